@@ -1,0 +1,90 @@
+# darknet-distill: SimKD knowledge distillation as a plugin for Darknet.
+#
+#   make            build ./darknet                     make demo      distil, deploy and prove it (about five minutes)
+#   make test       build and run every test            make teacher   train the demo's teacher from nothing
+#   make setup      install missing Debian packages (demo and test do it themselves)
+#
+#   DARKNET=/usr/lib/darknet   folder with libdarknet.so and include/darknet.h
+#   DNNL=1                     0: without oneDNN, slower    MARCH=native   processor to build for
+#   SAN=                       1: AddressSanitizer and UBSan   BUILD=build   where objects go
+DARKNET ?= /usr/lib/darknet
+DNNL ?= 1
+MARCH ?= native
+SAN ?=
+BUILD ?= build
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
+
+WARN := -Wall -Wextra -Werror
+OPT := -O3 -march=$(MARCH) -fno-math-errno -fno-trapping-math
+DEFS := -D_GNU_SOURCE -DDARKNET_HOST='"$(DARKNET)"'
+INC := -isystem $(DARKNET)/include
+LIBS := -L$(DARKNET) -l:libdarknet.so -Wl,-rpath,$(DARKNET) \
+        -lopencv_dnn -lopencv_imgcodecs -lopencv_imgproc -lopencv_core -lcjson -lz -lpthread -lm
+# gcc's OpenMP is oneDNN's too: one runtime in the process. clang's is another, so clang builds run single-threaded.
+ifneq ($(findstring clang,$(CC)),)
+OMP := -fopenmp-simd
+else
+OMP := -fopenmp
+endif
+ifeq ($(DNNL),1)
+DEFS += -DDNNL
+LIBS += -ldnnl
+endif
+ifeq ($(SAN),1)
+OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+endif
+
+CFLAGS_ALL := -std=c11 -g $(WARN) $(OPT) $(OMP) $(DEFS) $(INC) $(CFLAGS)
+CXXFLAGS_ALL := -std=c++17 -g $(WARN) $(OPT) $(DEFS) -isystem /usr/include/opencv4 $(CXXFLAGS)
+
+SRC := $(filter-out darknet_plugin/main.c,$(wildcard darknet_plugin/*.c layers/*.c layers/cpu/*.c weights_tools/*.c))
+CPP := $(wildcard darknet_plugin/*.cpp)
+OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o)
+TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
+
+.PHONY: all setup demo test teacher clean tests
+all: darknet
+
+darknet: $(BUILD)/darknet
+	cp $< $@
+$(BUILD)/darknet: $(BUILD)/darknet_plugin/main.o $(BUILD)/libdistill.a
+	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
+$(BUILD)/libdistill.a: $(OBJ)
+	rm -f $@ && ar rcs $@ $^
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -c -o $@ $<
+$(BUILD)/%.o: %.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS_ALL) -MMD -c -o $@ $<
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP) $(BUILD)/libdistill.a
+	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS) -lcmocka
+.SECONDARY:
+
+tests: $(TESTS) $(BUILD)/darknet
+
+setup:
+	@.ci/setup
+
+test: setup
+	@$(MAKE) --no-print-directory darknet tests
+	@tests/run.sh $(BUILD)
+
+demo: setup
+	@$(MAKE) --no-print-directory darknet
+	@cfg/fashion/demo.sh
+
+teacher: setup
+	@$(MAKE) --no-print-directory darknet
+	@cfg/fashion/teacher.sh
+
+clean:
+	rm -rf $(BUILD) darknet
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,45 @@
+/* Images and labels behind one face: IDX files (plain or gzipped), CIFAR-10/100 binary files, Darknet image lists.
+ *
+ * A .data file (Darknet's "key = value" lines) names them:
+ *   classes, names or labels, train, valid (or test), backup, top      as in stock Darknet
+ *   train_labels, valid_labels    IDX label files; default: the image file's name with images-idx3 -> labels-idx1
+ *   format = auto | idx | cifar10 | cifar100 | list
+ * train/valid may name several files, separated by commas. Files are looked up as they stand, then relative to the
+ * .data file's folder. In a list a line is `path` or `path class` (a number or a label's name); without a class
+ * Darknet's rule holds (a label that is a substring of the path), but none or several matches are an error. */
+#ifndef DISTILL_DATASET_H
+#define DISTILL_DATASET_H
+#include "diag.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct data_file {
+    char *path;                 /* all owned */
+    int classes, top;           /* top defaults to min(5, classes) */
+    char **name;                /* classes names, or NULL if the file names none */
+    char *names_path;           /* resolved names/labels file; NULL if none */
+    char *train, *valid, *train_labels, *valid_labels, *format, *backup;   /* NULL where absent; backup defaults to "backup" */
+} data_file;
+
+data_file *data_file_read(const char *path, diag *d);   /* NULL after reporting; the caller frees with data_file_free */
+void data_file_free(data_file *f);
+
+typedef enum { DATA_TRAIN, DATA_VALID } data_split;
+
+typedef struct dataset dataset;
+
+/* Opens one split and checks all of it that can be checked without decoding images. `limit` > 0 keeps the first
+ * `limit` images. `need_labels` = 0 accepts a list without labels (label -1). */
+dataset *dataset_open(const data_file *f, data_split split, size_t limit, int need_labels, diag *d);
+void dataset_free(dataset *s);
+size_t dataset_count(const dataset *s);
+int dataset_classes(const dataset *s);
+int dataset_label(const dataset *s, size_t i);                 /* 0..classes-1, or -1 */
+/* "t10k-images-idx3-ubyte.gz#17" or the image's path; written to buf. */
+const char *dataset_name(const dataset *s, size_t i, char *buf, size_t len);
+/* 8-bit interleaved pixels (h, w, channels) of image i, converted to `channels` (1 or 3; grey is replicated).
+ * *pixels is the caller's to free(). Safe to call from several threads. 0, or -1 with a reason in `why`. */
+int dataset_read(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
+
+#endif

@@ -1,0 +1,121 @@
+/* Collected diagnostics (see diag.h). */
+#include "diag.h"
+
+#include "mem.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct diag {
+    diag_message *m;   /* owned, n of them */
+    int n, errors;
+};
+
+diag *diag_new(void)
+{
+    return mem_calloc(1, sizeof(diag));
+}
+
+void diag_free(diag *d)
+{
+    if (!d) return;
+    for (int i = 0; i < d->n; ++i) {
+        free(d->m[i].file);
+        free(d->m[i].section);
+        free(d->m[i].text);
+        free(d->m[i].hint);
+    }
+    free(d->m);
+    free(d);
+}
+
+static char *vtext(const char *fmt, va_list ap)
+{
+    char *text = NULL;
+    if (vasprintf(&text, fmt, ap) < 0) text = mem_strdup(fmt);
+    return text;
+}
+
+static void add(diag *d, diag_level level, const char *file, int line, const char *section, char *text)
+{
+    d->m = mem_realloc(d->m, (size_t)d->n + 1, sizeof *d->m);
+    d->m[d->n++] = (diag_message){
+        .level = level, .file = file ? mem_strdup(file) : NULL, .line = line,
+        .section = section ? mem_strdup(section) : NULL, .text = text,
+    };
+    d->errors += level == DIAG_ERROR;
+}
+
+void diag_error(diag *d, const char *file, int line, const char *section, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    add(d, DIAG_ERROR, file, line, section, vtext(fmt, ap));
+    va_end(ap);
+}
+
+void diag_warn(diag *d, const char *file, int line, const char *section, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    add(d, DIAG_WARNING, file, line, section, vtext(fmt, ap));
+    va_end(ap);
+}
+
+void diag_hint(diag *d, const char *fmt, ...)
+{
+    if (!d->n) return;
+    va_list ap;
+    va_start(ap, fmt);
+    diag_message *m = &d->m[d->n - 1];
+    free(m->hint);
+    m->hint = vtext(fmt, ap);
+    va_end(ap);
+}
+
+int diag_errors(const diag *d) { return d->errors; }
+int diag_warnings(const diag *d) { return d->n - d->errors; }
+int diag_count(const diag *d) { return d->n; }
+const diag_message *diag_get(const diag *d, int i) { return &d->m[i]; }
+
+static void print_one(const diag_message *m, FILE *out)
+{
+    if (m->file && m->line) fprintf(out, "%s:%d: ", m->file, m->line);
+    else if (m->file) fprintf(out, "%s: ", m->file);
+    if (m->level == DIAG_WARNING) fprintf(out, "warning: ");
+    else if (!m->file) fprintf(out, "error: ");
+    if (m->section) fprintf(out, "[%s] ", m->section);
+    fprintf(out, "%s\n", m->text);
+    if (m->hint) fprintf(out, "hint: %s\n", m->hint);
+}
+
+static int same_file(const diag_message *a, const diag_message *b)
+{
+    if (!a->file || !b->file) return a->file == b->file;
+    return strcmp(a->file, b->file) == 0;
+}
+
+static int first_of_file(const diag *d, int i)
+{
+    int j = 0;
+    while (!same_file(&d->m[j], &d->m[i])) ++j;
+    return j;
+}
+
+/* A few dozen messages at most: an insertion sort of their numbers keeps equals in order. */
+void diag_print(const diag *d, FILE *out)
+{
+    int *order = mem_calloc((size_t)d->n, sizeof *order);
+    for (int i = 0; i < d->n; ++i) {
+        int j = i, f = first_of_file(d, i);
+        for (; j > 0; --j) {
+            int k = order[j - 1], g = first_of_file(d, k);
+            if (g < f || (g == f && d->m[k].line <= d->m[i].line)) break;
+            order[j] = k;
+        }
+        order[j] = i;
+    }
+    for (int i = 0; i < d->n; ++i) print_one(&d->m[order[i]], out);
+    free(order);
+}

@@ -1,0 +1,35 @@
+/* The host: Darknet's library, and the only file that knows what is wrong with it (host.c).
+ * The library calls exit(0) or asserts on errors; host.c makes both end non-zero with a message. */
+#ifndef DISTILL_HOST_H
+#define DISTILL_HOST_H
+#include "diag.h"
+
+#include <darknet.h>
+#include <stddef.h>
+
+/* Darknet passes `network` to a layer's callbacks; AlexeyAB's fork passes `network_state`. */
+typedef network host_state;
+
+/* Once, first thing in main (tests too): error handlers, floating-point mode, gpu_index = -1. */
+void host_init(void);
+/* Flush-to-zero for the calling thread, as the library sets it for the main one. Worker threads call it first. */
+void host_thread_init(void);
+/* What the process is doing, for the message should the host exit: "parsing cfg/x.cfg". NULL = nothing of the host's. */
+void host_doing(const char *what);
+
+/* Parses a stock cfg text with parse_network_cfg (through a memfd), the host's chatter silenced.
+ * NULL with a message in `d` if the host refused. The caller frees with host_free. */
+network *host_parse(const char *text, size_t len, const char *name, diag *d);
+void host_free(network *net);
+
+/* From here on stdout is only ours: what the host prints to stdout goes to stderr. Returns the FILE for results. */
+FILE *host_claim_stdout(void);
+
+/* The parts of train_network_datum, without its surprises. `end` = run layers 0..end-1 only.
+ * Forward: zeroes deltas when training, sets net.train, runs. Shapes as Darknet's. */
+void host_forward(network *net, int end, int train);
+void host_backward(network *net, int end);     /* from layer end-1 down; net->delta NULL at layer 0 */
+void host_update(network *net, int end);       /* rate from host_rate(), batch * subdivisions as divisor */
+double host_rate(const network *net);          /* current learning rate by policy, burn_in, *net->seen */
+
+#endif

@@ -1,0 +1,58 @@
+/* Counter-based random numbers: every draw is a pure function of
+ * (seed, a, b, use, counter), so results do not depend on who draws first or on
+ * how many threads there are. The mixer is splitmix64's finaliser
+ * (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). */
+#ifndef DISTILL_RNG_H
+#define DISTILL_RNG_H
+#include <math.h>
+#include <stdint.h>
+
+enum rng_use { RNG_SHUFFLE = 1, RNG_AUGMENT = 2, RNG_INIT = 3, RNG_DROPOUT = 4, RNG_TEST = 5 };
+
+typedef struct rng {
+    uint64_t key, counter;
+} rng;
+
+static inline uint64_t rng_mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* A stream of its own for each (seed, a, b, use): a is the epoch, view or step; b the image or layer. */
+static inline rng rng_make(uint64_t seed, uint64_t a, uint64_t b, enum rng_use use)
+{
+    const uint64_t golden = 0x9e3779b97f4a7c15u;
+    uint64_t k = rng_mix(seed + golden);
+    k = rng_mix(k ^ (a + golden));
+    k = rng_mix(k ^ (b + 2 * golden));
+    k = rng_mix(k ^ ((uint64_t)use + 3 * golden));
+    return (rng){ k, 0 };
+}
+
+static inline uint64_t rng_u64(rng *r)
+{
+    return rng_mix(r->key + 0x9e3779b97f4a7c15u * ++r->counter);
+}
+
+/* Uniform in [lo, hi). */
+static inline double rng_uniform(rng *r, double lo, double hi)
+{
+    return lo + (hi - lo) * (double)(rng_u64(r) >> 11) * 0x1.0p-53;
+}
+
+/* Uniform whole number in [0, n), n > 0. */
+static inline uint64_t rng_below(rng *r, uint64_t n)
+{
+    return (uint64_t)(((unsigned __int128)rng_u64(r) * n) >> 64);
+}
+
+/* Standard normal (Box and Muller 1958; one of the pair is dropped so that no state is kept). */
+static inline double rng_normal(rng *r)
+{
+    double u = 1.0 - rng_uniform(r, 0, 1), v = rng_uniform(r, 0, 1);
+    return sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v);
+}
+
+#endif

@@ -1,0 +1,46 @@
+/* The plugin's CPU backend: replaces forward/backward/update of layers that Darknet parsed.
+ *
+ * Bound: convolutional (BN, groups, every stride), connected, shortcut, activation, avgpool, dropout,
+ * updates by SGD and Adam. What it does not know (and binary/xnor) stays on the host's own code.
+ * Buffers stay Darknet's: plain NCHW in l.output, l.delta, l.weights ...; what is ours hangs on l.self_layer.
+ * Gradients accumulate into net.delta; l.delta is minus the gradient, summed over the batch. */
+#ifndef DISTILL_CPU_H
+#define DISTILL_CPU_H
+#include "../../darknet_plugin/host.h"
+
+#include <stdint.h>
+
+typedef enum { BACKEND_DNNL, BACKEND_REFERENCE, BACKEND_HOST } cpu_backend;
+
+typedef enum {
+    CPU_TRAINED,          /* forward, backward, update */
+    CPU_FROZEN_WEIGHTS,   /* gradient passes to the input, weights never move, BN in inference mode */
+    CPU_FROZEN            /* inference only: backward is a no-op, update none */
+} cpu_mode;
+
+typedef struct cpu_options {
+    cpu_backend backend;
+    uint64_t seed;            /* for dropout */
+    const cpu_mode *mode;     /* net->n modes, or NULL = all trained */
+} cpu_options;
+
+/* Binds layers of a freshly parsed network. Returns 0, or -1 with a message. BACKEND_HOST binds nothing
+ * but the frozen modes. Call cpu_unbind before host_free. */
+int cpu_bind(network *net, const cpu_options *o, diag *d);
+void cpu_unbind(network *net);
+
+/* "oneDNN", "plugin", "reference" or "host": who computes layer l. */
+const char *cpu_layer_runs_on(const layer *l);
+
+/* Initialises every trainable weight as Darknet would (He normal for convolutions, uniform for connected),
+ * keyed by (seed, layer): BN scales 1, biases 0, running statistics 0. */
+void cpu_init_weights(network *net, int begin, int end, uint64_t seed);
+
+/* Batch norm's running statistics are a true average of the first hundred batches, then move by 1 %.
+ * Sets the count of batches already averaged: 0 = fresh. cpu_statistics_loaded() sets it to "settled" (100) for
+ * layers whose loaded statistics are not all zero, 0 otherwise; call it after loading weights. */
+void cpu_statistics_loaded(network *net, int begin, int end);
+int cpu_statistics_count(const layer *l);
+void cpu_set_statistics_count(layer *l, int count);
+
+#endif

@@ -1,0 +1,12 @@
+/* The one place where threads are started for computing. Work is cut into fixed shares, so results
+ * do not depend on scheduling; kernels that reduce do so per channel, so not on the number of threads either. */
+#ifndef DISTILL_PARALLEL_H
+#define DISTILL_PARALLEL_H
+#include <stddef.h>
+
+/* Calls fn(ctx, begin, end) over [0, n) cut into at most parallel_threads() shares. */
+void parallel_for(size_t n, void (*fn)(void *ctx, size_t begin, size_t end), void *ctx);
+void parallel_set_threads(int n);   /* n < 1: number of cores. Also sets oneDNN's */
+int parallel_threads(void);
+
+#endif

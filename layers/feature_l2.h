@@ -1,0 +1,32 @@
+/* [feature_l2]: SimKD's one loss, || f_t - P(f_s) ||^2 (CVPR 2022, equation 2).
+ *
+ *   forward    cost = sum over images of scale/D * sum (s - t)^2;  output = input
+ *   backward   net.delta += 2*scale/D * (t - s)       (Darknet's delta is minus the gradient)
+ *              D = C*H*W for reduction=mean (the authors' nn.MSELoss, times the batch that update divides by), 1 for sum
+ *
+ * t is the teacher's map, average-pooled k x k where it is larger than the student's. A frozen net in
+ * inference mode (net.train = 0) passes its input through and computes no loss. */
+#ifndef DISTILL_FEATURE_L2_H
+#define DISTILL_FEATURE_L2_H
+#include "../darknet_plugin/host.h"
+
+typedef struct feature_l2_params {
+    float scale;
+    int mean;           /* reduction */
+    int target_pool;    /* k */
+    int c, h, w;        /* the student's map */
+} feature_l2_params;
+
+/* Turns the parsed stand-in `l` ([activation] linear) into a feature_l2 layer. 0, or -1 with a message if its
+ * size is not c*h*w. free_feature_l2_layer frees what hangs on it; the rest is the host's. */
+int make_feature_l2_layer(layer *l, feature_l2_params p, diag *d);
+void free_feature_l2_layer(layer *l);
+void forward_feature_l2_layer(layer l, host_state net);
+void backward_feature_l2_layer(layer l, host_state net);
+
+/* The target for the next forward: (batch, c, h*k, w*k), borrowed until that forward and its backward are done. */
+void set_feature_l2_target(layer *l, const float *target);
+/* Squared error of the last forward: mean over all elements of (s - t)^2, whatever scale and reduction. */
+double feature_l2_mse(const layer *l);
+
+#endif

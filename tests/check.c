@@ -1,0 +1,80 @@
+/* Shared by the tests (see check.h). */
+#include "check.h"
+
+#include <unistd.h>
+
+void check_close(double a, double b, double tol, const char *what, size_t i)
+{
+    double scale = fabs(b) > 1 ? fabs(b) : 1;
+    if (!(fabs(a - b) <= tol * scale)) fail_msg("%s[%zu]: %.9g, expected %.9g (tolerance %g)", what, i, a, b, tol);
+}
+
+void check_close_n(const float *a, const float *b, size_t n, double tol, const char *what)
+{
+    for (size_t i = 0; i < n; ++i) check_close(a[i], b[i], tol, what, i);
+}
+
+void check_fill(float *x, size_t n, uint64_t stream)
+{
+    rng r = rng_make(stream, 0, 0, RNG_TEST);
+    for (size_t i = 0; i < n; ++i) x[i] = (float)rng_uniform(&r, -1, 1);
+}
+
+network *check_parse(const char *text)
+{
+    diag *d = diag_new();
+    network *net = host_parse(text, strlen(text), "test.cfg", d);
+    check_no_errors(d);
+    assert_non_null(net);
+    diag_free(d);
+    return net;
+}
+
+void check_no_errors(const diag *d)
+{
+    if (!diag_errors(d)) return;
+    diag_print(d, stderr);
+    fail_msg("%d unexpected errors", diag_errors(d));
+}
+
+static char folder[256];
+
+static void remove_folder(void)
+{
+    char *cmd = mem_printf("rm -rf '%s'", folder);
+    if (system(cmd)) fprintf(stderr, "could not remove %s\n", folder);
+    free(cmd);
+}
+
+const char *check_folder(void)
+{
+    if (!folder[0]) {
+        const char *tmp = getenv("TMPDIR");
+        snprintf(folder, sizeof folder, "%s/distill-test-XXXXXX", tmp ? tmp : "/tmp");
+        if (!mkdtemp(folder)) fail_msg("mkdtemp %s", folder);
+        atexit(remove_folder);
+    }
+    return folder;
+}
+
+char *check_read(const char *path, size_t *len)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f) fail_msg("cannot read %s", path);
+    char *text = NULL;
+    size_t n = 0, room = 0, got;
+    do {
+        if (n + 4096 + 1 > room) text = mem_realloc(text, room = 2 * room + 8192, 1);
+        n += got = fread(text + n, 1, 4096, f);
+    } while (got);
+    fclose(f);
+    text[n] = 0;
+    if (len) *len = n;
+    return text;
+}
+
+void check_write(const char *path, const void *data, size_t len)
+{
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(data, 1, len, f) != len || fclose(f)) fail_msg("cannot write %s", path);
+}

@@ -1,0 +1,35 @@
+/* What several tests need: cmocka, exact and close comparison, central differences. */
+#ifndef DISTILL_TESTS_CHECK_H
+#define DISTILL_TESTS_CHECK_H
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "../darknet_plugin/diag.h"
+#include "../darknet_plugin/host.h"
+#include "../darknet_plugin/mem.h"
+#include "../darknet_plugin/rng.h"
+
+/* Fails, naming the place, unless |a - b| <= tol * max(1, |b|); NaN fails. */
+void check_close(double a, double b, double tol, const char *what, size_t i);
+/* The same for n floats. */
+void check_close_n(const float *a, const float *b, size_t n, double tol, const char *what);
+/* Fills with uniform numbers in [-1, 1) from a fixed stream. */
+void check_fill(float *x, size_t n, uint64_t stream);
+/* Parses a stock cfg text; fails the test if the host refuses. */
+network *check_parse(const char *text);
+/* Fails, printing them, if there are any errors. */
+void check_no_errors(const diag *d);
+/* A fresh folder under $TMPDIR, removed at exit; borrowed. */
+const char *check_folder(void);
+/* Whole file as text; the caller frees; fails the test if unreadable. */
+char *check_read(const char *path, size_t *len);
+void check_write(const char *path, const void *data, size_t len);
+
+#endif
