@@ -23,7 +23,8 @@ void *mem_calloc(size_t n, size_t size)
 void *mem_realloc(void *p, size_t n, size_t size)
 {
     if (size && n > SIZE_MAX / size) out_of_memory(n, size);
-    p = realloc(p, n * size ? n * size : 1);
+    size_t bytes = n * size;
+    p = realloc(p, bytes ? bytes : 1);
     if (!p) out_of_memory(n, size);
     return p;
 }
