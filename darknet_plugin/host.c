@@ -1,0 +1,255 @@
+/* The host and what is wrong with it, in one place.
+ *
+ * - The library calls exit(0) where it fails, and error()/file_error()/malloc_error() end the same way. Its calls to
+ *   those three resolve to the executable's, so they are defined here; while host_parse guards a call they jump back
+ *   to it, otherwise they end the process with status 1. An exit handler catches the remaining exit(0)s, a SIGABRT
+ *   handler the asserts.
+ * - It prints its layer table to stderr and much else to stdout: silenced while parsing, moved aside for results.
+ * - Loading it sets flush-to-zero in the main thread (it was linked with -ffast-math). Denormals only cost time here,
+ *   so the mode is kept, on purpose and in every thread.
+ * - free_network leaks the workspace; struct fields are read through darknet.h, so both must be built alike. */
+#include "host.h"
+
+#include "mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
+
+void error(const char *s);
+void file_error(char *s);
+void malloc_error(void);
+
+static const char *doing;            /* what the host is busy with, for messages; borrowed */
+static sigjmp_buf *guard;            /* where host_parse wants to be told of a failure */
+static char guard_text[256];
+static int quiet_fd = -1;            /* the real stderr while the host is silenced */
+
+static void say(const char *text)
+{
+    int fd = quiet_fd >= 0 ? quiet_fd : STDERR_FILENO;
+    const char *part[] = { "darknet: ", text, doing ? " (while " : "", doing ? doing : "", doing ? ")\n" : "\n" };
+    for (size_t i = 0; i < sizeof part / sizeof *part; ++i)
+        if (write(fd, part[i], strlen(part[i])) < 0) return;
+}
+
+static _Noreturn void host_failed(const char *text)
+{
+    if (guard) {
+        snprintf(guard_text, sizeof guard_text, "%s", text);
+        siglongjmp(*guard, 1);
+    }
+    say(text);
+    _exit(1);
+}
+
+void error(const char *s) { host_failed(s); }
+void malloc_error(void) { host_failed("out of memory"); }
+void file_error(char *s)
+{
+    char text[240];
+    snprintf(text, sizeof text, "cannot open %s", s);
+    host_failed(text);
+}
+
+static void at_exit(int status, void *unused)
+{
+    (void)unused;
+    if (!doing) return;
+    say("the host library ended the program");
+    _exit(status ? status : 1);
+}
+
+static void at_abort(int sig)
+{
+    (void)sig;
+    if (guard) host_failed("a check inside the host failed");
+    say("a check inside the program failed");
+    _exit(134);
+}
+
+void host_thread_init(void)
+{
+#ifdef __SSE__
+    _mm_setcsr(_mm_getcsr() | 0x8040);   /* flush-to-zero, denormals-are-zero */
+#endif
+}
+
+void host_init(void)
+{
+    struct sigaction sa = { .sa_handler = at_abort, .sa_flags = SA_NODEFER };
+    gpu_index = -1;
+    on_exit(at_exit, NULL);
+    sigaction(SIGABRT, &sa, NULL);
+    host_thread_init();
+}
+
+void host_doing(const char *what) { doing = what; }
+
+FILE *host_claim_stdout(void)
+{
+    fflush(stdout);
+    int mine = dup(STDOUT_FILENO);
+    FILE *out = mine < 0 ? NULL : fdopen(mine, "w");
+    if (!out || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) return stdout;
+    return out;
+}
+
+static void silence_begin(void)
+{
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    fflush(stderr);
+    quiet_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (null >= 0 && quiet_fd >= 0) dup2(null, STDERR_FILENO);
+    if (null >= 0) close(null);
+}
+
+static void silence_end(void)
+{
+    fflush(stderr);
+    if (quiet_fd >= 0) {
+        dup2(quiet_fd, STDERR_FILENO);
+        close(quiet_fd);
+    }
+    quiet_fd = -1;
+}
+
+static int write_all_bytes(int fd, const char *text, size_t len)
+{
+    while (len) {
+        ssize_t n = write(fd, text, len);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return -1;
+        text += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+/* parse_network_cfg between guards: an exit, an error or an assert inside comes back as NULL. */
+static network *guarded_parse(char *path, const char *name, diag *d)
+{
+    sigjmp_buf here;
+    char *busy = mem_printf("parsing %s", name);
+    network *volatile net = NULL;
+    host_doing(busy);
+    silence_begin();
+    guard = &here;
+    int failed = sigsetjmp(here, 1);
+    if (!failed) net = parse_network_cfg(path);
+    guard = NULL;
+    silence_end();
+    host_doing(NULL);
+    if (failed) diag_error(d, name, 0, NULL, "the host library refused this cfg: %s", guard_text);
+    free(busy);
+    return failed ? NULL : net;
+}
+
+network *host_parse(const char *text, size_t len, const char *name, diag *d)
+{
+    char path[64];
+    int fd = memfd_create("cfg", MFD_CLOEXEC);
+    if (fd < 0 || write_all_bytes(fd, text, len)) {
+        diag_error(d, name, 0, NULL, "cannot hand the cfg to the host: %s", strerror(errno));
+        if (fd >= 0) close(fd);
+        return NULL;
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    network *net = guarded_parse(path, name, d);
+    close(fd);
+    return net;
+}
+
+/* The host's free_network leaves the workspace and the cost behind. */
+void host_free(network *net)
+{
+    if (!net) return;
+    free(net->workspace);
+    free(net->cost);
+    free(net->seen);
+    free(net->t);
+    net->workspace = net->cost = NULL;
+    free_network(net);
+}
+
+static void run_layer(network *net, int i, float *input)
+{
+    network state = *net;
+    layer l = net->layers[i];
+    state.index = i;
+    state.input = input;
+    if (state.train && l.delta) memset(l.delta, 0, (size_t)l.outputs * (size_t)l.batch * sizeof *l.delta);
+    l.forward(l, state);
+}
+
+void host_forward(network *net, int end, int train)
+{
+    float *truth = net->truth;
+    net->train = train;
+    for (int i = 0; i < end; ++i) {
+        run_layer(net, i, i ? net->layers[i - 1].output : net->input);
+        if (net->layers[i].truth) net->truth = net->layers[i].output;
+    }
+    net->truth = truth;
+}
+
+void host_backward(network *net, int end)
+{
+    for (int i = end - 1; i >= 0; --i) {
+        layer l = net->layers[i];
+        if (l.stopbackward) break;
+        network state = *net;
+        state.index = i;
+        state.input = i ? net->layers[i - 1].output : net->input;
+        state.delta = i ? net->layers[i - 1].delta : NULL;
+        l.backward(l, state);
+    }
+}
+
+static size_t steps_done(const network *net)
+{
+    return *net->seen / ((size_t)net->batch * (size_t)net->subdivisions);
+}
+
+static double steps_rate(const network *net, size_t step)
+{
+    double rate = net->learning_rate;
+    for (int i = 0; i < net->num_steps && (size_t)net->steps[i] <= step; ++i) rate *= net->scales[i];
+    return rate;
+}
+
+/* Darknet's get_current_rate, without its RANDOM policy's hidden generator (constant there). */
+double host_rate(const network *net)
+{
+    size_t step = steps_done(net);
+    double lr = net->learning_rate, t = (double)step;
+    if (step < (size_t)net->burn_in) return lr * pow(t / net->burn_in, net->power);
+    switch (net->policy) {
+    case STEP: return lr * pow(net->scale, (double)(step / (size_t)net->step));
+    case STEPS: return steps_rate(net, step);
+    case EXP: return lr * pow(net->gamma, t);
+    case POLY: return lr * pow(1 - t / net->max_batches, net->power);
+    case SIG: return lr / (1 + exp(net->gamma * (t - net->step)));
+    default: return lr;
+    }
+}
+
+void host_update(network *net, int end)
+{
+    update_args a = {
+        .batch = net->batch * net->subdivisions, .learning_rate = (float)host_rate(net),
+        .momentum = net->momentum, .decay = net->decay,
+        .adam = net->adam, .B1 = net->B1, .B2 = net->B2, .eps = net->eps, .t = ++*net->t,
+    };
+    for (int i = 0; i < end; ++i)
+        if (net->layers[i].update) net->layers[i].update(net->layers[i], a);
+}
