@@ -1,0 +1,32 @@
+/* Accuracy of student and teacher on one data set, side by side. */
+#ifndef DISTILL_EVALUATE_H
+#define DISTILL_EVALUATE_H
+#include "dataset.h"
+#include "model.h"
+
+typedef struct score {
+    double top1, top5;       /* percent of the labelled images */
+    double spread;           /* largest difference that one class's probability showed between two images */
+} score;
+
+typedef struct evaluation {
+    size_t images, labelled;
+    int has_student, has_teacher;
+    score student, teacher;
+    double agreement;        /* percent of images on which both name the same class */
+    double feature_mse;      /* mean over all feature elements */
+} evaluation;
+
+enum { EVALUATE_STUDENT = 1, EVALUATE_TEACHER = 2 };
+
+/* Runs every image once, in inference mode, in the net's own batch. `who` = EVALUATE_ bits; the teacher is left out
+ * where the cfg has none. -1 with a message if images cannot be read or classes differ. */
+int evaluate(model *m, const dataset *data, int threads, int who, evaluation *e, diag *d);
+
+/* A teacher nobody should learn from: not above chance, or the same answer to everything. NULL if it looks sane, else why. */
+const char *evaluate_suspicious(const score *s, size_t labelled, int classes);
+
+/* Position of class `label` when `n` answers are sorted downwards, 0 = first; ties count against it. */
+int evaluate_rank(const float *answer, int n, int label);
+
+#endif

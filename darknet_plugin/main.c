@@ -1,0 +1,108 @@
+/* The front door: `darknet distill VERB ...` runs here, everything else goes to the stock Darknet.
+ * Exit status: 0 it worked, 1 the input was at fault, 2 wrong usage. */
+#include "cfg_keys.h"
+#include "host.h"
+#include "verbs.h"
+
+#include <string.h>
+
+typedef struct verb_row {
+    const char *name;
+    int (*run)(options *, diag *);
+    int bit, min, max;          /* positional arguments */
+    const char *arguments, *help;
+} verb_row;
+
+static const verb_row VERBS[] = {
+    { "train",   verb_train,   V_TRAIN,   2, 3, "DATA CFG [WEIGHTS]", "train a distillation, or a plain classifier cfg" },
+    { "valid",   verb_valid,   V_VALID,   3, 3, "DATA CFG WEIGHTS", "teacher and student side by side" },
+    { "export",  verb_export,  V_EXPORT,  3, 3, "CFG WEIGHTS OUT", "write plain OUT.cfg + OUT.weights, verified" },
+    { "check",   verb_check,   V_CHECK,   1, 1, "CFG", "report every mistake in a cfg" },
+    { "summary", verb_summary, V_SUMMARY, 1, 1, "CFG", "layers, shapes, parameters, multiply-adds" },
+    { "predict", verb_predict, V_PREDICT, 4, MAX_POSITIONAL, "DATA CFG WEIGHTS IMAGE...", "classify images" },
+};
+enum { VERB_COUNT = sizeof VERBS / sizeof *VERBS };
+
+static int usage(FILE *out)
+{
+    fprintf(out, "usage: darknet distill VERB ...\n\n");
+    for (int i = 0; i < VERB_COUNT; ++i)
+        fprintf(out, "  %-8s %-26s %s\n", VERBS[i].name, VERBS[i].arguments, VERBS[i].help);
+    fprintf(out, "\n'darknet distill VERB -help' lists a verb's flags; any other command goes to the stock darknet\n");
+    return 2;
+}
+
+static int verb_usage(const verb_row *v, FILE *out)
+{
+    fprintf(out, "usage: darknet distill %s %s\n  %s\n\n", v->name, v->arguments, v->help);
+    options_help(v->bit, out);
+    return 2;
+}
+
+static const verb_row *find_verb(const char *name)
+{
+    for (int i = 0; i < VERB_COUNT; ++i)
+        if (!strcmp(VERBS[i].name, name)) return &VERBS[i];
+    return NULL;
+}
+
+static int unknown_verb(const char *name)
+{
+    const char *names[VERB_COUNT];
+    for (int i = 0; i < VERB_COUNT; ++i) names[i] = VERBS[i].name;
+    const char *near = nearest_name(name, names, VERB_COUNT);
+    fprintf(stderr, "error: unknown verb '%s'\n", name);
+    if (near) fprintf(stderr, "hint: did you mean '%s'?\n", near);
+    return 2;
+}
+
+static int wants_help(const char *arg)
+{
+    return !strcmp(arg, "-help") || !strcmp(arg, "--help") || !strcmp(arg, "-h");
+}
+
+static int run_verb(const verb_row *v, int argc, char **argv, diag *d)
+{
+    static options o;
+    o = (options){ .verb = v->name, .verify = 16 };
+    if (options_parse(&o, v->bit, argc, argv, d)) return 2;
+    if (o.n < v->min || o.n > v->max) {
+        fprintf(stderr, "error: '%s' takes %s\n", v->name, v->arguments);
+        return verb_usage(v, stderr);
+    }
+    o.out = host_claim_stdout();
+    int failed = v->run(&o, d);
+    if (fflush(o.out) || ferror(o.out)) {
+        diag_error(d, NULL, 0, NULL, "cannot write to the standard output");
+        failed = 1;
+    }
+    return failed || diag_errors(d) ? 1 : 0;
+}
+
+static int distill(int argc, char **argv, diag *d)
+{
+    if (argc < 1 || wants_help(argv[0])) {
+        usage(argc < 1 ? stderr : stdout);
+        return argc < 1 ? 2 : 0;
+    }
+    const verb_row *v = find_verb(argv[0]);
+    if (!v) return unknown_verb(argv[0]);
+    for (int i = 1; i < argc; ++i)
+        if (wants_help(argv[i])) {
+            verb_usage(v, stdout);
+            return 0;
+        }
+    return run_verb(v, argc - 1, argv + 1, d);
+}
+
+int main(int argc, char **argv)
+{
+    host_init();
+    if (argc < 2) return usage(stderr);
+    diag *d = diag_new();
+    int status = strcmp(argv[1], "distill") ? passthrough(argc, argv, d) : distill(argc - 2, argv + 2, d);
+    diag_print(d, stderr);
+    if (!status && diag_errors(d)) status = 1;
+    diag_free(d);
+    return status;
+}

@@ -1,0 +1,33 @@
+/* Command-line flags of the verbs, in one table (options.c): one row a flag, with the verbs that take it. */
+#ifndef DISTILL_OPTIONS_H
+#define DISTILL_OPTIONS_H
+#include "diag.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+/* Bits naming the verbs, for the flag table's last column. */
+enum {
+    V_TRAIN = 1, V_VALID = 2, V_EXPORT = 4, V_CHECK = 8, V_SUMMARY = 16, V_PREDICT = 32,
+    V_RUNS = V_TRAIN | V_VALID | V_EXPORT | V_PREDICT, V_ALL = 63
+};
+
+enum { MAX_POSITIONAL = 4096 };
+
+typedef struct options {
+    const char *verb;
+    int n;                                /* positional arguments */
+    const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
+    int json, clear, force, threads, epochs, seed, limit, verify, top, quiet;
+    const char *backend, *gpus, *data, *backup;
+    FILE *out;                            /* where results go; everything else is stderr */
+} options;
+
+/* Reads argv[0..argc-1] (behind the verb). Unknown flags, flags of other verbs and bad values go to `d`. */
+int options_parse(options *o, int verb_bit, int argc, char **argv, diag *d);
+/* This build computes on the CPU: -gpus is an error, said plainly. 0 if it was not given. */
+int options_no_gpu(const options *o, diag *d);
+/* One line a flag that `verb_bit` takes. */
+void options_help(int verb_bit, FILE *out);
+
+#endif

@@ -1,0 +1,53 @@
+/* JSON objects of the verbs, written with cJSON (see results.h; the keys are documented in README.md). */
+#include "results.h"
+
+#include <stdlib.h>
+
+int results_print_json(cJSON *object, FILE *out, diag *d)
+{
+    char *text = cJSON_PrintUnformatted(object);
+    int failed = !text || fprintf(out, "%s\n", text) < 0;
+    if (failed) diag_error(d, NULL, 0, NULL, "cannot write the JSON result");
+    free(text);
+    cJSON_Delete(object);
+    return failed ? -1 : 0;
+}
+
+static void add_score(cJSON *to, const char *name, const score *s, int labelled)
+{
+    cJSON *o = cJSON_AddObjectToObject(to, name);
+    if (!labelled) return;
+    cJSON_AddNumberToObject(o, "top1", s->top1);
+    cJSON_AddNumberToObject(o, "top5", s->top5);
+}
+
+cJSON *results_evaluation(const evaluation *e)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddNumberToObject(o, "images", (double)e->images);
+    if (e->labelled != e->images) cJSON_AddNumberToObject(o, "labelled", (double)e->labelled);
+    if (e->has_student) add_score(o, "student", &e->student, e->labelled > 0);
+    if (!e->has_teacher) return o;
+    add_score(o, "teacher", &e->teacher, e->labelled > 0);
+    if (!e->has_student) return o;
+    cJSON_AddNumberToObject(o, "agreement", e->agreement);
+    cJSON_AddNumberToObject(o, "feature_mse", e->feature_mse);
+    return o;
+}
+
+cJSON *results_messages(const diag *d)
+{
+    cJSON *list = cJSON_CreateArray();
+    for (int i = 0; i < diag_count(d); ++i) {
+        const diag_message *m = diag_get(d, i);
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddStringToObject(o, "level", m->level == DIAG_ERROR ? "error" : "warning");
+        if (m->file) cJSON_AddStringToObject(o, "file", m->file);
+        if (m->line) cJSON_AddNumberToObject(o, "line", m->line);
+        if (m->section) cJSON_AddStringToObject(o, "section", m->section);
+        cJSON_AddStringToObject(o, "text", m->text);
+        if (m->hint) cJSON_AddStringToObject(o, "hint", m->hint);
+        cJSON_AddItemToArray(list, o);
+    }
+    return list;
+}

@@ -1,0 +1,14 @@
+/* Results as tables for people and as JSON for scripts. */
+#ifndef DISTILL_RESULTS_H
+#define DISTILL_RESULTS_H
+#include "evaluate.h"
+
+#include <cjson/cJSON.h>
+
+/* Prints `object` and a newline to `out`, then frees it. 0, or -1 with a message. */
+int results_print_json(cJSON *object, FILE *out, diag *d);
+/* {"images":N,"student":{...},"teacher":{...},"agreement":..,"feature_mse":..}; a plain cfg has only student. */
+cJSON *results_evaluation(const evaluation *e);
+cJSON *results_messages(const diag *d);     /* array of {level,file,line,section,text,hint} */
+
+#endif

@@ -1,0 +1,185 @@
+/* One loop for distilling and for training from labels (see trainer.h).
+ *
+ * Length: -epochs N (passes over the images, rounded up to whole updates) or the cfg's max_batches. Darknet's counting
+ * holds: *net->seen rises by the sub-batch before its forward pass, an update follows every `subdivisions` of them, and
+ * the learning rate is a function of the updates counted so. */
+#include "trainer.h"
+
+#include "evaluate.h"
+#include "loader.h"
+#include "mem.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct run {
+    const trainer_options *o;
+    model *m;
+    network *net;
+    uint64_t images;         /* in the training set */
+    uint64_t end;            /* `seen` at which training stops */
+    uint64_t started_at;     /* `seen` at the start */
+    double began, printed;   /* seconds */
+    double average;          /* Darknet's running loss: .9 old + .1 new */
+    double epoch_sum;        /* of losses since the last epoch's end */
+    uint64_t epoch_steps;
+    double best;             /* top-1, -1 = none yet */
+    uint64_t best_epoch;
+} run;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+char *trainer_name(const char *cfg)
+{
+    const char *slash = strrchr(cfg, '/');
+    char *name = mem_strdup(slash ? slash + 1 : cfg), *dot = strrchr(name, '.');
+    if (dot && dot != name) *dot = 0;
+    return name;
+}
+
+static uint64_t per_update(const network *net)
+{
+    return (uint64_t)net->batch * (uint64_t)net->subdivisions;
+}
+
+/* Where training ends, in images seen. */
+static int find_end(run *r, diag *d)
+{
+    uint64_t step = per_update(r->net), want = (uint64_t)r->o->epochs * r->images;
+    const char *cfg = r->m->low->source->path;
+    r->end = r->o->epochs ? (want + step - 1) / step * step : (uint64_t)r->net->max_batches * step;
+    if (!r->end) {
+        diag_error(d, cfg, 0, "net", "no length: max_batches is not set");
+        diag_hint(d, "write max_batches= in [net], or give -epochs N");
+        return -1;
+    }
+    if (r->started_at >= r->end) {
+        diag_error(d, cfg, 0, NULL, "already trained on %llu of %llu images", (unsigned long long)r->started_at, (unsigned long long)r->end);
+        diag_hint(d, "-clear starts counting from 0 again");
+        return -1;
+    }
+    return 0;
+}
+
+static void print_time(double seconds, FILE *out)
+{
+    int s = (int)(seconds + .5);
+    if (s >= 3600) fprintf(out, "%dh%02dm", s / 3600, s / 60 % 60);
+    else if (s >= 60) fprintf(out, "%dm%02ds", s / 60, s % 60);
+    else fprintf(out, "%ds", s);
+}
+
+/* On a terminal the line is rewritten twice a second, in a log one is added every ten seconds. */
+static void print_progress(run *r, double rate)
+{
+    FILE *out = r->o->out;
+    int tty = isatty(fileno(out));
+    double t = now(), pause = tty ? .5 : 10;
+    if (r->o->quiet || t - r->printed < pause) return;
+    r->printed = t;
+    uint64_t seen = *r->net->seen, step = per_update(r->net);
+    double speed = (double)(seen - r->started_at) / (t - r->began);
+    fprintf(out, "%sepoch %.2f/%.4g  step %llu/%llu  loss %.6f  rate %.5g  %.0f images/s  left ", tty ? "\r\033[K" : "",
+            (double)seen / (double)r->images, (double)r->end / (double)r->images, (unsigned long long)(seen / step),
+            (unsigned long long)(r->end / step), r->average, rate, speed);
+    print_time((double)(r->end - seen) / speed, out);
+    fprintf(out, "%s", tty ? "" : "\n");
+    fflush(out);
+}
+
+static int save(run *r, const char *suffix, diag *d)
+{
+    char *path = mem_printf("%s/%s_%s.weights", r->o->folder, r->o->name, suffix);
+    int failed = weights_save(r->net, path, d);
+    free(path);
+    return failed;
+}
+
+static int end_epoch(run *r, double rate, diag *d)
+{
+    FILE *out = r->o->out;
+    uint64_t epoch = (*r->net->seen + r->images - 1) / r->images;
+    double speed = (double)(*r->net->seen - r->started_at) / (now() - r->began);
+    evaluation e = { 0 };
+    if (r->o->valid && evaluate(r->m, r->o->valid, r->o->threads, EVALUATE_STUDENT, &e, d)) return -1;
+    fprintf(out, "%sepoch %llu  loss %.6f  rate %.5g  %.0f images/s", !r->o->quiet && isatty(fileno(out)) ? "\r\033[K" : "",
+            (unsigned long long)epoch, r->epoch_sum / (double)(r->epoch_steps ? r->epoch_steps : 1), rate, speed);
+    if (e.labelled) fprintf(out, "  top-1 %.2f %%  top-5 %.2f %%", e.student.top1, e.student.top5);
+    fprintf(out, "\n");
+    fflush(out);
+    r->epoch_sum = 0;
+    r->epoch_steps = 0;
+    if (save(r, "last", d)) return -1;
+    if (!e.labelled || e.student.top1 <= r->best) return 0;
+    r->best = e.student.top1;
+    r->best_epoch = epoch;
+    return save(r, "best", d);
+}
+
+static int count_loss(run *r, double loss, const batch *b, diag *d)
+{
+    if (!isfinite(loss)) {
+        char first[256];
+        dataset_name(r->o->train, b->index[0], first, sizeof first);
+        diag_error(d, NULL, 0, NULL, "loss is %g after %llu images (batch that begins with %s)", loss, (unsigned long long)*r->net->seen, first);
+        diag_hint(d, "a lower learning_rate or a burn_in often helps; checkpoints on disk are from before");
+        return -1;
+    }
+    r->average = r->average < 0 ? loss : .9 * r->average + .1 * loss;
+    r->epoch_sum += loss;
+    r->epoch_steps++;
+    return 0;
+}
+
+/* One update: `subdivisions` sub-batches, then the step. */
+static int step(run *r, loader *l, diag *d)
+{
+    double before = (double)(*r->net->seen / r->images);
+    for (int s = 0; s < r->net->subdivisions; ++s) {
+        const batch *b = loader_next(l, d);
+        if (!b) return -1;
+        if (count_loss(r, model_train_step(r->m, b->x, b->label), b, d)) return -1;
+    }
+    double rate = host_rate(r->net);
+    host_update(r->net, r->m->low->trained);
+    print_progress(r, rate);
+    double after = (double)(*r->net->seen / r->images);
+    return after > before || *r->net->seen >= r->end ? end_epoch(r, rate, d) : 0;
+}
+
+static loader *start_loader(run *r, diag *d)
+{
+    const net_shape *s = r->m->low->shape;
+    loader_options lo = {
+        .data = r->o->train, .how = LOAD_TRAIN, .batch = r->net->batch, .c = s->c, .h = s->h, .w = s->w,
+        .augment = r->m->low->augment, .seed = r->o->seed, .start = r->started_at, .threads = r->o->threads > 0 ? r->o->threads : 1,
+    };
+    return loader_start(&lo, d);
+}
+
+int trainer_run(const trainer_options *o, diag *d)
+{
+    run r = { .o = o, .m = o->model, .net = o->model->net, .images = dataset_count(o->train), .average = -1, .best = -1 };
+    r.started_at = *r.net->seen;
+    if (find_end(&r, d) || weights_make_folder(o->folder, d)) return -1;
+    loader *l = start_loader(&r, d);
+    if (!l) return -1;
+    r.began = r.printed = now();
+    int failed = 0;
+    while (!failed && *r.net->seen < r.end) failed = step(&r, l, d);
+    loader_stop(l);
+    if (failed || save(&r, "final", d)) return -1;
+    if (r.best >= 0) fprintf(o->out, "best top-1 %.2f %% after epoch %llu; ", r.best, (unsigned long long)r.best_epoch);
+    fprintf(o->out, "weights in %s/%s_final.weights, ", o->folder, o->name);
+    print_time(now() - r.began, o->out);
+    fprintf(o->out, "\n");
+    return 0;
+}

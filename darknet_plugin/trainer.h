@@ -1,0 +1,27 @@
+/* The training loop: batches -> teacher -> loss -> update -> checkpoint, for distillations and plain classifiers. */
+#ifndef DISTILL_TRAINER_H
+#define DISTILL_TRAINER_H
+#include "dataset.h"
+#include "model.h"
+
+#include <stdio.h>
+
+typedef struct trainer_options {
+    model *model;                 /* borrowed, weights loaded */
+    const dataset *train, *valid; /* borrowed; valid may be NULL */
+    const char *folder, *name;    /* checkpoints are folder/name_last.weights, _best, _final */
+    int epochs;                   /* 0: max_batches of the cfg */
+    int threads;                  /* loader threads */
+    uint64_t seed;
+    int quiet;                    /* one line an epoch */
+    FILE *out;
+} trainer_options;
+
+/* Trains to the end and leaves NAME_final.weights. -1 with messages: bad length, unreadable images, a loss that is
+ * not a number (checkpoints stay as they were), files that cannot be written. */
+int trainer_run(const trainer_options *o, diag *d);
+
+/* "cfg/fashion-simkd.cfg" -> "fashion-simkd"; the caller frees. */
+char *trainer_name(const char *cfg);
+
+#endif

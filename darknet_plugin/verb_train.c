@@ -1,0 +1,94 @@
+/* `darknet distill train DATA CFG [WEIGHTS]`: trains a distillation, or a plain classifier cfg (teachers, baselines). */
+#include "evaluate.h"
+#include "mem.h"
+#include "trainer.h"
+#include "verbs.h"
+
+#include <stdlib.h>
+
+typedef struct training {
+    data_file *file;
+    dataset *train, *valid;
+    model *m;
+} training;
+
+/* The teacher's own score first: nobody should wait hours to learn that the teacher was broken. */
+static int check_teacher(const options *o, training *t, diag *d)
+{
+    if (!t->m->teacher || !t->valid) return 0;
+    evaluation e;
+    if (evaluate(t->m, t->valid, 1, EVALUATE_TEACHER, &e, d)) return -1;
+    if (e.labelled)
+        fprintf(o->out, "teacher %s: top-1 %.2f %%, top-5 %.2f %% of %zu images\n", t->m->low->teacher->cfg_path, e.teacher.top1,
+                e.teacher.top5, e.labelled);
+    const char *why = evaluate_suspicious(&e.teacher, e.labelled, t->m->classes);
+    if (!why) return 0;
+    if (o->force) {
+        diag_warn(d, t->m->low->teacher->weights_path, 0, NULL, "this teacher %s", why);
+        return 0;
+    }
+    diag_error(d, t->m->low->teacher->weights_path, 0, NULL, "this teacher %s", why);
+    diag_hint(d, "are these the weights of %s, and does it want [teacher] mean= std=? -force trains all the same", t->m->low->teacher->cfg_path);
+    return -1;
+}
+
+/* An encoder starts a new training; a whole network goes on where it was. */
+static int load_start(const options *o, training *t, diag *d)
+{
+    weights_info info;
+    network *net = t->m->net;
+    if (o->n < 3) return 0;
+    if (model_load(t->m, o->arg[2], &info, d)) return -1;
+    if (info.layers < net->n) {
+        fprintf(o->out, "%s: start of %d of %d layers loaded, the rest is new\n", o->arg[2], info.layers, net->n);
+        *net->seen = 0;
+        return 0;
+    }
+    if (o->clear) *net->seen = 0;
+    fprintf(o->out, "%s: whole network loaded, %zu images seen\n", o->arg[2], *net->seen);
+    return 0;
+}
+
+static int open_data(const options *o, training *t, diag *d)
+{
+    int labels = !t->m->teacher;      /* SimKD itself needs none */
+    t->file = data_file_read(o->arg[0], d);
+    if (!t->file) return -1;
+    t->train = dataset_open(t->file, DATA_TRAIN, (size_t)o->limit, labels, d);
+    if (t->file->valid) t->valid = dataset_open(t->file, DATA_VALID, 0, 0, d);
+    if (!t->train || (t->file->valid && !t->valid)) return -1;
+    if (t->file->classes == t->m->classes) return 0;
+    diag_error(d, o->arg[1], 0, NULL, "network has %d outputs, %s has %d classes", t->m->classes, o->arg[0], t->file->classes);
+    return -1;
+}
+
+static int run_training(const options *o, training *t, diag *d)
+{
+    if (open_data(o, t, d) || load_start(o, t, d) || check_teacher(o, t, d)) return -1;
+    char *name = trainer_name(o->arg[1]);
+    trainer_options to = {
+        .model = t->m, .train = t->train, .valid = t->valid, .folder = o->backup ? o->backup : t->file->backup, .name = name,
+        .epochs = o->epochs, .threads = 1, .seed = (uint64_t)o->seed, .quiet = o->quiet, .out = o->out,
+    };
+    int failed = trainer_run(&to, d);
+    free(name);
+    return failed;
+}
+
+int verb_train(options *o, diag *d)
+{
+    training t = { 0 };
+    model_options mo = { .threads = o->threads, .seed = (uint64_t)o->seed };
+    if (options_no_gpu(o, d) || model_backend(o->backend, &mo.backend, d)) return -1;
+    if (mo.backend == BACKEND_HOST) {
+        diag_error(d, NULL, 0, NULL, "the host backend is for inference: its gradients are wrong");
+        return -1;
+    }
+    t.m = model_open(o->arg[1], &mo, d);
+    int failed = !t.m || run_training(o, &t, d);
+    dataset_free(t.train);
+    dataset_free(t.valid);
+    data_file_free(t.file);
+    model_close(t.m);
+    return failed;
+}

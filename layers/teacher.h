@@ -1,0 +1,27 @@
+/* The live teacher-feature loader: the teacher is its own frozen network, given the batch the student sees. */
+#ifndef DISTILL_TEACHER_H
+#define DISTILL_TEACHER_H
+#include "../darknet_plugin/lower.h"
+#include "cpu/cpu.h"
+
+typedef struct teacher {
+    network *net;                /* owned, all layers frozen */
+    const teacher_spec *spec;    /* borrowed from the lowered cfg */
+    float *host_input;           /* net->input as the host allocated it, owned by net */
+    float *prepared;             /* (batch, c, h, w) normalised or resized copy, owned; NULL if the student's batch will do */
+    int c, h, w;                 /* the student's input */
+} teacher;
+
+/* Parses, binds and loads the teacher. c, h, w: the student's input. NULL with messages in `d`; close with teacher_close. */
+teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend backend, diag *d);
+void teacher_close(teacher *t);
+
+/* Runs layers up to the deepest tap, or all of them (whole = 1), on the student's batch x = (batch, c, h, w). */
+void teacher_forward(teacher *t, const float *x, int whole);
+/* The feature map of tap layer `tap` after teacher_forward: (batch, tc, th, tw), borrowed until the next forward. */
+const float *teacher_feature(const teacher *t, int tap);
+/* The teacher's own answer, (batch, outputs), after a whole forward. */
+const float *teacher_answer(const teacher *t);
+int teacher_outputs(const teacher *t);
+
+#endif
