@@ -94,13 +94,13 @@ static int open_network(model *m, const char *cfg, const model_options *o, diag 
 
 model *model_open(const char *cfg, const model_options *o, diag *d)
 {
-    lowered *low = lower_read(cfg, LOWER_TRAIN, d);
+    lowered *low = lower_read(cfg, o->mode, d);
     if (!low) return NULL;
     model *m = mem_calloc(1, sizeof *m);
     m->low = low;
     parallel_set_threads(o->threads);
     int failed = open_network(m, cfg, o, d);
-    if (!failed && low->teacher) {
+    if (!failed && low->teacher && o->mode == LOWER_TRAIN) {
         m->teacher = teacher_open(low->teacher, low->shape->c, low->shape->h, low->shape->w, o->backend, d);
         failed = !m->teacher || copy_tails(m, d);
     }
@@ -152,6 +152,15 @@ int model_load(model *m, const char *weights, weights_info *info, diag *d)
     fill_pools(m);
     cpu_statistics_loaded(m->net, 0, info->layers);
     return 0;
+}
+
+int model_load_whole(model *m, const char *weights, diag *d)
+{
+    weights_info info;
+    if (model_load(m, weights, &info, d)) return -1;
+    if (info.layers >= m->net->n) return 0;
+    diag_error(d, weights, 0, NULL, "holds %d of the network's %d layers", info.layers, m->net->n);
+    return -1;
 }
 
 /* One-hot rows; an unlabelled image has an all-zero one. */

@@ -9,6 +9,7 @@ typedef struct model_options {
     cpu_backend backend;
     int threads;                 /* 0: one a core */
     uint64_t seed;
+    lower_mode mode;             /* LOWER_DEPLOY: the deployed network, no teacher is opened; batch is 1 */
 } model_options;
 
 typedef struct model {
@@ -27,6 +28,8 @@ void model_close(model *m);
 /* Loads a whole network or as many whole layers as the file holds. A whole file's reused classifier must equal the
  * teacher's. *info may be NULL. */
 int model_load(model *m, const char *weights, weights_info *info, diag *d);
+/* The same, but anything less than a whole network is an error. */
+int model_load_whole(model *m, const char *weights, diag *d);
 
 /* One forward and backward over a sub-batch: x = (batch, c, h, w), labels NULL or batch of them (-1: none).
  * Raises *net->seen; the caller updates. Returns the loss, mean over the batch. */

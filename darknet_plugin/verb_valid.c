@@ -23,14 +23,9 @@ static void print_evaluation(const evaluation *e, FILE *out)
 static int valid_model(options *o, model *m, diag *d)
 {
     evaluation e;
-    weights_info info;
     data_file *f = data_file_read(o->arg[0], d);
     dataset *data = f ? dataset_open(f, DATA_VALID, (size_t)o->limit, 0, d) : NULL;
-    int failed = !data || model_load(m, o->arg[2], &info, d);
-    if (!failed && info.layers < m->net->n) {
-        diag_error(d, o->arg[2], 0, NULL, "holds %d of the network's %d layers", info.layers, m->net->n);
-        failed = 1;
-    }
+    int failed = !data || model_load_whole(m, o->arg[2], d);
     failed = failed || evaluate(m, data, 1, EVALUATE_STUDENT | EVALUATE_TEACHER, &e, d);
     if (!failed && o->json) failed = results_print_json(results_evaluation(&e), o->out, d);
     else if (!failed) print_evaluation(&e, o->out);

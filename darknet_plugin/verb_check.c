@@ -1,0 +1,70 @@
+/* `darknet distill check CFG`: every mistake in one go, and what will surprise later. */
+#include "lower.h"
+#include "mem.h"
+#include "results.h"
+#include "verbs.h"
+#include "../weights_tools/weights_file.h"
+
+#include <stdlib.h>
+
+/* The host's CPU backend ignores the stride of a 1x1 convolution, without a message. */
+static void warn_strided_1x1(const cfg_file *c, diag *d)
+{
+    for (int i = 0; i < cfg_layers(c); ++i) {
+        const cfg_section *s = cfg_layer(c, i);
+        if (!cfg_is(s, "convolutional") || cfg_int(s, "size", 1) != 1 || cfg_int(s, "stride", 1) == 1) continue;
+        diag_warn(d, s->file, s->line, s->name, "stock Darknet on a CPU ignores the stride of a 1x1 convolution");
+        diag_hint(d, "[maxpool] size=1 stride=%d followed by the same convolution with stride=1 is right everywhere", cfg_int(s, "stride", 1));
+    }
+}
+
+/* The method's trap: with a wide teacher the default projector can eat the whole compression. */
+static void warn_heavy_projector(const lowered *l, diag *d)
+{
+    size_t projector = 0;
+    for (int i = 0; i < l->shape->n; ++i)
+        if (l->role[i] == ROLE_PROJECTOR) projector += l->shape->layer[i].params;
+    const cfg_section *p = cfg_first(l->source, "projector");
+    if (!p || !l->teacher || projector * 4 < l->teacher->shape->params) return;
+    diag_warn(d, p->file, p->line, p->name, "the projector has %zu parameters, %.0f %% of the teacher's %zu", projector,
+              100. * (double)projector / (double)l->teacher->shape->params, l->teacher->shape->params);
+    diag_hint(d, "reduction=8 or stack=depthwise is smaller, stack=linear costs nothing once merged");
+}
+
+static void check_teacher_weights(const lowered *l, diag *d)
+{
+    const teacher_spec *t = l->teacher;
+    weights_info info;
+    if (!t) return;
+    if (!t->weights_path) {
+        diag_warn(d, t->section->file, t->section->line, "teacher", "no weights= : this can be checked, not trained");
+        return;
+    }
+    if (!weights_inspect(t->weights_path, t->shape, &info, d) && info.layers < t->shape->n)
+        diag_error(d, t->weights_path, 0, NULL, "holds %d of the teacher's %d layers", info.layers, t->shape->n);
+}
+
+int verb_check(options *o, diag *d)
+{
+    lowered *l = lower_read(o->arg[0], LOWER_TRAIN, d);
+    if (l) {
+        warn_strided_1x1(l->cfg, d);
+        warn_heavy_projector(l, d);
+        check_teacher_weights(l, d);
+        lowered *deployed = lower_read(o->arg[0], LOWER_DEPLOY, d);
+        lower_free(deployed);
+    }
+    int failed = diag_errors(d) > 0;
+    if (o->json) {
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddBoolToObject(j, "ok", !failed);
+        cJSON_AddNumberToObject(j, "errors", diag_errors(d));
+        cJSON_AddNumberToObject(j, "warnings", diag_warnings(d));
+        cJSON_AddItemToObject(j, "messages", results_messages(d));
+        failed |= results_print_json(j, o->out, d) != 0;
+    } else if (!failed) {
+        fprintf(o->out, "%s: ok, %d layers, %zu parameters%s\n", o->arg[0], l->shape->n, l->shape->params, l->heads ? ", a distillation" : "");
+    }
+    lower_free(l);
+    return failed;
+}
