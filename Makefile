@@ -2,6 +2,7 @@
 #
 #   make            build ./darknet                     make demo      distil, deploy and prove it (about five minutes)
 #   make test       build and run every test            make teacher   train the demo's teacher from nothing
+#   make seeds      the demo's two students for three seeds
 #   make setup      install missing Debian packages (demo and test do it themselves)
 #
 #   DARKNET=/usr/lib/darknet   folder with libdarknet.so and include/darknet.h
@@ -48,7 +49,7 @@ OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
-.PHONY: all setup demo test teacher clean tests
+.PHONY: all setup demo test teacher seeds clean tests
 all: darknet
 
 darknet: $(BUILD)/darknet
@@ -78,11 +79,16 @@ test: setup
 
 demo: setup
 	@$(MAKE) --no-print-directory darknet
-	@cfg/fashion/demo.sh
+	@cfg/fashion-demo.sh
 
 teacher: setup
 	@$(MAKE) --no-print-directory darknet
-	@cfg/fashion/teacher.sh
+	./darknet distill train cfg/fashion.data cfg/fashion-teacher.cfg -seed 1
+	cp backup/fashion-teacher_final.weights cfg/fashion-teacher.weights
+
+seeds: setup
+	@$(MAKE) --no-print-directory darknet
+	@tests/bench/seeds.sh
 
 clean:
 	rm -rf $(BUILD) darknet

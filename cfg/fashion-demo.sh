@@ -1,0 +1,45 @@
+#!/bin/bash
+# The demo: distil a small student on Fashion-MNIST, deploy it, prove it, compare. SEED=0 EPOCHS=4 OUT=demo-out
+set -euo pipefail
+SEED=${SEED:-0} EPOCHS=${EPOCHS:-4} OUT=${OUT:-demo-out}
+data=cfg/fashion.data
+teacher=cfg/fashion-teacher
+run() { printf '\n$ ./darknet %s\n' "$*"; ./darknet "$@"; }
+get() { jq -r "$2" "$OUT/$1.json"; }
+start=$(date +%s)
+mkdir -p "$OUT"
+
+echo "== 1. The teacher"
+run distill valid $data $teacher.cfg $teacher.weights
+
+echo; echo "== 2. Distil the student: no labels, one L2 loss on the teacher's last feature map"
+run distill train $data cfg/fashion-simkd.cfg -epochs "$EPOCHS" -seed "$SEED" -backup "$OUT"
+
+echo; echo "== 3. The same student from labels, for as many epochs"
+run distill train $data cfg/fashion-student.cfg -epochs "$EPOCHS" -seed "$SEED" -backup "$OUT"
+
+echo; echo "== 4. Deploy: plain cfg + weights, run by Darknet's library, OpenCV and the stock program"
+run distill export cfg/fashion-simkd.cfg "$OUT/fashion-simkd_final.weights" "$OUT/deployed" -data $data -verify 256
+
+echo; echo "== 5. What it bought"
+./darknet distill valid $data cfg/fashion-simkd.cfg "$OUT/fashion-simkd_final.weights" -json >"$OUT/simkd.json"
+./darknet distill valid $data cfg/fashion-student.cfg "$OUT/fashion-student_final.weights" -json >"$OUT/alone.json"
+./darknet distill summary cfg/fashion-simkd.cfg -json >"$OUT/simkd-size.json"
+./darknet distill summary cfg/fashion-student.cfg -json >"$OUT/alone-size.json"
+./darknet distill summary $teacher.cfg -json >"$OUT/teacher-size.json"
+row() {   # name, top-1, top-5, size file
+    local p m b t
+    p=$(get "$4" .parameters) m=$(get "$4" .multiply_adds) b=$(get "$4" .file_bytes) t=$(get teacher-size .parameters)
+    awk -v n="$1" -v a="$2" -v c="$3" -v p="$p" -v m="$m" -v b="$b" -v t="$t" 'BEGIN {
+        printf "%-14s %7.2f %7.2f %11d %13.3f %11d %10.2f\n", n, a, c, p, m / 1e6, b, 100 * (1 - p / t) }'
+}
+printf '%-14s %7s %7s %11s %13s %11s %10s\n' '' 'top-1 %' 'top-5 %' parameters 'M mult-adds' 'file bytes' 'pruned %'
+row teacher "$(get simkd .teacher.top1)" "$(get simkd .teacher.top5)" teacher-size
+row 'student alone' "$(get alone .student.top1)" "$(get alone .student.top5)" alone-size
+row 'SimKD student' "$(get simkd .student.top1)" "$(get simkd .student.top5)" simkd-size
+jq -r '"the projector is \(.projector_parameters) of the SimKD student'"'"'s \(.parameters) parameters (\(.projector_share * 1000 | round / 10) %)"' "$OUT/simkd-size.json"
+echo "seed $SEED, $EPOCHS epochs each, $(($(date +%s) - start)) s in all"
+
+gain=$(jq -n --slurpfile a "$OUT/simkd.json" --slurpfile b "$OUT/alone.json" '$a[0].student.top1 - $b[0].student.top1')
+awk -v g="$gain" 'BEGIN { printf "SimKD student - student alone: %+.2f points\n", g; exit !(g > 0) }' ||
+    { echo "error: the distilled student did not beat the student alone" >&2; exit 1; }

@@ -1,0 +1,15 @@
+#!/bin/bash
+# The demo's two students for several seeds: tests/bench/seeds.sh [EPOCHS] [SEED...]
+set -euo pipefail
+epochs=${1:-4}; shift || true
+[ $# -gt 0 ] || set -- 0 1 2
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+top1() { ./darknet distill valid cfg/fashion.data "cfg/$1.cfg" "$out/$1_final.weights" -json | jq .student.top1; }
+printf '%-6s %14s %14s %8s\n' seed 'student alone' 'SimKD student' gain
+for seed in "$@"; do
+    for net in fashion-student fashion-simkd; do
+        ./darknet distill train cfg/fashion.data "cfg/$net.cfg" -epochs "$epochs" -seed "$seed" -backup "$out" -quiet >"$out/$net.log"
+    done
+    awk -v s="$seed" -v a="$(top1 fashion-student)" -v b="$(top1 fashion-simkd)" 'BEGIN { printf "%-6s %14.2f %14.2f %+8.2f\n", s, a, b, b - a }'
+done
