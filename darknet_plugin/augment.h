@@ -10,7 +10,7 @@
 /* Training: Darknet's random resize-crop-rotate, [augment] pad crop, flip, colour distortion, in that order.
  * in: (h, w, c) 8-bit; out: (c, out_h, out_w) floats. */
 void augment_image(const uint8_t *in, int w, int h, int c, const augment_spec *a, rng *r, float *out, int out_w, int out_h);
-/* Validation, as `darknet classifier valid`: shorter side resized to the net's width (Darknet's resize), centre crop. */
+/* Validation, as `darknet classifier valid`: the square in the middle, resized to the net's input. */
 void augment_centre(const uint8_t *in, int w, int h, int c, float *out, int out_w, int out_h);
 /* Prediction, as `darknet classifier predict`: letterbox with 0.5 grey. */
 void augment_letterbox(const uint8_t *in, int w, int h, int c, float *out, int out_w, int out_h);

@@ -19,6 +19,7 @@ typedef struct data_file {
     int classes, top;           /* top defaults to min(5, classes) */
     char **name;                /* classes names, or NULL if the file names none */
     char *names_path;           /* resolved names/labels file; NULL if none */
+    char **tag;                 /* what lists match paths with: classes lines of labels=, or NULL where it is `name` */
     char *train, *valid, *train_labels, *valid_labels, *format, *backup;   /* NULL where absent; backup defaults to "backup" */
 } data_file;
 

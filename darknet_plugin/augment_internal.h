@@ -1,0 +1,33 @@
+/* The deterministic pieces of augment.c, apart so that tests can hold them against Darknet's own functions.
+ *
+ * A `pixel_view` is a window of an image whose values are read as 0..1 floats, from 8-bit interleaved or planar float
+ * data, so that no file needs a float copy of a whole photograph. */
+#ifndef DISTILL_AUGMENT_INTERNAL_H
+#define DISTILL_AUGMENT_INTERNAL_H
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct pixel_view {
+    const uint8_t *u8;      /* (full_h, full_w, c), or NULL */
+    const float *f;         /* (c, full_h, full_w), used if u8 is NULL; both borrowed */
+    int full_w, full_h, c;
+    int x0, y0, w, h;       /* the window */
+} pixel_view;
+
+/* Darknet's augment_args: output pixel (x, y) reads the source at the rotated, scaled point around its centre. */
+typedef struct crop_geometry {
+    double rad, scale, dx, dy, aspect;
+} crop_geometry;
+
+/* Darknet's resize (aligned corners) of the window into a (c, h, w) block of `out`, whose rows are `stride` floats and
+ * planes `plane` floats apart. */
+void augment_resample(const pixel_view *v, float *out, int w, int h, size_t stride, size_t plane);
+/* Darknet's rotate_crop_image: bilinear, zero outside. out: (c, h, w). */
+void augment_rotate_crop(const pixel_view *v, const crop_geometry *g, float *out, int w, int h);
+/* Darknet's distort_image on an RGB image of n pixels: hue turned, saturation and value scaled, clamped to 0..1. */
+void augment_distort(float *x, size_t n, float hue, float saturation, float exposure);
+void augment_flip(float *x, int c, int h, int w);
+/* out[y][x] = in[y + dy][x + dx], zero outside; in and out are (c, h, w) and differ. */
+void augment_shift(const float *in, float *out, int c, int h, int w, int dx, int dy);
+
+#endif

@@ -1,0 +1,225 @@
+/* Datasets behind one face (see dataset.h): finds a split's files, decides their format by content, and hands on to the
+ * format's row. Small images (IDX, CIFAR) are kept in memory as bytes; lists keep paths and decode when asked. */
+#include "dataset.h"
+
+#include "dataset_internal.h"
+#include "mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* In the order they are tried; the last takes what none of the others knows. */
+static const data_format *const formats[] = { &data_idx };
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+int data_is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, R_OK) == 0;
+}
+
+char *data_resolve(const char *base, const char *name)
+{
+    const char *slash = strrchr(base, '/');
+    if (name[0] == '/' || !slash || data_is_file(name)) return mem_strdup(name);
+    char *beside = mem_printf("%.*s/%s", (int)(slash - base), base, name);
+    if (data_is_file(beside)) return beside;
+    free(beside);
+    return mem_strdup(name);
+}
+
+const char *data_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+void data_free_strings(char **s, size_t n)
+{
+    for (size_t i = 0; s && i < n; ++i) free(s[i]);
+    free(s);
+}
+
+char **data_split_commas(const char *text, int *n)
+{
+    char **item = NULL;
+    *n = 0;
+    while (*text) {
+        size_t len = strcspn(text, ","), skip = strspn(text, " \t");
+        size_t end = len;
+        while (end > skip && strchr(" \t", text[end - 1])) --end;
+        if (end > skip) {
+            item = mem_realloc(item, (size_t)*n + 1, sizeof *item);
+            item[(*n)++] = mem_printf("%.*s", (int)(end - skip), text + skip);
+        }
+        text += len;
+        if (*text) ++text;
+    }
+    return item;
+}
+
+void data_add_part(dataset *s, const char *file)
+{
+    s->part = mem_realloc(s->part, (size_t)s->parts + 1, sizeof *s->part);
+    s->part[s->parts++] = (data_part){ mem_strdup(file), s->count };
+}
+
+int data_check_labels(const dataset *s, size_t first, size_t n, const char *file, diag *d)
+{
+    size_t bad = 0, at = 0;
+    for (size_t i = first; i < first + n; ++i)
+        if (s->label[i] < 0 || s->label[i] >= s->classes) {
+            if (!bad++) at = i;
+        }
+    if (!bad) return 0;
+    diag_error(d, file, 0, NULL, "label %d of image %zu is not in 0..%d (%zu such labels)", s->label[at], at - first,
+               s->classes - 1, bad);
+    diag_hint(d, "set classes= in the .data file to the number of classes of these labels");
+    return -1;
+}
+
+/* Grey as OpenCV has it: .299 R + .587 G + .114 B in 14-bit fixed point. */
+static void convert_pixels(const uint8_t *in, int c, uint8_t *out, int channels, size_t n)
+{
+    if (c == channels) memcpy(out, in, n * (size_t)c);
+    else if (c == 1)
+        for (size_t i = 0; i < n; ++i) out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = in[i];
+    else
+        for (size_t i = 0; i < n; ++i)
+            out[i] = (uint8_t)((in[3 * i] * 4899 + in[3 * i + 1] * 9617 + in[3 * i + 2] * 1868 + 8192) >> 14);
+}
+
+int data_read_memory(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len)
+{
+    size_t n = (size_t)s->w * (size_t)s->h;
+    uint8_t *out = malloc(n * (size_t)channels);
+    if (!out) {
+        snprintf(why, why_len, "out of memory for %zu pixels", n);
+        return -1;
+    }
+    convert_pixels(s->pixels + i * n * (size_t)s->c, s->c, out, channels, n);
+    *pixels = out;
+    *w = s->w;
+    *h = s->h;
+    return 0;
+}
+
+static const data_format *format_by_name(const char *name)
+{
+    for (int i = 0; i < FORMATS; ++i)
+        if (!strcmp(formats[i]->name, name)) return formats[i];
+    return NULL;
+}
+
+static const data_format *find_format(const data_request *q, diag *d)
+{
+    const char *name = q->f->format;
+    if (name && strcmp(name, "auto")) {
+        const data_format *f = format_by_name(name);
+        if (!f) diag_error(d, q->f->path, 0, NULL, "format=%s is not one of auto, idx, cifar10, cifar100, list", name);
+        return f;
+    }
+    for (int i = 0; i < FORMATS - 1; ++i)
+        if (formats[i]->probe(q->file[0], q->f->classes)) return formats[i];
+    return formats[FORMATS - 1];
+}
+
+static int check_file(const data_request *q, const char *path, diag *d)
+{
+    struct stat st;
+    if (stat(path, &st)) diag_error(d, path, 0, NULL, "%s (%s= in %s)", strerror(errno), q->key, q->f->path);
+    else if (!S_ISREG(st.st_mode)) diag_error(d, path, 0, NULL, "not a regular file (%s= in %s)", q->key, q->f->path);
+    else if (access(path, R_OK)) diag_error(d, path, 0, NULL, "%s (%s= in %s)", strerror(errno), q->key, q->f->path);
+    else return 0;
+    return -1;
+}
+
+/* The files of one split; 0 or -1 after reporting each that is not there. */
+static int find_files(data_request *q, const char *value, diag *d)
+{
+    q->file = data_split_commas(value, &q->files);
+    int bad = 0;
+    for (int i = 0; i < q->files; ++i) {
+        char *path = data_resolve(q->f->path, q->file[i]);
+        free(q->file[i]);
+        q->file[i] = path;
+        bad |= check_file(q, path, d);
+    }
+    if (!q->files) diag_error(d, q->f->path, 0, NULL, "%s= names no file", q->key);
+    return bad || !q->files ? -1 : 0;
+}
+
+static dataset *open_request(const data_request *q, size_t limit, diag *d)
+{
+    const data_format *format = find_format(q, d);
+    if (!format) return NULL;
+    dataset *s = mem_calloc(1, sizeof *s);
+    s->format = format;
+    s->classes = q->f->classes;
+    int bad = format->open(s, q, d);
+    if (!bad && !s->count) {
+        diag_error(d, q->file[0], 0, NULL, "no images (%s= in %s)", q->key, q->f->path);
+        bad = -1;
+    }
+    if (bad) {
+        dataset_free(s);
+        return NULL;
+    }
+    if (limit && limit < s->count) s->count = limit;
+    return s;
+}
+
+dataset *dataset_open(const data_file *f, data_split split, size_t limit, int need_labels, diag *d)
+{
+    data_request q = { .f = f, .key = split == DATA_TRAIN ? "train" : "valid", .need_labels = need_labels };
+    q.labels = split == DATA_TRAIN ? f->train_labels : f->valid_labels;
+    const char *value = split == DATA_TRAIN ? f->train : f->valid;
+    if (!value) {
+        diag_error(d, f->path, 0, NULL, "%s= is missing", q.key);
+        diag_hint(d, "add a line `%s = FILE`: an IDX or CIFAR file, or a list of images", q.key);
+        return NULL;
+    }
+    dataset *s = find_files(&q, value, d) ? NULL : open_request(&q, limit, d);
+    data_free_strings(q.file, (size_t)q.files);
+    return s;
+}
+
+void dataset_free(dataset *s)
+{
+    if (!s) return;
+    for (int i = 0; i < s->parts; ++i) free(s->part[i].file);
+    data_free_strings(s->path, s->paths);
+    free(s->part);
+    free(s->label);
+    free(s->pixels);
+    free(s);
+}
+
+size_t dataset_count(const dataset *s) { return s->count; }
+int dataset_classes(const dataset *s) { return s->classes; }
+int dataset_label(const dataset *s, size_t i) { return i < s->count ? s->label[i] : -1; }
+
+const char *dataset_name(const dataset *s, size_t i, char *buf, size_t len)
+{
+    if (s->path) {
+        snprintf(buf, len, "%s", i < s->count ? s->path[i] : "?");
+        return buf;
+    }
+    int p = s->parts - 1;
+    while (p > 0 && s->part[p].first > i) --p;
+    snprintf(buf, len, "%s#%zu", data_base_name(s->part[p].file), i - s->part[p].first);
+    return buf;
+}
+
+int dataset_read(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len)
+{
+    *pixels = NULL;
+    if (channels != 1 && channels != 3) snprintf(why, why_len, "images have 1 or 3 channels, not %d", channels);
+    else if (i >= s->count) snprintf(why, why_len, "image %zu of %zu", i, s->count);
+    else return s->format->read(s, i, channels, pixels, w, h, why, why_len);
+    return -1;
+}

@@ -1,0 +1,60 @@
+/* What the dataset formats share. To add a format, write its row (probe, open, read) in a file dataset_NAME.c, declare
+ * it here and list it in dataset.c; there is nothing else to do. */
+#ifndef DISTILL_DATASET_INTERNAL_H
+#define DISTILL_DATASET_INTERNAL_H
+#include "dataset.h"
+
+/* One split of a .data file, its files looked up. */
+typedef struct data_request {
+    const data_file *f;       /* borrowed */
+    const char *key;          /* "train" or "valid" */
+    const char *labels;       /* value of train_labels / valid_labels, borrowed, or NULL */
+    char **file;              /* files resolved paths, owned */
+    int files;
+    int need_labels;
+} data_request;
+
+typedef struct data_format {
+    const char *name;
+    int (*probe)(const char *path, int classes);                     /* does the file look like one of these? */
+    int (*open)(dataset *s, const data_request *q, diag *d);         /* fills s; 0, or -1 after reporting */
+    int (*read)(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
+} data_format;
+
+/* The images of one file: first .. first of the next part - 1. */
+typedef struct data_part {
+    char *file;               /* owned */
+    size_t first;
+} data_part;
+
+struct dataset {
+    const data_format *format;
+    int classes;
+    size_t count;
+    int *label;               /* count, owned */
+    uint8_t *pixels;          /* (count, h, w, c), owned; formats kept in memory */
+    int w, h, c;
+    data_part *part;          /* parts, owned; formats kept in memory */
+    int parts;
+    char **path;              /* count, owned; lists */
+    size_t paths;             /* allocated entries of path, >= count */
+};
+
+extern const data_format data_idx, data_cifar10, data_cifar100, data_list;
+
+/* A file named in `base`: as it stands if it is there, else relative to base's folder. The caller frees. */
+char *data_resolve(const char *base, const char *name);
+int data_is_file(const char *path);                     /* a regular file that can be read */
+const char *data_base_name(const char *path);           /* after the last slash, borrowed */
+/* "a, b" -> trimmed items, each owned, as is the array; *n how many. */
+char **data_split_commas(const char *text, int *n);
+void data_free_strings(char **s, size_t n);
+
+/* Registers that the images from s->count on come from `file`. */
+void data_add_part(dataset *s, const char *file);
+/* The reader of formats kept in memory: converts pixels of image i to `channels`. */
+int data_read_memory(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
+/* Reports labels first..first+n-1 that are outside 0..classes-1 (the first and how many). 0 or -1. */
+int data_check_labels(const dataset *s, size_t first, size_t n, const char *file, diag *d);
+
+#endif
