@@ -9,8 +9,10 @@ typedef struct key_row {
     const char *name;
     key_type type;
     double min, max;       /* inclusive, for numbers */
-    const char *choices;   /* "a|b|c" for KEY_CHOICE */
+    const char *choices;   /* "a|b|c" for KEY_CHOICE; for other types words accepted besides, or NULL */
     int required;
+    unsigned counts;       /* lists: bit n set = n values are accepted; 0 = any number of them */
+    const char *hint;      /* said where the value is refused, or NULL */
 } key_row;
 
 typedef enum { SECTION_PREAMBLE, SECTION_STOCK, SECTION_PLUGIN } section_kind;
