@@ -1,0 +1,19 @@
+# Shared by the shell tests: ok / not ok lines that tests/run.sh counts. Source it; call `finish` last.
+build=${1:-build}
+darknet=$PWD/$build/darknet
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+ok() { printf 'ok %s\n' "$1"; }
+not_ok() { printf 'not ok %s\n' "$1"; [ $# -lt 2 ] || printf '  %s\n' "$2"; failures=$((failures + 1)); }
+# status WANT NAME COMMAND...: exit status must be WANT; output is left in $work/out and $work/err
+status() {
+    local want=$1 name=$2 got=0; shift 2
+    "$@" >"$work/out" 2>"$work/err" </dev/null || got=$?
+    if [ "$got" -eq "$want" ]; then ok "$name"; else not_ok "$name" "status $got, expected $want: $(tail -5 "$work/err")"; fi
+}
+# says FILE TEXT NAME: the text stands in $work/FILE
+says() { if grep -qF -- "$2" "$work/$1"; then ok "$3"; else not_ok "$3" "no '$2' in: $(cat "$work/$1")"; fi; }
+# holds NAME JQ-EXPRESSION: true of the JSON in $work/out
+holds() { if jq -e "$2" "$work/out" >/dev/null; then ok "$1"; else not_ok "$1" "$(cat "$work/out")"; fi; }
+finish() { [ "$failures" -eq 0 ]; exit; }

@@ -1,0 +1,47 @@
+#!/bin/bash
+# The command line: usage, exit status, wrong arguments, the hand-over to the stock program.
+set -u
+. tests/tap.sh
+status 2 "no arguments" "$darknet"
+status 2 "distill without a verb" "$darknet" distill
+status 0 "distill -help" "$darknet" distill -help
+status 0 "train -help" "$darknet" distill train -help
+says out "-epochs" "help lists the flags"
+status 2 "an unknown verb" "$darknet" distill trian
+says err "did you mean 'train'?" "suggests the nearest verb"
+status 2 "an unknown flag" "$darknet" distill check cfg/fashion-student.cfg -jsn
+says err "did you mean '-json'?" "suggests the nearest flag"
+status 2 "a flag of another verb" "$darknet" distill check cfg/fashion-student.cfg -epochs 3
+status 2 "a flag without its value" "$darknet" distill train a b -epochs
+status 2 "a malformed number" "$darknet" distill train a b -epochs 3x
+says err "expected a whole number" "says what was expected"
+status 2 "too few arguments" "$darknet" distill valid cfg/fashion.data
+status 2 "too many arguments" "$darknet" distill check a b
+status 1 "a cfg that is not there" "$darknet" distill check "$work/none.cfg"
+says err "none.cfg" "names the file"
+status 1 "a folder as cfg" "$darknet" distill check "$work"
+status 0 "check of a plain cfg" "$darknet" distill check cfg/fashion-student.cfg
+status 0 "double dash flags, check -json" "$darknet" distill check cfg/fashion-student.cfg --json
+holds "one JSON object on stdout" '.ok and .errors == 0'
+printf '[net]\nwidth=8\nheight=8\nchannels=1\n[convolutional]\nfiltres=3\nsize=3x\n[convolutionl]\n' >"$work/bad.cfg"
+status 1 "check of a bad cfg" "$darknet" distill check "$work/bad.cfg"
+says err "bad.cfg:6: [convolutional]" "file, line and section"
+says err "bad.cfg:7: [convolutional]" "of every mistake"
+says err "bad.cfg:8:" "in one go"
+status 1 "check -json of a bad cfg" "$darknet" distill check "$work/bad.cfg" -json
+holds "messages as JSON" '(.ok | not) and (.messages | length >= 3) and (.messages[0].line == 6)'
+status 0 "summary -json" "$darknet" distill summary cfg/fashion-student.cfg -json
+holds "parameters, multiply_adds, layers" '.parameters > 0 and .multiply_adds > 0 and (.layers | length == 6)'
+status 0 "summary as a table" "$darknet" distill summary cfg/fashion-student.cfg
+status 1 "an unknown backend" "$darknet" distill valid cfg/fashion.data cfg/fashion-student.cfg x -backend fast
+status 1 "-gpus on a build without them" "$darknet" distill train cfg/fashion.data cfg/fashion-student.cfg -gpus 0
+status 1 "a .data file that is not there" "$darknet" distill train "$work/none.data" cfg/fashion-student.cfg
+if [ -x /usr/bin/darknet ]; then
+    status 1 "stock: a cfg that is not there" "$darknet" classifier predict cfg/fashion.data "$work/none.cfg" x.weights
+    status 1 "stock: an image that is not there" "$darknet" classifier predict cfg/fashion.data cfg/fashion-student.cfg "$work/none.png"
+    status 0 "stock: a command of its own" "$darknet" ops cfg/fashion-student.cfg
+    status 1 "stock: partial refuses a distillation cfg" "$darknet" partial cfg/fashion-simkd.cfg a.weights b.weights 3
+else
+    echo "skipped: the stock program is not installed"
+fi
+finish
