@@ -5,7 +5,7 @@
  *   then float32, layer by layer:
  *     convolutional   biases n, [scales n, mean n, variance n], weights n x c/groups x k x k
  *     connected       biases out, weights out x in, [scales, mean, variance]
- *     local           biases, weights;  batchnorm scales, mean, variance;  rnn/gru/lstm/crnn: their parts
+ *     local           biases, weights;  batchnorm scales, mean, variance;  rnn/gru/lstm/crnn: their parts (tensors.c)
  * This Darknet writes 0.2.0, its forks 0.2.5. There is no checksum and no length: sizes come from the cfg. */
 #ifndef DISTILL_WEIGHTS_FILE_H
 #define DISTILL_WEIGHTS_FILE_H
@@ -19,12 +19,13 @@ typedef struct weights_info {
     uint64_t seen;
     size_t header_bytes;     /* 16 or 20 */
     size_t floats;           /* behind the header */
-    int layers;              /* how many whole layers of the cfg it holds: net->n means a whole network */
+    int layers;              /* how many whole layers of the cfg it holds: net->n means a whole network; a part ends
+                                behind its last layer with weights */
 } weights_info;
 
 /* One array of a layer, in file order. */
 typedef struct weights_tensor {
-    const char *name;        /* "biases", "scales", "mean", "variance", "weights" */
+    const char *name;        /* "biases", "scales", "mean", "variance", "weights"; "input biases", ... in an rnn */
     float *data;             /* borrowed from the layer */
     size_t n;
 } weights_tensor;
@@ -36,14 +37,14 @@ int weights_tensors(const layer *l, weights_tensor *out);
 /* Reads the header and measures the file against the shapes: exactly whole, or ending on a layer's border.
  * -1 with a message saying both sizes otherwise (too short, too long, empty, not there, not a file). */
 int weights_inspect(const char *path, const net_shape *shape, weights_info *info, diag *d);
-/* Loads as many whole layers as the file holds (weights_inspect first); *info may be NULL. Sets *net->seen.
- * Nothing is changed in `net` if the file does not fit. */
+/* Loads as many whole layers as the file holds (inspected first); *info may be NULL. Sets *net->seen.
+ * Nothing is changed in `net` if the file does not fit or holds NaN, infinity or a negative variance. */
 int weights_load(network *net, const net_shape *shape, const char *path, weights_info *info, diag *d);
 /* Writes layers 0..net->n-1 beside `path`, fsyncs, renames. The old file stays intact on any error. */
 int weights_save(const network *net, const char *path, diag *d);
 /* 64-bit FNV-1a over all weights of layers begin..end-1. */
 uint64_t weights_hash(const network *net, int begin, int end);
-/* Creates the folder (and parents) that `path` lies in. */
+/* Creates `folder` and its parents where they do not exist. */
 int weights_make_folder(const char *folder, diag *d);
 
 #endif

@@ -1,0 +1,43 @@
+/* The mathematics of [feature_l2] for one element, in one place: the loop over the CPU's arrays (feature_l2.c) and
+ * a CUDA kernel call the same functions.
+ *
+ *   t  = mean of the teacher's k x k block            (k = 1: the teacher's value)
+ *   loss    (s - t)^2                                 to be multiplied by scale/D
+ *   delta   2 * scale/D * (t - s)                     minus the gradient, as Darknet wants it
+ *
+ * Chen et al., "Knowledge Distillation with the Reused Teacher Classifier", CVPR 2022, equation 2. */
+#ifndef DISTILL_FEATURE_L2_OPS_H
+#define DISTILL_FEATURE_L2_OPS_H
+#include <stddef.h>
+
+#ifdef __CUDACC__
+#define FEATURE_L2_FN static inline __host__ __device__
+#else
+#define FEATURE_L2_FN static inline
+#endif
+
+/* Target of student element (y, x) from one channel of the teacher's map, (h*k, w*k) floats. */
+FEATURE_L2_FN float feature_l2_target(const float *t, int w, int k, int y, int x)
+{
+    size_t row = (size_t)w * (size_t)k;
+    const float *block = t + (size_t)y * (size_t)k * row + (size_t)x * (size_t)k;
+    if (k == 1) return *block;
+    float sum = 0;
+    for (int i = 0; i < k; ++i)
+        for (int j = 0; j < k; ++j) sum += block[(size_t)i * row + (size_t)j];
+    return sum / (float)(k * k);
+}
+
+FEATURE_L2_FN double feature_l2_loss(float s, float t)
+{
+    double d = (double)s - (double)t;
+    return d * d;
+}
+
+/* `factor` is scale/D. */
+FEATURE_L2_FN float feature_l2_delta(float s, float t, float factor)
+{
+    return 2 * factor * (t - s);
+}
+
+#endif
