@@ -62,9 +62,19 @@ static int open_data(const options *o, training *t, diag *d)
     return -1;
 }
 
+/* [crop] draws from the host's hidden generator while training: such a run could not be repeated. */
+static int refuse_crop(const cfg_file *c, diag *d)
+{
+    const cfg_section *crop = cfg_first(c, "crop");
+    if (!crop) return 0;
+    diag_error(d, crop->file, crop->line, "crop", "cannot be trained reproducibly");
+    diag_hint(d, "[augment] pad= and flip=, or [net] min_crop= and max_crop=, do the same outside the network");
+    return -1;
+}
+
 static int run_training(const options *o, training *t, diag *d)
 {
-    if (open_data(o, t, d) || load_start(o, t, d) || check_teacher(o, t, d)) return -1;
+    if (refuse_crop(t->m->low->cfg, d) || open_data(o, t, d) || load_start(o, t, d) || check_teacher(o, t, d)) return -1;
     char *name = trainer_name(o->arg[1]);
     trainer_options to = {
         .model = t->m, .train = t->train, .valid = t->valid, .folder = o->backup ? o->backup : t->file->backup, .name = name,
