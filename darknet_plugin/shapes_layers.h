@@ -1,0 +1,32 @@
+/* One row a section type: how to infer its shape. Only shapes.c reads this.
+ * To add a type write its function in shapes_layers.c and add its row; there is nothing else to do. */
+#ifndef DISTILL_SHAPES_LAYERS_H
+#define DISTILL_SHAPES_LAYERS_H
+#include "shapes.h"
+
+#include <stdint.h>
+
+typedef struct shape_run {
+    const cfg_section *const *at;   /* sections of all layers */
+    const cfg_section *s;           /* the one being inferred */
+    diag *d;
+    int i;                          /* its number */
+    int in_known;                   /* the layer before came out; if not, nothing more is said about it */
+    const unsigned char *known;     /* i, which earlier layers came out */
+    const layer_shape *layer;       /* i, the earlier layers */
+    layer_shape *l;                 /* in_* and inputs are filled in */
+    int failed;                     /* a mistake was met, said or not */
+} shape_run;
+
+typedef struct shape_row {
+    const char *name;
+    int weights;                    /* has floats in a weights file */
+    int (*infer)(shape_run *r);     /* fills r->l; 1 if the output came out */
+} shape_row;
+
+const shape_row *shape_row_of(const char *name);   /* NULL if no stock layer */
+
+/* Adds an error at `key`'s line (NULL: the section's), unless there is one on that line already. */
+void shape_error(shape_run *r, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#endif
