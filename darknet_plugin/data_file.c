@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CLASSES = 1000000, MAX_LINE = 1 << 16 };
+enum { MAX_CLASSES = 1000000, MAX_LINES = 10000 };
 
 /* What a value becomes: a number at `at`, a string at `at`, or nothing (read by other commands). */
 typedef struct data_key {
@@ -121,9 +121,9 @@ static int read_line(data_lines *t, int *seen, char *text, const char *path, int
 
 static FILE *open_text(const char *path, diag *d)
 {
-    errno = EACCES;
-    FILE *in = data_is_file(path) ? fopen(path, "r") : NULL;
-    if (!in) diag_error(d, path, 0, NULL, "cannot be read: %s", errno ? strerror(errno) : "not a regular file");
+    const char *problem = data_problem(path);
+    FILE *in = problem ? NULL : fopen(path, "r");
+    if (!in) diag_error(d, path, 0, NULL, "cannot be read: %s", problem ? problem : strerror(errno));
     return in;
 }
 
@@ -135,10 +135,10 @@ static int read_lines(data_lines *t, const char *path, diag *d)
     size_t room = 0;
     int bad = 0, line = 0, seen[KEYS] = { 0 };
     for (ssize_t n; !bad && (n = getline(&text, &room, in)) >= 0;) {
-        if (++line == 1 && (memchr(text, 0, (size_t)n) || n > MAX_LINE)) {
-            diag_error(d, path, 0, NULL, "not a text file");
+        if (memchr(text, 0, (size_t)n) || ++line > MAX_LINES) {
+            diag_error(d, path, 0, NULL, "not a .data file: not a text, or too long");
             bad = -1;
-        } else if (line < MAX_LINE) {
+        } else {
             read_line(t, seen, text, path, line, d);
         }
     }

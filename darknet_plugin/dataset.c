@@ -13,14 +13,18 @@
 #include <unistd.h>
 
 /* In the order they are tried; the last takes what none of the others knows. */
-static const data_format *const formats[] = { &data_idx };
+static const data_format *const formats[] = { &data_idx, &data_cifar10, &data_cifar100, &data_list };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
-int data_is_file(const char *path)
+const char *data_problem(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, R_OK) == 0;
+    if (stat(path, &st)) return strerror(errno);
+    if (!S_ISREG(st.st_mode)) return "not a regular file";
+    return access(path, R_OK) ? strerror(errno) : NULL;
 }
+
+int data_is_file(const char *path) { return data_problem(path) == NULL; }
 
 char *data_resolve(const char *base, const char *name)
 {
@@ -128,16 +132,6 @@ static const data_format *find_format(const data_request *q, diag *d)
     return formats[FORMATS - 1];
 }
 
-static int check_file(const data_request *q, const char *path, diag *d)
-{
-    struct stat st;
-    if (stat(path, &st)) diag_error(d, path, 0, NULL, "%s (%s= in %s)", strerror(errno), q->key, q->f->path);
-    else if (!S_ISREG(st.st_mode)) diag_error(d, path, 0, NULL, "not a regular file (%s= in %s)", q->key, q->f->path);
-    else if (access(path, R_OK)) diag_error(d, path, 0, NULL, "%s (%s= in %s)", strerror(errno), q->key, q->f->path);
-    else return 0;
-    return -1;
-}
-
 /* The files of one split; 0 or -1 after reporting each that is not there. */
 static int find_files(data_request *q, const char *value, diag *d)
 {
@@ -147,7 +141,9 @@ static int find_files(data_request *q, const char *value, diag *d)
         char *path = data_resolve(q->f->path, q->file[i]);
         free(q->file[i]);
         q->file[i] = path;
-        bad |= check_file(q, path, d);
+        const char *problem = data_problem(path);
+        if (problem) diag_error(d, path, 0, NULL, "%s (%s= in %s)", problem, q->key, q->f->path);
+        bad |= problem != NULL;
     }
     if (!q->files) diag_error(d, q->f->path, 0, NULL, "%s= names no file", q->key);
     return bad || !q->files ? -1 : 0;
@@ -161,6 +157,7 @@ static dataset *open_request(const data_request *q, size_t limit, diag *d)
     s->format = format;
     s->classes = q->f->classes;
     int bad = format->open(s, q, d);
+    s->listed = s->count;
     if (!bad && !s->count) {
         diag_error(d, q->file[0], 0, NULL, "no images (%s= in %s)", q->key, q->f->path);
         bad = -1;
@@ -192,7 +189,7 @@ void dataset_free(dataset *s)
 {
     if (!s) return;
     for (int i = 0; i < s->parts; ++i) free(s->part[i].file);
-    data_free_strings(s->path, s->paths);
+    data_free_strings(s->path, s->listed);
     free(s->part);
     free(s->label);
     free(s->pixels);

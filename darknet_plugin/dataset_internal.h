@@ -36,15 +36,17 @@ struct dataset {
     int w, h, c;
     data_part *part;          /* parts, owned; formats kept in memory */
     int parts;
-    char **path;              /* count, owned; lists */
-    size_t paths;             /* allocated entries of path, >= count */
+    char **path;              /* listed, owned; lists */
+    size_t listed, room;      /* images in the files, of which the first `count` are used; allocated entries of path */
 };
 
 extern const data_format data_idx, data_cifar10, data_cifar100, data_list;
 
 /* A file named in `base`: as it stands if it is there, else relative to base's folder. The caller frees. */
 char *data_resolve(const char *base, const char *name);
-int data_is_file(const char *path);                     /* a regular file that can be read */
+/* Why `path` is not a regular file that can be read, borrowed; NULL if it is one. */
+const char *data_problem(const char *path);
+int data_is_file(const char *path);
 const char *data_base_name(const char *path);           /* after the last slash, borrowed */
 /* "a, b" -> trimmed items, each owned, as is the array; *n how many. */
 char **data_split_commas(const char *text, int *n);

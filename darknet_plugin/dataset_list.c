@@ -1,0 +1,265 @@
+/* Darknet's image lists: a path a line, looked up as it stands, then relative to the list's folder.
+ *
+ * A line may end on a class: a label's name, or a number in range; whatever else follows a space is part of the path.
+ * Without one Darknet's rule holds, the class whose label is a substring of the path as written; but where Darknet
+ * takes none, or several, for an answer ("man" in "woman", "train" in ".../train/..."), that is an error here. */
+#include "dataset_internal.h"
+#include "image_io.h"
+#include "mem.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { UNKNOWN = -1, AMBIGUOUS = -2, SHOWN = 10 };
+
+typedef struct named_class {
+    const char *name;            /* borrowed from the data_file */
+    int class;
+} named_class;
+
+/* How often something was wrong; the first SHOWN are reported one by one. */
+typedef struct complaints {
+    size_t missing, classless;
+} complaints;
+
+typedef struct list_reader {
+    dataset *s;
+    const data_request *q;
+    const char *list;            /* the file being read, borrowed */
+    diag *d;
+    named_class *known;          /* sorted by name, owned; `classes` or twice as many */
+    size_t knowns;
+    complaints bad;
+} list_reader;
+
+static int by_name(const void *a, const void *b)
+{
+    const named_class *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : x->class - y->class;
+}
+
+static void sort_names(list_reader *r)
+{
+    const data_file *f = r->q->f;
+    r->known = mem_calloc(2 * (size_t)f->classes, sizeof *r->known);
+    for (int i = 0; i < f->classes; ++i) {
+        if (f->name) r->known[r->knowns++] = (named_class){ f->name[i], i };
+        if (f->tag) r->known[r->knowns++] = (named_class){ f->tag[i], i };
+    }
+    qsort(r->known, r->knowns, sizeof *r->known, by_name);
+}
+
+static int class_by_name(const list_reader *r, const char *name)
+{
+    size_t lo = 0, hi = r->knowns;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (strcmp(r->known[mid].name, name) < 0) lo = mid + 1;
+        else hi = mid;
+    }
+    int class = UNKNOWN;
+    for (; lo < r->knowns && !strcmp(r->known[lo].name, name); ++lo) {
+        if (class >= 0 && class != r->known[lo].class) return AMBIGUOUS;
+        class = r->known[lo].class;
+    }
+    return class;
+}
+
+static int class_by_number(const list_reader *r, const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (!digits || text[digits] || digits > 9) return UNKNOWN;
+    long n = strtol(text, NULL, 10);
+    return n < r->s->classes ? (int)n : UNKNOWN;
+}
+
+/* Darknet's rule; *other is a second match. */
+static int class_by_substring(const list_reader *r, const char *path, int *other)
+{
+    char *const *label = r->q->f->tag ? r->q->f->tag : r->q->f->name;
+    int class = UNKNOWN;
+    for (int i = 0; label && i < r->s->classes; ++i) {
+        if (!strstr(path, label[i])) continue;
+        if (class >= 0) {
+            *other = i;
+            return AMBIGUOUS - class;   /* -2 - first match */
+        }
+        class = i;
+    }
+    return class;
+}
+
+static char *find_image(const list_reader *r, const char *name)
+{
+    char *path = data_resolve(r->list, name);
+    if (data_is_file(path)) return path;
+    free(path);
+    return NULL;
+}
+
+static void add_image(list_reader *r, char *path, int label)
+{
+    dataset *s = r->s;
+    if (s->room == s->count) {
+        s->room = s->room ? 2 * s->room : 1024;
+        s->path = mem_realloc(s->path, s->room, sizeof *s->path);
+        s->label = mem_realloc(s->label, s->room, sizeof *s->label);
+    }
+    s->label[s->count] = label;
+    s->path[s->count++] = path;
+}
+
+/* "path class", split at the leftmost blank that leaves a known class behind an existing file. Cuts `text` and returns
+ * the file (the caller frees) and its class; NULL if there is no such split. */
+static char *split_class(const list_reader *r, char *text, int *class)
+{
+    for (char *p = text + strcspn(text, " \t"); *p; p += strcspn(p, " \t")) {
+        char *gap = p, blank = *p;
+        p += strspn(p, " \t");
+        *class = class_by_name(r, p);
+        if (*class == UNKNOWN) *class = class_by_number(r, p);
+        if (*class == UNKNOWN) continue;
+        *gap = 0;
+        char *path = find_image(r, text);
+        if (path) return path;
+        *gap = blank;
+    }
+    return NULL;
+}
+
+static void report_missing(list_reader *r, char *text, int line)
+{
+    if (r->bad.missing++ >= SHOWN) return;
+    char *last = text + strlen(text);
+    while (last > text && !isspace((unsigned char)last[-1])) --last;
+    char *gap = last;
+    while (gap > text && isspace((unsigned char)gap[-1])) --gap;
+    char *name = mem_printf("%.*s", (int)(gap - text), text), *path = gap > text ? find_image(r, name) : NULL;
+    if (path)
+        diag_error(r->d, r->list, line, NULL, "class \"%.100s\" of %s is neither a label nor a number from 0 to %d", last, name,
+                   r->s->classes - 1);
+    else
+        diag_error(r->d, r->list, line, NULL, "image %s is not there or not readable", text);
+    free(path);
+    free(name);
+}
+
+static void report_class(list_reader *r, const char *text, int class, int other, int line)
+{
+    if (r->bad.classless++ >= SHOWN) return;
+    char *const *label = r->q->f->tag ? r->q->f->tag : r->q->f->name;
+    if (!label) {
+        diag_error(r->d, r->list, line, NULL, "image %s has no class", text);
+        diag_hint(r->d, "write the class behind the path, or name the labels with names= in %s", r->q->f->path);
+    } else if (class == UNKNOWN) {
+        diag_error(r->d, r->list, line, NULL, "image %s has no class: none of the %d labels is in its path", text, r->s->classes);
+        diag_hint(r->d, "write the class behind the path");
+    } else {
+        diag_error(r->d, r->list, line, NULL, "image %s has several classes: labels \"%s\" and \"%s\" are both in its path", text,
+                   label[AMBIGUOUS - class], label[other]);
+        diag_hint(r->d, "write the class behind the path");
+    }
+}
+
+/* A line without a class of its own; takes `path`. */
+static void add_by_substring(list_reader *r, const char *text, char *path, int line)
+{
+    int other = 0, class = class_by_substring(r, text, &other);
+    if (class < 0 && r->q->need_labels) {
+        report_class(r, text, class, other, line);
+        free(path);
+        return;
+    }
+    add_image(r, path, class < 0 ? -1 : class);
+}
+
+static void read_entry(list_reader *r, char *text, int line)
+{
+    int class;
+    char *path = split_class(r, text, &class);
+    if (path && class == AMBIGUOUS) {
+        diag_error(r->d, r->list, line, NULL, "the class of image %s is a name that stands twice among the labels", text);
+        free(path);
+    } else if (path) {
+        add_image(r, path, class);
+    } else if ((path = find_image(r, text))) {
+        add_by_substring(r, text, path, line);
+    } else {
+        report_missing(r, text, line);
+    }
+}
+
+static char *trim(char *s, size_t n)
+{
+    while (n && isspace((unsigned char)s[n - 1])) s[--n] = 0;
+    while (isspace((unsigned char)*s)) ++s;
+    return s;
+}
+
+static void read_lines(list_reader *r, FILE *in)
+{
+    char *text = NULL;
+    size_t room = 0;
+    int line = 0;
+    for (ssize_t n; (n = getline(&text, &room, in)) >= 0;) {
+        ++line;
+        if (memchr(text, 0, (size_t)n)) {
+            diag_error(r->d, r->list, line, NULL, "neither IDX, CIFAR nor a list of images: not a text file");
+            break;
+        }
+        char *entry = trim(text, (size_t)n);
+        if (line == 1 && !strncmp(entry, "\xef\xbb\xbf", 3)) entry += 3;
+        if (*entry) read_entry(r, entry, line);
+    }
+    free(text);
+}
+
+static void sum_up(const list_reader *r)
+{
+    if (r->bad.missing > SHOWN)
+        diag_error(r->d, r->list, 0, NULL, "%zu images are missing; the first %d follow", r->bad.missing, SHOWN);
+    if (r->bad.classless > SHOWN)
+        diag_error(r->d, r->list, 0, NULL, "%zu images have no single class; the first %d follow", r->bad.classless, SHOWN);
+}
+
+static void read_list(list_reader *r)
+{
+    FILE *in = fopen(r->list, "r");
+    if (!in) {
+        diag_error(r->d, r->list, 0, NULL, "%s", strerror(errno));
+        return;
+    }
+    r->bad = (complaints){ 0 };
+    read_lines(r, in);
+    sum_up(r);
+    fclose(in);
+}
+
+static int list_probe(const char *path, int classes)
+{
+    (void)path, (void)classes;
+    return 1;
+}
+
+static int list_open(dataset *s, const data_request *q, diag *d)
+{
+    list_reader r = { .s = s, .q = q, .d = d };
+    int errors = diag_errors(d);
+    sort_names(&r);
+    for (int i = 0; i < q->files; ++i) {
+        r.list = q->file[i];
+        read_list(&r);
+    }
+    free(r.known);
+    return diag_errors(d) > errors ? -1 : 0;
+}
+
+static int list_read(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len)
+{
+    return image_decode(s->path[i], channels, pixels, w, h, why, why_len);
+}
+
+const data_format data_list = { "list", list_probe, list_open, list_read };
