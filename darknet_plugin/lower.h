@@ -38,6 +38,7 @@ typedef struct teacher_spec {
 /* One [projector] [feature_l2] [reused_classifier] triple; numbers of lowered layers, -1 = none. */
 typedef struct lower_head {
     int tap;                         /* teacher layer whose output is the target */
+    int tap_index;                   /* its place in teacher_spec.tap */
     int feeds;                       /* student layer that the triple reads */
     int pool;                        /* ROLE_POOL layer, or -1 */
     int projector, projectors;       /* first and how many (0 for stack=none) */
@@ -71,8 +72,7 @@ typedef struct lowered {
     int trained;                     /* training runs layers 0..trained-1 (up to the last loss, or all) */
 } lowered;
 
-/* Reads `path`, lowers it. All mistakes of the whole go to `d`; NULL if there were errors. Free with lower_free.
- * `teacher_cfg` may be NULL; else it overrides [teacher] cfg=. */
+/* Reads `path`, lowers it. All mistakes of the whole go to `d`; NULL if there were errors. Free with lower_free. */
 lowered *lower_read(const char *path, lower_mode mode, diag *d);
 /* The same from text that is already parsed; takes ownership of `source` even if it fails. */
 lowered *lower_cfg(cfg_file *source, lower_mode mode, diag *d);
