@@ -1,0 +1,55 @@
+/* Activations, element by element: the value from x, the derivative from the *output* y, as Darknet has it.
+ *
+ * The common ones stand here so that loops over them vectorise; the rest are the host's own functions. ACT_SWITCH writes
+ * a loop once and compiles it once for each common activation. relu passes NaN on, as the host's does. */
+#ifndef DISTILL_CPU_ACTIVATE_H
+#define DISTILL_CPU_ACTIVATE_H
+#include <darknet.h>
+#include <math.h>
+
+/* The host's, exported but not in its header. */
+float activate(float x, ACTIVATION a);
+float gradient(float x, ACTIVATION a);
+
+#define ACT_INLINE static inline __attribute__((always_inline))
+/* Before a loop with an activation in it; clang takes the pragma as a promise and warns where a call prevents it. */
+#ifdef __clang__
+#define ACT_SIMD
+#else
+#define ACT_SIMD _Pragma("omp simd")
+#endif
+
+ACT_INLINE float act_value(float x, ACTIVATION a)
+{
+    switch (a) {
+    case LINEAR: return x;
+    case RELU: return x < 0 ? 0 : x;
+    case LEAKY: return x > 0 ? x : .1f * x;
+    case LOGISTIC: return 1 / (1 + expf(-x));
+    case TANH: return tanhf(x);
+    default: return activate(x, a);
+    }
+}
+
+ACT_INLINE float act_slope(float y, ACTIVATION a)
+{
+    switch (a) {
+    case LINEAR: return 1;
+    case RELU: return y > 0 ? 1 : 0;
+    case LEAKY: return y > 0 ? 1 : .1f;
+    case LOGISTIC: return (1 - y) * y;
+    case TANH: return 1 - y * y;
+    default: return gradient(y, a);
+    }
+}
+
+/* Calls fn(..., a) with `a` a constant where it is one of the fast activations. */
+#define ACT_SWITCH(a, fn, ...) \
+    switch (a) { \
+    case LINEAR: fn(__VA_ARGS__, LINEAR); break; \
+    case RELU: fn(__VA_ARGS__, RELU); break; \
+    case LEAKY: fn(__VA_ARGS__, LEAKY); break; \
+    default: fn(__VA_ARGS__, a); \
+    }
+
+#endif

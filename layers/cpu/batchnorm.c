@@ -1,0 +1,257 @@
+/* Batch norm, exactly.
+ *
+ *   forward    m = mean(x), v = mean((x - m)^2) over batch and map, s = sqrt(v), r = 1 / (s + e), e = 1e-6
+ *              h = (x - m) * r,   z = g * h + b,   y = act(z)
+ *   running    M += rate * (m - M),   V += rate * (v * N / (N-1) - V)          (N = 1: v as it is)
+ *   backward   dz = dy * act'(y);   db += sum(dz);   dg += sum(dz * h)
+ *              dx = g * r * (dz - mean(dz) - h * mean(dz * h) * (s + e) / s)    (s = 0: h is 0 anyway)
+ *   inference  M and V in place of m and v, and then dx = g * dz / (sqrt(V) + e)
+ *
+ * Ioffe and Szegedy, "Batch Normalization", 2015; e stands outside the root because that is how stock Darknet's
+ * inference has it, and the factor (s + e) / s is what that does to the derivative. Each channel is summed by one thread,
+ * in floats over at most 1024 neighbours and in doubles above that, so sums do not depend on the number of threads. */
+#include "batchnorm.h"
+
+#include "activate.h"
+#include "parallel.h"
+
+#define EPSILON 1e-6
+#define RUN 1024
+
+typedef struct bn_job {
+    const layer *l;
+    const float *x, *bias;
+    float *y, rate;
+    int train, updates;
+} bn_job;
+
+static size_t map_size(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w; }
+static size_t map_at(const layer *l, size_t b, size_t c) { return (b * (size_t)l->out_c + c) * map_size(l); }
+
+/* sum of (x - m) */
+static double sum_map(const float *x, size_t n)
+{
+    double total = 0;
+    for (size_t at = 0; at < n; at += RUN) {
+        size_t len = n - at < RUN ? n - at : RUN;
+        float s = 0;
+#pragma omp simd reduction(+ : s)
+        for (size_t i = 0; i < len; ++i) s += x[at + i];
+        total += s;
+    }
+    return total;
+}
+
+static double sum_squares(const float *x, float m, size_t n)
+{
+    double total = 0;
+    for (size_t at = 0; at < n; at += RUN) {
+        size_t len = n - at < RUN ? n - at : RUN;
+        float s = 0;
+#pragma omp simd reduction(+ : s)
+        for (size_t i = 0; i < len; ++i) s += (x[at + i] - m) * (x[at + i] - m);
+        total += s;
+    }
+    return total;
+}
+
+/* Mean and variance (over N) of channel c. */
+static void measure_channel(const layer *l, const float *x, size_t c, double *mean, double *variance)
+{
+    double n = (double)l->batch * (double)map_size(l), sum = 0, squares = 0;
+    for (size_t b = 0; b < (size_t)l->batch; ++b) sum += sum_map(x + map_at(l, b, c), map_size(l));
+    float m = (float)(sum / n);
+    for (size_t b = 0; b < (size_t)l->batch; ++b) squares += sum_squares(x + map_at(l, b, c), m, map_size(l));
+    double off = sum / n - m;   /* m was rounded: the variance about the true mean is smaller by off^2 */
+    *mean = sum / n;
+    *variance = fmax(squares / n - off * off, 0);
+}
+
+ACT_INLINE void affine_map(const float *x, float *y, float mean, float factor, float bias, size_t n, ACTIVATION a)
+{
+    ACT_SIMD
+    for (size_t i = 0; i < n; ++i) y[i] = act_value((x[i] - mean) * factor + bias, a);
+}
+
+static void affine_channel(const layer *l, const float *x, float *y, size_t c, float mean, float factor, float bias)
+{
+    for (size_t b = 0; b < (size_t)l->batch; ++b) {
+        size_t at = map_at(l, b, c);
+        ACT_SWITCH(l->activation, affine_map, x + at, y + at, mean, factor, bias, map_size(l))
+    }
+}
+
+static void keep_running(const layer *l, size_t c, double mean, double variance, double rate)
+{
+    double n = (double)l->batch * (double)map_size(l);
+    double unbiased = n > 1 ? variance * n / (n - 1) : variance;
+    l->mean[c] = (float)mean;
+    l->variance[c] = (float)variance;
+    l->rolling_mean[c] += (float)(rate * (mean - l->rolling_mean[c]));
+    l->rolling_variance[c] += (float)(rate * (unbiased - l->rolling_variance[c]));
+}
+
+static void train_channels(void *ctx, size_t begin, size_t end)
+{
+    const bn_job *j = ctx;
+    const layer *l = j->l;
+    for (size_t c = begin; c < end; ++c) {
+        double mean, variance;
+        measure_channel(l, j->x, c, &mean, &variance);
+        keep_running(l, c, mean, variance, j->rate);
+        float r = (float)(1 / (sqrt(l->variance[c]) + EPSILON));
+        affine_channel(l, j->x, j->y, c, l->mean[c], l->scales[c] * r, l->biases[c]);
+    }
+}
+
+void batchnorm_forward_train(const layer *l, const float *x, float *y, float rate)
+{
+    bn_job j = { .l = l, .x = x, .y = y, .rate = rate };
+    parallel_for((size_t)l->out_c, train_channels, &j);
+}
+
+float batchnorm_factor(const layer *l, int i)
+{
+    return (float)(l->scales[i] / (sqrt(l->rolling_variance[i]) + EPSILON));
+}
+
+static void inference_channels(void *ctx, size_t begin, size_t end)
+{
+    const bn_job *j = ctx;
+    const layer *l = j->l;
+    for (size_t c = begin; c < end; ++c)
+        affine_channel(l, j->x, j->y, c, l->rolling_mean[c], batchnorm_factor(l, (int)c), l->biases[c]);
+}
+
+void batchnorm_forward_inference(const layer *l, const float *x, float *y)
+{
+    bn_job j = { .l = l, .x = x, .y = y };
+    parallel_for((size_t)l->out_c, inference_channels, &j);
+}
+
+ACT_INLINE void slope_map(float *delta, const float *y, size_t n, ACTIVATION a)
+{
+    ACT_SIMD
+    for (size_t i = 0; i < n; ++i) delta[i] *= act_slope(y[i], a);
+}
+
+/* delta *= act'(y) on channel c; returns the sum of the result. */
+static double slope_channel(const layer *l, size_t c)
+{
+    double sum = 0;
+    for (size_t b = 0; b < (size_t)l->batch; ++b) {
+        size_t at = map_at(l, b, c);
+        if (l->activation != LINEAR) {
+            ACT_SWITCH(l->activation, slope_map, l->delta + at, l->output + at, map_size(l))
+        }
+        sum += sum_map(l->delta + at, map_size(l));
+    }
+    return sum;
+}
+
+/* sum of delta * (x - m) on channel c */
+static double correlate_channel(const layer *l, size_t c, float m)
+{
+    size_t n = map_size(l);
+    double total = 0;
+    for (size_t b = 0; b < (size_t)l->batch; ++b) {
+        const float *d = l->delta + map_at(l, b, c), *x = l->x + map_at(l, b, c);
+        for (size_t at = 0; at < n; at += RUN) {
+            size_t len = n - at < RUN ? n - at : RUN;
+            float s = 0;
+#pragma omp simd reduction(+ : s)
+            for (size_t i = 0; i < len; ++i) s += d[at + i] * (x[at + i] - m);
+            total += s;
+        }
+    }
+    return total;
+}
+
+static void scale_channel(const layer *l, size_t c, float factor)
+{
+    for (size_t b = 0; b < (size_t)l->batch; ++b) {
+        float *d = l->delta + map_at(l, b, c);
+        size_t n = map_size(l);
+#pragma omp simd
+        for (size_t i = 0; i < n; ++i) d[i] *= factor;
+    }
+}
+
+/* delta = factor * (delta - mean - slope * (x - m)) */
+static void centre_channel(const layer *l, size_t c, float factor, float mean, float slope)
+{
+    float m = l->mean[c];
+    for (size_t b = 0; b < (size_t)l->batch; ++b) {
+        float *d = l->delta + map_at(l, b, c);
+        const float *x = l->x + map_at(l, b, c);
+        size_t n = map_size(l);
+#pragma omp simd
+        for (size_t i = 0; i < n; ++i) d[i] = factor * (d[i] - mean - slope * (x[i] - m));
+    }
+}
+
+static void backward_train_channel(const bn_job *j, size_t c)
+{
+    const layer *l = j->l;
+    double n = (double)l->batch * (double)map_size(l);
+    double s = sqrt(l->variance[c]), r = 1 / (s + EPSILON);
+    double sum = slope_channel(l, c), with_h = correlate_channel(l, c, l->mean[c]) * r;
+    double slope = s > 0 ? with_h / n * r * (s + EPSILON) / s : 0;
+    if (j->updates) {
+        l->bias_updates[c] += (float)sum;
+        l->scale_updates[c] += (float)with_h;
+    }
+    centre_channel(l, c, (float)(l->scales[c] * r), (float)(sum / n), (float)slope);
+}
+
+static void backward_inference_channel(const bn_job *j, size_t c)
+{
+    const layer *l = j->l;
+    double r = 1 / (sqrt(l->rolling_variance[c]) + EPSILON), sum = slope_channel(l, c);
+    if (j->updates) {
+        l->bias_updates[c] += (float)sum;
+        l->scale_updates[c] += (float)(correlate_channel(l, c, l->rolling_mean[c]) * r);
+    }
+    scale_channel(l, c, batchnorm_factor(l, (int)c));
+}
+
+static void backward_channels(void *ctx, size_t begin, size_t end)
+{
+    const bn_job *j = ctx;
+    for (size_t c = begin; c < end; ++c)
+        if (j->train) backward_train_channel(j, c);
+        else backward_inference_channel(j, c);
+}
+
+void batchnorm_backward(const layer *l, int train, int updates)
+{
+    bn_job j = { .l = l, .train = train, .updates = updates };
+    parallel_for((size_t)l->out_c, backward_channels, &j);
+}
+
+static void bias_channels(void *ctx, size_t begin, size_t end)
+{
+    const bn_job *j = ctx;
+    for (size_t c = begin; c < end; ++c) affine_channel(j->l, j->y, j->y, c, 0, 1, j->bias ? j->bias[c] : 0);
+}
+
+void bias_forward(const layer *l, const float *bias, float *y)
+{
+    bn_job j = { .l = l, .bias = bias, .y = y };
+    parallel_for((size_t)l->out_c, bias_channels, &j);
+}
+
+static void bias_back_channels(void *ctx, size_t begin, size_t end)
+{
+    const bn_job *j = ctx;
+    for (size_t c = begin; c < end; ++c) {
+        double sum = slope_channel(j->l, c);
+        if (j->updates) j->l->bias_updates[c] += (float)sum;
+    }
+}
+
+void bias_backward(const layer *l, int updates)
+{
+    bn_job j = { .l = l, .updates = updates };
+    parallel_for((size_t)l->out_c, bias_back_channels, &j);
+}

@@ -1,0 +1,21 @@
+/* Batch norm and biases, each together with the activation that follows. Maps are (batch, c, hw). */
+#ifndef DISTILL_CPU_BATCHNORM_H
+#define DISTILL_CPU_BATCHNORM_H
+#include <darknet.h>
+
+/* y = act(BN(x)) with the batch's statistics, which go to l.mean, l.variance and by `rate` into the running ones. */
+void batchnorm_forward_train(const layer *l, const float *x, float *y, float rate);
+/* y = act(BN(x)) with the running statistics; x may be y. */
+void batchnorm_forward_inference(const layer *l, const float *x, float *y);
+/* l.delta becomes the delta of BN's input l.x; l.scale_updates and l.bias_updates grow where `updates`.
+ * train: differentiates through the batch's statistics. Without `updates` and `train`, l.x is not read. */
+void batchnorm_backward(const layer *l, int train, int updates);
+/* Factor of channel i in inference: scale / (sqrt(running variance) + epsilon). */
+float batchnorm_factor(const layer *l, int i);
+
+/* y = act(y + bias); bias may be NULL. */
+void bias_forward(const layer *l, const float *bias, float *y);
+/* l.delta times the activation's slope; l.bias_updates grow where `updates`. */
+void bias_backward(const layer *l, int updates);
+
+#endif

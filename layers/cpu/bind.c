@@ -1,0 +1,216 @@
+/* Binding: puts the plugin's functions in place of Darknet's, layer by layer, from one table (see cpu.h, state.h).
+ *
+ * Darknet passes layers and networks by value, so each bound layer's state hangs on l.self_layer, a pointer that layer
+ * types of the table leave alone and free_layer does not free. A frozen layer is bound whatever its type: where the
+ * table has no row for it, its own functions run behind the wrapper. */
+#include "cpu.h"
+#include "parallel.h"
+#include "state.h"
+
+#include "../../darknet_plugin/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int refuse_batchnorm(layer *l, cpu_state *s, diag *d)
+{
+    (void)l;
+    diag_error(d, NULL, 0, "batchnorm", "layer %d: the host never allocates this section's buffers", s->index);
+    diag_hint(d, "use batch_normalize=1 in the layer before it");
+    return -1;
+}
+
+static void forward_host(const layer *l, cpu_state *s, network *net) { s->host_forward(*l, *net); }
+static void backward_host(const layer *l, cpu_state *s, network *net) { s->host_backward(*l, *net); }
+
+static const cpu_row rows[] = {
+    { CONVOLUTIONAL, accepts_cpu_conv, make_cpu_conv, forward_cpu_conv, backward_cpu_conv, update_cpu_weights,
+      free_cpu_conv },
+    { CONNECTED, NULL, make_cpu_conv, forward_cpu_conv, backward_cpu_conv, update_cpu_weights, free_cpu_conv },
+    { SHORTCUT, accepts_cpu_shortcut, NULL, forward_cpu_shortcut, backward_cpu_shortcut, NULL, NULL },
+    { ACTIVE, NULL, NULL, forward_cpu_activation, backward_cpu_activation, NULL, NULL },
+    { AVGPOOL, NULL, NULL, forward_cpu_avgpool, backward_cpu_avgpool, NULL, NULL },
+    { MAXPOOL, NULL, NULL, forward_cpu_maxpool, backward_cpu_maxpool, NULL, NULL },
+    { DROPOUT, NULL, make_cpu_dropout, forward_cpu_dropout, backward_cpu_dropout, NULL, free_cpu_dropout },
+    { BATCHNORM, NULL, refuse_batchnorm, NULL, NULL, NULL, NULL },
+};
+/* Any other layer, bound only because it is frozen. */
+static const cpu_row host_row = { BLANK, NULL, NULL, forward_host, backward_host, NULL, NULL };
+
+/* ---- what Darknet calls ---- */
+
+static void bound_forward(layer l, network net)
+{
+    cpu_state *s = (cpu_state *)l.self_layer;
+    if (s->mode != CPU_TRAINED) net.train = 0;
+    s->row->forward(&l, s, &net);
+}
+
+static void bound_backward(layer l, network net)
+{
+    cpu_state *s = (cpu_state *)l.self_layer;
+    if (s->mode == CPU_FROZEN) return;
+    if (s->mode != CPU_TRAINED) net.train = 0;
+    s->row->backward(&l, s, &net);
+}
+
+static void bound_update(layer l, update_args a)
+{
+    ((cpu_state *)l.self_layer)->row->update(&l, a);
+}
+
+cpu_state *cpu_state_of(const layer *l)
+{
+    return l->forward == bound_forward ? (cpu_state *)l->self_layer : NULL;
+}
+
+/* ---- scratch ---- */
+
+int cpu_reserve(cpu_shared *shared, int slot, size_t bytes)
+{
+    bytes = (bytes + 63) / 64 * 64;
+    if (bytes <= shared->bytes[slot]) return 0;
+    float *p = aligned_alloc(64, bytes);
+    if (!p) return -1;
+    memset(p, 0, bytes);
+    free(shared->slot[slot]);
+    shared->slot[slot] = p;
+    shared->bytes[slot] = bytes;
+    return 0;
+}
+
+static void leave_shared(cpu_shared *shared)
+{
+    if (--shared->users > 0) return;
+    for (int i = 0; i < SLOTS; ++i) free(shared->slot[i]);
+    free(shared);
+}
+
+/* ---- binding ---- */
+
+static const cpu_row *row_of(const layer *l, const cpu_options *o, cpu_mode mode)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
+        if (rows[i].type != l->type || (rows[i].accepts && !rows[i].accepts(l))) continue;
+        if (o->backend != BACKEND_HOST || !rows[i].forward) return &rows[i];
+    }
+    return mode == CPU_TRAINED ? NULL : &host_row;
+}
+
+/* Recurrent layers use self_layer themselves. */
+static int bind_free_of_state(const layer *l, int index, diag *d)
+{
+    if (!l->self_layer) return 0;
+    diag_error(d, NULL, 0, NULL, "layer %d: recurrent layers cannot be frozen", index);
+    return -1;
+}
+
+static cpu_state *make_state(const layer *l, const cpu_row *row, const cpu_options *o, int index, cpu_shared *shared)
+{
+    cpu_state *s = mem_calloc(1, sizeof *s);
+    s->row = row;
+    s->mode = o->mode ? o->mode[index] : CPU_TRAINED;
+    s->backend = o->backend;
+    s->seed = o->seed;
+    s->index = index;
+    s->shared = shared;
+    s->host_forward = l->forward;
+    s->host_backward = l->backward;
+    s->host_update = l->update;
+    s->runs_on = row == &host_row ? "host" : o->backend == BACKEND_REFERENCE ? "reference" : "plugin";
+    return s;
+}
+
+static int bind_layer(layer *l, const cpu_options *o, int index, cpu_shared *shared, diag *d)
+{
+    const cpu_row *row = row_of(l, o, o->mode ? o->mode[index] : CPU_TRAINED);
+    if (!row) return 0;
+    if (bind_free_of_state(l, index, d)) return -1;
+    cpu_state *s = make_state(l, row, o, index, shared);
+    if (row->make && row->make(l, s, d)) {
+        free(s);
+        return -1;
+    }
+    ++shared->users;
+    l->self_layer = (layer *)s;
+    l->forward = bound_forward;
+    l->backward = bound_backward;
+    l->update = s->mode == CPU_TRAINED && row->update ? bound_update : NULL;
+    return 0;
+}
+
+/* Darknet's net->output is the output of the last layer that is not a cost; dropout's has just moved. */
+static void refresh_output(network *net)
+{
+    int i = net->n - 1;
+    while (i > 0 && net->layers[i].type == COST) --i;
+    if (net->layers[i].type == DROPOUT) net->output = net->layers[i].output;
+}
+
+int cpu_bind(network *net, const cpu_options *o, diag *d)
+{
+    cpu_unbind(net);
+    cpu_shared *shared = mem_calloc(1, sizeof *shared);
+    shared->users = 1;
+    int bad = 0;
+    for (int i = 0; i < net->n; ++i) bad |= bind_layer(&net->layers[i], o, i, shared, d);
+    leave_shared(shared);
+    if (bad) cpu_unbind(net);
+    else refresh_output(net);
+    return bad ? -1 : 0;
+}
+
+static void unbind_layer(layer *l)
+{
+    cpu_state *s = cpu_state_of(l);
+    if (!s) return;
+    if (s->row->free) s->row->free(l, s);
+    l->forward = s->host_forward;
+    l->backward = s->host_backward;
+    l->update = s->host_update;
+    l->self_layer = NULL;
+    leave_shared(s->shared);
+    free(s);
+}
+
+void cpu_unbind(network *net)
+{
+    if (!net) return;
+    for (int i = 0; i < net->n; ++i) unbind_layer(&net->layers[i]);
+    refresh_output(net);
+}
+
+const char *cpu_layer_runs_on(const layer *l)
+{
+    const cpu_state *s = cpu_state_of(l);
+    return s ? s->runs_on : "host";
+}
+
+/* ---- running statistics ---- */
+
+int cpu_statistics_count(const layer *l)
+{
+    const cpu_state *s = cpu_state_of(l);
+    return s ? s->statistics : 0;
+}
+
+void cpu_set_statistics_count(layer *l, int count)
+{
+    cpu_state *s = cpu_state_of(l);
+    if (s) s->statistics = count < 0 ? 0 : count;
+}
+
+static int any_statistics(const layer *l)
+{
+    for (int i = 0; i < l->out_c; ++i)
+        if (l->rolling_mean[i] != 0 || l->rolling_variance[i] != 0) return 1;
+    return 0;
+}
+
+void cpu_statistics_loaded(network *net, int begin, int end)
+{
+    for (int i = begin; i < end && i < net->n; ++i) {
+        layer *l = &net->layers[i];
+        if (l->batch_normalize && l->rolling_mean) cpu_set_statistics_count(l, any_statistics(l) ? 100 : 0);
+    }
+}

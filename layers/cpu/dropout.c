@@ -1,0 +1,83 @@
+/* [dropout]: y = x * mask, mask = 0 with probability p, else 1 / (1 - p);  dx += dy * mask.  Inference copies.
+ *
+ * The host lets this layer share its predecessor's output and delta, which changes what the predecessor's own backward
+ * reads; here it has buffers of its own. Element i's draw is number i of the stream (seed, images seen, layer), so masks
+ * depend on nothing else. l.rand holds the mask. Srivastava et al., "Dropout", 2014. */
+#include "parallel.h"
+#include "state.h"
+
+#include "../../darknet_plugin/mem.h"
+#include "../../darknet_plugin/rng.h"
+
+#include <stdlib.h>
+
+typedef struct dropout_job {
+    const layer *l;
+    const float *x;
+    float *dx;
+    rng r;
+} dropout_job;
+
+int make_cpu_dropout(layer *l, cpu_state *s, diag *d)
+{
+    (void)d;
+    s->host_output = l->output;
+    s->host_delta = l->delta;
+    s->output = mem_calloc(cpu_floats(l), sizeof(float));
+    s->delta = mem_calloc(cpu_floats(l), sizeof(float));
+    l->output = s->output;
+    l->delta = s->delta;
+    return 0;
+}
+
+void free_cpu_dropout(layer *l, cpu_state *s)
+{
+    l->output = s->host_output;
+    l->delta = s->host_delta;
+    free(s->output);
+    free(s->delta);
+}
+
+static void drop_share(void *ctx, size_t begin, size_t end)
+{
+    const dropout_job *j = ctx;
+    const layer *l = j->l;
+    rng r = j->r;
+    r.counter = begin;
+    for (size_t i = begin; i < end; ++i) {
+        l->rand[i] = rng_uniform(&r, 0, 1) < l->probability ? 0 : l->scale;
+        l->output[i] = l->rand[i] ? j->x[i] * l->rand[i] : 0;
+    }
+}
+
+static void copy_share(void *ctx, size_t begin, size_t end)
+{
+    const dropout_job *j = ctx;
+    for (size_t i = begin; i < end; ++i) j->l->output[i] = j->x[i];
+}
+
+static void back_share(void *ctx, size_t begin, size_t end)
+{
+    const dropout_job *j = ctx;
+    for (size_t i = begin; i < end; ++i) j->dx[i] += j->l->delta[i] * j->l->rand[i];
+}
+
+static void back_copy_share(void *ctx, size_t begin, size_t end)
+{
+    const dropout_job *j = ctx;
+    for (size_t i = begin; i < end; ++i) j->dx[i] += j->l->delta[i];
+}
+
+void forward_cpu_dropout(const layer *l, cpu_state *s, network *net)
+{
+    dropout_job j = { .l = l, .x = net->input,
+                      .r = rng_make(s->seed, (uint64_t)*net->seen, (uint64_t)s->index, RNG_DROPOUT) };
+    parallel_for(cpu_floats(l), net->train ? drop_share : copy_share, &j);
+}
+
+void backward_cpu_dropout(const layer *l, cpu_state *s, network *net)
+{
+    (void)s;
+    dropout_job j = { .l = l, .dx = net->delta };
+    if (j.dx) parallel_for(cpu_floats(l), net->train ? back_share : back_copy_share, &j);
+}

@@ -1,0 +1,69 @@
+/* [maxpool]: y = the largest x of each window, dx at that place += dy.
+ *
+ * As Darknet has it: `pad` is the total padding, half of it (rounded up, i.e. -pad/2) before the map; the first of equal
+ * values wins; l.indexes remembers where. A window wholly outside the map gives -FLT_MAX and no gradient, a NaN wins. */
+#include "parallel.h"
+#include "state.h"
+
+#include <float.h>
+#include <math.h>
+
+typedef struct pool_job {
+    const layer *l;
+    const float *x;
+    float *dx;
+} pool_job;
+
+static int clip(int v, int lo, int hi) { return v < lo ? lo : v > hi ? hi : v; }
+
+/* Window whose corner is (top, left) in map x; returns the index within the map, -1 if empty. */
+static int largest(const layer *l, const float *x, int top, int left)
+{
+    int r0 = clip(top, 0, l->h), r1 = clip(top + l->size, 0, l->h);
+    int c0 = clip(left, 0, l->w), c1 = clip(left + l->size, 0, l->w), best = -1;
+    for (int r = r0; r < r1; ++r)
+        for (int c = c0; c < c1; ++c) {
+            int i = r * l->w + c;
+            if (best < 0 || x[i] > x[best] || isnan(x[i])) best = i;
+        }
+    return best;
+}
+
+static void forward_maps(void *ctx, size_t begin, size_t end)
+{
+    const pool_job *j = ctx;
+    const layer *l = j->l;
+    int before = l->pad / 2;
+    for (size_t m = begin; m < end; ++m) {
+        size_t in = m * (size_t)l->h * (size_t)l->w, out = m * (size_t)l->out_h * (size_t)l->out_w;
+        for (int r = 0; r < l->out_h; ++r)
+            for (int c = 0; c < l->out_w; ++c, ++out) {
+                int at = largest(l, j->x + in, r * l->stride - before, c * l->stride - before);
+                l->output[out] = at < 0 ? -FLT_MAX : j->x[in + (size_t)at];
+                l->indexes[out] = at < 0 ? -1 : (int)in + at;
+            }
+    }
+}
+
+/* Windows of one map meet only that map, so maps can be shared out. */
+static void backward_maps(void *ctx, size_t begin, size_t end)
+{
+    const pool_job *j = ctx;
+    size_t n = (size_t)j->l->out_h * (size_t)j->l->out_w;
+    for (size_t i = begin * n; i < end * n; ++i)
+        if (j->l->indexes[i] >= 0) j->dx[j->l->indexes[i]] += j->l->delta[i];
+}
+
+void forward_cpu_maxpool(const layer *l, cpu_state *s, network *net)
+{
+    (void)s;
+    pool_job j = { .l = l, .x = net->input };
+    parallel_for((size_t)l->batch * (size_t)l->c, forward_maps, &j);
+}
+
+void backward_cpu_maxpool(const layer *l, cpu_state *s, network *net)
+{
+    (void)s;
+    pool_job j = { .l = l, .dx = net->delta };
+    if (j.dx) parallel_for((size_t)l->batch * (size_t)l->c, backward_maps, &j);
+}

@@ -1,0 +1,132 @@
+/* [shortcut]: y = act(alpha * x + beta * z), z the output of layer l.index.
+ *
+ * Where z has another shape, only the grid both share is added: the smaller number of channels; of the larger map every
+ * `stride`-th row and column. The rest of y is act(x), without alpha. Backward is the exact derivative of that:
+ *
+ *   d = dy * act'(y);   dx += alpha * d on the grid, d elsewhere;   dz += beta * d on the grid
+ *
+ * (the host multiplies by alpha elsewhere too; with alpha=1, as in every cfg we know, it is the same). */
+#include "activate.h"
+#include "parallel.h"
+#include "state.h"
+
+typedef struct shortcut_job {
+    const layer *l;
+    const float *x, *z;
+    float *dx, *dz;
+} shortcut_job;
+
+/* The host asserts that both sides have the same ratio; we leave such a layer to its message. */
+int accepts_cpu_shortcut(const layer *l)
+{
+    return l->w > 0 && l->h > 0 && l->out_w > 0 && l->out_h > 0 && l->w / l->out_w == l->h / l->out_h
+        && l->out_w / l->w == l->out_h / l->h;
+}
+
+static int is_same_shape(const layer *l) { return l->w == l->out_w && l->h == l->out_h && l->c == l->out_c; }
+static int smaller(int a, int b) { return a < b ? a : b; }
+
+/* ---- equal shapes: one flat pass ---- */
+
+ACT_INLINE void add_maps(const shortcut_job *j, size_t begin, size_t end, ACTIVATION a)
+{
+    float *restrict y = j->l->output;
+    const float *x = j->x, *z = j->z;
+    float alpha = j->l->alpha, beta = j->l->beta;
+    ACT_SIMD
+    for (size_t i = begin; i < end; ++i) y[i] = act_value(alpha * x[i] + beta * z[i], a);
+}
+
+static void add_share(void *ctx, size_t begin, size_t end)
+{
+    const shortcut_job *j = ctx;
+    ACT_SWITCH(j->l->activation, add_maps, j, begin, end)
+}
+
+ACT_INLINE void split_delta(const shortcut_job *j, size_t begin, size_t end, ACTIVATION a)
+{
+    float *d = j->l->delta, *dx = j->dx, *dz = j->dz;
+    const float *y = j->l->output;
+    float alpha = j->l->alpha, beta = j->l->beta;
+    ACT_SIMD
+    for (size_t i = begin; i < end; ++i) d[i] *= act_slope(y[i], a);
+    if (dx) {
+#pragma omp simd
+        for (size_t i = begin; i < end; ++i) dx[i] += alpha * d[i];
+    }
+    if (dz) {
+#pragma omp simd
+        for (size_t i = begin; i < end; ++i) dz[i] += beta * d[i];
+    }
+}
+
+static void split_share(void *ctx, size_t begin, size_t end)
+{
+    const shortcut_job *j = ctx;
+    ACT_SWITCH(j->l->activation, split_delta, j, begin, end)
+}
+
+/* ---- any shapes: one map of y at a time ---- */
+
+/* Number in z's map of the element that y's (row, col) of channel k meets, or -1. */
+static long partner(const layer *l, int k, int row, int col)
+{
+    int stride = l->w / l->out_w, sample = l->out_w / l->w;
+    if (stride < 1) stride = 1;
+    if (sample < 1) sample = 1;
+    if (k >= smaller(l->c, l->out_c) || row % sample || col % sample) return -1;
+    row /= sample;
+    col /= sample;
+    if (row >= smaller(l->h, l->out_h) || col >= smaller(l->w, l->out_w)) return -1;
+    return (long)col * stride + (long)l->w * ((long)row * stride);
+}
+
+static size_t map_of_z(const layer *l, size_t b, size_t k)
+{
+    return (b * (size_t)l->c + k) * (size_t)l->h * (size_t)l->w;
+}
+
+static void forward_maps(void *ctx, size_t begin, size_t end)
+{
+    const shortcut_job *j = ctx;
+    const layer *l = j->l;
+    for (size_t m = begin; m < end; ++m) {
+        size_t b = m / (size_t)l->out_c, k = m % (size_t)l->out_c, i = m * (size_t)l->out_h * (size_t)l->out_w;
+        for (int row = 0; row < l->out_h; ++row)
+            for (int col = 0; col < l->out_w; ++col, ++i) {
+                long at = partner(l, (int)k, row, col);
+                float v = at < 0 ? j->x[i] : l->alpha * j->x[i] + l->beta * j->z[map_of_z(l, b, k) + (size_t)at];
+                l->output[i] = act_value(v, l->activation);
+            }
+    }
+}
+
+static void backward_maps(void *ctx, size_t begin, size_t end)
+{
+    const shortcut_job *j = ctx;
+    const layer *l = j->l;
+    for (size_t m = begin; m < end; ++m) {
+        size_t b = m / (size_t)l->out_c, k = m % (size_t)l->out_c, i = m * (size_t)l->out_h * (size_t)l->out_w;
+        for (int row = 0; row < l->out_h; ++row)
+            for (int col = 0; col < l->out_w; ++col, ++i) {
+                long at = partner(l, (int)k, row, col);
+                float d = l->delta[i] *= act_slope(l->output[i], l->activation);
+                if (j->dx) j->dx[i] += at < 0 ? d : l->alpha * d;
+                if (j->dz && at >= 0) j->dz[map_of_z(l, b, k) + (size_t)at] += l->beta * d;
+            }
+    }
+}
+
+void forward_cpu_shortcut(const layer *l, cpu_state *s, network *net)
+{
+    shortcut_job j = { .l = l, .x = net->input, .z = net->layers[l->index].output };
+    if (is_same_shape(l) && s->backend != BACKEND_REFERENCE) parallel_for(cpu_floats(l), add_share, &j);
+    else parallel_for((size_t)l->batch * (size_t)l->out_c, forward_maps, &j);
+}
+
+void backward_cpu_shortcut(const layer *l, cpu_state *s, network *net)
+{
+    shortcut_job j = { .l = l, .dx = net->delta, .dz = net->layers[l->index].delta };
+    if (is_same_shape(l) && s->backend != BACKEND_REFERENCE) parallel_for(cpu_floats(l), split_share, &j);
+    else parallel_for((size_t)l->batch * (size_t)l->out_c, backward_maps, &j);
+}
