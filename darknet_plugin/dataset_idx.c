@@ -24,13 +24,14 @@ static int read_word(gzFile z, uint32_t *word)
     return 0;
 }
 
+/* Nothing else may be gzipped, so a gzip file that cannot even be read is one of these, damaged. */
 static int idx_probe(const char *path, int classes)
 {
     (void)classes;
     uint32_t magic = 0;
     gzFile z = gzopen(path, "rb");
     if (!z) return 0;
-    int ok = read_word(z, &magic) == 0 && magic == MAGIC_IMAGES;
+    int read = read_word(z, &magic) == 0, ok = (read && magic == MAGIC_IMAGES) || !gzdirect(z);
     gzclose(z);
     return ok;
 }
@@ -39,7 +40,7 @@ static int read_header(gzFile z, const char *path, uint32_t want, idx_header *h,
 {
     *h = (idx_header){ .h = 1, .w = 1 };
     if (read_word(z, &h->magic)) {
-        diag_error(d, path, 0, NULL, "too short for an IDX file, or not readable");
+        diag_error(d, path, 0, NULL, "too short for an IDX file, or damaged");
         return -1;
     }
     if (h->magic != want) {

@@ -1,6 +1,7 @@
 /* The loader: the same stream for any number of threads and any start, validation in order, failures by name. */
 #include "check.h"
 
+#include "../darknet_plugin/image_io.h"
 #include "../darknet_plugin/loader.h"
 
 #include <time.h>
@@ -230,6 +231,55 @@ static void test_stop_at_any_time(void **state)
     loader_stop(NULL);
 }
 
+/* A list of five pictures, the fourth of which is none. */
+static dataset *broken_list(void)
+{
+    const uint8_t grey[4] = { 50, 50, 50, 50 };
+    char *list = mem_printf("%s/broken.list", check_folder()), *data = mem_printf("%s/broken.data", check_folder());
+    char *text = mem_printf("classes=5\ntrain=%s\nvalid=%s\n", list, list);
+    check_write(data, text, strlen(text));
+    check_write(list, "p0.png 0\np1.png 1\np2.png 2\np3.png 3\np4.png 4\n", 45);
+    for (int i = 0; i < 5; ++i) {
+        char *path = mem_printf("%s/p%d.png", check_folder(), i);
+        if (i == 3) check_write(path, "no picture", 10);
+        else assert_int_equal(image_write(path, grey, 2, 2, 1), 0);
+        free(path);
+    }
+    diag *d = diag_new();
+    data_file *f = data_file_read(data, d);
+    check_no_errors(d);
+    diag_free(d);
+    free(list), free(data), free(text);
+    return open_set(f, DATA_VALID);
+}
+
+/* The batches before it come; then the image is named, once, whatever the number of threads. */
+static void test_broken_image_is_named(void **state)
+{
+    (void)state;
+    dataset *s = broken_list();
+    for (int threads = 1; threads <= 4; ++threads) {
+        loader_options o = options(s, 4, 1, threads);
+        o.how = LOAD_PREDICT;
+        o.c = 3;
+        diag *d = diag_new();
+        loader *l = loader_start(&o, d);
+        for (int i = 0; i < 3; ++i) {
+            const batch *b = loader_next(l, d);
+            assert_non_null(b);
+            assert_int_equal(b->label[0], i);
+            for (int k = 0; k < 48; ++k) assert_true(b->x[k] == 50 / 255.f);
+        }
+        assert_null(loader_next(l, d));
+        assert_null(loader_next(l, d));
+        assert_int_equal(diag_errors(d), 1);
+        assert_non_null(strstr(diag_get(d, 0)->text, "/p3.png: not an image"));
+        loader_stop(l);
+        diag_free(d);
+    }
+    dataset_free(s);
+}
+
 static void test_impossible_options(void **state)
 {
     (void)state;
@@ -276,6 +326,7 @@ int main(void)
         cmocka_unit_test(test_validation_is_in_order_and_ends),
         cmocka_unit_test(test_batch_larger_than_the_set),
         cmocka_unit_test(test_stop_at_any_time),
+        cmocka_unit_test(test_broken_image_is_named),
         cmocka_unit_test(test_impossible_options),
         cmocka_unit_test(test_speed),
     };

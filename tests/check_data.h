@@ -1,0 +1,21 @@
+/* Small files and .data files for the tests of datasets, all in check_folder(). */
+#ifndef DISTILL_TESTS_CHECK_DATA_H
+#define DISTILL_TESTS_CHECK_DATA_H
+#include "check.h"
+
+#include "../darknet_plugin/dataset.h"
+
+void data_put(const char *name, const void *data, size_t len);
+void data_put_text(const char *name, const char *text);
+/* Writes the text as t.data and reads it; NULL if it was refused. */
+data_file *data_read_text(const char *text, diag *d);
+/* Some message holds `text`. */
+void data_expect(const diag *d, const char *text);
+/* The .data text is refused with `message`. */
+void data_refuse(const char *text, const char *message);
+/* Its train= split: opened, opened without errors, refused with `message`. */
+dataset *data_open_train(const char *data, size_t limit, int need_labels, diag *d);
+dataset *data_must_open(const char *data, size_t limit, int need_labels);
+void data_refuse_set(const char *data, const char *message);
+
+#endif

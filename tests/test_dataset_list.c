@@ -1,0 +1,179 @@
+/* Image lists: where the class comes from, and every way a line can be wrong. */
+#include "check_data.h"
+
+#include "../darknet_plugin/image_io.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void put_image(const char *name, uint8_t grey)
+{
+    char *path = mem_printf("%s/%s", check_folder(), name);
+    uint8_t p[6] = { grey, grey, grey, grey, grey, grey };
+    assert_int_equal(image_write(path, p, 3, 2, 1), 0);
+    free(path);
+}
+
+static void put_images(void)
+{
+    char *dir = mem_printf("%s/cat", check_folder());
+    mkdir(dir, 0700);
+    free(dir);
+    put_image("cat/1.png", 10);
+    put_image("cat/a dog.png", 20);
+    put_image("dog-2.png", 30);
+    put_image("two words.png", 40);
+    put_image("other.png", 50);
+    data_put_text("pets", "cat\ndog\nfire truck\n");
+}
+
+#define PETS "classes=3\nnames=pets\ntrain=l.list\n"
+
+static void check_grey(const dataset *s, size_t i, int grey, int label)
+{
+    uint8_t *p;
+    int w, h;
+    char why[200] = "";
+    if (dataset_read(s, i, 3, &p, &w, &h, why, sizeof why)) fail_msg("%s", why);
+    assert_true(w == 3 && h == 2 && p[0] == grey && p[17] == grey);
+    assert_int_equal(dataset_label(s, i), label);
+    free(p);
+}
+
+static void test_list_classes(void **state)
+{
+    (void)state;
+    put_images();
+    char *absolute = mem_printf("\xef\xbb\xbf" "cat/1.png\r\n\n  dog-2.png  \r\ntwo words.png 2\ncat/a dog.png dog\nother.png\tfire truck\n"
+                                "%s/cat/a dog.png 0", check_folder());
+    data_put_text("l.list", absolute);
+    dataset *s = data_must_open(PETS, 0, 1);
+    assert_int_equal(dataset_count(s), 6);
+    check_grey(s, 0, 10, 0);
+    check_grey(s, 1, 30, 1);
+    check_grey(s, 2, 40, 2);
+    check_grey(s, 3, 20, 1);
+    check_grey(s, 4, 50, 2);
+    check_grey(s, 5, 20, 0);
+    char name[300];
+    assert_non_null(strstr(dataset_name(s, 2, name, sizeof name), "/two words.png"));
+    dataset_free(s);
+    s = data_must_open(PETS, 2, 1);
+    assert_int_equal(dataset_count(s), 2);
+    dataset_free(s);
+    free(absolute);
+}
+
+static void refuse_list(const char *list, const char *message)
+{
+    data_put_text("l.list", list);
+    data_refuse_set(PETS, message);
+}
+
+static void test_list_mistakes(void **state)
+{
+    (void)state;
+    put_images();
+    refuse_list("other.png\n", "image other.png has no class: none of the 3 labels is in its path");
+    refuse_list("cat/a dog.png\n", "image cat/a dog.png has several classes: labels \"cat\" and \"dog\" are both in its path");
+    refuse_list("other.png 3\n", "class \"3\" of other.png is neither a label nor a number from 0 to 2");
+    refuse_list("other.png bird\n", "class \"bird\" of other.png is neither a label");
+    refuse_list("other.png -1\n", "class \"-1\" of other.png");
+    refuse_list("nowhere.png\n", "image nowhere.png is not there or not readable");
+    refuse_list("cat\n", "image cat is not there");   /* a folder */
+    data_put("l.list", "a\0b", 3);
+    data_refuse_set(PETS, "not a text file");
+    data_put_text("l.list", "other.png\n");
+    data_refuse_set("classes=3\ntrain=l.list\n", "image other.png has no class");
+    data_put_text("twice", "cat\ncat\n");
+    data_put_text("l.list", "other.png cat\n");
+    data_refuse_set("classes=2\nnames=twice\ntrain=l.list\n", "stands twice among the labels");
+}
+
+/* "woman" contains "man": Darknet would set both, here it is an error that says so. */
+static void test_list_label_within_label(void **state)
+{
+    (void)state;
+    put_image("woman-1.png", 1);
+    data_put_text("people", "man\nwoman\n");
+    data_put_text("l.list", "woman-1.png\n");
+    data_refuse_set("classes=2\nnames=people\ntrain=l.list\n", "labels \"man\" and \"woman\" are both in its path");
+    data_put_text("l.list", "woman-1.png woman\n");
+    dataset *s = data_must_open("classes=2\nnames=people\ntrain=l.list\n", 0, 1);
+    assert_int_equal(dataset_label(s, 0), 1);
+    dataset_free(s);
+}
+
+/* labels= is what the substring rule looks for, as in stock Darknet, names= only what is shown. */
+static void test_list_tags(void **state)
+{
+    (void)state;
+    put_image("n02_5.png", 9);
+    data_put_text("ids", "n01\nn02\n");
+    data_put_text("short", "n0\nn\n");
+    data_put_text("l.list", "n02_5.png\n");
+    dataset *s = data_must_open("classes=2\nlabels=ids\nnames=short\ntrain=l.list\n", 0, 1);
+    assert_int_equal(dataset_label(s, 0), 1);
+    dataset_free(s);
+}
+
+static void test_list_every_missing_file(void **state)
+{
+    (void)state;
+    char list[4000] = "";
+    for (int i = 0; i < 37; ++i) snprintf(list + strlen(list), sizeof list - strlen(list), "gone%d.png cat\n", i);
+    data_put_text("l.list", list);
+    diag *d = diag_new();
+    assert_null(data_open_train(PETS, 0, 1, d));
+    assert_int_equal(diag_errors(d), 11);
+    data_expect(d, "37 images are missing; the first 10 follow");
+    assert_int_equal(diag_get(d, 9)->line, 10);
+    diag_free(d);
+}
+
+static void test_list_without_labels(void **state)
+{
+    (void)state;
+    put_images();
+    data_put_text("l.list", "other.png\ncat/a dog.png\ndog-2.png\n");
+    dataset *s = data_must_open(PETS, 0, 0);
+    assert_int_equal(dataset_label(s, 0), -1);
+    assert_int_equal(dataset_label(s, 1), -1);
+    assert_int_equal(dataset_label(s, 2), 1);
+    dataset_free(s);
+}
+
+static void test_list_hostile_names(void **state)
+{
+    (void)state;
+    char *mark = mem_printf("%s/touched", check_folder());
+    char *list = mem_printf("cat; touch %s\n$(touch %s)\n`touch %s` cat\n", mark, mark, mark);
+    refuse_list(list, "is not there or not readable");
+    data_put_text("; touch touched; cat.png", "not an image");
+    data_put_text("l.list", "; touch touched; cat.png\n");
+    dataset *s = data_must_open(PETS, 0, 1);
+    uint8_t *p;
+    int w, h;
+    char why[200];
+    assert_int_equal(dataset_read(s, 0, 3, &p, &w, &h, why, sizeof why), -1);
+    assert_non_null(strstr(why, "not an image"));
+    assert_int_equal(access(mark, F_OK), -1);
+    assert_int_equal(access("touched", F_OK), -1);
+    dataset_free(s);
+    free(mark), free(list);
+}
+
+int main(void)
+{
+    host_init();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_list_classes),
+        cmocka_unit_test(test_list_mistakes),
+        cmocka_unit_test(test_list_label_within_label),
+        cmocka_unit_test(test_list_tags),
+        cmocka_unit_test(test_list_every_missing_file),
+        cmocka_unit_test(test_list_without_labels),
+        cmocka_unit_test(test_list_hostile_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,222 @@
+/* OpenCV behind its C face: round trips, hostile files and names, DNN against the host. */
+#include "check.h"
+
+#include "../darknet_plugin/image_io.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char why[256];
+
+static char *in_folder(const char *name)
+{
+    return mem_printf("%s/%s", check_folder(), name);
+}
+
+static void expect_refused(const char *path, const char *reason)
+{
+    uint8_t *p = (uint8_t *)why;
+    int w, h;
+    why[0] = 0;
+    assert_int_equal(image_decode(path, 3, &p, &w, &h, why, sizeof why), -1);
+    assert_null(p);
+    if (!strstr(why, reason)) fail_msg("\"%s\" does not say \"%s\"", why, reason);
+}
+
+static void test_png_round_trip(void **state)
+{
+    (void)state;
+    for (int c = 1; c <= 3; c += 2) {
+        uint8_t in[7 * 5 * 3], *out;
+        for (size_t i = 0; i < sizeof in; ++i) in[i] = (uint8_t)(i * 37);
+        char *path = in_folder("round.png");
+        int w, h;
+        assert_int_equal(image_write(path, in, 7, 5, c), 0);
+        assert_int_equal(image_decode(path, c, &out, &w, &h, why, sizeof why), 0);
+        assert_int_equal(w, 7);
+        assert_int_equal(h, 5);
+        assert_memory_equal(in, out, 7 * 5 * (size_t)c);
+        free(out);
+        free(path);
+    }
+}
+
+/* Red stays red: no BGR leaks out; grey is replicated, colour turned grey on demand. */
+static void test_channels(void **state)
+{
+    (void)state;
+    const uint8_t red[3] = { 200, 10, 60 }, grey[1] = { 99 };
+    char *path = in_folder("one.png");
+    uint8_t *out;
+    int w, h;
+    assert_int_equal(image_write(path, red, 1, 1, 3), 0);
+    assert_int_equal(image_decode(path, 3, &out, &w, &h, why, sizeof why), 0);
+    assert_memory_equal(out, red, 3);
+    free(out);
+    assert_int_equal(image_decode(path, 1, &out, &w, &h, why, sizeof why), 0);
+    assert_in_range(out[0], 72, 73);   /* .299 200 + .587 10 + .114 60 = 72.5 */
+    free(out);
+    assert_int_equal(image_write(path, grey, 1, 1, 1), 0);
+    assert_int_equal(image_decode(path, 3, &out, &w, &h, why, sizeof why), 0);
+    assert_true(out[0] == 99 && out[1] == 99 && out[2] == 99);
+    free(out);
+    assert_int_equal(image_decode(path, 2, &out, &w, &h, why, sizeof why), -1);
+    free(path);
+}
+
+static void test_refuses_what_is_no_image(void **state)
+{
+    (void)state;
+    char *path = in_folder("text.jpg");
+    check_write(path, "not a picture", 13);
+    expect_refused(path, "not an image");
+    check_write(path, "", 0);
+    expect_refused(path, "not an image");
+    expect_refused("/nowhere/at/all.png", "No such file");
+    expect_refused(check_folder(), "not a regular file");
+    char *fifo = in_folder("fifo.png");
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    expect_refused(fifo, "not a regular file");
+    char long_name[5000];
+    memset(long_name, 'x', sizeof long_name);
+    long_name[sizeof long_name - 1] = 0;
+    expect_refused(long_name, "too long");
+    free(path), free(fifo);
+}
+
+/* A few bytes that announce a huge picture are refused before it is decoded. */
+static void test_refuses_bombs(void **state)
+{
+    (void)state;
+    uint8_t png[33] = { 0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n', 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0, 0, 0x75, 0x30, 0, 0, 0x75,
+                        0x30, 8, 2 };
+    uint8_t jpeg[] = { 0xff, 0xd8, 0xff, 0xe0, 0, 4, 0, 0, 0xff, 0xc0, 0, 17, 8, 0xff, 0xff, 0xff, 0xff, 3, 1, 0x11, 0, 2, 0x11, 0, 3,
+                       0x11, 0 };
+    char *path = in_folder("bomb.png");
+    check_write(path, png, sizeof png);
+    expect_refused(path, "30000x30000 pixels, at most");
+    check_write(path, jpeg, sizeof jpeg);
+    expect_refused(path, "65535x65535 pixels, at most");
+    free(path);
+}
+
+static void test_truncated_images_do_not_crash(void **state)
+{
+    (void)state;
+    static uint8_t noise[64 * 64 * 3];
+    for (size_t i = 0; i < sizeof noise; ++i) noise[i] = (uint8_t)(i * i * 31);
+    const char *kind[] = { "cut.png", "cut.jpg", "cut.bmp" };
+    for (int k = 0; k < 3; ++k) {
+        char *path = in_folder(kind[k]);
+        size_t len;
+        assert_int_equal(image_write(path, noise, 64, 64, 3), 0);
+        char *all = check_read(path, &len);
+        for (size_t cut = 0; cut < len; cut += len / 23 + 1) {
+            uint8_t *out;
+            int w, h;
+            check_write(path, all, cut);
+            if (image_decode(path, 3, &out, &w, &h, why, sizeof why)) assert_null(out);
+            else assert_true(w == 64 && h == 64);
+            free(out);
+        }
+        free(all), free(path);
+    }
+}
+
+/* The host hands names of unreadable images to a shell. */
+static void test_names_run_nothing(void **state)
+{
+    (void)state;
+    char *mark = in_folder("touched"), *name = mem_printf("%s/a; touch %s; .png", check_folder(), mark);
+    expect_refused(name, "No such file");
+    char *plain = in_folder("; touch touched;.png");
+    check_write(plain, "no image", 8);
+    expect_refused(plain, "not an image");
+    assert_int_equal(access(mark, F_OK), -1);
+    assert_int_equal(access("touched", F_OK), -1);
+    free(mark), free(name), free(plain);
+}
+
+static void test_write_fails_cleanly(void **state)
+{
+    (void)state;
+    const uint8_t x[4] = { 0 };
+    assert_int_equal(image_write("/nowhere/x.png", x, 1, 1, 1), -1);
+    char *path = in_folder("x.unknown");
+    assert_int_equal(image_write(path, x, 1, 1, 1), -1);
+    assert_int_equal(image_write(path, x, 1, 1, 4), -1);
+    assert_int_equal(image_write(path, x, 0, 1, 1), -1);
+    free(path);
+}
+
+static const char net_text[] =
+    "[net]\nbatch=1\nwidth=12\nheight=10\nchannels=3\n\n"
+    "[convolutional]\nfilters=6\nsize=3\nstride=1\npad=1\nactivation=leaky\n\n"
+    "[avgpool]\n\n[connected]\noutput=5\nactivation=linear\n\n[softmax]\ngroups=1\n";
+
+/* The same cfg and weights, through the host and through OpenCV. */
+static void test_dnn_agrees_with_the_host(void **state)
+{
+    (void)state;
+    char *cfg = in_folder("n.cfg"), *weights = in_folder("n.weights");
+    check_write(cfg, net_text, strlen(net_text));
+    network *net = check_parse(net_text);
+    check_fill(net->layers[0].weights, 6 * 27, 1);
+    check_fill(net->layers[0].biases, 6, 2);
+    check_fill(net->layers[2].weights, 30, 3);
+    check_fill(net->layers[2].biases, 5, 4);
+    save_weights(net, weights);
+    float x[360], y[8], *host;
+    dnn_net *dnn = dnn_read_darknet(cfg, weights, why, sizeof why);
+    assert_non_null(dnn);
+    for (uint64_t i = 0; i < 3; ++i) {
+        check_fill(x, 360, 10 + i);
+        host = network_predict(net, x);
+        assert_int_equal(dnn_forward(dnn, x, 3, 10, 12, y, 8, why, sizeof why), 5);
+        check_close_n(y, host, 5, 1e-5, "dnn");
+    }
+    assert_int_equal(dnn_forward(dnn, x, 3, 10, 12, y, 2, why, sizeof why), 2);
+    dnn_free(dnn);
+    host_free(net);
+    free(cfg), free(weights);
+}
+
+static void test_dnn_refuses_with_a_reason(void **state)
+{
+    (void)state;
+    char *cfg = in_folder("bad.cfg");
+    why[0] = 0;
+    assert_null(dnn_read_darknet("/nowhere.cfg", "/nowhere.weights", why, sizeof why));
+    assert_true(strlen(why) > 10);
+    const char text[] = "[net]\nwidth=8\nheight=8\nchannels=3\n\n[projector]\nreduction=2\n";
+    check_write(cfg, text, strlen(text));
+    why[0] = 0;
+    assert_null(dnn_read_darknet(cfg, cfg, why, sizeof why));
+    assert_true(strlen(why) > 10 && !strchr(why, '\n'));
+    free(cfg);
+    dnn_free(NULL);
+}
+
+static void test_version(void **state)
+{
+    (void)state;
+    assert_true(!strncmp(image_io_version(), "OpenCV 4.", 9));
+}
+
+int main(void)
+{
+    host_init();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_png_round_trip),
+        cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_refuses_what_is_no_image),
+        cmocka_unit_test(test_refuses_bombs),
+        cmocka_unit_test(test_truncated_images_do_not_crash),
+        cmocka_unit_test(test_names_run_nothing),
+        cmocka_unit_test(test_write_fails_cleanly),
+        cmocka_unit_test(test_dnn_agrees_with_the_host),
+        cmocka_unit_test(test_dnn_refuses_with_a_reason),
+        cmocka_unit_test(test_version),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
