@@ -1,8 +1,8 @@
 /* Darknet's .data files: "key = value" lines; lines that begin with # or ; are comments, as is what follows a # after
  * white space. Stock Darknet takes any text for a number, the first of two equal keys, and never says that a key is
  * unknown; here each of these is reported with its line. Keys that only other commands read are accepted. */
+#include "cfg_keys.h"
 #include "dataset_internal.h"
-
 #include "mem.h"
 
 #include <ctype.h>
@@ -81,7 +81,11 @@ static int set_number(int *to, const char *key, const char *value, const char *p
 
 static int unknown_key(const char *name, const char *path, int line, diag *d)
 {
+    const char *known[KEYS];
+    for (int i = 0; i < KEYS; ++i) known[i] = keys[i].name;
     diag_warn(d, path, line, NULL, "unknown key \"%s\"", name);
+    const char *near = nearest_name(name, known, KEYS);
+    if (near) diag_hint(d, "did you mean \"%s\"?", near);
     return 0;
 }
 
