@@ -183,11 +183,11 @@ static int lower_all(lower_build *b)
 static int build(lower_build *b, int clean)
 {
     lowered *l = b->l;
-    int before = diag_errors(b->d);
+    b->errors = diag_errors(b->d);
     count_heads(b);
     check_teacher_there(b);
     if (cfg_first(l->source, "teacher") && !(l->teacher = teacher_read(l->source, b->mode == LOWER_TRAIN, b->d))) return -1;
-    if (!clean || diag_errors(b->d) > before || (l->teacher && assign_taps(b))) return -1;
+    if (!clean || diag_errors(b->d) > b->errors || (l->teacher && assign_taps(b))) return -1;
     if (lower_all(b) || !(l->shape = shapes_infer(l->cfg, b->d))) return -1;
     if (!l->heads || b->mode == LOWER_DEPLOY) l->trained = l->shape->n;
     augment_read(l->source, &l->augment);

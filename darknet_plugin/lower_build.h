@@ -12,6 +12,7 @@ typedef struct lower_build {
     lower_mode mode;
     diag *d;                     /* borrowed */
     int *map;                    /* the lowered layer that stands for each source layer; owned */
+    int errors;                  /* in `d` before it began */
     int head;                    /* the head being built */
     int lowered_layers, room;    /* entries of l->role */
 } lower_build;

@@ -104,7 +104,7 @@ static net_shape *shapes_so_far(const lower_build *b)
     diag *quiet = diag_new();
     net_shape *s = shapes_infer(b->l->cfg, quiet);
     diag_free(quiet);
-    if (!s && !diag_errors(b->d)) shapes_free(shapes_infer(b->l->cfg, b->d));
+    if (!s && diag_errors(b->d) == b->errors) shapes_free(shapes_infer(b->l->cfg, b->d));
     return s;
 }
 

@@ -57,6 +57,7 @@ static int check_form(const stack_form *f, const cfg_section *p, int s, int t, i
     if (uses_m(f) && m < 1) {
         diag_error(d, p->file, cfg_line(p, "reduction"), p->name,
                    "reduction=%d leaves no channels of the teacher's %d", cfg_int(p, "reduction", 2), t);
+        diag_hint(d, "expected 1 to %d", t);
         return -1;
     }
     if (f->linear && strcmp(cfg_str(p, "activation", "auto"), "auto") && strcmp(cfg_str(p, "activation", "auto"), "linear")) {
