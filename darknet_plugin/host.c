@@ -48,6 +48,7 @@ static _Noreturn void host_failed(const char *text)
         snprintf(guard_text, sizeof guard_text, "%s", text);
         siglongjmp(*guard, 1);
     }
+    fflush(NULL);   /* results printed so far */
     say(text);
     _exit(1);
 }
@@ -65,6 +66,7 @@ static void at_exit(int status, void *unused)
 {
     (void)unused;
     if (!doing) return;
+    fflush(NULL);
     say("the host library ended the program");
     _exit(status ? status : 1);
 }
@@ -147,6 +149,7 @@ static network *guarded_parse(char *path, const char *name, diag *d)
     int failed = sigsetjmp(here, 1);
     if (!failed) net = parse_network_cfg(path);
     guard = NULL;
+    host_thread_init();   /* a signal handler starts with the mode cleared, and the jump out of it keeps that */
     silence_end();
     host_doing(NULL);
     if (failed) diag_error(d, name, 0, NULL, "the host library refused this cfg: %s", guard_text);
@@ -222,23 +225,24 @@ static size_t steps_done(const network *net)
 
 static double steps_rate(const network *net, size_t step)
 {
-    double rate = net->learning_rate;
+    float rate = net->learning_rate;
     for (int i = 0; i < net->num_steps && (size_t)net->steps[i] <= step; ++i) rate *= net->scales[i];
     return rate;
 }
 
-/* Darknet's get_current_rate, without its RANDOM policy's hidden generator (constant there). */
+/* Darknet's get_current_rate to the last bit (floats where it has floats), without its RANDOM policy's hidden
+ * generator (constant there) and without the counter that wraps around below a sigmoid's step, where its rate is 0. */
 double host_rate(const network *net)
 {
     size_t step = steps_done(net);
     double lr = net->learning_rate, t = (double)step;
-    if (step < (size_t)net->burn_in) return lr * pow(t / net->burn_in, net->power);
+    if (step < (size_t)net->burn_in) return lr * pow((float)step / (float)net->burn_in, net->power);
     switch (net->policy) {
     case STEP: return lr * pow(net->scale, (double)(step / (size_t)net->step));
     case STEPS: return steps_rate(net, step);
     case EXP: return lr * pow(net->gamma, t);
-    case POLY: return lr * pow(1 - t / net->max_batches, net->power);
-    case SIG: return lr / (1 + exp(net->gamma * (t - net->step)));
+    case POLY: return lr * pow(1 - (float)step / (float)net->max_batches, net->power);
+    case SIG: return lr * (1 / (1 + exp(net->gamma * (float)(t - net->step))));
     default: return lr;
     }
 }

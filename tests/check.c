@@ -38,9 +38,11 @@ void check_no_errors(const diag *d)
 }
 
 static char folder[256];
+static pid_t owner;   /* children that exit() leave the folder alone */
 
 static void remove_folder(void)
 {
+    if (getpid() != owner) return;
     char *cmd = mem_printf("rm -rf '%s'", folder);
     if (system(cmd)) fprintf(stderr, "could not remove %s\n", folder);
     free(cmd);
@@ -52,6 +54,7 @@ const char *check_folder(void)
         const char *tmp = getenv("TMPDIR");
         snprintf(folder, sizeof folder, "%s/distill-test-XXXXXX", tmp ? tmp : "/tmp");
         if (!mkdtemp(folder)) fail_msg("mkdtemp %s", folder);
+        owner = getpid();
         atexit(remove_folder);
     }
     return folder;
