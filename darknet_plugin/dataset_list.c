@@ -29,8 +29,9 @@ typedef struct list_reader {
     const data_request *q;
     const char *list;            /* the file being read, borrowed */
     diag *d;
-    named_class *known;          /* sorted by name, owned; `classes` or twice as many */
-    size_t knowns;
+    named_class *known;          /* every name of a class, sorted, owned */
+    named_class *label;          /* what the substring rule looks for, sorted, owned */
+    size_t knowns, labels;
     complaints bad;
 } list_reader;
 
@@ -44,12 +45,16 @@ static int by_name(const void *a, const void *b)
 static void sort_names(list_reader *r)
 {
     const data_file *f = r->q->f;
+    char *const *label = f->tag ? f->tag : f->name;
     r->known = mem_calloc(2 * (size_t)f->classes, sizeof *r->known);
+    r->label = mem_calloc((size_t)f->classes, sizeof *r->label);
     for (int i = 0; i < f->classes; ++i) {
         if (f->name) r->known[r->knowns++] = (named_class){ f->name[i], i };
         if (f->tag) r->known[r->knowns++] = (named_class){ f->tag[i], i };
+        if (label) r->label[r->labels++] = (named_class){ label[i], i };
     }
     qsort(r->known, r->knowns, sizeof *r->known, by_name);
+    qsort(r->label, r->labels, sizeof *r->label, by_name);
 }
 
 static int class_by_name(const list_reader *r, const char *name)
@@ -76,20 +81,39 @@ static int class_by_number(const list_reader *r, const char *text)
     return n < r->s->classes ? (int)n : UNKNOWN;
 }
 
-/* Darknet's rule; *other is a second match. */
-static int class_by_substring(const list_reader *r, const char *path, int *other)
+/* The first label in [lo, hi), which agree in their first k bytes, whose byte k is at least c. */
+static size_t first_from(const named_class *label, size_t lo, size_t hi, size_t k, int c)
 {
-    char *const *label = r->q->f->tag ? r->q->f->tag : r->q->f->name;
-    int class = UNKNOWN;
-    for (int i = 0; label && i < r->s->classes; ++i) {
-        if (!strstr(path, label[i])) continue;
-        if (class >= 0) {
-            *other = i;
-            return AMBIGUOUS - class;   /* -2 - first match */
-        }
-        class = i;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if ((unsigned char)label[mid].name[k] < c) lo = mid + 1;
+        else hi = mid;
     }
-    return class;
+    return lo;
+}
+
+/* Adds class c to the one or two found. */
+static void found_class(int found[2], int c)
+{
+    if (found[0] == UNKNOWN) found[0] = c;
+    else if (found[0] != c && found[1] == UNKNOWN) found[1] = c;
+}
+
+/* Darknet's rule: the classes (the first two) whose label is in `path`. At each place the sorted labels are narrowed
+ * down byte by byte, so that a thousand labels cost little more than one. */
+static void classes_by_substring(const list_reader *r, const char *path, int found[2])
+{
+    found[0] = found[1] = UNKNOWN;
+    for (; *path && found[1] == UNKNOWN; ++path) {
+        size_t lo = 0, hi = r->labels;
+        for (size_t k = 0; lo < hi; ++k) {
+            for (; lo < hi && !r->label[lo].name[k]; ++lo) found_class(found, r->label[lo].class);
+            int c = (unsigned char)path[k];
+            if (!c) break;
+            lo = first_from(r->label, lo, hi, k, c);
+            hi = first_from(r->label, lo, hi, k, c + 1);
+        }
+    }
 }
 
 static char *find_image(const list_reader *r, const char *name)
@@ -147,33 +171,36 @@ static void report_missing(list_reader *r, char *text, int line)
     free(name);
 }
 
-static void report_class(list_reader *r, const char *text, int class, int other, int line)
+static void report_class(list_reader *r, const char *text, const int found[2], int line)
 {
     if (r->bad.classless++ >= SHOWN) return;
-    char *const *label = r->q->f->tag ? r->q->f->tag : r->q->f->name;
+    const data_file *f = r->q->f;
+    char *const *label = f->tag ? f->tag : f->name;
     if (!label) {
         diag_error(r->d, r->list, line, NULL, "image %s has no class", text);
-        diag_hint(r->d, "write the class behind the path, or name the labels with names= in %s", r->q->f->path);
-    } else if (class == UNKNOWN) {
-        diag_error(r->d, r->list, line, NULL, "image %s has no class: none of the %d labels is in its path", text, r->s->classes);
-        diag_hint(r->d, "write the class behind the path");
-    } else {
-        diag_error(r->d, r->list, line, NULL, "image %s has several classes: labels \"%s\" and \"%s\" are both in its path", text,
-                   label[AMBIGUOUS - class], label[other]);
-        diag_hint(r->d, "write the class behind the path");
+        diag_hint(r->d, "write the class behind the path, or name the labels with names= in %s", f->path);
+        return;
     }
+    if (found[0] == UNKNOWN)
+        diag_error(r->d, r->list, line, NULL, "image %s has no class: none of the %d labels is in its path", text, f->classes);
+    else
+        diag_error(r->d, r->list, line, NULL, "image %s has several classes: labels \"%s\" and \"%s\" are both in its path", text,
+                   label[found[0]], label[found[1]]);
+    diag_hint(r->d, "write the class behind the path");
 }
 
 /* A line without a class of its own; takes `path`. */
 static void add_by_substring(list_reader *r, const char *text, char *path, int line)
 {
-    int other = 0, class = class_by_substring(r, text, &other);
-    if (class < 0 && r->q->need_labels) {
-        report_class(r, text, class, other, line);
-        free(path);
+    int found[2];
+    classes_by_substring(r, text, found);
+    int single = found[0] != UNKNOWN && found[1] == UNKNOWN;
+    if (single || !r->q->need_labels) {
+        add_image(r, path, single ? found[0] : -1);
         return;
     }
-    add_image(r, path, class < 0 ? -1 : class);
+    report_class(r, text, found, line);
+    free(path);
 }
 
 static void read_entry(list_reader *r, char *text, int line)
@@ -254,6 +281,7 @@ static int list_open(dataset *s, const data_request *q, diag *d)
         read_list(&r);
     }
     free(r.known);
+    free(r.label);
     return diag_errors(d) > errors ? -1 : 0;
 }
 

@@ -97,11 +97,29 @@ static void test_list_label_within_label(void **state)
     put_image("woman-1.png", 1);
     data_put_text("people", "man\nwoman\n");
     data_put_text("l.list", "woman-1.png\n");
-    data_refuse_set("classes=2\nnames=people\ntrain=l.list\n", "labels \"man\" and \"woman\" are both in its path");
+    data_refuse_set("classes=2\nnames=people\ntrain=l.list\n", "labels \"woman\" and \"man\" are both in its path");
     data_put_text("l.list", "woman-1.png woman\n");
     dataset *s = data_must_open("classes=2\nnames=people\ntrain=l.list\n", 0, 1);
     assert_int_equal(dataset_label(s, 0), 1);
     dataset_free(s);
+}
+
+/* Labels that share beginnings, or begin others, are each found, wherever in the path. */
+static void test_list_substring_rule(void **state)
+{
+    (void)state;
+    put_image("--bcd.png", 1);
+    put_image("xz.PNG", 1);
+    put_image("\xc3\xa9t\xc3\xa9.PNG", 1);
+    data_put_text("many", "abc\nab\nbcd\nz\n\xc3\xa9t\xc3\xa9\nbc\nq.png\n");
+    data_put_text("l.list", "xz.PNG\n\xc3\xa9t\xc3\xa9.PNG\n");
+    dataset *s = data_must_open("classes=7\nnames=many\ntrain=l.list\n", 0, 1);
+    assert_int_equal(dataset_label(s, 0), 3);
+    assert_int_equal(dataset_label(s, 1), 4);
+    dataset_free(s);
+    data_put_text("l.list", "--bcd.png\n");
+    data_refuse_set("classes=7\nnames=many\ntrain=l.list\n", "labels \"bc\" and \"bcd\" are both");
+    data_refuse_set("classes=1\nnames=many\ntrain=l.list\n", "none of the 1 labels");
 }
 
 /* labels= is what the substring rule looks for, as in stock Darknet, names= only what is shown. */
@@ -170,6 +188,7 @@ int main(void)
         cmocka_unit_test(test_list_classes),
         cmocka_unit_test(test_list_mistakes),
         cmocka_unit_test(test_list_label_within_label),
+        cmocka_unit_test(test_list_substring_rule),
         cmocka_unit_test(test_list_tags),
         cmocka_unit_test(test_list_every_missing_file),
         cmocka_unit_test(test_list_without_labels),
