@@ -4,7 +4,9 @@
 #include "host.h"
 #include "verbs.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct verb_row {
     const char *name;
@@ -95,8 +97,18 @@ static int distill(int argc, char **argv, diag *d)
     return run_verb(v, argc - 1, argv + 1, d);
 }
 
+/* OpenMP's waiting threads spin for milliseconds by default, which starves the threads that load images and whatever
+ * else the machine does: training was measured four to seven times slower on a busy machine. libgomp reads its settings
+ * when it is loaded, so they are set and the program starts once more; a user's own settings are left alone. */
+static void wait_politely(char **argv)
+{
+    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY") || setenv("GOMP_SPINCOUNT", "10000", 1)) return;
+    execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv)
 {
+    wait_politely(argv);
     host_init();
     if (argc < 2) return usage(stderr);
     diag *d = diag_new();
