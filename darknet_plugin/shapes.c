@@ -37,12 +37,18 @@ void shape_error(shape_run *r, const char *key, const char *fmt, ...)
 
 /* ---- [net] ---- */
 
+static int at_least_1(shape_run *r, const char *key)
+{
+    int v = cfg_int(r->s, key, 1);
+    if (v < 1) shape_error(r, key, "'%s' is %d, expected at least 1", key, v);
+    return v;
+}
+
 static void infer_batch(shape_run *r, net_shape *n)
 {
-    n->batch = cfg_int(r->s, "batch", 1);
-    n->subdivisions = cfg_int(r->s, "subdivisions", 1);
-    if (n->batch < 1) shape_error(r, "batch", "'batch' is %d, expected at least 1", n->batch);
-    if (n->subdivisions < 1) shape_error(r, "subdivisions", "'subdivisions' is %d, expected at least 1", n->subdivisions);
+    n->batch = at_least_1(r, "batch");
+    n->subdivisions = at_least_1(r, "subdivisions");
+    (void)at_least_1(r, "time_steps");
     if (n->batch > 0 && n->subdivisions > 0 && n->batch % n->subdivisions)
         shape_error(r, "subdivisions", "'subdivisions' is %d, which does not divide batch=%d", n->subdivisions, n->batch);
 }
