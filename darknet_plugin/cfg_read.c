@@ -22,7 +22,7 @@ typedef struct reader {
     diag *d;
     int line;
     const section_row *row;   /* of the section being read; NULL if unknown or none yet */
-    int before;               /* errors in `d` when reading began */
+    int errors, warnings;     /* in `d` when reading began */
 } reader;
 
 static int blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\v' || c == '\f'; }
@@ -195,8 +195,7 @@ static void unknown_key(reader *r, const char *key)
     const cfg_section *s = current(r);
     const char *near = cfg_nearest_key(r->row, key);
     if (!near && of_stock(r)) {
-        if (diag_warnings(r->d) < MAX_WARNINGS)
-            diag_warn(r->d, s->file, r->line, s->name, "key '%.60s' is unknown to this Darknet and ignored", key);
+        diag_warn(r->d, s->file, r->line, s->name, "key '%.60s' is unknown to this Darknet and ignored", key);
         return;
     }
     diag_error(r->d, s->file, r->line, s->name, "unknown key '%.60s'", key);
@@ -335,15 +334,15 @@ cfg_file *cfg_parse(const char *path, const char *text, size_t len, diag *d)
         diag_error(d, path, 0, NULL, "not a text file: byte %zu is 0x%02x", bad, (unsigned char)text[bad]);
         return NULL;
     }
-    reader r = { .c = cfg_new(path), .d = d, .before = diag_errors(d) };
+    reader r = { .c = cfg_new(path), .d = d, .errors = diag_errors(d), .warnings = diag_warnings(d) };
     while (at < len) {
         const char *end = memchr(text + at, '\n', len - at);
         size_t n = end ? (size_t)(end - (text + at)) : len - at;
         ++r.line;
         read_line(&r, text + at, n);
         at += n + 1;
-        if (diag_errors(d) - r.before >= MAX_ERRORS) {
-            diag_error(d, path, r.line, NULL, "%d mistakes so far, the rest is not read", MAX_ERRORS);
+        if (diag_errors(d) - r.errors >= MAX_ERRORS || diag_warnings(d) - r.warnings >= MAX_WARNINGS) {
+            diag_error(d, path, r.line, NULL, "too many mistakes, the rest is not read");
             break;
         }
     }

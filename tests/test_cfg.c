@@ -180,8 +180,21 @@ static void test_too_much(void **state)
     diag *d = diag_new();
     cfg_free(parse(text, d));
     assert_int_equal(diag_errors(d), 101);
-    assert_string_equal(diag_get(d, 100)->text, "100 mistakes so far, the rest is not read");
+    assert_string_equal(diag_get(d, 100)->text, "too many mistakes, the rest is not read");
     assert_int_equal(diag_get(d, 100)->line, 101);
+    diag_free(d);
+    strcpy(text, "[net]\nwidth=8\n");
+    for (int i = 0; i < 1500; ++i) strcat(text, "width=8\n");
+    d = diag_new();
+    cfg_free(parse(text, d));
+    assert_int_equal(diag_warnings(d), 1000);
+    assert_int_equal(diag_errors(d), 1);
+    diag_free(d);
+    strcpy(text, "[avgpool]\n");
+    for (int i = 0; i < 2000; ++i) snprintf(text + strlen(text), 16, "k%d=1\n", i);
+    d = diag_new();
+    cfg_free(parse(text, d));
+    assert_int_equal(diag_warnings(d), 1000);
     diag_free(d);
     free(text);
 }
