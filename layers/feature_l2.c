@@ -30,8 +30,8 @@ static int valid(const layer *l, const feature_l2_params *p, diag *d)
     if (p->c < 1 || p->h < 1 || p->w < 1 || p->target_pool < 1)
         diag_error(d, NULL, 0, "feature_l2", "impossible map of %dx%dx%d, teacher pooled by %d",
                    p->c, p->h, p->w, p->target_pool);
-    else if (l->type != ACTIVE || l->activation != LINEAR)
-        diag_error(d, NULL, 0, "feature_l2", "stand-in is not a linear [activation]");
+    else if (l->type != ACTIVE || l->activation != LINEAR || l->self_layer)
+        diag_error(d, NULL, 0, "feature_l2", "stand-in is not an unbound linear [activation]");
     else if ((size_t)l->outputs != want)
         diag_error(d, NULL, 0, "feature_l2", "expected %dx%dx%d = %zu values per image, not %d",
                    p->c, p->h, p->w, want, l->outputs);

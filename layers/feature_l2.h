@@ -17,8 +17,8 @@ typedef struct feature_l2_params {
     int c, h, w;        /* the student's map */
 } feature_l2_params;
 
-/* Turns the parsed stand-in `l` ([activation] linear) into a feature_l2 layer. 0, or -1 with a message if its
- * size is not c*h*w. free_feature_l2_layer frees what hangs on it; the rest is the host's. */
+/* Turns the parsed stand-in `l` ([activation] linear) into a feature_l2 layer, before cpu_bind, which then leaves it
+ * alone. 0, or -1 with a message if its size is not c*h*w. free_feature_l2_layer frees what hangs on it; the rest is the host's. */
 int make_feature_l2_layer(layer *l, feature_l2_params p, diag *d);
 void free_feature_l2_layer(layer *l);
 void forward_feature_l2_layer(layer l, host_state net);

@@ -201,8 +201,8 @@ static void test_refusals(void **state)
 {
     (void)state;
     feature_l2_params p = params(1, 1, 1);
-    refuse(1, p, "stand-in is not a linear [activation]");
-    refuse(2, p, "stand-in is not a linear [activation]");
+    refuse(1, p, "stand-in is not an unbound linear [activation]");
+    refuse(2, p, "stand-in is not an unbound linear [activation]");
     p.c = 5;
     refuse(0, p, "expected 5x5x6 = 150 values per image, not 120");
     p = params(1, 1, 0);
