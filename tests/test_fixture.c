@@ -18,7 +18,7 @@ static const char cfg[] =
     "[activation]\nactivation=linear\n";
 
 enum { LOSS = 7, LAYERS = 8 };
-enum { STEPS, BATCH, IN_C, IN_H, IN_W, C, H, W, FLOATS, NUMBERS };
+enum { COUNT, BATCH, IN_C, IN_H, IN_W, C, H, W, FLOATS, NUMBERS };
 
 typedef struct fixture {
     char *bytes;                        /* owned */
@@ -35,7 +35,7 @@ static fixture load(void)
     assert_true(len > header + 12 && !memcmp(f.bytes, "simkd-1\n", 8));
     memcpy(f.n, f.bytes + 8, sizeof f.n);
     const float *x = (const float *)(const void *)(f.bytes + header);
-    size_t n = (size_t)f.n[FLOATS], images = (size_t)f.n[STEPS] * (size_t)f.n[BATCH];
+    size_t n = (size_t)f.n[FLOATS], images = (size_t)f.n[COUNT] * (size_t)f.n[BATCH];
     f.rate = x[0];
     f.momentum = x[1];
     f.decay = x[2];
@@ -43,7 +43,7 @@ static fixture load(void)
     f.inputs = f.initial + n;
     f.targets = f.inputs + images * (size_t)f.n[IN_C] * (size_t)f.n[IN_H] * (size_t)f.n[IN_W];
     f.loss = f.targets + images * (size_t)f.n[C] * (size_t)f.n[H] * (size_t)f.n[W];
-    f.final = f.loss + f.n[STEPS];
+    f.final = f.loss + f.n[COUNT];
     assert_ptr_equal(f.final + n, f.bytes + len);
     return f;
 }
@@ -108,12 +108,12 @@ static void check_ten_steps(cpu_backend backend)
     network *net = student(&f, backend);
     size_t in = (size_t)net->inputs * (size_t)net->batch;
     size_t out = (size_t)net->layers[LOSS].outputs * (size_t)net->batch;
-    for (int i = 0; i < f.n[STEPS]; ++i) {
+    for (int i = 0; i < f.n[COUNT]; ++i) {
         double loss = one_step(net, f.inputs + (size_t)i * in, f.targets + (size_t)i * out);
         check_close(loss / f.loss[i], 1, 1e-5, "loss / PyTorch's", (size_t)i);
         check_close(*net->layers[LOSS].cost / net->batch, loss, 1e-6, "cost per image", (size_t)i);
     }
-    check_weights(net, f.final, 1e-4);
+    check_weights(net, f.final, 1e-5);
     cpu_unbind(net);
     free_feature_l2_layer(&net->layers[LOSS]);
     host_free(net);
