@@ -13,6 +13,7 @@ typedef struct lower_build {
     diag *d;                     /* borrowed */
     int *map;                    /* the lowered layer that stands for each source layer; owned */
     int errors;                  /* in `d` before it began */
+    int student_bad;             /* a stock section is wrong: shapes after it would only repeat that */
     int head;                    /* the head being built */
     int lowered_layers, room;    /* entries of l->role */
 } lower_build;

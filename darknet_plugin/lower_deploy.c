@@ -33,25 +33,8 @@ static void unset_at(cfg_section *s, int i)
     free(key);
 }
 
-/* Of a key given twice Darknet takes the first, OpenCV the last. */
-static void drop_duplicates(cfg_section *s)
-{
-    for (int i = 0; i < s->n; ++i) {
-        int k = i + 1;
-        while (k < s->n && strcmp(s->pair[k].key, s->pair[i].key)) ++k;
-        if (k == s->n) continue;
-        char *key = mem_strdup(s->pair[i].key), *value = mem_strdup(s->pair[i].value);
-        cfg_unset(s, key);
-        cfg_set(s, key, "%s", value);
-        free(key);
-        free(value);
-        i = -1;
-    }
-}
-
 void lower_deploy_net(cfg_section *s)
 {
-    drop_duplicates(s);
     for (int i = s->n - 1; i >= 0; --i)
         if (!listed(s->pair[i].key, net_keys)) unset_at(s, i);
     cfg_set(s, "batch", "1");
@@ -118,7 +101,6 @@ static void drop_unknown(cfg_section *s)
 void lower_deploy_layer(cfg_section *s)
 {
     const char *def = lower_default_activation(s->name);
-    drop_duplicates(s);
     unset_all(s, loading_keys);
     unset_all(s, training_keys);
     drop_unknown(s);

@@ -95,6 +95,7 @@ int lower_stock(lower_build *b, int i)
     if (b->mode == LOWER_DEPLOY) lower_deploy_layer(out);
     lower_mark(b, ROLE_STUDENT);
     b->map[i] = b->lowered_layers - 1;
+    if (bad) b->student_bad = 1;
     return bad;
 }
 
@@ -167,11 +168,12 @@ int lower_projector(lower_build *b, int i)
     const teacher_spec *t = b->l->teacher;
     const layer_shape *tap = &t->shape->layer[h->tap];
     if (check_feed(b, i)) return -2;
+    b->map[i] = h->feeds = b->map[i - 1];
+    if (b->student_bad) return -1;
     net_shape *shape = shapes_so_far(b);
     if (!shape) return -2;
     layer_shape feed = shape->layer[shape->n - 1];
     shapes_free(shape);
-    h->feeds = b->map[i - 1];
     int bad = match_maps(b, i, &feed, tap);
     h->projector = b->lowered_layers;
     h->projectors = has_map(&feed) ? projector_append(b->l->cfg, lower_at(b, i), feed.c, tap->c, tap_activation(t->cfg, h->tap), b->d) : -1;

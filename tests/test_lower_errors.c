@@ -1,0 +1,287 @@
+/* What lowering refuses, word for word: a distillation's mistakes with file, line and a hint. */
+#include "check.h"
+
+#include "../darknet_plugin/lower.h"
+
+#include <unistd.h>
+
+#define NET "[net]\nbatch=8\nwidth=16\nheight=16\nchannels=3\n"
+#define TEACHER "[teacher]\ncfg=t.cfg\n"
+#define CONV(filters, stride) "[convolutional]\nfilters=" #filters "\nsize=3\nstride=" #stride "\npad=1\nactivation=relu\n"
+#define TRIPLE "[projector]\n[feature_l2]\n[reused_classifier]\n"
+#define STUDENT CONV(4, 2) CONV(4, 2)
+
+/* 4x4x8 at layer 1, the tap. */
+static const char teacher[] = NET CONV(8, 2) CONV(8, 2) "[avgpool]\n[connected]\noutput=10\n[softmax]\n[cost]\n";
+
+/* All messages as diag_print shows them; the caller frees. */
+static char *messages(const diag *d)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+    diag_print(d, f);
+    fclose(f);
+    return text;
+}
+
+static char *lower_messages(const char *student, const char *teacher_text, lower_mode mode, int refused)
+{
+    diag *d = diag_new();
+    check_write("t.cfg", teacher_text, strlen(teacher_text));
+    check_write("s.cfg", student, strlen(student));
+    lowered *l = lower_read("s.cfg", mode, d);
+    char *got = messages(d);
+    if (refused != !l) fail_msg("%s, and said: %s", l ? "accepted" : "refused", got);
+    lower_free(l);
+    diag_free(d);
+    return got;
+}
+
+static void check_refused(const char *student, const char *teacher_text, const char *expected)
+{
+    char *got = lower_messages(student, teacher_text, LOWER_TRAIN, 1);
+    assert_string_equal(got, expected);
+    free(got);
+}
+
+static void triples_out_of_order(void **state)
+{
+    (void)state;
+    check_refused(NET TEACHER STUDENT "[projector]\n", teacher,
+                  "s.cfg:20: [projector] expected [feature_l2] after it, not nothing\n"
+                  "hint: [feature_l2] is the loss that trains it\n");
+    check_refused(NET TEACHER STUDENT "[feature_l2]\n[reused_classifier]\n", teacher,
+                  "s.cfg:20: [feature_l2] expected [projector] before it, not [convolutional]\n"
+                  "hint: without [reused_classifier] nothing could predict; without a projector write [projector] stack=none\n");
+    check_refused(NET TEACHER STUDENT "[projector]\n[feature_l2]\n[softmax]\n", teacher,
+                  "s.cfg:21: [feature_l2] expected [reused_classifier] after it, not [softmax]\n"
+                  "hint: without [reused_classifier] nothing could predict; without a projector write [projector] stack=none\n");
+    check_refused(NET TEACHER STUDENT "[projector]\n[reused_classifier]\n", teacher,
+                  "s.cfg:20: [projector] expected [feature_l2] after it, not [reused_classifier]\n"
+                  "hint: [feature_l2] is the loss that trains it\n"
+                  "s.cfg:21: [reused_classifier] expected [feature_l2] before it, not [projector]\n"
+                  "hint: the order is [projector], [feature_l2], [reused_classifier]\n");
+}
+
+static void teacher_and_triples_need_each_other(void **state)
+{
+    (void)state;
+    check_refused(NET STUDENT TRIPLE, teacher,
+                  "s.cfg:18: [projector] there is no [teacher] section to learn from\n"
+                  "hint: add [teacher] with cfg= and weights= after [net]\n");
+    check_refused(NET TEACHER STUDENT, teacher,
+                  "s.cfg:6: [teacher] nothing is learnt from it: [projector], [feature_l2] and [reused_classifier] are missing\n"
+                  "hint: they stand at the end of the student, in this order\n");
+    check_refused(NET TEACHER TRIPLE, teacher,
+                  "s.cfg:8: [projector] no student layer before it\n"
+                  "hint: the student's encoder comes first, then [projector], [feature_l2] and [reused_classifier]\n");
+}
+
+static void taps_and_triples_differ(void **state)
+{
+    (void)state;
+    check_refused(NET "[teacher]\ncfg=t.cfg\ntap=0,1\n" STUDENT TRIPLE, teacher,
+                  "s.cfg:8: [teacher] 2 taps for 1 triples of [projector], [feature_l2] and [reused_classifier]\n"
+                  "hint: each tap needs a triple of its own; the first tap is layer 0 of t.cfg\n");
+    check_refused(NET "[teacher]\ncfg=t.cfg\ntap=1,6\n" STUDENT TRIPLE, teacher,
+                  "s.cfg:8: [teacher] tap=6 is out of range: t.cfg has 6 layers, 0 to 5\n");
+    check_refused(NET "[teacher]\ncfg=t.cfg\ntap=0,1\n" STUDENT "[projector]\ntap=1\n[feature_l2]\n[reused_classifier]\n"
+                  "[route]\nlayers=1\n[projector]\n[feature_l2]\n[reused_classifier]\ntap=1\n", teacher,
+                  "s.cfg:30: [reused_classifier] tap 1 (teacher layer 1) is used twice\n"
+                  "hint: tap=N is the N-th of [teacher] tap=, counted from 0; without it triples take them in order\n");
+    check_refused(NET TEACHER STUDENT "[projector]\ntap=1\n[feature_l2]\n[reused_classifier]\n", teacher,
+                  "s.cfg:21: [projector] tap=1 is out of range: [teacher] has 1, 0 to 0\n"
+                  "hint: tap=N is the N-th of [teacher] tap=, counted from 0; without it triples take them in order\n");
+    check_refused(NET TEACHER STUDENT "[projector]\ntap=0\n[feature_l2]\ntap=1\n[reused_classifier]\n", teacher,
+                  "s.cfg:21: [projector] this triple's sections name different taps\n"
+                  "hint: tap=N is the N-th of [teacher] tap=, counted from 0; without it triples take them in order\n");
+}
+
+static const char counted[] = "hint: layers are counted from 0, [net], [teacher] and [augment] not among them\n";
+
+static void references_out_of_range(void **state)
+{
+    (void)state;
+    static const struct { const char *layer, *error; } wrong[] = {
+        { "[route]\nlayers=-3\n", "s.cfg:21: [route] layers=-3 is layer -1: expected one before this, which is layer 2\n" },
+        { "[route]\nlayers=2\n", "s.cfg:21: [route] layers=2 is layer 2: expected one before this, which is layer 2\n" },
+        { "[shortcut]\nfrom=5\n", "s.cfg:21: [shortcut] from=5 is layer 5: expected one before this, which is layer 2\n" },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
+        char *student = mem_printf(NET TEACHER STUDENT "%s" TRIPLE, wrong[i].layer);
+        char *expected = mem_printf("%s%s", wrong[i].error, counted);
+        check_refused(student, teacher, expected);
+        free(student);
+        free(expected);
+    }
+    check_refused(NET STUDENT "[shortcut]\nfrom=2\n", teacher,
+                  "s.cfg:19: [shortcut] from=2 is layer 2: expected one before this, which is layer 2\n"
+                  "hint: layers are counted from 0, [net], [teacher] and [augment] not among them\n");
+}
+
+#define TWO_TAPS "[teacher]\ncfg=t.cfg\ntap=0,1\n"
+#define READ_HINT "hint: read the [projector] or a layer before it; after a [reused_classifier] a student goes on with [route]\n"
+
+static void nothing_trained_reads_the_classifier(void **state)
+{
+    (void)state;
+    static const struct { const char *layer, *error; } wrong[] = {
+        { "[route]\nlayers=0,-1\n", "s.cfg:25: [route] reads layer 4, a [reused_classifier] (line 23): it is frozen, nothing trained may read it\n" },
+        { "[convolutional]\n", "s.cfg:24: [convolutional] reads layer 4, a [reused_classifier] (line 23): it is frozen, nothing trained may read it\n" },
+        { "", "s.cfg:24: [projector] reads layer 4, a [reused_classifier] (line 23): it is frozen, nothing trained may read it\n" },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
+        char *student = mem_printf(NET TWO_TAPS STUDENT TRIPLE "%s" TRIPLE, wrong[i].layer);
+        char *expected = mem_printf("%s" READ_HINT, wrong[i].error);
+        check_refused(student, teacher, expected);
+        free(student);
+        free(expected);
+    }
+}
+
+static void maps_that_do_not_divide(void **state)
+{
+    (void)state;
+    static const char same_hint[] = "hint: both sides must differ by the same whole factor; change a stride of the student or [teacher] width= height=\n";
+    char *expected = mem_printf("s.cfg:14: [projector] map sizes do not divide: teacher's is 4x4 (layer 1), student's 6x6 (layer 0)\n%s", same_hint);
+    check_refused(NET TEACHER CONV(4, 3) TRIPLE, teacher, expected);
+    free(expected);
+    check_refused(NET TEACHER STUDENT "[softmax]\n" TRIPLE, teacher,
+                  "s.cfg:20: warning: [softmax] the student's own output is trained by nothing: [feature_l2] is the only loss\n"
+                  "hint: leave out the student's classifier, the teacher's is reused\n"
+                  "s.cfg:21: [projector] the layer before, [softmax], has no feature map\n");
+}
+
+static void projector_mistakes_come_through(void **state)
+{
+    (void)state;
+    check_refused(NET TEACHER STUDENT "[projector]\nstack=none\n[feature_l2]\n[reused_classifier]\n", teacher,
+                  "s.cfg:21: [projector] stack=none needs the teacher's channels: expected 8, not 4\n"
+                  "hint: stack=1x1 brings 4 channels to 8\n");
+}
+
+static void student_shapes_are_blamed_once(void **state)
+{
+    (void)state;
+    check_refused(NET TEACHER STUDENT "[convolutional]\nfilters=3\ngroups=2\n" TRIPLE, teacher,
+                  "s.cfg:22: [convolutional] 'groups' is 2, which does not divide the 3 filters\n");
+}
+
+/* A wrong layer does not keep the rest from being checked, nor is it blamed again through what follows it. */
+static void mistakes_of_two_heads(void **state)
+{
+    (void)state;
+    check_refused(NET TWO_TAPS STUDENT "[route]\nlayers=9\n" TRIPLE "[route]\nlayers=-4,-1\n" TRIPLE, teacher,
+                  "s.cfg:22: [route] layers=9 is layer 9: expected one before this, which is layer 2\n"
+                  "hint: layers are counted from 0, [net], [teacher] and [augment] not among them\n"
+                  "s.cfg:27: [route] reads layer 5, a [reused_classifier] (line 25): it is frozen, nothing trained may read it\n" READ_HINT);
+}
+
+static void crop_is_refused(void **state)
+{
+    (void)state;
+    check_refused(NET TEACHER "[crop]\ncrop_width=16\ncrop_height=16\n" STUDENT TRIPLE, teacher,
+                  "s.cfg:8: [crop] not supported in a student, its random crop is hidden from the teacher\n"
+                  "hint: [augment] pad= crops at random, for both alike\n");
+}
+
+static void own_head_is_warned_of(void **state)
+{
+    (void)state;
+    char *got = lower_messages(NET TEACHER STUDENT "[connected]\noutput=3\n[softmax]\n[cost]\n[route]\nlayers=1\n" TRIPLE, teacher, LOWER_TRAIN, 0);
+    assert_string_equal(got, "s.cfg:22: warning: [softmax] the student's own output is trained by nothing: [feature_l2] is the only loss\n"
+                             "hint: leave out the student's classifier, the teacher's is reused\n"
+                             "s.cfg:23: warning: [cost] the student's own output is trained by nothing: [feature_l2] is the only loss\n"
+                             "hint: leave out the student's classifier, the teacher's is reused\n");
+    free(got);
+}
+
+/* ---- [reused_classifier] ---- */
+
+static void tail_without_an_output(void **state)
+{
+    (void)state;
+    check_refused(NET "[teacher]\ncfg=t.cfg\ntap=1\n" STUDENT TRIPLE, NET CONV(8, 2) CONV(8, 2) "[avgpool]\n[connected]\n",
+                  "s.cfg:23: [reused_classifier] no [softmax], [yolo] or [region] in t.cfg after the tap, layer 1\n"
+                  "hint: layers= says which of the teacher's layers to reuse\n");
+}
+
+static void tail_reaches_back(void **state)
+{
+    (void)state;
+    static const char net[] = NET CONV(8, 4) CONV(8, 1) "[shortcut]\nfrom=0\n[avgpool]\n[connected]\n[softmax]\n";
+    check_refused(NET "[teacher]\ncfg=t.cfg\ntap=1\n" STUDENT TRIPLE, net,
+                  "t.cfg:19: [shortcut] tail reaches back before the tap: layer 2 reads layer 0, the tap is layer 1\n"
+                  "hint: choose a later tap, or layers= that do not need it\n");
+}
+
+static void chosen_layers_are_checked(void **state)
+{
+    (void)state;
+    static const struct { const char *layers, *error; } wrong[] = {
+        { "1,2", "s.cfg:23: [reused_classifier] layers: teacher layer 1 is not among 2 to 5, in rising order\n"
+                 "hint: the tap is layer 1, only what follows can be reused\n" },
+        { "2,6", "s.cfg:23: [reused_classifier] layers: teacher layer 6 is not among 3 to 5, in rising order\n" },
+        { "3,2", "s.cfg:23: [reused_classifier] layers: teacher layer 2 is not among 4 to 5, in rising order\n" },
+        { "2,4", "t.cfg:21: [softmax] layer 4 is reused but layer 3, which it reads, is not\n"
+                 "hint: [reused_classifier] layers= must name it too\n" },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
+        char *student = mem_printf(NET TEACHER STUDENT TRIPLE "layers=%s\n", wrong[i].layers);
+        check_refused(student, teacher, wrong[i].error);
+        free(student);
+    }
+}
+
+/* A [connected] on the map itself: twice the map is four times the weights. */
+static void tail_keeps_parameter_shapes(void **state)
+{
+    (void)state;
+    static const char net[] = NET CONV(8, 4) CONV(8, 1) "[maxpool]\nsize=2\nstride=2\n[connected]\noutput=10\n[softmax]\n";
+    check_refused(NET "[teacher]\ncfg=t.cfg\ntap=1\n" CONV(4, 4) CONV(4, 2) TRIPLE, net,
+                  "s.cfg:23: [reused_classifier] teacher layer 3 [connected] (t.cfg:21) has 32 inputs, 10 outputs and 330 weights there, "
+                  "but 8, 10 and 90 here\n"
+                  "hint: it needs the teacher's map size: give the student the same stride, or a tap further down\n");
+}
+
+/* ---- several at once ---- */
+
+static void all_mistakes_at_once(void **state)
+{
+    (void)state;
+    check_refused(NET "[teacher]\ncfg=t.cfg\nweights=gone.weights\ntap=9\n" STUDENT "[projector]\n[feature_l2]\n", teacher,
+                  "s.cfg:8: [teacher] cannot read the teacher's weights gone.weights: No such file or directory\n"
+                  "s.cfg:9: [teacher] tap=9 is out of range: t.cfg has 6 layers, 0 to 5\n"
+                  "s.cfg:23: [feature_l2] expected [reused_classifier] after it, not nothing\n"
+                  "hint: without [reused_classifier] nothing could predict; without a projector write [projector] stack=none\n");
+    check_refused(NET "[teacher]\ncfg=gone.cfg\n" STUDENT "[projector]\nstak=1x1\n[feature_l2]\n[reused_classifier]\n", teacher,
+                  "s.cfg:7: [teacher] cannot read the teacher's cfg gone.cfg: No such file or directory\n"
+                  "s.cfg:21: [projector] unknown key 'stak'\nhint: did you mean 'stack'?\n");
+}
+
+static void nothing_to_read(void **state)
+{
+    (void)state;
+    diag *d = diag_new();
+    assert_null(lower_read("no such.cfg", LOWER_TRAIN, d));
+    assert_int_equal(diag_errors(d), 1);
+    diag_free(d);
+    static const char *const empty[] = { "", "# nothing\n", "width=3\n", "[convolutional]\n", "[projector]\n", "[\n" };
+    for (size_t i = 0; i < sizeof empty / sizeof *empty; ++i) free(lower_messages(empty[i], teacher, LOWER_TRAIN, 1));
+}
+
+int main(void)
+{
+    if (chdir(check_folder())) return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(triples_out_of_order), cmocka_unit_test(teacher_and_triples_need_each_other),
+        cmocka_unit_test(taps_and_triples_differ), cmocka_unit_test(references_out_of_range),
+        cmocka_unit_test(nothing_trained_reads_the_classifier), cmocka_unit_test(maps_that_do_not_divide),
+        cmocka_unit_test(projector_mistakes_come_through), cmocka_unit_test(student_shapes_are_blamed_once),
+        cmocka_unit_test(mistakes_of_two_heads), cmocka_unit_test(crop_is_refused), cmocka_unit_test(own_head_is_warned_of), cmocka_unit_test(tail_without_an_output),
+        cmocka_unit_test(tail_reaches_back), cmocka_unit_test(chosen_layers_are_checked),
+        cmocka_unit_test(tail_keeps_parameter_shapes), cmocka_unit_test(all_mistakes_at_once), cmocka_unit_test(nothing_to_read),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
