@@ -87,7 +87,7 @@ static int open_network(model *m, const char *cfg, const model_options *o, diag 
     m->host_input = m->net->input;
     m->host_truth = m->net->truth;
     m->classes = m->net->outputs;
-    if (bind_layers(m, o, d) || make_losses(m, d)) return -1;
+    if (make_losses(m, d) || bind_layers(m, o, d)) return -1;
     cpu_init_weights(m->net, 0, m->net->n, o->seed);
     return 0;
 }

@@ -106,7 +106,7 @@ static int save(run *r, const char *suffix, diag *d)
 static int end_epoch(run *r, double rate, diag *d)
 {
     FILE *out = r->o->out;
-    uint64_t epoch = (*r->net->seen + r->images - 1) / r->images;
+    uint64_t epoch = (uint64_t)fmax(1, round((double)*r->net->seen / (double)r->images));
     double speed = (double)(*r->net->seen - r->started_at) / (now() - r->began);
     evaluation e = { 0 };
     if (r->o->valid && evaluate(r->m, r->o->valid, r->o->threads, EVALUATE_STUDENT, &e, d)) return -1;
