@@ -128,8 +128,9 @@ static int read_taps(teacher_spec *t, diag *d)
     else
         t->taps = cfg_ints(t->section, "tap", &t->tap);
     for (int i = 0; i < t->taps; ++i) {
-        bad |= check_tap(t, t->tap[i], d);
-        if (t->tap[i] >= t->cut) t->cut = t->tap[i] + 1;
+        int wrong = check_tap(t, t->tap[i], d);
+        bad |= wrong;
+        if (!wrong && t->tap[i] >= t->cut) t->cut = t->tap[i] + 1;
     }
     return t->taps && !bad ? 0 : -1;
 }

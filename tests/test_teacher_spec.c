@@ -199,6 +199,8 @@ static void teachers_of_the_wrong_kind(void **state)
     check_refused(NET "[teacher]\ncfg=t.cfg\n" REST, "t.cfg", 9, "'size' is 'oops', expected a whole number");
     write_text("t.cfg", NET CONV(8, 4) HEAD);
     check_refused(NET "[teacher]\ncfg=t.cfg\ntap=3\n" REST, "s.cfg", 9, "tap=3 is a [softmax], which has no feature map");
+    check_refused(NET "[teacher]\ncfg=t.cfg\ntap=2147483647\n" REST, "s.cfg", 9,
+                  "tap=2147483647 is out of range: t.cfg has 4 layers, 0 to 3");
     check_refused(NET "[teacher]\nweights=t.weights\n" REST, "s.cfg", 7, "'cfg' is missing");
 }
 
