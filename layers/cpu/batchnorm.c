@@ -107,7 +107,7 @@ static void train_channels(void *ctx, size_t begin, size_t end)
 void batchnorm_forward_train(const layer *l, const float *x, float *y, float rate)
 {
     bn_job j = { .l = l, .x = x, .y = y, .rate = rate };
-    parallel_for((size_t)l->out_c, train_channels, &j);
+    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), train_channels, &j);
 }
 
 float batchnorm_factor(const layer *l, int i)
@@ -126,7 +126,7 @@ static void inference_channels(void *ctx, size_t begin, size_t end)
 void batchnorm_forward_inference(const layer *l, const float *x, float *y)
 {
     bn_job j = { .l = l, .x = x, .y = y };
-    parallel_for((size_t)l->out_c, inference_channels, &j);
+    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), inference_channels, &j);
 }
 
 ACT_INLINE void slope_map(float *delta, const float *y, size_t n, ACTIVATION a)
@@ -226,7 +226,7 @@ static void backward_channels(void *ctx, size_t begin, size_t end)
 void batchnorm_backward(const layer *l, int train, int updates)
 {
     bn_job j = { .l = l, .train = train, .updates = updates };
-    parallel_for((size_t)l->out_c, backward_channels, &j);
+    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), backward_channels, &j);
 }
 
 static void bias_channels(void *ctx, size_t begin, size_t end)
@@ -238,7 +238,7 @@ static void bias_channels(void *ctx, size_t begin, size_t end)
 void bias_forward(const layer *l, const float *bias, float *y)
 {
     bn_job j = { .l = l, .bias = bias, .y = y };
-    parallel_for((size_t)l->out_c, bias_channels, &j);
+    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), bias_channels, &j);
 }
 
 static void bias_back_channels(void *ctx, size_t begin, size_t end)
@@ -253,5 +253,5 @@ static void bias_back_channels(void *ctx, size_t begin, size_t end)
 void bias_backward(const layer *l, int updates)
 {
     bn_job j = { .l = l, .updates = updates };
-    parallel_for((size_t)l->out_c, bias_back_channels, &j);
+    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), bias_back_channels, &j);
 }

@@ -72,12 +72,12 @@ void forward_cpu_dropout(const layer *l, cpu_state *s, network *net)
 {
     dropout_job j = { .l = l, .x = net->input,
                       .r = rng_make(s->seed, (uint64_t)*net->seen, (uint64_t)s->index, RNG_DROPOUT) };
-    parallel_for(cpu_floats(l), net->train ? drop_share : copy_share, &j);
+    parallel_for_work(cpu_floats(l), 1, net->train ? drop_share : copy_share, &j);
 }
 
 void backward_cpu_dropout(const layer *l, cpu_state *s, network *net)
 {
     (void)s;
     dropout_job j = { .l = l, .dx = net->delta };
-    if (j.dx) parallel_for(cpu_floats(l), net->train ? back_share : back_copy_share, &j);
+    if (j.dx) parallel_for_work(cpu_floats(l), 1, net->train ? back_share : back_copy_share, &j);
 }

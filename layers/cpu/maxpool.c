@@ -58,12 +58,12 @@ void forward_cpu_maxpool(const layer *l, cpu_state *s, network *net)
 {
     (void)s;
     pool_job j = { .l = l, .x = net->input };
-    parallel_for((size_t)l->batch * (size_t)l->c, forward_maps, &j);
+    parallel_for_work((size_t)l->batch * (size_t)l->c, (size_t)l->out_h * (size_t)l->out_w, forward_maps, &j);
 }
 
 void backward_cpu_maxpool(const layer *l, cpu_state *s, network *net)
 {
     (void)s;
     pool_job j = { .l = l, .dx = net->delta };
-    if (j.dx) parallel_for((size_t)l->batch * (size_t)l->c, backward_maps, &j);
+    if (j.dx) parallel_for_work((size_t)l->batch * (size_t)l->c, (size_t)l->out_h * (size_t)l->out_w, backward_maps, &j);
 }

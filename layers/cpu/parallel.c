@@ -31,6 +31,15 @@ void parallel_for(size_t n, void (*fn)(void *ctx, size_t begin, size_t end), voi
     for (size_t i = 0; i < shares; ++i) run_share(n, i, shares, fn, ctx);
 }
 
+/* Waking threads costs some ten microseconds, and much more where other programs use the cores. */
+#define TOO_LITTLE 65536
+
+void parallel_for_work(size_t n, size_t work, void (*fn)(void *ctx, size_t begin, size_t end), void *ctx)
+{
+    if (n && n < TOO_LITTLE && n * work < TOO_LITTLE) fn(ctx, 0, n);
+    else parallel_for(n, fn, ctx);
+}
+
 void parallel_set_threads(int n)
 {
 #ifdef _OPENMP

@@ -48,14 +48,14 @@ void forward_cpu_activation(const layer *l, cpu_state *s, network *net)
 {
     (void)s;
     map_job j = { .l = l, .x = net->input };
-    parallel_for(cpu_floats(l), value_share, &j);
+    parallel_for_work(cpu_floats(l), 1, value_share, &j);
 }
 
 void backward_cpu_activation(const layer *l, cpu_state *s, network *net)
 {
     (void)s;
     map_job j = { .l = l, .dx = net->delta };
-    if (j.dx) parallel_for(cpu_floats(l), slope_share, &j);
+    if (j.dx) parallel_for_work(cpu_floats(l), 1, slope_share, &j);
 }
 
 static void average_maps(void *ctx, size_t begin, size_t end)
@@ -83,12 +83,12 @@ void forward_cpu_avgpool(const layer *l, cpu_state *s, network *net)
 {
     (void)s;
     map_job j = { .l = l, .x = net->input };
-    parallel_for(cpu_floats(l), average_maps, &j);
+    parallel_for_work(cpu_floats(l), (size_t)l->h * (size_t)l->w, average_maps, &j);
 }
 
 void backward_cpu_avgpool(const layer *l, cpu_state *s, network *net)
 {
     (void)s;
     map_job j = { .l = l, .dx = net->delta };
-    if (j.dx) parallel_for(cpu_floats(l), spread_maps, &j);
+    if (j.dx) parallel_for_work(cpu_floats(l), (size_t)l->h * (size_t)l->w, spread_maps, &j);
 }

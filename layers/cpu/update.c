@@ -53,7 +53,7 @@ static void update_array(const layer *l, const update_args *a, float *w, float *
 {
     update_job j = { .w = w, .u = u, .m = m, .v = v, .rate = a->learning_rate * l->learning_rate_scale, .decay = decay,
                      .a = a };
-    parallel_for(n, a->adam && m && v ? adam_share : sgd_share, &j);
+    parallel_for_work(n, 1, a->adam && m && v ? adam_share : sgd_share, &j);
 }
 
 void update_cpu_weights(const layer *l, update_args a)

@@ -1,0 +1,256 @@
+/* A convolution with batch norm and activation in doubles, straight from the definitions, and its central differences.
+ * The loss is sum(k * y) with fixed random k, so a layer given delta = k must return the derivative of that sum. */
+#include "check_layers.h"
+
+network *check_bound(const char *cfg, cpu_backend backend, const cpu_mode *mode)
+{
+    network *net = check_parse(cfg);
+    diag *d = diag_new();
+    cpu_options o = { .backend = backend, .seed = 7, .mode = mode };
+    assert_int_equal(cpu_bind(net, &o, d), 0);
+    check_no_errors(d);
+    diag_free(d);
+    return net;
+}
+
+void check_release(network *net)
+{
+    cpu_unbind(net);
+    host_free(net);
+}
+
+static network state_at(network *net, int i, int train)
+{
+    network state = *net;
+    state.index = i;
+    state.train = train;
+    state.input = i ? net->layers[i - 1].output : net->input;
+    state.delta = i ? net->layers[i - 1].delta : NULL;
+    return state;
+}
+
+void check_forward(network *net, int i, int train) { net->layers[i].forward(net->layers[i], state_at(net, i, train)); }
+void check_backward(network *net, int i, int train) { net->layers[i].backward(net->layers[i], state_at(net, i, train)); }
+size_t check_size(const network *net, int i)
+{
+    return (size_t)net->layers[i].batch * (size_t)net->layers[i].outputs;
+}
+
+network *conv_case_net(const conv_case *k, cpu_backend backend, cpu_mode mode)
+{
+    cpu_mode modes[] = { CPU_TRAINED, mode };
+    char *head = mem_printf("[net]\nbatch=%d\nsubdivisions=1\nwidth=%d\nheight=%d\nchannels=%d\n[activation]\nactivation=linear\n",
+                            k->batch, k->w, k->h, k->c);
+    char *tail = k->size ? mem_printf("[convolutional]\nfilters=%d\nsize=%d\nstride=%d\npadding=%d\ngroups=%d\n", k->n, k->size,
+                                      k->stride, k->pad, k->groups)
+                         : mem_printf("[connected]\noutput=%d\n", k->n);
+    char *cfg = mem_printf("%s%sbatch_normalize=%d\nactivation=%s\n", head, tail, k->bn, k->activation);
+    network *net = check_bound(cfg, backend, modes);
+    layer *l = &net->layers[1];
+    check_fill(l->weights, (size_t)(k->size ? l->nweights : l->inputs * l->outputs), 11);
+    check_fill(l->biases, (size_t)l->out_c, 12);
+    if (k->bn) {
+        check_fill(l->scales, (size_t)l->out_c, 13);
+        check_fill(l->rolling_mean, (size_t)l->out_c, 14);
+        check_fill(l->rolling_variance, (size_t)l->out_c, 15);
+        for (int i = 0; i < l->out_c; ++i) l->rolling_variance[i] = fabsf(l->rolling_variance[i]) + 0.3f;
+    }
+    free(head);
+    free(tail);
+    free(cfg);
+    return net;
+}
+
+/* ---- the reference ---- */
+
+typedef struct ref {
+    const layer *l;
+    int c, size, stride, pad, groups, train;
+    size_t nx, nw, ny;
+    double *x, *w, *b, *g, *y, *k, *mean, *variance;
+    double nearest_kink;
+} ref;
+
+static double *doubles(const float *x, size_t n)
+{
+    double *r = mem_calloc(n, sizeof *r);
+    for (size_t i = 0; x && i < n; ++i) r[i] = x[i];
+    return r;
+}
+
+static double ref_tap(const ref *r, size_t b, int o, int i, int j)
+{
+    const layer *l = r->l;
+    int per = r->c / r->groups, first = o / (l->out_c / r->groups) * per;
+    double sum = 0;
+    for (int q = 0; q < per; ++q)
+        for (int u = 0; u < r->size; ++u)
+            for (int v = 0; v < r->size; ++v) {
+                int row = i * r->stride + u - r->pad, col = j * r->stride + v - r->pad;
+                if (row < 0 || row >= l->h || col < 0 || col >= l->w) continue;
+                size_t x = ((b * (size_t)r->c + (size_t)(first + q)) * (size_t)l->h + (size_t)row) * (size_t)l->w + (size_t)col;
+                size_t w = (((size_t)o * (size_t)per + (size_t)q) * (size_t)r->size + (size_t)u) * (size_t)r->size + (size_t)v;
+                sum += r->x[x] * r->w[w];
+            }
+    return sum;
+}
+
+static void ref_conv(ref *r)
+{
+    const layer *l = r->l;
+    double *y = r->y;
+    for (size_t b = 0; b < (size_t)l->batch; ++b)
+        for (int o = 0; o < l->out_c; ++o)
+            for (int i = 0; i < l->out_h; ++i)
+                for (int j = 0; j < l->out_w; ++j) *y++ = ref_tap(r, b, o, i, j);
+}
+
+static void ref_batchnorm(ref *r)
+{
+    const layer *l = r->l;
+    size_t map = (size_t)l->out_h * (size_t)l->out_w, c = (size_t)l->out_c, n = (size_t)l->batch * map;
+    for (size_t o = 0; o < c; ++o) {
+        double m = 0, v = 0;
+        for (size_t i = 0; i < n; ++i) m += r->y[(i / map * c + o) * map + i % map] / (double)n;
+        for (size_t i = 0; i < n; ++i) v += pow(r->y[(i / map * c + o) * map + i % map] - m, 2) / (double)n;
+        if (!r->train) {
+            m = l->rolling_mean[o];
+            v = l->rolling_variance[o];
+        }
+        r->mean[o] = m;
+        r->variance[o] = v;
+        for (size_t i = 0; i < n; ++i) {
+            double *y = &r->y[(i / map * c + o) * map + i % map];
+            *y = (*y - m) / (sqrt(v) + 1e-6) * r->g[o];
+        }
+    }
+}
+
+static double ref_activate(double z, ACTIVATION a)
+{
+    switch (a) {
+    case RELU: return z > 0 ? z : 0;
+    case LEAKY: return z > 0 ? z : .1 * z;
+    case LOGISTIC: return 1 / (1 + exp(-z));
+    case TANH: return tanh(z);
+    default: return z;
+    }
+}
+
+static double ref_loss(ref *r)
+{
+    const layer *l = r->l;
+    size_t map = (size_t)l->out_h * (size_t)l->out_w;
+    double loss = 0;
+    ref_conv(r);
+    if (l->batch_normalize) ref_batchnorm(r);
+    r->nearest_kink = 1;
+    for (size_t i = 0; i < r->ny; ++i) {
+        double z = r->y[i] + r->b[i / map % (size_t)l->out_c];
+        if (l->activation == RELU || l->activation == LEAKY) r->nearest_kink = fmin(r->nearest_kink, fabs(z));
+        r->y[i] = ref_activate(z, l->activation);
+        loss += r->k[i] * r->y[i];
+    }
+    return loss;
+}
+
+static ref ref_of(const network *net, const float *k, int train)
+{
+    const layer *l = &net->layers[1];
+    int connected = l->type == CONNECTED;
+    ref r = { .l = l, .train = train, .c = connected ? l->inputs : l->c, .size = connected ? 1 : l->size,
+              .stride = connected ? 1 : l->stride, .pad = connected ? 0 : l->pad, .groups = connected ? 1 : l->groups };
+    r.nx = check_size(net, 0);
+    r.ny = check_size(net, 1);
+    r.nw = (size_t)(connected ? l->inputs * l->outputs : l->nweights);
+    r.x = doubles(net->layers[0].output, r.nx);
+    r.w = doubles(l->weights, r.nw);
+    r.b = doubles(l->biases, (size_t)l->out_c);
+    r.g = doubles(l->scales, (size_t)l->out_c);
+    r.k = doubles(k, r.ny);
+    r.y = doubles(NULL, r.ny);
+    r.mean = doubles(NULL, (size_t)l->out_c);
+    r.variance = doubles(NULL, (size_t)l->out_c);
+    return r;
+}
+
+static void ref_free(ref *r)
+{
+    double *all[] = { r->x, r->w, r->b, r->g, r->k, r->y, r->mean, r->variance };
+    for (size_t i = 0; i < sizeof all / sizeof *all; ++i) free(all[i]);
+}
+
+/* got - before must be d loss / d p. */
+static void check_gradient(ref *r, double *p, size_t n, const float *got, const float *before, const char *name, const char *what)
+{
+    const double h = 1e-6;
+    char *label = mem_printf("%s: d %s", name, what);
+    for (size_t i = 0; i < n; ++i) {
+        double keep = p[i];
+        p[i] = keep + h;
+        double up = ref_loss(r);
+        p[i] = keep - h;
+        double down = ref_loss(r);
+        p[i] = keep;
+        check_close((double)got[i] - before[i], (up - down) / (2 * h), 1e-4, label, i);
+    }
+    free(label);
+}
+
+/* ---- the check ---- */
+
+static float *filled(float *x, size_t n, uint64_t stream)
+{
+    float *copy = mem_calloc(n, sizeof *copy);
+    check_fill(x, n, stream);
+    memcpy(copy, x, n * sizeof *copy);
+    return copy;
+}
+
+static void check_parameters(ref *r, layer *l, float *before[4], const char *name, cpu_mode mode)
+{
+    if (mode != CPU_TRAINED) {
+        check_close_n(l->weight_updates, before[1], r->nw, 0, "frozen weight updates");
+        check_close_n(l->bias_updates, before[2], (size_t)l->out_c, 0, "frozen bias updates");
+        return;
+    }
+    check_gradient(r, r->w, r->nw, l->weight_updates, before[1], name, "weights");
+    check_gradient(r, r->b, (size_t)l->out_c, l->bias_updates, before[2], name, "biases");
+    if (l->batch_normalize) check_gradient(r, r->g, (size_t)l->out_c, l->scale_updates, before[3], name, "scales");
+}
+
+/* Random inputs that keep clear of kinks. */
+static ref ref_clear_of_kinks(network *net, const float *k, int train)
+{
+    for (uint64_t stream = 20; stream < 60; ++stream) {
+        check_fill(net->layers[0].output, check_size(net, 0), stream);
+        ref r = ref_of(net, k, train);
+        ref_loss(&r);
+        if (r.nearest_kink > 1e-4) return r;
+        ref_free(&r);
+    }
+    fail_msg("no inputs clear of kinks");
+    return (ref){ 0 };
+}
+
+void conv_case_check(const conv_case *k, cpu_backend backend, cpu_mode mode, int train)
+{
+    network *net = conv_case_net(k, backend, mode);
+    layer *l = &net->layers[1];
+    size_t n = (size_t)l->out_c, ny = check_size(net, 1);
+    float *coefficients = mem_calloc(ny, sizeof(float));
+    check_fill(coefficients, ny, 16);
+    ref r = ref_clear_of_kinks(net, coefficients, train && mode == CPU_TRAINED);
+    check_forward(net, 1, train);
+    for (size_t i = 0; i < ny; ++i) check_close(l->output[i], r.y[i], 2e-5, k->name, i);
+    float *before[] = { filled(net->layers[0].delta, r.nx, 31), filled(l->weight_updates, r.nw, 32),
+                        filled(l->bias_updates, n, 33), k->bn ? filled(l->scale_updates, n, 34) : NULL };
+    memcpy(l->delta, coefficients, ny * sizeof(float));
+    check_backward(net, 1, train);
+    check_gradient(&r, r.x, r.nx, net->layers[0].delta, before[0], k->name, "input");
+    check_parameters(&r, l, before, k->name, mode);
+    for (int i = 0; i < 4; ++i) free(before[i]);
+    free(coefficients);
+    ref_free(&r);
+    check_release(net);
+}

@@ -1,0 +1,28 @@
+/* Running single layers of a bound network, and a convolution with batch norm in plain doubles to compare with. */
+#ifndef DISTILL_TESTS_CHECK_LAYERS_H
+#define DISTILL_TESTS_CHECK_LAYERS_H
+#include "check.h"
+
+#include "../layers/cpu/cpu.h"
+
+/* A parsed and bound network; modes may be NULL. Fails the test on any error. */
+network *check_bound(const char *cfg, cpu_backend backend, const cpu_mode *mode);
+void check_release(network *net);
+/* Layer i alone, its input being layer i-1's output (or net->input). Backward adds to layer i-1's delta. */
+void check_forward(network *net, int i, int train);
+void check_backward(network *net, int i, int train);
+size_t check_size(const network *net, int i);   /* floats in layer i's output */
+
+typedef struct conv_case {
+    const char *name;
+    int batch, c, h, w, n, size, stride, pad, groups, bn;   /* size 0: a connected layer */
+    const char *activation;                                 /* linear relu leaky logistic tanh */
+} conv_case;
+
+/* [activation] linear, then the layer. The caller releases. Parameters are random, BN's running values too. */
+network *conv_case_net(const conv_case *k, cpu_backend backend, cpu_mode mode);
+/* Forward against the double-precision reference, every gradient against its central differences; gradients must
+ * add to what was there. train: batch statistics. */
+void conv_case_check(const conv_case *k, cpu_backend backend, cpu_mode mode, int train);
+
+#endif
