@@ -172,6 +172,15 @@ network *host_parse(const char *text, size_t len, const char *name, diag *d)
     return net;
 }
 
+void host_load_weights(network *net, const char *path)
+{
+    host_doing("loading weights");
+    silence_begin();
+    load_weights(net, (char *)path);
+    silence_end();
+    host_doing(NULL);
+}
+
 /* The host's free_network leaves the workspace and the cost behind. */
 void host_free(network *net)
 {

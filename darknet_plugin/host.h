@@ -21,6 +21,8 @@ void host_doing(const char *what);
  * NULL with a message in `d` if the host refused. The caller frees with host_free. */
 network *host_parse(const char *text, size_t len, const char *name, diag *d);
 void host_free(network *net);
+/* The host's own load_weights, silenced; the caller has measured the file first. */
+void host_load_weights(network *net, const char *path);
 
 /* From here on stdout is only ours: what the host prints to stdout goes to stderr. Returns the FILE for results. */
 FILE *host_claim_stdout(void);

@@ -1,4 +1,5 @@
 /* `darknet distill train DATA CFG [WEIGHTS]`: trains a distillation, or a plain classifier cfg (teachers, baselines). */
+#include "../layers/cpu/parallel.h"
 #include "evaluate.h"
 #include "mem.h"
 #include "trainer.h"
@@ -78,7 +79,7 @@ static int run_training(const options *o, training *t, diag *d)
     char *name = trainer_name(o->arg[1]);
     trainer_options to = {
         .model = t->m, .train = t->train, .valid = t->valid, .folder = o->backup ? o->backup : t->file->backup, .name = name,
-        .epochs = o->epochs, .threads = 1, .seed = (uint64_t)o->seed, .quiet = o->quiet, .out = o->out,
+        .epochs = o->epochs, .threads = parallel_threads(), .seed = (uint64_t)o->seed, .quiet = o->quiet, .out = o->out,
     };
     int failed = trainer_run(&to, d);
     free(name);

@@ -56,9 +56,7 @@ static network *open_host(const verify_job *j, diag *d)
     free(text);
     cfg_free(c);
     if (!net) return NULL;
-    host_doing("loading the exported weights");
-    load_weights(net, (char *)j->weights);
-    host_doing(NULL);
+    host_load_weights(net, j->weights);
     return net;
 }
 

@@ -20,30 +20,30 @@ subdivisions=1
 height=28
 width=28
 channels=1
-learning_rate=0.05
+learning_rate=0.1
 momentum=0.9
 decay=0.0005
-max_batches=60
+max_batches=200
 '
 conv() { printf '[convolutional]\nbatch_normalize=1\nfilters=%d\nsize=3\nstride=%d\npad=1\nactivation=relu\n\n' "$1" "$2"; }
 { echo "$net"; printf '[augment]\nflip=1\n\n'; conv 16 2; conv 24 2; printf '[avgpool]\n\n[convolutional]\nfilters=10\nsize=1\nstride=1\npad=1\nactivation=linear\n\n[softmax]\n'; } >"$w/teacher.cfg"
 { echo "$net"; printf '[teacher]\ncfg=%s/teacher.cfg\nweights=%s/backup/teacher_final.weights\n\n[augment]\nflip=1\n\n' "$w" "$w"; conv 8 2; conv 8 2
   printf '[projector]\n\n[feature_l2]\n\n[reused_classifier]\n'; } >"$w/simkd.cfg"
 
-status 0 "train a plain classifier cfg on 600 images" "$darknet" distill train "$w/few.data" "$w/teacher.cfg" -limit 600 -epochs 5 -quiet
+status 0 "train a plain classifier cfg on 600 images" "$darknet" distill train "$w/few.data" "$w/teacher.cfg" -limit 600 -epochs 12 -quiet
 says out "top-1" "top-1 after every epoch"
 for f in last best final; do [ -s "$w/backup/teacher_$f.weights" ] && ok "checkpoint _$f" || not_ok "checkpoint _$f"; done
 ls "$w/backup" | grep -q tmp && not_ok "no temporary files left" || ok "no temporary files left"
 status 0 "valid of a plain cfg" "$darknet" distill valid "$w/few.data" "$w/teacher.cfg" "$w/backup/teacher_final.weights" -json
 holds "it learned: well above chance" '.images == 10000 and .student.top1 > 30 and (has("teacher") | not)'
 
-status 0 "distil on 600 images" "$darknet" distill train "$w/few.data" "$w/simkd.cfg" -limit 600 -epochs 5
+status 0 "distil on 600 images" "$darknet" distill train "$w/few.data" "$w/simkd.cfg" -limit 600 -epochs 12
 says out "teacher" "the teacher's accuracy is printed first"
 says out "images/s" "progress says images/s"
 status 0 "valid of the student" "$darknet" distill valid "$w/few.data" "$w/simkd.cfg" "$w/backup/simkd_final.weights" -json
 holds "both networks, agreement and feature error" '.student.top1 > 20 and .teacher.top1 > 30 and .agreement > 20 and .feature_mse > 0'
 cp "$w/backup/simkd_final.weights" "$w/first.weights"
-status 0 "the same seed again, other loader and compute threads" "$darknet" distill train "$w/few.data" "$w/simkd.cfg" -limit 600 -epochs 5 -quiet
+status 0 "the same seed again" "$darknet" distill train "$w/few.data" "$w/simkd.cfg" -limit 600 -epochs 12 -quiet
 cmp -s "$w/first.weights" "$w/backup/simkd_final.weights" && ok "the same seed gives the same weights" || not_ok "the same seed gives the same weights"
 status 0 "another seed" "$darknet" distill train "$w/few.data" "$w/simkd.cfg" -limit 600 -epochs 1 -seed 7 -quiet
 cmp -s "$w/first.weights" "$w/backup/simkd_final.weights" && not_ok "another seed gives other weights" || ok "another seed gives other weights"
