@@ -1,7 +1,7 @@
 #!/bin/bash
-# The demo: distil a small student on Fashion-MNIST, deploy it, prove it, compare. SEED=0 EPOCHS=4 OUT=demo-out
+# The demo: distil a small student on Fashion-MNIST, deploy it, prove it, compare. SEED=0 EPOCHS=6 OUT=demo-out
 set -euo pipefail
-SEED=${SEED:-0} EPOCHS=${EPOCHS:-4} OUT=${OUT:-demo-out}
+SEED=${SEED:-0} EPOCHS=${EPOCHS:-6} OUT=${OUT:-demo-out}
 data=cfg/fashion.data
 teacher=cfg/fashion-teacher
 run() { printf '\n$ ./darknet %s\n' "$*"; ./darknet "$@"; }

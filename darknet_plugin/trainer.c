@@ -61,6 +61,12 @@ static int find_end(run *r, diag *d)
         diag_hint(d, "write max_batches= in [net], or give -epochs N");
         return -1;
     }
+    if (r->net->policy == POLY && r->end > (uint64_t)r->net->max_batches * step) {
+        diag_error(d, cfg, 0, "net", "policy=poly ends at max_batches=%d, -epochs %d goes on to %llu", r->net->max_batches, r->o->epochs,
+                   (unsigned long long)(r->end / step));
+        diag_hint(d, "raise max_batches, or choose another policy");
+        return -1;
+    }
     if (r->started_at >= r->end) {
         diag_error(d, cfg, 0, NULL, "already trained on %llu of %llu images", (unsigned long long)r->started_at, (unsigned long long)r->end);
         diag_hint(d, "-clear starts counting from 0 again");

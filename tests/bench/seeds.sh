@@ -1,7 +1,7 @@
 #!/bin/bash
 # The demo's two students for several seeds: tests/bench/seeds.sh [EPOCHS] [SEED...]
 set -euo pipefail
-epochs=${1:-4}; shift || true
+epochs=${1:-6}; shift || true
 [ $# -gt 0 ] || set -- 0 1 2
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
