@@ -83,6 +83,14 @@ a=$("$darknet" distill valid "$w/few.data" "$w/simkd.cfg" "$w/ref/simkd_final.we
 b=$("$darknet" distill valid "$w/few.data" "$w/simkd.cfg" "$w/fast/simkd_final.weights" -json 2>/dev/null | jq .feature_mse)
 awk -v a="$a" -v b="$b" 'BEGIN { exit !(a > 0 && (a - b) ^ 2 < (1e-3 * a) ^ 2) }' && ok "both reach the same feature error" || not_ok "both reach the same feature error" "$a $b"
 
+head -c 436 "$w/first.weights" >"$w/encoder.weights"   # 20 bytes of header, 8 filters of 3x3 with batch norm: one layer
+status 0 "an encoder is a start" "$darknet" distill train "$w/few.data" "$w/simkd.cfg" "$w/encoder.weights" -limit 64 -epochs 1 -quiet -backup "$w/start"
+says out "start of 1 of" "and it says how many layers it holds"
+status 1 "a whole network that is already trained to the end" "$darknet" distill train "$w/few.data" "$w/simkd.cfg" "$w/first.weights" -limit 600 -epochs 12
+says err "already trained" "says so"
+status 0 "a whole network goes on" "$darknet" distill train "$w/few.data" "$w/simkd.cfg" "$w/first.weights" -limit 600 -epochs 13 -quiet -backup "$w/on"
+says out "whole network loaded" "and says where"
+
 sed 's/weights=.*/weights=untrained.weights/' "$w/simkd.cfg" >"$w/untrained.cfg"
 head -c 20 "$w/first.weights" >"$w/untrained.weights"
 head -c $(($(stat -c %s "$w/backup/teacher_final.weights") - 20)) /dev/zero >>"$w/untrained.weights"

@@ -44,4 +44,14 @@ if [ -x /usr/bin/darknet ]; then
 else
     echo "skipped: the stock program is not installed"
 fi
+host=/usr/lib/darknet/libdarknet.so
+if [ -r $host ] && command -v nm >/dev/null; then
+    nm -D --defined-only $host | awk '{ print $3 }' | sort >"$work/theirs"
+    nm "$build/libdistill.a" 2>/dev/null | awk '$2 ~ /^[TDBR]$/ { print $3 }' | sort -u >"$work/ours"
+    both=$(comm -12 "$work/theirs" "$work/ours" | tr '\n' ' ')
+    [ "$both" = "error file_error malloc_error " ] && ok "only the three error handlers share a name with the host" ||
+        not_ok "only the three error handlers share a name with the host" "$both"
+else
+    echo "skipped: names shared with the host, nm or the library is not there"
+fi
 finish
