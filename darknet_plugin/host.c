@@ -79,6 +79,13 @@ static void at_abort(int sig)
     _exit(134);
 }
 
+/* The host reads through a NULL file where a [softmax] tree= or a map= is missing. */
+static void at_segv(int sig)
+{
+    (void)sig;
+    host_failed("it crashed on it; does every file named in it exist?");
+}
+
 void host_thread_init(void)
 {
 #ifdef __SSE__
@@ -143,12 +150,15 @@ static network *guarded_parse(char *path, const char *name, diag *d)
     sigjmp_buf here;
     char *busy = mem_printf("parsing %s", name);
     network *volatile net = NULL;
+    struct sigaction sa = { .sa_handler = at_segv, .sa_flags = SA_NODEFER }, before;
     host_doing(busy);
     silence_begin();
     guard = &here;
+    sigaction(SIGSEGV, &sa, &before);
     int failed = sigsetjmp(here, 1);
     if (!failed) net = parse_network_cfg(path);
     guard = NULL;
+    sigaction(SIGSEGV, &before, NULL);
     host_thread_init();   /* a signal handler starts with the mode cleared, and the jump out of it keeps that */
     silence_end();
     host_doing(NULL);
