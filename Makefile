@@ -20,7 +20,7 @@ ifeq ($(origin CXX),default)
 CXX := g++
 endif
 
-WARN := -Wall -Wextra -Werror
+WARN := -Wall -Wextra -Werror -Wno-psabi
 OPT := -O3 -march=$(MARCH) -fno-math-errno -fno-trapping-math
 DEFS := -D_GNU_SOURCE -DDARKNET_HOST='"$(DARKNET)"'
 INC := -isystem $(DARKNET)/include
@@ -49,7 +49,7 @@ OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
-.PHONY: all setup demo test teacher seeds clean tests
+.PHONY: all setup demo test teacher seeds bench clean tests
 all: darknet
 
 darknet: $(BUILD)/darknet
@@ -61,9 +61,13 @@ $(BUILD)/libdistill.a: $(OBJ)
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -c -o $@ $<
+# -std=c11 keeps a * b + c apart; kernels want it in one instruction.
+$(BUILD)/layers/cpu/%.o: CFLAGS_ALL += -ffp-contract=fast
 $(BUILD)/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS_ALL) -MMD -c -o $@ $<
+$(BUILD)/bench: $(BUILD)/tests/bench/bench.o $(BUILD)/libdistill.a
+	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP) $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS) -lcmocka
 .SECONDARY:

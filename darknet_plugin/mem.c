@@ -20,6 +20,15 @@ void *mem_calloc(size_t n, size_t size)
     return p;
 }
 
+void *mem_aligned(size_t n, size_t size)
+{
+    if (size && n > (SIZE_MAX - 63) / size) out_of_memory(n, size);
+    size_t bytes = (n * size + 63) / 64 * 64;
+    void *p = aligned_alloc(64, bytes ? bytes : 64);
+    if (!p) out_of_memory(n, size);
+    return memset(p, 0, bytes);
+}
+
 void *mem_realloc(void *p, size_t n, size_t size)
 {
     if (size && n > SIZE_MAX / size) out_of_memory(n, size);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 void *mem_calloc(size_t n, size_t size);             /* zeroed; the caller frees */
+void *mem_aligned(size_t n, size_t size);            /* zeroed, on a 64-byte border; the caller frees */
 void *mem_realloc(void *p, size_t n, size_t size);   /* as realloc */
 char *mem_strdup(const char *s);                     /* the caller frees */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* the caller frees */

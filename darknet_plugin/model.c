@@ -37,7 +37,7 @@ static int bind_layers(model *m, const model_options *o, diag *d)
     size_t n = (size_t)m->net->n;
     cpu_mode *mode = mem_calloc(n, sizeof *mode);
     for (size_t i = 0; i < n; ++i) mode[i] = MODE_OF[m->low->role[i]];
-    cpu_options c = { .backend = o->backend, .seed = o->seed, .mode = mode };
+    cpu_options c = { .backend = o->backend, .seed = o->seed, .mode = mode, .layouts = 1 };
     int failed = cpu_bind(m->net, &c, d);
     free(mode);
     return failed;
@@ -74,6 +74,7 @@ static int copy_tails(model *m, diag *d)
         const lower_head *h = &m->low->head[i];
         failed |= copy_reused_classifier(m->net, h->tail, h->tails, m->teacher->net, h->tail_of, d);
     }
+    cpu_weights_changed(m->net);
     return failed;
 }
 

@@ -91,7 +91,7 @@ static void print_summary(const lowered *l, const network *net, const summary *s
 /* Parsed with batch 1 and bound as training would bind it, to say who computes what. */
 static network *bound_network(const options *o, lowered *l, diag *d)
 {
-    cpu_options c = { 0 };
+    cpu_options c = { .layouts = 1 };
     size_t len;
     cfg_section *net = &l->cfg->section[0];
     if (model_backend(o->backend, &c.backend, d)) return NULL;

@@ -10,12 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int bind_frozen(network *net, cpu_backend backend, diag *d)
+static int bind_frozen(network *net, const teacher_spec *spec, cpu_backend backend, diag *d)
 {
     cpu_mode *mode = mem_calloc((size_t)net->n, sizeof *mode);
     for (int i = 0; i < net->n; ++i) mode[i] = CPU_FROZEN;
-    cpu_options o = { .backend = backend, .mode = mode };
+    char *keep = mem_calloc((size_t)net->n, 1);
+    for (int i = 0; i < spec->taps; ++i) keep[spec->tap[i]] = 1;
+    cpu_options o = { .backend = backend, .mode = mode, .layouts = 1, .keep = keep };
     int failed = cpu_bind(net, &o, d);
+    free(keep);
     free(mode);
     return failed;
 }
@@ -36,6 +39,30 @@ static int load_weights_of(teacher *t, diag *d)
     return 0;
 }
 
+/* Images the teacher runs at a time: the largest divisor of the batch up to PART. */
+enum { PART = 16 };
+
+static int part_of(int batch, cpu_backend backend)
+{
+    int n = batch;
+    while (backend == BACKEND_DNNL && n > 1 && (n > PART || batch % n)) --n;
+    return n;
+}
+
+/* The host has allocated for the whole batch; what is never touched costs nothing. */
+static void divide_batch(teacher *t, cpu_backend backend)
+{
+    network *net = t->net;
+    const teacher_spec *s = t->spec;
+    size_t batch = (size_t)net->batch;
+    set_batch_network(net, part_of(net->batch, backend));
+    t->parts = (int)batch / net->batch;
+    if (t->parts == 1) return;
+    t->feature = mem_calloc((size_t)s->taps, sizeof *t->feature);
+    for (int i = 0; i < s->taps; ++i) t->feature[i] = mem_calloc(batch * (size_t)net->layers[s->tap[i]].outputs, sizeof(float));
+    t->answer = mem_calloc(batch * (size_t)net->outputs, sizeof(float));
+}
+
 teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend backend, diag *d)
 {
     size_t len;
@@ -45,8 +72,9 @@ teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend
     if (!net) return NULL;
     teacher *t = mem_calloc(1, sizeof *t);
     *t = (teacher){ .net = net, .spec = spec, .host_input = net->input, .c = c, .h = h, .w = w };
+    divide_batch(t, backend);
     if (spec->normalise || spec->resize) t->prepared = mem_calloc((size_t)net->batch * (size_t)net->inputs, sizeof(float));
-    if (bind_frozen(net, backend, d) || load_weights_of(t, d)) {
+    if (bind_frozen(net, spec, backend, d) || load_weights_of(t, d)) {
         teacher_close(t);
         return NULL;
     }
@@ -60,6 +88,9 @@ void teacher_close(teacher *t)
     t->net->input = t->host_input;
     cpu_unbind(t->net);
     host_free(t->net);
+    for (int i = 0; t->feature && i < t->spec->taps; ++i) free(t->feature[i]);
+    free(t->feature);
+    free(t->answer);
     free(t->prepared);
     free(t);
 }
@@ -77,7 +108,7 @@ static void prepare_image(const teacher *t, const float *x, float *out)
     }
 }
 
-void teacher_forward(teacher *t, const float *x, int whole)
+static void forward_part(teacher *t, const float *x, int whole)
 {
     network *net = t->net;
     size_t in = (size_t)t->c * (size_t)t->h * (size_t)t->w;
@@ -87,6 +118,33 @@ void teacher_forward(teacher *t, const float *x, int whole)
     host_forward(net, whole ? net->n : t->spec->cut, 0);
 }
 
-const float *teacher_feature(const teacher *t, int tap) { return t->net->layers[tap].output; }
-const float *teacher_answer(const teacher *t) { return t->net->output; }
+/* Part number `part` of an array over the whole batch, `n` numbers an image. */
+static void keep_part(float *whole, int part, const float *of, size_t n)
+{
+    memcpy(whole + (size_t)part * n, of, n * sizeof *of);
+}
+
+void teacher_forward(teacher *t, const float *x, int whole)
+{
+    const network *net = t->net;
+    size_t batch = (size_t)net->batch, in = batch * (size_t)t->c * (size_t)t->h * (size_t)t->w;
+    for (int part = 0; part < t->parts; ++part) {
+        forward_part(t, x + (size_t)part * in, whole);
+        if (t->parts == 1) return;
+        for (int i = 0; i < t->spec->taps; ++i) {
+            const layer *l = &net->layers[t->spec->tap[i]];
+            keep_part(t->feature[i], part, l->output, batch * (size_t)l->outputs);
+        }
+        if (whole) keep_part(t->answer, part, net->output, batch * (size_t)net->outputs);
+    }
+}
+
+const float *teacher_feature(const teacher *t, int tap)
+{
+    for (int i = 0; t->feature && i < t->spec->taps; ++i)
+        if (t->spec->tap[i] == tap) return t->feature[i];
+    return t->net->layers[tap].output;
+}
+
+const float *teacher_answer(const teacher *t) { return t->answer ? t->answer : t->net->output; }
 int teacher_outputs(const teacher *t) { return t->net->outputs; }

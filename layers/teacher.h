@@ -1,4 +1,5 @@
-/* The live teacher-feature loader: the teacher is its own frozen network, given the batch the student sees. */
+/* The live teacher-feature loader: the teacher is its own frozen network, given the batch the student sees, a few images
+ * at a time: maps that fit the processor's cache run faster, and need less memory. */
 #ifndef DISTILL_TEACHER_H
 #define DISTILL_TEACHER_H
 #include "../darknet_plugin/lower.h"
@@ -8,8 +9,11 @@ typedef struct teacher {
     network *net;                /* owned, all layers frozen */
     const teacher_spec *spec;    /* borrowed from the lowered cfg */
     float *host_input;           /* net->input as the host allocated it, owned by net */
-    float *prepared;             /* (batch, c, h, w) normalised or resized copy, owned; NULL if the student's batch will do */
+    float *prepared;             /* (net->batch, c, h, w) normalised or resized, owned; NULL if the student's batch will do */
     int c, h, w;                 /* the student's input */
+    int parts;                   /* the student's batch is this many of net->batch */
+    float **feature;             /* per tap of spec: (batch, tc, th, tw), owned; NULL if parts is 1 */
+    float *answer;               /* (batch, outputs), owned; NULL if parts is 1 */
 } teacher;
 
 /* Parses, binds and loads the teacher. c, h, w: the student's input. NULL with messages in `d`; close with teacher_close. */

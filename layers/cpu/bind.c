@@ -24,18 +24,34 @@ static void forward_host(const layer *l, cpu_state *s, network *net) { s->host_f
 static void backward_host(const layer *l, cpu_state *s, network *net) { s->host_backward(*l, *net); }
 
 static const cpu_row rows[] = {
-    { CONVOLUTIONAL, accepts_cpu_conv, make_cpu_conv, forward_cpu_conv, backward_cpu_conv, update_cpu_weights,
-      free_cpu_conv },
-    { CONNECTED, NULL, make_cpu_conv, forward_cpu_conv, backward_cpu_conv, update_cpu_weights, free_cpu_conv },
-    { SHORTCUT, accepts_cpu_shortcut, NULL, forward_cpu_shortcut, backward_cpu_shortcut, NULL, NULL },
-    { ACTIVE, NULL, NULL, forward_cpu_activation, backward_cpu_activation, NULL, NULL },
-    { AVGPOOL, NULL, NULL, forward_cpu_avgpool, backward_cpu_avgpool, NULL, NULL },
-    { MAXPOOL, NULL, NULL, forward_cpu_maxpool, backward_cpu_maxpool, NULL, NULL },
-    { DROPOUT, NULL, make_cpu_dropout, forward_cpu_dropout, backward_cpu_dropout, NULL, free_cpu_dropout },
-    { BATCHNORM, NULL, refuse_batchnorm, NULL, NULL, NULL, NULL },
+    { .type = CONVOLUTIONAL, .accepts = accepts_cpu_conv, .make = make_cpu_conv, .forward = forward_cpu_conv,
+      .backward = backward_cpu_conv, .update = update_cpu_weights, .free = free_cpu_conv,
+      .weights_changed = cpu_conv_weights_changed, .accepts_blocked = accepts_blocked_conv, .forward_blocked = forward_cpu_conv, .backward_blocked = backward_cpu_conv },
+    { .type = CONNECTED, .make = make_cpu_conv, .forward = forward_cpu_conv, .backward = backward_cpu_conv,
+      .update = update_cpu_weights, .free = free_cpu_conv, .weights_changed = cpu_conv_weights_changed },
+    { .type = SHORTCUT, .accepts = accepts_cpu_shortcut, .forward = forward_cpu_shortcut, .backward = backward_cpu_shortcut,
+      .accepts_blocked = accepts_blocked_shortcut, .forward_blocked = forward_blocked_shortcut,
+      .backward_blocked = backward_blocked_shortcut },
+    { .type = ACTIVE, .forward = forward_cpu_activation, .backward = backward_cpu_activation,
+      .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_activation,
+      .backward_blocked = backward_blocked_activation },
+    { .type = AVGPOOL, .forward = forward_cpu_avgpool, .backward = backward_cpu_avgpool,
+      .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_avgpool,
+      .backward_blocked = backward_blocked_avgpool, .plain_output = 1 },
+    { .type = MAXPOOL, .forward = forward_cpu_maxpool, .backward = backward_cpu_maxpool, .free = free_blocked_maxpool,
+      .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_maxpool,
+      .backward_blocked = backward_blocked_maxpool },
+    { .type = ROUTE, .forward = forward_host, .backward = backward_host, .accepts_blocked = accepts_blocked_route,
+      .forward_blocked = forward_blocked_route, .backward_blocked = backward_blocked_route },
+    { .type = UPSAMPLE, .accepts = accepts_cpu_upsample, .forward = forward_host, .backward = backward_host,
+      .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_upsample,
+      .backward_blocked = backward_blocked_upsample },
+    { .type = DROPOUT, .make = make_cpu_dropout, .forward = forward_cpu_dropout, .backward = backward_cpu_dropout,
+      .free = free_cpu_dropout },
+    { .type = BATCHNORM, .make = refuse_batchnorm },
 };
 /* Any other layer, bound only because it is frozen. */
-static const cpu_row host_row = { BLANK, NULL, NULL, forward_host, backward_host, NULL, NULL };
+static const cpu_row host_row = { .type = BLANK, .forward = forward_host, .backward = backward_host };
 
 /* ---- what Darknet calls ---- */
 
@@ -43,7 +59,11 @@ static void bound_forward(layer l, network net)
 {
     cpu_state *s = (cpu_state *)l.self_layer;
     if (s->mode != CPU_TRAINED) net.train = 0;
-    s->row->forward(&l, s, &net);
+    if (s->d) cpu_give(s->shared, s->d);   /* left by a backward that stopped above this layer */
+    s->d = NULL;
+    if (s->fast) s->row->forward_blocked(&l, s, &net);
+    else s->row->forward(&l, s, &net);
+    if (s->blocked) cpu_finish_output(&l, s, &net);
 }
 
 static void bound_backward(layer l, network net)
@@ -51,7 +71,8 @@ static void bound_backward(layer l, network net)
     cpu_state *s = (cpu_state *)l.self_layer;
     if (s->mode == CPU_FROZEN) return;
     if (s->mode != CPU_TRAINED) net.train = 0;
-    s->row->backward(&l, s, &net);
+    if (s->fast) s->row->backward_blocked(&l, s, &net);
+    else s->row->backward(&l, s, &net);
 }
 
 static void bound_update(layer l, update_args a)
@@ -79,10 +100,34 @@ int cpu_reserve(cpu_shared *shared, int slot, size_t bytes)
     return 0;
 }
 
+float *cpu_take(cpu_shared *shared, size_t floats)
+{
+    cpu_block *best = NULL;
+    for (int i = 0; i < shared->blocks; ++i) {
+        cpu_block *b = &shared->block[i];
+        if (!b->taken && b->floats >= floats && (!best || b->floats < best->floats)) best = b;
+    }
+    if (!best) {
+        shared->block = mem_realloc(shared->block, (size_t)shared->blocks + 1, sizeof *shared->block);
+        best = &shared->block[shared->blocks++];
+        *best = (cpu_block){ .data = mem_aligned(floats, sizeof(float)), .floats = floats };
+    }
+    best->taken = 1;
+    return best->data;
+}
+
+void cpu_give(cpu_shared *shared, float *p)
+{
+    for (int i = 0; p && i < shared->blocks; ++i)
+        if (shared->block[i].data == p) shared->block[i].taken = 0;
+}
+
 static void leave_shared(cpu_shared *shared)
 {
     if (--shared->users > 0) return;
     for (int i = 0; i < SLOTS; ++i) free(shared->slot[i]);
+    for (int i = 0; i < shared->blocks; ++i) free(shared->block[i].data);
+    free(shared->block);
     free(shared);
 }
 
@@ -117,16 +162,21 @@ static cpu_state *make_state(const layer *l, const cpu_row *row, const cpu_optio
     s->host_forward = l->forward;
     s->host_backward = l->backward;
     s->host_update = l->update;
-    s->runs_on = row == &host_row ? "host" : o->backend == BACKEND_REFERENCE ? "reference" : "plugin";
+    s->runs_on = row->forward == forward_host ? "host" : o->backend == BACKEND_REFERENCE ? "reference" : "plugin";
     return s;
 }
 
-static int bind_layer(layer *l, const cpu_options *o, int index, cpu_shared *shared, diag *d)
+static int has_layouts(const cpu_options *o) { return o->layouts && o->backend == BACKEND_DNNL; }
+
+static int bind_layer(network *net, const cpu_options *o, int index, cpu_shared *shared, diag *d)
 {
+    layer *l = &net->layers[index];
     const cpu_row *row = row_of(l, o, o->mode ? o->mode[index] : CPU_TRAINED);
     if (!row) return 0;
     if (bind_free_of_state(l, index, d)) return -1;
     cpu_state *s = make_state(l, row, o, index, shared);
+    if (has_layouts(o)) cpu_choose_layout(l, s, net);
+    if (s->fast) s->runs_on = "plugin";
     if (row->make && row->make(l, s, d)) {
         free(s);
         return -1;
@@ -153,10 +203,11 @@ int cpu_bind(network *net, const cpu_options *o, diag *d)
     cpu_shared *shared = mem_calloc(1, sizeof *shared);
     shared->users = 1;
     int bad = 0;
-    for (int i = 0; i < net->n; ++i) bad |= bind_layer(&net->layers[i], o, i, shared, d);
+    for (int i = 0; i < net->n; ++i) bad |= bind_layer(net, o, i, shared, d);
     leave_shared(shared);
     if (bad) cpu_unbind(net);
-    else refresh_output(net);
+    else if (has_layouts(o)) cpu_lay_out(net, o);
+    if (!bad) refresh_output(net);
     return bad ? -1 : 0;
 }
 
@@ -165,6 +216,8 @@ static void unbind_layer(layer *l)
     cpu_state *s = cpu_state_of(l);
     if (!s) return;
     if (s->row->free) s->row->free(l, s);
+    if (s->blocked && s->host_delta && l->delta) free(s->host_delta);   /* the host has resized the layer since */
+    else if (s->blocked && s->host_delta) l->delta = s->host_delta;
     l->forward = s->host_forward;
     l->backward = s->host_backward;
     l->update = s->host_update;
@@ -184,6 +237,14 @@ const char *cpu_layer_runs_on(const layer *l)
 {
     const cpu_state *s = cpu_state_of(l);
     return s ? s->runs_on : "host";
+}
+
+void cpu_weights_changed(network *net)
+{
+    for (int i = 0; i < net->n; ++i) {
+        cpu_state *s = cpu_state_of(&net->layers[i]);
+        if (s && s->row->weights_changed) s->row->weights_changed(s);
+    }
 }
 
 /* ---- running statistics ---- */
@@ -213,4 +274,5 @@ void cpu_statistics_loaded(network *net, int begin, int end)
         layer *l = &net->layers[i];
         if (l->batch_normalize && l->rolling_mean) cpu_set_statistics_count(l, any_statistics(l) ? 100 : 0);
     }
+    cpu_weights_changed(net);
 }

@@ -5,35 +5,42 @@
  *                    the plain loops keep the two passes, so that they check the folding too
  *   backward         delta through activation and BN in place, then dw += , then net.delta +=
  *
- * The arithmetic itself is behind conv_math. It is planned when the layer is bound, and again when the layer's shape or
- * the number of threads has changed since (resize_network, set_batch_network). */
+ * This file does it on Darknet's plain maps, conv_blocked.c on blocked ones. The arithmetic itself is behind conv_math. It
+ * is planned when the layer is bound, and again when the layer's shape or the number of threads has changed since
+ * (resize_network, set_batch_network). */
 #include "conv.h"
 
 #include "batchnorm.h"
+#include "batchnorm_blocked.h"
 #include "parallel.h"
+#include "vec.h"
 
+#include "../../darknet_plugin/bug.h"
 #include "../../darknet_plugin/mem.h"
 
+#include <stdlib.h>
 #include <string.h>
-
-typedef struct conv_plan {
-    conv_shape s;
-    conv_needs needs;
-    int threads;
-    const conv_math *math;
-    void *impl;
-} conv_plan;
 
 int accepts_cpu_conv(const layer *l)
 {
     return !l->binary && !l->xnor;
 }
 
+/* oneDNN has blocked kernels for plain and depthwise convolutions of every size and stride; alone, Winograd must fit. */
+int accepts_blocked_conv(const layer *l, const cpu_state *s, const network *net)
+{
+    (void)s;
+    (void)net;
+    if (l->out_c < LANES / 2 || (l->out_h == 1 && l->out_w == 1) || (l->groups > 1 && (l->groups != l->c || l->n != l->c))) return 0;
+    return conv_dnnl() || (l->size == 3 && l->stride == 1 && l->groups == 1 && l->pad <= 2 && l->c >= LANES / 2);
+}
+
 /* Connected layers come with h = w = 1 but without size, stride and groups. */
-static conv_shape shape_of(const layer *l)
+static conv_shape shape_of(const layer *l, const cpu_state *state)
 {
     conv_shape s = { .batch = l->batch, .c = l->c, .h = l->h, .w = l->w, .n = l->out_c, .out_h = l->out_h,
-                     .out_w = l->out_w, .size = l->size, .stride = l->stride, .pad = l->pad, .groups = l->groups };
+                     .out_w = l->out_w, .size = l->size, .stride = l->stride, .pad = l->pad, .groups = l->groups,
+                     .y_blocked = state->blocked, .x_blocked = state->blocked && l->c >= LANES / 2 };
     if (l->type == CONNECTED) {
         s.c = l->inputs;
         s.n = l->outputs;
@@ -57,24 +64,40 @@ static const char *plan_with(conv_plan *p, const conv_math *math, cpu_shared *sh
 {
     p->threads = parallel_threads();
     p->math = math;
-    if (!math || (math->fuses && p->needs.batchnorm && cpu_reserve(shared, SLOT_FOLD, folded_bytes(&p->s)))) return NULL;
+    p->folded = 0;
+    if (!math || (p->s.y_blocked && !math->blocked)) return NULL;
+    if (math->biases && p->needs.batchnorm && cpu_reserve(shared, SLOT_FOLD, folded_bytes(&p->s))) return NULL;
     p->impl = math->make(&p->s, &p->needs, shared);
     return p->impl ? math->name : NULL;
 }
 
-/* Plans with oneDNN, or with the plain loops where that cannot be; the latter always can. */
+/* Room for a blocked layer's sums (a part an image, or as many as its arithmetic makes) and its input made blocked. */
+static int reserve_blocked(const conv_plan *p, cpu_shared *shared)
+{
+    const conv_shape *s = &p->s;
+    size_t parts = p->math->parts ? p->math->parts(p->impl) : 0;
+    if (parts < (size_t)s->batch) parts = (size_t)s->batch;
+    if (s->x_blocked && cpu_reserve(shared, SLOT_INPUT, vec_floats(s->batch, s->c, s->h, s->w) * sizeof(float))) return -1;
+    return cpu_reserve(shared, SLOT_SUMS, batchnorm_sums_floats(parts, s->n) * sizeof(float));
+}
+
+/* Plans with the fastest arithmetic that can do it; the plain loops always can. */
 static const char *plan_make(conv_plan *p, cpu_backend backend, cpu_shared *shared)
 {
-    const char *name = backend == BACKEND_DNNL ? plan_with(p, conv_dnnl(), shared) : NULL;
-    if (name) return name;
+    const conv_math *fast[] = { &conv_winograd, conv_dnnl() };
+    for (size_t i = 0; backend == BACKEND_DNNL && i < sizeof fast / sizeof *fast; ++i) {
+        const char *name = plan_with(p, fast[i], shared);
+        if (name && (!p->s.y_blocked || !reserve_blocked(p, shared))) return name;
+    }
+    BUG_UNLESS(!p->s.y_blocked, "no arithmetic for a blocked convolution");
     plan_with(p, &conv_reference, shared);
     return backend == BACKEND_DNNL ? "plugin" : "reference";
 }
 
-static conv_plan *plan_of(const layer *l, cpu_state *s)
+conv_plan *conv_plan_of(const layer *l, cpu_state *s)
 {
     conv_plan *p = s->plan;
-    conv_shape now = shape_of(l);
+    conv_shape now = shape_of(l, s);
     if (memcmp(&now, &p->s, sizeof now) || p->threads != parallel_threads()) {
         p->math->free(p->impl);
         p->s = now;
@@ -87,12 +110,14 @@ int make_cpu_conv(layer *l, cpu_state *s, diag *d)
 {
     (void)d;
     conv_plan *p = mem_calloc(1, sizeof *p);
-    p->s = shape_of(l);
+    p->s = shape_of(l, s);
     p->needs.activation = l->activation;
     p->needs.batchnorm = l->batch_normalize;
     p->needs.raw = l->batch_normalize && s->mode == CPU_TRAINED;
     p->needs.weights = s->mode == CPU_TRAINED;
     p->needs.data = s->mode != CPU_FROZEN && s->index > 0;
+    p->needs.constant = s->mode == CPU_FROZEN;
+    p->bias = mem_aligned(vec_blocks(p->s.n) * LANES, sizeof(float));
     s->plan = p;
     s->runs_on = plan_make(p, s->backend, s->shared);
     return 0;
@@ -103,52 +128,58 @@ void free_cpu_conv(layer *l, cpu_state *s)
     (void)l;
     conv_plan *p = s->plan;
     p->math->free(p->impl);
+    free(p->bias);
     free(p);
 }
 
-/* Weights, then biases, that do what the convolution and an inference BN would; in the shared scratch. */
+void cpu_conv_weights_changed(cpu_state *s) { ((conv_plan *)s->plan)->folded = 0; }
+
+/* The convolution's weights times batch norm's factors. */
 static const float *fold_batchnorm(const layer *l, const conv_plan *p, cpu_shared *shared)
 {
     size_t n = (size_t)p->s.n, per = filter_size(&p->s);
-    float *weights = shared->slot[SLOT_FOLD], *biases = weights + n * per;
+    float *weights = shared->slot[SLOT_FOLD];
     for (size_t i = 0; i < n; ++i) {
         float factor = batchnorm_factor(l, (int)i);
         for (size_t k = 0; k < per; ++k) weights[i * per + k] = l->weights[i * per + k] * factor;
-        biases[i] = l->biases[i] - l->rolling_mean[i] * factor;
+        p->bias[i] = l->biases[i] - l->rolling_mean[i] * factor;
     }
     return weights;
 }
 
-static void forward_inference(const layer *l, conv_plan *p, cpu_state *s, const float *x)
+const float *conv_folded(const layer *l, conv_plan *p, cpu_state *s)
 {
-    if (!p->math->fuses) {
-        p->math->forward(p->impl, x, l->weights, NULL, l->output);
-        if (l->batch_normalize) batchnorm_forward_inference(l, l->output, l->output);
-        else bias_forward(l, l->biases, l->output);
-    } else if (l->batch_normalize) {
-        const float *w = fold_batchnorm(l, p, s->shared);
-        p->math->forward(p->impl, x, w, w + (size_t)p->s.n * filter_size(&p->s), l->output);
-    } else {
-        p->math->forward(p->impl, x, l->weights, l->biases, l->output);
-    }
+    if (p->folded && p->needs.constant) return NULL;
+    p->folded = 1;
+    if (l->batch_normalize) return fold_batchnorm(l, p, s->shared);
+    memcpy(p->bias, l->biases, (size_t)p->s.n * sizeof *p->bias);
+    return l->weights;
 }
 
-void forward_cpu_conv(const layer *l, cpu_state *s, network *net)
+static void forward_inference(const layer *l, conv_plan *p, cpu_state *s, const float *x)
 {
-    conv_plan *p = plan_of(l, s);
+    if (p->math->biases) {
+        const float *w = conv_folded(l, p, s);
+        p->math->forward(p->impl, x, w, &(conv_after){ .bias = p->bias, .activation = l->activation }, l->output);
+        return;
+    }
+    p->math->forward(p->impl, x, l->weights, NULL, l->output);
+    if (l->batch_normalize) batchnorm_forward_inference(l, l->output, l->output);
+    else bias_forward(l, l->biases, l->output);
+}
+
+static void forward_plain(const layer *l, conv_plan *p, cpu_state *s, network *net)
+{
     if (!l->batch_normalize || !net->train) {
         forward_inference(l, p, s, net->input);
         return;
     }
-    double rate = s->statistics < 100 ? 1.0 / (s->statistics + 1) : 0.01;
-    if (s->statistics < 100) ++s->statistics;
     p->math->forward(p->impl, net->input, l->weights, NULL, l->x);
-    batchnorm_forward_train(l, l->x, l->output, (float)rate);
+    batchnorm_forward_train(l, l->x, l->output, conv_statistics_rate(s));
 }
 
-void backward_cpu_conv(const layer *l, cpu_state *s, network *net)
+static void backward_plain(const layer *l, conv_plan *p, cpu_state *s, network *net)
 {
-    conv_plan *p = plan_of(l, s);
     int updates = s->mode == CPU_TRAINED;
     if (!l->batch_normalize) {
         bias_backward(l, updates);
@@ -157,5 +188,22 @@ void backward_cpu_conv(const layer *l, cpu_state *s, network *net)
         batchnorm_backward(l, net->train, updates);
     }
     if (updates) p->math->backward_weights(p->impl, net->input, l->delta, l->weight_updates);
-    if (net->delta) p->math->backward_data(p->impl, l->weights, l->delta, net->delta);
+    if (net->delta) p->math->backward_data(p->impl, l->weights, l->delta, net->delta, 1);
+}
+
+float conv_statistics_rate(cpu_state *s)
+{
+    double rate = s->statistics < 100 ? 1.0 / (s->statistics + 1) : 0.01;
+    if (s->statistics < 100) ++s->statistics;
+    return (float)rate;
+}
+
+void forward_cpu_conv(const layer *l, cpu_state *s, network *net)
+{
+    (s->blocked ? forward_conv_blocked : forward_plain)(l, conv_plan_of(l, s), s, net);
+}
+
+void backward_cpu_conv(const layer *l, cpu_state *s, network *net)
+{
+    (s->blocked ? backward_conv_blocked : backward_plain)(l, conv_plan_of(l, s), s, net);
 }

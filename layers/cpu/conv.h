@@ -1,6 +1,6 @@
-/* The arithmetic of a convolution behind one small face, so that oneDNN and the plain loops can take each other's place.
- * x is (batch, c, h, w), y (batch, n, out_h, out_w), weights (n, c/groups, size, size), all plain. A connected layer is
- * a 1x1 convolution on 1x1 maps. */
+/* The arithmetic of a convolution behind one small face, so that Winograd, oneDNN and the plain loops can take each
+ * other's place. x is (batch, c, h, w), y (batch, n, out_h, out_w), each plain or blocked (vec.h) as the shape says;
+ * weights are (n, c/groups, size, size), plain. A connected layer is a 1x1 convolution on 1x1 maps. */
 #ifndef DISTILL_CPU_CONV_H
 #define DISTILL_CPU_CONV_H
 #include "state.h"
@@ -9,6 +9,7 @@ typedef struct conv_shape {
     int batch, c, h, w;
     int n, out_h, out_w;
     int size, stride, pad, groups;
+    int x_blocked, y_blocked;
 } conv_shape;
 
 /* What a plan must be able to do. */
@@ -16,21 +17,61 @@ typedef struct conv_needs {
     int raw;                 /* forward without bias: a batch norm in training follows */
     int batchnorm;           /* it has one: folded into the weights in inference */
     int weights, data;       /* which gradients */
-    ACTIVATION activation;
+    int constant;            /* the weights stay: forward may be told that they are the last call's */
+    ACTIVATION activation;   /* what follows the bias; LINEAR where another pass does it */
 } conv_needs;
+
+/* What follows the sum of products, blocked maps only but for bias. All borrowed; NULL = not wanted. */
+typedef struct conv_after {
+    const float *bias;       /* n, and readable up to whole LANES */
+    const float *add;        /* a map like y, added before the activation */
+    ACTIVATION activation;   /* applied where bias is given */
+    float *sums;             /* (parts, 2, n up to whole LANES): sums of (y - shift) and of its square */
+    const float *shift;      /* n up to whole LANES */
+} conv_after;
 
 typedef struct conv_math {
     const char *name;
-    int fuses;               /* forward may be given a bias and then also applies the activation */
+    /* What forward does beyond y = conv(x, w). */
+    int biases;              /* bias and activation */
+    int adds;                /* also `add` */
+    int blocked;             /* takes blocked maps */
     /* NULL if it cannot do this shape. The caller frees the plan. */
     void *(*make)(const conv_shape *s, const conv_needs *needs, cpu_shared *shared);
     void (*free)(void *plan);
-    void (*forward)(void *plan, const float *x, const float *w, const float *bias, float *y);
+    /* w NULL: the weights of the last call (needs.constant). after NULL: nothing follows. */
+    void (*forward)(void *plan, const float *x, const float *w, const conv_after *after, float *y);
     void (*backward_weights)(void *plan, const float *x, const float *dy, float *dw);   /* dw += */
-    void (*backward_data)(void *plan, const float *w, const float *dy, float *dx);      /* dx += */
+    void (*backward_data)(void *plan, const float *w, const float *dy, float *dx, int add);   /* dx = or dx += */
+    size_t (*parts)(void *plan);   /* how many rows of `sums` forward writes; NULL: it leaves them alone */
 } conv_math;
 
-extern const conv_math conv_reference;
+extern const conv_math conv_reference, conv_winograd;
 const conv_math *conv_dnnl(void);   /* NULL in a build without oneDNN */
+
+/* A convolutional or connected layer's plan; hangs on its state. */
+typedef struct conv_plan {
+    conv_shape s;
+    conv_needs needs;
+    int threads;
+    const conv_math *math;
+    void *impl;
+    int folded;              /* needs.constant: impl has seen the weights */
+    float *bias;             /* n up to whole LANES: biases with batch norm folded in; owned */
+    float *x;                /* blocked y: what batch norm normalised in training, like y; taken from cpu_shared */
+    size_t x_floats;
+} conv_plan;
+
+/* The plan, made again where the layer's shape or the number of threads has changed. */
+conv_plan *conv_plan_of(const layer *l, cpu_state *s);
+/* Weights to give to forward in inference, batch norm folded in and the biases in p->bias; NULL: the last call's. */
+const float *conv_folded(const layer *l, conv_plan *p, cpu_state *s);
+
+/* By how much this batch moves the running statistics; counts it. */
+float conv_statistics_rate(cpu_state *s);
+
+/* Forward and backward of a layer whose output is blocked (conv_blocked.c). */
+void forward_conv_blocked(const layer *l, conv_plan *p, cpu_state *s, network *net);
+void backward_conv_blocked(const layer *l, conv_plan *p, cpu_state *s, network *net);
 
 #endif

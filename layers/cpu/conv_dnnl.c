@@ -1,7 +1,8 @@
 /* Convolution by oneDNN (2.6, C API).
  *
- * oneDNN is asked for whatever memory layouts it likes best; a port joins such a layout to Darknet's plain one through a
- * reorder, or hands Darknet's buffer over where the layouts are the same. A step is one primitive and its ports:
+ * On plain maps oneDNN is asked for whatever memory layouts it likes best, on blocked ones for ours unless it has no good
+ * kernel for it. A port joins oneDNN's layout to ours through a reorder, or hands our buffer over where the layouts are
+ * the same. A step is one primitive and its ports:
  *
  *   raw      y = conv(x, w)                       fused    y = act(conv(x, w) + b)
  *   weights  dw += conv over batch(x, dy)         data     dx += conv transposed(w, dy)
@@ -16,7 +17,9 @@
 const conv_math *conv_dnnl(void) { return NULL; }
 #else
 #include "batchnorm.h"
+#include "batchnorm_blocked.h"
 #include "parallel.h"
+#include "vec.h"
 
 #include "../../darknet_plugin/mem.h"
 
@@ -29,9 +32,10 @@ typedef enum { PORT_IN, PORT_OUT, PORT_ADD } port_way;
 typedef struct port {
     int arg, slot;
     port_way way;
-    dnnl_memory_t plain;       /* on Darknet's buffer, set at each call */
-    dnnl_memory_t inner;       /* NULL: the plain one serves */
-    dnnl_primitive_t reorder;
+    dnnl_memory_t ours;        /* on the caller's buffer, set at each call */
+    dnnl_memory_t inner;       /* NULL: ours serves */
+    dnnl_primitive_t reorder;  /* PORT_ADD: adds */
+    dnnl_primitive_t copy;     /* PORT_ADD: writes; NULL where the layouts are the same */
     float *own;                /* inner memory outside the scratch, borrowed from the plan */
 } port;
 
@@ -48,7 +52,9 @@ typedef struct plan {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     step raw, fused, weights, data;
-    dnnl_memory_desc_t x, y, w, b;   /* plain */
+    dnnl_memory_desc_t x, y, w, b;   /* ours */
+    int any_layout;            /* maps, too: oneDNN has nothing good for ours */
+    float *weights_kept;       /* needs.constant: the fused step's weights, owned */
     float *kept;               /* x in the inner layout that forward and the weights step have in common; owned */
     const float *kept_x;       /* what it was made from, NULL = nothing */
     const float *dy_ready;     /* what SLOT_DST was made from by the weights step */
@@ -69,44 +75,48 @@ static int fails(dnnl_status_t status) { return status != dnnl_success; }
 
 /* ---- ports ---- */
 
-static int make_reorder(port *p, dnnl_engine_t e, const dnnl_memory_desc_t *plain, const dnnl_memory_desc_t *inner)
+static int make_reorder(dnnl_primitive_t *reorder, dnnl_engine_t e, const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to,
+                        int add)
 {
-    const dnnl_memory_desc_t *from = p->way == PORT_IN ? plain : inner, *to = p->way == PORT_IN ? inner : plain;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_post_ops_t ops = NULL;
     dnnl_primitive_desc_t pd = NULL;
     int bad = fails(dnnl_primitive_attr_create(&attr)) || fails(dnnl_post_ops_create(&ops))
-           || (p->way == PORT_ADD && fails(dnnl_post_ops_append_sum(ops, 1.0f)))
+           || (add && fails(dnnl_post_ops_append_sum(ops, 1.0f)))
            || fails(dnnl_primitive_attr_set_post_ops(attr, ops))
            || fails(dnnl_reorder_primitive_desc_create(&pd, from, e, to, e, attr))
-           || fails(dnnl_primitive_create(&p->reorder, pd));
+           || fails(dnnl_primitive_create(reorder, pd));
     dnnl_primitive_desc_destroy(pd);
     dnnl_post_ops_destroy(ops);
     dnnl_primitive_attr_destroy(attr);
     return bad ? -1 : 0;
 }
 
-/* Adds a port to a step; `inner` NULL: the primitive takes the plain layout. */
-static int add_port(plan *p, step *st, int arg, int slot, port_way way, const dnnl_memory_desc_t *plain,
+/* Adds a port to a step; `inner` NULL: the primitive takes our layout. */
+static int add_port(plan *p, step *st, int arg, int slot, port_way way, const dnnl_memory_desc_t *ours,
                     const dnnl_memory_desc_t *inner)
 {
     port *q = &st->port[st->n++];
+    int same = !inner || dnnl_memory_desc_equal(ours, inner);
     q->arg = arg;
     q->slot = slot;
     q->way = way;
-    if (fails(dnnl_memory_create(&q->plain, plain, p->engine, DNNL_MEMORY_NONE))) return -1;
-    if (!inner || (way != PORT_ADD && dnnl_memory_desc_equal(plain, inner))) return 0;
+    if (fails(dnnl_memory_create(&q->ours, ours, p->engine, DNNL_MEMORY_NONE))) return -1;
+    if (!inner || (way != PORT_ADD && same)) return 0;
     if (fails(dnnl_memory_create(&q->inner, inner, p->engine, DNNL_MEMORY_NONE))) return -1;
     if (cpu_reserve(p->shared, slot, dnnl_memory_desc_get_size(inner))) return -1;
-    return make_reorder(q, p->engine, plain, inner);
+    if (way == PORT_IN) return make_reorder(&q->reorder, p->engine, ours, inner, 0);
+    if (way == PORT_ADD && !same && make_reorder(&q->copy, p->engine, inner, ours, 0)) return -1;
+    return make_reorder(&q->reorder, p->engine, inner, ours, way == PORT_ADD);
 }
 
 static void free_step(step *st)
 {
     for (int i = 0; i < st->n; ++i) {
         dnnl_primitive_destroy(st->port[i].reorder);
+        dnnl_primitive_destroy(st->port[i].copy);
         dnnl_memory_destroy(st->port[i].inner);
-        dnnl_memory_destroy(st->port[i].plain);
+        dnnl_memory_destroy(st->port[i].ours);
     }
     dnnl_primitive_destroy(st->prim);
 }
@@ -124,21 +134,24 @@ static void set_handle(dnnl_memory_t m, const void *data)
     if (old != data) MUST(dnnl_memory_set_data_handle(m, (void *)(uintptr_t)data));
 }
 
-/* Runs a step on plain buffers, one a port. `ready`: bit i set where port i's inner memory is filled already. */
-static void run_step(plan *p, step *st, const float *const data[], unsigned ready)
+/* Runs a step on our buffers, one a port. `ready`: bit i set where port i's inner memory is filled already. `write`: what a
+ * PORT_ADD would add replaces what was there. */
+static void run_step(plan *p, step *st, const float *const data[], unsigned ready, int write)
 {
     dnnl_exec_arg_t args[4];
     for (int i = 0; i < st->n; ++i) {
         port *q = &st->port[i];
-        set_handle(q->plain, data[i]);
-        if (q->inner) set_handle(q->inner, q->own ? q->own : p->shared->slot[q->slot]);
-        if (q->inner && q->way == PORT_IN && !(ready >> i & 1)) reorder(p, q->reorder, q->plain, q->inner);
-        args[i] = (dnnl_exec_arg_t){ q->arg, q->inner ? q->inner : q->plain };
+        int direct = !q->inner || (write && q->way == PORT_ADD && !q->copy);
+        set_handle(q->ours, data[i]);
+        if (!direct) set_handle(q->inner, q->own ? q->own : p->shared->slot[q->slot]);
+        if (!direct && q->way == PORT_IN && !(ready >> i & 1)) reorder(p, q->reorder, q->ours, q->inner);
+        args[i] = (dnnl_exec_arg_t){ q->arg, direct ? q->ours : q->inner };
     }
     MUST(dnnl_primitive_execute(st->prim, p->stream, st->n, args));
     for (int i = 0; i < st->n; ++i) {
         port *q = &st->port[i];
-        if (q->inner && q->way != PORT_IN) reorder(p, q->reorder, q->inner, q->plain);
+        if (!q->inner || q->way == PORT_IN || (write && q->way == PORT_ADD && !q->copy)) continue;
+        reorder(p, write && q->way == PORT_ADD ? q->copy : q->reorder, q->inner, q->ours);
     }
     MUST(dnnl_stream_wait(p->stream));
 }
@@ -157,7 +170,15 @@ static dnnl_memory_desc_t any(dnnl_memory_desc_t m)
     return r;
 }
 
-static int plain_descriptions(plan *p)
+static dnnl_format_tag_t map_tag(int blocked) { return !blocked ? dnnl_abcd : LANES == 16 ? dnnl_aBcd16b : dnnl_aBcd8b; }
+
+/* A map as a primitive is asked to take it. */
+static dnnl_memory_desc_t map(const plan *p, dnnl_memory_desc_t ours, int blocked)
+{
+    return blocked && !p->any_layout ? ours : any(ours);
+}
+
+static int our_descriptions(plan *p)
 {
     const conv_shape *s = &p->s;
     dnnl_dims_t x = { s->batch, s->c, s->h, s->w }, y = { s->batch, s->n, s->out_h, s->out_w }, b = { s->n };
@@ -169,8 +190,8 @@ static int plain_descriptions(plan *p)
             || fails(dnnl_memory_desc_init_by_tag(&p->w, 2, w, dnnl_f32, dnnl_ab))
             || fails(dnnl_memory_desc_init_by_tag(&p->b, 1, b, dnnl_f32, dnnl_a));
     }
-    return fails(dnnl_memory_desc_init_by_tag(&p->x, 4, x, dnnl_f32, dnnl_abcd))
-        || fails(dnnl_memory_desc_init_by_tag(&p->y, 4, y, dnnl_f32, dnnl_abcd))
+    return fails(dnnl_memory_desc_init_by_tag(&p->x, 4, x, dnnl_f32, map_tag(s->x_blocked)))
+        || fails(dnnl_memory_desc_init_by_tag(&p->y, 4, y, dnnl_f32, map_tag(s->y_blocked)))
         || (s->groups > 1 ? fails(dnnl_memory_desc_init_by_tag(&p->w, 5, g, dnnl_f32, dnnl_abcde))
                           : fails(dnnl_memory_desc_init_by_tag(&p->w, 4, w, dnnl_f32, dnnl_abcd)))
         || fails(dnnl_memory_desc_init_by_tag(&p->b, 1, b, dnnl_f32, dnnl_a));
@@ -179,7 +200,7 @@ static int plain_descriptions(plan *p)
 /* The three kinds of operation, as convolution or inner product. */
 static int forward_pd(plan *p, dnnl_prop_kind_t kind, int bias, dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd)
 {
-    dnnl_memory_desc_t x = any(p->x), y = any(p->y), w = any(p->w), *b = bias ? &p->b : NULL;
+    dnnl_memory_desc_t x = map(p, p->x, p->s.x_blocked), y = map(p, p->y, p->s.y_blocked), w = any(p->w), *b = bias ? &p->b : NULL;
     dnnl_dims_t stride = { p->s.stride, p->s.stride }, pad = { p->s.pad, p->s.pad };
     dnnl_inner_product_desc_t ip;
     dnnl_convolution_desc_t cv;
@@ -192,7 +213,7 @@ static int forward_pd(plan *p, dnnl_prop_kind_t kind, int bias, dnnl_primitive_a
 
 static int weights_pd(plan *p, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
-    dnnl_memory_desc_t x = any(p->x), y = any(p->y), w = any(p->w);
+    dnnl_memory_desc_t x = map(p, p->x, p->s.x_blocked), y = map(p, p->y, p->s.y_blocked), w = any(p->w);
     dnnl_dims_t stride = { p->s.stride, p->s.stride }, pad = { p->s.pad, p->s.pad };
     dnnl_inner_product_desc_t ip;
     dnnl_convolution_desc_t cv;
@@ -205,7 +226,7 @@ static int weights_pd(plan *p, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t
 
 static int data_pd(plan *p, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
-    dnnl_memory_desc_t x = any(p->x), y = any(p->y), w = any(p->w);
+    dnnl_memory_desc_t x = map(p, p->x, p->s.x_blocked), y = map(p, p->y, p->s.y_blocked), w = any(p->w);
     dnnl_dims_t stride = { p->s.stride, p->s.stride }, pad = { p->s.pad, p->s.pad };
     dnnl_inner_product_desc_t ip;
     dnnl_convolution_desc_t cv;
@@ -247,6 +268,18 @@ static int make_data(plan *p, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t 
         || add_port(p, st, DNNL_ARG_WEIGHTS, SLOT_WEIGHTS, PORT_IN, &p->w, inner_of(*pd, dnnl_query_weights_md))
         || add_port(p, st, DNNL_ARG_DIFF_DST, SLOT_DST, PORT_IN, &p->y, inner_of(*pd, dnnl_query_diff_dst_md))
         || add_port(p, st, DNNL_ARG_DIFF_SRC, SLOT_SRC, PORT_ADD, &p->x, inner_of(*pd, dnnl_query_diff_src_md));
+}
+
+/* Constant weights stay in memory of the plan's own, in oneDNN's layout or, where that is ours, as a copy. */
+static int keep_weights(plan *p, dnnl_primitive_desc_t fused)
+{
+    if (!p->needs.constant) return 0;
+    size_t bytes = (dnnl_memory_desc_get_size(inner_of(fused, dnnl_query_weights_md)) + 63) / 64 * 64;
+    p->weights_kept = aligned_alloc(64, bytes);
+    if (!p->weights_kept) return -1;
+    memset(p->weights_kept, 0, bytes);
+    p->fused.port[1].own = p->weights_kept;
+    return 0;
 }
 
 /* The forward step that training runs. */
@@ -292,16 +325,28 @@ static int fused_attr(plan *p, dnnl_primitive_attr_t *attr)
     return bad;
 }
 
+/* Maps in our layout unless oneDNN has only its plain loops or a matrix product for it. */
+static int choose_layout(plan *p)
+{
+    dnnl_primitive_desc_t pd = NULL;
+    const char *name = "ref";
+    if (!p->s.y_blocked) return 0;
+    if (!forward_pd(p, dnnl_forward_training, 0, NULL, &pd)) MUST(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name));
+    p->any_layout = !strncmp(name, "ref", 3) || !strncmp(name, "gemm", 4);
+    dnnl_primitive_desc_destroy(pd);
+    return 0;
+}
+
 static int make_steps(plan *p)
 {
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t raw = NULL, fused = NULL;
     int bad = fails(dnnl_engine_create(&p->engine, dnnl_cpu, 0))
            || fails(dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags))
-           || plain_descriptions(p) || fused_attr(p, &attr)
+           || our_descriptions(p) || fused_attr(p, &attr) || choose_layout(p)
            || (p->needs.raw && make_forward(p, &p->raw, dnnl_forward_training, 0, NULL, &raw))
            || make_forward(p, &p->fused, p->needs.raw ? dnnl_forward_inference : dnnl_forward_training, 1, attr, &fused)
-           || make_gradients(p, raw ? raw : fused);
+           || keep_weights(p, fused) || make_gradients(p, raw ? raw : fused);
     dnnl_primitive_desc_destroy(raw);
     dnnl_primitive_desc_destroy(fused);
     dnnl_primitive_attr_destroy(attr);
@@ -319,6 +364,7 @@ static void free_plan(void *plan_)
     free_step(&p->data);
     dnnl_stream_destroy(p->stream);
     dnnl_engine_destroy(p->engine);
+    free(p->weights_kept);
     free(p->kept);
     free(p);
 }
@@ -339,14 +385,28 @@ static void activate_pass(const plan *p, float *y)
 {
     layer l = { .batch = p->s.batch, .out_c = p->s.n, .out_h = p->s.out_h, .out_w = p->s.out_w,
                 .activation = p->needs.activation };
-    bias_forward(&l, NULL, y);
+    if (p->s.y_blocked) blocked_add_activate(&l, NULL, l.activation, y);
+    else bias_forward(&l, NULL, y);
 }
 
-static void forward_plan(void *plan_, const float *x, const float *w, const float *bias, float *y)
+/* The fused step's weights where they stay: given now, or at an earlier call. */
+static const float *constant_weights(plan *p, const float *w, unsigned *ready)
+{
+    int inner = p->fused.port[1].inner != NULL;
+    if (!p->needs.constant) return w;
+    if (!w) *ready |= 2;
+    else if (!inner) memcpy(p->weights_kept, w, dnnl_memory_desc_get_size(&p->w));
+    return inner ? w : p->weights_kept;
+}
+
+static void forward_plan(void *plan_, const float *x, const float *w, const conv_after *after, float *y)
 {
     plan *p = plan_;
+    const float *bias = after ? after->bias : NULL;
     step *st = bias ? &p->fused : &p->raw;
-    run_step(p, st, (const float *[]){ x, w, y, bias }, 0);
+    unsigned ready = 0;
+    if (bias) w = constant_weights(p, w, &ready);
+    run_step(p, st, (const float *[]){ x, w, y, bias }, ready, 0);
     p->kept_x = p->kept && st == trained_step(p) ? x : NULL;
     if (bias && !p->fused_act) activate_pass(p, y);
 }
@@ -354,19 +414,20 @@ static void forward_plan(void *plan_, const float *x, const float *w, const floa
 static void weights_plan(void *plan_, const float *x, const float *dy, float *dw)
 {
     plan *p = plan_;
-    run_step(p, &p->weights, (const float *[]){ x, dy, dw }, p->kept && p->kept_x == x ? 1 : 0);
+    run_step(p, &p->weights, (const float *[]){ x, dy, dw }, p->kept && p->kept_x == x ? 1 : 0, 0);
     p->dy_ready = p->shares_dy ? dy : NULL;
 }
 
-static void data_plan(void *plan_, const float *w, const float *dy, float *dx)
+static void data_plan(void *plan_, const float *w, const float *dy, float *dx, int add)
 {
     plan *p = plan_;
-    run_step(p, &p->data, (const float *[]){ w, dy, dx }, p->dy_ready == dy ? 2 : 0);
+    run_step(p, &p->data, (const float *[]){ w, dy, dx }, p->dy_ready == dy ? 2 : 0, !add);
     p->dy_ready = NULL;
 }
 
 static const conv_math dnnl_math = {
-    "oneDNN", 1, make_plan, free_plan, forward_plan, weights_plan, data_plan,
+    .name = "oneDNN", .biases = 1, .blocked = 1, .make = make_plan, .free = free_plan, .forward = forward_plan,
+    .backward_weights = weights_plan, .backward_data = data_plan,
 };
 
 const conv_math *conv_dnnl(void) { return &dnnl_math; }

@@ -163,9 +163,9 @@ static void *make_reference(const conv_shape *s, const conv_needs *needs, cpu_sh
     return own;
 }
 
-static void forward_reference(void *plan, const float *x, const float *w, const float *bias, float *y)
+static void forward_reference(void *plan, const float *x, const float *w, const conv_after *after, float *y)
 {
-    (void)bias;
+    (void)after;
     conv_job j = { .s = *(conv_shape *)plan, .x = x, .w = w, .y = y };
     parallel_for((size_t)j.s.batch * (size_t)j.s.n, forward_maps, &j);
 }
@@ -176,12 +176,14 @@ static void weights_reference(void *plan, const float *x, const float *dy, float
     parallel_for((size_t)j.s.n * (size_t)(j.s.c / j.s.groups), weight_filters, &j);
 }
 
-static void data_reference(void *plan, const float *w, const float *dy, float *dx)
+static void data_reference(void *plan, const float *w, const float *dy, float *dx, int add)
 {
+    (void)add;   /* plain deltas are zeroed beforehand */
     conv_job j = { .s = *(conv_shape *)plan, .w = w, .dy = dy, .dx = dx };
     parallel_for((size_t)j.s.batch * (size_t)j.s.c, data_maps, &j);
 }
 
 const conv_math conv_reference = {
-    "reference", 0, make_reference, free, forward_reference, weights_reference, data_reference,
+    .name = "reference", .make = make_reference, .free = free, .forward = forward_reference,
+    .backward_weights = weights_reference, .backward_data = data_reference,
 };

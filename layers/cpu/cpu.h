@@ -2,7 +2,9 @@
  *
  * Bound: convolutional (BN, groups, every stride), connected, shortcut, activation, avgpool, dropout,
  * updates by SGD and Adam. What it does not know (and binary/xnor) stays on the host's own code.
- * Buffers stay Darknet's: plain NCHW in l.output, l.delta, l.weights ...; what is ours hangs on l.self_layer.
+ * Weights and their updates stay Darknet's; what is ours hangs on l.self_layer. With `layouts`, outputs and deltas of
+ * convolutional maps live in memory of ours, blocked for the processor's vectors (vec.h), from layer to layer; l.output
+ * and l.delta are then used only where something that wants them plain reads a layer.
  * Gradients accumulate into net.delta; l.delta is minus the gradient, summed over the batch. */
 #ifndef DISTILL_CPU_H
 #define DISTILL_CPU_H
@@ -22,6 +24,8 @@ typedef struct cpu_options {
     cpu_backend backend;
     uint64_t seed;            /* for dropout */
     const cpu_mode *mode;     /* net->n modes, or NULL = all trained */
+    int layouts;              /* blocked maps from layer to layer where that is faster (BACKEND_DNNL only) */
+    const char *keep;         /* net->n marks, or NULL = none: layers whose l.output is read from outside, besides the last */
 } cpu_options;
 
 /* Binds layers of a freshly parsed network. Returns 0, or -1 with a message. BACKEND_HOST binds nothing
@@ -29,12 +33,16 @@ typedef struct cpu_options {
 int cpu_bind(network *net, const cpu_options *o, diag *d);
 void cpu_unbind(network *net);
 
-/* "oneDNN", "plugin", "reference" or "host": who computes layer l. */
+/* "Winograd", "oneDNN", "plugin", "reference" or "host": who computes layer l. */
 const char *cpu_layer_runs_on(const layer *l);
 
 /* Initialises every trainable weight as Darknet would (He normal for convolutions, uniform for connected),
  * keyed by (seed, layer): BN scales 1, biases 0, running statistics 0. */
 void cpu_init_weights(network *net, int begin, int end, uint64_t seed);
+
+/* To be called when weights of frozen layers have been changed by anything but the above and cpu_statistics_loaded: what
+ * was derived from them is made anew. */
+void cpu_weights_changed(network *net);
 
 /* Batch norm's running statistics are a true average of the first hundred batches, then move by 1 %.
  * Sets the count of batches already averaged: 0 = fresh. cpu_statistics_loaded() sets it to "settled" (100) for

@@ -6,13 +6,24 @@
 #define DISTILL_CPU_STATE_H
 #include "cpu.h"
 
-/* Scratch that all layers of one network share; it grows while layers plan. Slots are oneDNN's source, destination
- * and weights in its own layouts, and weights with batch norm folded in. */
-enum { SLOT_SRC, SLOT_DST, SLOT_WEIGHTS, SLOT_FOLD, SLOTS };
+/* A piece of memory that outlives a layer's call: blocked outputs and deltas. Free ones are used again, so that what is
+ * needed at different times shares memory. */
+typedef struct cpu_block {
+    float *data;           /* owned, 64-byte aligned */
+    size_t floats;
+    int taken;
+} cpu_block;
+
+/* What all layers of one network share. Slots are scratch that no layer expects to find again, grown while layers plan:
+ * oneDNN's source, destination and weights in its own layouts (Winograd's weights, too), weights with batch norm folded
+ * in, Winograd's tiles and weight gradients, sums for batch norm, a plain input made blocked. */
+enum { SLOT_SRC, SLOT_DST, SLOT_WEIGHTS, SLOT_FOLD, SLOT_TILES, SLOT_PARTIAL, SLOT_SUMS, SLOT_INPUT, SLOTS };
 typedef struct cpu_shared {
     int users;             /* bound layers */
     float *slot[SLOTS];    /* owned, 64-byte aligned */
     size_t bytes[SLOTS];
+    cpu_block *block;      /* owned */
+    int blocks;
 } cpu_shared;
 
 typedef struct cpu_state cpu_state;
@@ -25,6 +36,12 @@ typedef struct cpu_row {
     void (*backward)(const layer *l, cpu_state *s, network *net);
     void (*update)(const layer *l, update_args a);               /* NULL: no weights */
     void (*free)(layer *l, cpu_state *s);                        /* may be NULL */
+    void (*weights_changed)(cpu_state *s);                       /* forget what was derived from them; may be NULL */
+    /* The same on blocked maps, for a layer that reads some. NULL: it only knows plain ones. */
+    int (*accepts_blocked)(const layer *l, const cpu_state *s, const network *net);
+    void (*forward_blocked)(const layer *l, cpu_state *s, network *net);
+    void (*backward_blocked)(const layer *l, cpu_state *s, network *net);
+    int plain_output;                                            /* all the same */
 } cpu_row;
 
 struct cpu_state {
@@ -38,7 +55,15 @@ struct cpu_state {
     cpu_shared *shared;    /* borrowed; the last user frees it */
     void *plan;            /* the row's own, owned */
     float *output, *delta; /* dropout's own, owned; the host's stand in host_output, host_delta */
-    float *host_output, *host_delta;
+    float *host_output, *host_delta;   /* in l.output and l.delta before this layer was bound; NULL = they still are */
+    int fast;              /* the row's blocked functions run; set by layout.c like the fields that follow */
+    int blocked;           /* the output is a blocked map, y */
+    int to_plain;          /* and goes to l.output as well: something that wants it plain reads it, and adds to l.delta */
+    int last_use;          /* number of the last layer that reads y, after which a frozen network gives it back */
+    cpu_state *sum;        /* a convolution that computes this following shortcut, too; NULL = none */
+    int summed;            /* this shortcut is computed by the convolution before it */
+    float *y, *d;          /* (batch, c blocks, h, w, LANES), taken from `shared`; d NULL: nothing has been added yet */
+    size_t y_floats;
     void (*host_forward)(layer, network);
     void (*host_backward)(layer, network);
     void (*host_update)(layer, update_args);
@@ -48,14 +73,37 @@ struct cpu_state {
 cpu_state *cpu_state_of(const layer *l);
 /* At least `bytes` in a slot. 0, or -1 if there is no memory. */
 int cpu_reserve(cpu_shared *shared, int slot, size_t bytes);
+/* Memory for `floats`, to be given back; ends the program where there is none. What is in it is arbitrary but finite. */
+float *cpu_take(cpu_shared *shared, size_t floats);
+void cpu_give(cpu_shared *shared, float *p);   /* NULL: nothing */
 static inline size_t cpu_floats(const layer *l) { return (size_t)l->batch * (size_t)l->outputs; }
+
+/* Blocked maps (layout.c). */
+/* Decides whether layer s->index has a blocked output, when all before it are bound. */
+void cpu_choose_layout(const layer *l, cpu_state *s, const network *net);
+/* The rest of the plan, once all are bound. */
+void cpu_lay_out(network *net, const cpu_options *o);
+size_t cpu_blocked_floats(const layer *l);              /* of l's output */
+float *cpu_output(const layer *l, cpu_state *s);        /* room for the blocked output of l: s->y */
+void cpu_finish_output(const layer *l, cpu_state *s, network *net);   /* y is computed: plain copy, memory given back */
+/* The blocked delta of l, plain readers' share added; zero if nobody has one. Goes over to the caller, who gives it back. */
+float *cpu_take_delta(const layer *l, cpu_state *s);
+/* Where to put what is to be added to l's blocked delta; *add = 0: it is to be written there, not added. */
+float *cpu_delta_of(const layer *l, cpu_state *s, int *add);
+cpu_state *cpu_blocked_at(const network *net, int i);   /* layer i's state if its output is blocked, else NULL */
+void cpu_to_blocked(const float *plain, int batch, int c, size_t map, float *blocked);
+void cpu_to_plain(const float *blocked, int batch, int c, size_t map, float *plain);
+void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *plain);      /* plain += */
+void cpu_add_blocked(const float *plain, int batch, int c, size_t map, float *blocked);    /* blocked += */
 
 /* The rows' functions. */
 int make_cpu_conv(layer *l, cpu_state *s, diag *d);
 int accepts_cpu_conv(const layer *l);
+int accepts_blocked_conv(const layer *l, const cpu_state *s, const network *net);
 void forward_cpu_conv(const layer *l, cpu_state *s, network *net);
 void backward_cpu_conv(const layer *l, cpu_state *s, network *net);
 void free_cpu_conv(layer *l, cpu_state *s);
+void cpu_conv_weights_changed(cpu_state *s);
 void update_cpu_weights(const layer *l, update_args a);
 int accepts_cpu_shortcut(const layer *l);
 void forward_cpu_shortcut(const layer *l, cpu_state *s, network *net);
@@ -70,5 +118,25 @@ int make_cpu_dropout(layer *l, cpu_state *s, diag *d);
 void forward_cpu_dropout(const layer *l, cpu_state *s, network *net);
 void backward_cpu_dropout(const layer *l, cpu_state *s, network *net);
 void free_cpu_dropout(layer *l, cpu_state *s);
+
+/* The same layers on blocked maps (blocked.c). */
+int accepts_blocked_map(const layer *l, const cpu_state *s, const network *net);        /* the layer before has one */
+int accepts_blocked_shortcut(const layer *l, const cpu_state *s, const network *net);
+void forward_blocked_shortcut(const layer *l, cpu_state *s, network *net);
+void backward_blocked_shortcut(const layer *l, cpu_state *s, network *net);
+void forward_blocked_activation(const layer *l, cpu_state *s, network *net);
+void backward_blocked_activation(const layer *l, cpu_state *s, network *net);
+void forward_blocked_maxpool(const layer *l, cpu_state *s, network *net);
+void backward_blocked_maxpool(const layer *l, cpu_state *s, network *net);
+void free_blocked_maxpool(layer *l, cpu_state *s);
+void forward_blocked_avgpool(const layer *l, cpu_state *s, network *net);   /* its output is plain */
+void backward_blocked_avgpool(const layer *l, cpu_state *s, network *net);
+/* blocked_route.c; plain ones are the host's */
+int accepts_blocked_route(const layer *l, const cpu_state *s, const network *net);
+void forward_blocked_route(const layer *l, cpu_state *s, network *net);
+void backward_blocked_route(const layer *l, cpu_state *s, network *net);
+int accepts_cpu_upsample(const layer *l);
+void forward_blocked_upsample(const layer *l, cpu_state *s, network *net);
+void backward_blocked_upsample(const layer *l, cpu_state *s, network *net);
 
 #endif

@@ -1,0 +1,36 @@
+/* Batch norm on blocked maps (batch, c blocks, h, w, LANES); the mathematics is in batchnorm.c. Sums come in parts,
+ * (parts, 2, c up to whole LANES) floats, so that whoever computes x can add them up while it is at it. */
+#ifndef DISTILL_CPU_BATCHNORM_BLOCKED_H
+#define DISTILL_CPU_BATCHNORM_BLOCKED_H
+#include "state.h"
+
+/* Floats that SLOT_SUMS must have for so many parts of c channels; backward has a part an image. */
+size_t batchnorm_sums_floats(size_t parts, int c);
+/* About what x is summed: the last batch's mean, which this batch's is near. In SLOT_SUMS until the next call. */
+const float *batchnorm_shift(const layer *l, cpu_shared *shared);
+/* Where the parts go. */
+float *batchnorm_sums(const layer *l, cpu_shared *shared);
+/* sum (x - shift) and sum (x - shift)^2, a part an image. */
+void batchnorm_measure(const layer *l, const float *x, cpu_shared *shared);
+/* l.mean, l.variance and, by `rate`, the running ones from the parts. A channel that `shift` was too far from to tell its
+ * variance is measured again, exactly. */
+void batchnorm_finish(const layer *l, const float *x, size_t parts, double rate, cpu_shared *shared);
+
+/* y = act(BN(x) + add) with the batch's statistics; add may be NULL. */
+void batchnorm_apply(const layer *l, const float *x, const float *add, ACTIVATION a, float *y, cpu_shared *shared);
+/* y = act(y + add) */
+void blocked_add_activate(const layer *l, const float *add, ACTIVATION a, float *y);
+
+typedef struct batchnorm_gradient {
+    const float *x;         /* what was normalised; NULL: there is no batch norm, or its gradients are not wanted */
+    const float *y;         /* output of the activation; NULL: it is known from x */
+    ACTIVATION activation;
+    int train, updates;
+    float *d;               /* delta of y; afterwards that of what the activation was given, unless `y` is NULL */
+    float *also;            /* this delta is added here, too; NULL = nowhere */
+    float *dx;              /* delta of x (or of the convolution, where there is no batch norm); may be d */
+} batchnorm_gradient;
+/* Fills dx; l.scale_updates and l.bias_updates grow where `updates`. */
+void batchnorm_backward_blocked(const layer *l, const batchnorm_gradient *g, cpu_shared *shared);
+
+#endif

@@ -1,0 +1,186 @@
+/* Layouts: which layers' outputs are blocked maps (vec.h), who computes a shortcut, and how long a map is needed.
+ *
+ * Decided once, when all layers are bound, in the order they run: a layer's output is blocked where its row accepts that.
+ * What reads a blocked map without knowing the layout (a host's layer, a loss, the caller) gets a plain copy in l.output
+ * and leaves its gradient in l.delta; both are converted on the spot, so that no layer needs to know who its readers are.
+ *
+ *   shortcuts   y = act(x + z) right behind a convolution that nothing else reads is computed with it: one pass less
+ *               forward, two less backward, and one map less in memory
+ *   lifetime    in a frozen network a map's memory serves again after its last reader; when training, outputs stay until
+ *               the next step and deltas serve again after the layer's own backward */
+#include "parallel.h"
+#include "state.h"
+#include "vec.h"
+
+#include "../../darknet_plugin/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- conversions ---- */
+
+typedef struct convert_job {
+    const float *from;
+    float *to;
+    size_t c, blocks, map;
+    int blocked, add;         /* `to` is the blocked side; += */
+} convert_job;
+
+/* One image's block of channels an item. */
+static void convert_items(void *ctx, size_t begin, size_t end)
+{
+    const convert_job *j = ctx;
+    for (size_t item = begin; item < end; ++item) {
+        size_t image = item / j->blocks, first = item % j->blocks * LANES, lanes = j->c - first < LANES ? j->c - first : LANES;
+        size_t wide = item * j->map * LANES, narrow = (image * j->c + first) * j->map;
+        for (size_t i = 0; i < j->map; ++i)
+            for (size_t k = 0; k < LANES; ++k) {
+                size_t b = wide + i * LANES + k, p = narrow + k * j->map + i;
+                if (!j->blocked && k >= lanes) continue;
+                float v = k >= lanes ? 0 : j->from[j->blocked ? p : b], *to = &j->to[j->blocked ? b : p];
+                *to = j->add ? *to + v : v;
+            }
+    }
+}
+
+static void convert(const float *from, float *to, int batch, int c, size_t map, int blocked, int add)
+{
+    convert_job j = { .from = from, .to = to, .c = (size_t)c, .blocks = vec_blocks(c), .map = map, .blocked = blocked, .add = add };
+    parallel_for_work((size_t)batch * j.blocks, map * LANES, convert_items, &j);
+}
+
+void cpu_to_blocked(const float *plain, int batch, int c, size_t map, float *blocked) { convert(plain, blocked, batch, c, map, 1, 0); }
+void cpu_add_blocked(const float *plain, int batch, int c, size_t map, float *blocked) { convert(plain, blocked, batch, c, map, 1, 1); }
+void cpu_to_plain(const float *blocked, int batch, int c, size_t map, float *plain) { convert(blocked, plain, batch, c, map, 0, 0); }
+void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *plain) { convert(blocked, plain, batch, c, map, 0, 1); }
+
+/* ---- a layer's maps ---- */
+
+static size_t map_of(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w; }
+
+size_t cpu_blocked_floats(const layer *l) { return vec_floats(l->batch, l->out_c, l->out_h, l->out_w); }
+
+cpu_state *cpu_blocked_at(const network *net, int i)
+{
+    cpu_state *s = i >= 0 ? cpu_state_of(&net->layers[i]) : NULL;
+    return s && s->blocked ? s : NULL;
+}
+
+float *cpu_output(const layer *l, cpu_state *s)
+{
+    size_t want = cpu_blocked_floats(l);
+    if (s->y && s->y_floats == want) return s->y;
+    cpu_give(s->shared, s->y);
+    s->y = cpu_take(s->shared, want);
+    s->y_floats = want;
+    return s->y;
+}
+
+static void give_back(cpu_state *s)
+{
+    cpu_give(s->shared, s->y);
+    s->y = NULL;
+}
+
+void cpu_finish_output(const layer *l, cpu_state *s, network *net)
+{
+    if (s->to_plain) cpu_to_plain(s->y, l->batch, l->out_c, map_of(l), l->output);
+    for (int i = 0; i <= s->index; ++i) {
+        cpu_state *old = cpu_blocked_at(net, i);
+        if (old && old->last_use <= s->index && old->mode == CPU_FROZEN) give_back(old);
+    }
+}
+
+float *cpu_take_delta(const layer *l, cpu_state *s)
+{
+    float *d = s->d;
+    s->d = NULL;
+    if (d && s->to_plain) cpu_add_blocked(l->delta, l->batch, l->out_c, map_of(l), d);
+    if (d) return d;
+    d = cpu_take(s->shared, cpu_blocked_floats(l));
+    if (s->to_plain) cpu_to_blocked(l->delta, l->batch, l->out_c, map_of(l), d);
+    else memset(d, 0, cpu_blocked_floats(l) * sizeof *d);
+    return d;
+}
+
+float *cpu_delta_of(const layer *l, cpu_state *s, int *add)
+{
+    *add = s->d != NULL;
+    if (!s->d) s->d = cpu_take(s->shared, cpu_blocked_floats(l));
+    return s->d;
+}
+
+/* ---- planning ---- */
+
+/* Does layer j read layer i's output? */
+static int reads(const network *net, int j, int i)
+{
+    const layer *l = &net->layers[j];
+    if (l->type == ROUTE) {
+        for (int k = 0; k < l->n; ++k)
+            if (l->input_layers[k] == i) return 1;
+        return 0;
+    }
+    return j == i + 1 || (l->type == SHORTCUT && l->index == i);
+}
+
+void cpu_choose_layout(const layer *l, cpu_state *s, const network *net)
+{
+    if (!s->row->accepts_blocked || !s->row->accepts_blocked(l, s, net)) return;
+    s->fast = 1;
+    s->blocked = !s->row->plain_output;
+}
+
+/* Readers of layer i: how long its output lives, and whether one of them wants it plain. */
+static void find_readers(network *net, int i, cpu_state *s)
+{
+    s->last_use = i;
+    for (int j = i + 1; j < net->n; ++j) {
+        if (!reads(net, j, i)) continue;
+        const cpu_state *reader = cpu_state_of(&net->layers[j]);
+        s->last_use = j;
+        if (!reader || !reader->fast) s->to_plain = 1;
+    }
+}
+
+static int only_reader(const network *net, int i, int reader)
+{
+    for (int j = i + 1; j < net->n; ++j)
+        if (j != reader && reads(net, j, i)) return 0;
+    return 1;
+}
+
+/* Convolution i and shortcut i + 1 become one. */
+static void join_shortcut(network *net, int i)
+{
+    const layer *l = &net->layers[i], *next = &net->layers[i + 1];
+    cpu_state *s = cpu_blocked_at(net, i), *sum = cpu_blocked_at(net, i + 1);
+    if (!s || !sum || l->type != CONVOLUTIONAL || next->type != SHORTCUT || s->to_plain || l->activation != LINEAR) return;
+    if (next->alpha != 1 || next->beta != 1 || next->index == i || s->mode != sum->mode || s->mode == CPU_FROZEN_WEIGHTS) return;
+    if (!only_reader(net, i, i + 1)) return;
+    s->sum = sum;
+    sum->summed = 1;
+}
+
+/* Nobody adds to these plain deltas any more; NULL spares the host zeroing them. */
+static void hide_delta(layer *l, cpu_state *s)
+{
+    if (s->to_plain) return;
+    s->host_delta = l->delta;
+    l->delta = NULL;
+}
+
+void cpu_lay_out(network *net, const cpu_options *o)
+{
+    for (int i = 0; i < net->n; ++i) {
+        cpu_state *s = cpu_blocked_at(net, i);
+        if (!s) continue;
+        s->to_plain = i == net->n - 1 || (o->keep && o->keep[i]);
+        find_readers(net, i, s);
+    }
+    for (int i = 0; i + 1 < net->n; ++i) join_shortcut(net, i);
+    for (int i = 0; i < net->n; ++i) {
+        cpu_state *s = cpu_blocked_at(net, i);
+        if (s) hide_delta(&net->layers[i], s);
+    }
+}

@@ -1,0 +1,62 @@
+/* Vectors of LANES floats, the widest that the processor built for has registers for, and the blocked layout they read.
+ *
+ * A blocked map is (batch, blocks, h, w, LANES) with blocks = ceil(c / LANES): the LANES channels of one pixel stand
+ * together, oneDNN's nChw16c (AVX-512) or nChw8c. Lanes beyond the last channel hold finite numbers nobody reads.
+ * Everything here is gcc's and clang's vector extension, so it compiles for any processor. */
+#ifndef DISTILL_VEC_H
+#define DISTILL_VEC_H
+#include "activate.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __AVX512F__
+#define LANES 16
+#else
+#define LANES 8
+#endif
+
+typedef float vec __attribute__((vector_size(LANES * 4)));
+typedef int32_t ivec __attribute__((vector_size(LANES * 4)));
+
+static inline size_t vec_blocks(int c) { return ((size_t)c + LANES - 1) / LANES; }
+/* Floats of a blocked map. */
+static inline size_t vec_floats(int batch, int c, int h, int w)
+{
+    return (size_t)batch * vec_blocks(c) * (size_t)h * (size_t)w * LANES;
+}
+
+ACT_INLINE vec vec_load(const float *p) { return *(const vec *)(const void *)p; }
+ACT_INLINE void vec_store(float *p, vec v) { *(vec *)(void *)p = v; }
+ACT_INLINE vec vec_all(float x) { return (vec){ 0 } + x; }
+/* a where the mask is set, else b */
+ACT_INLINE vec vec_pick(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+
+ACT_INLINE vec vec_act(vec x, ACTIVATION a)
+{
+    vec zero = vec_all(0);
+    switch (a) {
+    case LINEAR: return x;
+    case RELU: return vec_pick(x < zero, zero, x);
+    case LEAKY: return vec_pick(x > zero, x, .1f * x);
+    default:
+        for (int i = 0; i < LANES; ++i) x[i] = act_value(x[i], a);
+        return x;
+    }
+}
+
+/* Derivative from the output. */
+ACT_INLINE vec vec_slope(vec y, ACTIVATION a)
+{
+    vec zero = vec_all(0), one = vec_all(1);
+    switch (a) {
+    case LINEAR: return one;
+    case RELU: return vec_pick(y > zero, one, zero);
+    case LEAKY: return vec_pick(y > zero, one, vec_all(.1f));
+    default:
+        for (int i = 0; i < LANES; ++i) y[i] = act_slope(y[i], a);
+        return y;
+    }
+}
+
+#endif

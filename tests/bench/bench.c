@@ -1,0 +1,189 @@
+/* Speed of training and of the teacher, on random images of the cfg's size: what `make bench` puts beside PyTorch and
+ * stock Darknet.
+ *
+ *   bench TEACHER.cfg STUDENT.cfg SIMKD.cfg [-backend dnnl|reference|host] [-threads N] [-seconds S] [-only WORK]
+ *
+ *   teacher   the teacher up to its tap, in inference mode
+ *   student   one training step of the student alone: forward, backward, update
+ *   simkd     one SimKD step with a live teacher
+ *
+ * Prints "WORK IMAGES/S" lines, each the fastest step of those that fit into S seconds (other programs share the machine),
+ * and "peak MB" of the process. -backend host is Darknet's own code: it cannot do SimKD by itself, so its steps run our
+ * loss and nothing else of ours.
+ *
+ *   bench -peak COMMAND...     runs the command, then prints its "peak MB" */
+#include "../../darknet_plugin/host.h"
+#include "../../darknet_plugin/mem.h"
+#include "../../darknet_plugin/model.h"
+#include "../../darknet_plugin/rng.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct bench {
+    const char *teacher, *student, *simkd, *only;
+    model_options how;
+    double seconds;
+    float *x;
+    int *label;
+} bench;
+
+typedef void (*work_fn)(model *m, const bench *b);
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static _Noreturn void die(diag *d)
+{
+    diag_print(d, stderr);
+    exit(1);
+}
+
+static model *open_model(const char *cfg, const bench *b, diag *d)
+{
+    model *m = model_open(cfg, &b->how, d);
+    if (!m) die(d);
+    return m;
+}
+
+static void fill(bench *b, const model *m)
+{
+    rng r = rng_make(1, 0, 0, RNG_AUGMENT);
+    size_t n = (size_t)m->net->batch * (size_t)m->net->inputs;
+    b->x = mem_calloc(n, sizeof *b->x);
+    b->label = mem_calloc((size_t)m->net->batch, sizeof *b->label);
+    for (size_t i = 0; i < n; ++i) b->x[i] = (float)rng_uniform(&r, 0, 1);
+    for (int i = 0; i < m->net->batch; ++i) b->label[i] = (int)(rng_uniform(&r, 0, 1) * m->classes);
+}
+
+static void run_teacher(model *m, const bench *b) { teacher_forward(m->teacher, b->x, 0); }
+
+static void run_step(model *m, const bench *b)
+{
+    model_train_step(m, b->x, b->label);
+    host_update(m->net, m->low->trained);
+}
+
+static void measure(const char *name, model *m, const bench *b, work_fn work)
+{
+    double fastest = 1e9, end;
+    if (b->only && strcmp(b->only, name)) return;
+    work(m, b);
+    end = now() + b->seconds;
+    do {
+        double t = now();
+        work(m, b);
+        t = now() - t;
+        if (t < fastest) fastest = t;
+    } while (now() < end);
+    printf("%s %.2f\n", name, m->net->batch / fastest);
+    fflush(stdout);
+}
+
+/* Two steps on random images give batch norm some statistics: a teacher in whose maps nothing overflows. */
+static void make_teacher(const bench *b, const char *weights, diag *d)
+{
+    bench own = *b;
+    own.how.backend = BACKEND_DNNL;
+    model *m = open_model(b->teacher, &own, d);
+    fill(&own, m);
+    for (int i = 0; i < 2; ++i) model_train_step(m, own.x, own.label);
+    if (weights_save(m->net, weights, d)) die(d);
+    free(own.x);
+    free(own.label);
+    model_close(m);
+}
+
+/* The SimKD cfg with the teacher that was just made. */
+static void write_simkd(const bench *b, const char *path, const char *weights, diag *d)
+{
+    size_t len;
+    cfg_file *c = cfg_read(b->simkd, d);
+    FILE *f = fopen(path, "w");
+    for (int i = 0; c && i < c->n; ++i)
+        if (cfg_is(&c->section[i], "teacher")) {
+            cfg_set(&c->section[i], "cfg", "%s", b->teacher);
+            cfg_set(&c->section[i], "weights", "%s", weights);
+        }
+    char *text = c ? cfg_text(c, &len) : NULL;
+    if (!text || !f || fwrite(text, 1, len, f) != len || fclose(f)) die(d);
+    free(text);
+    cfg_free(c);
+}
+
+static void run(bench *b, diag *d)
+{
+    char folder[] = "/tmp/distill-bench-XXXXXX";
+    if (!mkdtemp(folder)) exit(1);
+    char *weights = mem_printf("%s/teacher.weights", folder), *cfg = mem_printf("%s/simkd.cfg", folder);
+    make_teacher(b, weights, d);
+    write_simkd(b, cfg, weights, d);
+    model *m = open_model(cfg, b, d);
+    fill(b, m);
+    measure("teacher", m, b, run_teacher);
+    measure("simkd", m, b, run_step);
+    model_close(m);
+    if (!b->only || !strcmp(b->only, "student")) {
+        m = open_model(b->student, b, d);
+        measure("student", m, b, run_step);
+        model_close(m);
+    }
+    unlink(weights);
+    unlink(cfg);
+    rmdir(folder);
+    free(weights);
+    free(cfg);
+    free(b->x);
+    free(b->label);
+}
+
+static int run_peak(char **argv)
+{
+    int status = 0;
+    struct rusage u;
+    pid_t child = fork();
+    if (!child) {
+        execvp(argv[0], argv);
+        _exit(127);
+    }
+    if (child < 0 || waitpid(child, &status, 0) < 0 || getrusage(RUSAGE_CHILDREN, &u)) return 1;
+    printf("peak %.0f\n", (double)u.ru_maxrss / 1024);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+int main(int argc, char **argv)
+{
+    bench b = { .seconds = 5 };
+    struct rusage u;
+    host_init();
+    if (argc > 2 && !strcmp(argv[1], "-peak")) return run_peak(argv + 2);
+    diag *d = diag_new();
+    if (argc < 4) {
+        fprintf(stderr, "usage: bench TEACHER.cfg STUDENT.cfg SIMKD.cfg [-backend B] [-threads N] [-seconds S] [-only WORK]\n");
+        return 2;
+    }
+    b.teacher = argv[1];
+    b.student = argv[2];
+    b.simkd = argv[3];
+    for (int i = 4; i < argc; ++i) {
+        const char *value = i + 1 < argc ? argv[i + 1] : "";
+        if (!strcmp(argv[i], "-backend") && !model_backend(value, &b.how.backend, d)) ++i;
+        else if (!strcmp(argv[i], "-threads")) b.how.threads = atoi(value), ++i;
+        else if (!strcmp(argv[i], "-seconds")) b.seconds = atof(value), ++i;
+        else if (!strcmp(argv[i], "-only")) b.only = value, ++i;
+        else die(d);
+    }
+    run(&b, d);
+    getrusage(RUSAGE_SELF, &u);
+    printf("peak %.0f\n", (double)u.ru_maxrss / 1024);
+    diag_free(d);
+    return 0;
+}
