@@ -4,10 +4,14 @@
 
 network *check_bound(const char *cfg, cpu_backend backend, const cpu_mode *mode)
 {
+    return check_bound_as(cfg, &(cpu_options){ .backend = backend, .seed = 7, .mode = mode });
+}
+
+network *check_bound_as(const char *cfg, const cpu_options *o)
+{
     network *net = check_parse(cfg);
     diag *d = diag_new();
-    cpu_options o = { .backend = backend, .seed = 7, .mode = mode };
-    assert_int_equal(cpu_bind(net, &o, d), 0);
+    assert_int_equal(cpu_bind(net, o, d), 0);
     check_no_errors(d);
     diag_free(d);
     return net;
@@ -45,7 +49,7 @@ network *conv_case_net(const conv_case *k, cpu_backend backend, cpu_mode mode)
                                       k->stride, k->pad, k->groups)
                          : mem_printf("[connected]\noutput=%d\n", k->n);
     char *cfg = mem_printf("%s%sbatch_normalize=%d\nactivation=%s\n", head, tail, k->bn, k->activation);
-    network *net = check_bound(cfg, backend, modes);
+    network *net = check_bound_as(cfg, &(cpu_options){ .backend = backend, .seed = 7, .mode = modes, .layouts = k->layouts });
     layer *l = &net->layers[1];
     check_fill(l->weights, (size_t)(k->size ? l->nweights : l->inputs * l->outputs), 11);
     check_fill(l->biases, (size_t)l->out_c, 12);

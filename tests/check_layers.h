@@ -7,6 +7,7 @@
 
 /* A parsed and bound network; modes may be NULL. Fails the test on any error. */
 network *check_bound(const char *cfg, cpu_backend backend, const cpu_mode *mode);
+network *check_bound_as(const char *cfg, const cpu_options *o);
 void check_release(network *net);
 /* Layer i alone, its input being layer i-1's output (or net->input). Backward adds to layer i-1's delta. */
 void check_forward(network *net, int i, int train);
@@ -17,6 +18,7 @@ typedef struct conv_case {
     const char *name;
     int batch, c, h, w, n, size, stride, pad, groups, bn;   /* size 0: a connected layer */
     const char *activation;                                 /* linear relu leaky logistic tanh */
+    int layouts;                                            /* blocked maps (BACKEND_DNNL) */
 } conv_case;
 
 /* [activation] linear, then the layer. The caller releases. Parameters are random, BN's running values too. */

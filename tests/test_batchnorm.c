@@ -4,16 +4,16 @@
 static const cpu_backend backends[] = { BACKEND_DNNL, BACKEND_REFERENCE };
 
 static const conv_case cases[] = {
-    { "bn", 2, 3, 4, 5, 4, 3, 1, 1, 1, 1, "linear" },
-    { "bn relu", 3, 2, 5, 5, 8, 3, 1, 1, 1, 1, "relu" },
-    { "bn leaky", 2, 4, 6, 5, 5, 3, 2, 1, 1, 1, "leaky" },
-    { "bn logistic", 2, 2, 3, 3, 2, 1, 1, 0, 1, 1, "logistic" },
-    { "bn tanh stride 3", 2, 2, 7, 7, 3, 3, 3, 1, 1, 1, "tanh" },
-    { "bn depthwise", 2, 16, 4, 4, 16, 3, 1, 1, 16, 1, "leaky" },
-    { "bn batch 1", 1, 3, 5, 4, 3, 3, 1, 1, 1, 1, "leaky" },
-    { "bn 8 values", 8, 3, 1, 1, 4, 1, 1, 0, 1, 1, "linear" },
-    { "bn 1x1 stride 2", 2, 3, 5, 5, 9, 1, 2, 0, 1, 1, "relu" },
-    { "bn connected", 6, 5, 1, 1, 3, 0, 0, 0, 0, 1, "leaky" },
+    { "bn", 2, 3, 4, 5, 4, 3, 1, 1, 1, 1, "linear", 0 },
+    { "bn relu", 3, 2, 5, 5, 8, 3, 1, 1, 1, 1, "relu", 0 },
+    { "bn leaky", 2, 4, 6, 5, 5, 3, 2, 1, 1, 1, "leaky", 0 },
+    { "bn logistic", 2, 2, 3, 3, 2, 1, 1, 0, 1, 1, "logistic", 0 },
+    { "bn tanh stride 3", 2, 2, 7, 7, 3, 3, 3, 1, 1, 1, "tanh", 0 },
+    { "bn depthwise", 2, 16, 4, 4, 16, 3, 1, 1, 16, 1, "leaky", 0 },
+    { "bn batch 1", 1, 3, 5, 4, 3, 3, 1, 1, 1, 1, "leaky", 0 },
+    { "bn 8 values", 8, 3, 1, 1, 4, 1, 1, 0, 1, 1, "linear", 0 },
+    { "bn 1x1 stride 2", 2, 3, 5, 5, 9, 1, 2, 0, 1, 1, "relu", 0 },
+    { "bn connected", 6, 5, 1, 1, 3, 0, 0, 0, 0, 1, "leaky", 0 },
 };
 #define CASES (sizeof cases / sizeof *cases)
 

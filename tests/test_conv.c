@@ -8,27 +8,27 @@ int resize_network(network *net, int w, int h);
 static const cpu_backend backends[] = { BACKEND_DNNL, BACKEND_REFERENCE };
 
 static const conv_case cases[] = {
-    { "3x3", 2, 3, 5, 6, 4, 3, 1, 1, 1, 0, "linear" },
-    { "3x3 relu", 2, 3, 6, 5, 8, 3, 1, 1, 1, 0, "relu" },
-    { "3x3 unpadded", 2, 2, 5, 5, 3, 3, 1, 0, 1, 0, "leaky" },
-    { "3x3 stride 2", 2, 8, 7, 5, 4, 3, 2, 1, 1, 0, "leaky" },
-    { "3x3 stride 3", 1, 3, 8, 9, 5, 3, 3, 1, 1, 0, "linear" },
-    { "stride leaves a rest", 2, 2, 8, 8, 3, 3, 2, 1, 1, 0, "linear" },
-    { "1x1", 2, 5, 4, 3, 7, 1, 1, 0, 1, 0, "logistic" },
-    { "1x1 stride 2", 2, 5, 7, 6, 7, 1, 2, 0, 1, 0, "linear" },
-    { "1x1 stride 3", 1, 16, 7, 7, 16, 1, 3, 0, 1, 0, "tanh" },
-    { "1x1 padded", 1, 2, 3, 3, 2, 1, 1, 1, 1, 0, "linear" },
-    { "1x1 on 1x1", 3, 9, 1, 1, 5, 1, 1, 0, 1, 0, "relu" },
-    { "2x2 stride 2", 2, 3, 6, 6, 4, 2, 2, 0, 1, 0, "linear" },
-    { "5x5 on less", 1, 2, 3, 4, 2, 5, 1, 2, 1, 0, "linear" },
-    { "two groups", 2, 6, 5, 5, 4, 3, 1, 1, 2, 0, "linear" },
-    { "groups of 8 with stride", 2, 16, 6, 6, 16, 3, 2, 1, 2, 0, "linear" },
-    { "grouped 1x1", 2, 6, 4, 4, 9, 1, 1, 0, 3, 0, "linear" },
-    { "depthwise", 2, 5, 6, 7, 5, 3, 1, 1, 5, 0, "relu" },
-    { "depthwise stride 2", 2, 16, 7, 7, 16, 3, 2, 1, 16, 0, "linear" },
-    { "depthwise twice as many", 1, 4, 5, 5, 8, 3, 1, 1, 4, 0, "linear" },
-    { "pooling 2x2 depthwise", 1, 4, 6, 6, 4, 2, 2, 0, 4, 0, "linear" },
-    { "one pixel", 1, 1, 1, 1, 1, 3, 1, 1, 1, 0, "linear" },
+    { "3x3", 2, 3, 5, 6, 4, 3, 1, 1, 1, 0, "linear", 0 },
+    { "3x3 relu", 2, 3, 6, 5, 8, 3, 1, 1, 1, 0, "relu", 0 },
+    { "3x3 unpadded", 2, 2, 5, 5, 3, 3, 1, 0, 1, 0, "leaky", 0 },
+    { "3x3 stride 2", 2, 8, 7, 5, 4, 3, 2, 1, 1, 0, "leaky", 0 },
+    { "3x3 stride 3", 1, 3, 8, 9, 5, 3, 3, 1, 1, 0, "linear", 0 },
+    { "stride leaves a rest", 2, 2, 8, 8, 3, 3, 2, 1, 1, 0, "linear", 0 },
+    { "1x1", 2, 5, 4, 3, 7, 1, 1, 0, 1, 0, "logistic", 0 },
+    { "1x1 stride 2", 2, 5, 7, 6, 7, 1, 2, 0, 1, 0, "linear", 0 },
+    { "1x1 stride 3", 1, 16, 7, 7, 16, 1, 3, 0, 1, 0, "tanh", 0 },
+    { "1x1 padded", 1, 2, 3, 3, 2, 1, 1, 1, 1, 0, "linear", 0 },
+    { "1x1 on 1x1", 3, 9, 1, 1, 5, 1, 1, 0, 1, 0, "relu", 0 },
+    { "2x2 stride 2", 2, 3, 6, 6, 4, 2, 2, 0, 1, 0, "linear", 0 },
+    { "5x5 on less", 1, 2, 3, 4, 2, 5, 1, 2, 1, 0, "linear", 0 },
+    { "two groups", 2, 6, 5, 5, 4, 3, 1, 1, 2, 0, "linear", 0 },
+    { "groups of 8 with stride", 2, 16, 6, 6, 16, 3, 2, 1, 2, 0, "linear", 0 },
+    { "grouped 1x1", 2, 6, 4, 4, 9, 1, 1, 0, 3, 0, "linear", 0 },
+    { "depthwise", 2, 5, 6, 7, 5, 3, 1, 1, 5, 0, "relu", 0 },
+    { "depthwise stride 2", 2, 16, 7, 7, 16, 3, 2, 1, 16, 0, "linear", 0 },
+    { "depthwise twice as many", 1, 4, 5, 5, 8, 3, 1, 1, 4, 0, "linear", 0 },
+    { "pooling 2x2 depthwise", 1, 4, 6, 6, 4, 2, 2, 0, 4, 0, "linear", 0 },
+    { "one pixel", 1, 1, 1, 1, 1, 3, 1, 1, 1, 0, "linear", 0 },
 };
 
 static void gradients(void **unused)
@@ -109,14 +109,14 @@ static void two_readers(void **unused)
 }
 
 static const conv_case larger[] = {
-    { "first", 4, 3, 32, 32, 16, 3, 1, 1, 1, 1, "relu" },
-    { "wide", 4, 32, 16, 16, 64, 3, 2, 1, 1, 1, "leaky" },
-    { "odd", 3, 13, 17, 15, 21, 3, 1, 1, 1, 0, "relu" },
-    { "1x1", 4, 64, 8, 8, 32, 1, 1, 0, 1, 1, "relu" },
-    { "1x1 stride", 4, 24, 9, 9, 40, 1, 2, 0, 1, 1, "linear" },
-    { "depthwise", 4, 32, 14, 14, 32, 3, 1, 1, 32, 1, "relu" },
-    { "grouped", 4, 32, 14, 14, 32, 3, 1, 1, 4, 0, "logistic" },
-    { "connected", 16, 7, 3, 3, 50, 0, 0, 0, 0, 0, "linear" },
+    { "first", 4, 3, 32, 32, 16, 3, 1, 1, 1, 1, "relu", 0 },
+    { "wide", 4, 32, 16, 16, 64, 3, 2, 1, 1, 1, "leaky", 0 },
+    { "odd", 3, 13, 17, 15, 21, 3, 1, 1, 1, 0, "relu", 0 },
+    { "1x1", 4, 64, 8, 8, 32, 1, 1, 0, 1, 1, "relu", 0 },
+    { "1x1 stride", 4, 24, 9, 9, 40, 1, 2, 0, 1, 1, "linear", 0 },
+    { "depthwise", 4, 32, 14, 14, 32, 3, 1, 1, 32, 1, "relu", 0 },
+    { "grouped", 4, 32, 14, 14, 32, 3, 1, 1, 4, 0, "logistic", 0 },
+    { "connected", 16, 7, 3, 3, 50, 0, 0, 0, 0, 0, "linear", 0 },
 };
 #define LARGER (sizeof larger / sizeof *larger)
 
@@ -272,7 +272,7 @@ static void follows_resize_and_batch(void **unused)
 static void frozen_stays(void **unused)
 {
     (void)unused;
-    conv_case k = { "frozen", 2, 3, 5, 5, 4, 3, 1, 1, 1, 1, "relu" };
+    conv_case k = { "frozen", 2, 3, 5, 5, 4, 3, 1, 1, 1, 1, "relu", 0 };
     network *net = conv_case_net(&k, BACKEND_DNNL, CPU_FROZEN);
     layer *l = &net->layers[1];
     assert_null(l->update);

@@ -40,11 +40,11 @@ static void connected_gradients(void **unused)
 {
     (void)unused;
     static const conv_case cases[] = {
-        { "connected", 4, 7, 1, 1, 5, 0, 0, 0, 0, 0, "linear" },
-        { "connected on a map", 2, 3, 3, 2, 4, 0, 0, 0, 0, 0, "leaky" },
-        { "connected batch 1", 1, 5, 1, 1, 3, 0, 0, 0, 0, 0, "relu" },
-        { "connected to one", 3, 2, 2, 2, 1, 0, 0, 0, 0, 0, "logistic" },
-        { "connected with bn", 5, 3, 2, 2, 4, 0, 0, 0, 0, 1, "relu" },
+        { "connected", 4, 7, 1, 1, 5, 0, 0, 0, 0, 0, "linear", 0 },
+        { "connected on a map", 2, 3, 3, 2, 4, 0, 0, 0, 0, 0, "leaky", 0 },
+        { "connected batch 1", 1, 5, 1, 1, 3, 0, 0, 0, 0, 0, "relu", 0 },
+        { "connected to one", 3, 2, 2, 2, 1, 0, 0, 0, 0, 0, "logistic", 0 },
+        { "connected with bn", 5, 3, 2, 2, 4, 0, 0, 0, 0, 1, "relu", 0 },
     };
     for (size_t k = 0; k < 2; ++k)
         for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {

@@ -73,7 +73,7 @@ static void check_weights(const network *net, const float *want, double toleranc
     }
 }
 
-static network *student(const fixture *f, cpu_backend backend)
+static network *student(const fixture *f, cpu_backend backend, int layouts)
 {
     network *net = check_parse(cfg);
     feature_l2_params p = { .scale = 1, .mean = 1, .target_pool = 1, .c = f->n[C], .h = f->n[H], .w = f->n[W] };
@@ -83,7 +83,7 @@ static network *student(const fixture *f, cpu_backend backend)
     assert_true(net->batch == f->n[BATCH] && net->learning_rate == f->rate && net->momentum == f->momentum
                 && net->decay == f->decay);
     assert_int_equal(make_feature_l2_layer(&net->layers[LOSS], p, d), 0);
-    assert_int_equal(cpu_bind(net, &(cpu_options){ .backend = backend, .seed = 1 }, d), 0);
+    assert_int_equal(cpu_bind(net, &(cpu_options){ .backend = backend, .seed = 1, .layouts = layouts }, d), 0);
     check_no_errors(d);
     diag_free(d);
     assert_int_equal(put_weights(net, f->initial), f->n[FLOATS]);
@@ -102,10 +102,10 @@ static double one_step(network *net, const float *input, const float *target)
     return feature_l2_mse(&net->layers[LOSS]);
 }
 
-static void check_ten_steps(cpu_backend backend)
+static void check_ten_steps(cpu_backend backend, int layouts)
 {
     fixture f = load();
-    network *net = student(&f, backend);
+    network *net = student(&f, backend, layouts);
     size_t in = (size_t)net->inputs * (size_t)net->batch;
     size_t out = (size_t)net->layers[LOSS].outputs * (size_t)net->batch;
     for (int i = 0; i < f.n[COUNT]; ++i) {
@@ -123,13 +123,20 @@ static void check_ten_steps(cpu_backend backend)
 static void test_reference_backend(void **state)
 {
     (void)state;
-    check_ten_steps(BACKEND_REFERENCE);
+    check_ten_steps(BACKEND_REFERENCE, 0);
 }
 
 static void test_dnnl_backend(void **state)
 {
     (void)state;
-    check_ten_steps(BACKEND_DNNL);
+    check_ten_steps(BACKEND_DNNL, 0);
+}
+
+/* As `train` runs it: blocked maps, Winograd, joined shortcuts. */
+static void test_blocked_maps(void **state)
+{
+    (void)state;
+    check_ten_steps(BACKEND_DNNL, 1);
 }
 
 /* Training did move what is compared: no array ends where it began. */
@@ -160,6 +167,7 @@ int main(void)
         cmocka_unit_test(test_fixture_moves_everything),
         cmocka_unit_test(test_reference_backend),
         cmocka_unit_test(test_dnnl_backend),
+        cmocka_unit_test(test_blocked_maps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,7 +63,7 @@ static void bound_forward(layer l, network net)
     s->d = NULL;
     if (s->fast) s->row->forward_blocked(&l, s, &net);
     else s->row->forward(&l, s, &net);
-    if (s->blocked) cpu_finish_output(&l, s, &net);
+    cpu_finish_output(&l, s, &net);
 }
 
 static void bound_backward(layer l, network net)

@@ -84,7 +84,7 @@ static void give_back(cpu_state *s)
 
 void cpu_finish_output(const layer *l, cpu_state *s, network *net)
 {
-    if (s->to_plain) cpu_to_plain(s->y, l->batch, l->out_c, map_of(l), l->output);
+    if (s->blocked && s->to_plain) cpu_to_plain(s->y, l->batch, l->out_c, map_of(l), l->output);
     for (int i = 0; i <= s->index; ++i) {
         cpu_state *old = cpu_blocked_at(net, i);
         if (old && old->last_use <= s->index && old->mode == CPU_FROZEN) give_back(old);

@@ -85,7 +85,7 @@ void cpu_choose_layout(const layer *l, cpu_state *s, const network *net);
 void cpu_lay_out(network *net, const cpu_options *o);
 size_t cpu_blocked_floats(const layer *l);              /* of l's output */
 float *cpu_output(const layer *l, cpu_state *s);        /* room for the blocked output of l: s->y */
-void cpu_finish_output(const layer *l, cpu_state *s, network *net);   /* y is computed: plain copy, memory given back */
+void cpu_finish_output(const layer *l, cpu_state *s, network *net);   /* l is computed: plain copy; maps nobody needs now */
 /* The blocked delta of l, plain readers' share added; zero if nobody has one. Goes over to the caller, who gives it back. */
 float *cpu_take_delta(const layer *l, cpu_state *s);
 /* Where to put what is to be added to l's blocked delta; *add = 0: it is to be written there, not added. */
