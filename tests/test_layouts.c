@@ -197,7 +197,7 @@ static void threads_change_little(void **unused)
         network *two = open_net(i, BACKEND_DNNL, 1);
         forward_backward(two);
         parallel_set_threads(0);
-        check_nets(two, one, 2e-6, nets[i].name);
+        check_nets(two, one, 1e-5, nets[i].name);
         check_release(one);
         check_release(two);
     }
