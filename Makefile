@@ -3,6 +3,7 @@
 #   make            build ./darknet                     make demo      distil, deploy and prove it (about five minutes)
 #   make test       build and run every test            make teacher   train the demo's teacher from nothing
 #   make seeds      the demo's two students for three seeds
+#   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
 #   make setup      install missing Debian packages (demo and test do it themselves)
 #
 #   DARKNET=/usr/lib/darknet   folder with libdarknet.so and include/darknet.h
@@ -93,6 +94,10 @@ teacher: setup
 seeds: setup
 	@$(MAKE) --no-print-directory darknet
 	@tests/bench/seeds.sh
+
+bench: setup
+	@$(MAKE) --no-print-directory $(BUILD)/bench
+	@BENCH=$(BUILD)/bench tests/bench/bench.sh
 
 clean:
 	rm -rf $(BUILD) darknet

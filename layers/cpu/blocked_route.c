@@ -3,7 +3,7 @@
  *   route      y = the inputs, one behind the other in channels;      dx_k += their part of dy
  *   upsample   y[i,j] = scale * x[i/stride,j/stride];                 dx += scale * sum of dy over the square
  *
- * Blocks of channels are copied whole, so only the last input of a route may end within a block; other routes, and those
+ * A route of one layer is that layer's map itself. Of several, blocks of channels are copied whole, so only the last input of a route may end within a block; other routes, and those
  * of unlike maps, stay plain and are the host's. */
 #include "parallel.h"
 #include "state.h"
@@ -44,6 +44,10 @@ static void move_parts(void *ctx, size_t begin, size_t end)
 
 void forward_blocked_route(const layer *l, cpu_state *s, network *net)
 {
+    if (s->borrows) {
+        s->y = cpu_blocked_at(net, l->input_layers[0])->y;
+        return;
+    }
     float *y = cpu_output(l, s);
     size_t all = vec_blocks(l->out_c) * map_floats(l);
     for (int k = 0; k < l->n; ++k) {

@@ -72,26 +72,27 @@ static const char *plan_with(conv_plan *p, const conv_math *math, cpu_shared *sh
 }
 
 /* Room for a blocked layer's sums (a part an image, or as many as its arithmetic makes) and its input made blocked. */
-static int reserve_blocked(const conv_plan *p, cpu_shared *shared)
+static int reserve_blocked(const conv_plan *p, const cpu_state *state)
 {
     const conv_shape *s = &p->s;
     size_t parts = p->math->parts ? p->math->parts(p->impl) : 0;
     if (parts < (size_t)s->batch) parts = (size_t)s->batch;
-    if (s->x_blocked && cpu_reserve(shared, SLOT_INPUT, vec_floats(s->batch, s->c, s->h, s->w) * sizeof(float))) return -1;
-    return cpu_reserve(shared, SLOT_SUMS, batchnorm_sums_floats(parts, s->n) * sizeof(float));
+    if (s->x_blocked && state->plain_input
+        && cpu_reserve(state->shared, SLOT_INPUT, vec_floats(s->batch, s->c, s->h, s->w) * sizeof(float))) return -1;
+    return cpu_reserve(state->shared, SLOT_SUMS, batchnorm_sums_floats(parts, s->n) * sizeof(float));
 }
 
 /* Plans with the fastest arithmetic that can do it; the plain loops always can. */
-static const char *plan_make(conv_plan *p, cpu_backend backend, cpu_shared *shared)
+static const char *plan_make(conv_plan *p, const cpu_state *s)
 {
     const conv_math *fast[] = { &conv_winograd, conv_dnnl() };
-    for (size_t i = 0; backend == BACKEND_DNNL && i < sizeof fast / sizeof *fast; ++i) {
-        const char *name = plan_with(p, fast[i], shared);
-        if (name && (!p->s.y_blocked || !reserve_blocked(p, shared))) return name;
+    for (size_t i = 0; s->backend == BACKEND_DNNL && i < sizeof fast / sizeof *fast; ++i) {
+        const char *name = plan_with(p, fast[i], s->shared);
+        if (name && (!p->s.y_blocked || !reserve_blocked(p, s))) return name;
     }
     BUG_UNLESS(!p->s.y_blocked, "no arithmetic for a blocked convolution");
-    plan_with(p, &conv_reference, shared);
-    return backend == BACKEND_DNNL ? "plugin" : "reference";
+    plan_with(p, &conv_reference, s->shared);
+    return s->backend == BACKEND_DNNL ? "plugin" : "reference";
 }
 
 conv_plan *conv_plan_of(const layer *l, cpu_state *s)
@@ -101,7 +102,7 @@ conv_plan *conv_plan_of(const layer *l, cpu_state *s)
     if (memcmp(&now, &p->s, sizeof now) || p->threads != parallel_threads()) {
         p->math->free(p->impl);
         p->s = now;
-        s->runs_on = plan_make(p, s->backend, s->shared);
+        s->runs_on = plan_make(p, s);
     }
     return p;
 }
@@ -119,7 +120,7 @@ int make_cpu_conv(layer *l, cpu_state *s, diag *d)
     p->needs.constant = s->mode == CPU_FROZEN;
     p->bias = mem_aligned(vec_blocks(p->s.n) * LANES, sizeof(float));
     s->plan = p;
-    s->runs_on = plan_make(p, s->backend, s->shared);
+    s->runs_on = plan_make(p, s);
     return 0;
 }
 

@@ -78,7 +78,7 @@ float *cpu_output(const layer *l, cpu_state *s)
 
 static void give_back(cpu_state *s)
 {
-    cpu_give(s->shared, s->y);
+    if (!s->borrows) cpu_give(s->shared, s->y);
     s->y = NULL;
 }
 
@@ -129,16 +129,19 @@ void cpu_choose_layout(const layer *l, cpu_state *s, const network *net)
     if (!s->row->accepts_blocked || !s->row->accepts_blocked(l, s, net)) return;
     s->fast = 1;
     s->blocked = !s->row->plain_output;
+    s->plain_input = !cpu_blocked_at(net, s->index - 1);
+    s->borrows = s->blocked && l->type == ROUTE && l->n == 1;
 }
 
-/* Readers of layer i: how long its output lives, and whether one of them wants it plain. */
+/* Readers of layer i, whose own are known: how long its output lives, and whether one of them wants it plain. */
 static void find_readers(network *net, int i, cpu_state *s)
 {
     s->last_use = i;
     for (int j = i + 1; j < net->n; ++j) {
         if (!reads(net, j, i)) continue;
         const cpu_state *reader = cpu_state_of(&net->layers[j]);
-        s->last_use = j;
+        int until = reader && reader->borrows ? reader->last_use : j;
+        if (until > s->last_use) s->last_use = until;
         if (!reader || !reader->fast) s->to_plain = 1;
     }
 }
@@ -172,7 +175,7 @@ static void hide_delta(layer *l, cpu_state *s)
 
 void cpu_lay_out(network *net, const cpu_options *o)
 {
-    for (int i = 0; i < net->n; ++i) {
+    for (int i = net->n - 1; i >= 0; --i) {
         cpu_state *s = cpu_blocked_at(net, i);
         if (!s) continue;
         s->to_plain = i == net->n - 1 || (o->keep && o->keep[i]);

@@ -60,6 +60,8 @@ struct cpu_state {
     int blocked;           /* the output is a blocked map, y */
     int to_plain;          /* and goes to l.output as well: something that wants it plain reads it, and adds to l.delta */
     int last_use;          /* number of the last layer that reads y, after which a frozen network gives it back */
+    int plain_input;       /* of a convolution with a blocked output: its input is plain */
+    int borrows;           /* y is the only input's: a route of one layer copies nothing */
     cpu_state *sum;        /* a convolution that computes this following shortcut, too; NULL = none */
     int summed;            /* this shortcut is computed by the convolution before it */
     float *y, *d;          /* (batch, c blocks, h, w, LANES), taken from `shared`; d NULL: nothing has been added yet */

@@ -1,7 +1,7 @@
 /* Speed of training and of the teacher, on random images of the cfg's size: what `make bench` puts beside PyTorch and
  * stock Darknet.
  *
- *   bench TEACHER.cfg STUDENT.cfg SIMKD.cfg [-backend dnnl|reference|host] [-threads N] [-seconds S] [-only WORK]
+ *   bench TEACHER.cfg STUDENT.cfg SIMKD.cfg [-backend dnnl|reference|host] [-threads N] [-batch N] [-seconds S] [-only WORK]
  *
  *   teacher   the teacher up to its tap, in inference mode
  *   student   one training step of the student alone: forward, backward, update
@@ -28,6 +28,7 @@ typedef struct bench {
     const char *teacher, *student, *simkd, *only;
     model_options how;
     double seconds;
+    int batch;               /* 0: the cfg's */
     float *x;
     int *label;
 } bench;
@@ -56,6 +57,8 @@ static model *open_model(const char *cfg, const bench *b, diag *d)
 
 static void fill(bench *b, const model *m)
 {
+    free(b->x);
+    free(b->label);
     rng r = rng_make(1, 0, 0, RNG_AUGMENT);
     size_t n = (size_t)m->net->batch * (size_t)m->net->inputs;
     b->x = mem_calloc(n, sizeof *b->x);
@@ -88,61 +91,80 @@ static void measure(const char *name, model *m, const bench *b, work_fn work)
     fflush(stdout);
 }
 
-/* Two steps on random images give batch norm some statistics: a teacher in whose maps nothing overflows. */
-static void make_teacher(const bench *b, const char *weights, diag *d)
+/* Two steps on random images give batch norm some statistics: a teacher in whose maps nothing overflows. In a process of
+ * its own, as training a teacher takes more memory than what is measured. */
+static void make_teacher(const bench *b, const char *cfg, const char *weights, diag *d)
 {
+    int status = 0;
+    pid_t child = fork();
+    if (child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && !WEXITSTATUS(status)) return;
+    if (child) exit(1);
     bench own = *b;
     own.how.backend = BACKEND_DNNL;
-    model *m = open_model(b->teacher, &own, d);
+    own.x = NULL;
+    own.label = NULL;
+    model *m = open_model(cfg, &own, d);
     fill(&own, m);
     for (int i = 0; i < 2; ++i) model_train_step(m, own.x, own.label);
     if (weights_save(m->net, weights, d)) die(d);
-    free(own.x);
-    free(own.label);
-    model_close(m);
+    _exit(0);
 }
 
-/* The SimKD cfg with the teacher that was just made. */
-static void write_simkd(const bench *b, const char *path, const char *weights, diag *d)
+/* `from` in the folder, with the batch asked for; [teacher] becomes the one that was just made. */
+static char *copy_cfg(const bench *b, const char *from, const char *folder, const char *name, diag *d)
 {
     size_t len;
-    cfg_file *c = cfg_read(b->simkd, d);
+    char *path = mem_printf("%s/%s.cfg", folder, name);
+    cfg_file *c = cfg_read(from, d);
     FILE *f = fopen(path, "w");
-    for (int i = 0; c && i < c->n; ++i)
-        if (cfg_is(&c->section[i], "teacher")) {
-            cfg_set(&c->section[i], "cfg", "%s", b->teacher);
-            cfg_set(&c->section[i], "weights", "%s", weights);
-        }
+    for (int i = 0; c && i < c->n; ++i) {
+        if (i == 0 && b->batch) cfg_set(&c->section[i], "batch", "%d", b->batch);
+        if (!cfg_is(&c->section[i], "teacher")) continue;
+        cfg_set(&c->section[i], "cfg", "teacher.cfg");
+        cfg_set(&c->section[i], "weights", "teacher.weights");
+    }
     char *text = c ? cfg_text(c, &len) : NULL;
     if (!text || !f || fwrite(text, 1, len, f) != len || fclose(f)) die(d);
     free(text);
     cfg_free(c);
+    return path;
+}
+
+static void run_distillation(bench *b, const char *cfg, diag *d)
+{
+    model *m = open_model(cfg, b, d);
+    fill(b, m);
+    measure("teacher", m, b, run_teacher);
+    measure("simkd", m, b, run_step);
+    model_close(m);
+}
+
+static void run_student(bench *b, const char *cfg, diag *d)
+{
+    if (b->only && strcmp(b->only, "student")) return;
+    model *m = open_model(cfg, b, d);
+    fill(b, m);
+    measure("student", m, b, run_step);
+    model_close(m);
 }
 
 static void run(bench *b, diag *d)
 {
     char folder[] = "/tmp/distill-bench-XXXXXX";
     if (!mkdtemp(folder)) exit(1);
-    char *weights = mem_printf("%s/teacher.weights", folder), *cfg = mem_printf("%s/simkd.cfg", folder);
-    make_teacher(b, weights, d);
-    write_simkd(b, cfg, weights, d);
-    model *m = open_model(cfg, b, d);
-    fill(b, m);
-    measure("teacher", m, b, run_teacher);
-    measure("simkd", m, b, run_step);
-    model_close(m);
-    if (!b->only || !strcmp(b->only, "student")) {
-        m = open_model(b->student, b, d);
-        measure("student", m, b, run_step);
-        model_close(m);
-    }
+    char *weights = mem_printf("%s/teacher.weights", folder);
+    char *cfg[] = { copy_cfg(b, b->teacher, folder, "teacher", d), copy_cfg(b, b->student, folder, "student", d),
+                    copy_cfg(b, b->simkd, folder, "simkd", d) };
+    make_teacher(b, cfg[0], weights, d);
+    run_distillation(b, cfg[2], d);
+    run_student(b, cfg[1], d);
     unlink(weights);
-    unlink(cfg);
-    rmdir(folder);
     free(weights);
-    free(cfg);
-    free(b->x);
-    free(b->label);
+    for (int i = 0; i < 3; ++i) {
+        unlink(cfg[i]);
+        free(cfg[i]);
+    }
+    rmdir(folder);
 }
 
 static int run_peak(char **argv)
@@ -167,7 +189,7 @@ int main(int argc, char **argv)
     if (argc > 2 && !strcmp(argv[1], "-peak")) return run_peak(argv + 2);
     diag *d = diag_new();
     if (argc < 4) {
-        fprintf(stderr, "usage: bench TEACHER.cfg STUDENT.cfg SIMKD.cfg [-backend B] [-threads N] [-seconds S] [-only WORK]\n");
+        fprintf(stderr, "usage: bench TEACHER.cfg STUDENT.cfg SIMKD.cfg [-backend B] [-threads N] [-batch N] [-seconds S] [-only WORK]\n");
         return 2;
     }
     b.teacher = argv[1];
@@ -177,11 +199,14 @@ int main(int argc, char **argv)
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(argv[i], "-backend") && !model_backend(value, &b.how.backend, d)) ++i;
         else if (!strcmp(argv[i], "-threads")) b.how.threads = atoi(value), ++i;
+        else if (!strcmp(argv[i], "-batch")) b.batch = atoi(value), ++i;
         else if (!strcmp(argv[i], "-seconds")) b.seconds = atof(value), ++i;
         else if (!strcmp(argv[i], "-only")) b.only = value, ++i;
         else die(d);
     }
     run(&b, d);
+    free(b.x);
+    free(b.label);
     getrusage(RUSAGE_SELF, &u);
     printf("peak %.0f\n", (double)u.ru_maxrss / 1024);
     diag_free(d);

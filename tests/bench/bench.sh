@@ -1,0 +1,57 @@
+#!/bin/bash
+# Speed beside PyTorch and stock Darknet, in one run: tests/bench/bench.sh [ROUNDS] [SECONDS] [PAIR...]
+#
+# The sides take turns for ROUNDS rounds, SECONDS for each kind of work; a side's number in a round is its fastest step, as
+# the PyTorch script has it, and the table shows medians over rounds. Peaks are those of a process that only distils.
+# PyTorch runs where python3-torch and the script (PYTORCH_SIMKD, else ../shared/bench/pytorch_simkd.py) are there.
+set -euo pipefail
+rounds=${1:-3} seconds=${2:-5}; shift $(($# < 2 ? $# : 2))
+[ $# -gt 0 ] || set -- resnet56-resnet20 resnet32x4-resnet8x4
+bench=${BENCH:-build/bench}
+script=${PYTORCH_SIMKD:-../shared/bench/pytorch_simkd.py}
+python=${PYTHON:-/usr/bin/python3}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-10000}   # as the program itself sets it
+
+torch=
+if [ ! -r "$script" ]; then echo "skipped: PyTorch (no $script)"
+elif ! "$python" -c 'import torch' 2>/dev/null; then echo "skipped: PyTorch (python3-torch is not installed)"
+else torch=$("$python" -c 'import torch; print(torch.__version__)'); fi
+
+# ours BACKEND PAIR SECONDS [FLAG...]: "WORK IMAGES/S" lines and the peak
+ours() {
+    local backend=$1 pair=$2 s=$3; shift 3
+    "$bench" "cfg/cifar100/${pair%%-*}.cfg" "cfg/cifar100/${pair##*-}.cfg" "cfg/cifar100/$pair.cfg" -backend "$backend" -seconds "$s" "$@"
+}
+pytorch() {
+    local pair=${1//resnet/r}; shift
+    env -u GOMP_SPINCOUNT "$bench" -peak "$python" "$script" --pair "$pair" "$@" |
+        sed -n 's/.* teacher: \([0-9.]*\) .*/teacher \1/p; s/.* plain: \([0-9.]*\) .*/student \1/p; s/.* simkd: \([0-9.]*\) .*/simkd \1/p; /^peak/p'
+}
+median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2; else print "-" }'; }
+of() { awk -v w="$2" '$1 == w { print $2 }' "$work/$1" 2>/dev/null | median; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b + 0 > 0) printf "%.2f", a / b; else printf "-" }'; }
+
+echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores; batch 64, 32x32; images/s, medians of $rounds rounds"
+[ -z "$torch" ] || echo "PyTorch $torch, the faster of its two memory formats"
+for pair in "$@"; do
+    rm -f "$work"/*
+    for ((i = 0; i < rounds; ++i)); do
+        ours dnnl "$pair" "$seconds" >>"$work/plugin"
+        [ -z "$torch" ] || pytorch "$pair" --seconds $((seconds * 2)) >>"$work/torch"
+        [ $i -gt 0 ] || ours host "$pair" 1 -batch 4 >>"$work/stock"     # image after image: slow, whatever the batch
+    done
+    ours dnnl "$pair" 1 -only simkd | grep peak >"$work/alone"
+    printf '\n%-38s %10s %10s %10s %12s %12s\n' "$pair" plugin PyTorch stock 'x PyTorch' 'x stock'
+    for kind in teacher student simkd; do
+        case $kind in
+            teacher) label='teacher forward (inference)' ;;
+            student) label='student alone, a training step' ;;
+            simkd) label='SimKD step with a live teacher' ;;
+        esac
+        p=$(of plugin $kind) t=$(of torch $kind) s=$(of stock $kind)
+        printf '%-38s %10.1f %10s %10s %12s %12s\n' "$label" "$p" "$t" "$s" "$(ratio "$p" "$t")" "$(ratio "$p" "$s")"
+    done
+    printf '%-38s %10s %10s %10s\n' 'peak memory, MB' "$(of alone peak)" "$(of torch peak)" -
+done
