@@ -10,12 +10,17 @@
 
 #include "../darknet_plugin/bug.h"
 #include "../darknet_plugin/mem.h"
+#include "cpu/parallel.h"
 #include "feature_l2_ops.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 typedef struct feature_l2_state {
     feature_l2_params p;
     const float *target;   /* (batch, c, h*k, w*k), borrowed */
     double mse;
+    double *part;          /* (batch) squared error of each image, owned: added up in order, whatever the threads */
 } feature_l2_state;
 
 /* The state hangs where Darknet keeps an RNN's inner layer: the host touches that field of no other type. */
@@ -45,6 +50,7 @@ int make_feature_l2_layer(layer *l, feature_l2_params p, diag *d)
     if (!valid(l, &p, d)) return -1;
     feature_l2_state *s = mem_calloc(1, sizeof *s);
     s->p = p;
+    s->part = mem_calloc((size_t)l->batch, sizeof *s->part);
     l->self_layer = (layer *)(void *)s;
     l->type = UPSAMPLE;
     l->stride = 1;
@@ -60,6 +66,7 @@ int make_feature_l2_layer(layer *l, feature_l2_params p, diag *d)
 
 void free_feature_l2_layer(layer *l)
 {
+    free(state_of(l)->part);
     free(state_of(l));
     l->self_layer = NULL;
 }
@@ -81,39 +88,71 @@ static double factor_of(const layer *l)
     return p->scale / (p->mean ? (double)l->outputs : 1.0);
 }
 
-/* Sum of squared errors of `planes` maps: s (planes, h, w), t (planes, h*k, w*k). */
-static double squared_error(const float *s, const float *t, size_t planes, int h, int w, int k)
+typedef struct l2_job {
+    const layer *l;
+    const feature_l2_state *s;
+    const float *target;
+    float *delta, factor;
+} l2_job;
+
+/* Floats of one image's target. */
+static size_t target_size(const l2_job *j)
 {
-    double sum = 0;
-    for (size_t p = 0; p < planes; ++p, t += (size_t)h * w * k * k)
-        for (int y = 0; y < h; ++y)
-            for (int x = 0; x < w; ++x) sum += feature_l2_loss(*s++, feature_l2_target(t, w, k, y, x));
-    return sum;
+    return (size_t)j->l->outputs * (size_t)j->s->p.target_pool * (size_t)j->s->p.target_pool;
+}
+
+/* Sum of squared errors of each image: s (c, h, w), t (c, h*k, w*k). */
+static void square_images(void *ctx, size_t begin, size_t end)
+{
+    const l2_job *j = ctx;
+    int h = j->l->out_h, w = j->l->out_w, k = j->s->p.target_pool;
+    size_t plane = (size_t)h * (size_t)w * (size_t)(k * k);
+    for (size_t b = begin; b < end; ++b) {
+        const float *s = j->l->output + b * (size_t)j->l->outputs, *t = j->target + b * target_size(j);
+        double sum = 0;
+        for (int c = 0; c < j->l->out_c; ++c, t += plane)
+            for (int y = 0; y < h; ++y)
+                for (int x = 0; x < w; ++x) sum += feature_l2_loss(*s++, feature_l2_target(t, w, k, y, x));
+        j->s->part[b] = sum;
+    }
 }
 
 void forward_feature_l2_layer(layer l, host_state net)
 {
     feature_l2_state *s = state_of(&l);
-    size_t n = (size_t)l.outputs * (size_t)l.batch, planes = (size_t)l.batch * (size_t)l.out_c;
+    size_t n = (size_t)l.outputs * (size_t)l.batch;
     memcpy(l.output, net.input, n * sizeof *l.output);
     if (!net.train) return;
     BUG_UNLESS(s->target, "feature_l2 is trained without a target");
-    double sum = squared_error(l.output, s->target, planes, l.out_h, l.out_w, s->p.target_pool);
+    l2_job j = { .l = &l, .s = s, .target = s->target };
+    double sum = 0;
+    parallel_for_work((size_t)l.batch, (size_t)l.outputs, square_images, &j);
+    for (int b = 0; b < l.batch; ++b) sum += s->part[b];
     s->mse = sum / (double)n;
     *l.cost = (float)(sum * factor_of(&l));
 }
 
 /* What layers above sent down (l.delta) passes through: the layer's output is its input. */
+static void pass_images(void *ctx, size_t begin, size_t end)
+{
+    const l2_job *j = ctx;
+    int h = j->l->out_h, w = j->l->out_w, k = j->s->p.target_pool;
+    size_t plane = (size_t)h * (size_t)w * (size_t)(k * k);
+    for (size_t b = begin; b < end; ++b) {
+        const float *s = j->l->output, *t = j->target + b * target_size(j), *above = j->l->delta;
+        size_t i = b * (size_t)j->l->outputs;
+        for (int c = 0; c < j->l->out_c; ++c, t += plane)
+            for (int y = 0; y < h; ++y)
+                for (int x = 0; x < w; ++x, ++i)
+                    j->delta[i] += feature_l2_delta(s[i], feature_l2_target(t, w, k, y, x), j->factor) + above[i];
+    }
+}
+
 void backward_feature_l2_layer(layer l, host_state net)
 {
     if (!net.delta) return;
-    const feature_l2_state *st = state_of(&l);
-    BUG_UNLESS(st->target, "feature_l2 is trained without a target");
-    const float factor = (float)factor_of(&l), *s = l.output, *t = st->target, *above = l.delta;
-    const int k = st->p.target_pool;
-    size_t i = 0, plane = (size_t)l.out_h * l.out_w * k * k, planes = (size_t)l.batch * (size_t)l.out_c;
-    for (size_t p = 0; p < planes; ++p, t += plane)
-        for (int y = 0; y < l.out_h; ++y)
-            for (int x = 0; x < l.out_w; ++x, ++i)
-                net.delta[i] += feature_l2_delta(s[i], feature_l2_target(t, l.out_w, k, y, x), factor) + above[i];
+    const feature_l2_state *s = state_of(&l);
+    BUG_UNLESS(s->target, "feature_l2 is trained without a target");
+    l2_job j = { .l = &l, .s = s, .target = s->target, .delta = net.delta, .factor = (float)factor_of(&l) };
+    parallel_for_work((size_t)l.batch, (size_t)l.outputs, pass_images, &j);
 }

@@ -26,20 +26,41 @@ typedef struct convert_job {
     int blocked, add;         /* `to` is the blocked side; += */
 } convert_job;
 
+enum { PIXELS = 64 };   /* turned at a time, so that both sides stay in the nearest cache */
+
+/* wide (n, LANES) becomes narrow (lanes, map), or is added to it. */
+static void narrow_pixels(const float *wide, float *narrow, size_t n, size_t lanes, size_t map, int add)
+{
+    for (size_t k = 0; k < lanes; ++k)
+        if (add)
+            for (size_t i = 0; i < n; ++i) narrow[k * map + i] += wide[i * LANES + k];
+        else
+            for (size_t i = 0; i < n; ++i) narrow[k * map + i] = wide[i * LANES + k];
+}
+
+static void widen_pixels(const float *narrow, float *wide, size_t n, size_t lanes, size_t map, int add)
+{
+    for (size_t k = 0; k < lanes; ++k)
+        if (add)
+            for (size_t i = 0; i < n; ++i) wide[i * LANES + k] += narrow[k * map + i];
+        else
+            for (size_t i = 0; i < n; ++i) wide[i * LANES + k] = narrow[k * map + i];
+    for (size_t k = lanes; k < LANES; ++k)
+        for (size_t i = 0; i < n; ++i) wide[i * LANES + k] = 0;
+}
+
 /* One image's block of channels an item. */
 static void convert_items(void *ctx, size_t begin, size_t end)
 {
     const convert_job *j = ctx;
     for (size_t item = begin; item < end; ++item) {
-        size_t image = item / j->blocks, first = item % j->blocks * LANES, lanes = j->c - first < LANES ? j->c - first : LANES;
-        size_t wide = item * j->map * LANES, narrow = (image * j->c + first) * j->map;
-        for (size_t i = 0; i < j->map; ++i)
-            for (size_t k = 0; k < LANES; ++k) {
-                size_t b = wide + i * LANES + k, p = narrow + k * j->map + i;
-                if (!j->blocked && k >= lanes) continue;
-                float v = k >= lanes ? 0 : j->from[j->blocked ? p : b], *to = &j->to[j->blocked ? b : p];
-                *to = j->add ? *to + v : v;
-            }
+        size_t first = item % j->blocks * LANES, lanes = j->c - first < LANES ? j->c - first : LANES;
+        size_t wide = item * j->map * LANES, narrow = (item / j->blocks * j->c + first) * j->map;
+        for (size_t i = 0; i < j->map; i += PIXELS) {
+            size_t n = j->map - i < PIXELS ? j->map - i : PIXELS, w = wide + i * LANES, p = narrow + i;
+            if (j->blocked) widen_pixels(j->from + p, j->to + w, n, lanes, j->map, j->add);
+            else narrow_pixels(j->from + w, j->to + p, n, lanes, j->map, j->add);
+        }
     }
 }
 
