@@ -8,9 +8,11 @@
 #
 #   DARKNET=/usr/lib/darknet   folder with libdarknet.so and include/darknet.h
 #   DNNL=1                     0: without oneDNN, slower    MARCH=native   processor to build for
+#   WINOGRAD=1                 0: every convolution the direct way, slower
 #   SAN=                       1: AddressSanitizer and UBSan   BUILD=build   where objects go
 DARKNET ?= /usr/lib/darknet
 DNNL ?= 1
+WINOGRAD ?= 1
 MARCH ?= native
 SAN ?=
 BUILD ?= build
@@ -36,6 +38,9 @@ endif
 ifeq ($(DNNL),1)
 DEFS += -DDNNL
 LIBS += -ldnnl
+endif
+ifeq ($(WINOGRAD),1)
+DEFS += -DWINOGRAD
 endif
 ifeq ($(SAN),1)
 OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -97,7 +102,8 @@ seeds: setup
 
 bench: setup
 	@$(MAKE) --no-print-directory $(BUILD)/bench
-	@BENCH=$(BUILD)/bench tests/bench/bench.sh
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-direct WINOGRAD=0 $(BUILD)-direct/bench
+	@BENCH=$(BUILD)/bench DIRECT=$(BUILD)-direct/bench tests/bench/bench.sh
 
 clean:
 	rm -rf $(BUILD) darknet

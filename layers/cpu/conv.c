@@ -32,7 +32,7 @@ int accepts_blocked_conv(const layer *l, const cpu_state *s, const network *net)
     (void)s;
     (void)net;
     if (l->out_c < LANES / 2 || (l->out_h == 1 && l->out_w == 1) || (l->groups > 1 && (l->groups != l->c || l->n != l->c))) return 0;
-    return conv_dnnl() || (l->size == 3 && l->stride == 1 && l->groups == 1 && l->pad <= 2 && l->c >= LANES / 2);
+    return conv_dnnl() || (conv_winograd() && l->size == 3 && l->stride == 1 && l->groups == 1 && l->pad <= 2 && l->c >= LANES / 2);
 }
 
 /* Connected layers come with h = w = 1 but without size, stride and groups. */
@@ -85,7 +85,7 @@ static int reserve_blocked(const conv_plan *p, const cpu_state *state)
 /* Plans with the fastest arithmetic that can do it; the plain loops always can. */
 static const char *plan_make(conv_plan *p, const cpu_state *s)
 {
-    const conv_math *fast[] = { &conv_winograd, conv_dnnl() };
+    const conv_math *fast[] = { conv_winograd(), conv_dnnl() };
     for (size_t i = 0; s->backend == BACKEND_DNNL && i < sizeof fast / sizeof *fast; ++i) {
         const char *name = plan_with(p, fast[i], s->shared);
         if (name && (!p->s.y_blocked || !reserve_blocked(p, s))) return name;

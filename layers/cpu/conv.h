@@ -46,8 +46,9 @@ typedef struct conv_math {
     size_t (*parts)(void *plan);   /* how many rows of `sums` forward writes; NULL: it leaves them alone */
 } conv_math;
 
-extern const conv_math conv_reference, conv_winograd;
-const conv_math *conv_dnnl(void);   /* NULL in a build without oneDNN */
+extern const conv_math conv_reference;
+const conv_math *conv_winograd(void);   /* NULL in a build without it */
+const conv_math *conv_dnnl(void);       /* NULL in a build without oneDNN */
 
 /* A convolutional or connected layer's plan; hangs on its state. */
 typedef struct conv_plan {

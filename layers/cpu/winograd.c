@@ -438,7 +438,17 @@ static void *make(const conv_shape *s, const conv_needs *needs, cpu_shared *shar
     return NULL;
 }
 
-const conv_math conv_winograd = {
+static const conv_math winograd_math = {
     .name = "Winograd", .biases = 1, .adds = 1, .blocked = 1, .make = make, .free = free_plan, .forward = forward,
     .backward_weights = backward_weights, .backward_data = backward_data, .parts = parts,
 };
+
+const conv_math *conv_winograd(void)
+{
+#ifdef WINOGRAD
+    return &winograd_math;
+#else
+    (void)winograd_math;
+    return NULL;
+#endif
+}

@@ -3,6 +3,7 @@
 #
 # The sides take turns for ROUNDS rounds, SECONDS for each kind of work; a side's number in a round is its fastest step, as
 # the PyTorch script has it, and the table shows medians over rounds. Peaks are those of a process that only distils.
+# Two more rows: SimKD without Winograd (DIRECT, a bench of a build with WINOGRAD=0), and on one thread.
 # PyTorch runs where python3-torch and the script (PYTORCH_SIMKD, else ../shared/bench/pytorch_simkd.py) are there.
 set -euo pipefail
 rounds=${1:-3} seconds=${2:-5}; shift $(($# < 2 ? $# : 2))
@@ -40,6 +41,8 @@ for pair in "$@"; do
     for ((i = 0; i < rounds; ++i)); do
         ours dnnl "$pair" "$seconds" >>"$work/plugin"
         [ -z "$torch" ] || pytorch "$pair" --seconds $((seconds * 2)) >>"$work/torch"
+        [ -z "${DIRECT:-}" ] || bench=$DIRECT ours dnnl "$pair" "$seconds" >>"$work/direct"
+        ours dnnl "$pair" "$seconds" -threads 1 >>"$work/one"
         [ $i -gt 0 ] || ours host "$pair" 1 -batch 4 >>"$work/stock"     # image after image: slow, whatever the batch
     done
     ours dnnl "$pair" 1 -only simkd | grep peak >"$work/alone"
@@ -52,6 +55,11 @@ for pair in "$@"; do
         esac
         p=$(of plugin $kind) t=$(of torch $kind) s=$(of stock $kind)
         printf '%-38s %10.1f %10s %10s %12s %12s\n' "$label" "$p" "$t" "$s" "$(ratio "$p" "$t")" "$(ratio "$p" "$s")"
+    done
+    for kind in teacher student simkd; do
+        printf '%-38s %10.1f %34s %.2f' "$kind, -threads 1" "$(of one $kind)" 'all threads over one:' "$(ratio "$(of plugin $kind)" "$(of one $kind)")"
+        [ -z "${DIRECT:-}" ] || printf '   without Winograd %.1f, with over without: %.2f' "$(of direct $kind)" "$(ratio "$(of plugin $kind)" "$(of direct $kind)")"
+        echo
     done
     printf '%-38s %10s %10s %10s\n' 'peak memory, MB' "$(of alone peak)" "$(of torch peak)" -
 done

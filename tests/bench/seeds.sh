@@ -3,13 +3,14 @@
 set -euo pipefail
 epochs=${1:-6}; shift || true
 [ $# -gt 0 ] || set -- 0 1 2
+program=${PROGRAM:-./darknet}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-top1() { ./darknet distill valid cfg/fashion.data "cfg/$1.cfg" "$out/$1_final.weights" -json | jq .student.top1; }
+top1() { "$program" distill valid cfg/fashion.data "cfg/$1.cfg" "$out/$1_final.weights" -json | jq .student.top1; }
 printf '%-6s %14s %14s %8s\n' seed 'student alone' 'SimKD student' gain
 for seed in "$@"; do
     for net in fashion-student fashion-simkd; do
-        ./darknet distill train cfg/fashion.data "cfg/$net.cfg" -epochs "$epochs" -seed "$seed" -backup "$out" -quiet >"$out/$net.log"
+        "$program" distill train cfg/fashion.data "cfg/$net.cfg" -epochs "$epochs" -seed "$seed" -backup "$out" -quiet >"$out/$net.log"
     done
     awk -v s="$seed" -v a="$(top1 fashion-student)" -v b="$(top1 fashion-simkd)" 'BEGIN { printf "%-6s %14.2f %14.2f %+8.2f\n", s, a, b, b - a }'
 done
