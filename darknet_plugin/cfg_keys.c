@@ -112,7 +112,7 @@ static const key_row teacher_keys[] = {
     COUNT("width"), COUNT("height"),
     { .name = "mean", .type = KEY_FLOATS, .min = -1e6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
     { .name = "std", .type = KEY_FLOATS, .min = 1e-6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
-    TEXT("name"), TEXT("cache"), INT("views", 0, BIG), END
+    TEXT("name"), TEXT("cache"), CHOICE("cache_type", "f16|f32|u8", NULL), INT("views", 1, 1000000), END
 };
 static const key_row augment_keys[] = { INT("pad", 0, BIG), FLAG("flip"), END };
 static const key_row projector_keys[] = {

@@ -36,6 +36,8 @@ dataset *dataset_open(const data_file *f, data_split split, size_t limit, int ne
 void dataset_free(dataset *s);
 size_t dataset_count(const dataset *s);
 int dataset_classes(const dataset *s);
+/* Hash of the images: of their pixels where they are kept in memory, of a list's paths and files' sizes. Labels do not count. */
+uint64_t dataset_identity(const dataset *s);
 int dataset_label(const dataset *s, size_t i);                 /* 0..classes-1, or -1 */
 /* "t10k-images-idx3-ubyte.gz#17" or the image's path; written to buf. */
 const char *dataset_name(const dataset *s, size_t i, char *buf, size_t len);

@@ -18,7 +18,6 @@ typedef enum { SLOT_FREE, SLOT_BUSY, SLOT_READY } slot_state;
 
 typedef struct slot {
     batch b;             /* arrays owned */
-    uint64_t *view;      /* batch: random view of each image, owned */
     slot_state state;    /* under the lock */
     char why[1024];      /* reason of a failure, else empty */
 } slot;
@@ -62,7 +61,20 @@ static void plan_training(loader *l, slot *s, uint64_t seq)
         if (epoch != l->order_of) shuffle(l->order, l->count, l->o.seed, epoch);
         l->order_of = epoch;
         s->b.index[j] = l->order[at % l->count];
-        s->view[j] = l->o.views > 0 ? epoch % (uint64_t)l->o.views : epoch;
+        s->b.view[j] = l->o.views > 0 ? epoch % (uint64_t)l->o.views : epoch;
+    }
+}
+
+/* Images `at`, at + 1, ... of views * count; the last one again where the last batch is not full. */
+static void plan_views(loader *l, slot *s, uint64_t seq)
+{
+    uint64_t at = l->o.start + seq * (uint64_t)l->o.batch, all = (uint64_t)l->o.views * l->count;
+    s->b.n = all - at < (uint64_t)l->o.batch ? (int)(all - at) : l->o.batch;
+    s->b.epoch = at / l->count;
+    for (int j = 0; j < l->o.batch; ++j) {
+        uint64_t i = at + (uint64_t)(j < s->b.n ? j : s->b.n - 1);
+        s->b.index[j] = i % l->count;
+        s->b.view[j] = i / l->count;
     }
 }
 
@@ -87,8 +99,8 @@ static int prepare_image(const loader *l, slot *s, int j)
         snprintf(s->why, sizeof s->why, "%s: %s", dataset_name(o->data, i, name, sizeof name), why);
         return -1;
     }
-    rng r = rng_make(o->seed, s->view[j], i, RNG_AUGMENT);
-    if (o->how == LOAD_TRAIN) augment_image(pixels, w, h, o->c, &o->augment, &r, x, o->w, o->h);
+    rng r = rng_make(o->seed, s->b.view[j], i, RNG_AUGMENT);
+    if (o->how == LOAD_TRAIN || o->how == LOAD_VIEWS) augment_image(pixels, w, h, o->c, &o->augment, &r, x, o->w, o->h);
     else if (o->how == LOAD_VALID) augment_centre(pixels, w, h, o->c, x, o->w, o->h);
     else augment_letterbox(pixels, w, h, o->c, x, o->w, o->h);
     free(pixels);
@@ -118,6 +130,7 @@ static slot *claim(loader *l)
     slot *s = &l->ring[seq % l->slots];
     s->state = SLOT_BUSY;
     if (l->o.how == LOAD_TRAIN) plan_training(l, s, seq);
+    else if (l->o.how == LOAD_VIEWS) plan_views(l, s, seq);
     else plan_in_order(l, s, seq);
     return s;
 }
@@ -152,7 +165,7 @@ static void make_slot(slot *s, const loader_options *o)
     s->b.x = mem_calloc(n, (size_t)o->c * (size_t)o->h * (size_t)o->w * sizeof *s->b.x);
     s->b.label = mem_calloc(n, sizeof *s->b.label);
     s->b.index = mem_calloc(n, sizeof *s->b.index);
-    s->view = mem_calloc(n, sizeof *s->view);
+    s->b.view = mem_calloc(n, sizeof *s->b.view);
 }
 
 /* Signals are the main thread's business. */
@@ -185,7 +198,8 @@ loader *loader_start(const loader_options *o, diag *d)
     if (l->o.threads < 1) l->o.threads = 1;
     l->count = dataset_count(o->data);
     uint64_t batch = (uint64_t)o->batch;
-    l->batches = o->how == LOAD_TRAIN ? UINT64_MAX : (l->count + batch - 1) / batch;
+    uint64_t images = o->how == LOAD_VIEWS ? l->count * (uint64_t)o->views - o->start : l->count;
+    l->batches = o->how == LOAD_TRAIN ? UINT64_MAX : (images + batch - 1) / batch;
     l->slots = count_slots(&l->o);
     l->ring = mem_calloc(l->slots, sizeof *l->ring);
     for (uint64_t i = 0; i < l->slots; ++i) make_slot(&l->ring[i], o);
@@ -234,7 +248,7 @@ static void free_slot(slot *s)
     free(s->b.x);
     free(s->b.label);
     free(s->b.index);
-    free(s->view);
+    free(s->b.view);
 }
 
 void loader_stop(loader *l)

@@ -7,7 +7,8 @@
 #include "augment.h"
 #include "dataset.h"
 
-typedef enum { LOAD_TRAIN, LOAD_VALID, LOAD_PREDICT } load_how;   /* augment / centre crop / letterbox */
+/* augment, shuffled / centre crop / letterbox / augment, view 0 of all images in order, then view 1, ... */
+typedef enum { LOAD_TRAIN, LOAD_VALID, LOAD_PREDICT, LOAD_VIEWS } load_how;
 
 typedef struct loader_options {
     const dataset *data;         /* borrowed for the loader's life */
@@ -16,7 +17,7 @@ typedef struct loader_options {
     augment_spec augment;
     uint64_t seed;
     int views;                   /* 0: a new view each epoch */
-    uint64_t start;              /* training: number of images already consumed */
+    uint64_t start;              /* training and views: number of images already consumed */
     int threads;                 /* >= 1 */
 } loader_options;
 
@@ -25,6 +26,7 @@ typedef struct batch {
     float *x;                    /* (batch, c, h, w) */
     int *label;                  /* batch, -1 = unlabelled */
     uint64_t *index;             /* batch, numbers in the dataset */
+    uint64_t *view;              /* batch, which random view of each */
     uint64_t epoch;              /* of its first image */
 } batch;
 

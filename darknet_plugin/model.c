@@ -124,6 +124,7 @@ void model_close(model *m)
         cpu_unbind(m->net);
         host_free(m->net);
     }
+    features_close(m->features);
     teacher_close(m->teacher);
     lower_free(m->low);
     free(m);
@@ -177,8 +178,42 @@ static void set_targets(model *m)
 {
     for (int i = 0; i < m->low->heads; ++i) {
         const lower_head *h = &m->low->head[i];
-        if (h->loss >= 0) set_feature_l2_target(&m->net->layers[h->loss], teacher_feature(m->teacher, h->tap));
+        layer *l = h->loss >= 0 ? &m->net->layers[h->loss] : NULL;
+        if (l && m->features) set_feature_l2_maps(l, features_of_tap(m->features, h->tap_index));
+        else if (l) set_feature_l2_target(l, teacher_feature(m->teacher, h->tap));
     }
+}
+
+static int type_asked(const model *m, const model_cache *c, diag *d)
+{
+    const char *name = c->type ? c->type : cfg_str(m->low->teacher->section, "cache_type", "f16");
+    int type = feature_type_of(name);
+    if (type < 0) diag_error(d, NULL, 0, NULL, "'-type %s': expected f16, f32 or u8", name);
+    return type;
+}
+
+int model_open_cache(model *m, const model_cache *c, uint64_t *views, diag *d)
+{
+    const cfg_section *t = m->teacher ? m->low->teacher->section : NULL;
+    const char *name = c->path ? c->path : t ? cfg_str(t, "cache", NULL) : NULL;
+    *views = (uint64_t)(c->views ? c->views : t ? cfg_int(t, "views", 0) : 0);
+    if (!name) return 0;
+    if (!t) {
+        diag_error(d, m->low->source->path, 0, NULL, "has no [teacher] whose features could be cached");
+        return -1;
+    }
+    int type = type_asked(m, c, d);
+    if (type < 0) return -1;
+    if (!*views) *views = m->low->augment.any ? 4 : 1;
+    features_options o = { .path = name, .type = (feature_type)type, .views = *views, .seed = c->seed, .images = c->images, .data = c->data,
+                           .augment = &m->low->augment };
+    m->features = features_open(m->teacher, &o, d);
+    return m->features ? 0 : -1;
+}
+
+int model_teach(model *m, const float *x, const uint64_t *image, const uint64_t *view, diag *d)
+{
+    return m->features ? features_of_batch(m->features, x, image, view, d) : 0;
 }
 
 static double total_cost(const network *net, int end)
@@ -192,15 +227,14 @@ static double total_cost(const network *net, int end)
 double model_train_step(model *m, const float *x, const int *labels)
 {
     network *net = m->net;
-    if (m->teacher) {
-        teacher_forward(m->teacher, x, 0);
-        set_targets(m);
-    }
+    if (m->teacher && !m->features) teacher_forward(m->teacher, x, 0);
+    if (m->teacher) set_targets(m);
     if (labels && !m->teacher) fill_truth(net, labels);
     net->input = (float *)x;     /* layers only read their input */
     *net->seen += (size_t)net->batch;
     host_forward(net, m->low->trained, 1);
     host_backward(net, m->low->trained);
+    if (m->features) features_done(m->features);
     return total_cost(net, m->low->trained);
 }
 

@@ -1,6 +1,7 @@
 /* A cfg brought to life: Darknet network, bound layers, teacher. What the verbs work with. */
 #ifndef DISTILL_MODEL_H
 #define DISTILL_MODEL_H
+#include "../layers/features.h"
 #include "../layers/teacher.h"
 #include "../weights_tools/weights_file.h"
 #include "lower.h"
@@ -16,6 +17,7 @@ typedef struct model {
     lowered *low;                /* owned */
     network *net;                /* owned */
     teacher *teacher;            /* owned; NULL for a plain cfg */
+    features *features;          /* owned; NULL: the teacher is live at each step */
     float *host_input, *host_truth;   /* as the host allocated them */
     int classes;                 /* outputs of the whole network */
 } model;
@@ -30,6 +32,17 @@ void model_close(model *m);
 int model_load(model *m, const char *weights, weights_info *info, diag *d);
 /* The same, but anything less than a whole network is an error. */
 int model_load_whole(model *m, const char *weights, diag *d);
+
+/* What the user asked of the cache: 0 or NULL where a flag was not given, then the cfg's [teacher] keys count. */
+typedef struct model_cache {
+    const char *path, *type;
+    int views;
+    uint64_t seed, images, data;   /* of the training set */
+} model_cache;
+/* Opens the cache if one is asked for. The views that training shall cycle through are *views: 0 = a new one each epoch. */
+int model_open_cache(model *m, const model_cache *c, uint64_t *views, diag *d);
+/* With a cache, before model_train_step: the targets of view[b] of image[b]. 0, or -1 with a message. */
+int model_teach(model *m, const float *x, const uint64_t *image, const uint64_t *view, diag *d);
 
 /* One forward and backward over a sub-batch: x = (batch, c, h, w), labels NULL or batch of them (-1: none).
  * Raises *net->seen; the caller updates. Returns the loss, mean over the batch. */

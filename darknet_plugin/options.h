@@ -8,8 +8,8 @@
 
 /* Bits naming the verbs, for the flag table's last column. */
 enum {
-    V_TRAIN = 1, V_VALID = 2, V_EXPORT = 4, V_CHECK = 8, V_SUMMARY = 16, V_PREDICT = 32,
-    V_RUNS = V_TRAIN | V_VALID | V_EXPORT | V_PREDICT, V_ALL = 63
+    V_TRAIN = 1, V_VALID = 2, V_EXPORT = 4, V_CHECK = 8, V_SUMMARY = 16, V_PREDICT = 32, V_FEATURES = 64,
+    V_RUNS = V_TRAIN | V_VALID | V_EXPORT | V_PREDICT | V_FEATURES, V_ALL = 127
 };
 
 enum { MAX_POSITIONAL = 4096 };
@@ -18,8 +18,8 @@ typedef struct options {
     const char *verb;
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
-    int json, clear, force, threads, epochs, seed, limit, verify, top, quiet;
-    const char *backend, *gpus, *data, *backup;
+    int json, clear, force, threads, epochs, seed, limit, verify, top, quiet, views;
+    const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out;
     FILE *out;                            /* where results go; everything else is stderr */
 } options;
 

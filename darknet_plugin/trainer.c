@@ -152,6 +152,7 @@ static int step(run *r, loader *l, diag *d)
     for (int s = 0; s < r->net->subdivisions; ++s) {
         const batch *b = loader_next(l, d);
         if (!b) return -1;
+        if (model_teach(r->m, b->x, b->index, b->view, d)) return -1;
         if (count_loss(r, model_train_step(r->m, b->x, b->label), b, d)) return -1;
     }
     double rate = host_rate(r->net);
@@ -166,9 +167,16 @@ static loader *start_loader(run *r, diag *d)
     const net_shape *s = r->m->low->shape;
     loader_options lo = {
         .data = r->o->train, .how = LOAD_TRAIN, .batch = r->net->batch, .c = s->c, .h = s->h, .w = s->w,
-        .augment = r->m->low->augment, .seed = r->o->seed, .start = r->started_at, .threads = r->o->threads > 0 ? r->o->threads : 1,
+        .augment = r->m->low->augment, .seed = r->o->seed, .views = (int)r->o->views, .start = r->started_at, .threads = r->o->threads > 0 ? r->o->threads : 1,
     };
     return loader_start(&lo, d);
+}
+
+static void report_features(const run *r, diag *d)
+{
+    features_count c = features_counts(r->m->features);
+    fprintf(r->o->out, "features: %llu read from the cache, %llu computed\n", (unsigned long long)c.read, (unsigned long long)c.computed);
+    if (c.damaged) diag_warn(d, NULL, 0, NULL, "%llu records of the feature cache were damaged and have been computed again", (unsigned long long)c.damaged);
 }
 
 int trainer_run(const trainer_options *o, diag *d)
@@ -182,6 +190,7 @@ int trainer_run(const trainer_options *o, diag *d)
     int failed = 0;
     while (!failed && *r.net->seen < r.end) failed = step(&r, l, d);
     loader_stop(l);
+    if (r.m->features) report_features(&r, d);
     if (failed || save(&r, "final", d)) return -1;
     if (r.best >= 0) fprintf(o->out, "best top-1 %.2f %% after epoch %llu; ", r.best, (unsigned long long)r.best_epoch);
     fprintf(o->out, "weights in %s/%s_final.weights, ", o->folder, o->name);

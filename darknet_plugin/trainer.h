@@ -12,7 +12,7 @@ typedef struct trainer_options {
     const char *folder, *name;    /* checkpoints are folder/name_last.weights, _best, _final */
     int epochs;                   /* 0: max_batches of the cfg */
     int threads;                  /* loader threads */
-    uint64_t seed;
+    uint64_t seed, views;         /* views: 0 = a new one each epoch */
     int quiet;                    /* one line an epoch */
     FILE *out;
 } trainer_options;

@@ -73,13 +73,23 @@ static int refuse_crop(const cfg_file *c, diag *d)
     return -1;
 }
 
+static int open_cache(const options *o, training *t, uint64_t *views, diag *d)
+{
+    int cached = t->m->teacher && (o->cache || cfg_find(t->m->low->teacher->section, "cache"));
+    model_cache c = { .path = o->cache, .type = o->type, .views = o->views, .seed = (uint64_t)o->seed, .images = dataset_count(t->train),
+                      .data = cached ? dataset_identity(t->train) : 0 };
+    return model_open_cache(t->m, &c, views, d);
+}
+
 static int run_training(const options *o, training *t, diag *d)
 {
-    if (refuse_crop(t->m->low->cfg, d) || open_data(o, t, d) || load_start(o, t, d) || check_teacher(o, t, d)) return -1;
+    uint64_t views;
+    if (refuse_crop(t->m->low->cfg, d) || open_data(o, t, d) || load_start(o, t, d) || open_cache(o, t, &views, d)
+        || check_teacher(o, t, d)) return -1;
     char *name = trainer_name(o->arg[1]);
     trainer_options to = {
         .model = t->m, .train = t->train, .valid = t->valid, .folder = o->backup ? o->backup : t->file->backup, .name = name,
-        .epochs = o->epochs, .threads = parallel_threads(), .seed = (uint64_t)o->seed, .quiet = o->quiet, .out = o->out,
+        .epochs = o->epochs, .threads = parallel_threads(), .seed = (uint64_t)o->seed, .views = views, .quiet = o->quiet, .out = o->out,
     };
     int failed = trainer_run(&to, d);
     free(name);

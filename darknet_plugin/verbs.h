@@ -10,6 +10,7 @@ int verb_valid(options *o, diag *d);
 int verb_export(options *o, diag *d);
 int verb_check(options *o, diag *d);
 int verb_summary(options *o, diag *d);
+int verb_features(options *o, diag *d);
 int verb_predict(options *o, diag *d);
 
 /* Anything but `distill`: hands argv to the stock program, distillation cfgs lowered on the way. Exit status. */

@@ -18,7 +18,8 @@
 
 typedef struct feature_l2_state {
     feature_l2_params p;
-    const float *target;   /* (batch, c, h*k, w*k), borrowed */
+    feature_map *target;   /* (batch) maps of (c, h*k, w*k), owned; their values borrowed */
+    int has_target;
     double mse;
     double *part;          /* (batch) squared error of each image, owned: added up in order, whatever the threads */
 } feature_l2_state;
@@ -51,6 +52,7 @@ int make_feature_l2_layer(layer *l, feature_l2_params p, diag *d)
     feature_l2_state *s = mem_calloc(1, sizeof *s);
     s->p = p;
     s->part = mem_calloc((size_t)l->batch, sizeof *s->part);
+    s->target = mem_calloc((size_t)l->batch, sizeof *s->target);
     l->self_layer = (layer *)(void *)s;
     l->type = UPSAMPLE;
     l->stride = 1;
@@ -67,13 +69,31 @@ int make_feature_l2_layer(layer *l, feature_l2_params p, diag *d)
 void free_feature_l2_layer(layer *l)
 {
     free(state_of(l)->part);
+    free(state_of(l)->target);
     free(state_of(l));
     l->self_layer = NULL;
 }
 
+/* Numbers in one image's target: they follow the layer's size. */
+static size_t target_size(const layer *l)
+{
+    size_t k = (size_t)state_of(l)->p.target_pool;
+    return (size_t)l->outputs * k * k;
+}
+
 void set_feature_l2_target(layer *l, const float *target)
 {
-    state_of(l)->target = target;
+    feature_l2_state *s = state_of(l);
+    s->has_target = target != NULL;
+    for (int b = 0; target && b < l->batch; ++b)
+        s->target[b] = (feature_map){ .type = FEATURE_F32, .values = target + (size_t)b * target_size(l) };
+}
+
+void set_feature_l2_maps(layer *l, const feature_map *maps)
+{
+    feature_l2_state *s = state_of(l);
+    s->has_target = 1;
+    memcpy(s->target, maps, (size_t)l->batch * sizeof *maps);
 }
 
 double feature_l2_mse(const layer *l)
@@ -91,30 +111,39 @@ static double factor_of(const layer *l)
 typedef struct l2_job {
     const layer *l;
     const feature_l2_state *s;
-    const float *target;
     float *delta, factor;
 } l2_job;
 
-/* Floats of one image's target. */
-static size_t target_size(const l2_job *j)
+/* Compiled once for each stored type and for k = 1, so that the loops vectorise. */
+#define INLINE static inline __attribute__((always_inline))
+#define FOR_TYPES(fn, j, b) \
+    do { \
+        int k_ = (j)->s->p.target_pool; \
+        feature_type t_ = (j)->s->target[b].type; \
+        if (t_ == FEATURE_F32 && k_ == 1) fn(j, b, FEATURE_F32, 1); \
+        else if (t_ == FEATURE_F16 && k_ == 1) fn(j, b, FEATURE_F16, 1); \
+        else fn(j, b, t_, k_); \
+    } while (0)
+
+/* Sum of squared errors of image b. */
+INLINE void square_image(const l2_job *j, size_t b, feature_type type, int k)
 {
-    return (size_t)j->l->outputs * (size_t)j->s->p.target_pool * (size_t)j->s->p.target_pool;
+    const layer *l = j->l;
+    const feature_map *m = &j->s->target[b];
+    const float *s = l->output + b * (size_t)l->outputs;
+    size_t plane = (size_t)l->out_h * (size_t)l->out_w * (size_t)(k * k);
+    double sum = 0;
+    for (int c = 0; c < l->out_c; ++c)
+        for (int y = 0; y < l->out_h; ++y)
+            for (int x = 0; x < l->out_w; ++x)
+                sum += feature_l2_loss(*s++, feature_l2_target(m->values, m->range, type, (size_t)c, plane, l->out_w, k, y, x));
+    j->s->part[b] = sum;
 }
 
-/* Sum of squared errors of each image: s (c, h, w), t (c, h*k, w*k). */
 static void square_images(void *ctx, size_t begin, size_t end)
 {
     const l2_job *j = ctx;
-    int h = j->l->out_h, w = j->l->out_w, k = j->s->p.target_pool;
-    size_t plane = (size_t)h * (size_t)w * (size_t)(k * k);
-    for (size_t b = begin; b < end; ++b) {
-        const float *s = j->l->output + b * (size_t)j->l->outputs, *t = j->target + b * target_size(j);
-        double sum = 0;
-        for (int c = 0; c < j->l->out_c; ++c, t += plane)
-            for (int y = 0; y < h; ++y)
-                for (int x = 0; x < w; ++x) sum += feature_l2_loss(*s++, feature_l2_target(t, w, k, y, x));
-        j->s->part[b] = sum;
-    }
+    for (size_t b = begin; b < end; ++b) FOR_TYPES(square_image, j, b);
 }
 
 void forward_feature_l2_layer(layer l, host_state net)
@@ -123,8 +152,8 @@ void forward_feature_l2_layer(layer l, host_state net)
     size_t n = (size_t)l.outputs * (size_t)l.batch;
     memcpy(l.output, net.input, n * sizeof *l.output);
     if (!net.train) return;
-    BUG_UNLESS(s->target, "feature_l2 is trained without a target");
-    l2_job j = { .l = &l, .s = s, .target = s->target };
+    BUG_UNLESS(s->has_target, "feature_l2 is trained without a target");
+    l2_job j = { .l = &l, .s = s };
     double sum = 0;
     parallel_for_work((size_t)l.batch, (size_t)l.outputs, square_images, &j);
     for (int b = 0; b < l.batch; ++b) sum += s->part[b];
@@ -133,26 +162,31 @@ void forward_feature_l2_layer(layer l, host_state net)
 }
 
 /* What layers above sent down (l.delta) passes through: the layer's output is its input. */
+INLINE void pass_image(const l2_job *j, size_t b, feature_type type, int k)
+{
+    const layer *l = j->l;
+    const feature_map *m = &j->s->target[b];
+    const float *s = l->output, *above = l->delta;
+    size_t plane = (size_t)l->out_h * (size_t)l->out_w * (size_t)(k * k), i = b * (size_t)l->outputs;
+    for (int c = 0; c < l->out_c; ++c)
+        for (int y = 0; y < l->out_h; ++y)
+            for (int x = 0; x < l->out_w; ++x, ++i) {
+                float t = feature_l2_target(m->values, m->range, type, (size_t)c, plane, l->out_w, k, y, x);
+                j->delta[i] += feature_l2_delta(s[i], t, j->factor) + above[i];
+            }
+}
+
 static void pass_images(void *ctx, size_t begin, size_t end)
 {
     const l2_job *j = ctx;
-    int h = j->l->out_h, w = j->l->out_w, k = j->s->p.target_pool;
-    size_t plane = (size_t)h * (size_t)w * (size_t)(k * k);
-    for (size_t b = begin; b < end; ++b) {
-        const float *s = j->l->output, *t = j->target + b * target_size(j), *above = j->l->delta;
-        size_t i = b * (size_t)j->l->outputs;
-        for (int c = 0; c < j->l->out_c; ++c, t += plane)
-            for (int y = 0; y < h; ++y)
-                for (int x = 0; x < w; ++x, ++i)
-                    j->delta[i] += feature_l2_delta(s[i], feature_l2_target(t, w, k, y, x), j->factor) + above[i];
-    }
+    for (size_t b = begin; b < end; ++b) FOR_TYPES(pass_image, j, b);
 }
 
 void backward_feature_l2_layer(layer l, host_state net)
 {
     if (!net.delta) return;
     const feature_l2_state *s = state_of(&l);
-    BUG_UNLESS(s->target, "feature_l2 is trained without a target");
-    l2_job j = { .l = &l, .s = s, .target = s->target, .delta = net.delta, .factor = (float)factor_of(&l) };
+    BUG_UNLESS(s->has_target, "feature_l2 is trained without a target");
+    l2_job j = { .l = &l, .s = s, .delta = net.delta, .factor = (float)factor_of(&l) };
     parallel_for_work((size_t)l.batch, (size_t)l.outputs, pass_images, &j);
 }

@@ -9,6 +9,7 @@
 #ifndef DISTILL_FEATURE_L2_H
 #define DISTILL_FEATURE_L2_H
 #include "../darknet_plugin/host.h"
+#include "feature_type.h"
 
 typedef struct feature_l2_params {
     float scale;
@@ -26,6 +27,8 @@ void backward_feature_l2_layer(layer l, host_state net);
 
 /* The target for the next forward: (batch, c, h*k, w*k), borrowed until that forward and its backward are done. */
 void set_feature_l2_target(layer *l, const float *target);
+/* The same from stored maps, one an image: batch of them, borrowed as long. */
+void set_feature_l2_maps(layer *l, const feature_map *maps);
 /* Squared error of the last forward: mean over all elements of (s - t)^2, whatever scale and reduction. */
 double feature_l2_mse(const layer *l);
 

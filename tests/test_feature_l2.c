@@ -94,10 +94,10 @@ static void test_elements(void **state)
 {
     (void)state;
     const float map[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };   /* 4 x 4 */
-    assert_true(feature_l2_target(map, 4, 1, 2, 3) == 12);
-    assert_true(feature_l2_target(map, 2, 2, 0, 0) == 3.5f);
-    assert_true(feature_l2_target(map, 2, 2, 1, 1) == 13.5f);
-    assert_true(feature_l2_target(map, 1, 4, 0, 0) == 8.5f);
+    assert_true(feature_l2_target(map, NULL, FEATURE_F32, 0, 16, 4, 1, 2, 3) == 12);
+    assert_true(feature_l2_target(map, NULL, FEATURE_F32, 0, 16, 2, 2, 0, 0) == 3.5f);
+    assert_true(feature_l2_target(map, NULL, FEATURE_F32, 0, 16, 2, 2, 1, 1) == 13.5f);
+    assert_true(feature_l2_target(map, NULL, FEATURE_F32, 0, 16, 1, 4, 0, 0) == 8.5f);
     assert_true(feature_l2_loss(3, 1) == 4);
     assert_true(feature_l2_delta(3, 1, 0.25f) == -1);
     assert_true(isnan(feature_l2_loss(NAN, 1)));

@@ -1,0 +1,102 @@
+/* `darknet distill features DATA CFG`: fills the teacher-feature cache for every view of every training image, going on where
+ * an earlier run stopped. `train` would fill it as it goes; this does it without a student. */
+#include "../layers/cpu/parallel.h"
+#include "dataset.h"
+#include "loader.h"
+#include "mem.h"
+#include "model.h"
+#include "verbs.h"
+
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct filling {
+    data_file *file;
+    dataset *train;
+    model *m;
+    uint64_t views, images;
+} filling;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int open_all(const options *o, filling *f, diag *d)
+{
+    model_options mo = { .threads = o->threads, .seed = (uint64_t)o->seed };
+    if (options_no_gpu(o, d) || model_backend(o->backend, &mo.backend, d)) return -1;
+    f->m = model_open(o->arg[1], &mo, d);
+    f->file = f->m ? data_file_read(o->arg[0], d) : NULL;
+    f->train = f->file ? dataset_open(f->file, DATA_TRAIN, (size_t)o->limit, 0, d) : NULL;
+    if (!f->train) return -1;
+    f->images = dataset_count(f->train);
+    model_cache c = { .path = o->cache_out, .type = o->type, .views = o->views, .seed = (uint64_t)o->seed, .images = f->images,
+                      .data = dataset_identity(f->train) };
+    if (model_open_cache(f->m, &c, &f->views, d)) return -1;
+    if (f->m->features) return 0;
+    diag_error(d, o->arg[1], 0, NULL, "no cache is named");
+    diag_hint(d, "give -out FILE, or write cache=FILE in [teacher]");
+    return -1;
+}
+
+/* The first record that is not there. */
+static uint64_t first_missing(const filling *f)
+{
+    const feature_cache *c = features_cache(f->m->features);
+    uint64_t all = f->views * f->images, at = 0;
+    while (at < all && feature_cache_has(c, at / f->images, at % f->images)) ++at;
+    return at;
+}
+
+static int fill(const options *o, filling *f, uint64_t start, uint64_t *computed, diag *d)
+{
+    const net_shape *s = f->m->low->shape;
+    loader_options lo = { .data = f->train, .how = LOAD_VIEWS, .batch = f->m->net->batch, .c = s->c, .h = s->h, .w = s->w,
+                          .augment = f->m->low->augment, .seed = (uint64_t)o->seed, .views = (int)f->views, .start = start,
+                          .threads = parallel_threads() };
+    loader *l = loader_start(&lo, d);
+    if (!l) return -1;
+    double began = now(), printed = began, pause = isatty(fileno(o->out)) ? .5 : 10;
+    uint64_t done = 0, all = f->views * f->images;
+    int failed = 0, before = diag_errors(d);
+    for (const batch *b; !failed && (b = loader_next(l, d)); ) {
+        failed = model_teach(f->m, b->x, b->index, b->view, d);
+        features_done(f->m->features);
+        done += (uint64_t)b->n;
+        if (o->quiet || now() - printed < pause) continue;
+        printed = now();
+        fprintf(o->out, "%llu of %llu  %.0f images/s\n", (unsigned long long)(start + done), (unsigned long long)all, (double)done / (printed - began));
+        fflush(o->out);
+    }
+    loader_stop(l);
+    *computed = done;
+    return failed || diag_errors(d) > before ? -1 : feature_cache_sync(features_cache(f->m->features), d);
+}
+
+/* What is there is checked, CRC and all, by the batches' own reading; this only skips the whole prefix. */
+static int run(const options *o, filling *f, diag *d)
+{
+    uint64_t start = first_missing(f), all = f->views * f->images, computed = 0;
+    if (start < all && fill(o, f, start, &computed, d)) return -1;
+    feature_cache *cache = features_cache(f->m->features);
+    fprintf(o->out, "%llu images, %llu views: %llu records of %zu bytes, %llu computed now\n", (unsigned long long)f->images,
+            (unsigned long long)f->views, (unsigned long long)all, feature_cache_record_bytes(cache), (unsigned long long)computed);
+    uint64_t missing = feature_cache_missing(cache);
+    if (!missing) return 0;
+    diag_error(d, NULL, 0, NULL, "%llu records could not be stored", (unsigned long long)missing);
+    return -1;
+}
+
+int verb_features(options *o, diag *d)
+{
+    filling f = { 0 };
+    int failed = open_all(o, &f, d) || run(o, &f, d);
+    dataset_free(f.train);
+    data_file_free(f.file);
+    model_close(f.m);
+    return failed;
+}

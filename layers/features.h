@@ -1,0 +1,35 @@
+/* Where a training step's targets come from when they are cached: read where they are stored, computed by the live teacher
+ * and stored where they are not. Without a cache, model.c asks the teacher directly. */
+#ifndef DISTILL_FEATURES_H
+#define DISTILL_FEATURES_H
+#include "feature_cache.h"
+#include "teacher.h"
+
+typedef struct features features;
+
+typedef struct features_options {
+    const char *path;              /* of the cache */
+    feature_type type;
+    uint64_t views, seed;
+    uint64_t images, data;         /* of the data set: how many, dataset_identity */
+    const augment_spec *augment;
+} features_options;
+
+/* Opens or makes the cache for this teacher. NULL with messages. `t` is borrowed. */
+features *features_open(teacher *t, const features_options *o, diag *d);
+void features_close(features *f);
+
+/* Targets of a batch x = (batch, c, h, w) whose images are view[b] of image[b]. 0, or -1 with a message if the teacher's map
+ * of one is not finite. They are borrowed until features_done. A cache that cannot be written any longer is a warning. */
+int features_of_batch(features *f, const float *x, const uint64_t *image, const uint64_t *view, diag *d);
+const feature_map *features_of_tap(const features *f, int tap);   /* batch maps; `tap` counts spec->tap */
+void features_done(features *f);
+
+typedef struct features_count {
+    uint64_t read, computed, damaged;
+} features_count;
+features_count features_counts(const features *f);
+uint64_t features_views(const features *f);
+feature_cache *features_cache(features *f);   /* borrowed */
+
+#endif
