@@ -1,0 +1,278 @@
+/* The feature cache: stored types, records, what it refuses, damage, a full disk, a second writer. */
+#include "check.h"
+
+#include "../layers/feature_cache.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- stored types ---- */
+
+/* The half's value in doubles, from the definition. */
+static double half_value(uint16_t h)
+{
+    int e = h >> 10 & 31, m = h & 1023;
+    double v = e ? ldexp(1024 + m, e - 25) : ldexp(m, -24);
+    return h & 0x8000 ? -v : v;
+}
+
+static void every_half_comes_back(void **unused)
+{
+    (void)unused;
+    for (uint32_t h = 0; h < 65536; ++h) {
+        if ((h >> 10 & 31) == 31) continue;   /* infinities and NaN are never stored */
+        double v = half_value((uint16_t)h);
+        assert_true(feature_from_half((uint16_t)h) == v);
+        assert_int_equal(feature_to_half((float)v), h);
+    }
+}
+
+/* Between two neighbours the nearer one, at the middle the even one. */
+static void halves_round_to_nearest(void **unused)
+{
+    (void)unused;
+    for (uint16_t h = 0; h < 0x7bff; ++h) {
+        float low = (float)half_value(h), high = (float)half_value((uint16_t)(h + 1)), middle = (low + high) / 2;
+        assert_int_equal(feature_to_half(nextafterf(middle, low)), h);
+        assert_int_equal(feature_to_half(nextafterf(middle, high)), h + 1);
+        assert_int_equal(feature_to_half(middle), h + (h & 1));
+        assert_int_equal(feature_to_half(-middle), 0x8000 | (h + (h & 1)));
+    }
+    assert_int_equal(feature_to_half(1e9f), 0x7bff);
+    assert_int_equal(feature_to_half(-1e9f), 0xfbff);
+}
+
+static void types_keep_their_bounds(void **unused)
+{
+    (void)unused;
+    enum { C = 5, HW = 7 };
+    float x[C * HW];
+    check_fill(x, C * HW, 1);
+    for (int i = 0; i < HW; ++i) x[HW + i] = 3;   /* a channel without a range */
+    for (int t = 0; t < FEATURE_TYPES; ++t) {
+        size_t bytes = feature_bytes((feature_type)t, C, HW);
+        assert_int_equal(bytes % 64, 0);
+        void *to = mem_aligned(bytes, 1);
+        assert_int_equal(feature_store((feature_type)t, x, C, HW, to), 0);
+        feature_map m = feature_stored((feature_type)t, C, to);
+        for (size_t i = 0; i < C * HW; ++i) {
+            double got = feature_value(m.values, m.range, m.type, i / HW, i), bound = 0;
+            if (t == FEATURE_F16) bound = fabs(x[i]) * 0x1p-11;
+            if (t == FEATURE_U8) bound = m.range[i / HW * 2 + 1] / 2 * (1 + 1e-5);
+            if (!(fabs(got - x[i]) <= bound)) fail_msg("%s: %g stored as %g", feature_type_name((feature_type)t), x[i], got);
+        }
+        x[3] = NAN;
+        assert_int_equal(feature_store((feature_type)t, x, C, HW, to), -1);
+        x[3] = INFINITY;
+        assert_int_equal(feature_store((feature_type)t, x, C, HW, to), -1);
+        x[3] = .5f;
+        free(to);
+    }
+}
+
+/* ---- the file ---- */
+
+static feature_cache_spec spec_of(const char *key)
+{
+    return (feature_cache_spec){ .key = key, .type = FEATURE_F16, .taps = 2, .tap = { { 3, 4, 4 }, { 5, 2, 2 } }, .count = 20, .views = 2 };
+}
+
+static const char *file(const char *name)
+{
+    static char path[400];
+    snprintf(path, sizeof path, "%s/%s", check_folder(), name);
+    return path;
+}
+
+static feature_cache *open_cache(const char *name, const feature_cache_spec *s)
+{
+    diag *d = diag_new();
+    feature_cache *c = feature_cache_open(file(name), s, d);
+    check_no_errors(d);
+    assert_non_null(c);
+    diag_free(d);
+    return c;
+}
+
+static void put(feature_cache *c, uint64_t view, uint64_t image)
+{
+    float x[48], y[20];
+    void *record = mem_aligned(feature_cache_record_bytes(c), 1);
+    diag *d = diag_new();
+    check_fill(x, 48, view * 100 + image);
+    check_fill(y, 20, view * 100 + image + 5000);
+    assert_int_equal(feature_store(FEATURE_F16, x, 3, 16, feature_cache_at(c, record, 0)), 0);
+    assert_int_equal(feature_store(FEATURE_F16, y, 5, 4, feature_cache_at(c, record, 1)), 0);
+    feature_cache_put(c, view, image, record, d);
+    check_no_errors(d);
+    diag_free(d);
+    free(record);
+}
+
+static void check_record(feature_cache *c, uint64_t view, uint64_t image)
+{
+    float x[48], y[20];
+    feature_map m[2];
+    check_fill(x, 48, view * 100 + image);
+    check_fill(y, 20, view * 100 + image + 5000);
+    assert_int_equal(feature_cache_get(c, view, image, m), 1);
+    assert_int_equal((uintptr_t)m[0].values % 64, 0);
+    for (size_t i = 0; i < 48; ++i) check_close(feature_value(m[0].values, NULL, FEATURE_F16, 0, i), x[i], 5e-4, "first tap", i);
+    for (size_t i = 0; i < 20; ++i) check_close(feature_value(m[1].values, NULL, FEATURE_F16, 0, i), y[i], 5e-4, "second tap", i);
+    feature_cache_done(c, view, image);
+}
+
+static void records_come_back(void **unused)
+{
+    (void)unused;
+    feature_cache_spec s = spec_of("a=1\nb=2\n");
+    feature_cache *c = open_cache("back", &s);
+    feature_map m[2];
+    assert_int_equal(feature_cache_missing(c), 40);
+    assert_int_equal(feature_cache_get(c, 1, 7, m), 0);
+    put(c, 1, 7);
+    put(c, 0, 0);
+    put(c, 1, 19);
+    check_record(c, 1, 7);
+    feature_cache_close(c);
+    c = open_cache("back", &s);   /* again, by another opening */
+    check_record(c, 0, 0);
+    check_record(c, 1, 7);
+    check_record(c, 1, 19);
+    assert_int_equal(feature_cache_missing(c), 37);
+    assert_int_equal(feature_cache_damaged(c), 0);
+    feature_cache_close(c);
+}
+
+/* Opening fails and says `text`. */
+static void check_refused(const char *name, const feature_cache_spec *s, const char *text)
+{
+    diag *d = diag_new();
+    assert_null(feature_cache_open(file(name), s, d));
+    assert_true(diag_errors(d) > 0);
+    char *said = NULL;
+    size_t len;
+    FILE *f = open_memstream(&said, &len);
+    diag_print(d, f);
+    fclose(f);
+    if (!strstr(said, text)) fail_msg("no '%s' in: %s", text, said);
+    free(said);
+    diag_free(d);
+}
+
+static void others_are_refused(void **unused)
+{
+    (void)unused;
+    feature_cache_spec s = spec_of("teacher=abc\nviews=2\n"), other = spec_of("teacher=abd\nviews=2\n"), longer = spec_of("teacher=abc\nviews=2\nmore=1\n");
+    feature_cache_close(open_cache("key", &s));
+    check_refused("key", &other, "was made with teacher=abc, this run has teacher=abd");
+    check_refused("key", &longer, "another version");
+    assert_int_equal(truncate(file("key"), 5000), 0);
+    check_refused("key", &s, "it was cut");
+    check_write(file("text"), "hello\n", 6);
+    check_refused("text", &s, "is not a feature cache");
+    check_refused("", &s, ": ");   /* the folder itself */
+    check_refused("no/such/folder", &s, "No such file or directory");
+    other = spec_of("a=1\n");
+    other.count = (uint64_t)1 << 40;
+    check_refused("large", &other, "GB free");
+    assert_int_not_equal(access(file("large"), F_OK), 0);
+    other.count = UINT64_MAX / 2;
+    check_refused("larger", &other, "are too many");
+}
+
+static void poke(const char *name, long at, int byte)
+{
+    FILE *f = fopen(file(name), "r+b");
+    assert_non_null(f);
+    fseek(f, at, SEEK_SET);
+    fputc(byte, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void damage_is_found(void **unused)
+{
+    (void)unused;
+    feature_cache_spec s = spec_of("a=1\n");
+    feature_cache *c = open_cache("damage", &s);
+    size_t record = feature_cache_record_bytes(c);
+    feature_map m[2];
+    for (uint64_t i = 0; i < 4; ++i) put(c, 0, i);
+    feature_cache_close(c);
+    poke("damage", 4096 + 64 + 11, 77);                       /* a byte of image 0's map */
+    poke("damage", 4096 + (long)record + 8, 9);               /* image 1's head names another image */
+    poke("damage", 4096 + 2 * (long)record, 0);               /* image 2's mark */
+    c = open_cache("damage", &s);
+    assert_int_equal(feature_cache_get(c, 0, 0, m), 0);
+    assert_int_equal(feature_cache_get(c, 0, 1, m), 0);
+    assert_int_equal(feature_cache_get(c, 0, 2, m), 0);
+    check_record(c, 0, 3);
+    assert_int_equal(feature_cache_damaged(c), 3);
+    for (uint64_t i = 0; i < 3; ++i) put(c, 0, i);            /* repaired in place */
+    for (uint64_t i = 0; i < 4; ++i) check_record(c, 0, i);
+    feature_cache_close(c);
+}
+
+/* A file-size limit stands for the full disk. */
+static void a_full_disk_ends_the_writing_only(void **unused)
+{
+    (void)unused;
+    feature_cache_spec s = spec_of("a=1\n");
+    feature_cache *c = open_cache("full", &s);
+    struct rlimit old, tight = { 4096 + 100, RLIM_INFINITY };
+    void *record = mem_aligned(feature_cache_record_bytes(c), 1);
+    diag *d = diag_new();
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    tight.rlim_max = old.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    feature_cache_put(c, 0, 5, record, d);
+    feature_cache_put(c, 0, 6, record, d);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_int_equal(diag_errors(d), 0);      /* one warning, and the run goes on */
+    assert_int_equal(feature_cache_has(c, 0, 5), 0);
+    feature_cache_put(c, 0, 7, record, d);
+    assert_int_equal(feature_cache_has(c, 0, 7), 0);
+    feature_cache_close(c);
+    diag_free(d);
+    free(record);
+}
+
+static void one_writer_many_readers(void **unused)
+{
+    (void)unused;
+    feature_cache_spec s = spec_of("a=1\n");
+    feature_cache *first = open_cache("two", &s);
+    put(first, 0, 3);
+    pid_t child = fork();
+    if (!child) {   /* flock belongs to the opening: another one, even in a child, is another holder */
+        diag *d = diag_new();
+        feature_map m[2];
+        feature_cache *c = feature_cache_open(file("two"), &s, d);
+        void *record = mem_aligned(feature_cache_record_bytes(first), 1);
+        if (!c || diag_errors(d) || !feature_cache_get(c, 0, 3, m)) _exit(1);
+        feature_cache_put(c, 0, 4, record, d);
+        _exit(feature_cache_has(c, 0, 4) ? 2 : 0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(WEXITSTATUS(status), 0);
+    put(first, 0, 4);
+    check_record(first, 0, 4);
+    feature_cache_close(first);
+}
+
+int main(void)
+{
+    host_init();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_half_comes_back), cmocka_unit_test(halves_round_to_nearest), cmocka_unit_test(types_keep_their_bounds),
+        cmocka_unit_test(records_come_back), cmocka_unit_test(others_are_refused), cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(a_full_disk_ends_the_writing_only), cmocka_unit_test(one_writer_many_readers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
