@@ -77,14 +77,15 @@ static int fill(const options *o, filling *f, uint64_t start, uint64_t *computed
     return failed || diag_errors(d) > before ? -1 : feature_cache_sync(features_cache(f->m->features), d);
 }
 
-/* What is there is checked, CRC and all, by the batches' own reading; this only skips the whole prefix. */
+/* Whether what is there is whole is seen when it is read; this skips what has an index entry. */
 static int run(const options *o, filling *f, diag *d)
 {
     uint64_t start = first_missing(f), all = f->views * f->images, computed = 0;
     if (start < all && fill(o, f, start, &computed, d)) return -1;
     feature_cache *cache = features_cache(f->m->features);
-    fprintf(o->out, "%llu images, %llu views: %llu records of %zu bytes, %llu computed now\n", (unsigned long long)f->images,
-            (unsigned long long)f->views, (unsigned long long)all, feature_cache_record_bytes(cache), (unsigned long long)computed);
+    fprintf(o->out, "%llu images, %llu views: %llu records, %llu computed now; %.1f MB in the file, %.1f MB unpacked\n", (unsigned long long)f->images,
+            (unsigned long long)f->views, (unsigned long long)all, (unsigned long long)computed, (double)feature_cache_file_bytes(cache) / 1e6,
+            (double)all * (double)feature_cache_maps_bytes(cache) / 1e6);
     uint64_t missing = feature_cache_missing(cache);
     if (!missing) return 0;
     diag_error(d, NULL, 0, NULL, "%llu records could not be stored", (unsigned long long)missing);

@@ -15,10 +15,12 @@ struct features {
     feature_cache *cache;
     feature_cache_spec spec;
     int batch;
-    char *staging;             /* (batch) records, owned */
+    char *staging;             /* (batch) records' maps, owned */
+    char *packed;              /* (batch) as they go to the file, owned */
+    size_t *bytes;             /* (batch) of them, owned */
     feature_map *maps;         /* (taps, batch), owned */
     uint64_t *image, *view;    /* (batch) of those that were read from the file, owned */
-    char *hit, *bad;           /* (batch), owned */
+    signed char *hit, *bad;    /* (batch), owned; hit: feature_cache_get's answer */
     features_count count;
 };
 
@@ -113,7 +115,9 @@ features *features_open(teacher *t, const features_options *o, diag *d)
         features_close(f);
         return NULL;
     }
-    f->staging = mem_aligned(batch, feature_cache_record_bytes(f->cache));
+    f->staging = mem_aligned(batch, feature_cache_maps_bytes(f->cache));
+    f->packed = mem_aligned(batch, feature_cache_packed_room(f->cache));
+    f->bytes = mem_calloc(batch, sizeof *f->bytes);
     f->maps = mem_calloc(batch * (size_t)f->spec.taps, sizeof *f->maps);
     f->image = mem_calloc(batch, sizeof *f->image);
     f->view = mem_calloc(batch, sizeof *f->view);
@@ -127,6 +131,8 @@ void features_close(features *f)
     if (!f) return;
     feature_cache_close(f->cache);
     free(f->staging);
+    free(f->packed);
+    free(f->bytes);
     free(f->maps);
     free(f->image);
     free(f->view);
@@ -137,34 +143,48 @@ void features_close(features *f)
 
 /* ---- batches ---- */
 
-static void *record_of(const features *f, size_t b) { return f->staging + b * feature_cache_record_bytes(f->cache); }
+static char *maps_of(const features *f, size_t b) { return f->staging + b * feature_cache_maps_bytes(f->cache); }
+static char *packed_of(const features *f, size_t b) { return f->packed + b * feature_cache_packed_room(f->cache); }
 
+static void read_images(void *ctx, size_t begin, size_t end)
+{
+    features *f = ctx;
+    feature_map maps[FEATURE_TAPS];
+    for (size_t b = begin; b < end; ++b) {
+        f->hit[b] = (signed char)feature_cache_get(f->cache, f->view[b], f->image[b], maps_of(f, b), maps);
+        for (int i = 0; f->hit[b] > 0 && i < f->spec.taps; ++i) f->maps[(size_t)i * (size_t)f->batch + b] = maps[i];
+    }
+}
+
+/* Fills in `hit`; how many are missing. */
 static int read_records(features *f, const uint64_t *image, const uint64_t *view)
 {
     int missing = 0;
-    feature_map maps[FEATURE_TAPS];
+    memcpy(f->image, image, (size_t)f->batch * sizeof *image);
+    memcpy(f->view, view, (size_t)f->batch * sizeof *view);
+    parallel_for((size_t)f->batch, read_images, f);
     for (int b = 0; b < f->batch; ++b) {
-        f->image[b] = image[b];
-        f->view[b] = view[b];
-        f->hit[b] = (char)feature_cache_get(f->cache, view[b], image[b], maps);
-        missing += !f->hit[b];
-        for (int i = 0; f->hit[b] && i < f->spec.taps; ++i) f->maps[i * f->batch + b] = maps[i];
+        missing += f->hit[b] < 1;
+        f->count.damaged += f->hit[b] < 0;
     }
     return missing;
 }
 
+/* The live teacher's maps in the stored form, for the loss and for the file. */
 static void store_images(void *ctx, size_t begin, size_t end)
 {
     features *f = ctx;
     const feature_cache_spec *s = &f->spec;
     for (size_t b = begin; b < end; ++b) {
         f->bad[b] = 0;
-        for (int i = 0; !f->hit[b] && i < s->taps; ++i) {
+        if (f->hit[b] > 0) continue;
+        for (int i = 0; i < s->taps; ++i) {
             size_t hw = (size_t)s->tap[i].h * (size_t)s->tap[i].w, n = (size_t)s->tap[i].c * hw;
-            void *to = feature_cache_at(f->cache, record_of(f, b), i);
+            void *to = maps_of(f, b) + feature_cache_at(f->cache, i);
             if (feature_store(s->type, teacher_feature(f->t, f->t->spec->tap[i]) + b * n, s->tap[i].c, hw, to)) f->bad[b] = 1;
             f->maps[(size_t)i * (size_t)f->batch + b] = feature_stored(s->type, s->tap[i].c, to);
         }
+        f->bytes[b] = feature_cache_pack(f->cache, f->view[b], f->image[b], maps_of(f, b), packed_of(f, b));
     }
 }
 
@@ -175,7 +195,7 @@ static int write_records(features *f, diag *d)
             diag_error(d, f->t->spec->weights_path, 0, NULL, "the teacher's feature of image %llu is not finite", (unsigned long long)f->image[b]);
             return -1;
         }
-        if (!f->hit[b]) feature_cache_put(f->cache, f->view[b], f->image[b], record_of(f, (size_t)b), d);
+        if (f->hit[b] < 1) feature_cache_put(f->cache, f->view[b], f->image[b], packed_of(f, (size_t)b), f->bytes[b], d);
     }
     return 0;
 }
@@ -196,15 +216,10 @@ const feature_map *features_of_tap(const features *f, int tap) { return f->maps 
 void features_done(features *f)
 {
     for (int b = 0; b < f->batch; ++b)
-        if (f->hit[b]) feature_cache_done(f->cache, f->view[b], f->image[b]);
+        if (f->hit[b] > 0) feature_cache_done(f->cache, f->view[b], f->image[b]);
 }
 
-features_count features_counts(const features *f)
-{
-    features_count c = f->count;
-    c.damaged = feature_cache_damaged(f->cache);
-    return c;
-}
+features_count features_counts(const features *f) { return f->count; }
 
 uint64_t features_views(const features *f) { return f->spec.views; }
 feature_cache *features_cache(features *f) { return f->cache; }

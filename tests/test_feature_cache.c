@@ -98,32 +98,51 @@ static feature_cache *open_cache(const char *name, const feature_cache_spec *s)
     return c;
 }
 
+/* Map x of tap 0 is noise; map y of tap 1 and, for even images, most of x are zeros, so that some records are packed. */
+static void fill_maps(float x[48], float y[20], uint64_t view, uint64_t image)
+{
+    check_fill(x, 48, view * 100 + image);
+    for (int i = 0; i < 48 && image % 2 == 0; ++i) x[i] = i < 4 ? x[i] : 0;
+    for (int i = 0; i < 20; ++i) y[i] = (float)image;
+}
+
 static void put(feature_cache *c, uint64_t view, uint64_t image)
 {
     float x[48], y[20];
-    void *record = mem_aligned(feature_cache_record_bytes(c), 1);
+    char *maps = mem_aligned(feature_cache_maps_bytes(c), 1);
+    void *packed = mem_aligned(feature_cache_packed_room(c), 1);
     diag *d = diag_new();
-    check_fill(x, 48, view * 100 + image);
-    check_fill(y, 20, view * 100 + image + 5000);
-    assert_int_equal(feature_store(FEATURE_F16, x, 3, 16, feature_cache_at(c, record, 0)), 0);
-    assert_int_equal(feature_store(FEATURE_F16, y, 5, 4, feature_cache_at(c, record, 1)), 0);
-    feature_cache_put(c, view, image, record, d);
+    fill_maps(x, y, view, image);
+    assert_int_equal(feature_store(FEATURE_F16, x, 3, 16, maps + feature_cache_at(c, 0)), 0);
+    assert_int_equal(feature_store(FEATURE_F16, y, 5, 4, maps + feature_cache_at(c, 1)), 0);
+    feature_cache_put(c, view, image, packed, feature_cache_pack(c, view, image, maps, packed), d);
     check_no_errors(d);
     diag_free(d);
-    free(record);
+    free(maps);
+    free(packed);
 }
 
 static void check_record(feature_cache *c, uint64_t view, uint64_t image)
 {
     float x[48], y[20];
     feature_map m[2];
-    check_fill(x, 48, view * 100 + image);
-    check_fill(y, 20, view * 100 + image + 5000);
-    assert_int_equal(feature_cache_get(c, view, image, m), 1);
+    void *room = mem_aligned(feature_cache_maps_bytes(c), 1);
+    fill_maps(x, y, view, image);
+    assert_int_equal(feature_cache_get(c, view, image, room, m), 1);
     assert_int_equal((uintptr_t)m[0].values % 64, 0);
     for (size_t i = 0; i < 48; ++i) check_close(feature_value(m[0].values, NULL, FEATURE_F16, 0, i), x[i], 5e-4, "first tap", i);
     for (size_t i = 0; i < 20; ++i) check_close(feature_value(m[1].values, NULL, FEATURE_F16, 0, i), y[i], 5e-4, "second tap", i);
     feature_cache_done(c, view, image);
+    free(room);
+}
+
+static int get(feature_cache *c, uint64_t view, uint64_t image)
+{
+    feature_map m[2];
+    void *room = mem_aligned(feature_cache_maps_bytes(c), 1);
+    int found = feature_cache_get(c, view, image, room, m);
+    free(room);
+    return found;
 }
 
 static void records_come_back(void **unused)
@@ -131,9 +150,8 @@ static void records_come_back(void **unused)
     (void)unused;
     feature_cache_spec s = spec_of("a=1\nb=2\n");
     feature_cache *c = open_cache("back", &s);
-    feature_map m[2];
     assert_int_equal(feature_cache_missing(c), 40);
-    assert_int_equal(feature_cache_get(c, 1, 7, m), 0);
+    assert_int_equal(get(c, 1, 7), 0);
     put(c, 1, 7);
     put(c, 0, 0);
     put(c, 1, 19);
@@ -144,7 +162,8 @@ static void records_come_back(void **unused)
     check_record(c, 1, 7);
     check_record(c, 1, 19);
     assert_int_equal(feature_cache_missing(c), 37);
-    assert_int_equal(feature_cache_damaged(c), 0);
+    size_t maps = feature_cache_maps_bytes(c), raw = 4096 + 40 * 16 + 3 * (64 + maps);
+    assert_true(feature_cache_file_bytes(c) < raw);   /* image 0 was packed */
     feature_cache_close(c);
 }
 
@@ -171,14 +190,14 @@ static void others_are_refused(void **unused)
     feature_cache_close(open_cache("key", &s));
     check_refused("key", &other, "was made with teacher=abc, this run has teacher=abd");
     check_refused("key", &longer, "another version");
-    assert_int_equal(truncate(file("key"), 5000), 0);
+    assert_int_equal(truncate(file("key"), 4200), 0);
     check_refused("key", &s, "it was cut");
     check_write(file("text"), "hello\n", 6);
     check_refused("text", &s, "is not a feature cache");
     check_refused("", &s, ": ");   /* the folder itself */
     check_refused("no/such/folder", &s, "No such file or directory");
     other = spec_of("a=1\n");
-    other.count = (uint64_t)1 << 40;
+    other.count = (uint64_t)1 << 36;
     check_refused("large", &other, "GB free");
     assert_int_not_equal(access(file("large"), F_OK), 0);
     other.count = UINT64_MAX / 2;
@@ -199,21 +218,27 @@ static void damage_is_found(void **unused)
     (void)unused;
     feature_cache_spec s = spec_of("a=1\n");
     feature_cache *c = open_cache("damage", &s);
-    size_t record = feature_cache_record_bytes(c);
-    feature_map m[2];
-    for (uint64_t i = 0; i < 4; ++i) put(c, 0, i);
+    long at[8], end = 4096 + 40 * 16;
+    for (uint64_t i = 0; i < 8; ++i) {
+        put(c, 0, i);
+        at[i] = (end + 63) / 64 * 64;
+        end = (long)feature_cache_file_bytes(c);
+    }
     feature_cache_close(c);
-    poke("damage", 4096 + 64 + 11, 77);                       /* a byte of image 0's map */
-    poke("damage", 4096 + (long)record + 8, 9);               /* image 1's head names another image */
-    poke("damage", 4096 + 2 * (long)record, 0);               /* image 2's mark */
+    poke("damage", at[0] + 64 + 11, 77);              /* a byte of image 0's packed maps */
+    poke("damage", at[1] + 64 + 11, 77);              /* and of image 1's plain ones */
+    poke("damage", at[2] + 8, 9);                     /* image 2's head names another image */
+    poke("damage", at[3], 0);                         /* image 3's mark */
+    poke("damage", 4096 + 4 * 16, 1);                 /* image 4's index entry is off the grid */
+    poke("damage", 4096 + 5 * 16 + 5, 99);            /* image 5's points behind the end */
+    poke("damage", 4096 + 6 * 16 + 8 + 7, 255);       /* image 6's says that it is huge */
     c = open_cache("damage", &s);
-    assert_int_equal(feature_cache_get(c, 0, 0, m), 0);
-    assert_int_equal(feature_cache_get(c, 0, 1, m), 0);
-    assert_int_equal(feature_cache_get(c, 0, 2, m), 0);
-    check_record(c, 0, 3);
-    assert_int_equal(feature_cache_damaged(c), 3);
-    for (uint64_t i = 0; i < 3; ++i) put(c, 0, i);            /* repaired in place */
-    for (uint64_t i = 0; i < 4; ++i) check_record(c, 0, i);
+    for (uint64_t i = 0; i < 7; ++i) assert_int_equal(get(c, 0, i), -1);
+    assert_int_equal(get(c, 0, 8), 0);
+    check_record(c, 0, 7);
+    for (uint64_t i = 0; i < 7; ++i) feature_cache_done(c, 0, i);
+    for (uint64_t i = 0; i < 7; ++i) put(c, 0, i);    /* made again */
+    for (uint64_t i = 0; i < 8; ++i) check_record(c, 0, i);
     feature_cache_close(c);
 }
 
@@ -223,23 +248,25 @@ static void a_full_disk_ends_the_writing_only(void **unused)
     (void)unused;
     feature_cache_spec s = spec_of("a=1\n");
     feature_cache *c = open_cache("full", &s);
-    struct rlimit old, tight = { 4096 + 100, RLIM_INFINITY };
-    void *record = mem_aligned(feature_cache_record_bytes(c), 1);
+    struct rlimit old, tight = { 4096 + 40 * 16 + 10, RLIM_INFINITY };
+    void *maps = mem_aligned(feature_cache_maps_bytes(c), 1), *packed = mem_aligned(feature_cache_packed_room(c), 1);
+    size_t bytes = feature_cache_pack(c, 0, 5, maps, packed);
     diag *d = diag_new();
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
     tight.rlim_max = old.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
-    feature_cache_put(c, 0, 5, record, d);
-    feature_cache_put(c, 0, 6, record, d);
+    feature_cache_put(c, 0, 5, packed, bytes, d);
+    feature_cache_put(c, 0, 6, packed, bytes, d);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
     assert_int_equal(diag_errors(d), 0);      /* one warning, and the run goes on */
     assert_int_equal(feature_cache_has(c, 0, 5), 0);
-    feature_cache_put(c, 0, 7, record, d);
+    feature_cache_put(c, 0, 7, packed, bytes, d);
     assert_int_equal(feature_cache_has(c, 0, 7), 0);
     feature_cache_close(c);
     diag_free(d);
-    free(record);
+    free(maps);
+    free(packed);
 }
 
 static void one_writer_many_readers(void **unused)
@@ -251,11 +278,9 @@ static void one_writer_many_readers(void **unused)
     pid_t child = fork();
     if (!child) {   /* flock belongs to the opening: another one, even in a child, is another holder */
         diag *d = diag_new();
-        feature_map m[2];
         feature_cache *c = feature_cache_open(file("two"), &s, d);
-        void *record = mem_aligned(feature_cache_record_bytes(first), 1);
-        if (!c || diag_errors(d) || !feature_cache_get(c, 0, 3, m)) _exit(1);
-        feature_cache_put(c, 0, 4, record, d);
+        if (!c || diag_errors(d) || get(c, 0, 3) != 1) _exit(1);
+        put(c, 0, 4);
         _exit(feature_cache_has(c, 0, 4) ? 2 : 0);
     }
     int status;

@@ -6,6 +6,8 @@
  *   teacher   the teacher up to its tap, in inference mode
  *   student   one training step of the student alone: forward, backward, update
  *   simkd     one SimKD step with a live teacher
+ *   fill      the teacher and its features into a cache
+ *   cached    one SimKD step, features read from the cache;   reading   the part of it that reads, in percent
  *
  * Prints "WORK IMAGES/S" lines, each the fastest step of those that fit into S seconds (other programs share the machine),
  * and "peak MB" of the process. -backend host is Darknet's own code: it cannot do SimKD by itself, so its steps run our
@@ -31,6 +33,7 @@ typedef struct bench {
     int batch;               /* 0: the cfg's */
     float *x;
     int *label;
+    uint64_t *image, *view;
 } bench;
 
 typedef void (*work_fn)(model *m, const bench *b);
@@ -65,9 +68,13 @@ static void fill(bench *b, const model *m)
     b->label = mem_calloc((size_t)m->net->batch, sizeof *b->label);
     for (size_t i = 0; i < n; ++i) b->x[i] = (float)rng_uniform(&r, 0, 1);
     for (int i = 0; i < m->net->batch; ++i) b->label[i] = (int)(rng_uniform(&r, 0, 1) * m->classes);
+    b->image = mem_realloc(b->image, (size_t)m->net->batch, sizeof *b->image);
+    b->view = mem_realloc(b->view, (size_t)m->net->batch, sizeof *b->view);
+    for (int i = 0; i < m->net->batch; ++i) b->image[i] = (uint64_t)i, b->view[i] = 0;
 }
 
 static void run_teacher(model *m, const bench *b) { teacher_forward(m->teacher, b->x, 0); }
+
 
 static void run_step(model *m, const bench *b)
 {
@@ -75,10 +82,38 @@ static void run_step(model *m, const bench *b)
     host_update(m->net, m->low->trained);
 }
 
-static void measure(const char *name, model *m, const bench *b, work_fn work)
+enum { VIEWS = 1000 };
+
+static void teach(model *m, const bench *b)
+{
+    diag *d = diag_new();
+    if (model_teach(m, b->x, b->image, b->view, d)) die(d);
+    diag_free(d);
+}
+
+/* Another view each time, so that nothing is there; round again, and they are: end_fill says so. */
+static void run_fill(model *m, const bench *b)
+{
+    for (int i = 0; i < m->net->batch; ++i) b->view[i] = (b->view[i] + 1) % VIEWS;
+    teach(m, b);
+    features_done(m->features);
+}
+
+static void run_cached(model *m, const bench *b)
+{
+    teach(m, b);
+    run_step(m, b);
+}
+
+static void run_reading(model *m, const bench *b)
+{
+    teach(m, b);
+    features_done(m->features);
+}
+
+static double fastest_of(model *m, const bench *b, work_fn work)
 {
     double fastest = 1e9, end;
-    if (b->only && strcmp(b->only, name)) return;
     work(m, b);
     end = now() + b->seconds;
     do {
@@ -87,8 +122,32 @@ static void measure(const char *name, model *m, const bench *b, work_fn work)
         t = now() - t;
         if (t < fastest) fastest = t;
     } while (now() < end);
+    return fastest;
+}
+
+static double measure(const char *name, model *m, const bench *b, work_fn work)
+{
+    if (b->only && strcmp(b->only, name)) return 0;
+    double fastest = fastest_of(m, b, work);
     printf("%s %.2f\n", name, m->net->batch / fastest);
     fflush(stdout);
+    return fastest;
+}
+
+static void measure_cache(model *m, const bench *b, const char *folder, diag *d)
+{
+    char *path = mem_printf("%s/features", folder);
+    uint64_t views;
+    model_cache c = { .path = path, .views = VIEWS, .images = (uint64_t)m->net->batch };
+    if (b->only && strcmp(b->only, "fill") && strcmp(b->only, "cached")) return free(path);
+    if (model_open_cache(m, &c, &views, d)) die(d);
+    measure("fill", m, b, run_fill);
+    if (features_counts(m->features).read) printf("filled up\n");   /* its number is too good, then */
+    for (int i = 0; i < m->net->batch; ++i) b->view[i] = 1;
+    double step = measure("cached", m, b, run_cached);
+    if (step > 0) printf("reading %.2f\n", 100 * fastest_of(m, b, run_reading) / step);
+    unlink(path);
+    free(path);
 }
 
 /* Two steps on random images give batch norm some statistics: a teacher in whose maps nothing overflows. In a process of
@@ -103,6 +162,7 @@ static void make_teacher(const bench *b, const char *cfg, const char *weights, d
     own.how.backend = BACKEND_DNNL;
     own.x = NULL;
     own.label = NULL;
+    own.image = own.view = NULL;
     model *m = open_model(cfg, &own, d);
     fill(&own, m);
     for (int i = 0; i < 2; ++i) model_train_step(m, own.x, own.label);
@@ -130,12 +190,13 @@ static char *copy_cfg(const bench *b, const char *from, const char *folder, cons
     return path;
 }
 
-static void run_distillation(bench *b, const char *cfg, diag *d)
+static void run_distillation(bench *b, const char *cfg, const char *folder, diag *d)
 {
     model *m = open_model(cfg, b, d);
     fill(b, m);
     measure("teacher", m, b, run_teacher);
     measure("simkd", m, b, run_step);
+    if (b->how.backend == BACKEND_DNNL) measure_cache(m, b, folder, d);
     model_close(m);
 }
 
@@ -156,7 +217,7 @@ static void run(bench *b, diag *d)
     char *cfg[] = { copy_cfg(b, b->teacher, folder, "teacher", d), copy_cfg(b, b->student, folder, "student", d),
                     copy_cfg(b, b->simkd, folder, "simkd", d) };
     make_teacher(b, cfg[0], weights, d);
-    run_distillation(b, cfg[2], d);
+    run_distillation(b, cfg[2], folder, d);
     run_student(b, cfg[1], d);
     unlink(weights);
     free(weights);
@@ -207,6 +268,8 @@ int main(int argc, char **argv)
     run(&b, d);
     free(b.x);
     free(b.label);
+    free(b.image);
+    free(b.view);
     getrusage(RUSAGE_SELF, &u);
     printf("peak %.0f\n", (double)u.ru_maxrss / 1024);
     diag_free(d);

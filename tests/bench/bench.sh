@@ -61,5 +61,8 @@ for pair in "$@"; do
         [ -z "${DIRECT:-}" ] || printf '   without Winograd %.1f, with over without: %.2f' "$(of direct $kind)" "$(ratio "$(of plugin $kind)" "$(of direct $kind)")"
         echo
     done
+    printf '%-38s %10.1f   of the teacher alone: %.2f\n' 'filling a feature cache' "$(of plugin fill)" "$(ratio "$(of plugin fill)" "$(of plugin teacher)")"
+    printf '%-38s %10.1f   of a live teacher: %.2f; reading takes %s %% of a step\n' 'SimKD step from the cache' "$(of plugin cached)" \
+        "$(ratio "$(of plugin cached)" "$(of plugin simkd)")" "$(of plugin reading)"
     printf '%-38s %10s %10s %10s\n' 'peak memory, MB' "$(of alone peak)" "$(of torch peak)" -
 done
