@@ -21,7 +21,7 @@
 #include <zstd.h>
 
 #define MAGIC "darknet-distill features 1\n"
-enum { HEADER = 4096, HEAD = 64, MARK = 0x54414546, LEVEL = 1 };   /* "FEAT"; zstd's */
+enum { HEADER = 4096, HEAD = 64, MARK = 0x54414546, LEVEL = 1, LET_GO = 1 << 25 };   /* "FEAT"; zstd's */
 
 typedef struct record_head {
     uint32_t mark, crc;
@@ -39,6 +39,7 @@ struct feature_cache {
     size_t maps, records;     /* bytes of a record's maps, where records begin */
     size_t most;              /* bytes of the largest file there can be: mapped */
     size_t end;               /* of the file, as far as we know */
+    size_t read;              /* bytes since pages were let go */
     size_t at[FEATURE_TAPS];  /* of each tap's map in the maps */
     const char *map;
 };
@@ -274,12 +275,12 @@ void feature_cache_put(feature_cache *c, uint64_t view, uint64_t image, const vo
     c->writes = 0;
 }
 
-/* Pages that the record shares with its neighbours go as well; they come back when asked for. */
-void feature_cache_done(const feature_cache *c, uint64_t view, uint64_t image)
+void feature_cache_done(feature_cache *c, int records)
 {
-    index_entry e = entry_of(c, view, image);
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), from = e.at / page * page;
-    if (e.at && within_file(c, e)) madvise((char *)(uintptr_t)c->map + from, e.at + HEAD + e.bytes - from, MADV_DONTNEED);
+    c->read += (size_t)records * (HEAD + c->maps);
+    if (c->read < LET_GO) return;
+    c->read = 0;
+    madvise((char *)(uintptr_t)c->map, c->most, MADV_DONTNEED);
 }
 
 uint64_t feature_cache_missing(const feature_cache *c)

@@ -51,8 +51,9 @@ size_t feature_cache_packed_room(const feature_cache *c);
 /* Appends a record where this process is the writer. If that fails, a warning says why and nothing is written any more: a
  * run of hours goes on without. */
 void feature_cache_put(feature_cache *c, uint64_t view, uint64_t image, const void *packed, size_t bytes, diag *d);
-/* The process need not keep these pages any longer. */
-void feature_cache_done(const feature_cache *c, uint64_t view, uint64_t image);
+/* What _get lent for so many records is not needed any more. Now and then the pages read so far are let go, so that the
+ * process stays small however large the file is. */
+void feature_cache_done(feature_cache *c, int records);
 
 uint64_t feature_cache_missing(const feature_cache *c);
 size_t feature_cache_file_bytes(const feature_cache *c);

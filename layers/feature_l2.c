@@ -125,18 +125,34 @@ typedef struct l2_job {
         else fn(j, b, t_, k_); \
     } while (0)
 
+/* clang takes the pragma as a promise and warns where it does not keep it. */
+#ifdef __clang__
+#define L2_SIMD(how)
+#else
+#define L2_PRAGMA(text) _Pragma(#text)
+#define L2_SIMD(how) L2_PRAGMA(omp simd how)
+#endif
+
+/* Target of the student's element i of channel c. */
+INLINE float target_at(const layer *l, const feature_map *m, feature_type type, int k, size_t c, size_t i)
+{
+    size_t map = (size_t)l->out_h * (size_t)l->out_w;
+    if (k == 1) return feature_value(m->values, m->range, type, c, c * map + i);
+    return feature_l2_target(m->values, m->range, type, c, map * (size_t)(k * k), l->out_w, k, (int)i / l->out_w, (int)i % l->out_w);
+}
+
 /* Sum of squared errors of image b. */
 INLINE void square_image(const l2_job *j, size_t b, feature_type type, int k)
 {
     const layer *l = j->l;
     const feature_map *m = &j->s->target[b];
     const float *s = l->output + b * (size_t)l->outputs;
-    size_t plane = (size_t)l->out_h * (size_t)l->out_w * (size_t)(k * k);
+    size_t map = (size_t)l->out_h * (size_t)l->out_w;
     double sum = 0;
-    for (int c = 0; c < l->out_c; ++c)
-        for (int y = 0; y < l->out_h; ++y)
-            for (int x = 0; x < l->out_w; ++x)
-                sum += feature_l2_loss(*s++, feature_l2_target(m->values, m->range, type, (size_t)c, plane, l->out_w, k, y, x));
+    for (size_t c = 0; c < (size_t)l->out_c; ++c, s += map) {
+        L2_SIMD(reduction(+ : sum))
+        for (size_t i = 0; i < map; ++i) sum += feature_l2_loss(s[i], target_at(l, m, type, k, c, i));
+    }
     j->s->part[b] = sum;
 }
 
@@ -166,14 +182,14 @@ INLINE void pass_image(const l2_job *j, size_t b, feature_type type, int k)
 {
     const layer *l = j->l;
     const feature_map *m = &j->s->target[b];
-    const float *s = l->output, *above = l->delta;
-    size_t plane = (size_t)l->out_h * (size_t)l->out_w * (size_t)(k * k), i = b * (size_t)l->outputs;
-    for (int c = 0; c < l->out_c; ++c)
-        for (int y = 0; y < l->out_h; ++y)
-            for (int x = 0; x < l->out_w; ++x, ++i) {
-                float t = feature_l2_target(m->values, m->range, type, (size_t)c, plane, l->out_w, k, y, x);
-                j->delta[i] += feature_l2_delta(s[i], t, j->factor) + above[i];
-            }
+    size_t map = (size_t)l->out_h * (size_t)l->out_w, first = b * (size_t)l->outputs;
+    for (size_t c = 0; c < (size_t)l->out_c; ++c, first += map) {
+        const float *s = l->output + first, *above = l->delta + first;
+        float *delta = j->delta + first;
+        L2_SIMD()
+        for (size_t i = 0; i < map; ++i)
+            delta[i] += feature_l2_delta(s[i], target_at(l, m, type, k, c, i), j->factor) + above[i];
+    }
 }
 
 static void pass_images(void *ctx, size_t begin, size_t end)

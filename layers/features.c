@@ -213,11 +213,7 @@ int features_of_batch(features *f, const float *x, const uint64_t *image, const 
 
 const feature_map *features_of_tap(const features *f, int tap) { return f->maps + (size_t)tap * (size_t)f->batch; }
 
-void features_done(features *f)
-{
-    for (int b = 0; b < f->batch; ++b)
-        if (f->hit[b] > 0) feature_cache_done(f->cache, f->view[b], f->image[b]);
-}
+void features_done(features *f) { feature_cache_done(f->cache, f->batch); }
 
 features_count features_counts(const features *f) { return f->count; }
 

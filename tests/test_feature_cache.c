@@ -132,7 +132,7 @@ static void check_record(feature_cache *c, uint64_t view, uint64_t image)
     assert_int_equal((uintptr_t)m[0].values % 64, 0);
     for (size_t i = 0; i < 48; ++i) check_close(feature_value(m[0].values, NULL, FEATURE_F16, 0, i), x[i], 5e-4, "first tap", i);
     for (size_t i = 0; i < 20; ++i) check_close(feature_value(m[1].values, NULL, FEATURE_F16, 0, i), y[i], 5e-4, "second tap", i);
-    feature_cache_done(c, view, image);
+    feature_cache_done(c, 1 << 20);   /* so many that pages go */
     free(room);
 }
 
@@ -236,7 +236,6 @@ static void damage_is_found(void **unused)
     for (uint64_t i = 0; i < 7; ++i) assert_int_equal(get(c, 0, i), -1);
     assert_int_equal(get(c, 0, 8), 0);
     check_record(c, 0, 7);
-    for (uint64_t i = 0; i < 7; ++i) feature_cache_done(c, 0, i);
     for (uint64_t i = 0; i < 7; ++i) put(c, 0, i);    /* made again */
     for (uint64_t i = 0; i < 8; ++i) check_record(c, 0, i);
     feature_cache_close(c);
