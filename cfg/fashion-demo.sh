@@ -1,7 +1,7 @@
 #!/bin/bash
-# The demo: distil a small student on Fashion-MNIST, deploy it, prove it, compare. SEED=0 EPOCHS=6 OUT=demo-out
+# The demo: distil a small student on Fashion-MNIST, deploy it, prove it, compare. SEED=0 EPOCHS=12 OUT=demo-out
 set -euo pipefail
-SEED=${SEED:-0} EPOCHS=${EPOCHS:-6} OUT=${OUT:-demo-out}
+SEED=${SEED:-0} EPOCHS=${EPOCHS:-12} OUT=${OUT:-demo-out}
 data=cfg/fashion.data
 teacher=cfg/fashion-teacher
 run() { printf '\n$ ./darknet %s\n' "$*"; ./darknet "$@"; }
@@ -12,11 +12,12 @@ mkdir -p "$OUT"
 echo "== 1. The teacher"
 run distill valid $data $teacher.cfg $teacher.weights
 
-echo; echo "== 2. Distil the student: no labels, one L2 loss on the teacher's last feature map"
-run distill train $data cfg/fashion-simkd.cfg -epochs "$EPOCHS" -seed "$SEED" -backup "$OUT"
+echo; echo "== 2. Distil the student: no labels, one L2 loss on the teacher's last feature map, computed once (two views) and read back"
+rm -f "$OUT/features"
+run distill train $data cfg/fashion-simkd.cfg -epochs "$EPOCHS" -seed "$SEED" -backup "$OUT" -cache "$OUT/features" -views 2 -quiet
 
 echo; echo "== 3. The same student from labels, for as many epochs"
-run distill train $data cfg/fashion-student.cfg -epochs "$EPOCHS" -seed "$SEED" -backup "$OUT"
+run distill train $data cfg/fashion-student.cfg -epochs "$EPOCHS" -seed "$SEED" -backup "$OUT" -quiet
 
 echo; echo "== 4. Deploy: plain cfg + weights, run by Darknet's library, OpenCV and the stock program"
 run distill export cfg/fashion-simkd.cfg "$OUT/fashion-simkd_final.weights" "$OUT/deployed" -data $data -verify 256

@@ -5,6 +5,7 @@
  * the learning rate is a function of the updates counted so. */
 #include "trainer.h"
 
+#include "clock.h"
 #include "evaluate.h"
 #include "loader.h"
 #include "mem.h"
@@ -12,7 +13,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 typedef struct run {
@@ -29,13 +29,6 @@ typedef struct run {
     double best;             /* top-1, -1 = none yet */
     uint64_t best_epoch;
 } run;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 char *trainer_name(const char *cfg)
 {
@@ -88,7 +81,7 @@ static void print_progress(run *r, double rate)
 {
     FILE *out = r->o->out;
     int tty = isatty(fileno(out));
-    double t = now(), pause = tty ? .5 : 10;
+    double t = clock_now(), pause = tty ? .5 : 10;
     if (r->o->quiet || t - r->printed < pause) return;
     r->printed = t;
     uint64_t seen = *r->net->seen, step = per_update(r->net);
@@ -113,7 +106,7 @@ static int end_epoch(run *r, double rate, diag *d)
 {
     FILE *out = r->o->out;
     uint64_t epoch = (uint64_t)fmax(1, round((double)*r->net->seen / (double)r->images));
-    double speed = (double)(*r->net->seen - r->started_at) / (now() - r->began);
+    double speed = (double)(*r->net->seen - r->started_at) / (clock_now() - r->began);
     evaluation e = { 0 };
     if (r->o->valid && evaluate(r->m, r->o->valid, r->o->threads, EVALUATE_STUDENT, &e, d)) return -1;
     fprintf(out, "%sepoch %llu  loss %.6f  rate %.5g  %.0f images/s", !r->o->quiet && isatty(fileno(out)) ? "\r\033[K" : "",
@@ -186,7 +179,7 @@ int trainer_run(const trainer_options *o, diag *d)
     if (find_end(&r, d) || weights_make_folder(o->folder, d)) return -1;
     loader *l = start_loader(&r, d);
     if (!l) return -1;
-    r.began = r.printed = now();
+    r.began = r.printed = clock_now();
     int failed = 0;
     while (!failed && *r.net->seen < r.end) failed = step(&r, l, d);
     loader_stop(l);
@@ -194,7 +187,7 @@ int trainer_run(const trainer_options *o, diag *d)
     if (failed || save(&r, "final", d)) return -1;
     if (r.best >= 0) fprintf(o->out, "best top-1 %.2f %% after epoch %llu; ", r.best, (unsigned long long)r.best_epoch);
     fprintf(o->out, "weights in %s/%s_final.weights, ", o->folder, o->name);
-    print_time(now() - r.began, o->out);
+    print_time(clock_now() - r.began, o->out);
     fprintf(o->out, "\n");
     return 0;
 }

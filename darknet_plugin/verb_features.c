@@ -1,6 +1,7 @@
 /* `darknet distill features DATA CFG`: fills the teacher-feature cache for every view of every training image, going on where
  * an earlier run stopped. `train` would fill it as it goes; this does it without a student. */
 #include "../layers/cpu/parallel.h"
+#include "clock.h"
 #include "dataset.h"
 #include "loader.h"
 #include "mem.h"
@@ -8,7 +9,6 @@
 #include "verbs.h"
 
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 typedef struct filling {
@@ -17,13 +17,6 @@ typedef struct filling {
     model *m;
     uint64_t views, images;
 } filling;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int open_all(const options *o, filling *f, diag *d)
 {
@@ -60,15 +53,15 @@ static int fill(const options *o, filling *f, uint64_t start, uint64_t *computed
                           .threads = parallel_threads() };
     loader *l = loader_start(&lo, d);
     if (!l) return -1;
-    double began = now(), printed = began, pause = isatty(fileno(o->out)) ? .5 : 10;
+    double began = clock_now(), printed = began, pause = isatty(fileno(o->out)) ? .5 : 10;
     uint64_t done = 0, all = f->views * f->images;
     int failed = 0, before = diag_errors(d);
     for (const batch *b; !failed && (b = loader_next(l, d)); ) {
         failed = model_teach(f->m, b->x, b->index, b->view, d);
         features_done(f->m->features);
         done += (uint64_t)b->n;
-        if (o->quiet || now() - printed < pause) continue;
-        printed = now();
+        if (o->quiet || clock_now() - printed < pause) continue;
+        printed = clock_now();
         fprintf(o->out, "%llu of %llu  %.0f images/s\n", (unsigned long long)(start + done), (unsigned long long)all, (double)done / (printed - began));
         fflush(o->out);
     }

@@ -81,7 +81,7 @@ static void affine_channel(const layer *l, const float *x, float *y, size_t c, f
     }
 }
 
-static void keep_running(const layer *l, size_t c, double mean, double variance, double rate)
+void batchnorm_keep_statistics(const layer *l, size_t c, double mean, double variance, double rate)
 {
     double n = (double)l->batch * (double)map_size(l);
     double unbiased = n > 1 ? variance * n / (n - 1) : variance;
@@ -98,7 +98,7 @@ static void train_channels(void *ctx, size_t begin, size_t end)
     for (size_t c = begin; c < end; ++c) {
         double mean, variance;
         measure_channel(l, j->x, c, &mean, &variance);
-        keep_running(l, c, mean, variance, j->rate);
+        batchnorm_keep_statistics(l, c, mean, variance, j->rate);
         float r = (float)(1 / (sqrt(l->variance[c]) + EPSILON));
         affine_channel(l, j->x, j->y, c, l->mean[c], l->scales[c] * r, l->biases[c]);
     }

@@ -132,28 +132,19 @@ static void measure_exactly(const layer *l, const float *x, size_t c, double *me
     *variance = squares / n;
 }
 
-static void keep_statistics(const layer *l, size_t c, double mean, double variance, double rate)
-{
-    double n = (double)l->batch * (double)map_size(l), unbiased = n > 1 ? variance * n / (n - 1) : variance;
-    l->mean[c] = (float)mean;
-    l->variance[c] = (float)variance;
-    l->rolling_mean[c] += (float)(rate * (mean - l->rolling_mean[c]));
-    l->rolling_variance[c] += (float)(rate * (unbiased - l->rolling_variance[c]));
-}
-
 void batchnorm_finish(const layer *l, const float *x, size_t parts, double rate, cpu_shared *shared)
 {
     const float *sums = batchnorm_sums(l, shared), *shift = row_of(l, shared, ROW_SHIFT);
     size_t n = wide(l->out_c);
     double count = (double)l->batch * (double)map_size(l);
-    float *factor = row_of(l, shared, ROW_FACTOR), *bias = fill_row(l, shared, ROW_BIAS, l->biases);
-    (void)bias;
+    float *factor = row_of(l, shared, ROW_FACTOR);
+    fill_row(l, shared, ROW_BIAS, l->biases);
     memset(factor, 0, n * sizeof *factor);
     for (size_t c = 0; c < (size_t)l->out_c; ++c) {
         double one = total_of(sums, parts, n, c) / count, two = total_of(sums + n, parts, n, c) / count;
         double mean = shift[c] + one, variance = two - one * one;
         if (!(variance > 1e-3 * two)) measure_exactly(l, x, c, &mean, &variance);
-        keep_statistics(l, c, mean, variance, rate);
+        batchnorm_keep_statistics(l, c, mean, variance, rate);
         factor[c] = (float)(l->scales[c] / (sqrt(l->variance[c]) + EPSILON));
     }
     fill_row(l, shared, ROW_SHIFT, l->mean);

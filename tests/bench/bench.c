@@ -14,6 +14,7 @@
  * loss and nothing else of ours.
  *
  *   bench -peak COMMAND...     runs the command, then prints its "peak MB" */
+#include "../../darknet_plugin/clock.h"
 #include "../../darknet_plugin/host.h"
 #include "../../darknet_plugin/mem.h"
 #include "../../darknet_plugin/model.h"
@@ -23,7 +24,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 typedef struct bench {
@@ -37,13 +37,6 @@ typedef struct bench {
 } bench;
 
 typedef void (*work_fn)(model *m, const bench *b);
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static _Noreturn void die(diag *d)
 {
@@ -115,13 +108,13 @@ static double fastest_of(model *m, const bench *b, work_fn work)
 {
     double fastest = 1e9, end;
     work(m, b);
-    end = now() + b->seconds;
+    end = clock_now() + b->seconds;
     do {
-        double t = now();
+        double t = clock_now();
         work(m, b);
-        t = now() - t;
+        t = clock_now() - t;
         if (t < fastest) fastest = t;
-    } while (now() < end);
+    } while (clock_now() < end);
     return fastest;
 }
 
