@@ -1,6 +1,6 @@
 # darknet-distill: SimKD knowledge distillation as a plugin for Darknet.
 #
-#   make            build ./darknet                     make demo      distil, deploy and prove it (about five minutes)
+#   make            build ./darknet                     make demo      distil, deploy and prove it (about two minutes)
 #   make test       build and run every test            make teacher   train the demo's teacher from nothing
 #   make seeds      the demo's two students for three seeds
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
