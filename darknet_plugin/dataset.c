@@ -3,6 +3,7 @@
 #include "dataset.h"
 
 #include "dataset_internal.h"
+#include "hash.h"
 #include "mem.h"
 
 #include <errno.h>
@@ -199,16 +200,9 @@ void dataset_free(dataset *s)
 size_t dataset_count(const dataset *s) { return s->count; }
 int dataset_classes(const dataset *s) { return s->classes; }
 
-static uint64_t hash_bytes(const void *data, size_t n, uint64_t h)
-{
-    const unsigned char *p = data;
-    for (size_t i = 0; i < n; ++i) h = (h ^ p[i]) * 0x100000001b3u;   /* FNV-1a */
-    return h;
-}
-
 uint64_t dataset_identity(const dataset *s)
 {
-    uint64_t h = 0xcbf29ce484222325u;
+    uint64_t h = HASH_START;
     if (s->pixels) return hash_bytes(s->pixels, s->count * (size_t)s->w * (size_t)s->h * (size_t)s->c, h);
     for (size_t i = 0; i < s->count; ++i) {
         struct stat st = { 0 };

@@ -3,6 +3,7 @@
  * cache's type, so that a run does not depend on what the cache held before. */
 #include "features.h"
 
+#include "../darknet_plugin/hash.h"
 #include "../darknet_plugin/mem.h"
 #include "../weights_tools/weights_file.h"
 #include "cpu/parallel.h"
@@ -26,16 +27,12 @@ struct features {
 
 /* ---- what the maps depend on ---- */
 
-static uint64_t hash_text(const char *text, uint64_t h)
-{
-    for (; *text; ++text) h = (h ^ (unsigned char)*text) * 0x100000001b3u;
-    return h;
-}
+static uint64_t hash_text(const char *text, uint64_t h) { return hash_bytes(text, strlen(text), h); }
 
 /* Of the sections behind [net], whose keys but the input's size do not matter to a frozen network. */
 static uint64_t hash_layers(const cfg_file *c)
 {
-    uint64_t h = 0xcbf29ce484222325u;
+    uint64_t h = HASH_START;
     for (int i = 1; i < c->n; ++i) {
         h = hash_text(c->section[i].name, h);
         for (int k = 0; k < c->section[i].n; ++k) h = hash_text(c->section[i].pair[k].value, hash_text(c->section[i].pair[k].key, h));
@@ -217,5 +214,4 @@ void features_done(features *f) { feature_cache_done(f->cache, f->batch); }
 
 features_count features_counts(const features *f) { return f->count; }
 
-uint64_t features_views(const features *f) { return f->spec.views; }
 feature_cache *features_cache(features *f) { return f->cache; }

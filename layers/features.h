@@ -29,7 +29,6 @@ typedef struct features_count {
     uint64_t read, computed, damaged;
 } features_count;
 features_count features_counts(const features *f);
-uint64_t features_views(const features *f);
 feature_cache *features_cache(features *f);   /* borrowed */
 
 #endif

@@ -9,6 +9,8 @@
  * To add a type: one row per part. */
 #include "weights_file.h"
 
+#include "../darknet_plugin/hash.h"
+
 typedef int (*part_lister)(const layer *l, const char *const *name, weights_tensor *out);
 enum { BIASES, SCALES, MEAN, VARIANCE, WEIGHTS, NAMES };
 
@@ -100,21 +102,13 @@ int weights_tensors(const layer *l, weights_tensor *out)
     return k;
 }
 
-/* FNV-1a, 64 bits (Fowler, Noll, Vo). */
-static uint64_t fnv1a(uint64_t h, const void *data, size_t bytes)
-{
-    const unsigned char *p = data;
-    for (size_t i = 0; i < bytes; ++i) h = (h ^ p[i]) * 0x100000001b3u;
-    return h;
-}
-
 uint64_t weights_hash(const network *net, int begin, int end)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
-    uint64_t h = 0xcbf29ce484222325u;
+    uint64_t h = HASH_START;
     for (int i = begin; i < end; ++i) {
         int n = weights_tensors(&net->layers[i], t);
-        for (int j = 0; j < n; ++j) h = fnv1a(h, t[j].data, t[j].n * sizeof *t[j].data);
+        for (int j = 0; j < n; ++j) h = hash_bytes(t[j].data, t[j].n * sizeof *t[j].data, h);
     }
     return h;
 }

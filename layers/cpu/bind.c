@@ -26,7 +26,8 @@ static void backward_host(const layer *l, cpu_state *s, network *net) { s->host_
 static const cpu_row rows[] = {
     { .type = CONVOLUTIONAL, .accepts = accepts_cpu_conv, .make = make_cpu_conv, .forward = forward_cpu_conv,
       .backward = backward_cpu_conv, .update = update_cpu_weights, .free = free_cpu_conv,
-      .weights_changed = cpu_conv_weights_changed, .accepts_blocked = accepts_blocked_conv, .forward_blocked = forward_cpu_conv, .backward_blocked = backward_cpu_conv },
+      .weights_changed = cpu_conv_weights_changed, .accepts_blocked = accepts_blocked_conv, .forward_blocked = forward_cpu_conv,
+      .backward_blocked = backward_cpu_conv },
     { .type = CONNECTED, .make = make_cpu_conv, .forward = forward_cpu_conv, .backward = backward_cpu_conv,
       .update = update_cpu_weights, .free = free_cpu_conv, .weights_changed = cpu_conv_weights_changed },
     { .type = SHORTCUT, .accepts = accepts_cpu_shortcut, .forward = forward_cpu_shortcut, .backward = backward_cpu_shortcut,
@@ -120,6 +121,14 @@ void cpu_give(cpu_shared *shared, float *p)
 {
     for (int i = 0; p && i < shared->blocks; ++i)
         if (shared->block[i].data == p) shared->block[i].taken = 0;
+}
+
+float *cpu_refit(cpu_shared *shared, float *have, size_t *floats, size_t want)
+{
+    if (have && *floats == want) return have;
+    cpu_give(shared, have);
+    *floats = want;
+    return cpu_take(shared, want);
 }
 
 static void leave_shared(cpu_shared *shared)

@@ -36,20 +36,21 @@ static const float *input_of(const layer *l, const conv_plan *p, const cpu_state
 
 static float *room_for_x(const layer *l, conv_plan *p, cpu_state *s)
 {
-    size_t want = cpu_blocked_floats(l);
-    if (p->x && p->x_floats == want) return p->x;
-    cpu_give(s->shared, p->x);
-    p->x_floats = want;
-    return p->x = cpu_take(s->shared, want);
+    return p->x = cpu_refit(s->shared, p->x, &p->x_floats, cpu_blocked_floats(l));
 }
 
 static void forward_train(const layer *l, conv_plan *p, cpu_state *s, const float *in, const float *z, ACTIVATION a, float *y)
 {
     float *x = room_for_x(l, p, s);
-    conv_after after = { .sums = batchnorm_sums(l, s->shared), .shift = batchnorm_shift(l, s->shared) };
-    size_t parts = p->math->parts ? p->math->parts(p->impl) : (size_t)l->batch;
-    p->math->forward(p->impl, in, l->weights, p->math->parts ? &after : NULL, x);
-    if (!p->math->parts) batchnorm_measure(l, x, s->shared);
+    size_t parts = (size_t)l->batch;
+    if (p->math->parts) {
+        conv_after after = { .sums = batchnorm_sums(l, s->shared), .shift = batchnorm_shift(l, s->shared) };
+        parts = p->math->parts(p->impl);
+        p->math->forward(p->impl, in, l->weights, &after, x);
+    } else {
+        p->math->forward(p->impl, in, l->weights, NULL, x);
+        batchnorm_measure(l, x, s->shared);
+    }
     batchnorm_finish(l, x, parts, conv_statistics_rate(s), s->shared);
     batchnorm_apply(l, x, z, a, y, s->shared);
 }

@@ -326,15 +326,14 @@ static int fused_attr(plan *p, dnnl_primitive_attr_t *attr)
 }
 
 /* Maps in our layout unless oneDNN has only its plain loops or a matrix product for it. */
-static int choose_layout(plan *p)
+static void choose_layout(plan *p)
 {
     dnnl_primitive_desc_t pd = NULL;
     const char *name = "ref";
-    if (!p->s.y_blocked) return 0;
+    if (!p->s.y_blocked) return;
     if (!forward_pd(p, dnnl_forward_training, 0, NULL, &pd)) MUST(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name));
     p->any_layout = !strncmp(name, "ref", 3) || !strncmp(name, "gemm", 4);
     dnnl_primitive_desc_destroy(pd);
-    return 0;
 }
 
 static int make_steps(plan *p)
@@ -343,8 +342,9 @@ static int make_steps(plan *p)
     dnnl_primitive_desc_t raw = NULL, fused = NULL;
     int bad = fails(dnnl_engine_create(&p->engine, dnnl_cpu, 0))
            || fails(dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags))
-           || our_descriptions(p) || fused_attr(p, &attr) || choose_layout(p)
-           || (p->needs.raw && make_forward(p, &p->raw, dnnl_forward_training, 0, NULL, &raw))
+           || our_descriptions(p) || fused_attr(p, &attr);
+    if (!bad) choose_layout(p);
+    bad = bad || (p->needs.raw && make_forward(p, &p->raw, dnnl_forward_training, 0, NULL, &raw))
            || make_forward(p, &p->fused, p->needs.raw ? dnnl_forward_inference : dnnl_forward_training, 1, attr, &fused)
            || keep_weights(p, fused) || make_gradients(p, raw ? raw : fused);
     dnnl_primitive_desc_destroy(raw);

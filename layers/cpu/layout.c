@@ -89,12 +89,7 @@ cpu_state *cpu_blocked_at(const network *net, int i)
 
 float *cpu_output(const layer *l, cpu_state *s)
 {
-    size_t want = cpu_blocked_floats(l);
-    if (s->y && s->y_floats == want) return s->y;
-    cpu_give(s->shared, s->y);
-    s->y = cpu_take(s->shared, want);
-    s->y_floats = want;
-    return s->y;
+    return s->y = cpu_refit(s->shared, s->y, &s->y_floats, cpu_blocked_floats(l));
 }
 
 static void give_back(cpu_state *s)

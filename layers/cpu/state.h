@@ -78,6 +78,8 @@ int cpu_reserve(cpu_shared *shared, int slot, size_t bytes);
 /* Memory for `floats`, to be given back; ends the program where there is none. What is in it is arbitrary but finite. */
 float *cpu_take(cpu_shared *shared, size_t floats);
 void cpu_give(cpu_shared *shared, float *p);   /* NULL: nothing */
+/* `have` (*floats of it; may be NULL) if it is `want` floats, else that many instead of it. */
+float *cpu_refit(cpu_shared *shared, float *have, size_t *floats, size_t want);
 static inline size_t cpu_floats(const layer *l) { return (size_t)l->batch * (size_t)l->outputs; }
 
 /* Blocked maps (layout.c). */
