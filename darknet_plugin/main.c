@@ -23,6 +23,8 @@ static const verb_row VERBS[] = {
     { "check",   verb_check,   V_CHECK,   1, 1, "CFG", "report every mistake in a cfg" },
     { "summary", verb_summary, V_SUMMARY, 1, 1, "CFG", "layers, shapes, parameters, multiply-adds" },
     { "predict", verb_predict, V_PREDICT, 4, MAX_POSITIONAL, "DATA CFG WEIGHTS IMAGE...", "classify images" },
+    { "weights", verb_weights, V_WEIGHTS, 1, 5, "SUB ...", "show, compare, convert weights files" },
+    { "bench",   verb_bench,   V_BENCH,   1, 2, "CFG [WEIGHTS]", "latency and throughput beside stock Darknet and OpenCV" },
 };
 enum { VERB_COUNT = sizeof VERBS / sizeof *VERBS };
 
@@ -38,6 +40,7 @@ static int usage(FILE *out)
 static int verb_usage(const verb_row *v, FILE *out)
 {
     fprintf(out, "usage: darknet distill %s %s\n  %s\n\n", v->name, v->arguments, v->help);
+    if (v->bit == V_WEIGHTS) verb_weights_help(out);
     options_help(v->bit, out);
     return 2;
 }

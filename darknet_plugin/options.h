@@ -9,7 +9,8 @@
 /* Bits naming the verbs, for the flag table's last column. */
 enum {
     V_TRAIN = 1, V_VALID = 2, V_EXPORT = 4, V_CHECK = 8, V_SUMMARY = 16, V_PREDICT = 32, V_FEATURES = 64,
-    V_RUNS = V_TRAIN | V_VALID | V_EXPORT | V_PREDICT | V_FEATURES, V_ALL = 127
+    V_WEIGHTS = 128, V_BENCH = 256,
+    V_RUNS = V_TRAIN | V_VALID | V_EXPORT | V_PREDICT | V_FEATURES, V_ALL = 511
 };
 
 enum { MAX_POSITIONAL = 4096 };

@@ -12,6 +12,9 @@ int verb_check(options *o, diag *d);
 int verb_summary(options *o, diag *d);
 int verb_features(options *o, diag *d);
 int verb_predict(options *o, diag *d);
+int verb_weights(options *o, diag *d);
+void verb_weights_help(FILE *out);      /* its sub-verbs, one a line */
+int verb_bench(options *o, diag *d);
 
 /* Anything but `distill`: hands argv to the stock program, distillation cfgs lowered on the way. Exit status. */
 int passthrough(int argc, char **argv, diag *d);

@@ -1,0 +1,7 @@
+#include "weights_verbs.h"
+
+int weights_strip(options *o, diag *d)
+{
+    diag_error(d, NULL, 0, NULL, "'weights %s' is not built yet", o->arg[0]);
+    return -1;
+}
