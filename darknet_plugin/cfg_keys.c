@@ -117,12 +117,12 @@ static const key_row teacher_keys[] = {
 static const key_row augment_keys[] = { INT("pad", 0, BIG), FLAG("flip"), END };
 static const key_row projector_keys[] = {
     COUNT("reduction"), CHOICE("stack", "bottleneck|1x1|1x1-1x1|depthwise|linear|none", NULL),
-    CHOICE("activation", "auto|" ACTIVATIONS, NULL), INT("tap", 0, BIG), END
+    CHOICE("activation", "auto|" ACTIVATIONS, NULL), INT("tap", 0, BIG), TEXT("teacher"), END
 };
 static const key_row feature_l2_keys[] = {
-    FLOAT("scale", 1e-30, 1e30), CHOICE("reduction", "mean|sum", NULL), INT("tap", 0, BIG), END
+    FLOAT("scale", 1e-30, 1e30), CHOICE("reduction", "mean|sum", NULL), INT("tap", 0, BIG), TEXT("teacher"), END
 };
-static const key_row reused_classifier_keys[] = { INTS("layers", 0, BIG), INT("tap", 0, BIG), END };
+static const key_row reused_classifier_keys[] = { INTS("layers", 0, BIG), INT("tap", 0, BIG), TEXT("teacher"), END };
 
 /* What the host asks of every layer section. */
 static const key_row layer_keys[] = {

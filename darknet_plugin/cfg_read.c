@@ -265,12 +265,9 @@ static void finish_section(reader *r)
 static void check_preamble(reader *r, const section_row *row)
 {
     const cfg_file *c = r->c;
-    const cfg_section *twin = cfg_first(c, row->name);
+    const cfg_section *twin = strcmp(row->name, "teacher") ? cfg_first(c, row->name) : NULL;
     if (twin) {
-        if (!strcmp(row->name, "teacher"))
-            diag_error(r->d, c->path, r->line, row->name, "several [teacher] sections are not supported yet");
-        else
-            diag_error(r->d, c->path, r->line, row->name, "is given twice, first on line %d", twin->line);
+        diag_error(r->d, c->path, r->line, row->name, "is given twice, first on line %d", twin->line);
     } else if (c->n && !strcmp(row->name, "net")) {
         diag_error(r->d, c->path, r->line, row->name, "must be the first section");
     } else if (cfg_layers(c)) {

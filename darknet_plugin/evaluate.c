@@ -60,59 +60,109 @@ static score finish_tally(tally *t, int classes, size_t labelled)
     return s;
 }
 
-static int same_classes(const model *m, const dataset *data, diag *d)
+static const float *student_answer(const model *m, int t, int *outputs)
 {
-    const char *cfg = m->low->source->path;
-    if (dataset_classes(data) != m->classes) {
-        diag_error(d, cfg, 0, NULL, "network has %d outputs, data set has %d classes", m->classes, dataset_classes(data));
-        return 0;
-    }
-    if (m->teacher && teacher_outputs(m->teacher) != m->classes) {
-        diag_error(d, cfg, 0, NULL, "teacher has %d outputs, student has %d", teacher_outputs(m->teacher), m->classes);
-        return 0;
-    }
-    return 1;
+    if (m->teacher) return model_answer_as(m, t, outputs);
+    *outputs = m->classes;
+    return m->net->output;
 }
 
-/* Sums over one batch; mse is weighted by images. */
-static void count_batch(model *m, const batch *b, evaluation *e, tally *student, tally *teacher, size_t *agree)
+/* Number of answers per image in comparison t; 0 after reporting. */
+static int classes_of(const model *m, const dataset *data, int t, diag *d)
 {
-    int n = m->classes;
-    if (e->has_teacher) teacher_forward(m->teacher, b->x, 1);
-    const float *t = e->has_teacher ? teacher_answer(m->teacher) : NULL;
-    const float *s = e->has_student ? model_predict(m, b->x) : NULL;
-    for (int i = 0; i < b->n; ++i) {
-        if (s) count_image(student, s + (size_t)i * (size_t)n, n, b->label[i]);
-        if (t) count_image(teacher, t + (size_t)i * (size_t)n, n, b->label[i]);
-        if (s && t) *agree += first_of(s + (size_t)i * (size_t)n, n) == first_of(t + (size_t)i * (size_t)n, n);
-        e->labelled += b->label[i] >= 0;
+    int outputs;
+    const char *cfg = m->low->source->path;
+    student_answer(m, t, &outputs);
+    if (m->low->teachers < 2 && dataset_classes(data) != outputs) {
+        diag_error(d, cfg, 0, NULL, "network has %d outputs, data set has %d classes", outputs, dataset_classes(data));
+        return 0;
     }
-    if (s && t) e->feature_mse += model_feature_mse(m, b->n) * b->n;
+    if (m->teacher && teacher_outputs(m->teacher[t]) != outputs) {
+        diag_error(d, cfg, 0, NULL, "teacher has %d outputs, student has %d", teacher_outputs(m->teacher[t]), outputs);
+        return 0;
+    }
+    return outputs;
+}
+
+/* An evaluation under way: one entry a comparison. */
+typedef struct counting {
+    model *m;
+    evaluation *e;
+    int classes[MAX_TEACHERS];
+    tally student[MAX_TEACHERS], teacher[MAX_TEACHERS];
+    size_t agree[MAX_TEACHERS];
+} counting;
+
+static void count_answers(counting *c, const batch *b, int k)
+{
+    int n = c->classes[k], ignore;
+    comparison *now = &c->e->of[k];
+    const float *t = c->e->has_teacher ? teacher_answer(c->m->teacher[k]) : NULL;
+    const float *s = c->e->has_student ? student_answer(c->m, k, &ignore) : NULL;
+    for (int i = 0; i < b->n; ++i) {
+        size_t at = (size_t)i * (size_t)n;
+        int label = now->rated ? b->label[i] : -1;
+        if (s) count_image(&c->student[k], s + at, n, label);
+        if (t) count_image(&c->teacher[k], t + at, n, label);
+        if (s && t) c->agree[k] += first_of(s + at, n) == first_of(t + at, n);
+    }
+    if (s && t) now->feature_mse += model_feature_mse(c->m, k, b->n) * b->n;
+}
+
+static void count_batch(counting *c, const batch *b)
+{
+    evaluation *e = c->e;
+    if (e->has_teacher) model_run_teachers(c->m, b->x, 1);
+    if (e->has_student) model_predict(c->m, b->x);
+    for (int k = 0; k < e->n; ++k) count_answers(c, b, k);
+    for (int i = 0; i < b->n; ++i) e->labelled += b->label[i] >= 0;
     e->images += (size_t)b->n;
+}
+
+static void finish(counting *c)
+{
+    evaluation *e = c->e;
+    for (int k = 0; k < e->n; ++k) {
+        comparison *now = &e->of[k];
+        now->student = finish_tally(&c->student[k], c->classes[k], e->labelled);
+        now->teacher = finish_tally(&c->teacher[k], c->classes[k], e->labelled);
+        if (!e->images) continue;
+        now->agreement = 100. * (double)c->agree[k] / (double)e->images;
+        now->feature_mse /= (double)e->images;
+    }
+}
+
+static int begin(counting *c, const dataset *data, int who, diag *d)
+{
+    const lowered *low = c->m->low;
+    int n = c->m->teacher ? low->teachers : 1;
+    *c->e = (evaluation){ .has_student = who & EVALUATE_STUDENT, .has_teacher = c->m->teacher && (who & EVALUATE_TEACHER), .n = n,
+                          .last = low->heads ? low->head[low->heads - 1].teacher : 0 };
+    for (int k = 0; k < n; ++k)
+        if (!(c->classes[k] = classes_of(c->m, data, k, d))) return -1;
+    for (int k = 0; k < n; ++k) {
+        c->e->of[k].name = c->m->teacher ? low->teacher[k].name : "";
+        c->e->of[k].rated = c->classes[k] == dataset_classes(data);
+        c->student[k] = make_tally(c->classes[k]);
+        c->teacher[k] = make_tally(c->classes[k]);
+    }
+    return 0;
 }
 
 int evaluate(model *m, const dataset *data, int threads, int who, evaluation *e, diag *d)
 {
-    if (!same_classes(m, data, d)) return -1;
+    counting c = { .m = m, .e = e };
     loader_options lo = {
         .data = data, .how = LOAD_VALID, .batch = m->net->batch, .c = m->low->shape->c, .h = m->low->shape->h,
         .w = m->low->shape->w, .threads = threads > 0 ? threads : 1,
     };
+    if (begin(&c, data, who, d)) return -1;
     loader *l = loader_start(&lo, d);
-    if (!l) return -1;
     int before = diag_errors(d);
-    size_t agree = 0;
-    tally student = make_tally(m->classes), teacher = make_tally(m->classes);
-    *e = (evaluation){ .has_student = who & EVALUATE_STUDENT, .has_teacher = m->teacher && (who & EVALUATE_TEACHER) };
-    for (const batch *b; (b = loader_next(l, d));) count_batch(m, b, e, &student, &teacher, &agree);
-    loader_stop(l);
-    e->student = finish_tally(&student, m->classes, e->labelled);
-    e->teacher = finish_tally(&teacher, m->classes, e->labelled);
-    if (e->images) {
-        e->agreement = 100. * (double)agree / (double)e->images;
-        e->feature_mse /= (double)e->images;
-    }
-    return diag_errors(d) > before ? -1 : 0;
+    for (const batch *b; l && (b = loader_next(l, d));) count_batch(&c, b);
+    if (l) loader_stop(l);
+    finish(&c);
+    return !l || diag_errors(d) > before ? -1 : 0;
 }
 
 const char *evaluate_suspicious(const score *s, size_t labelled, int classes)

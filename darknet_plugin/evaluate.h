@@ -9,17 +9,25 @@ typedef struct score {
     double spread;           /* largest difference that one class's probability showed between two images */
 } score;
 
-typedef struct evaluation {
-    size_t images, labelled;
-    int has_student, has_teacher;
+/* The student beside one teacher, whose classifier it answers through; of a plain cfg only `student` counts. */
+typedef struct comparison {
+    const char *name;        /* the teacher's, borrowed from the model; "" if it has none */
+    int rated;               /* its classes are as many as the data set's: accuracy means something */
     score student, teacher;
     double agreement;        /* percent of images on which both name the same class */
     double feature_mse;      /* mean over all feature elements */
+} comparison;
+
+typedef struct evaluation {
+    size_t images, labelled;
+    int has_student, has_teacher;
+    int n, last;             /* comparisons; which one is with the teacher whose classifier ends the network */
+    comparison of[MAX_TEACHERS];
 } evaluation;
 
 enum { EVALUATE_STUDENT = 1, EVALUATE_TEACHER = 2 };
 
-/* Runs every image once, in inference mode, in the net's own batch. `who` = EVALUATE_ bits; the teacher is left out
+/* Runs every image once, in inference mode, in the net's own batch. `who` = EVALUATE_ bits; teachers are left out
  * where the cfg has none. -1 with a message if images cannot be read or classes differ. */
 int evaluate(model *m, const dataset *data, int threads, int who, evaluation *e, diag *d);
 

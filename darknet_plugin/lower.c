@@ -1,7 +1,7 @@
 /* Lowering a distillation cfg to a stock cfg (see lower.h), in this order:
  *
  *   triples    every [projector] [feature_l2] [reused_classifier] complete and in order, a [teacher] there
- *   teacher    its cfg, taps, input size; one tap for each triple, in order or by tap=
+ *   teachers   their cfgs, taps, input sizes; one tap for each triple (lower_taps.c)
  *   layers     section after section: copied, expanded, renumbered
  *   shapes     of the whole, and of the copied layers against the teacher's
  *
@@ -19,7 +19,7 @@ void lower_free(lowered *l)
     for (int i = 0; i < l->heads; ++i) free(l->head[i].tail_of);
     free(l->head);
     free(l->role);
-    teacher_free(l->teacher);
+    teachers_free(l->teacher, l->teachers);
     cfg_free(l->cfg);
     cfg_free(l->source);
     shapes_free(l->shape);
@@ -102,63 +102,6 @@ static void check_teacher_there(lower_build *b)
     }
 }
 
-/* tap= of any of a triple's sections: place i is its last. -1 where none says so, -2 where two disagree. */
-static int asked_tap(const lower_build *b, int i, const cfg_section **says)
-{
-    int tap = -1;
-    for (int k = i - 2; k <= i; ++k) {
-        const cfg_section *s = lower_at(b, k);
-        int n = s ? cfg_int(s, "tap", -1) : -1;
-        if (n < 0) continue;
-        if (tap >= 0 && tap != n) return -2;
-        *says = s;
-        tap = n;
-    }
-    return tap;
-}
-
-/* A head's place in the teacher's list of taps; -1 after reporting. */
-static int choose_tap(const lower_build *b, int i, int head, char *taken)
-{
-    const teacher_spec *t = b->l->teacher;
-    const cfg_section *s = lower_at(b, i);
-    int asked = asked_tap(b, i, &s), place = asked < 0 ? head : asked;
-    if (asked == -2)
-        diag_error(b->d, s->file, cfg_line(s, "tap"), s->name, "this triple's sections name different taps");
-    else if (place >= t->taps)
-        diag_error(b->d, s->file, cfg_line(s, "tap"), s->name, "tap=%d is out of range: [teacher] has %d, 0 to %d", place, t->taps, t->taps - 1);
-    else if (taken[place])
-        diag_error(b->d, s->file, cfg_line(s, "tap"), s->name, "tap %d (teacher layer %d) is used twice", place, t->tap[place]);
-    else
-        return taken[place] = 1, place;
-    diag_hint(b->d, "tap=N is the N-th of [teacher] tap=, counted from 0; without it triples take them in order");
-    return -1;
-}
-
-static int assign_taps(lower_build *b)
-{
-    lowered *l = b->l;
-    const teacher_spec *t = l->teacher;
-    lower_head *h = l->head;
-    int bad = 0;
-    if (l->heads != t->taps) {
-        diag_error(b->d, t->section->file, cfg_line(t->section, "tap"), t->section->name,
-                   "%d taps for %d triples of [projector], [feature_l2] and [reused_classifier]", t->taps, l->heads);
-        diag_hint(b->d, "each tap needs a triple of its own; the first tap is layer %d of %s", t->tap[0], t->cfg_path);
-        return -1;
-    }
-    char *taken = mem_calloc((size_t)t->taps, 1);
-    for (int i = 0; i < cfg_layers(l->source); ++i) {
-        if (!cfg_is(lower_at(b, i), "reused_classifier")) continue;
-        h->tap_index = choose_tap(b, i, (int)(h - l->head), taken);
-        if (h->tap_index < 0) bad = -1;
-        else h->tap = t->tap[h->tap_index];
-        ++h;
-    }
-    free(taken);
-    return bad;
-}
-
 static void lower_preamble(lower_build *b)
 {
     cfg_section *net = cfg_append_copy(b->l->cfg, cfg_net(b->l->source));
@@ -186,8 +129,8 @@ static int build(lower_build *b, int clean)
     b->errors = diag_errors(b->d);
     count_heads(b);
     check_teacher_there(b);
-    if (cfg_first(l->source, "teacher") && !(l->teacher = teacher_read(l->source, b->mode == LOWER_TRAIN, b->d))) return -1;
-    if (!clean || diag_errors(b->d) > b->errors || (l->teacher && assign_taps(b))) return -1;
+    if (cfg_first(l->source, "teacher") && !(l->teacher = teachers_read(l->source, b->mode == LOWER_TRAIN, &l->teachers, b->d))) return -1;
+    if (!clean || diag_errors(b->d) > b->errors || (l->teacher && lower_assign_taps(b))) return -1;
     if (lower_all(b) || !(l->shape = shapes_infer(l->cfg, b->d))) return -1;
     if (!l->heads || b->mode == LOWER_DEPLOY) l->trained = l->shape->n;
     augment_read(l->source, &l->augment);

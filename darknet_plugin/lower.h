@@ -21,14 +21,18 @@ typedef enum {
     ROLE_TAIL         /* copy of a teacher layer, frozen */
 } layer_role;
 
-/* [teacher], read and checked, with its own cfg. */
+enum { MAX_TEACHERS = 8 };
+
+/* A [teacher], read and checked, with its own cfg. */
 typedef struct teacher_spec {
+    const char *name;                /* borrowed from its section; "" if it has none, as only a single teacher may */
     char *cfg_path, *weights_path;   /* owned, resolved; weights NULL if not given */
     const cfg_section *section;      /* borrowed from lowered.source */
     cfg_file *cfg;                   /* owned: stock, as the teacher's author wrote it but for [net] batch
                                         (= student batch / subdivisions), subdivisions=1, width, height */
     net_shape *shape;                /* owned, of `cfg` */
     int *tap, taps;                  /* teacher layer numbers, owned */
+    int taps_before;                 /* of the teachers above it */
     int cut;                         /* layers 0..cut-1 give every tap */
     float mean[3], std[3];           /* applied as (x - mean) / std; 0 and 1 if absent */
     int normalise;                   /* mean or std given */
@@ -37,6 +41,7 @@ typedef struct teacher_spec {
 
 /* One [projector] [feature_l2] [reused_classifier] triple; numbers of lowered layers, -1 = none. */
 typedef struct lower_head {
+    int teacher;                     /* whose: place in lowered.teacher */
     int tap;                         /* teacher layer whose output is the target */
     int tap_index;                   /* its place in teacher_spec.tap */
     int feeds;                       /* student layer that the triple reads */
@@ -67,7 +72,8 @@ typedef struct lowered {
     layer_role *role;                /* per lowered layer, owned */
     int heads;
     lower_head *head;                /* owned */
-    teacher_spec *teacher;           /* owned; NULL for a plain cfg */
+    int teachers;
+    teacher_spec *teacher;           /* teachers, owned; NULL for a plain cfg */
     augment_spec augment;
     int trained;                     /* training runs layers 0..trained-1 (up to the last loss, or all) */
 } lowered;

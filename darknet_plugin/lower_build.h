@@ -44,9 +44,17 @@ const char *lower_default_activation(const char *section);
 /* Takes keys out of a copied teacher layer that would change how it loads or trains. */
 void lower_strip_frozen(cfg_section *s);
 
-/* [teacher] of `source`; NULL after reporting. `weights` = 1: its weights file must be there. */
-teacher_spec *teacher_read(const cfg_file *source, int weights, diag *d);
-void teacher_free(teacher_spec *t);
+/* The teacher of a head. */
+static inline const teacher_spec *lower_teacher(const lower_build *b, const lower_head *h)
+{
+    return &b->l->teacher[h->teacher];
+}
+
+/* All [teacher] sections of `source`, *n of them; NULL after reporting. `weights` = 1: their weights files must be there. */
+teacher_spec *teachers_read(const cfg_file *source, int weights, int *n, diag *d);
+void teachers_free(teacher_spec *t, int n);
+/* Which triple learns from which tap; 0, or -1 after reporting. */
+int lower_assign_taps(lower_build *b);
 void augment_read(const cfg_file *source, augment_spec *a);
 
 #endif

@@ -165,7 +165,7 @@ static int check_feed(const lower_build *b, int i)
 int lower_projector(lower_build *b, int i)
 {
     lower_head *h = &b->l->head[b->head];
-    const teacher_spec *t = b->l->teacher;
+    const teacher_spec *t = lower_teacher(b, h);
     const layer_shape *tap = &t->shape->layer[h->tap];
     if (check_feed(b, i)) return -2;
     b->map[i] = h->feeds = b->map[i - 1];

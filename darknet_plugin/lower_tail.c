@@ -68,7 +68,7 @@ typedef struct tail_map {
 /* -1 if it is not copied. A dropout is what it reads. */
 static int tail_reference(const tail_map *m, int layer)
 {
-    while (layer > m->h->tap && cfg_is(cfg_layer(m->b->l->teacher->cfg, layer), "dropout")) --layer;
+    while (layer > m->h->tap && cfg_is(cfg_layer(lower_teacher(m->b, m->h)->cfg, layer), "dropout")) --layer;
     if (layer == m->h->tap) return m->stands;
     for (int k = m->done - 1; k >= 0 && m->h->tail_of[k] >= layer; --k)
         if (m->h->tail_of[k] == layer) return m->h->tail + k;
@@ -112,7 +112,7 @@ static int check_previous(const tail_map *m, const cfg_section *s)
 
 static int copy_layer(lower_build *b, tail_map *m, int layer)
 {
-    const cfg_section *s = cfg_layer(b->l->teacher->cfg, layer);
+    const cfg_section *s = cfg_layer(lower_teacher(b, m->h)->cfg, layer);
     const char *key = lower_reader_key(s);
     int bad = check_previous(m, s);
     cfg_section *out = cfg_append_copy(b->l->cfg, s);
@@ -129,7 +129,7 @@ int lower_tail(lower_build *b, int i)
 {
     const cfg_section *s = lower_at(b, i);
     lower_head *h = &b->l->head[b->head];
-    const teacher_spec *t = b->l->teacher;
+    const teacher_spec *t = lower_teacher(b, h);
     tail_map m = { .b = b, .h = h, .stands = b->map[i - 1] };
     int bad = cfg_find(s, "layers") ? chosen_tail(h, t, s, b->d) : default_tail(h, t, s, b->d);
     h->tail = h->tails ? b->lowered_layers : -1;
@@ -139,9 +139,8 @@ int lower_tail(lower_build *b, int i)
     return bad ? -1 : 0;
 }
 
-static int check_copy(const lower_build *b, const cfg_section *at, int copy, int original)
+static int check_copy(const lower_build *b, const teacher_spec *t, const cfg_section *at, int copy, int original)
 {
-    const teacher_spec *t = b->l->teacher;
     const layer_shape *s = &b->l->shape->layer[copy], *o = &t->shape->layer[original];
     const cfg_section *layer = cfg_layer(t->cfg, original);
     int weights = s->stored == o->stored && (!s->stored || (s->in_c == o->in_c && s->c == o->c));
@@ -159,7 +158,7 @@ int lower_check_tails(const lower_build *b)
     for (int i = 0; i < cfg_layers(b->l->source) && head < b->l->heads; ++i) {
         if (!cfg_is(lower_at(b, i), "reused_classifier")) continue;
         const lower_head *h = &b->l->head[head++];
-        for (int k = 0; k < h->tails; ++k) bad |= check_copy(b, lower_at(b, i), h->tail + k, h->tail_of[k]);
+        for (int k = 0; k < h->tails; ++k) bad |= check_copy(b, lower_teacher(b, h), lower_at(b, i), h->tail + k, h->tail_of[k]);
     }
     return bad;
 }

@@ -32,13 +32,20 @@ int model_backend(const char *text, cpu_backend *backend, diag *d)
     return -1;
 }
 
+/* The layer that answers. */
+static int end_of_tail(const lower_head *h) { return h->tail + h->tails - 1; }
+
 static int bind_layers(model *m, const model_options *o, diag *d)
 {
     size_t n = (size_t)m->net->n;
     cpu_mode *mode = mem_calloc(n, sizeof *mode);
+    char *keep = mem_calloc(n, 1);
     for (size_t i = 0; i < n; ++i) mode[i] = MODE_OF[m->low->role[i]];
-    cpu_options c = { .backend = o->backend, .seed = o->seed, .mode = mode, .layouts = 1 };
+    for (int i = 0; i < m->low->heads; ++i)
+        if (m->low->head[i].tails) keep[end_of_tail(&m->low->head[i])] = 1;
+    cpu_options c = { .backend = o->backend, .seed = o->seed, .mode = mode, .layouts = 1, .keep = keep };
     int failed = cpu_bind(m->net, &c, d);
+    free(keep);
     free(mode);
     return failed;
 }
@@ -72,7 +79,7 @@ static int copy_tails(model *m, diag *d)
     int failed = 0;
     for (int i = 0; m->teacher && i < m->low->heads; ++i) {
         const lower_head *h = &m->low->head[i];
-        failed |= copy_reused_classifier(m->net, h->tail, h->tails, m->teacher->net, h->tail_of, d);
+        failed |= copy_reused_classifier(m->net, h->tail, h->tails, m->teacher[h->teacher]->net, h->tail_of, d);
     }
     cpu_weights_changed(m->net);
     return failed;
@@ -93,6 +100,28 @@ static int open_network(model *m, const char *cfg, const model_options *o, diag 
     return 0;
 }
 
+static int open_teachers(model *m, cpu_backend backend, diag *d)
+{
+    const lowered *low = m->low;
+    m->teacher = mem_calloc((size_t)low->teachers, sizeof *m->teacher);
+    m->features = mem_calloc((size_t)low->teachers, sizeof *m->features);
+    for (int i = 0; i < low->teachers; ++i) {
+        m->teacher[i] = teacher_open(&low->teacher[i], low->shape->c, low->shape->h, low->shape->w, backend, d);
+        if (!m->teacher[i]) return -1;
+    }
+    return copy_tails(m, d);
+}
+
+static void close_teachers(model *m)
+{
+    for (int i = 0; m->teacher && i < m->low->teachers; ++i) {
+        features_close(m->features[i]);
+        teacher_close(m->teacher[i]);
+    }
+    free(m->features);
+    free(m->teacher);
+}
+
 model *model_open(const char *cfg, const model_options *o, diag *d)
 {
     lowered *low = lower_read(cfg, o->mode, d);
@@ -101,10 +130,7 @@ model *model_open(const char *cfg, const model_options *o, diag *d)
     m->low = low;
     parallel_set_threads(o->threads);
     int failed = open_network(m, cfg, o, d);
-    if (!failed && low->teacher && o->mode == LOWER_TRAIN) {
-        m->teacher = teacher_open(low->teacher, low->shape->c, low->shape->h, low->shape->w, o->backend, d);
-        failed = !m->teacher || copy_tails(m, d);
-    }
+    if (!failed && low->teacher && o->mode == LOWER_TRAIN) failed = open_teachers(m, o->backend, d);
     if (failed) {
         model_close(m);
         return NULL;
@@ -124,8 +150,7 @@ void model_close(model *m)
         cpu_unbind(m->net);
         host_free(m->net);
     }
-    features_close(m->features);
-    teacher_close(m->teacher);
+    close_teachers(m);
     lower_free(m->low);
     free(m);
 }
@@ -134,10 +159,10 @@ static int tails_are_the_teachers(const model *m, const char *weights, diag *d)
 {
     for (int i = 0; m->teacher && i < m->low->heads; ++i) {
         const lower_head *h = &m->low->head[i];
-        int differs = compare_reused_classifier(m->net, h->tail, h->tails, m->teacher->net, h->tail_of);
+        int differs = compare_reused_classifier(m->net, h->tail, h->tails, m->teacher[h->teacher]->net, h->tail_of);
         if (!differs) continue;
         diag_error(d, weights, 0, NULL, "layer %d, part of the reused classifier, is not the teacher's", differs - 1);
-        diag_hint(d, "these weights were trained with another teacher than %s", m->low->teacher->weights_path);
+        diag_hint(d, "these weights were trained with another teacher than %s", m->low->teacher[h->teacher].weights_path);
         return -1;
     }
     return 0;
@@ -179,41 +204,9 @@ static void set_targets(model *m)
     for (int i = 0; i < m->low->heads; ++i) {
         const lower_head *h = &m->low->head[i];
         layer *l = h->loss >= 0 ? &m->net->layers[h->loss] : NULL;
-        if (l && m->features) set_feature_l2_maps(l, features_of_tap(m->features, h->tap_index));
-        else if (l) set_feature_l2_target(l, teacher_feature(m->teacher, h->tap));
+        if (l && m->features[h->teacher]) set_feature_l2_maps(l, features_of_tap(m->features[h->teacher], h->tap_index));
+        else if (l) set_feature_l2_target(l, teacher_feature(m->teacher[h->teacher], h->tap));
     }
-}
-
-static int type_asked(const model *m, const model_cache *c, diag *d)
-{
-    const char *name = c->type ? c->type : cfg_str(m->low->teacher->section, "cache_type", "f16");
-    int type = feature_type_of(name);
-    if (type < 0) diag_error(d, NULL, 0, NULL, "'-type %s': expected f16, f32 or u8", name);
-    return type;
-}
-
-int model_open_cache(model *m, const model_cache *c, uint64_t *views, diag *d)
-{
-    const cfg_section *t = m->teacher ? m->low->teacher->section : NULL;
-    const char *name = c->path ? c->path : t ? cfg_str(t, "cache", NULL) : NULL;
-    *views = (uint64_t)(c->views ? c->views : t ? cfg_int(t, "views", 0) : 0);
-    if (!name) return 0;
-    if (!t) {
-        diag_error(d, m->low->source->path, 0, NULL, "has no [teacher] whose features could be cached");
-        return -1;
-    }
-    int type = type_asked(m, c, d);
-    if (type < 0) return -1;
-    if (!*views) *views = m->low->augment.any ? 4 : 1;
-    features_options o = { .path = name, .type = (feature_type)type, .views = *views, .seed = c->seed, .images = c->images, .data = c->data,
-                           .augment = &m->low->augment };
-    m->features = features_open(m->teacher, &o, d);
-    return m->features ? 0 : -1;
-}
-
-int model_teach(model *m, const float *x, const uint64_t *image, const uint64_t *view, diag *d)
-{
-    return m->features ? features_of_batch(m->features, x, image, view, d) : 0;
 }
 
 static double total_cost(const network *net, int end)
@@ -227,15 +220,21 @@ static double total_cost(const network *net, int end)
 double model_train_step(model *m, const float *x, const int *labels)
 {
     network *net = m->net;
-    if (m->teacher && !m->features) teacher_forward(m->teacher, x, 0);
+    for (int i = 0; m->teacher && i < m->low->teachers; ++i)
+        if (!m->features[i]) teacher_forward(m->teacher[i], x, 0);
     if (m->teacher) set_targets(m);
     if (labels && !m->teacher) fill_truth(net, labels);
     net->input = (float *)x;     /* layers only read their input */
     *net->seen += (size_t)net->batch;
     host_forward(net, m->low->trained, 1);
     host_backward(net, m->low->trained);
-    if (m->features) features_done(m->features);
+    model_taught(m);
     return total_cost(net, m->low->trained);
+}
+
+void model_run_teachers(model *m, const float *x, int whole)
+{
+    for (int i = 0; m->teacher && i < m->low->teachers; ++i) teacher_forward(m->teacher[i], x, whole);
 }
 
 const float *model_predict(model *m, const float *x)
@@ -253,7 +252,7 @@ const float *model_predict(model *m, const float *x)
 static double head_mse(const model *m, const lower_head *h, int n)
 {
     const layer_shape *s = &m->low->shape->layer[h->loss];
-    const float *student = m->net->layers[h->loss].output, *target = teacher_feature(m->teacher, h->tap);
+    const float *student = m->net->layers[h->loss].output, *target = teacher_feature(m->teacher[h->teacher], h->tap);
     int k = h->target_pool;
     double sum = 0;
     size_t maps = (size_t)n * (size_t)s->c, row = (size_t)s->w * (size_t)k;
@@ -269,9 +268,24 @@ static double head_mse(const model *m, const lower_head *h, int n)
     return sum / (double)(maps * (size_t)s->h * (size_t)s->w);
 }
 
-double model_feature_mse(const model *m, int n)
+double model_feature_mse(const model *m, int t, int n)
 {
     double sum = 0;
-    for (int i = 0; i < m->low->heads; ++i) sum += head_mse(m, &m->low->head[i], n);
-    return m->low->heads ? sum / m->low->heads : 0;
+    int heads = 0;
+    for (int i = 0; i < m->low->heads; ++i) {
+        if (m->low->head[i].teacher != t) continue;
+        sum += head_mse(m, &m->low->head[i], n);
+        ++heads;
+    }
+    return heads ? sum / heads : 0;
+}
+
+const float *model_answer_as(const model *m, int t, int *outputs)
+{
+    const layer *l = NULL;
+    for (int i = 0; i < m->low->heads; ++i)
+        if (m->low->head[i].teacher == t) l = &m->net->layers[end_of_tail(&m->low->head[i])];
+    if (!l) return NULL;
+    *outputs = l->outputs;
+    return l->output;
 }

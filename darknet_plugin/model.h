@@ -16,8 +16,8 @@ typedef struct model_options {
 typedef struct model {
     lowered *low;                /* owned */
     network *net;                /* owned */
-    teacher *teacher;            /* owned; NULL for a plain cfg */
-    features *features;          /* owned; NULL: the teacher is live at each step */
+    teacher **teacher;           /* low->teachers, owned; NULL for a plain cfg */
+    features **features;         /* low->teachers, owned; an entry is NULL where that teacher is live at each step */
     float *host_input, *host_truth;   /* as the host allocated them */
     int classes;                 /* outputs of the whole network */
 } model;
@@ -33,24 +33,35 @@ int model_load(model *m, const char *weights, weights_info *info, diag *d);
 /* The same, but anything less than a whole network is an error. */
 int model_load_whole(model *m, const char *weights, diag *d);
 
-/* What the user asked of the cache: 0 or NULL where a flag was not given, then the cfg's [teacher] keys count. */
+/* What the user asked of the caches: 0 or NULL where a flag was not given, then each [teacher]'s keys count. */
 typedef struct model_cache {
-    const char *path, *type;
+    const char *path, *type;       /* several teachers have path.NAME each */
     int views;
     uint64_t seed, images, data;   /* of the training set */
 } model_cache;
-/* Opens the cache if one is asked for. The views that training shall cycle through are *views: 0 = a new one each epoch. */
+/* Is a cache asked for, by `path` or by a [teacher]? Is one open? */
+int model_wants_cache(const model *m, const char *path);
+int model_cached(const model *m);
+/* Opens the caches that are asked for. The views that training shall cycle through are *views: 0 = a new one each epoch. */
 int model_open_cache(model *m, const model_cache *c, uint64_t *views, diag *d);
-/* With a cache, before model_train_step: the targets of view[b] of image[b]. 0, or -1 with a message. */
+/* Before model_train_step, where there are caches: the targets of view[b] of image[b]. 0, or -1 with a message. */
 int model_teach(model *m, const float *x, const uint64_t *image, const uint64_t *view, diag *d);
+/* They are not needed any more. */
+void model_taught(model *m);
+/* How many targets came from where, over all caches. */
+features_count model_features_counts(const model *m);
 
 /* One forward and backward over a sub-batch: x = (batch, c, h, w), labels NULL or batch of them (-1: none).
  * Raises *net->seen; the caller updates. Returns the loss, mean over the batch. */
 double model_train_step(model *m, const float *x, const int *labels);
+/* Runs all teachers on x, up to their taps or whole. */
+void model_run_teachers(model *m, const float *x, int whole);
 /* Inference of the whole network; the result is (batch, classes), borrowed until the next run. */
 const float *model_predict(model *m, const float *x);
-/* Mean squared error of the features of the first n images of the last model_predict and teacher_forward (same x). */
-double model_feature_mse(const model *m, int n);
+/* After it: the student's answer through the classifier of teacher `t`, (batch, *outputs), borrowed as long. */
+const float *model_answer_as(const model *m, int t, int *outputs);
+/* Mean squared error of teacher t's features of the first n images of the last model_predict and model_run_teachers (same x). */
+double model_feature_mse(const model *m, int t, int n);
 
 /* "-backend" text to value; -1 with a message. */
 int model_backend(const char *text, cpu_backend *backend, diag *d);

@@ -7,7 +7,8 @@
 
 /* Prints `object` and a newline to `out`, then frees it. 0, or -1 with a message. */
 int results_print_json(cJSON *object, FILE *out, diag *d);
-/* {"images":N,"student":{...},"teacher":{...},"agreement":..,"feature_mse":..}; a plain cfg has only student. */
+/* {"images":N,"student":{...},"teacher":{...},"agreement":..,"feature_mse":..}; a plain cfg has only student.
+ * Several teachers: these are of the one whose classifier ends the network; "teachers":[{"name":..., the same}] has all. */
 cJSON *results_evaluation(const evaluation *e);
 cJSON *results_messages(const diag *d);     /* array of {level,file,line,section,text,hint} */
 

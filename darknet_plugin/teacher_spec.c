@@ -1,4 +1,4 @@
-/* [teacher]: the network whose feature is reproduced, read and checked before anything is trained.
+/* [teacher]: the networks whose features are reproduced, read and checked before anything is trained.
  *
  * Its cfg is kept as its author wrote it, but for [net]: the batch becomes what the student sees at a time (batch /
  * subdivisions), because Darknet's set_batch_network only writes a number, and width and height become the student's
@@ -14,14 +14,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void teacher_free(teacher_spec *t)
+static void forget(teacher_spec *t)
 {
-    if (!t) return;
     free(t->cfg_path);
     free(t->weights_path);
     free(t->tap);
     cfg_free(t->cfg);
     shapes_free(t->shape);
+}
+
+void teachers_free(teacher_spec *t, int n)
+{
+    for (int i = 0; i < n; ++i) forget(&t[i]);
     free(t);
 }
 
@@ -210,15 +214,51 @@ static int set_input(teacher_spec *t, const cfg_section *net, diag *d)
     return 0;
 }
 
-teacher_spec *teacher_read(const cfg_file *source, int weights, diag *d)
+static int read_teacher(teacher_spec *t, const cfg_file *source, int weights, diag *d)
 {
-    teacher_spec *t = mem_calloc(1, sizeof *t);
-    t->section = cfg_first(source, "teacher");
+    t->name = cfg_str(t->section, "name", "");
     read_three(t, "mean", 0, t->mean);
     read_three(t, "std", 1, t->std);
     int bad = read_weights(t, source, weights, d) | read_cfg(t, source, d);
     if (t->shape) bad |= read_taps(t, d) | set_input(t, cfg_net(source), d);
-    if (!bad) return t;
-    teacher_free(t);
+    return bad;
+}
+
+/* Where there are several, triples, caches and results tell them apart by name. */
+static int check_names(const teacher_spec *t, int n, diag *d)
+{
+    int bad = 0;
+    for (int i = 0; n > 1 && i < n; ++i) {
+        int same = 0;
+        while (strcmp(t[same].name, t[i].name)) ++same;
+        if (t[i].name[0] && same == i) continue;
+        if (!t[i].name[0]) diag_error(d, BLAME(&t[i], "name"), "one of %d teachers, without a name", n);
+        else diag_error(d, BLAME(&t[i], "name"), "name=%s is the teacher's of line %d already", t[i].name, t[same].section->line);
+        diag_hint(d, "name=, one word each, tells teachers apart: [feature_l2] teacher=NAME");
+        bad = -1;
+    }
+    return bad;
+}
+
+teacher_spec *teachers_read(const cfg_file *source, int weights, int *n, diag *d)
+{
+    teacher_spec *t = mem_calloc(MAX_TEACHERS, sizeof *t);
+    int bad = *n = 0;
+    for (int i = 0; i < source->n; ++i) {
+        const cfg_section *s = &source->section[i];
+        if (!cfg_is(s, "teacher")) continue;
+        if (*n == MAX_TEACHERS) {
+            diag_error(d, s->file, s->line, s->name, "more than %d teachers", MAX_TEACHERS);
+            bad = -1;
+            break;
+        }
+        teacher_spec *now = &t[(*n)++];
+        now->section = s;
+        bad |= read_teacher(now, source, weights, d);
+        if (*n > 1) now->taps_before = now[-1].taps_before + now[-1].taps;
+    }
+    if (!bad && !check_names(t, *n, d)) return t;
+    teachers_free(t, *n);
+    *n = 0;
     return NULL;
 }

@@ -111,14 +111,16 @@ static int end_epoch(run *r, double rate, diag *d)
     if (r->o->valid && evaluate(r->m, r->o->valid, r->o->threads, EVALUATE_STUDENT, &e, d)) return -1;
     fprintf(out, "%sepoch %llu  loss %.6f  rate %.5g  %.0f images/s", !r->o->quiet && isatty(fileno(out)) ? "\r\033[K" : "",
             (unsigned long long)epoch, r->epoch_sum / (double)(r->epoch_steps ? r->epoch_steps : 1), rate, speed);
-    if (e.labelled) fprintf(out, "  top-1 %.2f %%  top-5 %.2f %%", e.student.top1, e.student.top5);
+    const score *s = &e.of[e.last].student;
+    int rated = e.labelled && e.of[e.last].rated;
+    if (rated) fprintf(out, "  top-1 %.2f %%  top-5 %.2f %%", s->top1, s->top5);
     fprintf(out, "\n");
     fflush(out);
     r->epoch_sum = 0;
     r->epoch_steps = 0;
     if (save(r, "last", d)) return -1;
-    if (!e.labelled || e.student.top1 <= r->best) return 0;
-    r->best = e.student.top1;
+    if (!rated || s->top1 <= r->best) return 0;
+    r->best = s->top1;
     r->best_epoch = epoch;
     return save(r, "best", d);
 }
@@ -167,7 +169,7 @@ static loader *start_loader(run *r, diag *d)
 
 static void report_features(const run *r, diag *d)
 {
-    features_count c = features_counts(r->m->features);
+    features_count c = model_features_counts(r->m);
     fprintf(r->o->out, "features: %llu read from the cache, %llu computed\n", (unsigned long long)c.read, (unsigned long long)c.computed);
     if (c.damaged) diag_warn(d, NULL, 0, NULL, "%llu records of the feature cache were damaged and have been computed again", (unsigned long long)c.damaged);
 }
@@ -183,7 +185,7 @@ int trainer_run(const trainer_options *o, diag *d)
     int failed = 0;
     while (!failed && *r.net->seen < r.end) failed = step(&r, l, d);
     loader_stop(l);
-    if (r.m->features) report_features(&r, d);
+    if (model_cached(r.m)) report_features(&r, d);
     if (failed || save(&r, "final", d)) return -1;
     if (r.best >= 0) fprintf(o->out, "best top-1 %.2f %% after epoch %llu; ", r.best, (unsigned long long)r.best_epoch);
     fprintf(o->out, "weights in %s/%s_final.weights, ", o->folder, o->name);

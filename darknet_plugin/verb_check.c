@@ -21,21 +21,20 @@ static void warn_strided_1x1(const cfg_file *c, diag *d)
 /* The method's trap: with a wide teacher the default projector can eat the whole compression. */
 static void warn_heavy_projector(const lowered *l, diag *d)
 {
-    size_t projector = 0;
+    size_t projector = 0, teachers = 0;
+    for (int i = 0; i < l->teachers; ++i) teachers += l->teacher[i].shape->params;
     for (int i = 0; i < l->shape->n; ++i)
         if (l->role[i] == ROLE_PROJECTOR) projector += l->shape->layer[i].params;
     const cfg_section *p = cfg_first(l->source, "projector");
-    if (!p || !l->teacher || projector * 4 < l->teacher->shape->params) return;
+    if (!p || !l->teacher || projector * 4 < teachers) return;
     diag_warn(d, p->file, p->line, p->name, "the projector has %zu parameters, %.0f %% of the teacher's %zu", projector,
-              100. * (double)projector / (double)l->teacher->shape->params, l->teacher->shape->params);
+              100. * (double)projector / (double)teachers, teachers);
     diag_hint(d, "reduction=8 or stack=depthwise is smaller, stack=linear costs nothing once merged");
 }
 
-static void check_teacher_weights(const lowered *l, diag *d)
+static void check_teacher_weights(const teacher_spec *t, diag *d)
 {
-    const teacher_spec *t = l->teacher;
     weights_info info;
-    if (!t) return;
     if (!t->weights_path) {
         diag_warn(d, t->section->file, t->section->line, "teacher", "no weights= : this can be checked, not trained");
         return;
@@ -50,7 +49,7 @@ int verb_check(options *o, diag *d)
     if (l) {
         warn_strided_1x1(l->cfg, d);
         warn_heavy_projector(l, d);
-        check_teacher_weights(l, d);
+        for (int i = 0; i < l->teachers; ++i) check_teacher_weights(&l->teacher[i], d);
         lowered *deployed = lower_read(o->arg[0], LOWER_DEPLOY, d);
         lower_free(deployed);
     }

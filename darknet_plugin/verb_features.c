@@ -30,19 +30,39 @@ static int open_all(const options *o, filling *f, diag *d)
     model_cache c = { .path = o->cache_out, .type = o->type, .views = o->views, .seed = (uint64_t)o->seed, .images = f->images,
                       .data = dataset_identity(f->train) };
     if (model_open_cache(f->m, &c, &f->views, d)) return -1;
-    if (f->m->features) return 0;
+    if (model_cached(f->m)) return 0;
     diag_error(d, o->arg[1], 0, NULL, "no cache is named");
     diag_hint(d, "give -out FILE, or write cache=FILE in [teacher]");
     return -1;
 }
 
-/* The first record that is not there. */
+/* The cache of teacher i; NULL if it has none. */
+static feature_cache *cache_of(const filling *f, int i)
+{
+    return f->m->features[i] ? features_cache(f->m->features[i]) : NULL;
+}
+
+static int all_have(const filling *f, uint64_t view, uint64_t image)
+{
+    for (int i = 0; i < f->m->low->teachers; ++i)
+        if (cache_of(f, i) && !feature_cache_has(cache_of(f, i), view, image)) return 0;
+    return 1;
+}
+
+/* The first record that is not there, in any cache. */
 static uint64_t first_missing(const filling *f)
 {
-    const feature_cache *c = features_cache(f->m->features);
     uint64_t all = f->views * f->images, at = 0;
-    while (at < all && feature_cache_has(c, at / f->images, at % f->images)) ++at;
+    while (at < all && all_have(f, at / f->images, at % f->images)) ++at;
     return at;
+}
+
+static int sync_all(const filling *f, diag *d)
+{
+    int failed = 0;
+    for (int i = 0; i < f->m->low->teachers; ++i)
+        if (cache_of(f, i)) failed |= feature_cache_sync(cache_of(f, i), d);
+    return failed;
 }
 
 static int fill(const options *o, filling *f, uint64_t start, uint64_t *computed, diag *d)
@@ -58,7 +78,7 @@ static int fill(const options *o, filling *f, uint64_t start, uint64_t *computed
     int failed = 0, before = diag_errors(d);
     for (const batch *b; !failed && (b = loader_next(l, d)); ) {
         failed = model_teach(f->m, b->x, b->index, b->view, d);
-        features_done(f->m->features);
+        model_taught(f->m);
         done += (uint64_t)b->n;
         if (o->quiet || clock_now() - printed < pause) continue;
         printed = clock_now();
@@ -67,7 +87,16 @@ static int fill(const options *o, filling *f, uint64_t start, uint64_t *computed
     }
     loader_stop(l);
     *computed = done;
-    return failed || diag_errors(d) > before ? -1 : feature_cache_sync(features_cache(f->m->features), d);
+    return failed || diag_errors(d) > before ? -1 : sync_all(f, d);
+}
+
+static void report(const options *o, const filling *f, feature_cache *cache, const char *name, uint64_t computed, diag *d)
+{
+    uint64_t all = f->views * f->images, missing = feature_cache_missing(cache);
+    fprintf(o->out, "%s%s%llu images, %llu views: %llu records, %llu computed now; %.1f MB in the file, %.1f MB unpacked\n", name, *name ? ": " : "",
+            (unsigned long long)f->images, (unsigned long long)f->views, (unsigned long long)all, (unsigned long long)computed,
+            (double)feature_cache_file_bytes(cache) / 1e6, (double)all * (double)feature_cache_maps_bytes(cache) / 1e6);
+    if (missing) diag_error(d, NULL, 0, NULL, "%llu records could not be stored", (unsigned long long)missing);
 }
 
 /* Whether what is there is whole is seen when it is read; this skips what has an index entry. */
@@ -75,14 +104,9 @@ static int run(const options *o, filling *f, diag *d)
 {
     uint64_t start = first_missing(f), all = f->views * f->images, computed = 0;
     if (start < all && fill(o, f, start, &computed, d)) return -1;
-    feature_cache *cache = features_cache(f->m->features);
-    fprintf(o->out, "%llu images, %llu views: %llu records, %llu computed now; %.1f MB in the file, %.1f MB unpacked\n", (unsigned long long)f->images,
-            (unsigned long long)f->views, (unsigned long long)all, (unsigned long long)computed, (double)feature_cache_file_bytes(cache) / 1e6,
-            (double)all * (double)feature_cache_maps_bytes(cache) / 1e6);
-    uint64_t missing = feature_cache_missing(cache);
-    if (!missing) return 0;
-    diag_error(d, NULL, 0, NULL, "%llu records could not be stored", (unsigned long long)missing);
-    return -1;
+    for (int i = 0; i < f->m->low->teachers; ++i)
+        if (cache_of(f, i)) report(o, f, cache_of(f, i), f->m->low->teacher[i].name, computed, d);
+    return diag_errors(d) > 0;
 }
 
 int verb_features(options *o, diag *d)

@@ -1,5 +1,5 @@
 /* `darknet distill summary CFG`: what the deployed network will be, and what distilling it saves.
- * Pruning ratio = 1 - parameters(student, projector, classifier) / parameters(teacher). */
+ * Pruning ratio = 1 - parameters(student, projector, classifier) / parameters(teachers). */
 #include "../layers/cpu/cpu.h"
 #include "lower.h"
 #include "mem.h"
@@ -14,20 +14,21 @@ static const char *const ROLE_NAME[] = {
 };
 
 typedef struct summary {
-    size_t projector;        /* parameters */
-    double projector_macs, pruning, share;
+    size_t projector, teacher;        /* parameters; of all teachers */
+    double teacher_macs, pruning, share;
 } summary;
 
 static summary sum_up(const lowered *l)
 {
     summary s = { 0 };
-    for (int i = 0; i < l->shape->n; ++i) {
-        if (l->role[i] != ROLE_PROJECTOR) continue;
-        s.projector += l->shape->layer[i].params;
-        s.projector_macs += l->shape->layer[i].macs;
+    for (int i = 0; i < l->shape->n; ++i)
+        if (l->role[i] == ROLE_PROJECTOR) s.projector += l->shape->layer[i].params;
+    for (int i = 0; i < l->teachers; ++i) {
+        s.teacher += l->teacher[i].shape->params;
+        s.teacher_macs += l->teacher[i].shape->macs;
     }
     s.share = l->shape->params ? (double)s.projector / (double)l->shape->params : 0;
-    if (l->teacher) s.pruning = 1 - (double)l->shape->params / (double)l->teacher->shape->params;
+    if (l->teacher) s.pruning = 1 - (double)l->shape->params / (double)s.teacher;
     return s;
 }
 
@@ -55,8 +56,8 @@ static cJSON *summary_json(const lowered *l, const network *net, const summary *
     cJSON_AddNumberToObject(o, "multiply_adds", l->shape->macs);
     cJSON_AddNumberToObject(o, "file_bytes", (double)shapes_file_bytes(l->shape, l->shape->n));
     if (l->teacher) {
-        cJSON_AddNumberToObject(o, "teacher_parameters", (double)l->teacher->shape->params);
-        cJSON_AddNumberToObject(o, "teacher_multiply_adds", l->teacher->shape->macs);
+        cJSON_AddNumberToObject(o, "teacher_parameters", (double)s->teacher);
+        cJSON_AddNumberToObject(o, "teacher_multiply_adds", s->teacher_macs);
         cJSON_AddNumberToObject(o, "pruning_ratio", s->pruning);
         cJSON_AddNumberToObject(o, "projector_parameters", (double)s->projector);
         cJSON_AddNumberToObject(o, "projector_share", s->share);
@@ -83,7 +84,7 @@ static void print_summary(const lowered *l, const network *net, const summary *s
     fprintf(out, "\nparameters     %12zu\nmultiply-adds  %12.3f M\nweights file   %12zu bytes\n", l->shape->params, l->shape->macs / 1e6,
             shapes_file_bytes(l->shape, l->shape->n));
     if (!l->teacher) return;
-    fprintf(out, "teacher        %12zu parameters, %.3f M multiply-adds\n", l->teacher->shape->params, l->teacher->shape->macs / 1e6);
+    fprintf(out, "teacher%s       %12zu parameters, %.3f M multiply-adds\n", l->teachers > 1 ? "s" : " ", s->teacher, s->teacher_macs / 1e6);
     fprintf(out, "pruning ratio  %12.2f %%\n", 100 * s->pruning);
     fprintf(out, "projector      %12zu parameters, %.1f %% of the student\n", s->projector, 100 * s->share);
 }

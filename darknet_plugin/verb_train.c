@@ -13,24 +13,30 @@ typedef struct training {
     model *m;
 } training;
 
+static int judge_teacher(const options *o, const teacher_spec *t, const comparison *c, size_t labelled, int classes, diag *d)
+{
+    if (c->rated && labelled)
+        fprintf(o->out, "teacher %s: top-1 %.2f %%, top-5 %.2f %% of %zu images\n", t->cfg_path, c->teacher.top1, c->teacher.top5, labelled);
+    const char *why = evaluate_suspicious(&c->teacher, c->rated ? labelled : 0, classes);
+    if (!why) return 0;
+    if (o->force) {
+        diag_warn(d, t->weights_path, 0, NULL, "this teacher %s", why);
+        return 0;
+    }
+    diag_error(d, t->weights_path, 0, NULL, "this teacher %s", why);
+    diag_hint(d, "are these the weights of %s, and does it want [teacher] mean= std=? -force trains all the same", t->cfg_path);
+    return -1;
+}
+
 /* The teacher's own score first: nobody should wait hours to learn that the teacher was broken. */
 static int check_teacher(const options *o, training *t, diag *d)
 {
     if (!t->m->teacher || !t->valid) return 0;
     evaluation e;
+    int bad = 0;
     if (evaluate(t->m, t->valid, 1, EVALUATE_TEACHER, &e, d)) return -1;
-    if (e.labelled)
-        fprintf(o->out, "teacher %s: top-1 %.2f %%, top-5 %.2f %% of %zu images\n", t->m->low->teacher->cfg_path, e.teacher.top1,
-                e.teacher.top5, e.labelled);
-    const char *why = evaluate_suspicious(&e.teacher, e.labelled, t->m->classes);
-    if (!why) return 0;
-    if (o->force) {
-        diag_warn(d, t->m->low->teacher->weights_path, 0, NULL, "this teacher %s", why);
-        return 0;
-    }
-    diag_error(d, t->m->low->teacher->weights_path, 0, NULL, "this teacher %s", why);
-    diag_hint(d, "are these the weights of %s, and does it want [teacher] mean= std=? -force trains all the same", t->m->low->teacher->cfg_path);
-    return -1;
+    for (int i = 0; i < e.n; ++i) bad |= judge_teacher(o, &t->m->low->teacher[i], &e.of[i], e.labelled, teacher_outputs(t->m->teacher[i]), d);
+    return bad;
 }
 
 /* An encoder starts a new training; a whole network goes on where it was. */
@@ -75,7 +81,7 @@ static int refuse_crop(const cfg_file *c, diag *d)
 
 static int open_cache(const options *o, training *t, uint64_t *views, diag *d)
 {
-    int cached = t->m->teacher && (o->cache || cfg_find(t->m->low->teacher->section, "cache"));
+    int cached = model_wants_cache(t->m, o->cache);
     model_cache c = { .path = o->cache, .type = o->type, .views = o->views, .seed = (uint64_t)o->seed, .images = dataset_count(t->train),
                       .data = cached ? dataset_identity(t->train) : 0 };
     return model_open_cache(t->m, &c, views, d);

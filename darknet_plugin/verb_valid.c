@@ -3,21 +3,37 @@
 #include "verbs.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-static void print_score(const char *name, const score *s, FILE *out)
+enum { WIDTH = 20 };
+
+static void print_score(const char *who, const char *name, const score *s, FILE *out)
 {
-    fprintf(out, "%-10s %8.2f %8.2f\n", name, s->top1, s->top5);
+    int room = WIDTH - (int)strlen(who) - !!*name;
+    fprintf(out, "%s%s%-*s %8.2f %8.2f\n", who, *name ? " " : "", room > 0 ? room : 0, name, s->top1, s->top5);
+}
+
+static void print_accuracy(const evaluation *e, FILE *out)
+{
+    fprintf(out, "%-*s %8s %8s\n", WIDTH, "", "top-1 %", "top-5 %");
+    for (int i = 0; i < e->n; ++i) {
+        const comparison *c = &e->of[i];
+        if (!c->rated) continue;
+        if (e->has_teacher) print_score("teacher", c->name, &c->teacher, out);
+        print_score(!e->has_teacher ? "network" : e->n > 1 ? "student as" : "student", c->name, &c->student, out);
+    }
 }
 
 static void print_evaluation(const evaluation *e, FILE *out)
 {
     fprintf(out, "%zu images, %zu labelled\n", e->images, e->labelled);
-    if (e->labelled) fprintf(out, "%-10s %8s %8s\n", "", "top-1 %", "top-5 %");
-    if (e->labelled && e->has_teacher) print_score("teacher", &e->teacher, out);
-    if (e->labelled) print_score(e->has_teacher ? "student" : "network", &e->student, out);
-    if (!e->has_teacher) return;
-    fprintf(out, "agreement  %8.2f %% of images get the same class from both\n", e->agreement);
-    fprintf(out, "features   %8.6f mean squared error\n", e->feature_mse);
+    if (e->labelled) print_accuracy(e, out);
+    for (int i = 0; e->has_teacher && i < e->n; ++i) {
+        const comparison *c = &e->of[i];
+        if (*c->name) fprintf(out, "%s\n", c->name);
+        fprintf(out, "%-*s %8.2f %% of images get the same class from both\n", WIDTH, "agreement", c->agreement);
+        fprintf(out, "%-*s %8.6f mean squared error\n", WIDTH, "features", c->feature_mse);
+    }
 }
 
 static int valid_model(options *o, model *m, diag *d)

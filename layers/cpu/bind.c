@@ -59,6 +59,7 @@ static const cpu_row host_row = { .type = BLANK, .forward = forward_host, .backw
 static void bound_forward(layer l, network net)
 {
     cpu_state *s = (cpu_state *)l.self_layer;
+    if (s->mode == CPU_FROZEN && net.train) return;   /* nothing trained reads it */
     if (s->mode != CPU_TRAINED) net.train = 0;
     if (s->d) cpu_give(s->shared, s->d);   /* left by a backward that stopped above this layer */
     s->d = NULL;

@@ -17,7 +17,7 @@ typedef enum { BACKEND_DNNL, BACKEND_REFERENCE, BACKEND_HOST } cpu_backend;
 typedef enum {
     CPU_TRAINED,          /* forward, backward, update */
     CPU_FROZEN_WEIGHTS,   /* gradient passes to the input, weights never move, BN in inference mode */
-    CPU_FROZEN            /* inference only: backward is a no-op, update none */
+    CPU_FROZEN            /* inference only: skipped while the network trains */
 } cpu_mode;
 
 typedef struct cpu_options {

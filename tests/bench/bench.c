@@ -66,7 +66,7 @@ static void fill(bench *b, const model *m)
     for (int i = 0; i < m->net->batch; ++i) b->image[i] = (uint64_t)i, b->view[i] = 0;
 }
 
-static void run_teacher(model *m, const bench *b) { teacher_forward(m->teacher, b->x, 0); }
+static void run_teacher(model *m, const bench *b) { teacher_forward(m->teacher[0], b->x, 0); }
 
 
 static void run_step(model *m, const bench *b)
@@ -89,7 +89,7 @@ static void run_fill(model *m, const bench *b)
 {
     for (int i = 0; i < m->net->batch; ++i) b->view[i] = (b->view[i] + 1) % VIEWS;
     teach(m, b);
-    features_done(m->features);
+    features_done(m->features[0]);
 }
 
 static void run_cached(model *m, const bench *b)
@@ -101,7 +101,7 @@ static void run_cached(model *m, const bench *b)
 static void run_reading(model *m, const bench *b)
 {
     teach(m, b);
-    features_done(m->features);
+    features_done(m->features[0]);
 }
 
 static double fastest_of(model *m, const bench *b, work_fn work)
@@ -135,7 +135,7 @@ static void measure_cache(model *m, const bench *b, const char *folder, diag *d)
     if (b->only && strcmp(b->only, "fill") && strcmp(b->only, "cached")) return free(path);
     if (model_open_cache(m, &c, &views, d)) die(d);
     measure("fill", m, b, run_fill);
-    if (features_counts(m->features).read) printf("filled up\n");   /* its number is too good, then */
+    if (features_counts(m->features[0]).read) printf("filled up\n");   /* its number is too good, then */
     for (int i = 0; i < m->net->batch; ++i) b->view[i] = 1;
     double step = measure("cached", m, b, run_cached);
     if (step > 0) printf("reading %.2f\n", 100 * fastest_of(m, b, run_reading) / step);
