@@ -2,7 +2,7 @@
  *
  * Taken from what the host's parser asks for, with the ranges outside of which it divides by zero, overruns a
  * buffer or computes something else in silence. Keys of AlexeyAB's fork that change what a network computes are
- * listed with the one value at which both agree. */
+ * listed with the one value at which both agree; those that only steer its training or its box suppression are ELSEWHERE. */
 #include "cfg_keys.h"
 
 #include <string.h>
@@ -19,6 +19,7 @@
 #define TEXT(n) { .name = n, .type = KEY_STR }
 #define CHOICE(n, c, h) { .name = n, .type = KEY_CHOICE, .choices = c, .hint = h }
 #define FOREIGN(n, v) { .name = n, .type = KEY_INT, .min = v, .max = v, .hint = NOT_HERE }
+#define ELSEWHERE(n) { .name = n, .type = KEY_STR, .elsewhere = 1 }
 #define END { .name = NULL }
 
 #define NOT_HERE "this Darknet does not have that key and would compute something else"
@@ -35,7 +36,10 @@ static const key_row net_keys[] = {
     INTS("steps", -1, BIG), FLOATS("scales", 0, 1e30), INT("max_batches", 0, BIG),
     COUNT("max_crop"), COUNT("min_crop"), POSITIVE("max_ratio"), POSITIVE("min_ratio"), FLAG("center"),
     POSITIVE("clip"), REAL("angle"), POSITIVE("aspect"), POSITIVE("saturation"), POSITIVE("exposure"),
-    POSITIVE("hue"), FLAG("flip"), FLAG("random"), FLAG("notruth"), INT("seen", 0, BIG), END
+    POSITIVE("hue"), FLAG("flip"), FLAG("random"), FLAG("notruth"), INT("seen", 0, BIG),
+    ELSEWHERE("mosaic"), ELSEWHERE("mosaic_bound"), ELSEWHERE("mixup"), ELSEWHERE("cutmix"), ELSEWHERE("blur"), ELSEWHERE("gaussian_noise"),
+    ELSEWHERE("max_chart_loss"), ELSEWHERE("letter_box"), ELSEWHERE("dynamic_minibatch"), ELSEWHERE("ema_alpha"),
+    ELSEWHERE("use_cuda_graph"), ELSEWHERE("adversarial_lr"), ELSEWHERE("optimized_memory"), ELSEWHERE("workspace_size_limit_MB"), END
 };
 
 static const key_row convolutional_keys[] = {
@@ -91,7 +95,13 @@ static const key_row shortcut_keys[] = {
 };
 static const key_row yolo_keys[] = {
     COUNT("classes"), COUNT("num"), INTS("mask", 0, BIG), FLOATS("anchors", 0, 1e30), COUNT("max"), REAL("jitter"),
-    REAL("ignore_thresh"), REAL("truth_thresh"), POSITIVE("random"), TEXT("map"), FOREIGN("new_coords", 0), END
+    REAL("ignore_thresh"), REAL("truth_thresh"), POSITIVE("random"), TEXT("map"), FOREIGN("new_coords", 0),
+    FLOAT("scale_x_y", 1, 4),   /* boxes are decoded with it here, not by the host: see detect.h */
+    ELSEWHERE("iou_thresh"), ELSEWHERE("cls_normalizer"), ELSEWHERE("iou_normalizer"), ELSEWHERE("obj_normalizer"),
+    ELSEWHERE("delta_normalizer"), ELSEWHERE("iou_loss"), ELSEWHERE("iou_thresh_kind"), ELSEWHERE("nms_kind"), ELSEWHERE("beta_nms"),
+    ELSEWHERE("max_delta"), ELSEWHERE("resize"), ELSEWHERE("counters_per_class"), ELSEWHERE("label_smooth_eps"),
+    ELSEWHERE("objectness_smooth"), ELSEWHERE("focal_loss"), ELSEWHERE("show_details"), ELSEWHERE("track_history_size"),
+    ELSEWHERE("sim_thresh"), ELSEWHERE("embedding_layer"), END
 };
 static const key_row region_keys[] = {
     INT("coords", 0, BIG), COUNT("classes"), COUNT("num"), FLOATS("anchors", 0, 1e30), COUNT("max"), FLAG("log"),

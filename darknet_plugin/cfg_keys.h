@@ -13,6 +13,7 @@ typedef struct key_row {
     int required;
     unsigned counts;       /* lists: bit n set = n values are accepted; 0 = any number of them */
     const char *hint;      /* said where the value is refused, or NULL */
+    int elsewhere;         /* another Darknet's, and nothing to what a network computes here: read, named, not deployed */
 } key_row;
 
 typedef enum { SECTION_PREAMBLE, SECTION_STOCK, SECTION_PLUGIN } section_kind;

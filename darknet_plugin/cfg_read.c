@@ -23,6 +23,7 @@ typedef struct reader {
     int line;
     const section_row *row;   /* of the section being read; NULL if unknown or none yet */
     int errors, warnings;     /* in `d` when reading began */
+    char *elsewhere;          /* keys of another Darknet that were met, owned; NULL = none */
 } reader;
 
 static int blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\v' || c == '\f'; }
@@ -211,6 +212,28 @@ static void given_twice(reader *r, const cfg_pair *first)
     else diag_error(r->d, s->file, r->line, s->name, text, first->key, first->line);
 }
 
+/* Keys that mean nothing here are named once, all together (finish_elsewhere). */
+static void note_elsewhere(reader *r, const char *section, const char *key)
+{
+    char *name = mem_printf("[%s] %s", section, key), *said = r->elsewhere ? strstr(r->elsewhere, name) : NULL;
+    size_t n = strlen(name);
+    if (said && (!said[n] || said[n] == ',')) {
+        free(name);
+        return;
+    }
+    char *all = r->elsewhere ? mem_printf("%s, %s", r->elsewhere, name) : mem_strdup(name);
+    free(r->elsewhere);
+    free(name);
+    r->elsewhere = all;
+}
+
+static void finish_elsewhere(reader *r)
+{
+    if (!r->elsewhere) return;
+    diag_warn(r->d, r->c->path, 0, NULL, "keys that steer training or box suppression in AlexeyAB's Darknet mean nothing here: %s", r->elsewhere);
+    free(r->elsewhere);
+}
+
 static void add_pair(reader *r, const char *key, const char *value)
 {
     cfg_section *s = current(r);
@@ -227,7 +250,8 @@ static void add_pair(reader *r, const char *key, const char *value)
     s->pair[s->n++] = (cfg_pair){ mem_strdup(key), mem_strdup(value), r->line };
     if (!r->row) return;
     const key_row *k = cfg_key_row(r->row, key);
-    if (k) check_value(r, &s->pair[s->n - 1], k);
+    if (k && k->elsewhere) note_elsewhere(r, s->name, key);
+    else if (k) check_value(r, &s->pair[s->n - 1], k);
     else unknown_key(r, key);
 }
 
@@ -344,6 +368,7 @@ cfg_file *cfg_parse(const char *path, const char *text, size_t len, diag *d)
         }
     }
     finish_section(&r);
+    finish_elsewhere(&r);
     if (!r.c->n) diag_error(d, path, 0, NULL, "no sections in it");
     return r.c;
 }

@@ -10,6 +10,7 @@
 struct diag {
     diag_message *m;   /* owned, n of them */
     int n, errors;
+    int repeated;      /* the last message was said before: it and its hint are left out */
 };
 
 diag *diag_new(void)
@@ -37,8 +38,23 @@ static char *vtext(const char *fmt, va_list ap)
     return text;
 }
 
+static int same_text(const char *a, const char *b) { return a == b || (a && b && !strcmp(a, b)); }
+
+/* A cfg that is read twice warns once. */
+static int said(const diag *d, const char *file, int line, const char *text)
+{
+    for (int i = 0; i < d->n; ++i)
+        if (d->m[i].level == DIAG_WARNING && d->m[i].line == line && same_text(d->m[i].file, file) && !strcmp(d->m[i].text, text)) return 1;
+    return 0;
+}
+
 static void add(diag *d, diag_level level, const char *file, int line, const char *section, char *text)
 {
+    d->repeated = level == DIAG_WARNING && said(d, file, line, text);
+    if (d->repeated) {
+        free(text);
+        return;
+    }
     d->m = mem_realloc(d->m, (size_t)d->n + 1, sizeof *d->m);
     d->m[d->n++] = (diag_message){
         .level = level, .file = file ? mem_strdup(file) : NULL, .line = line,
@@ -65,7 +81,7 @@ void diag_warn(diag *d, const char *file, int line, const char *section, const c
 
 void diag_hint(diag *d, const char *fmt, ...)
 {
-    if (!d->n) return;
+    if (!d->n || d->repeated) return;
     va_list ap;
     va_start(ap, fmt);
     diag_message *m = &d->m[d->n - 1];

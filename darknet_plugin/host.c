@@ -9,6 +9,7 @@
  *   so the mode is kept, on purpose and in every thread.
  * - free_network leaks the workspace; struct fields are read through darknet.h, so both must be built alike. */
 #include "host.h"
+#include "../layers/cpu/cpu.h"
 
 #include "mem.h"
 
@@ -189,6 +190,67 @@ void host_load_weights(network *net, const char *path)
     load_weights(net, (char *)path);
     silence_end();
     host_doing(NULL);
+}
+
+/* What resize_network can resize; AVGPOOL ends its walk. */
+static const LAYER_TYPE resizable[] = { CONVOLUTIONAL, CROP, MAXPOOL, REGION, YOLO, ROUTE, SHORTCUT, UPSAMPLE, REORG, AVGPOOL, NORMALIZATION, COST };
+
+static int is_resizable(const layer *l)
+{
+    for (size_t i = 0; i < sizeof resizable / sizeof *resizable; ++i)
+        if (resizable[i] == l->type) return 1;
+    return 0;
+}
+
+/* The first layer whose size is fixed; -1 if there is none. */
+static int fixed_layer(const network *net)
+{
+    for (int i = 0; i < net->n; ++i) {
+        if (!is_resizable(&net->layers[i]) && net->layers[i].type != DROPOUT) return i;
+        if (net->layers[i].type == AVGPOOL) break;
+    }
+    return -1;
+}
+
+/* Dropout goes as what grows its buffers and nothing else: upsampling by 1. */
+static void disguise_dropout(network *net, LAYER_TYPE from, LAYER_TYPE to, const char *dropout)
+{
+    for (int i = 0; i < net->n; ++i) {
+        layer *l = &net->layers[i];
+        if (!dropout[i] || l->type != from) continue;
+        l->type = to;
+        l->stride = 1;
+        l->c = l->out_c;
+    }
+}
+
+int resize_network(network *net, int w, int h);   /* exported, in no header */
+
+int host_resize(network *net, int w, int h, diag *d)
+{
+    int fixed = fixed_layer(net);
+    if (fixed >= 0) {
+        diag_error(d, NULL, 0, NULL, "layer %d cannot change its size, so this network's input stays %dx%d", fixed, net->w, net->h);
+        return -1;
+    }
+    char *dropout = mem_calloc((size_t)net->n, 1);
+    for (int i = 0; i < net->n; ++i) dropout[i] = net->layers[i].type == DROPOUT;
+    host_doing("resizing the network");
+    disguise_dropout(net, DROPOUT, UPSAMPLE, dropout);
+    resize_network(net, w, h);
+    disguise_dropout(net, UPSAMPLE, DROPOUT, dropout);
+    host_doing(NULL);
+    free(dropout);
+    cpu_resized(net);
+    return 0;
+}
+
+void host_hush(void)
+{
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    fflush(stdout);
+    if (null >= 0) dup2(null, STDOUT_FILENO);
+    if (null >= 0) close(null);
 }
 
 /* The host's free_network leaves the workspace and the cost behind. */

@@ -21,9 +21,14 @@ void host_doing(const char *what);
  * NULL with a message in `d` if the host refused. The caller frees with host_free. */
 network *host_parse(const char *text, size_t len, const char *name, diag *d);
 void host_free(network *net);
+/* All layers for an input of w x h, as resize_network does, after cpu_bind; dropout, which that does not know, too. net->input
+ * and net->truth must be the host's own: it allocates new ones. 0, or -1 with a message where a layer's size is fixed. */
+int host_resize(network *net, int w, int h, diag *d);
 /* The host's own load_weights, silenced; the caller has measured the file first. */
 void host_load_weights(network *net, const char *path);
 
+/* What the host prints to stdout is of no use to anyone from here on: its detection layers print at every training step. */
+void host_hush(void);
 /* From here on stdout is only ours: what the host prints to stdout goes to stderr. Returns the FILE for results. */
 FILE *host_claim_stdout(void);
 

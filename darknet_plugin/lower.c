@@ -19,6 +19,7 @@ void lower_free(lowered *l)
     for (int i = 0; i < l->heads; ++i) free(l->head[i].tail_of);
     free(l->head);
     free(l->role);
+    free(l->out);
     teachers_free(l->teacher, l->teachers);
     cfg_free(l->cfg);
     cfg_free(l->source);
@@ -134,6 +135,7 @@ static int build(lower_build *b, int clean)
     if (lower_all(b) || !(l->shape = shapes_infer(l->cfg, b->d))) return -1;
     if (!l->heads || b->mode == LOWER_DEPLOY) l->trained = l->shape->n;
     augment_read(l->source, &l->augment);
+    l->outs = lower_outputs(l->cfg, &l->out);
     return lower_check_tails(b);
 }
 

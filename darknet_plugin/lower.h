@@ -33,6 +33,7 @@ typedef struct teacher_spec {
     net_shape *shape;                /* owned, of `cfg` */
     int *tap, taps;                  /* teacher layer numbers, owned */
     int taps_before;                 /* of the teachers above it */
+    int *out, outs;                  /* its [yolo] and [region] layers, owned; none: a classifier */
     int cut;                         /* layers 0..cut-1 give every tap */
     float mean[3], std[3];           /* applied as (x - mean) / std; 0 and 1 if absent */
     int normalise;                   /* mean or std given */
@@ -75,6 +76,7 @@ typedef struct lowered {
     int teachers;
     teacher_spec *teacher;           /* teachers, owned; NULL for a plain cfg */
     augment_spec augment;
+    int *out, outs;                  /* [yolo] and [region] layers of `cfg`, owned; none: a classifier */
     int trained;                     /* training runs layers 0..trained-1 (up to the last loss, or all) */
 } lowered;
 
@@ -87,6 +89,8 @@ void lower_free(lowered *l);
 /* Tap `auto`: the layers that feed the teacher's classifier(s), in order. See tap.c for the rule.
  * Returns how many, 0 after reporting why; *taps is the caller's to free. `at` is the section to blame. */
 int tap_find(const cfg_file *teacher, const net_shape *shape, const cfg_section *at, int **taps, diag *d);
+/* A detector's outputs: all [yolo] and [region] layers, in order. How many; *out is the caller's to free. */
+int lower_outputs(const cfg_file *c, int **out);
 /* The activation the tapped feature went through: "relu", "leaky", ..., "linear" where routes disagree. Borrowed. */
 const char *tap_activation(const cfg_file *teacher, int tap);
 

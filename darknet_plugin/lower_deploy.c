@@ -82,9 +82,10 @@ static char *without_exponents(const char *value)
     return NULL;
 }
 
-/* Weights of 1 on a shortcut's branches are the default; OpenCV refuses beta. */
+/* What says nothing. Weights of 1 on a shortcut's branches are the default; OpenCV refuses beta. */
 static void drop_defaults(cfg_section *s)
 {
+    if (cfg_float(s, "scale_x_y", 1) == 1) cfg_unset(s, "scale_x_y");
     if (!cfg_is(s, "shortcut")) return;
     if (cfg_float(s, "alpha", 1) == 1) cfg_unset(s, "alpha");
     if (cfg_float(s, "beta", 1) == 1) cfg_unset(s, "beta");
@@ -94,8 +95,10 @@ static void drop_defaults(cfg_section *s)
 static void drop_unknown(cfg_section *s)
 {
     const section_row *row = cfg_section_row(s->name);
-    for (int i = s->n - 1; row && i >= 0; --i)
-        if (!cfg_key_row(row, s->pair[i].key)) unset_at(s, i);
+    for (int i = s->n - 1; row && i >= 0; --i) {
+        const key_row *k = cfg_key_row(row, s->pair[i].key);
+        if (!k || k->elsewhere) unset_at(s, i);
+    }
 }
 
 void lower_deploy_layer(cfg_section *s)

@@ -43,6 +43,7 @@ static int bind_layers(model *m, const model_options *o, diag *d)
     for (size_t i = 0; i < n; ++i) mode[i] = MODE_OF[m->low->role[i]];
     for (int i = 0; i < m->low->heads; ++i)
         if (m->low->head[i].tails) keep[end_of_tail(&m->low->head[i])] = 1;
+    for (int i = 0; i < m->low->outs; ++i) keep[m->low->out[i]] = 1;
     cpu_options c = { .backend = o->backend, .seed = o->seed, .mode = mode, .layouts = 1, .keep = keep };
     int failed = cpu_bind(m->net, &c, d);
     free(keep);
@@ -217,13 +218,28 @@ static double total_cost(const network *net, int end)
     return sum / net->batch;
 }
 
-double model_train_step(model *m, const float *x, const int *labels)
+int model_resize(model *m, int w, int h, diag *d)
+{
+    network *net = m->net;
+    if (net->w == w && net->h == h) return 0;
+    for (int i = 0; m->teacher && i < m->low->teachers; ++i)
+        if (teacher_resize(m->teacher[i], w, h, d)) return -1;
+    net->input = m->host_input;
+    net->truth = m->host_truth;
+    if (host_resize(net, w, h, d)) return -1;
+    m->host_input = net->input;
+    m->host_truth = net->truth;
+    return 0;
+}
+
+double model_train_step(model *m, const float *x, const int *labels, const float *boxes)
 {
     network *net = m->net;
     for (int i = 0; m->teacher && i < m->low->teachers; ++i)
         if (!m->features[i]) teacher_forward(m->teacher[i], x, 0);
     if (m->teacher) set_targets(m);
-    if (labels && !m->teacher) fill_truth(net, labels);
+    if (boxes && !m->teacher) memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
+    else if (labels && !m->teacher) fill_truth(net, labels);
     net->input = (float *)x;     /* layers only read their input */
     *net->seen += (size_t)net->batch;
     host_forward(net, m->low->trained, 1);

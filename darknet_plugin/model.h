@@ -51,9 +51,12 @@ void model_taught(model *m);
 /* How many targets came from where, over all caches. */
 features_count model_features_counts(const model *m);
 
-/* One forward and backward over a sub-batch: x = (batch, c, h, w), labels NULL or batch of them (-1: none).
+/* One forward and backward over a sub-batch: x = (batch, c, h, w), labels NULL or batch of them (-1: none), boxes of a
+ * detector NULL or (batch, net->truths), as its [yolo] wants them. With a teacher neither is used.
  * Raises *net->seen; the caller updates. Returns the loss, mean over the batch. */
-double model_train_step(model *m, const float *x, const int *labels);
+double model_train_step(model *m, const float *x, const int *labels, const float *boxes);
+/* All networks, teachers too, for inputs of w x h; no cache may be open. 0, or -1 with a message where one cannot. */
+int model_resize(model *m, int w, int h, diag *d);
 /* Runs all teachers on x, up to their taps or whole. */
 void model_run_teachers(model *m, const float *x, int whole);
 /* Inference of the whole network; the result is (batch, classes), borrowed until the next run. */

@@ -83,6 +83,15 @@ int tap_find(const cfg_file *teacher, const net_shape *shape, const cfg_section 
     return found;
 }
 
+int lower_outputs(const cfg_file *c, int **out)
+{
+    int n = 0;
+    *out = mem_calloc((size_t)cfg_layers(c) + 1, sizeof **out);
+    for (int i = 0; i < cfg_layers(c); ++i)
+        if (is_any(cfg_layer(c, i)->name, detector_outputs)) (*out)[n++] = i;
+    return n;
+}
+
 /* Sections with an activation of their own, and Darknet's default for it. */
 static const struct { const char *name, *def; } activated[] = {
     { "convolutional", "logistic" }, { "connected", "logistic" }, { "local", "logistic" }, { "deconvolutional", "logistic" },

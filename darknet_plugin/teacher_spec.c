@@ -19,6 +19,7 @@ static void forget(teacher_spec *t)
     free(t->cfg_path);
     free(t->weights_path);
     free(t->tap);
+    free(t->out);
     cfg_free(t->cfg);
     shapes_free(t->shape);
 }
@@ -220,6 +221,7 @@ static int read_teacher(teacher_spec *t, const cfg_file *source, int weights, di
     read_three(t, "mean", 0, t->mean);
     read_three(t, "std", 1, t->std);
     int bad = read_weights(t, source, weights, d) | read_cfg(t, source, d);
+    if (t->cfg) t->outs = lower_outputs(t->cfg, &t->out);
     if (t->shape) bad |= read_taps(t, d) | set_input(t, cfg_net(source), d);
     return bad;
 }

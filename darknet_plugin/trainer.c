@@ -148,7 +148,7 @@ static int step(run *r, loader *l, diag *d)
         const batch *b = loader_next(l, d);
         if (!b) return -1;
         if (model_teach(r->m, b->x, b->index, b->view, d)) return -1;
-        if (count_loss(r, model_train_step(r->m, b->x, b->label), b, d)) return -1;
+        if (count_loss(r, model_train_step(r->m, b->x, b->label, NULL), b, d)) return -1;
     }
     double rate = host_rate(r->net);
     host_update(r->net, r->m->low->trained);

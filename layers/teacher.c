@@ -16,6 +16,7 @@ static int bind_frozen(network *net, const teacher_spec *spec, cpu_backend backe
     for (int i = 0; i < net->n; ++i) mode[i] = CPU_FROZEN;
     char *keep = mem_calloc((size_t)net->n, 1);
     for (int i = 0; i < spec->taps; ++i) keep[spec->tap[i]] = 1;
+    for (int i = 0; i < spec->outs; ++i) keep[spec->out[i]] = 1;
     cpu_options o = { .backend = backend, .mode = mode, .layouts = 1, .keep = keep };
     int failed = cpu_bind(net, &o, d);
     free(keep);
@@ -57,10 +58,21 @@ static void divide_batch(teacher *t, cpu_backend backend)
     size_t batch = (size_t)net->batch;
     set_batch_network(net, part_of(net->batch, backend));
     t->parts = (int)batch / net->batch;
-    if (t->parts == 1) return;
     t->feature = mem_calloc((size_t)s->taps, sizeof *t->feature);
-    for (int i = 0; i < s->taps; ++i) t->feature[i] = mem_calloc(batch * (size_t)net->layers[s->tap[i]].outputs, sizeof(float));
-    t->answer = mem_calloc(batch * (size_t)net->outputs, sizeof(float));
+    t->out = mem_calloc((size_t)s->outs + 1, sizeof *t->out);
+}
+
+/* Room for what parts answer, by the layers' present sizes; none where the whole batch is one part. */
+static void make_room(teacher *t)
+{
+    const network *net = t->net;
+    const teacher_spec *s = t->spec;
+    size_t batch = (size_t)net->batch * (size_t)t->parts;
+    if (s->normalise || s->resize) t->prepared = mem_realloc(t->prepared, (size_t)net->batch * (size_t)net->inputs, sizeof(float));
+    if (t->parts == 1) return;
+    for (int i = 0; i < s->taps; ++i) t->feature[i] = mem_realloc(t->feature[i], batch * (size_t)net->layers[s->tap[i]].outputs, sizeof(float));
+    for (int i = 0; i < s->outs; ++i) t->out[i] = mem_realloc(t->out[i], batch * (size_t)net->layers[s->out[i]].outputs, sizeof(float));
+    t->answer = mem_realloc(t->answer, batch * (size_t)net->outputs, sizeof(float));
 }
 
 teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend backend, diag *d)
@@ -73,7 +85,7 @@ teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend
     teacher *t = mem_calloc(1, sizeof *t);
     *t = (teacher){ .net = net, .spec = spec, .host_input = net->input, .c = c, .h = h, .w = w };
     divide_batch(t, backend);
-    if (spec->normalise || spec->resize) t->prepared = mem_calloc((size_t)net->batch * (size_t)net->inputs, sizeof(float));
+    make_room(t);
     if (bind_frozen(net, spec, backend, d) || load_weights_of(t, d)) {
         teacher_close(t);
         return NULL;
@@ -88,8 +100,10 @@ void teacher_close(teacher *t)
     t->net->input = t->host_input;
     cpu_unbind(t->net);
     host_free(t->net);
-    for (int i = 0; t->feature && i < t->spec->taps; ++i) free(t->feature[i]);
+    for (int i = 0; i < t->spec->taps; ++i) free(t->feature[i]);
+    for (int i = 0; i < t->spec->outs; ++i) free(t->out[i]);
     free(t->feature);
+    free(t->out);
     free(t->answer);
     free(t->prepared);
     free(t);
@@ -135,16 +149,41 @@ void teacher_forward(teacher *t, const float *x, int whole)
             const layer *l = &net->layers[t->spec->tap[i]];
             keep_part(t->feature[i], part, l->output, batch * (size_t)l->outputs);
         }
+        for (int i = 0; whole && i < t->spec->outs; ++i) {
+            const layer *l = &net->layers[t->spec->out[i]];
+            keep_part(t->out[i], part, l->output, batch * (size_t)l->outputs);
+        }
         if (whole) keep_part(t->answer, part, net->output, batch * (size_t)net->outputs);
     }
 }
 
 const float *teacher_feature(const teacher *t, int tap)
 {
-    for (int i = 0; t->feature && i < t->spec->taps; ++i)
+    for (int i = 0; t->parts > 1 && i < t->spec->taps; ++i)
         if (t->spec->tap[i] == tap) return t->feature[i];
     return t->net->layers[tap].output;
 }
 
 const float *teacher_answer(const teacher *t) { return t->answer ? t->answer : t->net->output; }
 int teacher_outputs(const teacher *t) { return t->net->outputs; }
+
+const float *teacher_detections(const teacher *t, int k)
+{
+    return t->parts > 1 ? t->out[k] : t->net->layers[t->spec->out[k]].output;
+}
+
+int teacher_resize(teacher *t, int w, int h, diag *d)
+{
+    if (t->spec->resize) {
+        diag_error(d, t->spec->section->file, t->spec->section->line, "teacher", "its input has a size of its own, so the student's cannot change");
+        diag_hint(d, "random=1 needs a teacher that runs at the student's size");
+        return -1;
+    }
+    t->net->input = t->host_input;
+    if (host_resize(t->net, w, h, d)) return -1;
+    t->host_input = t->net->input;
+    t->w = w;
+    t->h = h;
+    make_room(t);
+    return 0;
+}

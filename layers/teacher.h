@@ -14,6 +14,7 @@ typedef struct teacher {
     int parts;                   /* the student's batch is this many of net->batch */
     float **feature;             /* per tap of spec: (batch, tc, th, tw), owned; NULL if parts is 1 */
     float *answer;               /* (batch, outputs), owned; NULL if parts is 1 */
+    float **out;                 /* per detection layer of spec: (batch, outputs), owned; NULL if parts is 1 */
 } teacher;
 
 /* Parses, binds and loads the teacher. c, h, w: the student's input. NULL with messages in `d`; close with teacher_close. */
@@ -27,5 +28,9 @@ const float *teacher_feature(const teacher *t, int tap);
 /* The teacher's own answer, (batch, outputs), after a whole forward. */
 const float *teacher_answer(const teacher *t);
 int teacher_outputs(const teacher *t);
+/* Of a detector: what its k-th [yolo] or [region] layer answered, (batch, outputs). */
+const float *teacher_detections(const teacher *t, int k);
+/* From now on the student's input is w x h, and the teacher's too. 0, or -1 with a message. */
+int teacher_resize(teacher *t, int w, int h, diag *d);
 
 #endif

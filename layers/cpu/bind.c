@@ -48,7 +48,7 @@ static const cpu_row rows[] = {
       .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_upsample,
       .backward_blocked = backward_blocked_upsample },
     { .type = DROPOUT, .make = make_cpu_dropout, .forward = forward_cpu_dropout, .backward = backward_cpu_dropout,
-      .free = free_cpu_dropout },
+      .free = free_cpu_dropout, .resized = resized_cpu_dropout },
     { .type = BATCHNORM, .make = refuse_batchnorm },
 };
 /* Any other layer, bound only because it is frozen. */
@@ -255,6 +255,15 @@ void cpu_weights_changed(network *net)
         cpu_state *s = cpu_state_of(&net->layers[i]);
         if (s && s->row->weights_changed) s->row->weights_changed(s);
     }
+}
+
+void cpu_resized(network *net)
+{
+    for (int i = 0; i < net->n; ++i) {
+        cpu_state *s = cpu_state_of(&net->layers[i]);
+        if (s && s->row->resized) s->row->resized(&net->layers[i], s);
+    }
+    refresh_output(net);
 }
 
 /* ---- running statistics ---- */

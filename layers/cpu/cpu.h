@@ -33,6 +33,9 @@ typedef struct cpu_options {
 int cpu_bind(network *net, const cpu_options *o, diag *d);
 void cpu_unbind(network *net);
 
+/* The host has changed the layers' sizes and buffers (host_resize). Convolutions plan anew by themselves. */
+void cpu_resized(network *net);
+
 /* "Winograd", "oneDNN", "plugin", "reference" or "host": who computes layer l. */
 const char *cpu_layer_runs_on(const layer *l);
 

@@ -11,6 +11,14 @@
 
 #include <stdlib.h>
 
+/* host_resize has grown the buffers that were ours. */
+void resized_cpu_dropout(layer *l, cpu_state *s)
+{
+    s->output = l->output;
+    s->delta = l->delta;
+    l->rand = mem_realloc(l->rand, cpu_floats(l), sizeof *l->rand);
+}
+
 typedef struct dropout_job {
     const layer *l;
     const float *x;

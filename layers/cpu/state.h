@@ -36,6 +36,7 @@ typedef struct cpu_row {
     void (*backward)(const layer *l, cpu_state *s, network *net);
     void (*update)(const layer *l, update_args a);               /* NULL: no weights */
     void (*free)(layer *l, cpu_state *s);                        /* may be NULL */
+    void (*resized)(layer *l, cpu_state *s);                     /* the host has; may be NULL */
     void (*weights_changed)(cpu_state *s);                       /* forget what was derived from them; may be NULL */
     /* The same on blocked maps, for a layer that reads some. NULL: it only knows plain ones. */
     int (*accepts_blocked)(const layer *l, const cpu_state *s, const network *net);
@@ -122,6 +123,7 @@ int make_cpu_dropout(layer *l, cpu_state *s, diag *d);
 void forward_cpu_dropout(const layer *l, cpu_state *s, network *net);
 void backward_cpu_dropout(const layer *l, cpu_state *s, network *net);
 void free_cpu_dropout(layer *l, cpu_state *s);
+void resized_cpu_dropout(layer *l, cpu_state *s);
 
 /* The same layers on blocked maps (blocked.c). */
 int accepts_blocked_map(const layer *l, const cpu_state *s, const network *net);        /* the layer before has one */

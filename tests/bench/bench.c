@@ -71,7 +71,7 @@ static void run_teacher(model *m, const bench *b) { teacher_forward(m->teacher[0
 
 static void run_step(model *m, const bench *b)
 {
-    model_train_step(m, b->x, b->label);
+    model_train_step(m, b->x, b->label, NULL);
     host_update(m->net, m->low->trained);
 }
 
@@ -158,7 +158,7 @@ static void make_teacher(const bench *b, const char *cfg, const char *weights, d
     own.image = own.view = NULL;
     model *m = open_model(cfg, &own, d);
     fill(&own, m);
-    for (int i = 0; i < 2; ++i) model_train_step(m, own.x, own.label);
+    for (int i = 0; i < 2; ++i) model_train_step(m, own.x, own.label, NULL);
     if (weights_save(m->net, weights, d)) die(d);
     _exit(0);
 }
