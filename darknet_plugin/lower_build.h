@@ -47,6 +47,6 @@ void lower_strip_frozen(cfg_section *s);
 /* [teacher] of `source`; NULL after reporting. `weights` = 1: its weights file must be there. */
 teacher_spec *teacher_read(const cfg_file *source, int weights, diag *d);
 void teacher_free(teacher_spec *t);
-void augment_read(const cfg_file *source, augment_spec *a);
+void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *a);
 
 #endif
