@@ -91,6 +91,22 @@ static inline float bilinear(const pixel_view *v, int k, float x, float y)
     return (1 - dy) * (1 - dx) * a + dy * (1 - dx) * b + (1 - dy) * dx * c + dy * dx * d;
 }
 
+void augment_place(const pixel_view *v, pixel_rect at, float *out, int out_w, int out_h)
+{
+    size_t plane = (size_t)out_w * (size_t)out_h;
+    for (size_t i = 0; i < plane * (size_t)v->c; ++i) out[i] = .5f;
+    int x0 = at.x > 0 ? at.x : 0, y0 = at.y > 0 ? at.y : 0;
+    int x1 = at.x < out_w - at.w ? at.x + at.w : out_w, y1 = at.y < out_h - at.h ? at.y + at.h : out_h;
+    for (int y = y0; y < y1; ++y) {
+        float ry = (float)(y - at.y) / (float)at.h * (float)v->h;
+        for (int x = x0; x < x1; ++x) {
+            float rx = (float)(x - at.x) / (float)at.w * (float)v->w;
+            float *p = out + (size_t)y * (size_t)out_w + (size_t)x;
+            for (int k = 0; k < v->c; ++k) p[(size_t)k * plane] = bilinear(v, k, rx, ry);
+        }
+    }
+}
+
 void augment_rotate_crop(const pixel_view *v, const crop_geometry *g, float *out, int w, int h)
 {
     double cosine = cos(g->rad), sine = sin(g->rad), cx = v->w / 2., cy = v->h / 2.;
@@ -219,6 +235,14 @@ static void resize_crop_shift(const pixel_view *v, const crop_geometry *g, int d
     free(cropped);
 }
 
+void augment_colours(float *x, size_t n, int c, const augment_spec *a, rng *r)
+{
+    if (c != 3 || (a->hue == 0 && a->saturation == 1 && a->exposure == 1)) return;
+    float hue = (float)rng_uniform(r, -a->hue, a->hue);
+    float saturation = (float)draw_scale(r, a->saturation), exposure = (float)draw_scale(r, a->exposure);
+    augment_distort(x, n, hue, saturation, exposure);
+}
+
 void augment_image(const uint8_t *in, int w, int h, int c, const augment_spec *a, rng *r, float *out, int out_w, int out_h)
 {
     int crop = a->min_crop != out_w || a->max_crop != out_w || a->angle != 0 || a->aspect != 1 || w != out_w || h != out_h;
@@ -237,10 +261,7 @@ void augment_image(const uint8_t *in, int w, int h, int c, const augment_spec *a
     } else {
         place_bytes(in, w, h, c, dx, dy, mirror, out);
     }
-    if (c != 3 || (a->hue == 0 && a->saturation == 1 && a->exposure == 1)) return;
-    float hue = (float)rng_uniform(r, -a->hue, a->hue);
-    float saturation = (float)draw_scale(r, a->saturation), exposure = (float)draw_scale(r, a->exposure);
-    augment_distort(out, (size_t)out_w * (size_t)out_h, hue, saturation, exposure);
+    augment_colours(out, (size_t)out_w * (size_t)out_h, c, a, r);
 }
 
 void augment_centre(const uint8_t *in, int w, int h, int c, float *out, int out_w, int out_h)
@@ -252,18 +273,23 @@ void augment_centre(const uint8_t *in, int w, int h, int c, float *out, int out_
     augment_resample(&v, out, out_w, out_h, (size_t)out_w, (size_t)out_w * (size_t)out_h);
 }
 
-void augment_letterbox(const uint8_t *in, int w, int h, int c, float *out, int out_w, int out_h)
+pixel_rect augment_letterbox_rect(int w, int h, int out_w, int out_h)
 {
-    pixel_view v = whole(in, w, h, c);
-    size_t plane = (size_t)out_w * (size_t)out_h;
     int fit_w = out_w, fit_h = out_h;
     if ((float)out_w / (float)w < (float)out_h / (float)h) fit_h = (int)((int64_t)h * out_w / w);
     else fit_w = (int)((int64_t)w * out_h / h);
     fit_w = fit_w < 1 ? 1 : fit_w > out_w ? out_w : fit_w;
     fit_h = fit_h < 1 ? 1 : fit_h > out_h ? out_h : fit_h;
+    return (pixel_rect){ (out_w - fit_w) / 2, (out_h - fit_h) / 2, fit_w, fit_h };
+}
+
+void augment_letterbox(const uint8_t *in, int w, int h, int c, float *out, int out_w, int out_h)
+{
+    pixel_view v = whole(in, w, h, c);
+    pixel_rect at = augment_letterbox_rect(w, h, out_w, out_h);
+    size_t plane = (size_t)out_w * (size_t)out_h;
     for (size_t i = 0; i < plane * (size_t)c; ++i) out[i] = .5f;
-    size_t at = (size_t)((out_h - fit_h) / 2) * (size_t)out_w + (size_t)((out_w - fit_w) / 2);
-    augment_resample(&v, out + at, fit_w, fit_h, (size_t)out_w, plane);
+    augment_resample(&v, out + (size_t)at.y * (size_t)out_w + (size_t)at.x, at.w, at.h, (size_t)out_w, plane);
 }
 
 void augment_resize(const float *in, int c, int h, int w, float *out, int out_h, int out_w)

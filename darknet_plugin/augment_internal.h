@@ -4,6 +4,9 @@
  * data, so that no file needs a float copy of a whole photograph. */
 #ifndef DISTILL_AUGMENT_INTERNAL_H
 #define DISTILL_AUGMENT_INTERNAL_H
+#include "lower.h"
+#include "rng.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +22,18 @@ typedef struct crop_geometry {
     double rad, scale, dx, dy, aspect;
 } crop_geometry;
 
+/* Where an image lies on a canvas, in pixels; it may reach beyond. */
+typedef struct pixel_rect {
+    int x, y, w, h;
+} pixel_rect;
+
+/* The rectangle of a (w, h) image letterboxed into (out_w, out_h). */
+pixel_rect augment_letterbox_rect(int w, int h, int out_w, int out_h);
+/* Darknet's place_image on a canvas of 0.5 grey: pixel (x, y) of the rectangle reads the image at (x W/w, y H/h),
+ * bilinear, zero beyond the last pixel. out: (c, out_h, out_w). */
+void augment_place(const pixel_view *v, pixel_rect at, float *out, int out_w, int out_h);
+/* Draws hue, saturation and exposure and distorts n RGB pixels; does and draws nothing where nothing is to be distorted. */
+void augment_colours(float *x, size_t n, int c, const augment_spec *a, rng *r);
 /* Darknet's resize (aligned corners) of the window into a (c, h, w) block of `out`, whose rows are `stride` floats and
  * planes `plane` floats apart. */
 void augment_resample(const pixel_view *v, float *out, int w, int h, size_t stride, size_t plane);

@@ -124,7 +124,9 @@ static const key_row teacher_keys[] = {
     { .name = "std", .type = KEY_FLOATS, .min = 1e-6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
     TEXT("name"), TEXT("cache"), CHOICE("cache_type", "f16|f32|u8", NULL), INT("views", 1, 1000000), END
 };
-static const key_row augment_keys[] = { INT("pad", 0, BIG), FLAG("flip"), END };
+static const key_row augment_keys[] = {
+    INT("pad", 0, BIG), FLAG("flip"), FLOAT("jitter", 0, .9), FLOAT("random", 0, 4), CHOICE("fit", "letterbox|stretch", NULL), END
+};
 static const key_row projector_keys[] = {
     COUNT("reduction"), CHOICE("stack", "bottleneck|1x1|1x1-1x1|depthwise|linear|none", NULL),
     CHOICE("activation", "auto|" ACTIVATIONS, NULL), INT("tap", 0, BIG), TEXT("teacher"), END

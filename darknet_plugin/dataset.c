@@ -120,9 +120,16 @@ static const data_format *format_by_name(const char *name)
     return NULL;
 }
 
+static int is_detector(const data_request *q) { return q->need & (DATA_DETECTOR | DATA_BOXES); }
+
 static const data_format *find_format(const data_request *q, diag *d)
 {
     const char *name = q->f->format;
+    if (is_detector(q)) {
+        if (!name || !strcmp(name, "auto") || !strcmp(name, "list")) return &data_list;
+        diag_error(d, q->f->path, 0, NULL, "format=%s has no boxes: a detector's images stand in a list", name);
+        return NULL;
+    }
     if (name && strcmp(name, "auto")) {
         const data_format *f = format_by_name(name);
         if (!f) diag_error(d, q->f->path, 0, NULL, "format=%s is not one of auto, idx, cifar10, cifar100, list", name);
@@ -163,17 +170,17 @@ static dataset *open_request(const data_request *q, size_t limit, diag *d)
         diag_error(d, q->file[0], 0, NULL, "no images (%s= in %s)", q->key, q->f->path);
         bad = -1;
     }
-    if (bad) {
-        dataset_free(s);
-        return NULL;
-    }
     if (limit && limit < s->count) s->count = limit;
-    return s;
+    if (!bad && q->need & DATA_BOXES) bad = data_read_boxes(s, q, d);
+    if (!bad && is_detector(q)) bad = data_report_left_out(s, q, d);
+    if (!bad) return s;
+    dataset_free(s);
+    return NULL;
 }
 
-dataset *dataset_open(const data_file *f, data_split split, size_t limit, int need_labels, diag *d)
+dataset *dataset_open(const data_file *f, data_split split, size_t limit, int need, diag *d)
 {
-    data_request q = { .f = f, .key = split == DATA_TRAIN ? "train" : "valid", .need_labels = need_labels };
+    data_request q = { .f = f, .key = split == DATA_TRAIN ? "train" : "valid", .need = need };
     q.labels = split == DATA_TRAIN ? f->train_labels : f->valid_labels;
     const char *value = split == DATA_TRAIN ? f->train : f->valid;
     if (!value) {
@@ -192,6 +199,9 @@ void dataset_free(dataset *s)
     for (int i = 0; i < s->parts; ++i) free(s->part[i].file);
     data_free_strings(s->path, s->listed);
     free(s->part);
+    free(s->left_out);
+    free(s->box);
+    free(s->box_at);
     free(s->label);
     free(s->pixels);
     free(s);
@@ -215,6 +225,24 @@ uint64_t dataset_identity(const dataset *s)
 
 int dataset_label(const dataset *s, size_t i) { return i < s->count ? s->label[i] : -1; }
 
+int dataset_has_boxes(const dataset *s) { return s->box_at != NULL; }
+
+const data_box *dataset_boxes(const dataset *s, size_t i, int *n)
+{
+    *n = 0;
+    if (!s->box_at || i >= s->count) return NULL;
+    *n = (int)(s->box_at[i + 1] - s->box_at[i]);
+    return s->box + s->box_at[i];
+}
+
+const char *dataset_left_out(const dataset *s, size_t i)
+{
+    static const char *const why[] = { NULL, "not there or not readable", "no label file" };
+    return s->left_out && i < s->count ? why[s->left_out[i]] : NULL;
+}
+
+int dataset_too_many_left_out(const dataset *s, size_t left_out) { return left_out > s->count / 100; }
+
 const char *dataset_name(const dataset *s, size_t i, char *buf, size_t len)
 {
     if (s->path) {
@@ -232,6 +260,7 @@ int dataset_read(const dataset *s, size_t i, int channels, uint8_t **pixels, int
     *pixels = NULL;
     if (channels != 1 && channels != 3) snprintf(why, why_len, "images have 1 or 3 channels, not %d", channels);
     else if (i >= s->count) snprintf(why, why_len, "image %zu of %zu", i, s->count);
+    else if (dataset_left_out(s, i)) snprintf(why, why_len, "%s", dataset_left_out(s, i));
     else return s->format->read(s, i, channels, pixels, w, h, why, why_len);
     return -1;
 }

@@ -133,7 +133,7 @@ static char *find_labels(const data_request *q, int i, int *bad, diag *d)
     }
     data_free_strings(name, (size_t)named);
     if (*bad || (path && data_is_file(path))) return path;
-    if (q->labels || q->need_labels) {
+    if (q->labels || (q->need & DATA_CLASSES)) {
         *bad = -1;
         if (path) diag_error(d, path, 0, NULL, "label file is not there or not readable (images: %s)", images);
         else diag_error(d, images, 0, NULL, "no label file known for these images");

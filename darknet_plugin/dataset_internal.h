@@ -11,7 +11,7 @@ typedef struct data_request {
     const char *labels;       /* value of train_labels / valid_labels, borrowed, or NULL */
     char **file;              /* files resolved paths, owned */
     int files;
-    int need_labels;
+    int need;                 /* DATA_CLASSES, DATA_DETECTOR, DATA_BOXES */
 } data_request;
 
 typedef struct data_format {
@@ -20,6 +20,8 @@ typedef struct data_format {
     int (*open)(dataset *s, const data_request *q, diag *d);         /* fills s; 0, or -1 after reporting */
     int (*read)(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
 } data_format;
+
+typedef enum { DATA_USED, DATA_NO_IMAGE, DATA_NO_LABELS } data_left_out;
 
 /* The images of one file: first .. first of the next part - 1. */
 typedef struct data_part {
@@ -37,7 +39,10 @@ struct dataset {
     data_part *part;          /* parts, owned; formats kept in memory */
     int parts;
     char **path;              /* listed, owned; lists */
+    uint8_t *left_out;        /* listed, owned; lists: a data_left_out each */
     size_t listed, room;      /* images in the files, of which the first `count` are used; allocated entries of path */
+    data_box *box;            /* owned; those of image i are box_at[i] .. box_at[i + 1] - 1 */
+    size_t *box_at;           /* (count + 1), owned; NULL where label files were not read */
 };
 
 extern const data_format data_idx, data_cifar10, data_cifar100, data_list;
@@ -56,6 +61,13 @@ void data_free_strings(char **s, size_t n);
 void data_add_part(dataset *s, const char *file);
 /* The reader of formats kept in memory: converts pixels of image i to `channels`. */
 int data_read_memory(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
+/* Reads the label files of a detector's images; 0, or -1 after reporting. */
+int data_read_boxes(dataset *s, const data_request *q, diag *d);
+/* Reports images that are left out and their number; -1 where they are more than 1 %. */
+int data_report_left_out(const dataset *s, const data_request *q, diag *d);
+/* Where the label file of an image is: that which is there, or else where Darknet looks for it. The caller frees. */
+char *data_label_path(const char *image);
+
 /* Reports labels first..first+n-1 that are outside 0..classes-1 (the first and how many). 0 or -1. */
 int data_check_labels(const dataset *s, size_t first, size_t n, const char *file, diag *d);
 

@@ -2,7 +2,8 @@
  *
  * A line may end on a class: a label's name, or a number in range; whatever else follows a space is part of the path.
  * Without one Darknet's rule holds, the class whose label is a substring of the path as written; but where Darknet
- * takes none, or several, for an answer ("man" in "woman", "train" in ".../train/..."), that is an error here. */
+ * takes none, or several, for an answer ("man" in "woman", "train" in ".../train/..."), that is an error here.
+ * A detector's line is a path, whatever it holds. */
 #include "dataset_internal.h"
 #include "image_io.h"
 #include "mem.h"
@@ -24,8 +25,11 @@ typedef struct complaints {
     size_t missing, classless;
 } complaints;
 
-typedef struct list_reader {
+typedef struct list_reader list_reader;
+
+struct list_reader {
     dataset *s;
+    void (*entry)(list_reader *r, char *text, int line);   /* adds a line's image */
     const data_request *q;
     const char *list;            /* the file being read, borrowed */
     diag *d;
@@ -33,7 +37,7 @@ typedef struct list_reader {
     named_class *label;          /* what the substring rule looks for, sorted, owned */
     size_t knowns, labels;
     complaints bad;
-} list_reader;
+};
 
 static int by_name(const void *a, const void *b)
 {
@@ -131,7 +135,9 @@ static void add_image(list_reader *r, char *path, int label)
         s->room = s->room ? 2 * s->room : 1024;
         s->path = mem_realloc(s->path, s->room, sizeof *s->path);
         s->label = mem_realloc(s->label, s->room, sizeof *s->label);
+        s->left_out = mem_realloc(s->left_out, s->room, sizeof *s->left_out);
     }
+    s->left_out[s->count] = DATA_USED;
     s->label[s->count] = label;
     s->path[s->count++] = path;
 }
@@ -195,7 +201,7 @@ static void add_by_substring(list_reader *r, const char *text, char *path, int l
     int found[2];
     classes_by_substring(r, text, found);
     int single = found[0] != UNKNOWN && found[1] == UNKNOWN;
-    if (single || !r->q->need_labels) {
+    if (single || !(r->q->need & DATA_CLASSES)) {
         add_image(r, path, single ? found[0] : -1);
         return;
     }
@@ -219,6 +225,16 @@ static void read_entry(list_reader *r, char *text, int line)
     }
 }
 
+/* A detector's image; one that is not there keeps its number, so that numbers do not depend on what is. */
+static void read_detector_entry(list_reader *r, char *text, int line)
+{
+    (void)line;
+    char *path = data_resolve(r->list, text);
+    int there = data_is_file(path);
+    add_image(r, path, -1);
+    if (!there) r->s->left_out[r->s->count - 1] = DATA_NO_IMAGE;
+}
+
 static char *trim(char *s, size_t n)
 {
     while (n && isspace((unsigned char)s[n - 1])) s[--n] = 0;
@@ -239,7 +255,7 @@ static void read_lines(list_reader *r, FILE *in)
         }
         char *entry = trim(text, (size_t)n);
         if (line == 1 && !strncmp(entry, "\xef\xbb\xbf", 3)) entry += 3;
-        if (*entry) read_entry(r, entry, line);
+        if (*entry) r->entry(r, entry, line);
     }
     free(text);
 }
@@ -273,9 +289,9 @@ static int list_probe(const char *path, int classes)
 
 static int list_open(dataset *s, const data_request *q, diag *d)
 {
-    list_reader r = { .s = s, .q = q, .d = d };
-    int errors = diag_errors(d);
-    sort_names(&r);
+    int detector = q->need & (DATA_DETECTOR | DATA_BOXES), errors = diag_errors(d);
+    list_reader r = { .s = s, .q = q, .d = d, .entry = detector ? read_detector_entry : read_entry };
+    if (!detector) sort_names(&r);
     for (int i = 0; i < q->files; ++i) {
         r.list = q->file[i];
         read_list(&r);

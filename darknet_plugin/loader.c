@@ -3,7 +3,8 @@
  * A ring of slots, one batch each. A worker claims the next batch number under the lock and writes down there and then
  * which images it holds, so the order of the stream never depends on who is faster: claims are made in order, and one
  * permutation at a time is enough even where a batch covers several epochs. Decoding and augmenting run unlocked, each
- * image with its own random stream. loader_next hands the slots out in order and gives back the one handed out before. */
+ * image with its own random stream. loader_next hands the slots out in order and gives back the one handed out before.
+ * Images that could not be read are written down in the slot and counted when it is handed out, in order again. */
 #include "loader.h"
 
 #include "host.h"
@@ -16,10 +17,22 @@
 
 typedef enum { SLOT_FREE, SLOT_BUSY, SLOT_READY } slot_state;
 
+/* An image that could not be read. */
+typedef struct lost_image {
+    uint64_t index;
+    char *why;           /* owned */
+} lost_image;
+
+typedef struct lost_list {
+    lost_image *image;   /* n, owned */
+    size_t n, room;
+} lost_list;
+
 typedef struct slot {
     batch b;             /* arrays owned */
     slot_state state;    /* under the lock */
     char why[1024];      /* reason of a failure, else empty */
+    lost_list lost;      /* detectors */
 } slot;
 
 struct loader {
@@ -34,6 +47,7 @@ struct loader {
     size_t *order;               /* permutation of epoch `order_of`, owned; training */
     uint64_t order_of;
     int stopping, failed;
+    lost_list lost;              /* each image once, by index; the caller's thread only */
     pthread_t *thread;           /* threads running, owned */
     int threads;
 };
@@ -50,10 +64,11 @@ static void shuffle(size_t *order, size_t n, uint64_t seed, uint64_t epoch)
     }
 }
 
-/* Which images training batch number `seq` holds. Under the lock. */
+/* Which images training batch number `seq` holds, at which size. Under the lock. */
 static void plan_training(loader *l, slot *s, uint64_t seq)
 {
-    uint64_t at = l->o.start + seq * (uint64_t)l->o.batch;
+    uint64_t past = seq * (uint64_t)l->o.batch, at = l->o.start + past, step = (uint64_t)l->o.step_images;
+    augment_size(l->o.seed, l->o.start / step + past / step, l->o.augment.random, l->o.w, l->o.h, &s->b.w, &s->b.h);
     s->b.n = l->o.batch;
     s->b.epoch = at / l->count;
     for (int j = 0; j < l->o.batch; ++j, ++at) {
@@ -86,38 +101,110 @@ static void plan_in_order(loader *l, slot *s, uint64_t seq)
     for (int j = 0; j < l->o.batch; ++j) s->b.index[j] = first + (uint64_t)(j < s->b.n ? j : s->b.n - 1);
 }
 
-/* Image j of the slot: bytes -> floats. 0, or -1 with the reason in s->why. */
-static int prepare_image(const loader *l, slot *s, int j)
+typedef struct picture {
+    uint8_t *pixels;     /* (h, w, c), owned */
+    int w, h;
+} picture;
+
+static int is_random(const loader *l) { return l->o.how == LOAD_TRAIN || l->o.how == LOAD_VIEWS; }
+static size_t image_floats(const loader *l, const batch *b) { return (size_t)l->o.c * (size_t)b->h * (size_t)b->w; }
+static size_t truth_floats(const loader *l) { return 5 * (size_t)l->o.max_boxes; }
+
+static void add_lost(lost_list *list, uint64_t index, char *why)
+{
+    if (list->n == list->room) {
+        list->room = list->room ? 2 * list->room : 8;
+        list->image = mem_realloc(list->image, list->room, sizeof *list->image);
+    }
+    list->image[list->n++] = (lost_image){ index, why };
+}
+
+/* Image `i`; 0, 1 if it is a detector's and written down as lost, or -1 with the reason in s->why. */
+static int read_picture(const loader *l, slot *s, uint64_t i, picture *p)
+{
+    char why[256] = "", name[700];
+    if (!dataset_read(l->o.data, i, l->o.c, &p->pixels, &p->w, &p->h, why, sizeof why)) return 0;
+    dataset_name(l->o.data, i, name, sizeof name);
+    if (l->o.augment.detector) {
+        add_lost(&s->lost, i, mem_printf("%s: %s", name, why));
+        return 1;
+    }
+    snprintf(s->why, sizeof s->why, "%s: %s", name, why);
+    return -1;
+}
+
+/* Another image in place of j: the first readable one of those drawn by (seed, view, image). */
+static int substitute(const loader *l, slot *s, int j, picture *p)
+{
+    rng r = rng_make(l->o.seed, s->b.view[j], s->b.index[j], RNG_SUBSTITUTE);
+    for (int tries = 0; tries < 100; ++tries) {
+        s->b.index[j] = rng_below(&r, l->count);
+        if (!read_picture(l, s, s->b.index[j], p)) return 0;
+    }
+    return 1;
+}
+
+static void prepare_detector(const loader *l, slot *s, int j, const picture *p, float *x)
 {
     const loader_options *o = &l->o;
-    uint8_t *pixels;
-    int w, h;
-    char why[256] = "", name[700];
-    uint64_t i = s->b.index[j];
-    float *x = s->b.x + (size_t)j * (size_t)o->c * (size_t)o->h * (size_t)o->w;
-    if (dataset_read(o->data, i, o->c, &pixels, &w, &h, why, sizeof why)) {
-        snprintf(s->why, sizeof s->why, "%s: %s", dataset_name(o->data, i, name, sizeof name), why);
-        return -1;
-    }
-    rng r = rng_make(o->seed, s->b.view[j], i, RNG_AUGMENT);
-    if (o->how == LOAD_TRAIN || o->how == LOAD_VIEWS) augment_image(pixels, w, h, o->c, &o->augment, &r, x, o->w, o->h);
-    else if (o->how == LOAD_VALID) augment_centre(pixels, w, h, o->c, x, o->w, o->h);
-    else augment_letterbox(pixels, w, h, o->c, x, o->w, o->h);
-    free(pixels);
-    s->b.label[j] = dataset_label(o->data, i);
+    image_place *place = &s->b.place[j];
+    rng r = rng_make(o->seed, s->b.view[j], s->b.index[j], RNG_AUGMENT);
+    if (is_random(l)) augment_detect(p->pixels, p->w, p->h, o->c, &o->augment, &r, x, s->b.w, s->b.h, place);
+    else augment_fit(p->pixels, p->w, p->h, o->c, o->augment.stretch, x, s->b.w, s->b.h, place);
+    if (!s->b.truth) return;
+    int n;
+    const data_box *box = dataset_boxes(o->data, s->b.index[j], &n);
+    augment_truth(box, n, place, is_random(l) ? &r : NULL, s->b.truth + (size_t)j * truth_floats(l), o->max_boxes);
+}
+
+static void prepare_classifier(const loader *l, slot *s, int j, const picture *p, float *x)
+{
+    const loader_options *o = &l->o;
+    rng r = rng_make(o->seed, s->b.view[j], s->b.index[j], RNG_AUGMENT);
+    if (is_random(l)) augment_image(p->pixels, p->w, p->h, o->c, &o->augment, &r, x, o->w, o->h);
+    else if (o->how == LOAD_VALID) augment_centre(p->pixels, p->w, p->h, o->c, x, o->w, o->h);
+    else augment_letterbox(p->pixels, p->w, p->h, o->c, x, o->w, o->h);
+}
+
+/* Image j of the slot: bytes -> floats. 0, 1 if it is to be left out, or -1 with the reason in s->why. */
+static int prepare_image(const loader *l, slot *s, int j)
+{
+    picture p;
+    float *x = s->b.x + (size_t)j * image_floats(l, &s->b);
+    int status = read_picture(l, s, s->b.index[j], &p);
+    if (status > 0 && is_random(l)) status = substitute(l, s, j, &p);
+    if (status) return status;
+    (l->o.augment.detector ? prepare_detector : prepare_classifier)(l, s, j, &p, x);
+    free(p.pixels);
+    s->b.label[j] = dataset_label(l->o.data, s->b.index[j]);
     return 0;
+}
+
+/* Image j is image `from` once more. */
+static void repeat_image(const loader *l, batch *b, int j, int from)
+{
+    size_t image = image_floats(l, b), truth = truth_floats(l);
+    memcpy(b->x + (size_t)j * image, b->x + (size_t)from * image, image * sizeof *b->x);
+    b->label[j] = b->label[from];
+    b->index[j] = b->index[from];
+    b->view[j] = b->view[from];
+    if (b->place) b->place[j] = b->place[from];
+    if (b->truth) memcpy(b->truth + (size_t)j * truth, b->truth + (size_t)from * truth, truth * sizeof *b->truth);
 }
 
 static void prepare_batch(const loader *l, slot *s)
 {
-    size_t image = (size_t)l->o.c * (size_t)l->o.h * (size_t)l->o.w;
+    int planned = s->b.n;
     s->why[0] = 0;
-    for (int j = 0; j < s->b.n; ++j)
-        if (prepare_image(l, s, j)) return;
-    for (int j = s->b.n; j < l->o.batch; ++j) {
-        memcpy(s->b.x + (size_t)j * image, s->b.x + (size_t)(s->b.n - 1) * image, image * sizeof *s->b.x);
-        s->b.label[j] = s->b.label[s->b.n - 1];
+    s->b.n = 0;
+    for (int j = 0; j < planned; ++j) {
+        s->b.index[s->b.n] = s->b.index[j];
+        s->b.view[s->b.n] = s->b.view[j];
+        int status = prepare_image(l, s, s->b.n);
+        if (status < 0) return;
+        s->b.n += !status;
     }
+    for (int j = s->b.n; s->b.n && j < l->o.batch; ++j) repeat_image(l, &s->b, j, s->b.n - 1);
 }
 
 /* The next batch to prepare, planned; NULL when the loader stops or has no more. Under the lock. */
@@ -152,17 +239,22 @@ static void *work(void *arg)
 }
 
 /* Two batches a thread and two more, fewer where that would be more than a quarter of a gigabyte. */
-static uint64_t count_slots(const loader_options *o)
+static uint64_t count_slots(const loader_options *o, int w, int h)
 {
-    double bytes = 4. * o->batch * o->c * o->h * o->w;
+    double bytes = 4. * o->batch * o->c * h * w;
     uint64_t most = 2 * (uint64_t)o->threads + 2, least = (uint64_t)o->threads + 1;
     return bytes * (double)most > (double)(1 << 28) ? least : most;
 }
 
-static void make_slot(slot *s, const loader_options *o)
+/* w, h: the largest that x must hold. */
+static void make_slot(slot *s, const loader_options *o, int w, int h)
 {
     size_t n = (size_t)o->batch;
-    s->b.x = mem_calloc(n, (size_t)o->c * (size_t)o->h * (size_t)o->w * sizeof *s->b.x);
+    s->b.w = o->w;
+    s->b.h = o->h;
+    s->b.x = mem_calloc(n, (size_t)o->c * (size_t)h * (size_t)w * sizeof *s->b.x);
+    if (o->augment.detector) s->b.place = mem_calloc(n, sizeof *s->b.place);
+    if (o->max_boxes > 0 && dataset_has_boxes(o->data)) s->b.truth = mem_calloc(n, 5 * (size_t)o->max_boxes * sizeof *s->b.truth);
     s->b.label = mem_calloc(n, sizeof *s->b.label);
     s->b.index = mem_calloc(n, sizeof *s->b.index);
     s->b.view = mem_calloc(n, sizeof *s->b.view);
@@ -196,13 +288,17 @@ loader *loader_start(const loader_options *o, diag *d)
     loader *l = mem_calloc(1, sizeof *l);
     l->o = *o;
     if (l->o.threads < 1) l->o.threads = 1;
+    if (l->o.step_images < 1) l->o.step_images = o->batch;
+    if (o->how != LOAD_TRAIN || !o->augment.detector) l->o.augment.random = 0;
     l->count = dataset_count(o->data);
     uint64_t batch = (uint64_t)o->batch;
     uint64_t images = o->how == LOAD_VIEWS ? l->count * (uint64_t)o->views - o->start : l->count;
     l->batches = o->how == LOAD_TRAIN ? UINT64_MAX : (images + batch - 1) / batch;
-    l->slots = count_slots(&l->o);
+    int w, h;
+    augment_largest_size(l->o.augment.random, o->w, o->h, &w, &h);
+    l->slots = count_slots(&l->o, w, h);
     l->ring = mem_calloc(l->slots, sizeof *l->ring);
-    for (uint64_t i = 0; i < l->slots; ++i) make_slot(&l->ring[i], o);
+    for (uint64_t i = 0; i < l->slots; ++i) make_slot(&l->ring[i], o, w, h);
     l->order = mem_calloc(o->how == LOAD_TRAIN ? l->count : 1, sizeof *l->order);
     l->order_of = UINT64_MAX;
     l->thread = mem_calloc((size_t)l->o.threads, sizeof *l->thread);
@@ -232,23 +328,103 @@ static slot *take(loader *l)
     return s;
 }
 
+/* ---- images that were lost ---- */
+
+/* The place of `index` in the list, which is sorted. */
+static size_t find_lost(const lost_list *list, uint64_t index)
+{
+    size_t lo = 0, hi = list->n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (list->image[mid].index < index) lo = mid + 1;
+        else hi = mid;
+    }
+    return lo;
+}
+
+/* Takes what the slot has lost over to the loader's list. */
+static void count_lost(loader *l, slot *s)
+{
+    for (size_t i = 0; i < s->lost.n; ++i) {
+        lost_image lost = s->lost.image[i];
+        size_t at = find_lost(&l->lost, lost.index);
+        if (at < l->lost.n && l->lost.image[at].index == lost.index) {
+            free(lost.why);
+            continue;
+        }
+        add_lost(&l->lost, 0, NULL);
+        memmove(l->lost.image + at + 1, l->lost.image + at, (l->lost.n - 1 - at) * sizeof lost);
+        l->lost.image[at] = lost;
+    }
+    s->lost.n = 0;
+}
+
+/* ": a.jpg: why, b.jpg: why, ..." of the first ten, with or without those that the data set has named itself. */
+static char *lost_names(const loader *l, int all, size_t *n)
+{
+    char *text = mem_strdup("");
+    *n = 0;
+    for (size_t i = 0; i < l->lost.n; ++i) {
+        if (!all && dataset_left_out(l->o.data, l->lost.image[i].index)) continue;
+        if (++*n > 10) continue;
+        char *more = mem_printf("%s%s%s", text, *n == 1 ? ": " : ", ", l->lost.image[i].why);
+        free(text);
+        text = more;
+    }
+    return text;
+}
+
+static void report_lost(const loader *l, int too_many, diag *d)
+{
+    size_t n;
+    char *names = lost_names(l, too_many, &n);
+    if (too_many) diag_error(d, NULL, 0, NULL, "%zu of %zu images cannot be read; up to 1 %% are left out%s%s", n, l->count, names, n > 10 ? ", ..." : "");
+    else if (n) diag_warn(d, NULL, 0, NULL, "%zu of %zu images could not be read and were left out%s%s", n, l->count, names, n > 10 ? ", ..." : "");
+    free(names);
+}
+
+size_t loader_left_out(const loader *l, diag *d)
+{
+    report_lost(l, 0, d);
+    return l->lost.n;
+}
+
+/* Whether the batch may be used; reports why not. */
+static int accept(loader *l, slot *s, diag *d)
+{
+    count_lost(l, s);
+    int too_many = dataset_too_many_left_out(l->o.data, l->lost.n);
+    if (too_many) report_lost(l, 1, d);
+    else if (s->why[0]) diag_error(d, NULL, 0, NULL, "%s", s->why);
+    return !too_many && !s->why[0];
+}
+
 const batch *loader_next(loader *l, diag *d)
 {
-    if (l->failed) return NULL;
-    slot *s = take(l);
-    if (!s) return NULL;
-    if (!s->why[0]) return &s->b;
-    l->failed = 1;
-    diag_error(d, NULL, 0, NULL, "%s", s->why);
+    while (!l->failed) {
+        slot *s = take(l);
+        if (!s) return NULL;
+        l->failed = !accept(l, s, d);
+        if (!l->failed && s->b.n) return &s->b;
+    }
     return NULL;
+}
+
+static void free_lost(lost_list *list)
+{
+    for (size_t i = 0; i < list->n; ++i) free(list->image[i].why);
+    free(list->image);
 }
 
 static void free_slot(slot *s)
 {
     free(s->b.x);
     free(s->b.label);
+    free(s->b.truth);
+    free(s->b.place);
     free(s->b.index);
     free(s->b.view);
+    free_lost(&s->lost);
 }
 
 void loader_stop(loader *l)
@@ -263,6 +439,7 @@ void loader_stop(loader *l)
     pthread_cond_destroy(&l->claimable);
     pthread_mutex_destroy(&l->lock);
     for (uint64_t i = 0; i < l->slots; ++i) free_slot(&l->ring[i]);
+    free_lost(&l->lost);
     free(l->ring);
     free(l->order);
     free(l->thread);

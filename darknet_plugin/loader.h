@@ -1,7 +1,12 @@
 /* Batches, prepared by threads ahead of time and in a fixed order: batch b of a run holds the same images with the same
  * pixels whatever the number of threads. Training runs through epoch after epoch, each shuffled by (seed, epoch);
  * batches go on across the border. Image i of epoch e is augmented by rng_make(seed, view, i, RNG_AUGMENT) with
- * view = e, or e mod views. */
+ * view = e, or e mod views.
+ *
+ * Detectors (augment.detector): images are placed as augment.h says, and one that cannot be read, or is left out by the
+ * data set, does not end the run. Training and views take another image instead, drawn by (seed, view, image), whatever
+ * the number of threads, and the batch says which; validation and prediction go on without it. More than 1 % of the
+ * data set's images is an error that names them. */
 #ifndef DISTILL_LOADER_H
 #define DISTILL_LOADER_H
 #include "augment.h"
@@ -19,12 +24,17 @@ typedef struct loader_options {
     int views;                   /* 0: a new view each epoch */
     uint64_t start;              /* training and views: number of images already consumed */
     int threads;                 /* >= 1 */
+    int max_boxes;               /* detectors: truths an image (the net's truths / 5); 0: none are wanted */
+    int step_images;             /* training with augment.random: images a step, between which the size changes; 0: batch */
 } loader_options;
 
 typedef struct batch {
     int n;                       /* images that count (the last batch of a validation may be partial; the rest repeats) */
+    int h, w;                    /* of x: as in the options, or drawn by multi-scale (augment_size) */
     float *x;                    /* (batch, c, h, w) */
     int *label;                  /* batch, -1 = unlabelled */
+    float *truth;                /* (batch, max_boxes, 5), Darknet's: x y w h class, zeros behind the last; NULL without boxes */
+    image_place *place;          /* batch, where each image lies in x; detectors, else NULL */
     uint64_t *index;             /* batch, numbers in the dataset */
     uint64_t *view;              /* batch, which random view of each */
     uint64_t epoch;              /* of its first image */
@@ -35,6 +45,8 @@ typedef struct loader loader;
 loader *loader_start(const loader_options *o, diag *d);   /* the caller ends it with loader_stop */
 /* The next batch, borrowed until the next call; NULL at the end of a validation, or after a failure, which is in `d`. */
 const batch *loader_next(loader *l, diag *d);
+/* How many images of a detector could not be read so far; a warning names those that the data set did not leave out. */
+size_t loader_left_out(const loader *l, diag *d);
 void loader_stop(loader *l);
 
 #endif

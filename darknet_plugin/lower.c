@@ -134,7 +134,7 @@ static int build(lower_build *b, int clean)
     if (!clean || diag_errors(b->d) > b->errors || (l->teacher && lower_assign_taps(b))) return -1;
     if (lower_all(b) || !(l->shape = shapes_infer(l->cfg, b->d))) return -1;
     if (!l->heads || b->mode == LOWER_DEPLOY) l->trained = l->shape->n;
-    augment_read(l->source, &l->augment);
+    augment_read(l->source, l->cfg, &l->augment);
     l->outs = lower_outputs(l->cfg, &l->out);
     return lower_check_tails(b);
 }

@@ -55,6 +55,6 @@ teacher_spec *teachers_read(const cfg_file *source, int weights, int *n, diag *d
 void teachers_free(teacher_spec *t, int n);
 /* Which triple learns from which tap; 0, or -1 after reporting. */
 int lower_assign_taps(lower_build *b);
-void augment_read(const cfg_file *source, augment_spec *a);
+void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *a);
 
 #endif

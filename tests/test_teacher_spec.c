@@ -247,6 +247,29 @@ static void augment_section_is_all(void **state)
     assert_true(!a.flip && !a.any);
 }
 
+/* A detector's jitter= and random= stand in its last [yolo]; nothing is cropped or turned. */
+static void detector_augmentation(void **state)
+{
+    (void)state;
+    const char *heads[] = { "jitter=.3\nrandom=1\n", "" };
+    const char *sections[] = { "", "[augment]\n", "[augment]\njitter=.1\nrandom=1.2\nfit=stretch\nflip=1\n" };
+    const float jitter[2][3] = { { .3f, .3f, .1f }, { .2f, 0, .1f } }, random[2][3] = { { 1, 1, 1.2f }, { 0, 0, 1.2f } };
+    for (int h = 0; h < 2; ++h)
+        for (int s = 0; s < 3; ++s) {
+            char *text = mem_printf("[net]\nwidth=32\nheight=32\nchannels=3\nmax_crop=40\nangle=7\nhue=.1\n%s" CONV(18, 4)
+                                    "[yolo]\nnum=3\nmask=0,1,2\nanchors=1,1,2,2,3,3\nclasses=1\njitter=.9\n" CONV(18, 1)
+                                    "[yolo]\nnum=3\nmask=0,1,2\nanchors=1,1,2,2,3,3\nclasses=1\n%s", sections[s], heads[h]);
+            lowered *l = lower_ok(text);
+            augment_spec a = l->augment;
+            assert_true(a.detector && a.any && a.jitter == jitter[h][s] && a.random == random[h][s]);
+            assert_true(a.stretch == (s == 2) && a.flip == (s != 1) && a.hue == .1f);
+            assert_true(a.max_crop == 32 && a.min_crop == 32 && a.angle == 0 && a.aspect == 1);
+            lower_free(l);
+            free(text);
+        }
+    assert_false(augment("", "").detector);
+}
+
 static void no_picture_nothing_to_augment(void **state)
 {
     (void)state;
@@ -264,7 +287,7 @@ int main(void)
         cmocka_unit_test(deploying_without_teacher_weights), cmocka_unit_test(batch_is_the_students), cmocka_unit_test(input_size),
         cmocka_unit_test(inputs_that_differ), cmocka_unit_test(vector_inputs), cmocka_unit_test(normalisation),
         cmocka_unit_test(teachers_of_the_wrong_kind), cmocka_unit_test(stock_augmentation), cmocka_unit_test(augment_section_is_all),
-        cmocka_unit_test(no_picture_nothing_to_augment),
+        cmocka_unit_test(detector_augmentation), cmocka_unit_test(no_picture_nothing_to_augment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
