@@ -191,6 +191,23 @@ int model_load_whole(model *m, const char *weights, diag *d)
     return -1;
 }
 
+int model_is_detector(const model *m) { return m->low->outs > 0; }
+
+int model_fits_classes(const model *m, const data_file *f, diag *d)
+{
+    const char *cfg = m->low->source->path;
+    if (!model_is_detector(m) && f->classes == m->classes) return 0;
+    if (!model_is_detector(m)) diag_error(d, cfg, 0, NULL, "network has %d outputs, %s has %d classes", m->classes, f->path, f->classes);
+    for (int i = 0; i < m->low->outs; ++i) {
+        const cfg_section *s = cfg_layer(m->low->cfg, m->low->out[i]);
+        int classes = cfg_int(s, "classes", 20);
+        if (classes == f->classes) continue;
+        diag_error(d, s->file, cfg_line(s, "classes"), s->name, "%d classes, %s has %d", classes, f->path, f->classes);
+        return -1;
+    }
+    return model_is_detector(m) ? 0 : -1;
+}
+
 /* One-hot rows; an unlabelled image has an all-zero one. */
 static void fill_truth(network *net, const int *labels)
 {

@@ -4,6 +4,7 @@
 #include "../layers/features.h"
 #include "../layers/teacher.h"
 #include "../weights_tools/weights_file.h"
+#include "dataset.h"
 #include "lower.h"
 
 typedef struct model_options {
@@ -65,6 +66,11 @@ const float *model_predict(model *m, const float *x);
 const float *model_answer_as(const model *m, int t, int *outputs);
 /* Mean squared error of teacher t's features of the first n images of the last model_predict and model_run_teachers (same x). */
 double model_feature_mse(const model *m, int t, int n);
+
+/* Does it end on [yolo] or [region]? */
+int model_is_detector(const model *m);
+/* As many classes as the .data file? 0, or -1 with a message. */
+int model_fits_classes(const model *m, const data_file *f, diag *d);
 
 /* "-backend" text to value; -1 with a message. */
 int model_backend(const char *text, cpu_backend *backend, diag *d);

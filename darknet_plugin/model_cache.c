@@ -66,6 +66,11 @@ int model_open_cache(model *m, const model_cache *c, uint64_t *views, diag *d)
         return -1;
     }
     if (!model_wants_cache(m, c->path)) return 0;
+    if (m->low->augment.random > 0) {
+        diag_error(d, m->low->source->path, 0, NULL, "a cache holds features of one size, random=1 changes the input's");
+        diag_hint(d, "train without a cache, or write random=0 in [augment]");
+        return -1;
+    }
     if (!*views) *views = m->low->augment.any ? 4 : 1;
     for (int i = 0; i < m->low->teachers; ++i)
         if (open_cache(m, c, i, *views, d)) return -1;

@@ -108,6 +108,7 @@ static int end_epoch(run *r, double rate, diag *d)
     uint64_t epoch = (uint64_t)fmax(1, round((double)*r->net->seen / (double)r->images));
     double speed = (double)(*r->net->seen - r->started_at) / (clock_now() - r->began);
     evaluation e = { 0 };
+    if (model_resize(r->m, r->m->low->shape->w, r->m->low->shape->h, d)) return -1;
     if (r->o->valid && evaluate(r->m, r->o->valid, r->o->threads, EVALUATE_STUDENT, &e, d)) return -1;
     fprintf(out, "%sepoch %llu  loss %.6f  rate %.5g  %.0f images/s", !r->o->quiet && isatty(fileno(out)) ? "\r\033[K" : "",
             (unsigned long long)epoch, r->epoch_sum / (double)(r->epoch_steps ? r->epoch_steps : 1), rate, speed);
@@ -147,8 +148,8 @@ static int step(run *r, loader *l, diag *d)
     for (int s = 0; s < r->net->subdivisions; ++s) {
         const batch *b = loader_next(l, d);
         if (!b) return -1;
-        if (model_teach(r->m, b->x, b->index, b->view, d)) return -1;
-        if (count_loss(r, model_train_step(r->m, b->x, b->label, NULL), b, d)) return -1;
+        if (model_resize(r->m, b->w, b->h, d) || model_teach(r->m, b->x, b->index, b->view, d)) return -1;
+        if (count_loss(r, model_train_step(r->m, b->x, b->label, b->truth), b, d)) return -1;
     }
     double rate = host_rate(r->net);
     host_update(r->net, r->m->low->trained);
@@ -163,6 +164,7 @@ static loader *start_loader(run *r, diag *d)
     loader_options lo = {
         .data = r->o->train, .how = LOAD_TRAIN, .batch = r->net->batch, .c = s->c, .h = s->h, .w = s->w,
         .augment = r->m->low->augment, .seed = r->o->seed, .views = (int)r->o->views, .start = r->started_at, .threads = r->o->threads > 0 ? r->o->threads : 1,
+        .max_boxes = dataset_has_boxes(r->o->train) ? r->net->truths / 5 : 0, .step_images = (int)per_update(r->net),
     };
     return loader_start(&lo, d);
 }
@@ -184,6 +186,7 @@ int trainer_run(const trainer_options *o, diag *d)
     r.began = r.printed = clock_now();
     int failed = 0;
     while (!failed && *r.net->seen < r.end) failed = step(&r, l, d);
+    if (r.m->low->augment.detector) (void)loader_left_out(l, d);
     loader_stop(l);
     if (model_cached(r.m)) report_features(&r, d);
     if (failed || save(&r, "final", d)) return -1;

@@ -24,7 +24,7 @@ static int open_all(const options *o, filling *f, diag *d)
     if (options_no_gpu(o, d) || model_backend(o->backend, &mo.backend, d)) return -1;
     f->m = model_open(o->arg[1], &mo, d);
     f->file = f->m ? data_file_read(o->arg[0], d) : NULL;
-    f->train = f->file ? dataset_open(f->file, DATA_TRAIN, (size_t)o->limit, 0, d) : NULL;
+    f->train = f->file ? dataset_open(f->file, DATA_TRAIN, (size_t)o->limit, model_is_detector(f->m) ? DATA_DETECTOR : DATA_IMAGES, d) : NULL;
     if (!f->train) return -1;
     f->images = dataset_count(f->train);
     model_cache c = { .path = o->cache_out, .type = o->type, .views = o->views, .seed = (uint64_t)o->seed, .images = f->images,

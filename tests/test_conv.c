@@ -115,6 +115,7 @@ static const conv_case larger[] = {
     { "1x1", 4, 64, 8, 8, 32, 1, 1, 0, 1, 1, "relu", 0 },
     { "1x1 stride", 4, 24, 9, 9, 40, 1, 2, 0, 1, 1, "linear", 0 },
     { "depthwise", 4, 32, 14, 14, 32, 3, 1, 1, 32, 1, "relu", 0 },
+    { "depthwise 5x5", 4, 32, 14, 14, 32, 5, 1, 2, 32, 1, "leaky", 0 },
     { "grouped", 4, 32, 14, 14, 32, 3, 1, 1, 4, 0, "logistic", 0 },
     { "connected", 16, 7, 3, 3, 50, 0, 0, 0, 0, 0, "linear", 0 },
 };

@@ -26,6 +26,9 @@ static const conv_case cases[] = {
     { "depthwise", 2, 9, 6, 7, 9, 3, 1, 1, 9, 1, "relu", 1 },
     { "depthwise stride 2", 2, 16, 7, 7, 16, 3, 2, 1, 16, 0, "linear", 1 },
     { "groups stay plain", 2, 16, 5, 5, 16, 3, 1, 1, 2, 1, "relu", 1 },
+    { "depthwise 5x5", 2, 20, 9, 8, 20, 5, 1, 2, 20, 1, "leaky", 1 },
+    { "depthwise 5x5 stride 2", 3, 16, 9, 7, 16, 5, 2, 2, 16, 0, "linear", 1 },
+    { "depthwise 5x5 on small maps", 2, 24, 3, 2, 24, 5, 1, 2, 24, 1, "relu", 1 },
 };
 
 static void gradients(void **unused)

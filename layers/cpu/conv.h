@@ -50,6 +50,9 @@ extern const conv_math conv_reference;
 const conv_math *conv_winograd(void);   /* NULL in a build without it */
 const conv_math *conv_dnnl(void);       /* NULL in a build without oneDNN */
 
+/* dw += of a depthwise convolution (groups = c = n) on blocked maps (depthwise.c). */
+void depthwise_weight_gradient(const conv_shape *s, const float *x, const float *dy, float *dw);
+
 /* A convolutional or connected layer's plan; hangs on its state. */
 typedef struct conv_plan {
     conv_shape s;

@@ -58,6 +58,7 @@ typedef struct plan {
     float *kept;               /* x in the inner layout that forward and the weights step have in common; owned */
     const float *kept_x;       /* what it was made from, NULL = nothing */
     const float *dy_ready;     /* what SLOT_DST was made from by the weights step */
+    int own_weights;           /* the weight gradient is depthwise.c's: oneDNN has only plain loops for it */
     int shares_dy;             /* weights and data steps want dy alike */
     int fused_act;             /* the fused step applies the activation */
 } plan;
@@ -252,10 +253,21 @@ static int make_forward(plan *p, step *st, dnnl_prop_kind_t kind, int bias, dnnl
         || (bias && add_port(p, st, DNNL_ARG_BIAS, SLOT_SRC, PORT_IN, &p->b, NULL));
 }
 
+/* Has oneDNN nothing better than plain loops? */
+static int is_slow(dnnl_primitive_desc_t pd)
+{
+    const char *name = "ref";
+    MUST(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name));
+    return !strncmp(name, "ref", 3);
+}
+
 static int make_weights(plan *p, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
     step *st = &p->weights;
-    return weights_pd(p, hint, pd) || fails(dnnl_primitive_create(&st->prim, *pd))
+    const conv_shape *s = &p->s;
+    if (weights_pd(p, hint, pd)) return -1;
+    p->own_weights = s->x_blocked && s->y_blocked && s->groups == s->c && s->groups == s->n && is_slow(*pd);
+    return p->own_weights ? 0 : fails(dnnl_primitive_create(&st->prim, *pd))
         || add_port(p, st, DNNL_ARG_SRC, SLOT_SRC, PORT_IN, &p->x, inner_of(*pd, dnnl_query_src_md))
         || add_port(p, st, DNNL_ARG_DIFF_DST, SLOT_DST, PORT_IN, &p->y, inner_of(*pd, dnnl_query_diff_dst_md))
         || add_port(p, st, DNNL_ARG_DIFF_WEIGHTS, SLOT_WEIGHTS, PORT_ADD, &p->w, inner_of(*pd, dnnl_query_diff_weights_md));
@@ -301,9 +313,9 @@ static int keep_x(plan *p, dnnl_primitive_desc_t forward, dnnl_primitive_desc_t 
 static int make_gradients(plan *p, dnnl_primitive_desc_t forward)
 {
     dnnl_primitive_desc_t weights = NULL, data = NULL;
-    int bad = (p->needs.weights && (make_weights(p, forward, &weights) || keep_x(p, forward, weights)))
+    int bad = (p->needs.weights && (make_weights(p, forward, &weights) || (!p->own_weights && keep_x(p, forward, weights))))
            || (p->needs.data && make_data(p, forward, &data));
-    if (!bad && weights && data)
+    if (!bad && weights && data && !p->own_weights)
         p->shares_dy = dnnl_memory_desc_equal(inner_of(weights, dnnl_query_diff_dst_md),
                                               inner_of(data, dnnl_query_diff_dst_md));
     dnnl_primitive_desc_destroy(weights);
@@ -414,6 +426,10 @@ static void forward_plan(void *plan_, const float *x, const float *w, const conv
 static void weights_plan(void *plan_, const float *x, const float *dy, float *dw)
 {
     plan *p = plan_;
+    if (p->own_weights) {
+        depthwise_weight_gradient(&p->s, x, dy, dw);
+        return;
+    }
     run_step(p, &p->weights, (const float *[]){ x, dy, dw }, p->kept && p->kept_x == x ? 1 : 0, 0);
     p->dy_ready = p->shares_dy ? dy : NULL;
 }

@@ -1,0 +1,64 @@
+/* The weight gradient of a depthwise convolution on blocked maps:
+ *   dw[c][ky][kx] += sum over images, oy, ox of dy[c][oy][ox] * x[c][oy * stride - pad + ky][ox * stride - pad + kx]
+ * oneDNN has a fast kernel for 3x3 only; for 5x5 its plain loops took a hundred times as long as this. One share of the
+ * work is a block of LANES channels, so sums do not depend on the number of threads. */
+#include "conv.h"
+#include "parallel.h"
+#include "vec.h"
+
+#include <stdlib.h>
+
+typedef struct depthwise_job {
+    const conv_shape *s;
+    const float *x, *dy;
+    float *dw;
+} depthwise_job;
+
+/* The outputs o in [*begin, *end) that read inside the input: 0 <= o * stride - pad + k < in. */
+static void valid_range(const conv_shape *s, int k, int in, int out, int *begin, int *end)
+{
+    int first = s->pad - k, last = in - 1 + s->pad - k;
+    *begin = first > 0 ? (first + s->stride - 1) / s->stride : 0;
+    *end = last < 0 ? 0 : last / s->stride + 1;
+    if (*end > out) *end = out;
+}
+
+/* One tap of the filter, one image's block: x and dy are (h, w, LANES). */
+static vec tap_sum(const conv_shape *s, const float *x, const float *dy, int ky, int kx)
+{
+    int y0, y1, x0, x1;
+    vec sum = vec_all(0);
+    valid_range(s, ky, s->h, s->out_h, &y0, &y1);
+    valid_range(s, kx, s->w, s->out_w, &x0, &x1);
+    for (int oy = y0; oy < y1; ++oy) {
+        const float *row = x + ((ptrdiff_t)(oy * s->stride - s->pad + ky) * s->w + kx - s->pad) * LANES;
+        const float *d = dy + (ptrdiff_t)oy * s->out_w * LANES;
+        for (int ox = x0; ox < x1; ++ox) sum += vec_load(d + (ptrdiff_t)ox * LANES) * vec_load(row + (ptrdiff_t)ox * s->stride * LANES);
+    }
+    return sum;
+}
+
+static void sum_block(const depthwise_job *j, size_t block)
+{
+    const conv_shape *s = j->s;
+    size_t blocks = vec_blocks(s->n), in = (size_t)s->h * (size_t)s->w * LANES, out = (size_t)s->out_h * (size_t)s->out_w * LANES;
+    int lanes = s->n - (int)block * LANES, taps = s->size * s->size;
+    float *dw = j->dw + block * LANES * (size_t)taps;
+    for (int t = 0; t < taps; ++t) {
+        vec sum = vec_all(0);
+        for (size_t b = 0; b < (size_t)s->batch; ++b)
+            sum += tap_sum(s, j->x + (b * blocks + block) * in, j->dy + (b * blocks + block) * out, t / s->size, t % s->size);
+        for (int k = 0; k < LANES && k < lanes; ++k) dw[k * taps + t] += sum[k];
+    }
+}
+
+static void sum_blocks(void *ctx, size_t begin, size_t end)
+{
+    for (size_t block = begin; block < end; ++block) sum_block(ctx, block);
+}
+
+void depthwise_weight_gradient(const conv_shape *s, const float *x, const float *dy, float *dw)
+{
+    depthwise_job j = { s, x, dy, dw };
+    parallel_for_work(vec_blocks(s->n), (size_t)s->batch * (size_t)s->out_h * (size_t)s->out_w * LANES * (size_t)(s->size * s->size), sum_blocks, &j);
+}
