@@ -5,9 +5,12 @@
 #include "../darknet_plugin/augment.h"
 #include "../darknet_plugin/augment_internal.h"
 
+#include <sys/stat.h>
+
 /* Exported by the host's library, not declared in its header. */
 void place_image(image im, int w, int h, int dx, int dy, image canvas);
 void fill_image(image m, float s);
+void fill_truth_detection(char *path, int num_boxes, float *truth, int classes, int flip, float dx, float dy, float sx, float sy);
 
 enum { PIXELS = 160 };
 
@@ -283,6 +286,46 @@ static void test_truth(void **state)
     for (int i = 0; i < 5; ++i) assert_in_range(first[i], i == 2 ? 0 : 200, i == 2 ? 0 : 300);
 }
 
+static int by_class(const void *a, const void *b)
+{
+    float x = ((const float *)a)[4], y = ((const float *)b)[4];
+    return (x > y) - (x < y);
+}
+
+/* The host's fill_truth_detection, which reads the label file that belongs to an image's path, shuffles, moves, clips and
+ * drops: the same boxes for the same place, in whatever order. */
+static void test_truth_is_the_hosts(void **state)
+{
+    (void)state;
+    enum { N = 20, TRIALS = 300 };
+    char *images = mem_printf("%s/images", check_folder()), *labels = mem_printf("%s/labels", check_folder());
+    char *image = mem_printf("%s/a.jpg", images), *label = mem_printf("%s/a.txt", labels);
+    mkdir(labels, 0700);
+    rng r = rng_make(51, 0, 0, RNG_TEST);
+    for (int trial = 0; trial < TRIALS; ++trial) {
+        data_box b[N];
+        char text[N * 60] = "";
+        for (int i = 0; i < N; ++i) {
+            float v[4];
+            for (int k = 0; k < 4; ++k) v[k] = (float)rng_uniform(&r, .02, k < 2 ? .98 : i % 3 ? .2 : 1);
+            b[i] = (data_box){ v[0], v[1], v[2], v[3], i };
+            sprintf(text + strlen(text), "%d %.9g %.9g %.9g %.9g\n", i, v[0], v[1], v[2], v[3]);
+        }
+        check_write(label, text, strlen(text));
+        image_place p = { .x = (float)rng_uniform(&r, -.4, .4), .y = (float)rng_uniform(&r, -.4, .4), .w = (float)rng_uniform(&r, .5, 1.5),
+                          .h = (float)rng_uniform(&r, .5, 1.5), .mirrored = trial % 2 };
+        float host[5 * N] = { 0 }, ours[5 * N];
+        fill_truth_detection(image, N, host, N, p.mirrored, -p.x, -p.y, p.w, p.h);
+        int n = augment_truth(b, N, &p, &r, ours, N);
+        for (int i = 0; i < n; ++i) assert_true(host[5 * i + 2] > 0);
+        assert_true(n == N || host[5 * n + 2] == 0);
+        qsort(host, (size_t)n, 5 * sizeof *host, by_class);
+        qsort(ours, (size_t)n, 5 * sizeof *ours, by_class);
+        check_close_n(ours, host, 5 * (size_t)n, 2e-6, "truth");
+    }
+    free(images), free(labels), free(image), free(label);
+}
+
 static void test_sizes(void **state)
 {
     (void)state;
@@ -345,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_fit_is_the_hosts),
         cmocka_unit_test(test_place_is_the_hosts),
         cmocka_unit_test(test_truth),
+        cmocka_unit_test(test_truth_is_the_hosts),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_everything_on_is_sane_and_reproducible),
     };
