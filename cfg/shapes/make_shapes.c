@@ -259,7 +259,8 @@ static int write_text(const char *out, const char *name, const char *text, diag 
 static int write_description(const char *out, diag *d)
 {
     char *names = mem_printf("%s\n%s\n%s\n", kind_names[0], kind_names[1], kind_names[2]);
-    char *data = mem_printf("classes = %d\ntrain = %s/train.list\nvalid = %s/valid.list\nnames = %s/shapes.names\nbackup = backup\n", KINDS, out, out, out);
+    char *data = mem_printf("classes = %d\ntrain = %s/train.list\nvalid = %s/valid.list\nnames = %s/shapes.names\nbackup = backup\n",
+                            KINDS, out, out, out);
     int failed = write_text(out, "shapes.names", names, d) || write_text(out, "shapes.data", data, d);
     free(names);
     free(data);
@@ -295,7 +296,8 @@ int main(int argc, char **argv)
     if (argc < 2 || argc > 5) diag_error(d, NULL, 0, NULL, "usage: make_shapes OUT [TRAIN [VALID [SEED]]]");
     int train = number(argc, argv, 2, 2000, d), valid = number(argc, argv, 3, 500, d), seed = number(argc, argv, 4, 1, d);
     char *out = diag_errors(d) ? NULL : make_folders(argv[1], d);
-    if (out && !write_part(out, "train", (uint64_t)seed, 0, train, d) && !write_part(out, "valid", (uint64_t)seed, 1, valid, d)) write_description(out, d);
+    if (out && !write_part(out, "train", (uint64_t)seed, 0, train, d) && !write_part(out, "valid", (uint64_t)seed, 1, valid, d))
+        write_description(out, d);
     free(out);
     diag_print(d, stderr);
     int failed = diag_errors(d) > 0;
