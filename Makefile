@@ -74,11 +74,13 @@ $(BUILD)/%.o: %.cpp
 	$(CXX) $(CXXFLAGS_ALL) -MMD -c -o $@ $<
 $(BUILD)/bench: $(BUILD)/tests/bench/bench.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
+$(BUILD)/make_shapes: $(BUILD)/cfg/shapes/make_shapes.o $(BUILD)/libdistill.a
+	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP) $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS) -lcmocka
 .SECONDARY:
 
-tests: $(TESTS) $(BUILD)/darknet
+tests: $(TESTS) $(BUILD)/darknet $(BUILD)/make_shapes
 
 setup:
 	@.ci/setup

@@ -121,46 +121,31 @@ void augment_rotate_crop(const pixel_view *v, const crop_geometry *g, float *out
     }
 }
 
-/* RGB -> HSV, all in 0..1 (Smith, "Color gamut transform pairs", 1978). */
-static void rgb_to_hsv1(const float rgb[3], float hsv[3])
+static inline float larger(float a, float b) { return a > b ? a : b; }
+static inline float smaller(float a, float b) { return a < b ? a : b; }
+
+/* Where a channel is on the circle of hues: v at its own third, v - chroma at the opposite one, linear in between.
+ * `sixth` in [0, 12) is the hue from the place where the channel begins to fall. */
+static inline float channel(float sixth, float v, float chroma)
 {
-    float max = fmaxf(rgb[0], fmaxf(rgb[1], rgb[2])), min = fminf(rgb[0], fminf(rgb[1], rgb[2])), d = max - min, h = 0;
-    if (d > 0) {
-        if (rgb[0] == max) h = (rgb[1] - rgb[2]) / d;
-        else if (rgb[1] == max) h = 2 + (rgb[2] - rgb[0]) / d;
-        else h = 4 + (rgb[0] - rgb[1]) / d;
-        if (h < 0) h += 6;
-    }
-    hsv[0] = h / 6;
-    hsv[1] = d > 0 ? d / max : 0;
-    hsv[2] = max;
+    float k = sixth >= 6 ? sixth - 6 : sixth, out = v - chroma * larger(smaller(smaller(k, 4 - k), 1), 0);
+    return larger(smaller(out, 1), 0);
 }
 
-static void hsv_to_rgb1(const float hsv[3], float rgb[3])
-{
-    /* which of v, p, q, t each channel takes in each sixth of the circle */
-    static const uint8_t pick[6][3] = { { 0, 3, 1 }, { 2, 0, 1 }, { 1, 0, 3 }, { 1, 2, 0 }, { 3, 1, 0 }, { 0, 1, 2 } };
-    float h = 6 * hsv[0], s = hsv[1], v = hsv[2];
-    int sixth = (int)h;
-    if (sixth > 5) sixth = 5;
-    float f = h - (float)sixth;
-    float part[4] = { v, v * (1 - s), v * (1 - s * f), v * (1 - s * (1 - f)) };
-    for (int k = 0; k < 3; ++k) rgb[k] = fminf(fmaxf(part[pick[sixth][k]], 0), 1);
-}
-
+/* To HSV and back (Smith, "Color gamut transform pairs", 1978) without branches, so that the compiler makes vectors of it. */
 void augment_distort(float *x, size_t n, float hue, float saturation, float exposure)
 {
+    float *red = x, *green = x + n, *blue = x + 2 * n, turn = 6 * hue;
     for (size_t i = 0; i < n; ++i) {
-        float rgb[3] = { x[i], x[n + i], x[2 * n + i] }, hsv[3];
-        rgb_to_hsv1(rgb, hsv);
-        hsv[0] += hue;
-        hsv[0] -= floorf(hsv[0]);
-        hsv[1] *= saturation;
-        hsv[2] *= exposure;
-        hsv_to_rgb1(hsv, rgb);
-        x[i] = rgb[0];
-        x[n + i] = rgb[1];
-        x[2 * n + i] = rgb[2];
+        float r = red[i], g = green[i], b = blue[i];
+        float max = larger(r, larger(g, b)), min = smaller(r, smaller(g, b)), d = max - min, safe = d > 0 ? d : 1;
+        float h = r == max ? (g - b) / safe : g == max ? 2 + (b - r) / safe : 4 + (r - g) / safe;
+        h += turn;
+        h -= 6 * floorf(h / 6);
+        float v = max * exposure, chroma = v * (d / (max > 0 ? max : 1) * saturation);
+        red[i] = channel(h + 5, v, chroma);
+        green[i] = channel(h + 3, v, chroma);
+        blue[i] = channel(h + 1, v, chroma);
     }
 }
 

@@ -143,7 +143,8 @@ static void add_box(box_reader *r, const data_box *b)
 static void drop_box(box_reader *r, const char *path, int line, const char *text, const char *wrong)
 {
     if (r->dropped++ >= SHOWN) return;
-    diag_warn(r->d, path, line, NULL, "box dropped: %s: \"%.*s\"", wrong, (int)(strcspn(text, "\r\n") < 60 ? strcspn(text, "\r\n") : 60), text);
+    size_t length = strcspn(text, "\r\n");
+    diag_warn(r->d, path, line, NULL, "box dropped: %s: \"%.*s\"", wrong, (int)(length < 60 ? length : 60), text);
     if (strstr(wrong, "out of range")) diag_hint(r->d, "classes=%d, so a class is 0 to %d", r->s->classes, r->s->classes - 1);
 }
 
@@ -212,7 +213,8 @@ static char *first_names(const dataset *s, data_left_out kind)
     for (size_t i = 0; i < s->count && shown <= SHOWN; ++i) {
         if (s->left_out[i] != kind) continue;
         char *label = kind == DATA_NO_LABELS ? data_label_path(s->path[i]) : NULL;
-        char *more = shown++ == SHOWN ? mem_printf("%s, ...", text) : mem_printf("%s%s%s", text, shown == 1 ? ": " : ", ", label ? label : s->path[i]);
+        const char *gap = shown ? ", " : ": ", *name = label ? label : s->path[i];
+        char *more = mem_printf("%s%s%s", text, gap, shown++ < SHOWN ? name : "...");
         free(label);
         free(text);
         text = more;

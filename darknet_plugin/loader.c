@@ -378,8 +378,8 @@ static void report_lost(const loader *l, int too_many, diag *d)
 {
     size_t n;
     char *names = lost_names(l, too_many, &n);
-    if (too_many) diag_error(d, NULL, 0, NULL, "%zu of %zu images cannot be read; up to 1 %% are left out%s%s", n, l->count, names, n > 10 ? ", ..." : "");
-    else if (n) diag_warn(d, NULL, 0, NULL, "%zu of %zu images could not be read and were left out%s%s", n, l->count, names, n > 10 ? ", ..." : "");
+    const char *what = too_many ? "cannot be read; up to 1 % are left out" : "could not be read and were left out", *rest = n > 10 ? ", ..." : "";
+    if (n) (too_many ? diag_error : diag_warn)(d, NULL, 0, NULL, "%zu of %zu images %s%s%s", n, l->count, what, names, rest);
     free(names);
 }
 

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdint.h>
 
-enum rng_use { RNG_SHUFFLE = 1, RNG_AUGMENT = 2, RNG_INIT = 3, RNG_DROPOUT = 4, RNG_TEST = 5, RNG_SIZE = 6, RNG_SUBSTITUTE = 7 };
+enum rng_use { RNG_SHUFFLE = 1, RNG_AUGMENT = 2, RNG_INIT = 3, RNG_DROPOUT = 4, RNG_TEST = 5, RNG_SIZE = 6, RNG_SUBSTITUTE = 7, RNG_PICTURE = 8 };
 
 typedef struct rng {
     uint64_t key, counter;

@@ -4,10 +4,12 @@
 
 #include "../darknet_plugin/augment.h"
 #include "../darknet_plugin/augment_internal.h"
+#include "../darknet_plugin/image_io.h"
 
 /* Exported by the host's library, not declared in its header. */
 void place_image(image im, int w, int h, int dx, int dy, image canvas);
-void fill_image(image m, float s);
+data load_data_detection(int n, char **paths, int m, int w, int h, int boxes, int classes, float jitter, float hue, float saturation, float exposure);
+void correct_boxes(box_label *boxes, int n, float dx, float dy, float sx, float sy, int flip);
 
 enum { PIXELS = 160 };
 
@@ -283,6 +285,77 @@ static void test_truth(void **state)
     for (int i = 0; i < 5; ++i) assert_in_range(first[i], i == 2 ? 0 : 200, i == 2 ? 0 : 300);
 }
 
+/* The host reads a label file and has its boxes moved, mirrored and clipped by correct_boxes; fill_truth_detection then
+ * takes those of a thousandth and more (not called here: it copies a string onto itself). */
+static void test_truth_is_the_hosts(void **state)
+{
+    (void)state;
+    enum { N = 20, TRIALS = 500 };
+    char *label = mem_printf("%s/a.txt", check_folder());
+    rng r = rng_make(51, 0, 0, RNG_TEST);
+    for (int trial = 0; trial < TRIALS; ++trial) {
+        data_box b[N];
+        char text[N * 60] = "";
+        for (int i = 0; i < N; ++i) {
+            float v[4];
+            for (int k = 0; k < 4; ++k) v[k] = (float)rng_uniform(&r, .02, k < 2 ? .98 : i % 3 ? .2 : 1);
+            b[i] = (data_box){ v[0], v[1], v[2], v[3], i };
+            sprintf(text + strlen(text), "%d %.9g %.9g %.9g %.9g\n", i, v[0], v[1], v[2], v[3]);
+        }
+        check_write(label, text, strlen(text));
+        image_place p = { .x = (float)rng_uniform(&r, -.4, .4), .y = (float)rng_uniform(&r, -.4, .4), .w = (float)rng_uniform(&r, .5, 1.5),
+                          .h = (float)rng_uniform(&r, .5, 1.5), .mirrored = trial % 2 };
+        int count, n = 0;
+        box_label *host = read_boxes(label, &count);
+        assert_int_equal(count, N);
+        correct_boxes(host, count, -p.x, -p.y, p.w, p.h, p.mirrored);
+        float ours[5 * N];
+        int found = augment_truth(b, N, &p, NULL, ours, N);
+        for (int i = 0; i < N; ++i) {
+            if (host[i].w < .001f || host[i].h < .001f) continue;
+            const float want[5] = { host[i].x, host[i].y, host[i].w, host[i].h, (float)host[i].id };
+            assert_true(n < found);
+            check_close_n(ours + 5 * n++, want, 5, 2e-6, "truth");
+        }
+        assert_int_equal(n, found);
+        free(host);
+    }
+    free(label);
+}
+
+/* All of the host's loading of a detector's training image. A square in a square leaves it no choice but to mirror, and
+ * that is seen from the box. */
+static void test_loading_is_the_hosts(void **state)
+{
+    (void)state;
+    enum { SIDE = 90, OUT = 64 };
+    uint8_t b[SIDE * SIDE * 3];
+    for (int i = 0; i < SIDE * SIDE; ++i)
+        for (int k = 0; k < 3; ++k) b[3 * i + k] = (uint8_t)((i % SIDE) * 2 + (i / SIDE) * k / 2);
+    char *path = mem_printf("%s/square.png", check_folder()), *label = mem_printf("%s/square.txt", check_folder());
+    assert_int_equal(image_write(path, b, SIDE, SIDE, 3), 0);
+    check_write(label, "2 .3 .4 .2 .1\n", 14);
+    pixel_view v = { .u8 = b, .full_w = SIDE, .full_h = SIDE, .c = 3, .w = SIDE, .h = SIDE };
+    float plain[OUT * OUT * 3], mirrored[OUT * OUT * 3], truth[10];
+    augment_place(&v, (pixel_rect){ 0, 0, OUT, OUT }, plain, OUT, OUT);
+    memcpy(mirrored, plain, sizeof plain);
+    augment_flip(mirrored, 3, OUT, OUT);
+    int flips = 0;
+    for (int i = 0; i < 40; ++i) {
+        data host = load_data_detection(1, &path, 1, OUT, OUT, 2, 3, 0, 0, 1, 1);
+        int flip = host.y.vals[0][0] > .5f;
+        image_place p = { .w = 1, .h = 1, .mirrored = flip };
+        data_box box = { .3f, .4f, .2f, .1f, 2 };
+        augment_truth(&box, 1, &p, NULL, truth, 2);
+        check_close_n(truth, host.y.vals[0], 10, 1e-6, "truth");
+        check_close_n(flip ? mirrored : plain, host.X.vals[0], OUT * OUT * 3, 1e-5, "pixels");
+        flips += flip;
+        free_data(host);
+    }
+    assert_true(flips > 0 && flips < 40);
+    free(path), free(label);
+}
+
 static void test_sizes(void **state)
 {
     (void)state;
@@ -345,6 +418,8 @@ int main(void)
         cmocka_unit_test(test_fit_is_the_hosts),
         cmocka_unit_test(test_place_is_the_hosts),
         cmocka_unit_test(test_truth),
+        cmocka_unit_test(test_truth_is_the_hosts),
+        cmocka_unit_test(test_loading_is_the_hosts),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_everything_on_is_sane_and_reproducible),
     };

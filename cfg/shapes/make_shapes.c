@@ -1,0 +1,306 @@
+/* Draws a small data set for detectors: circles, squares and triangles on noisy gradients, the same for the same seed.
+ *
+ *   build/make_shapes OUT [TRAIN [VALID [SEED]]]     2000 and 500 pictures of 96x96, seed 1
+ *
+ * writes pictures to OUT/images, their boxes to OUT/labels, and OUT/train.list, valid.list, shapes.names and shapes.data.
+ * A picture holds none to six shapes of 12 to 40 pixels, turned at random, their boxes covered to at most a quarter, and a
+ * few lines that are none. A pixel is covered by what .5 minus its distance from the shape's edge, negative inside, is of
+ * 0 to 1; for a polygon that is the largest of the distances from its sides. Pictures are keyed by (seed, part, number):
+ * asking for more of them leaves the first as they were. */
+#include "../../darknet_plugin/diag.h"
+#include "../../darknet_plugin/host.h"
+#include "../../darknet_plugin/image_io.h"
+#include "../../darknet_plugin/mem.h"
+#include "../../darknet_plugin/rng.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { SIDE = 96, MOST = 6, CORNERS = 4, KINDS = 3 };
+static const char *const kind_names[KINDS] = { "circle", "square", "triangle" };
+#define PI 3.14159265358979323846
+
+typedef struct shape {
+    int kind;
+    double x, y, r;                       /* centre and radius of the circle around it, in pixels */
+    double corner[CORNERS][2];            /* of a polygon, clockwise as y points down */
+    int corners;                          /* 0: a circle */
+    double left, top, right, bottom;
+    double colour[3];
+} shape;
+
+typedef struct picture {
+    double ends[2][3];                    /* the background's two colours */
+    double x[3 * SIDE * SIDE];            /* (h, w, 3), 0..1 */
+    shape shape[MOST];
+    int shapes;
+} picture;
+
+static void draw_colour(rng *r, double c[3])
+{
+    for (int k = 0; k < 3; ++k) c[k] = rng_uniform(r, .05, .95);
+}
+
+static double colour_distance(const double a[3], const double b[3])
+{
+    return sqrt((a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1]) + (a[2] - b[2]) * (a[2] - b[2]));
+}
+
+/* A colour that stands out from both ends of the background. */
+static void draw_visible_colour(rng *r, const picture *p, double c[3])
+{
+    do draw_colour(r, c);
+    while (colour_distance(c, p->ends[0]) < .3 || colour_distance(c, p->ends[1]) < .3);
+}
+
+static void draw_background(rng *r, picture *p)
+{
+    draw_colour(r, p->ends[0]);
+    for (int k = 0; k < 3; ++k) p->ends[1][k] = fmin(fmax(p->ends[0][k] + rng_uniform(r, -.4, .4), 0), 1);
+    double angle = rng_uniform(r, 0, 2 * PI), dx = cos(angle) / SIDE, dy = sin(angle) / SIDE;
+    for (int y = 0; y < SIDE; ++y)
+        for (int x = 0; x < SIDE; ++x) {
+            double t = fmin(fmax(.5 + (x - SIDE / 2) * dx + (y - SIDE / 2) * dy, 0), 1);
+            for (int k = 0; k < 3; ++k) p->x[3 * (y * SIDE + x) + k] = (1 - t) * p->ends[0][k] + t * p->ends[1][k];
+        }
+}
+
+/* ---- shapes ---- */
+
+static void place_corners(shape *s, double turn)
+{
+    s->left = s->top = SIDE;
+    s->right = s->bottom = 0;
+    for (int i = 0; i < s->corners; ++i) {
+        double a = turn + 2 * PI * i / s->corners;
+        s->corner[i][0] = s->x + s->r * cos(a);
+        s->corner[i][1] = s->y + s->r * sin(a);
+        s->left = fmin(s->left, s->corner[i][0]), s->right = fmax(s->right, s->corner[i][0]);
+        s->top = fmin(s->top, s->corner[i][1]), s->bottom = fmax(s->bottom, s->corner[i][1]);
+    }
+}
+
+static shape draw_shape(rng *r)
+{
+    shape s = { .kind = (int)rng_below(r, KINDS) };
+    s.corners = s.kind == 0 ? 0 : s.kind == 1 ? 4 : 3;
+    double side = rng_uniform(r, 12, 40);
+    s.r = s.corners ? side / 1.7 : side / 2;
+    s.x = rng_uniform(r, s.r + 1, SIDE - s.r - 1);
+    s.y = rng_uniform(r, s.r + 1, SIDE - s.r - 1);
+    double turn = rng_uniform(r, 0, 2 * PI);
+    if (s.corners) place_corners(&s, turn);
+    else s.left = s.x - s.r, s.right = s.x + s.r, s.top = s.y - s.r, s.bottom = s.y + s.r;
+    return s;
+}
+
+static double area(const shape *s) { return (s->right - s->left) * (s->bottom - s->top); }
+
+/* Whether the boxes share more than a quarter of the smaller one. */
+static int crowded(const shape *a, const shape *b)
+{
+    double w = fmin(a->right, b->right) - fmax(a->left, b->left), h = fmin(a->bottom, b->bottom) - fmax(a->top, b->top);
+    return w > 0 && h > 0 && w * h > .25 * fmin(area(a), area(b));
+}
+
+static int fits(const picture *p, const shape *s)
+{
+    for (int i = 0; i < p->shapes; ++i)
+        if (crowded(s, &p->shape[i])) return 0;
+    return 1;
+}
+
+static double distance(const shape *s, double x, double y)
+{
+    if (!s->corners) return hypot(x - s->x, y - s->y) - s->r;
+    double most = -1e9;
+    for (int i = 0; i < s->corners; ++i) {
+        const double *a = s->corner[i], *b = s->corner[(i + 1) % s->corners];
+        double dx = b[0] - a[0], dy = b[1] - a[1];
+        most = fmax(most, ((x - a[0]) * dy - (y - a[1]) * dx) / hypot(dx, dy));
+    }
+    return most;
+}
+
+static void blend(picture *p, int x, int y, const double colour[3], double cover)
+{
+    double *to = p->x + 3 * (y * SIDE + x);
+    for (int k = 0; k < 3; ++k) to[k] += cover * (colour[k] - to[k]);
+}
+
+static void paint_shape(picture *p, const shape *s)
+{
+    for (int y = (int)s->top - 1; y <= (int)s->bottom + 1 && y < SIDE; ++y)
+        for (int x = (int)s->left - 1; x <= (int)s->right + 1 && x < SIDE; ++x) {
+            double cover = fmin(fmax(.5 - distance(s, x + .5, y + .5), 0), 1);
+            if (cover > 0) blend(p, x, y, s->colour, cover);
+        }
+}
+
+static void add_shapes(rng *r, picture *p)
+{
+    int want = (int)rng_below(r, MOST + 1);
+    for (int tries = 0; p->shapes < want && tries < 50; ++tries) {
+        shape s = draw_shape(r);
+        draw_visible_colour(r, p, s.colour);
+        if (!fits(p, &s)) continue;
+        paint_shape(p, &s);
+        p->shape[p->shapes++] = s;
+    }
+}
+
+/* A line one to two pixels thick. */
+static void add_line(rng *r, picture *p)
+{
+    double a[2] = { rng_uniform(r, 0, SIDE), rng_uniform(r, 0, SIDE) }, turn = rng_uniform(r, 0, 2 * PI);
+    double length = rng_uniform(r, 15, 50), half = rng_uniform(r, .5, 1), colour[3];
+    draw_visible_colour(r, p, colour);
+    for (int y = 0; y < SIDE; ++y)
+        for (int x = 0; x < SIDE; ++x) {
+            double dx = x + .5 - a[0], dy = y + .5 - a[1], along = dx * cos(turn) + dy * sin(turn);
+            double far = fmax(fabs(dy * cos(turn) - dx * sin(turn)) - half, fmax(-along, along - length));
+            double cover = fmin(fmax(.5 - far, 0), 1);
+            if (cover > 0) blend(p, x, y, colour, cover);
+        }
+}
+
+/* Noise of variance 1, as the sum of two uniform numbers. */
+static double draw_noise(rng *r)
+{
+    uint64_t u = rng_u64(r);
+    return ((double)(u >> 32) + (double)(uint32_t)u) * 0x1p-32 * 2.449489742783178 - 2.449489742783178;
+}
+
+static void make_picture(uint64_t seed, uint64_t part, uint64_t number, picture *p, uint8_t *pixels)
+{
+    rng r = rng_make(seed, part, number, RNG_PICTURE);
+    p->shapes = 0;
+    draw_background(&r, p);
+    int lines = (int)rng_below(&r, 4);
+    for (int i = 0; i < lines; ++i) add_line(&r, p);
+    add_shapes(&r, p);
+    double noise = rng_uniform(&r, .01, .1);
+    for (int i = 0; i < 3 * SIDE * SIDE; ++i) pixels[i] = (uint8_t)lround(255 * fmin(fmax(p->x[i] + noise * draw_noise(&r), 0), 1));
+}
+
+/* ---- files ---- */
+
+static FILE *open_file(const char *path, diag *d)
+{
+    FILE *f = fopen(path, "w");
+    if (!f) diag_error(d, path, 0, NULL, "cannot be written: %s", strerror(errno));
+    return f;
+}
+
+static int close_file(FILE *f, const char *path, diag *d)
+{
+    int failed = ferror(f);
+    if (!fclose(f) && !failed) return 0;
+    diag_error(d, path, 0, NULL, "cannot be written: %s", strerror(errno));
+    return -1;
+}
+
+static int write_labels(const picture *p, const char *path, diag *d)
+{
+    FILE *f = open_file(path, d);
+    if (!f) return -1;
+    for (int i = 0; i < p->shapes; ++i) {
+        const shape *s = &p->shape[i];
+        fprintf(f, "%d %.6f %.6f %.6f %.6f\n", s->kind, (s->left + s->right) / 2 / SIDE, (s->top + s->bottom) / 2 / SIDE,
+                (s->right - s->left) / SIDE, (s->bottom - s->top) / SIDE);
+    }
+    return close_file(f, path, d);
+}
+
+static int write_picture(const char *out, const char *part, int number, const picture *p, const uint8_t *pixels, FILE *list, diag *d)
+{
+    char *image = mem_printf("%s/images/%s%05d.png", out, part, number), *labels = mem_printf("%s/labels/%s%05d.txt", out, part, number);
+    int failed = image_write(image, pixels, SIDE, SIDE, 3);
+    if (failed) diag_error(d, image, 0, NULL, "cannot be written");
+    else failed = write_labels(p, labels, d);
+    fprintf(list, "%s\n", image);
+    free(image);
+    free(labels);
+    return failed;
+}
+
+static int write_part(const char *out, const char *part, uint64_t seed, uint64_t key, int n, diag *d)
+{
+    static picture p;
+    static uint8_t pixels[3 * SIDE * SIDE];
+    char *path = mem_printf("%s/%s.list", out, part);
+    FILE *list = open_file(path, d);
+    int failed = !list;
+    for (int i = 0; i < n && !failed; ++i) {
+        make_picture(seed, key, (uint64_t)i, &p, pixels);
+        failed = write_picture(out, part, i, &p, pixels, list, d);
+    }
+    if (list && close_file(list, path, d)) failed = 1;
+    free(path);
+    return failed;
+}
+
+static int write_text(const char *out, const char *name, const char *text, diag *d)
+{
+    char *path = mem_printf("%s/%s", out, name);
+    FILE *f = open_file(path, d);
+    int failed = !f;
+    if (f) {
+        fputs(text, f);
+        failed = close_file(f, path, d);
+    }
+    free(path);
+    return failed;
+}
+
+static int write_description(const char *out, diag *d)
+{
+    char *names = mem_printf("%s\n%s\n%s\n", kind_names[0], kind_names[1], kind_names[2]);
+    char *data = mem_printf("classes = %d\ntrain = %s/train.list\nvalid = %s/valid.list\nnames = %s/shapes.names\nbackup = backup\n",
+                            KINDS, out, out, out);
+    int failed = write_text(out, "shapes.names", names, d) || write_text(out, "shapes.data", data, d);
+    free(names);
+    free(data);
+    return failed;
+}
+
+/* `path` and its folders images and labels; its full name, which the caller frees, or NULL. */
+static char *make_folders(const char *path, diag *d)
+{
+    const char *const inside[] = { "", "/images", "/labels" };
+    for (int i = 0; i < 3; ++i) {
+        char *folder = mem_printf("%s%s", path, inside[i]);
+        if (mkdir(folder, 0777) && errno != EEXIST) diag_error(d, folder, 0, NULL, "cannot be made: %s", strerror(errno));
+        free(folder);
+    }
+    return diag_errors(d) ? NULL : realpath(path, NULL);
+}
+
+/* Argument i as a number up to 99999, or `def`. */
+static int number(int argc, char **argv, int i, int def, diag *d)
+{
+    if (i >= argc) return def;
+    char *end;
+    long n = strtol(argv[i], &end, 10);
+    if (*end || end == argv[i] || n < 0 || n > 99999) diag_error(d, NULL, 0, NULL, "'%s' is not a number from 0 to 99999", argv[i]);
+    return (int)n;
+}
+
+int main(int argc, char **argv)
+{
+    host_init();
+    diag *d = diag_new();
+    if (argc < 2 || argc > 5) diag_error(d, NULL, 0, NULL, "usage: make_shapes OUT [TRAIN [VALID [SEED]]]");
+    int train = number(argc, argv, 2, 2000, d), valid = number(argc, argv, 3, 500, d), seed = number(argc, argv, 4, 1, d);
+    char *out = diag_errors(d) ? NULL : make_folders(argv[1], d);
+    if (out && !write_part(out, "train", (uint64_t)seed, 0, train, d) && !write_part(out, "valid", (uint64_t)seed, 1, valid, d))
+        write_description(out, d);
+    free(out);
+    diag_print(d, stderr);
+    int failed = diag_errors(d) > 0;
+    diag_free(d);
+    return failed;
+}
