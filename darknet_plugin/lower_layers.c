@@ -85,6 +85,12 @@ static int check_student(const lower_build *b, const cfg_section *s)
     return -1;
 }
 
+/* The host has room for 90 boxes an image, whatever max= says, and would read on behind them. */
+static void limit_boxes(cfg_section *s)
+{
+    if ((cfg_is(s, "yolo") || cfg_is(s, "region")) && cfg_int(s, "max", 90) > 90) cfg_set(s, "max", "90");
+}
+
 int lower_stock(lower_build *b, int i)
 {
     const cfg_section *s = lower_at(b, i);
@@ -92,6 +98,7 @@ int lower_stock(lower_build *b, int i)
     const char *key = lower_reader_key(s);
     int bad = check_previous(b, i) | check_student(b, s);
     if (key) bad |= rewrite_references(b, i, key, out);
+    limit_boxes(out);
     if (b->mode == LOWER_DEPLOY) lower_deploy_layer(out);
     lower_mark(b, ROLE_STUDENT);
     b->map[i] = b->lowered_layers - 1;

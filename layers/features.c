@@ -55,6 +55,9 @@ static char *taps_text(const teacher_spec *s)
 static char *augment_text(const features_options *o)
 {
     const augment_spec *a = o->augment;
+    if (a->detector)
+        return mem_printf("seed %llu, %s, pad %d, flip %d, jitter %g, hue %g, saturation %g, exposure %g", (unsigned long long)o->seed,
+                          a->stretch ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, a->hue, a->saturation, a->exposure);
     if (!a->any) return mem_strdup("none");
     return mem_printf("seed %llu, pad %d, flip %d, crop %d to %d, angle %g, aspect %g, hue %g, saturation %g, exposure %g",
                       (unsigned long long)o->seed, a->pad, a->flip, a->min_crop, a->max_crop, a->angle, a->aspect, a->hue, a->saturation,
