@@ -48,7 +48,8 @@ static const cpu_row rows[] = {
       .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_upsample,
       .backward_blocked = backward_blocked_upsample },
     { .type = DROPOUT, .make = make_cpu_dropout, .forward = forward_cpu_dropout, .backward = backward_cpu_dropout,
-      .free = free_cpu_dropout, .resized = resized_cpu_dropout },
+      .free = free_cpu_dropout, .resized = resized_cpu_dropout, .accepts_blocked = accepts_blocked_dropout,
+      .forward_blocked = forward_blocked_dropout },
     { .type = BATCHNORM, .make = refuse_batchnorm },
 };
 /* Any other layer, bound only because it is frozen. */
@@ -226,8 +227,8 @@ static void unbind_layer(layer *l)
     cpu_state *s = cpu_state_of(l);
     if (!s) return;
     if (s->row->free) s->row->free(l, s);
-    if (s->blocked && s->host_delta && l->delta) free(s->host_delta);   /* the host has resized the layer since */
-    else if (s->blocked && s->host_delta) l->delta = s->host_delta;
+    if (s->hides_delta && l->delta) free(s->host_delta);   /* the host has resized the layer since */
+    else if (s->hides_delta) l->delta = s->host_delta;
     l->forward = s->host_forward;
     l->backward = s->host_backward;
     l->update = s->host_update;

@@ -76,6 +76,19 @@ static void back_copy_share(void *ctx, size_t begin, size_t end)
     for (size_t i = begin; i < end; ++i) j->dx[i] += j->l->delta[i];
 }
 
+/* A frozen network's passes its input on. */
+int accepts_blocked_dropout(const layer *l, const cpu_state *s, const network *net)
+{
+    (void)l;
+    return s->mode == CPU_FROZEN && cpu_blocked_at(net, s->index - 1);
+}
+
+void forward_blocked_dropout(const layer *l, cpu_state *s, network *net)
+{
+    (void)l;
+    s->y = cpu_blocked_at(net, s->index - 1)->y;
+}
+
 void forward_cpu_dropout(const layer *l, cpu_state *s, network *net)
 {
     dropout_job j = { .l = l, .x = net->input,

@@ -146,7 +146,7 @@ void cpu_choose_layout(const layer *l, cpu_state *s, const network *net)
     s->fast = 1;
     s->blocked = !s->row->plain_output;
     s->plain_input = !cpu_blocked_at(net, s->index - 1);
-    s->borrows = s->blocked && l->type == ROUTE && l->n == 1;
+    s->borrows = s->blocked && ((l->type == ROUTE && l->n == 1) || l->type == DROPOUT);
 }
 
 /* Readers of layer i, whose own are known: how long its output lives, and whether one of them wants it plain. */
@@ -184,7 +184,8 @@ static void join_shortcut(network *net, int i)
 /* Nobody adds to these plain deltas any more; NULL spares the host zeroing them. */
 static void hide_delta(layer *l, cpu_state *s)
 {
-    if (s->to_plain) return;
+    if (s->to_plain || s->delta) return;
+    s->hides_delta = 1;
     s->host_delta = l->delta;
     l->delta = NULL;
 }

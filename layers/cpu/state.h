@@ -57,12 +57,13 @@ struct cpu_state {
     void *plan;            /* the row's own, owned */
     float *output, *delta; /* dropout's own, owned; the host's stand in host_output, host_delta */
     float *host_output, *host_delta;   /* in l.output and l.delta before this layer was bound; NULL = they still are */
+    int hides_delta;       /* host_delta is what hide_delta (layout.c) took out of l.delta */
     int fast;              /* the row's blocked functions run; set by layout.c like the fields that follow */
     int blocked;           /* the output is a blocked map, y */
     int to_plain;          /* and goes to l.output as well: something that wants it plain reads it, and adds to l.delta */
     int last_use;          /* number of the last layer that reads y, after which a frozen network gives it back */
     int plain_input;       /* of a convolution with a blocked output: its input is plain */
-    int borrows;           /* y is the only input's: a route of one layer copies nothing */
+    int borrows;           /* y is the only input's: a route of one layer copies nothing, nor does frozen dropout */
     cpu_state *sum;        /* a convolution that computes this following shortcut, too; NULL = none */
     int summed;            /* this shortcut is computed by the convolution before it */
     float *y, *d;          /* (batch, c blocks, h, w, LANES), taken from `shared`; d NULL: nothing has been added yet */
@@ -141,6 +142,8 @@ void backward_blocked_avgpool(const layer *l, cpu_state *s, network *net);
 int accepts_blocked_route(const layer *l, const cpu_state *s, const network *net);
 void forward_blocked_route(const layer *l, cpu_state *s, network *net);
 void backward_blocked_route(const layer *l, cpu_state *s, network *net);
+int accepts_blocked_dropout(const layer *l, const cpu_state *s, const network *net);   /* frozen */
+void forward_blocked_dropout(const layer *l, cpu_state *s, network *net);
 int accepts_cpu_upsample(const layer *l);
 void forward_blocked_upsample(const layer *l, cpu_state *s, network *net);
 void backward_blocked_upsample(const layer *l, cpu_state *s, network *net);
