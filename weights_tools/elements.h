@@ -3,6 +3,10 @@
 #define DISTILL_ELEMENTS_H
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct element_row {
     const char *torch, *safetensors;    /* FloatStorage, F32 */
     int onnx;                           /* TensorProto.DataType */
@@ -17,4 +21,7 @@ const element_row *element_of_onnx(int type);
 /* n numbers that lie one after another. */
 void elements_read(const element_row *e, const unsigned char *from, size_t n, float *to);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
