@@ -8,10 +8,12 @@
 #
 #   DARKNET=/usr/lib/darknet   folder with libdarknet.so and include/darknet.h
 #   DNNL=1                     0: without oneDNN, slower    MARCH=native   processor to build for
+#   ONNX=1                     0: without ONNX, import and export say so
 #   WINOGRAD=1                 0: every convolution the direct way, slower
 #   SAN=                       1: AddressSanitizer and UBSan   BUILD=build   where objects go
 DARKNET ?= /usr/lib/darknet
 DNNL ?= 1
+ONNX ?= 1
 WINOGRAD ?= 1
 MARCH ?= native
 SAN ?=
@@ -28,7 +30,7 @@ OPT := -O3 -march=$(MARCH) -fno-math-errno -fno-trapping-math
 DEFS := -D_GNU_SOURCE -DDARKNET_HOST='"$(DARKNET)"'
 INC := -isystem $(DARKNET)/include
 LIBS := -L$(DARKNET) -l:libdarknet.so -Wl,-rpath,$(DARKNET) \
-        -lopencv_dnn -lopencv_imgcodecs -lopencv_imgproc -lopencv_core -lcjson -lz -lzstd -lpthread -lm
+        -lopencv_dnn -lopencv_imgcodecs -lopencv_imgproc -lopencv_core -lcjson -lz -lzip -lzstd -lpthread -lm
 # gcc's OpenMP is oneDNN's too: one runtime in the process. clang's is another, so clang builds run single-threaded.
 ifneq ($(findstring clang,$(CC)),)
 OMP := -fopenmp-simd
@@ -38,6 +40,10 @@ endif
 ifeq ($(DNNL),1)
 DEFS += -DDNNL
 LIBS += -ldnnl
+endif
+ifeq ($(ONNX),1)
+DEFS += -DONNX
+LIBS += -lonnx -lonnx_proto -lprotobuf
 endif
 ifeq ($(WINOGRAD),1)
 DEFS += -DWINOGRAD
@@ -50,7 +56,7 @@ CFLAGS_ALL := -std=c11 -g $(WARN) $(OPT) $(OMP) $(DEFS) $(INC) $(CFLAGS)
 CXXFLAGS_ALL := -std=c++17 -g $(WARN) $(OPT) $(DEFS) -isystem /usr/include/opencv4 $(CXXFLAGS)
 
 SRC := $(filter-out darknet_plugin/main.c,$(wildcard darknet_plugin/*.c layers/*.c layers/cpu/*.c weights_tools/*.c))
-CPP := $(wildcard darknet_plugin/*.cpp)
+CPP := $(wildcard darknet_plugin/*.cpp weights_tools/*.cpp)
 OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))

@@ -3,6 +3,7 @@
  *   [projector]          three stock [convolutional] sections (other forms: see layers/projector.h)
  *   [feature_l2]         training: a shape-preserving [activation] linear stand-in; deploying: nothing
  *   [reused_classifier]  the teacher's own sections after the tap, layer numbers rewritten
+ *   1x1 with a stride    deploying: [maxpool] size=1 with that stride, then the 1x1 (lower_deploy.c says why)
  *
  * Route and shortcut numbers of stock sections count sections as the user sees them; they come out absolute.
  * A plain classifier or detector cfg lowers to itself (no heads), so callers need one path only. */
@@ -50,7 +51,8 @@ typedef struct lower_head {
     int projector, projectors;       /* first and how many (0 for stack=none) */
     int loss;                        /* ROLE_LOSS layer; -1 when deploying or where the cfg has none */
     int tail, tails;                 /* first and how many copied layers (0 if none) */
-    int *tail_of;                    /* tails teacher layer numbers, owned */
+    int *tail_of;                    /* tails teacher layer numbers, owned; deploying, a 1x1 with a stride is
+                                        there twice: its [maxpool], then itself */
     int target_pool;                 /* teacher map is average-pooled k x k to the student's size; 1 = as is */
     float scale;
     int mean;                        /* reduction=mean (1) or sum (0) */
@@ -98,6 +100,9 @@ int tap_find(const cfg_file *teacher, const net_shape *shape, const cfg_section 
 int lower_outputs(const cfg_file *c, int **out);
 /* The activation the tapped feature went through: "relu", "leaky", ..., "linear" where routes disagree. Borrowed. */
 const char *tap_activation(const cfg_file *teacher, int tap);
+
+/* The stride of a 1x1 convolution that stock Darknet would ignore; 0 for everything else. Deploying rewrites it. */
+int lower_strided_1x1(const cfg_section *s);
 
 /* A file named in a cfg: as it stands if readable, else relative to the cfg's folder. The caller frees. */
 char *lower_resolve_path(const char *cfg_path, const char *name);

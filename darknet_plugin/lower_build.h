@@ -39,6 +39,8 @@ int lower_check_tails(const lower_build *b);
 /* Turns a section into what deploys everywhere. */
 void lower_deploy_net(cfg_section *s);
 void lower_deploy_layer(cfg_section *s);
+/* (lower_deploy.c, too) Appends the [maxpool] that takes over the stride of a 1x1 convolution; call it before that one. */
+void lower_append_stride(lower_build *b, const cfg_section *s);
 /* Darknet's default of a section's activation key; NULL if it has no such key. */
 const char *lower_default_activation(const char *section);
 /* Takes keys out of a copied teacher layer that would change how it loads or trains. */

@@ -2,7 +2,11 @@
  *
  * Where their defaults differ the value is written (activation: logistic in Darknet, linear in OpenCV); keys that
  * only matter for training, or that would make a weights file load differently, go; numbers have no exponents, which
- * one fork refuses. What a layer computes in inference stays as it was. */
+ * one fork refuses. What a layer computes in inference stays as it was.
+ *
+ * A 1x1 convolution with a stride becomes [maxpool] size=1 with that stride and the convolution without: stock Darknet
+ * ignores a 1x1's stride on a CPU. Both take every stride-th pixel from the first on, a maxpool stores no weights, so the
+ * weights file is the same; the numbers of all later layers rise by one, which whoever appends them sees to. */
 #include "cfg_keys.h"
 #include "lower_build.h"
 #include "mem.h"
@@ -101,9 +105,24 @@ static void drop_unknown(cfg_section *s)
     }
 }
 
+int lower_strided_1x1(const cfg_section *s)
+{
+    int stride = cfg_int(s, "stride", 1);
+    return cfg_is(s, "convolutional") && cfg_int(s, "size", 1) == 1 && (cfg_int(s, "pad", 0) || !cfg_int(s, "padding", 0)) &&
+           stride > 1 ? stride : 0;
+}
+
+void lower_append_stride(lower_build *b, const cfg_section *s)
+{
+    cfg_section *pool = cfg_append(b->l->cfg, "maxpool", s->file, s->line);
+    cfg_set(pool, "size", "1");
+    cfg_set(pool, "stride", "%d", lower_strided_1x1(s));
+}
+
 void lower_deploy_layer(cfg_section *s)
 {
     const char *def = lower_default_activation(s->name);
+    if (lower_strided_1x1(s)) cfg_set(s, "stride", "1");
     unset_all(s, loading_keys);
     unset_all(s, training_keys);
     drop_unknown(s);

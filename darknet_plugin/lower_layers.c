@@ -94,6 +94,7 @@ static void limit_boxes(cfg_section *s)
 int lower_stock(lower_build *b, int i)
 {
     const cfg_section *s = lower_at(b, i);
+    if (b->mode == LOWER_DEPLOY && lower_strided_1x1(s)) lower_append_stride(b, s);
     cfg_section *out = cfg_append_copy(b->l->cfg, s);
     const char *key = lower_reader_key(s);
     int bad = check_previous(b, i) | check_student(b, s);

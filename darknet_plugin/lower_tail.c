@@ -3,7 +3,8 @@
  * A copy keeps its keys and its origin (the teacher's file and line); only layer numbers change. A number that meant
  * the tap now means the layer that stands for it: the loss's stand-in while training, what it read when deploying.
  * [dropout] passes its input on and [cost] is no part of a prediction: neither is copied. While training a copied
- * [softmax] has noloss=1, since nothing here learns from labels. */
+ * [softmax] has noloss=1, since nothing here learns from labels. Deploying, a 1x1 convolution with a stride is listed
+ * twice: first its [maxpool] is appended, then itself. */
 #include "lower_build.h"
 #include "mem.h"
 
@@ -110,11 +111,38 @@ static int check_previous(const tail_map *m, const cfg_section *s)
     return want == before ? 0 : not_copied(m, s, s->line, s->index - 1);
 }
 
-static int copy_layer(lower_build *b, tail_map *m, int layer)
+/* Lists each 1x1 convolution with a stride a second time. */
+static void list_strides(lower_head *h, const teacher_spec *t)
 {
-    const cfg_section *s = cfg_layer(lower_teacher(b, m->h)->cfg, layer);
-    const char *key = lower_reader_key(s);
+    for (int k = 0; k < h->tails; ++k) {
+        if (!lower_strided_1x1(cfg_layer(t->cfg, h->tail_of[k]))) continue;
+        add_tail_layer(h, 0);
+        memmove(h->tail_of + k + 1, h->tail_of + k, (size_t)(h->tails - 1 - k) * sizeof *h->tail_of);
+        ++k;
+    }
+}
+
+/* Is entry k the [maxpool] of the entry behind it? */
+static int is_stride(const lower_head *h, int k)
+{
+    return k + 1 < h->tails && h->tail_of[k] == h->tail_of[k + 1];
+}
+
+static int copy_stride(lower_build *b, tail_map *m, const cfg_section *s)
+{
     int bad = check_previous(m, s);
+    lower_append_stride(b, s);
+    lower_mark(b, ROLE_TAIL);
+    ++m->done;
+    return bad;
+}
+
+static int copy_layer(lower_build *b, tail_map *m, int k)
+{
+    const cfg_section *s = cfg_layer(lower_teacher(b, m->h)->cfg, m->h->tail_of[k]);
+    if (is_stride(m->h, k)) return copy_stride(b, m, s);
+    const char *key = lower_reader_key(s);
+    int bad = k && is_stride(m->h, k - 1) ? 0 : check_previous(m, s);
     cfg_section *out = cfg_append_copy(b->l->cfg, s);
     if (key) bad |= rewrite_numbers(m, s, key, out);
     lower_strip_frozen(out);
@@ -132,8 +160,9 @@ int lower_tail(lower_build *b, int i)
     const teacher_spec *t = lower_teacher(b, h);
     tail_map m = { .b = b, .h = h, .stands = b->map[i - 1] };
     int bad = cfg_find(s, "layers") ? chosen_tail(h, t, s, b->d) : default_tail(h, t, s, b->d);
+    if (b->mode == LOWER_DEPLOY && !bad) list_strides(h, t);
     h->tail = h->tails ? b->lowered_layers : -1;
-    for (int k = 0; k < h->tails && !bad; ++k) bad |= copy_layer(b, &m, h->tail_of[k]);
+    for (int k = 0; k < h->tails && !bad; ++k) bad |= copy_layer(b, &m, k);
     b->map[i] = b->lowered_layers - 1;
     ++b->head;
     return bad ? -1 : 0;
@@ -158,7 +187,8 @@ int lower_check_tails(const lower_build *b)
     for (int i = 0; i < cfg_layers(b->l->source) && head < b->l->heads; ++i) {
         if (!cfg_is(lower_at(b, i), "reused_classifier")) continue;
         const lower_head *h = &b->l->head[head++];
-        for (int k = 0; k < h->tails; ++k) bad |= check_copy(b, lower_teacher(b, h), lower_at(b, i), h->tail + k, h->tail_of[k]);
+        for (int k = 0; k < h->tails; ++k)
+            if (!is_stride(h, k)) bad |= check_copy(b, lower_teacher(b, h), lower_at(b, i), h->tail + k, h->tail_of[k]);
     }
     return bad;
 }

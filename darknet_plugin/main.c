@@ -17,7 +17,7 @@ typedef struct verb_row {
 
 static const verb_row VERBS[] = {
     { "train",   verb_train,   V_TRAIN,   2, 3, "DATA CFG [WEIGHTS]", "train a distillation, or a plain classifier cfg" },
-    { "valid",   verb_valid,   V_VALID,   3, 3, "DATA CFG WEIGHTS", "teacher and student side by side" },
+    { "valid",   verb_valid,   V_VALID,   2, 3, "DATA CFG [WEIGHTS]", "teacher and student side by side; without WEIGHTS the teacher alone" },
     { "features", verb_features, V_FEATURES, 2, 2, "DATA CFG", "compute the teacher's features once, into a cache" },
     { "export",  verb_export,  V_EXPORT,  3, 3, "CFG WEIGHTS OUT", "write plain OUT.cfg + OUT.weights, verified" },
     { "check",   verb_check,   V_CHECK,   1, 1, "CFG", "report every mistake in a cfg" },

@@ -39,6 +39,8 @@ static const flag_row FLAGS[] = {
     { "gpus",    FLAG_STR, AT(gpus),    0, 0, V_TRAIN | V_VALID | V_FEATURES, "LIST", "devices; this build has none" },
     { "data",    FLAG_STR, AT(data),    0, 0, V_EXPORT, "DATA", "verify on this data set's validation images" },
     { "verify",  FLAG_INT, AT(verify),  0, 100000, V_EXPORT, "N", "images to verify on (default 16)" },
+    { "map",     FLAG_STR, AT(map),     0, 0, V_WEIGHTS, "FILE", "import: lines 'tensor or module = layer number' that count before the order" },
+    { "eps",     FLAG_STR, AT(eps),     0, 0, V_WEIGHTS, "E", "import: epsilon of the model's batch norm, where its file has none (default 1e-5)" },
     { "t",       FLAG_INT, AT(top),     1, 100000, V_PREDICT, "N", "how many classes to print" },
 };
 enum { FLAG_COUNT = sizeof FLAGS / sizeof *FLAGS };

@@ -1,4 +1,5 @@
-/* `darknet distill valid DATA CFG WEIGHTS`: teacher and student on the validation images. */
+/* `darknet distill valid DATA CFG [WEIGHTS]`: teacher and student on the validation images. Without WEIGHTS the teacher
+ * alone, with the size, mean= and std= that [teacher] gives it: is it what its author says, before anything is trained? */
 #include "results.h"
 #include "verbs.h"
 
@@ -20,6 +21,7 @@ static void print_accuracy(const evaluation *e, FILE *out)
         const comparison *c = &e->of[i];
         if (!c->rated) continue;
         if (e->has_teacher) print_score("teacher", c->name, &c->teacher, out);
+        if (!e->has_student) continue;
         print_score(!e->has_teacher ? "network" : e->n > 1 ? "student as" : "student", c->name, &c->student, out);
     }
 }
@@ -28,7 +30,7 @@ static void print_evaluation(const evaluation *e, FILE *out)
 {
     fprintf(out, "%zu images, %zu labelled\n", e->images, e->labelled);
     if (e->labelled) print_accuracy(e, out);
-    for (int i = 0; e->has_teacher && i < e->n; ++i) {
+    for (int i = 0; e->has_teacher && e->has_student && i < e->n; ++i) {
         const comparison *c = &e->of[i];
         if (*c->name) fprintf(out, "%s\n", c->name);
         fprintf(out, "%-*s %8.2f %% of images get the same class from both\n", WIDTH, "agreement", c->agreement);
@@ -36,13 +38,23 @@ static void print_evaluation(const evaluation *e, FILE *out)
     }
 }
 
+/* EVALUATE_ bits of what can be measured; 0 after reporting that nothing can. */
+static int load_asked(const options *o, model *m, diag *d)
+{
+    if (o->n > 2) return model_load_whole(m, o->arg[2], d) ? 0 : EVALUATE_STUDENT | EVALUATE_TEACHER;
+    if (m->teacher) return EVALUATE_TEACHER;
+    diag_error(d, o->arg[1], 0, NULL, "no weights to measure it with");
+    diag_hint(d, "without WEIGHTS the teacher is measured, and this cfg has none");
+    return 0;
+}
+
 static int valid_model(options *o, model *m, diag *d)
 {
     evaluation e;
     data_file *f = data_file_read(o->arg[0], d);
     dataset *data = f ? dataset_open(f, DATA_VALID, (size_t)o->limit, 0, d) : NULL;
-    int failed = !data || model_load_whole(m, o->arg[2], d);
-    failed = failed || evaluate(m, data, 1, EVALUATE_STUDENT | EVALUATE_TEACHER, &e, d);
+    int who = data ? load_asked(o, m, d) : 0;
+    int failed = !who || evaluate(m, data, 1, who, &e, d);
     if (!failed && o->json) failed = results_print_json(results_evaluation(&e), o->out, d);
     else if (!failed) print_evaluation(&e, o->out);
     dataset_free(data);

@@ -1,0 +1,64 @@
+/* Python's pickle, read without executing anything.
+ *
+ * A pickle is a program for a small stack machine. Of its 68 opcodes this one has those that numbers, strings, lists,
+ * tuples, dicts and tensors need; of all that Python can import it knows a handful of names (pickle_globals.c). Calling
+ * one of them builds a value here and does nothing else. Everything else is refused by name: "refuses global os.system".
+ *
+ * Values may contain themselves (a list appended to itself): whoever walks them limits the depth. */
+#ifndef DISTILL_PICKLE_H
+#define DISTILL_PICKLE_H
+#include "elements.h"
+#include "named_tensors.h"
+
+#include <stdint.h>
+
+typedef enum {
+    PICKLE_NONE, PICKLE_BOOL, PICKLE_INT, PICKLE_FLOAT, PICKLE_TEXT, PICKLE_TUPLE, PICKLE_LIST, PICKLE_DICT,
+    PICKLE_GLOBAL, PICKLE_STORAGE, PICKLE_TENSOR, PICKLE_MARK
+} pickle_kind;
+
+typedef struct pickle_value pickle_value;
+
+typedef struct pickle_storage {
+    const element_row *type;
+    const char *key;                  /* borrowed from the file, not terminated */
+    size_t key_len, n;                /* n elements */
+    const unsigned char *byte;        /* n elements, borrowed, once the container has been asked; NULL before */
+} pickle_storage;
+
+typedef struct pickle_tensor {
+    pickle_storage *storage;          /* borrowed */
+    size_t offset;                    /* elements; every element lies within the storage: checked */
+    int dims;
+    size_t dim[TENSOR_MAX_DIMS], stride[TENSOR_MAX_DIMS];
+} pickle_tensor;
+
+struct pickle_value {
+    pickle_kind kind;
+    int64_t i;                        /* BOOL, INT */
+    double f;                         /* FLOAT */
+    const char *text;                 /* TEXT: borrowed from the file, not terminated */
+    size_t n, room;                   /* TEXT: bytes; TUPLE, LIST: items; DICT: items, key and value in turn */
+    pickle_value **item;              /* n, the array owned, the values the pickle's */
+    const struct global_row *global;
+    const element_row *element;       /* GLOBAL that is a storage type */
+    pickle_storage *storage;          /* owned */
+    pickle_tensor *tensor;            /* owned */
+    pickle_value *next;               /* of all values of the pickle */
+};
+
+typedef struct pickle {
+    pickle_value *root;               /* what the pickle says; borrowed from `all` */
+    pickle_value *all;                /* owned */
+    size_t bytes;                     /* how long it was */
+} pickle;
+
+/* Runs one pickle of at most n bytes (the first STOP ends it). 0, or -1 with a message; *p is to be freed either way.
+ * `byte` must live as long as *p. */
+int pickle_read(const char *path, const unsigned char *byte, size_t n, pickle *p, diag *d);
+void pickle_free(pickle *p);
+int pickle_text_is(const pickle_value *v, const char *text);
+/* The value of a text key in a dict; NULL if there is none. */
+const pickle_value *pickle_get(const pickle_value *dict, const char *key);
+
+#endif
