@@ -90,7 +90,8 @@ static void test_keys(void **state)
 {
     (void)state;
     says(NET "[conv]\nfiltres=3\n", "t.cfg:6: [convolutional] unknown key 'filtres'\nhint: did you mean 'filters'?\n");
-    says(NET "[yolo]\nscale_x_y=1.1\n", "t.cfg:6: warning: [yolo] key 'scale_x_y' is unknown to this Darknet and ignored\n");
+    says(NET "[yolo]\nscale_x_y=1.1\n", "");
+    says(NET "[yolo]\niou_loss=ciou\n", "t.cfg:6: warning: [yolo] key 'iou_loss' is unknown to this Darknet and ignored\n");
     says(NET "heigth=8\nmosaic=1\n", "t.cfg:5: [net] unknown key 'heigth'\nhint: did you mean 'height'?\n"
                                      "t.cfg:6: warning: [net] key 'mosaic' is unknown to this Darknet and ignored\n");
     says(NET "[projector]\nreductoin=2\nmosaic=1\n",
