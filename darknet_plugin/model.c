@@ -193,6 +193,16 @@ int model_load_whole(model *m, const char *weights, diag *d)
 
 int model_is_detector(const model *m) { return m->low->outs > 0; }
 
+int model_fit(model *m, const char *text, diag *d)
+{
+    if (!text) return 0;
+    int stretch = !strcmp(text, "stretch");
+    if (!stretch && strcmp(text, "letterbox")) diag_error(d, NULL, 0, NULL, "'-fit %s': expected letterbox or stretch", text);
+    else if (!model_is_detector(m)) diag_error(d, NULL, 0, NULL, "'-fit %s' is for detectors", text);
+    else return m->low->augment.stretch = stretch, 0;
+    return -1;
+}
+
 int model_fits_classes(const model *m, const data_file *f, diag *d)
 {
     const char *cfg = m->low->source->path;

@@ -69,6 +69,8 @@ double model_feature_mse(const model *m, int t, int n);
 
 /* Does it end on [yolo] or [region]? */
 int model_is_detector(const model *m);
+/* "-fit" text, NULL = as the cfg says: how images fill a detector's input. 0, or -1 with a message. */
+int model_fit(model *m, const char *text, diag *d);
 /* As many classes as the .data file? 0, or -1 with a message. */
 int model_fits_classes(const model *m, const data_file *f, diag *d);
 

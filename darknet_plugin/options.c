@@ -30,6 +30,7 @@ static const flag_row FLAGS[] = {
     { "out",     FLAG_STR, AT(cache_out), 0, 0, V_FEATURES, "FILE", "the cache (default: [teacher] cache=)" },
     { "views",   FLAG_INT, AT(views),   1, 1000000, V_TRAIN | V_FEATURES, "V", "cycle through V augmented views of each image" },
     { "type",    FLAG_STR, AT(type),    0, 0, V_TRAIN | V_FEATURES, "f16|f32|u8", "how features are stored (default: f16)" },
+    { "fit",     FLAG_STR, AT(fit),     0, 0, V_VALID | V_PREDICT, "letterbox|stretch", "how a detector's images fill its input (default: [augment] fit=, else letterbox)" },
     { "seed",    FLAG_INT, AT(seed),    0, INT_MAX, V_TRAIN | V_FEATURES, "N", "seed of everything random (default 0)" },
     { "limit",   FLAG_INT, AT(limit),   1, INT_MAX, V_TRAIN | V_VALID | V_FEATURES, "N", "use the first N images only (not valid: of the training images)" },
     { "clear",   FLAG_SET, AT(clear),   0, 0, V_TRAIN, "", "count images from 0 again" },

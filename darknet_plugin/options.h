@@ -20,7 +20,7 @@ typedef struct options {
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
     int json, clear, force, threads, epochs, seed, limit, verify, top, quiet, views;
-    const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *eps;
+    const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *eps, *fit;
     FILE *out;                            /* where results go; everything else is stderr */
 } options;
 

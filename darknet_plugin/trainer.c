@@ -6,7 +6,7 @@
 #include "trainer.h"
 
 #include "clock.h"
-#include "evaluate.h"
+#include "evaluate_detect.h"
 #include "loader.h"
 #include "mem.h"
 
@@ -26,7 +26,8 @@ typedef struct run {
     double average;          /* Darknet's running loss: .9 old + .1 new */
     double epoch_sum;        /* of losses since the last epoch's end */
     uint64_t epoch_steps;
-    double best;             /* top-1, -1 = none yet */
+    uint64_t measured_at;    /* `seen` then */
+    double best;             /* top-1 or mAP@0.5, -1 = none yet */
     uint64_t best_epoch;
 } run;
 
@@ -102,26 +103,59 @@ static int save(run *r, const char *suffix, diag *d)
     return failed;
 }
 
+static int measure_classifier(run *r, double *score, char *text, size_t room, diag *d)
+{
+    evaluation e;
+    if (evaluate(r->m, r->o->valid, r->o->threads, EVALUATE_STUDENT, &e, d)) return -1;
+    const comparison *c = &e.of[e.last];
+    if (!e.labelled || !c->rated) return 0;
+    *score = c->student.top1;
+    snprintf(text, room, "  top-1 %.2f %%  top-5 %.2f %%", c->student.top1, c->student.top5);
+    return 0;
+}
+
+static int measure_detector(run *r, double *score, char *text, size_t room, diag *d)
+{
+    detect_evaluation e;
+    int failed = evaluate_detector(r->m, r->o->valid, r->o->threads, EVALUATE_STUDENT, &e, d);
+    const map_class *all = &e.of[e.last].student.all;
+    if (!failed) {
+        *score = all->ap50;
+        snprintf(text, room, "  mAP@0.5 %.2f %%  mAP %.2f %%", all->ap50, all->ap);
+    }
+    detect_evaluation_free(&e);
+    return failed;
+}
+
+/* What the student is worth now: *score stays where there is nothing to measure it with. A detector, which tends to have few
+ * images, is measured only when four times as many have been trained on as are looked at, and at the end. */
+static int measure(run *r, double *score, char *text, size_t room, diag *d)
+{
+    int detector = model_is_detector(r->m);
+    uint64_t seen = *r->net->seen;
+    if (!r->o->valid || (detector && seen - r->measured_at < 4 * dataset_count(r->o->valid) && seen < r->end)) return 0;
+    r->measured_at = seen;
+    if (model_resize(r->m, r->m->low->shape->w, r->m->low->shape->h, d)) return -1;
+    return detector ? measure_detector(r, score, text, room, d) : measure_classifier(r, score, text, room, d);
+}
+
 static int end_epoch(run *r, double rate, diag *d)
 {
     FILE *out = r->o->out;
     uint64_t epoch = (uint64_t)fmax(1, round((double)*r->net->seen / (double)r->images));
     double speed = (double)(*r->net->seen - r->started_at) / (clock_now() - r->began);
-    evaluation e = { 0 };
-    if (model_resize(r->m, r->m->low->shape->w, r->m->low->shape->h, d)) return -1;
-    if (r->o->valid && evaluate(r->m, r->o->valid, r->o->threads, EVALUATE_STUDENT, &e, d)) return -1;
+    double score = -1;
+    char text[80] = "";
+    if (measure(r, &score, text, sizeof text, d)) return -1;
     fprintf(out, "%sepoch %llu  loss %.6f  rate %.5g  %.0f images/s", !r->o->quiet && isatty(fileno(out)) ? "\r\033[K" : "",
             (unsigned long long)epoch, r->epoch_sum / (double)(r->epoch_steps ? r->epoch_steps : 1), rate, speed);
-    const score *s = &e.of[e.last].student;
-    int rated = e.labelled && e.of[e.last].rated;
-    if (rated) fprintf(out, "  top-1 %.2f %%  top-5 %.2f %%", s->top1, s->top5);
-    fprintf(out, "\n");
+    fprintf(out, "%s\n", text);
     fflush(out);
     r->epoch_sum = 0;
     r->epoch_steps = 0;
     if (save(r, "last", d)) return -1;
-    if (!rated || s->top1 <= r->best) return 0;
-    r->best = s->top1;
+    if (score <= r->best) return 0;
+    r->best = score;
     r->best_epoch = epoch;
     return save(r, "best", d);
 }
@@ -179,7 +213,7 @@ static void report_features(const run *r, diag *d)
 int trainer_run(const trainer_options *o, diag *d)
 {
     run r = { .o = o, .m = o->model, .net = o->model->net, .images = dataset_count(o->train), .average = -1, .best = -1 };
-    r.started_at = *r.net->seen;
+    r.started_at = r.measured_at = *r.net->seen;
     if (find_end(&r, d) || weights_make_folder(o->folder, d)) return -1;
     loader *l = start_loader(&r, d);
     if (!l) return -1;
@@ -190,7 +224,8 @@ int trainer_run(const trainer_options *o, diag *d)
     loader_stop(l);
     if (model_cached(r.m)) report_features(&r, d);
     if (failed || save(&r, "final", d)) return -1;
-    if (r.best >= 0) fprintf(o->out, "best top-1 %.2f %% after epoch %llu; ", r.best, (unsigned long long)r.best_epoch);
+    if (r.best >= 0)
+        fprintf(o->out, "best %s %.2f %% after epoch %llu; ", model_is_detector(r.m) ? "mAP@0.5" : "top-1", r.best, (unsigned long long)r.best_epoch);
     fprintf(o->out, "weights in %s/%s_final.weights, ", o->folder, o->name);
     print_time(clock_now() - r.began, o->out);
     fprintf(o->out, "\n");

@@ -1,6 +1,6 @@
 /* `darknet distill train DATA CFG [WEIGHTS]`: trains a distillation, or a plain classifier cfg (teachers, baselines). */
 #include "../layers/cpu/parallel.h"
-#include "evaluate.h"
+#include "evaluate_detect.h"
 #include "mem.h"
 #include "trainer.h"
 #include "verbs.h"
@@ -13,11 +13,9 @@ typedef struct training {
     model *m;
 } training;
 
-static int judge_teacher(const options *o, const teacher_spec *t, const comparison *c, size_t labelled, int classes, diag *d)
+/* `why` NULL: it may teach. */
+static int refuse_teacher(const options *o, const teacher_spec *t, const char *why, diag *d)
 {
-    if (c->rated && labelled)
-        fprintf(o->out, "teacher %s: top-1 %.2f %%, top-5 %.2f %% of %zu images\n", t->cfg_path, c->teacher.top1, c->teacher.top5, labelled);
-    const char *why = evaluate_suspicious(&c->teacher, c->rated ? labelled : 0, classes);
     if (!why) return 0;
     if (o->force) {
         diag_warn(d, t->weights_path, 0, NULL, "this teacher %s", why);
@@ -28,12 +26,34 @@ static int judge_teacher(const options *o, const teacher_spec *t, const comparis
     return -1;
 }
 
+static int judge_teacher(const options *o, const teacher_spec *t, const comparison *c, size_t labelled, int classes, diag *d)
+{
+    if (c->rated && labelled)
+        fprintf(o->out, "teacher %s: top-1 %.2f %%, top-5 %.2f %% of %zu images\n", t->cfg_path, c->teacher.top1, c->teacher.top5, labelled);
+    return refuse_teacher(o, t, evaluate_suspicious(&c->teacher, c->rated ? labelled : 0, classes), d);
+}
+
+static int check_detector(const options *o, training *t, diag *d)
+{
+    detect_evaluation e;
+    int bad = evaluate_detector(t->m, t->valid, parallel_threads(), EVALUATE_TEACHER, &e, d);
+    for (int i = 0; !bad && i < e.n; ++i) {
+        const teacher_spec *s = &t->m->low->teacher[i];
+        const map_class *all = &e.of[i].teacher.all;
+        fprintf(o->out, "teacher %s: mAP@0.5 %.2f %%, mAP@[.5:.95] %.2f %% of %zu images\n", s->cfg_path, all->ap50, all->ap, e.images);
+        bad |= refuse_teacher(o, s, e.truths && all->ap50 < .5 ? "finds next to nothing" : NULL, d);
+    }
+    detect_evaluation_free(&e);
+    return bad;
+}
+
 /* The teacher's own score first: nobody should wait hours to learn that the teacher was broken. */
 static int check_teacher(const options *o, training *t, diag *d)
 {
     if (!t->m->teacher || !t->valid) return 0;
     evaluation e;
     int bad = 0;
+    if (model_is_detector(t->m)) return check_detector(o, t, d);
     if (evaluate(t->m, t->valid, 1, EVALUATE_TEACHER, &e, d)) return -1;
     for (int i = 0; i < e.n; ++i) bad |= judge_teacher(o, &t->m->low->teacher[i], &e.of[i], e.labelled, teacher_outputs(t->m->teacher[i]), d);
     return bad;

@@ -1,5 +1,6 @@
 /* `darknet distill valid DATA CFG [WEIGHTS]`: teacher and student on the validation images. Without WEIGHTS the teacher
  * alone, with the size, mean= and std= that [teacher] gives it: is it what its author says, before anything is trained? */
+#include "../layers/cpu/parallel.h"
 #include "results.h"
 #include "verbs.h"
 
@@ -48,15 +49,33 @@ static int load_asked(const options *o, model *m, diag *d)
     return 0;
 }
 
-static int valid_model(options *o, model *m, diag *d)
+static int valid_classifier(const options *o, model *m, const dataset *data, int who, diag *d)
 {
     evaluation e;
+    if (evaluate(m, data, 1, who, &e, d)) return -1;
+    if (o->json) return results_print_json(results_evaluation(&e), o->out, d);
+    print_evaluation(&e, o->out);
+    return 0;
+}
+
+static int valid_detector(const options *o, model *m, const data_file *f, const dataset *data, int who, diag *d)
+{
+    detect_evaluation e;
+    int failed = evaluate_detector(m, data, parallel_threads(), who, &e, d);
+    if (!failed && o->json) failed = results_print_json(results_detect_evaluation(&e, f), o->out, d);
+    else if (!failed) results_print_detect_evaluation(&e, f, o->out);
+    detect_evaluation_free(&e);
+    return failed;
+}
+
+static int valid_model(options *o, model *m, diag *d)
+{
+    int detector = model_is_detector(m);
     data_file *f = data_file_read(o->arg[0], d);
-    dataset *data = f ? dataset_open(f, DATA_VALID, (size_t)o->limit, 0, d) : NULL;
-    int who = data ? load_asked(o, m, d) : 0;
-    int failed = !who || evaluate(m, data, 1, who, &e, d);
-    if (!failed && o->json) failed = results_print_json(results_evaluation(&e), o->out, d);
-    else if (!failed) print_evaluation(&e, o->out);
+    dataset *data = f ? dataset_open(f, DATA_VALID, (size_t)o->limit, detector ? DATA_BOXES : DATA_IMAGES, d) : NULL;
+    int who = data && !model_fit(m, o->fit, d) ? load_asked(o, m, d) : 0, failed = !who;
+    if (who && detector) failed = model_fits_classes(m, f, d) || valid_detector(o, m, f, data, who, d);
+    else if (who) failed = valid_classifier(o, m, data, who, d);
     dataset_free(data);
     data_file_free(f);
     return failed;
