@@ -27,10 +27,10 @@ static int read_bytes(reader read, const void *bytes, size_t n, char *said, size
 }
 
 static const struct { const char *name; reader read; size_t least; } FILES[] = {
-    { "net.pt", torch_zip_read, 0 }, { "types.pt", torch_zip_read, 0 }, { "legacy.pt", torch_legacy_read, 15 },
+    { "types.pt", torch_zip_read, 0 }, { "legacy.pt", torch_legacy_read, 15 },
     { "net.safetensors", safetensors_read, 0 },
 #ifdef ONNX
-    { "net.onnx", onnx_read, 0 }, { "folded.onnx", onnx_read, 0 }, { "matmul.onnx", onnx_read, 0 },
+    { "net.onnx", onnx_read, 0 }, { "matmul.onnx", onnx_read, 0 },
 #endif
 };
 enum { FILE_COUNT = sizeof FILES / sizeof *FILES };
