@@ -120,7 +120,8 @@ static int convolutional(shape_run *r)
     if (k == 1 && s > 1) {
         diag_warn(r->d, r->s->file, cfg_line(r->s, "stride"), r->s->name,
                   "stock Darknet ignores stride %lld of a 1x1 kernel on the CPU", (long long)s);
-        diag_hint(r->d, "[maxpool] size=1 stride=%lld before it, and stride=1 here, is the same everywhere", (long long)s);
+        diag_hint(r->d, "[maxpool] size=1 stride=%lld before it, and stride=1 here, is the same everywhere%s", (long long)s,
+                  pad ? "" : "; export writes it so");
     }
     input_is_map(r);
     if (!set_map(r, n, (r->l->in_h + 2 * pad - k) / s + 1, (r->l->in_w + 2 * pad - k) / s + 1)) return 0;

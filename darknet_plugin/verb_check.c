@@ -7,20 +7,6 @@
 
 #include <stdlib.h>
 
-/* The host's CPU backend ignores the stride of a 1x1 convolution, without a message. Training here does not, and export
- * rewrites it; one with padding= of its own is the only one that export leaves. */
-static void warn_strided_1x1(const cfg_file *c, diag *d)
-{
-    for (int i = 0; i < cfg_layers(c); ++i) {
-        const cfg_section *s = cfg_layer(c, i);
-        int stride = cfg_int(s, "stride", 1);
-        if (!cfg_is(s, "convolutional") || cfg_int(s, "size", 1) != 1 || stride == 1) continue;
-        diag_warn(d, s->file, cfg_line(s, "stride"), s->name, "stock Darknet on a CPU ignores the stride of a 1x1 convolution");
-        diag_hint(d, "[maxpool] size=1 stride=%d and then the same convolution with stride=1 is right everywhere, with the same weights%s",
-                  stride, lower_strided_1x1(s) ? "; export writes that" : "");
-    }
-}
-
 /* The method's trap: with a wide teacher the default projector can eat the whole compression. */
 static void warn_heavy_projector(const lowered *l, diag *d)
 {
@@ -50,7 +36,6 @@ int verb_check(options *o, diag *d)
 {
     lowered *l = lower_read(o->arg[0], LOWER_TRAIN, d);
     if (l) {
-        warn_strided_1x1(l->cfg, d);
         warn_heavy_projector(l, d);
         for (int i = 0; i < l->teachers; ++i) check_teacher_weights(&l->teacher[i], d);
         lowered *deployed = lower_read(o->arg[0], LOWER_DEPLOY, d);

@@ -440,7 +440,7 @@ static void test_collected(void **state)
          T "17: [route] 'layers' 9 is layer 9, expected 0 to 5\n");
     says(IMAGE "[conv]\nsize=1\nstride=2\n",
          T "7: warning: [convolutional] stock Darknet ignores stride 2 of a 1x1 kernel on the CPU\n"
-         "hint: [maxpool] size=1 stride=2 before it, and stride=1 here, is the same everywhere\n");
+         "hint: [maxpool] size=1 stride=2 before it, and stride=1 here, is the same everywhere; export writes it so\n");
 }
 
 int main(void)

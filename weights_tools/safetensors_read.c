@@ -108,6 +108,7 @@ static int by_name(const void *a, const void *b)
 static void restore_order(named_tensors *t)
 {
     const char *last = "";
+    if (!t->n) return;
     for (int i = 0; i < t->n; ++i) {
         if (t->tensor[i].integer) continue;     /* sorted apart, by their type */
         if (strcmp(last, t->tensor[i].name) > 0) return;

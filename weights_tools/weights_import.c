@@ -103,7 +103,7 @@ static void print_summary(const import_job *j, const char *path)
 {
     int layers = 0;
     for (int g = 0; g < j->groups.n; ++g) layers += j->layer[g] >= 0;
-    fprintf(j->out, "%s: %d layers, %zu values%s, from a %s file\n", path, layers, j->low->shape->stored,
+    fprintf(j->out, "%s: %d layers, %zu values%s, read from %s\n", path, layers, j->low->shape->stored,
             j->encoder ? ", the encoder alone" : "", j->tensors->format);
 }
 

@@ -1,0 +1,101 @@
+#!/bin/bash
+# weights import at the command line, export of 1x1 convolutions with a stride, and the proof on a public model: CIFAR-100
+# ResNet-56 must keep its published accuracy.
+set -u
+. tests/tap.sh
+models=tests/fixtures/import
+cat >"$work/net.cfg" <<'CFG'
+[net]
+batch=1
+width=8
+height=8
+channels=3
+[convolutional]
+batch_normalize=1
+filters=4
+size=3
+pad=1
+activation=relu
+[convolutional]
+batch_normalize=1
+filters=6
+size=1
+stride=2
+activation=linear
+[route]
+layers=0
+[convolutional]
+batch_normalize=1
+filters=6
+size=3
+stride=2
+pad=1
+activation=relu
+[convolutional]
+batch_normalize=1
+filters=6
+size=3
+pad=1
+activation=linear
+[shortcut]
+from=1
+activation=relu
+[avgpool]
+[connected]
+output=5
+activation=linear
+[softmax]
+CFG
+status 0 "import of a PyTorch checkpoint" "$darknet" distill weights import "$work/net.cfg" $models/net.pt "$work/net.weights"
+says out "block.downsample.0.weight -> [convolutional] #1 6x4x1x1, batch norm block.downsample.1" "prints where tensors go"
+status 0 "the same from safetensors" "$darknet" distill weights import "$work/net.cfg" $models/net.safetensors "$work/safe.weights"
+cmp -s "$work/net.weights" "$work/safe.weights" && ok "gives the same file" || not_ok "gives the same file"
+status 0 "-eps" "$darknet" distill weights import "$work/net.cfg" $models/net.pt "$work/eps.weights" -eps 1e-3
+cmp -s "$work/net.weights" "$work/eps.weights" && not_ok "-eps changes the stored variance" || ok "-eps changes the stored variance"
+status 1 "a file that executes something" "$darknet" distill weights import "$work/net.cfg" $models/system.pt "$work/none.weights"
+says err "refuses global os.system" "is refused by name"
+status 1 "a whole pickled module" "$darknet" distill weights import "$work/net.cfg" $models/whole.pt "$work/none.weights"
+says err "torch.save(model.state_dict()" "gets the hint to save the state dict"
+[ -e "$work/none.weights" ] && not_ok "writes nothing then" || ok "writes nothing then"
+status 2 "-map without its file" "$darknet" distill weights import "$work/net.cfg" $models/net.pt "$work/x.weights" -map
+status 1 "-map with a file that is not there" "$darknet" distill weights import "$work/net.cfg" $models/net.pt "$work/x.weights" -map "$work/no.map"
+echo "block.conv1 = 4" >"$work/wrong.map"
+status 1 "-map to the wrong layer" "$darknet" distill weights import "$work/net.cfg" $models/net.pt "$work/x.weights" -map "$work/wrong.map"
+says err "wrong.map:1: 'block.conv1.weight' 6x4x3x3 with batch norm does not fit layer 4, which wants 6x6x3x3 with batch norm" "names the line and both shapes"
+
+status 0 "check of a 1x1 convolution with a stride" "$darknet" distill check "$work/net.cfg"
+says err "net.cfg:16: warning: [convolutional] stock Darknet ignores stride 2 of a 1x1 kernel on the CPU" "warns at its line"
+says err "[maxpool] size=1 stride=2" "says what to write instead"
+# Without batch norm, as OpenCV's epsilon differs and the fixture's variances are tiny on purpose.
+grep -v batch_normalize "$work/net.cfg" >"$work/plain.cfg"
+"$darknet" distill weights import "$work/plain.cfg" $models/folded.onnx "$work/plain.weights" >"$work/out" 2>"$work/err"
+if grep -q "built without ONNX" "$work/err"; then
+    echo "skipped: import from ONNX and export of what it gives, this build has no ONNX"
+else
+    says out "-> [convolutional] #1 6x4x1x1" "import from ONNX"
+    status 0 "export rewrites it: libdarknet, OpenCV and the stock program agree" "$darknet" distill export "$work/plain.cfg" "$work/plain.weights" "$work/exported"
+    grep -q '^\[maxpool\]' "$work/exported.cfg" && ok "by a [maxpool]" || not_ok "by a [maxpool]" "$(cat "$work/exported.cfg")"
+    cmp -s "$work/plain.weights" "$work/exported.weights" && ok "with the same weights" || not_ok "with the same weights"
+    "$darknet" distill check "$work/exported.cfg" 2>&1 | grep -q 1x1 && not_ok "which needs no warning" || ok "which needs no warning"
+fi
+
+status 1 "valid without weights of a cfg without a teacher" "$darknet" distill valid cfg/fashion.data cfg/fashion-student.cfg
+says err "no weights to measure it with" "is refused"
+
+shared=../shared/data
+teacher=$shared/teachers/cifar100_resnet56-f2eff4c8.pt
+if [ ! -r $teacher ] || [ ! -r $shared/cifar100/unpack.py ]; then
+    echo "skipped: the public ResNet-56, $teacher is not there"
+elif ! /usr/bin/python3 $shared/cifar100/unpack.py "$work" >/dev/null 2>&1; then
+    echo "skipped: the public ResNet-56, CIFAR-100 cannot be unpacked (python3-numpy and python3-pil)"
+else
+    status 0 "import of the public ResNet-56" "$darknet" distill weights import cfg/cifar100/resnet56.cfg $teacher "$work/resnet56.weights"
+    says out "layer2.0.downsample.0.weight -> [convolutional] #32 32x16x1x1, batch norm layer2.0.downsample.1" "finds its shortcut convolutions"
+    sed "s|^weights=.*|weights=$work/resnet56.weights\nmean=0.5070,0.4865,0.4409\nstd=0.2673,0.2564,0.2761|" \
+        cfg/cifar100/resnet56-resnet20.cfg >"$work/distill.cfg"
+    printf 'classes=100\nnames=%s\ntrain=%s\nvalid=%s\n' "$work/fine_label_names.txt" "$work/train.bin" "$work/test.bin" >"$work/cifar.data"
+    status 0 "its accuracy as a teacher" "$darknet" distill valid "$work/cifar.data" "$work/distill.cfg" -json
+    holds "72.63 % top-1 and 91.94 % top-5 of 10,000 images, as published" \
+        '.images == 10000 and (.teacher.top1 * 100 | round) == 7263 and (.teacher.top5 * 100 | round) == 9194 and (has("student") | not)'
+fi
+finish
