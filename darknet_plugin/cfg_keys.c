@@ -96,16 +96,12 @@ static const key_row shortcut_keys[] = {
 static const key_row yolo_keys[] = {
     COUNT("classes"), COUNT("num"), INTS("mask", 0, BIG), FLOATS("anchors", 0, 1e30), COUNT("max"), REAL("jitter"),
     REAL("ignore_thresh"), REAL("truth_thresh"), POSITIVE("random"), TEXT("map"), FOREIGN("new_coords", 0),
-<<<<<<< HEAD
     FLOAT("scale_x_y", 1, 4),   /* boxes are decoded with it here, not by the host: see detect.h */
     ELSEWHERE("iou_thresh"), ELSEWHERE("cls_normalizer"), ELSEWHERE("iou_normalizer"), ELSEWHERE("obj_normalizer"),
     ELSEWHERE("delta_normalizer"), ELSEWHERE("iou_loss"), ELSEWHERE("iou_thresh_kind"), ELSEWHERE("nms_kind"), ELSEWHERE("beta_nms"),
     ELSEWHERE("max_delta"), ELSEWHERE("resize"), ELSEWHERE("counters_per_class"), ELSEWHERE("label_smooth_eps"),
     ELSEWHERE("objectness_smooth"), ELSEWHERE("focal_loss"), ELSEWHERE("show_details"), ELSEWHERE("track_history_size"),
     ELSEWHERE("sim_thresh"), ELSEWHERE("embedding_layer"), END
-=======
-    FLOAT("scale_x_y", .5, 4), END
->>>>>>> w-detect
 };
 static const key_row region_keys[] = {
     INT("coords", 0, BIG), COUNT("classes"), COUNT("num"), FLOATS("anchors", 0, 1e30), COUNT("max"), FLAG("log"),

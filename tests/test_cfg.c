@@ -91,19 +91,12 @@ static void test_keys(void **state)
     (void)state;
     says(NET "[conv]\nfiltres=3\n", "t.cfg:6: [convolutional] unknown key 'filtres'\nhint: did you mean 'filters'?\n");
     says(NET "[yolo]\nscale_x_y=1.1\n", "");
-<<<<<<< HEAD
     says(NET "[yolo]\nnms_kind=greedynms\nbeta_nms=0.6\n[yolo]\nnms_kind=greedynms\n",
          "t.cfg: warning: keys that steer training or box suppression in AlexeyAB's Darknet mean nothing here: [yolo] nms_kind, [yolo] beta_nms\n");
     says(NET "[yolo]\nsome_new_key=1\n", "t.cfg:6: warning: [yolo] key 'some_new_key' is unknown to this Darknet and ignored\n");
     says(NET "heigth=8\nunheard_of=1\n", "t.cfg:5: [net] unknown key 'heigth'\nhint: did you mean 'height'?\n"
                                      "t.cfg:6: warning: [net] key 'unheard_of' is unknown to this Darknet and ignored\n");
     says(NET "[projector]\nreductoin=2\nunheard_of=1\n",
-=======
-    says(NET "[yolo]\niou_loss=ciou\n", "t.cfg:6: warning: [yolo] key 'iou_loss' is unknown to this Darknet and ignored\n");
-    says(NET "heigth=8\nmosaic=1\n", "t.cfg:5: [net] unknown key 'heigth'\nhint: did you mean 'height'?\n"
-                                     "t.cfg:6: warning: [net] key 'mosaic' is unknown to this Darknet and ignored\n");
-    says(NET "[projector]\nreductoin=2\nmosaic=1\n",
->>>>>>> w-detect
          "t.cfg:6: [projector] unknown key 'reductoin'\nhint: did you mean 'reduction'?\n"
          "t.cfg:7: [projector] unknown key 'unheard_of'\n");
     says(NET "[augment]\nunheard_of=1\n", "t.cfg:6: [augment] unknown key 'unheard_of'\n");
