@@ -188,8 +188,7 @@ static int refuse_half_loaders(const network *net, const char *path, diag *d)
     return 0;
 }
 
-/* The host's layers must be as large as the shapes that the file was held against. */
-static int check_layers(const network *net, const net_shape *s, const char *path, diag *d)
+int weights_check_layers(const network *net, const net_shape *s, const char *path, diag *d)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
     if (net->n != s->n) {
@@ -252,7 +251,7 @@ int weights_load(network *net, const net_shape *shape, const char *path, weights
 {
     weights_contents c;
     if (info) memset(info, 0, sizeof *info);
-    if (refuse_half_loaders(net, path, d) || check_layers(net, shape, path, d)) return -1;
+    if (refuse_half_loaders(net, path, d) || weights_check_layers(net, shape, path, d)) return -1;
     int failed = weights_read(path, shape, &c, d);
     if (info && failed >= 0) *info = c.info;
     failed = failed || check_finite(net, c.info.layers, c.x, path, d);

@@ -37,6 +37,9 @@ int weights_tensors(const layer *l, weights_tensor *out);
 /* Is this an array that may not be negative? */
 int weights_is_variance(const char *name);
 
+/* The host's layers must be as large as the shapes a file is held against; `path` is blamed where they are not. */
+int weights_check_layers(const network *net, const net_shape *shape, const char *path, diag *d);
+
 /* Reads the header and measures the file against the shapes: exactly whole, or ending on a layer's border.
  * -1 with a message saying both sizes otherwise (too short, too long, empty, not there, not a file). */
 int weights_inspect(const char *path, const net_shape *shape, weights_info *info, diag *d);
