@@ -84,6 +84,10 @@ int tap_find(const cfg_file *teacher, const net_shape *shape, const cfg_section 
 /* The activation the tapped feature went through: "relu", "leaky", ..., "linear" where routes disagree. Borrowed. */
 const char *tap_activation(const cfg_file *teacher, int tap);
 
+/* The key in which a section names the layers it reads; NULL if it only reads the one before. [route] reads nothing but
+ * those; every other section reads the one before too. Lowered cfgs have absolute numbers there. */
+const char *lower_reader_key(const cfg_section *s);
+
 /* A file named in a cfg: as it stands if readable, else relative to the cfg's folder. The caller frees. */
 char *lower_resolve_path(const char *cfg_path, const char *name);
 

@@ -214,26 +214,28 @@ int weights_is_variance(const char *name)
 }
 
 /* NaN, infinity and negative variances never come out of training that worked. */
-static int check_values(const float *x, const weights_tensor *t, int i, const char *path, diag *d)
+int weights_check_values(const weights_tensor *t, int layer, const char *path, diag *d)
 {
     int positive = weights_is_variance(t->name);
     for (size_t k = 0; k < t->n; ++k) {
-        if (isfinite(x[k]) && !(positive && x[k] < 0)) continue;
-        diag_error(d, path, 0, NULL, "layer %d: %s[%zu] is %g", i, t->name, k, (double)x[k]);
-        diag_hint(d, isfinite(x[k]) ? "a variance is never negative: is it the file of another cfg?"
-                                    : "training diverged before this file was written, or it is not for this cfg");
+        if (isfinite(t->data[k]) && !(positive && t->data[k] < 0)) continue;
+        diag_error(d, path, 0, NULL, "layer %d: %s[%zu] is %g", layer, t->name, k, (double)t->data[k]);
+        diag_hint(d, isfinite(t->data[k]) ? "a variance is never negative: is it the file of another cfg?"
+                                          : "training diverged before this file was written, or it is not for this cfg");
         return -1;
     }
     return 0;
 }
 
-static int check_finite(const network *net, int layers, const float *x, const char *path, diag *d)
+static int check_finite(const network *net, int layers, float *x, const char *path, diag *d)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
     for (int i = 0; i < layers; ++i) {
         int n = weights_tensors(&net->layers[i], t);
-        for (int j = 0; j < n; x += t[j].n, ++j)
-            if (check_values(x, &t[j], i, path, d)) return -1;
+        for (int j = 0; j < n; x += t[j].n, ++j) {
+            t[j].data = x;
+            if (weights_check_values(&t[j], i, path, d)) return -1;
+        }
     }
     return 0;
 }

@@ -37,6 +37,8 @@ int weights_tensors(const layer *l, weights_tensor *out);
 /* Is this an array that may not be negative? */
 int weights_is_variance(const char *name);
 
+/* 0, or -1 after reporting the first NaN, infinity or negative variance of t, an array of layer `layer` of `path`. */
+int weights_check_values(const weights_tensor *t, int layer, const char *path, diag *d);
 /* The host's layers must be as large as the shapes a file is held against; `path` is blamed where they are not. */
 int weights_check_layers(const network *net, const net_shape *shape, const char *path, diag *d);
 
@@ -58,6 +60,8 @@ void weights_drop(weights_contents *c);
 int weights_load(network *net, const net_shape *shape, const char *path, weights_info *info, diag *d);
 /* Writes layers 0..net->n-1 beside `path`, fsyncs, renames. The old file stays intact on any error. */
 int weights_save(const network *net, const char *path, diag *d);
+/* Makes renames in the folder of `path` last: 0, or -1 and errno. */
+int weights_sync_folder(const char *path);
 /* 64-bit FNV-1a over all weights of layers begin..end-1. */
 uint64_t weights_hash(const network *net, int begin, int end);
 /* Creates `folder` and its parents where they do not exist. */
