@@ -187,6 +187,24 @@ extern "C" int dnn_forward(dnn_net *n, const float *x, int c, int h, int w, floa
     }
 }
 
+extern "C" int dnn_run(dnn_net *n, const float *x, int images, int c, int h, int w, char *why, size_t why_len)
+{
+    try {
+        const int shape[4] = { images, c, h, w };
+        std::vector<cv::Mat> y;
+        n->net.setInput(cv::Mat(4, shape, CV_32F, const_cast<float *>(x)));
+        n->net.forward(y, n->net.getUnconnectedOutLayersNames());
+        return 0;
+    } catch (const std::exception &e) {
+        return fail(why, why_len, e);
+    }
+}
+
+extern "C" void dnn_set_threads(int n)
+{
+    cv::setNumThreads(n);
+}
+
 extern "C" void dnn_free(dnn_net *n)
 {
     delete n;
