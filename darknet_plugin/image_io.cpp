@@ -36,10 +36,11 @@ int fail(char *why, size_t len, const char *text)
     return -1;
 }
 
-/* The first line of an exception's text: OpenCV's go on with source positions. */
+/* The first line of an exception's text; of OpenCV's own what it says, without its source positions. */
 int fail(char *why, size_t len, const std::exception &e)
 {
-    std::string text = e.what();
+    const cv::Exception *own = dynamic_cast<const cv::Exception *>(&e);
+    std::string text = own ? own->err : e.what();
     return fail(why, len, text.substr(0, text.find('\n')).c_str());
 }
 
