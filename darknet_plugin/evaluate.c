@@ -96,7 +96,7 @@ typedef struct counting {
 static void count_answers(counting *c, const batch *b, int k)
 {
     int n = c->classes[k], ignore;
-    comparison *now = &c->e->of[k];
+    top_comparison *now = &c->e->of[k];
     const float *t = c->e->has_teacher ? teacher_answer(c->m->teacher[k]) : NULL;
     const float *s = c->e->has_student ? student_answer(c->m, k, &ignore) : NULL;
     for (int i = 0; i < b->n; ++i) {
@@ -123,7 +123,7 @@ static void finish(counting *c)
 {
     evaluation *e = c->e;
     for (int k = 0; k < e->n; ++k) {
-        comparison *now = &e->of[k];
+        top_comparison *now = &e->of[k];
         now->student = finish_tally(&c->student[k], c->classes[k], e->labelled);
         now->teacher = finish_tally(&c->teacher[k], c->classes[k], e->labelled);
         if (!e->images) continue;

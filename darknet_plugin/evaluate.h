@@ -10,19 +10,19 @@ typedef struct score {
 } score;
 
 /* The student beside one teacher, whose classifier it answers through; of a plain cfg only `student` counts. */
-typedef struct comparison {
+typedef struct top_comparison {
     const char *name;        /* the teacher's, borrowed from the model; "" if it has none */
     int rated;               /* its classes are as many as the data set's: accuracy means something */
     score student, teacher;
     double agreement;        /* percent of images on which both name the same class */
     double feature_mse;      /* mean over all feature elements */
-} comparison;
+} top_comparison;
 
 typedef struct evaluation {
     size_t images, labelled;
     int has_student, has_teacher;
     int n, last;             /* comparisons; which one is with the teacher whose classifier ends the network */
-    comparison of[MAX_TEACHERS];
+    top_comparison of[MAX_TEACHERS];
 } evaluation;
 
 enum { EVALUATE_STUDENT = 1, EVALUATE_TEACHER = 2 };

@@ -36,10 +36,11 @@ int fail(char *why, size_t len, const char *text)
     return -1;
 }
 
-/* The first line of an exception's text: OpenCV's go on with source positions. */
+/* The first line of an exception's text; of OpenCV's own what it says, without its source positions. */
 int fail(char *why, size_t len, const std::exception &e)
 {
-    std::string text = e.what();
+    const cv::Exception *own = dynamic_cast<const cv::Exception *>(&e);
+    std::string text = own ? own->err : e.what();
     return fail(why, len, text.substr(0, text.find('\n')).c_str());
 }
 
@@ -185,6 +186,24 @@ extern "C" int dnn_forward(dnn_net *n, const float *x, int c, int h, int w, floa
     } catch (const std::exception &e) {
         return fail(why, why_len, e);
     }
+}
+
+extern "C" int dnn_run(dnn_net *n, const float *x, int images, int c, int h, int w, char *why, size_t why_len)
+{
+    try {
+        const int shape[4] = { images, c, h, w };
+        std::vector<cv::Mat> y;
+        n->net.setInput(cv::Mat(4, shape, CV_32F, const_cast<float *>(x)));
+        n->net.forward(y, n->net.getUnconnectedOutLayersNames());
+        return 0;
+    } catch (const std::exception &e) {
+        return fail(why, why_len, e);
+    }
+}
+
+extern "C" void dnn_set_threads(int n)
+{
+    cv::setNumThreads(n);
 }
 
 extern "C" void dnn_free(dnn_net *n)

@@ -19,6 +19,10 @@ typedef struct dnn_net dnn_net;
 dnn_net *dnn_read_darknet(const char *cfg, const char *weights, char *why, size_t why_len);
 /* Runs one image, x = (c, h, w) floats; copies up to `max` outputs of the last layer; returns how many, -1 on error. */
 int dnn_forward(dnn_net *n, const float *x, int c, int h, int w, float *out, int max, char *why, size_t why_len);
+/* Runs `images` of them, x = (images, c, h, w) floats, up to every output layer; the answers are dropped: for timing.
+ * 0, or -1 with a reason. */
+int dnn_run(dnn_net *n, const float *x, int images, int c, int h, int w, char *why, size_t why_len);
+void dnn_set_threads(int n);          /* how many OpenCV computes with; dnn_read_darknet sets 1 */
 void dnn_free(dnn_net *n);
 const char *image_io_version(void);   /* "OpenCV 4.6.0" */
 

@@ -103,6 +103,9 @@ const char *tap_activation(const cfg_file *teacher, int tap);
 
 /* The stride of a 1x1 convolution that stock Darknet would ignore; 0 for everything else. Deploying rewrites it. */
 int lower_strided_1x1(const cfg_section *s);
+/* The key in which a section names the layers it reads; NULL if it only reads the one before. [route] reads nothing but
+ * those; every other section reads the one before too. Lowered cfgs have absolute numbers there. */
+const char *lower_reader_key(const cfg_section *s);
 
 /* A file named in a cfg: as it stands if readable, else relative to the cfg's folder. The caller frees. */
 char *lower_resolve_path(const char *cfg_path, const char *name);

@@ -32,8 +32,6 @@ int lower_projector(lower_build *b, int i);
 int lower_loss(lower_build *b, int i);
 int lower_tail(lower_build *b, int i);
 
-/* The key in which a section names the layers it reads; NULL if it only reads the one before. */
-const char *lower_reader_key(const cfg_section *s);
 /* The finished cfg against the teacher: copied layers must have its parameter shapes. 0, or -1 after reporting. */
 int lower_check_tails(const lower_build *b);
 /* Turns a section into what deploys everywhere. */

@@ -20,12 +20,19 @@ typedef struct options {
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
     int json, clear, force, threads, epochs, seed, limit, verify, top, quiet, views;
+    int to, from, batch;                  /* to, from: 0 unless given, which options_given tells */
+    double tolerance, seconds;
     const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *eps, *fit;
+    uint64_t given;                       /* bit i: the flag of row i was given */
     FILE *out;                            /* where results go; everything else is stderr */
 } options;
 
 /* Reads argv[0..argc-1] (behind the verb). Unknown flags, flags of other verbs and bad values go to `d`. */
 int options_parse(options *o, int verb_bit, int argc, char **argv, diag *d);
+/* Was -flag given? */
+int options_given(const options *o, const char *flag);
+/* 0 if the sub-verb takes every flag that was given, else -1 with a message. */
+int options_check_sub(const options *o, const char *sub, diag *d);
 /* This build computes on the CPU: -gpus is an error, said plainly. 0 if it was not given. */
 int options_no_gpu(const options *o, diag *d);
 /* One line a flag that `verb_bit` takes. */

@@ -21,7 +21,7 @@ static void add_score(cJSON *to, const char *name, const score *s, int labelled)
     cJSON_AddNumberToObject(o, "top5", s->top5);
 }
 
-static void add_comparison(cJSON *o, const evaluation *e, const comparison *c)
+static void add_comparison(cJSON *o, const evaluation *e, const top_comparison *c)
 {
     int rated = c->rated && e->labelled > 0;
     if (e->has_student) add_score(o, "student", &c->student, rated);

@@ -107,7 +107,7 @@ static int measure_classifier(run *r, double *score, char *text, size_t room, di
 {
     evaluation e;
     if (evaluate(r->m, r->o->valid, r->o->threads, EVALUATE_STUDENT, &e, d)) return -1;
-    const comparison *c = &e.of[e.last];
+    const top_comparison *c = &e.of[e.last];
     if (!e.labelled || !c->rated) return 0;
     *score = c->student.top1;
     snprintf(text, room, "  top-1 %.2f %%  top-5 %.2f %%", c->student.top1, c->student.top5);

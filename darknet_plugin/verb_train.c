@@ -26,7 +26,7 @@ static int refuse_teacher(const options *o, const teacher_spec *t, const char *w
     return -1;
 }
 
-static int judge_teacher(const options *o, const teacher_spec *t, const comparison *c, size_t labelled, int classes, diag *d)
+static int judge_teacher(const options *o, const teacher_spec *t, const top_comparison *c, size_t labelled, int classes, diag *d)
 {
     if (c->rated && labelled)
         fprintf(o->out, "teacher %s: top-1 %.2f %%, top-5 %.2f %% of %zu images\n", t->cfg_path, c->teacher.top1, c->teacher.top5, labelled);

@@ -19,7 +19,7 @@ static void print_accuracy(const evaluation *e, FILE *out)
 {
     fprintf(out, "%-*s %8s %8s\n", WIDTH, "", "top-1 %", "top-5 %");
     for (int i = 0; i < e->n; ++i) {
-        const comparison *c = &e->of[i];
+        const top_comparison *c = &e->of[i];
         if (!c->rated) continue;
         if (e->has_teacher) print_score("teacher", c->name, &c->teacher, out);
         if (!e->has_student) continue;
@@ -32,7 +32,7 @@ static void print_evaluation(const evaluation *e, FILE *out)
     fprintf(out, "%zu images, %zu labelled\n", e->images, e->labelled);
     if (e->labelled) print_accuracy(e, out);
     for (int i = 0; e->has_teacher && e->has_student && i < e->n; ++i) {
-        const comparison *c = &e->of[i];
+        const top_comparison *c = &e->of[i];
         if (*c->name) fprintf(out, "%s\n", c->name);
         fprintf(out, "%-*s %8.2f %% of images get the same class from both\n", WIDTH, "agreement", c->agreement);
         fprintf(out, "%-*s %8.6f mean squared error\n", WIDTH, "features", c->feature_mse);

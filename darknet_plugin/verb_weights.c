@@ -44,6 +44,7 @@ int verb_weights(options *o, diag *d)
 {
     const sub_row *s = find_sub(o->arg[0]);
     if (!s) return unknown_sub(o->arg[0], d);
+    if (options_check_sub(o, s->name, d)) return -1;
     if (o->n - 1 == s->n) return s->run(o, d);
     diag_error(d, NULL, 0, NULL, "'weights %s' takes %s", s->name, s->arguments);
     return -1;

@@ -1,4 +1,4 @@
-/* Measuring and loading a weights file. The file says nothing about its own contents, and Darknet loads whatever is
+/* Measuring, reading and loading a weights file. The file says nothing about its own contents, and Darknet loads whatever is
  * there: too short, too long, another network's. So the size is held against the cfg's shapes first, everything is
  * read and looked at, and only then is the network touched.
  *
@@ -125,26 +125,50 @@ static int measure(const char *path, const net_shape *s, size_t bytes, weights_i
     return -1;
 }
 
-/* The file, read up to the first float; NULL with a message if it does not fit. */
-static FILE *open_fitting(const char *path, const net_shape *s, weights_info *info, diag *d)
+/* The file, read up to the first float, and measured: *fits says whether it holds whole layers and nothing else, else
+ * there is a message. NULL with a message where it is no weights file at all. */
+static FILE *open_measured(const char *path, const net_shape *s, size_t *bytes, weights_info *info, int *fits, diag *d)
 {
-    size_t bytes;
-    FILE *f = open_regular(path, &bytes, d);
+    FILE *f = open_regular(path, bytes, d);
     if (!f) return NULL;
-    if (read_header(f, path, bytes, info, d) || measure(path, s, bytes, info, d)) {
+    if (read_header(f, path, *bytes, info, d)) {
         fclose(f);
         return NULL;
     }
+    *fits = !measure(path, s, *bytes, info, d);
     return f;
 }
 
 int weights_inspect(const char *path, const net_shape *shape, weights_info *info, diag *d)
 {
+    size_t bytes;
+    int fits;
     memset(info, 0, sizeof *info);
-    FILE *f = open_fitting(path, shape, info, d);
+    FILE *f = open_measured(path, shape, &bytes, info, &fits, d);
     if (!f) return -1;
     fclose(f);
-    return 0;
+    return fits ? 0 : -1;
+}
+
+int weights_read(const char *path, const net_shape *shape, weights_contents *c, diag *d)
+{
+    int fits;
+    memset(c, 0, sizeof *c);
+    FILE *f = open_measured(path, shape, &c->bytes, &c->info, &fits, d);
+    if (!f) return -1;
+    c->expected = bytes_of(c->info.header_bytes, shape->stored);
+    c->x = mem_realloc(NULL, c->info.floats, sizeof *c->x);
+    int failed = fread(c->x, sizeof *c->x, c->info.floats, f) != c->info.floats;
+    if (failed) diag_error(d, path, 0, NULL, "cannot read weights: %s", ferror(f) ? strerror(errno) : "it got shorter");
+    fclose(f);
+    if (failed) weights_drop(c);
+    return failed ? -1 : !fits;
+}
+
+void weights_drop(weights_contents *c)
+{
+    free(c->x);
+    memset(c, 0, sizeof *c);
 }
 
 /* Keys with which the host reads less than, or something else than, what it writes. */
@@ -164,8 +188,7 @@ static int refuse_half_loaders(const network *net, const char *path, diag *d)
     return 0;
 }
 
-/* The host's layers must be as large as the shapes that the file was held against. */
-static int check_layers(const network *net, const net_shape *s, const char *path, diag *d)
+int weights_check_layers(const network *net, const net_shape *s, const char *path, diag *d)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
     if (net->n != s->n) {
@@ -184,33 +207,35 @@ static int check_layers(const network *net, const net_shape *s, const char *path
     return 0;
 }
 
-static int is_variance(const char *name)
+int weights_is_variance(const char *name)
 {
     size_t n = strlen(name), m = strlen("variance");
     return n >= m && !strcmp(name + n - m, "variance");
 }
 
 /* NaN, infinity and negative variances never come out of training that worked. */
-static int check_values(const float *x, const weights_tensor *t, int i, const char *path, diag *d)
+int weights_check_values(const weights_tensor *t, int layer, const char *path, diag *d)
 {
-    int positive = is_variance(t->name);
+    int positive = weights_is_variance(t->name);
     for (size_t k = 0; k < t->n; ++k) {
-        if (isfinite(x[k]) && !(positive && x[k] < 0)) continue;
-        diag_error(d, path, 0, NULL, "layer %d: %s[%zu] is %g", i, t->name, k, (double)x[k]);
-        diag_hint(d, isfinite(x[k]) ? "a variance is never negative: is it the file of another cfg?"
-                                    : "training diverged before this file was written, or it is not for this cfg");
+        if (isfinite(t->data[k]) && !(positive && t->data[k] < 0)) continue;
+        diag_error(d, path, 0, NULL, "layer %d: %s[%zu] is %g", layer, t->name, k, (double)t->data[k]);
+        diag_hint(d, isfinite(t->data[k]) ? "a variance is never negative: is it the file of another cfg?"
+                                          : "training diverged before this file was written, or it is not for this cfg");
         return -1;
     }
     return 0;
 }
 
-static int check_finite(const network *net, int layers, const float *x, const char *path, diag *d)
+static int check_finite(const network *net, int layers, float *x, const char *path, diag *d)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
     for (int i = 0; i < layers; ++i) {
         int n = weights_tensors(&net->layers[i], t);
-        for (int j = 0; j < n; x += t[j].n, ++j)
-            if (check_values(x, &t[j], i, path, d)) return -1;
+        for (int j = 0; j < n; x += t[j].n, ++j) {
+            t[j].data = x;
+            if (weights_check_values(&t[j], i, path, d)) return -1;
+        }
     }
     return 0;
 }
@@ -226,21 +251,16 @@ static void copy_in(network *net, int layers, const float *x)
 
 int weights_load(network *net, const net_shape *shape, const char *path, weights_info *info, diag *d)
 {
-    weights_info mine;
-    if (!info) info = &mine;
-    memset(info, 0, sizeof *info);
-    if (refuse_half_loaders(net, path, d) || check_layers(net, shape, path, d)) return -1;
-    FILE *f = open_fitting(path, shape, info, d);
-    if (!f) return -1;
-    float *x = mem_realloc(NULL, info->floats, sizeof *x);
-    int failed = fread(x, sizeof *x, info->floats, f) != info->floats;
-    if (failed) diag_error(d, path, 0, NULL, "cannot read weights: %s", ferror(f) ? strerror(errno) : "it got shorter");
-    failed = failed || check_finite(net, info->layers, x, path, d);
+    weights_contents c;
+    if (info) memset(info, 0, sizeof *info);
+    if (refuse_half_loaders(net, path, d) || weights_check_layers(net, shape, path, d)) return -1;
+    int failed = weights_read(path, shape, &c, d);
+    if (info && failed >= 0) *info = c.info;
+    failed = failed || check_finite(net, c.info.layers, c.x, path, d);
     if (!failed) {
-        copy_in(net, info->layers, x);
-        *net->seen = info->seen;
+        copy_in(net, c.info.layers, c.x);
+        *net->seen = c.info.seen;
     }
-    free(x);
-    fclose(f);
+    weights_drop(&c);
     return failed ? -1 : 0;
 }

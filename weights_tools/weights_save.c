@@ -52,8 +52,8 @@ static int write_net(const network *net, FILE *f)
     return fflush(f) || fsync(fileno(f)) ? -1 : 0;
 }
 
-/* Makes the rename last. A file system that cannot fsync folders is not an error, nor is a folder we may not read. */
-static int sync_folder(const char *path)
+/* A file system that cannot fsync folders is not an error, nor is a folder we may not read. */
+int weights_sync_folder(const char *path)
 {
     char *folder = folder_of(path);
     int fd = open(*folder ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -89,7 +89,7 @@ int weights_save(const network *net, const char *path, diag *d)
     int failed = !made || fill_temp(net, fd) || rename(temp, path);
     int why = errno;
     if (failed && made) unlink(temp);
-    if (!failed && sync_folder(path)) {
+    if (!failed && weights_sync_folder(path)) {
         failed = 1;
         why = errno;
     }

@@ -1,0 +1,90 @@
+#!/bin/bash
+# `weights show|compare|extract|strip` and `bench` on the demo's teacher: what a user types and gets.
+set -u
+. tests/tap.sh
+w=$work
+d="$darknet distill"
+cfg=cfg/fashion-teacher.cfg weights=cfg/fashion-teacher.weights
+
+status 0 "show" $d weights show $cfg $weights
+says out "the whole network: 11 layers, 107866 values" "what the file holds"
+says out "   4  convolutional 64 x 32 x 3 x 3       18560  biases" "section, shape and parameters"
+[ "$(awk 'length > 100' "$w/out")" = "" ] && ok "no line beyond 100 columns" || not_ok "no line beyond 100 columns"
+status 0 "show -json" $d weights show $cfg $weights -json
+holds "seven layers with weights, all values finite" '.fits and (.layers | length == 7) and ([.layers[].arrays[] | .nan + .infinite + .negative] | add == 0)'
+holds "parameters as summary counts them" "([.layers[].parameters] | add) == $($darknet distill summary $cfg -json 2>/dev/null | jq .parameters)"
+head -c 5000 $weights >"$w/short.weights"
+status 1 "show of a file that is cut short" $d weights show $cfg "$w/short.weights"
+says out "whole layers 0 to 0 of 0 to 10" "shows what it holds"
+says err "5000 bytes, expected 431484" "and says both sizes"
+status 1 "show with another network's cfg" $d weights show cfg/fashion-student.cfg $weights
+says err "left over after the last layer: is it the file of another cfg?" "and says so"
+status 1 "show of no file" $d weights show $cfg "$w/none"
+status 1 "show of a folder" $d weights show $cfg "$w"
+status 1 "show without a file" $d weights show $cfg
+says err "'weights show' takes CFG WEIGHTS" "says what it takes"
+status 1 "a flag of another sub-verb" $d weights show $cfg $weights -to 3
+says err "'-to' means nothing to 'weights show'" "is refused"
+
+cp $weights "$w/other.weights"
+printf '\x01' | dd of="$w/other.weights" bs=1 seek=100003 conv=notrunc 2>/dev/null
+status 0 "compare with itself" $d weights compare $cfg $weights $weights
+status 1 "compare with one byte changed" $d weights compare $cfg $weights "$w/other.weights"
+says out "first layer that matters: 4 [convolutional]" "names the layer"
+[ ! -s "$w/err" ] && ok "a difference is no error message" || not_ok "a difference is no error message"
+status 1 "compare -json" $d weights compare $cfg $weights "$w/other.weights" -json
+holds "one layer of seven" '(.equal | not) and .first_that_matters == 4 and ([.layers[] | select(.same_bits | not)] | length == 1)'
+status 0 "compare within a tolerance" $d weights compare $cfg $weights "$w/other.weights" -tolerance 0.5
+status 2 "a tolerance that is none" $d weights compare $cfg $weights $weights -tolerance x
+says err "expected a number from 0 to 1" "says what was expected"
+
+status 0 "extract an encoder" $d weights extract $cfg $weights "$w/encoder" -to 7
+cmp -s "$w/encoder.weights" <(head -c "$(stat -c %s "$w/encoder.weights")" $weights) && ok "its weights are the head of the file" || not_ok "its weights are the head of the file"
+status 0 "which is a start for the whole" $d weights show $cfg "$w/encoder.weights"
+status 0 "extract a tail behind a residual block's input" $d weights extract $cfg $weights "$w/tail" -from 5 -json
+holds "with an entrance layer and the map's size" '.layers == 7 and .entrance == 1 and .c == 64 and .h == 7'
+status 0 "which the host takes" $d summary "$w/tail.cfg"
+status 0 "and so does OpenCV" $d bench "$w/tail.cfg" "$w/tail.weights" -seconds 0.1 -json
+holds "all three readers" '.readers | length == 3 and all(.ran)'
+status 1 "a cut through a residual block" $d weights extract $cfg $weights "$w/broken" -from 3
+says err "fashion-teacher.cfg:45: [shortcut] layer 3 reads layer 1, behind the cut" "names the layer, its file and line"
+ls "$w" | grep -q broken && not_ok "nothing is left behind" || ok "nothing is left behind"
+status 1 "extract over what is read" $d weights extract "$w/encoder.cfg" "$w/encoder.weights" "$w/encoder" -to 3
+says err "would be overwritten" "is refused"
+
+# A distillation cfg is cut as it deploys: student 0 to 2, projector 3 to 5, classifier 6 to 8.
+net() { printf '[net]\nbatch=4\nheight=28\nwidth=28\nchannels=1\n\n'; }
+status 0 "summary of a distillation" $d summary cfg/fashion-simkd.cfg -json
+layers=$(jq '.layers | length' "$w/out")
+bytes=$(jq .file_bytes "$w/out")
+{ head -c 20 $weights; head -c $((bytes - 20)) /dev/zero; } >"$w/simkd.weights"
+status 0 "extract from a distillation cfg" $d weights extract cfg/fashion-simkd.cfg "$w/simkd.weights" "$w/student" -to 2
+[ "$(grep -c '^\[convolutional\]' "$w/student.cfg")" = 3 ] && ok "the student's encoder" || not_ok "the student's encoder"
+status 0 "strip a distillation cfg" $d weights strip cfg/fashion-simkd.cfg "$w/simkd.weights" "$w/plain" -json
+holds "all its deployed layers" ".layers == $layers and .dropped == 0"
+status 0 "stripped weights" $d weights show "$w/plain.cfg" "$w/plain.weights" -json
+holds "count no images" '.seen == 0 and .fits'
+
+status 0 "bench" $d bench $cfg $weights -seconds 0.2 -threads 1 -batch 4
+for reader in darknet-distill libdarknet OpenCV; do says out "$reader" "a row for $reader"; done
+status 0 "bench -json" $d bench $cfg $weights -seconds 0.2 -batch 4 -json
+holds "latency, throughput and ratios of all" '.readers | length == 3 and all(.ran and .latency.median_ms > 0 and .latency.p95_ms >= .latency.median_ms
+    and .throughput.images_per_second > 0 and .throughput.batch == 4 and .latency.ratio > 0 and .throughput.ratio > 0)'
+status 0 "bench without weights, of a distillation cfg" $d bench cfg/fashion-simkd.cfg -seconds 0.1 -batch 2 -seed 3 -backend reference -json
+holds "random weights" '(has("weights") | not) and (.readers | all(.ran))'
+{ net; printf '[convolutional]\nfilters=18\nsize=3\npad=1\nstride=2\nactivation=linear\n[yolo]\nmask=0,1,2\nanchors=1,1,2,2,3,3\nclasses=1\nnum=3\n'; } >"$w/detector.cfg"
+status 0 "bench of a detector" $d bench "$w/detector.cfg" -seconds 0.1 -batch 2 -json
+holds "in all readers" '.readers | all(.ran)'
+{ net; printf '[connected]\noutput=4\nactivation=linear\n[rnn]\noutput=4\nactivation=relu\n'; } >"$w/rnn.cfg"
+status 0 "bench of a net that some readers do not take" $d bench "$w/rnn.cfg" -seconds 0.1 -json
+holds "says why in their rows" '(.readers[1].ran) and (.readers[2] | (.ran | not) and (.why | contains("rnn")))'
+status 1 "bench with weights of another cfg" $d bench cfg/fashion-student.cfg $weights
+status 1 "bench with an encoder" $d bench $cfg "$w/encoder.weights"
+says err "holds 7 of the network's 11 layers" "says what is missing"
+status 1 "bench of no cfg" $d bench "$w/none.cfg"
+sed 's/=28/=256/' "$w/detector.cfg" >"$w/large.cfg"
+status 1 "bench of a batch that cannot be counted" $d bench "$w/large.cfg" -batch 65536
+says err "batch 65536: " "is refused before anything is made"
+status 2 "bench of no time" $d bench $cfg -seconds -1
+status 1 "bench with an unknown backend" $d bench $cfg -backend fast
+finish
