@@ -65,7 +65,7 @@ HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wi
 all: darknet
 
 darknet: $(BUILD)/darknet
-	cp $< $@
+	cp --remove-destination $< $@
 $(BUILD)/darknet: $(BUILD)/darknet_plugin/main.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
 $(BUILD)/libdistill.a: $(OBJ)
