@@ -172,7 +172,7 @@ static int take_storage(legacy *l, const storage_list *list, const pickle_value 
 {
     uint64_t n;
     size_t count, bytes;
-    pickle_storage **s = key->kind == PICKLE_TEXT ? torch_find_storage(list, key->text, key->text ? key->n : 0, &count) : NULL;
+    pickle_storage **s = key->kind == PICKLE_TEXT ? torch_find_storage(list, key->text, key->n, &count) : NULL;
     if (!s || (*s)->byte) return bad_file(l->f, l->d, "legacy checkpoint", "its list of storages is not that of its tensors");
     if (l->f->n - l->at < sizeof n) return bad_file(l->f, l->d, "legacy checkpoint", "it ends before its last storage");
     memcpy(&n, l->f->byte + l->at, sizeof n);
