@@ -151,6 +151,12 @@ static int match_maps(lower_build *b, int i, const layer_shape *s, const layer_s
         diag_error(b->d, p->file, p->line, p->name, "the layer before, [%s], has no feature map", lower_at(b, i - 1)->name);
         return -1;
     }
+    if (lower_teacher(b, h)->outs && (s->h != t->h || s->w != t->w)) {
+        diag_error(b->d, p->file, p->line, p->name, "a detector's heads must have the teacher's strides: its map is %dx%d (layer %d), student's %dx%d (layer %d)",
+                   t->w, t->h, h->tap, s->w, s->h, i - 1);
+        diag_hint(b->d, "triples take the teacher's heads in order; tap=N names another");
+        return -1;
+    }
     int down = whole_factor(s->h, s->w, t->h, t->w), up = whole_factor(t->h, t->w, s->h, s->w);
     if (down > 1) append_pool(b, p, s->c, down);
     if (up > 1) h->target_pool = up;

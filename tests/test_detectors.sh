@@ -1,0 +1,69 @@
+#!/bin/bash
+# Detectors end to end on drawn shapes: measured, distilled live and cached, without labels, at changing sizes, from labels.
+. tests/tap.sh "$@"
+w=$work
+same() { if cmp -s "$1" "$2"; then ok "$3"; else not_ok "$3"; fi; }
+cd "$w" && "$OLDPWD/$build/make_shapes" shapes 240 60 >/dev/null && cd "$OLDPWD" || exit 1
+data=$w/shapes/shapes.data
+# a name, sed commands, ...: a copy of a shapes cfg
+copy() { sed "${@:3}" "cfg/shapes/$2.cfg" >"$w/$1.cfg"; }
+copy simkd simkd 's/^max_batches=.*/max_batches=200/'
+copy student student 's/^max_batches=.*/max_batches=200/'
+
+status 0 "valid measures the teacher" "$darknet" distill valid "$data" cfg/shapes/teacher.cfg cfg/shapes/teacher.weights -json
+holds "which finds nearly all shapes" '.student.map50 > 90 and .student.map > 50 and .student.recall > 90'
+holds "and says so by class" '[.student.classes[].name] == ["circle", "square", "triangle"]'
+map50=$(jq .student.map50 "$w/out")
+status 0 "valid without weights measures the teacher of a distillation" "$darknet" distill valid "$data" "$w/simkd.cfg" -json
+holds "the same network, the same number" ".teacher.map50 == $map50 and (has(\"student\") | not)"
+status 0 "valid as a table" "$darknet" distill valid "$data" "$w/simkd.cfg"
+says out "mAP@[.5:.95]" "with both means"
+
+train() { "$darknet" distill train "$data" "$w/$1.cfg" -epochs 2 -quiet -backup "$w/$2" "${@:3}"; }
+status 0 "distilled live" train simkd live -views 2
+says out "teacher cfg/shapes/teacher.cfg: mAP@0.5" "the teacher's mAP comes first"
+says out "best mAP@0.5" "the student's is measured"
+status 0 "filling a cache" train simkd fill -views 2 -cache "$w/feat" -type f32
+status 0 "and from it" train simkd read -views 2 -cache "$w/feat" -type f32
+says out " 0 computed" "computing nothing"
+same "$w/live/simkd_final.weights" "$w/fill/simkd_final.weights" "to the same weights, bit for bit"
+same "$w/live/simkd_final.weights" "$w/read/simkd_final.weights" "both times"
+
+mkdir "$w/bare" && cp "$w"/shapes/images/train*.png "$w/bare" && ls "$w"/bare/*.png >"$w/bare.list"
+printf 'classes=3\ntrain=%s\nnames=%s\n' "$w/bare.list" "$w/shapes/shapes.names" >"$w/bare.data"
+status 0 "images without labels teach" "$darknet" distill train "$w/bare.data" "$w/simkd.cfg" -epochs 2 -views 2 -quiet -backup "$w/unlabelled"
+same "$w/live/simkd_final.weights" "$w/unlabelled/simkd_final.weights" "as well as those with"
+status 1 "but not without a teacher" "$darknet" distill train "$w/bare.data" "$w/student.cfg" -epochs 1 -quiet -backup "$w/no"
+says err "label" "says what is missing"
+
+copy scales simkd 's/^max_batches=.*/max_batches=200/; s/^jitter=.*/jitter=0.2\nrandom=1/'
+status 0 "multi-scale" train scales s1
+status 0 "once more" train scales s2
+same "$w/s1/scales_final.weights" "$w/s2/scales_final.weights" "gives the same weights"
+if cmp -s "$w/s1/scales_final.weights" "$w/live/simkd_final.weights"; then not_ok "and others than one size"; else ok "and others than one size"; fi
+status 1 "multi-scale with a cache is refused" train scales s3 -cache "$w/f2"
+says err "random=1" "and says why"
+
+status 0 "a detector trains from labels" train student labels
+says out "mAP@0.5" "and is measured"
+if grep -q "Avg IOU" "$w/out" "$w/err"; then not_ok "the host's chatter is not shown"; else ok "the host's chatter is not shown"; fi
+
+printf 'broken' >"$w/shapes/images/train00003.png"
+status 0 "a corrupt image" train simkd corrupt
+says err "train00003.png" "is left out and named"
+for i in 10 11 12 13; do rm "$w/shapes/images/train000$i.png"; done
+status 1 "too many are an error" train simkd missing
+says err "train00010.png" "that names them"
+
+sed 's/^classes.*/classes=4/; /^names/d' "$data" >"$w/four.data"
+status 1 "another number of classes" "$darknet" distill valid "$w/four.data" cfg/shapes/teacher.cfg cfg/shapes/teacher.weights
+says err "3 classes" "is refused"
+copy strides simkd '0,/^stride=2/s//stride=1/'
+status 1 "other strides than the teacher's" "$darknet" distill check "$w/strides.cfg"
+says err "its map is 6x6 (layer" "say both sizes"
+copy heads simkd 's/^weights=.*/&\ntap=11/'
+status 1 "another number of heads" "$darknet" distill check "$w/heads.cfg"
+says err "1 taps for 2 triples" "is refused"
+status 1 "-fit is for detectors" "$darknet" distill valid cfg/fashion.data cfg/fashion-teacher.cfg cfg/fashion-teacher.weights -fit stretch
+status 1 "-fit takes two words" "$darknet" distill valid "$data" cfg/shapes/teacher.cfg cfg/shapes/teacher.weights -fit crop
+finish
