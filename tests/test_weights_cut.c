@@ -85,7 +85,9 @@ static void test_extract_encoders(void **state)
 static void test_extract_tails(void **state)
 {
     (void)state;
-    static const struct { int from, layers; } cuts[] = { { 0, 13 }, { 1, 12 }, { 2, 12 }, { 7, 6 }, { 8, 5 }, { 9, 5 }, { 10, 3 }, { 11, 2 }, { 12, 1 } };
+    static const struct { int from, layers; } cuts[] = {
+        { 0, 13 }, { 1, 12 }, { 2, 12 }, { 7, 6 }, { 8, 5 }, { 9, 5 }, { 10, 3 }, { 11, 2 }, { 12, 1 },
+    };
     network *whole = whole_network();
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; ++i) {
         char *out = path_of("tail"), first[12];
@@ -215,8 +217,8 @@ static void test_strip_errors(void **state)
 static void test_full_disk(void **state)
 {
     (void)state;
-    static const rlim_t limits[] = { 100, 3000 };   /* hits the cfg; the weights */
-    static const char *const hit[] = { "cannot write: File too large", "cannot save the weights: File too large" };
+    static const rlim_t limits[] = { 100, 3000 };   /* hits the cfg in the host's hands; the weights file */
+    static const char *const hit[] = { "cannot hand the cfg to the host: File too large", "cannot save the weights: File too large" };
     char *folder = path_of("full"), *out = path_of("full/out");
     struct rlimit keep;
     diag *d = diag_new();

@@ -34,7 +34,8 @@ static void test_show(void **state)
     assert_true(number(j, "seen") == 1234 && number(j, "layers_held") == LAYERS);
     assert_string_equal(cJSON_GetObjectItem(j, "version")->valuestring, "0.2.0");
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(j, "layers")), 5);
-    const cJSON *biases = array_of(j, 0, 0), *weights = array_of(j, 0, 4), *shape = cJSON_GetObjectItem(cJSON_GetArrayItem(cJSON_GetObjectItem(j, "layers"), 0), "shape");
+    const cJSON *biases = array_of(j, 0, 0), *weights = array_of(j, 0, 4);
+    const cJSON *shape = cJSON_GetObjectItem(cJSON_GetArrayItem(cJSON_GetObjectItem(j, "layers"), 0), "shape");
     assert_string_equal(cJSON_GetObjectItem(biases, "name")->valuestring, "biases");
     assert_true(number(biases, "min") == 1 && number(biases, "max") == 8 && number(biases, "mean") == 4.5);
     check_close(number(biases, "deviation"), sqrt(5.25), 1e-12, "deviation", 0);
