@@ -75,6 +75,10 @@ holds "random weights" '(has("weights") | not) and (.readers | all(.ran))'
 { net; printf '[convolutional]\nfilters=18\nsize=3\npad=1\nstride=2\nactivation=linear\n[yolo]\nmask=0,1,2\nanchors=1,1,2,2,3,3\nclasses=1\nnum=3\n'; } >"$w/detector.cfg"
 status 0 "bench of a detector" $d bench "$w/detector.cfg" -seconds 0.1 -batch 2 -json
 holds "in all readers" '.readers | all(.ran)'
+head -c 20 $weights >"$w/detector.weights"
+head -c $((4 * (18 + 18 * 9))) /dev/zero >>"$w/detector.weights"
+status 0 "a tail with [yolo]" $d weights extract "$w/detector.cfg" "$w/detector.weights" "$w/yolo" -from 1
+says err "anchors are in pixels of a 28x28 input, the tail's is 14x14" "is warned of"
 { net; printf '[connected]\noutput=4\nactivation=linear\n[rnn]\noutput=4\nactivation=relu\n'; } >"$w/rnn.cfg"
 status 0 "bench of a net that some readers do not take" $d bench "$w/rnn.cfg" -seconds 0.1 -json
 holds "says why in their rows" '(.readers[1].ran) and (.readers[2] | (.ran | not) and (.why | contains("rnn")))'

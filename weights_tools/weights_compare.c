@@ -112,7 +112,8 @@ static void print_verdict(const weights_view *v, const comparison *k, FILE *out)
         fprintf(out, "first layer that matters: %d [%s], its %s differ by %.2g of their largest value\n", first, weights_view_section(v, first),
                 k->layer[first].array, k->layer[first].relative);
     else if (k->first_bits >= 0)
-        fprintf(out, "no layer differs enough to matter; the first with other bits is %d [%s]\n", k->first_bits, weights_view_section(v, k->first_bits));
+        fprintf(out, "no layer differs enough to matter; the first with other bits is %d [%s]\n", k->first_bits,
+                weights_view_section(v, k->first_bits));
     if (k->c[0].info.layers != k->c[1].info.layers) fprintf(out, "the files hold different layers; %d were compared\n", k->held);
     fprintf(out, k->equal ? "equal\n" : "different\n");
 }

@@ -81,6 +81,7 @@ static int write_cfg(const cfg_file *c, const char *path, const char *name, diag
     FILE *f = fopen(path, "wx");
     int failed = !f || fwrite(text, 1, len, f) != len || fflush(f) || fsync(fileno(f)), why = errno;
     if (f && fclose(f) && !failed) failed = 1, why = errno;
+    if (f && failed) unlink(path);
     if (failed) diag_error(d, name, 0, NULL, "cannot write: %s", strerror(why));
     free(text);
     return failed ? -1 : 0;
@@ -99,14 +100,20 @@ static int same_network(const network *a, const network *b)
     return 1;
 }
 
+static const char *last_error(const diag *d)
+{
+    for (int i = diag_count(d) - 1; i >= 0; --i)
+        if (diag_get(d, i)->level == DIAG_ERROR) return diag_get(d, i)->text;
+    return "it does not read back";
+}
+
 /* NULL if all is well, else what is not; `quiet` takes the readers' messages. */
 static const char *read_back_with(const pair *p, diag *quiet)
 {
-    weights_info info;
     lowered *low = lower_read(p->temp_cfg, LOWER_DEPLOY, quiet);
     network *net = low ? parse(low->cfg, p->cfg, quiet) : NULL;
     const char *why = NULL;
-    if (!net || weights_load(net, low->shape, p->temp_weights, &info, quiet)) why = diag_errors(quiet) ? diag_get(quiet, diag_count(quiet) - 1)->text : "?";
+    if (!net || weights_load(net, low->shape, p->temp_weights, NULL, quiet)) why = last_error(quiet);
     else if (!same_network(net, p->net)) why = "it reads back as another network";
     host_free(net);
     lower_free(low);
@@ -124,9 +131,24 @@ static int read_back(const pair *p, diag *d)
 
 static int give_names(const pair *p, diag *d)
 {
-    int failed = rename(p->temp_weights, p->weights) || rename(p->temp_cfg, p->cfg) || weights_sync_folder(p->cfg);
-    if (failed) diag_error(d, p->cfg, 0, NULL, "cannot write: %s", strerror(errno));
+    int failed = rename(p->temp_weights, p->weights), why = errno;
+    if (!failed && rename(p->temp_cfg, p->cfg)) {
+        failed = 1;
+        why = errno;
+        unlink(p->weights);
+    } else if (!failed && weights_sync_folder(p->cfg)) failed = 1, why = errno;
+    if (failed) diag_error(d, p->cfg, 0, NULL, "cannot write: %s", strerror(why));
     return failed ? -1 : 0;
+}
+
+/* Its message would name the temporary file. */
+static int save_net(const pair *p, diag *d)
+{
+    diag *quiet = diag_new();
+    int failed = weights_save(p->net, p->temp_weights, quiet);
+    if (failed) diag_error(d, p->weights, 0, NULL, "%s", last_error(quiet));
+    diag_free(quiet);
+    return failed;
 }
 
 static int write_pair(const weights_cut *k, const weights_contents *c, const cut_files *f, pair *p, diag *d)
@@ -134,10 +156,8 @@ static int write_pair(const weights_cut *k, const weights_contents *c, const cut
     if (check_target(p->cfg, f, d) || check_target(p->weights, f, d)) return -1;
     p->net = parse(k->cfg, p->cfg, d);
     if (!p->net || fill(k, c, f, p->net, d)) return -1;
-    int failed = write_cfg(k->cfg, p->temp_cfg, p->cfg, d);
-    if (failed) return -1;
-    failed = weights_save(p->net, p->temp_weights, d) || read_back(p, d) || give_names(p, d);
-    if (!failed) return 0;
+    if (write_cfg(k->cfg, p->temp_cfg, p->cfg, d)) return -1;
+    if (!save_net(p, d) && !read_back(p, d) && !give_names(p, d)) return 0;
     unlink(p->temp_cfg);
     unlink(p->temp_weights);
     return -1;
