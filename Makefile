@@ -72,12 +72,12 @@ $(BUILD)/libdistill.a: $(OBJ)
 	rm -f $@ && ar rcs $@ $^
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -c -o $@ $<
+	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 # -std=c11 keeps a * b + c apart; kernels want it in one instruction.
 $(BUILD)/layers/cpu/%.o: CFLAGS_ALL += -ffp-contract=fast
 $(BUILD)/%.o: %.cpp
 	@mkdir -p $(@D)
-	$(CXX) $(CXXFLAGS_ALL) -MMD -c -o $@ $<
+	$(CXX) $(CXXFLAGS_ALL) -MMD -MP -c -o $@ $<
 $(BUILD)/bench: $(BUILD)/tests/bench/bench.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
 $(BUILD)/make_shapes: $(BUILD)/cfg/shapes/make_shapes.o $(BUILD)/libdistill.a

@@ -1,6 +1,7 @@
 /* Writing OUT.cfg and OUT.weights, both or neither (see weights_cut_write). What was written is read back under its
  * temporary name: the cfg by the cfg reader, the weights by the loader that refuses whatever does not fit, and every
  * array is compared with what was meant. Only then do both get their names. */
+#include "net_pair.h"
 #include "weights_cut.h"
 
 #include "../darknet_plugin/mem.h"
@@ -9,10 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct pair {
-    char *cfg, *weights, *temp_cfg, *temp_weights;   /* owned */
+    net_pair files;
     network *net;                                    /* what is to be written, owned */
 } pair;
 
@@ -74,19 +74,6 @@ static int fill(const weights_cut *k, const weights_contents *c, const cut_files
     return 0;
 }
 
-static int write_cfg(const cfg_file *c, const char *path, const char *name, diag *d)
-{
-    size_t len;
-    char *text = cfg_text(c, &len);
-    FILE *f = fopen(path, "wx");
-    int failed = !f || fwrite(text, 1, len, f) != len || fflush(f) || fsync(fileno(f)), why = errno;
-    if (f && fclose(f) && !failed) failed = 1, why = errno;
-    if (f && failed) unlink(path);
-    if (failed) diag_error(d, name, 0, NULL, "cannot write: %s", strerror(why));
-    free(text);
-    return failed ? -1 : 0;
-}
-
 static int same_network(const network *a, const network *b)
 {
     weights_tensor x[WEIGHTS_MAX_TENSORS], y[WEIGHTS_MAX_TENSORS];
@@ -110,10 +97,10 @@ static const char *last_error(const diag *d)
 /* NULL if all is well, else what is not; `quiet` takes the readers' messages. */
 static const char *read_back_with(const pair *p, diag *quiet)
 {
-    lowered *low = lower_read(p->temp_cfg, LOWER_DEPLOY, quiet);
-    network *net = low ? parse(low->cfg, p->cfg, quiet) : NULL;
+    lowered *low = lower_read(p->files.temp_cfg, LOWER_DEPLOY, quiet);
+    network *net = low ? parse(low->cfg, p->files.cfg, quiet) : NULL;
     const char *why = NULL;
-    if (!net || weights_load(net, low->shape, p->temp_weights, NULL, quiet)) why = last_error(quiet);
+    if (!net || weights_load(net, low->shape, p->files.temp_weights, NULL, quiet)) why = last_error(quiet);
     else if (!same_network(net, p->net)) why = "it reads back as another network";
     host_free(net);
     lower_free(low);
@@ -124,55 +111,25 @@ static int read_back(const pair *p, diag *d)
 {
     diag *quiet = diag_new();
     const char *why = read_back_with(p, quiet);
-    if (why) diag_error(d, p->cfg, 0, NULL, "was not written: %s", why);
+    if (why) diag_error(d, p->files.cfg, 0, NULL, "was not written: %s", why);
     diag_free(quiet);
     return why ? -1 : 0;
 }
 
-static int give_names(const pair *p, diag *d)
-{
-    int failed = rename(p->temp_weights, p->weights), why = errno;
-    if (!failed && rename(p->temp_cfg, p->cfg)) {
-        failed = 1;
-        why = errno;
-        unlink(p->weights);
-    } else if (!failed && weights_sync_folder(p->cfg)) failed = 1, why = errno;
-    if (failed) diag_error(d, p->cfg, 0, NULL, "cannot write: %s", strerror(why));
-    return failed ? -1 : 0;
-}
-
-/* Its message would name the temporary file. */
-static int save_net(const pair *p, diag *d)
-{
-    diag *quiet = diag_new();
-    int failed = weights_save(p->net, p->temp_weights, quiet);
-    if (failed) diag_error(d, p->weights, 0, NULL, "%s", last_error(quiet));
-    diag_free(quiet);
-    return failed;
-}
-
 static int write_pair(const weights_cut *k, const weights_contents *c, const cut_files *f, pair *p, diag *d)
 {
-    if (check_target(p->cfg, f, d) || check_target(p->weights, f, d)) return -1;
-    p->net = parse(k->cfg, p->cfg, d);
+    if (check_target(p->files.cfg, f, d) || check_target(p->files.weights, f, d)) return -1;
+    p->net = parse(k->cfg, p->files.cfg, d);
     if (!p->net || fill(k, c, f, p->net, d)) return -1;
-    if (write_cfg(k->cfg, p->temp_cfg, p->cfg, d)) return -1;
-    if (!save_net(p, d) && !read_back(p, d) && !give_names(p, d)) return 0;
-    unlink(p->temp_cfg);
-    unlink(p->temp_weights);
-    return -1;
+    return net_pair_write(&p->files, k->cfg, p->net, d) || read_back(p, d) || net_pair_keep(&p->files, d) ? -1 : 0;
 }
 
 int weights_cut_write(const weights_cut *k, const weights_contents *c, const cut_files *f, diag *d)
 {
-    pair p = { .cfg = mem_printf("%s.cfg", f->out), .weights = mem_printf("%s.weights", f->out),
-               .temp_cfg = mem_printf("%s.part%ld.cfg", f->out, (long)getpid()),
-               .temp_weights = mem_printf("%s.part%ld.weights", f->out, (long)getpid()) };
+    pair p = { .net = NULL };
+    if (net_pair_begin(&p.files, f->out, d)) return -1;
     int failed = write_pair(k, c, f, &p, d);
     host_free(p.net);
-    free(p.cfg);
-    free(p.weights);
-    free(p.temp_cfg);
-    free(p.temp_weights);
+    net_pair_end(&p.files);
     return failed;
 }
