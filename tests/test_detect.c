@@ -93,7 +93,7 @@ static detect_list host_boxes(network *net, int b, int w, int h, float threshold
             if (one.probability > 0) detect_list_add(&out, &one);
         }
     free_detections(found, n);
-    qsort(out.box, out.n, sizeof *out.box, likelier);
+    if (out.n) qsort(out.box, out.n, sizeof *out.box, likelier);
     return out;
 }
 
