@@ -181,7 +181,7 @@ struct text_line {
 text_line measure_text(const char *text, int w, int h)
 {
     text_line t;
-    double size = std::max(9., std::min(w, h) / 32.);   /* of a capital letter, in pixels */
+    double size = std::max(9., std::min(w, h) / 40.);   /* of a capital letter, in pixels */
     t.scale = size / 21;                                /* which this font has at scale 1 */
     t.thickness = std::max(1, (int)std::lround(t.scale * 1.4));
     cv::Size s = cv::getTextSize(text, cv::FONT_HERSHEY_SIMPLEX, t.scale, t.thickness, &t.base);
