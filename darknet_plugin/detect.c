@@ -188,9 +188,10 @@ static void add_head(const detect_heads *h, int i, int b, const frame *f, float 
     size_t cells = (size_t)l->w * (size_t)l->h;
     place p = { .head = &h->head[i], .plan = row_of(l)->plan(l, h->net), .stride = cells };
     size_t entries = (size_t)(p.plan.coords + 1 + l->classes);
+    const float *output = (h->head[i].output ? h->head[i].output : l->output) + (size_t)b * (size_t)l->outputs;
     for (p.cell = 0; p.cell < (int)cells; ++p.cell)
         for (p.anchor = 0; p.anchor < l->n; ++p.anchor) {
-            p.at = l->output + (size_t)b * (size_t)l->outputs + (size_t)p.anchor * entries * cells + (size_t)p.cell;
+            p.at = output + (size_t)p.anchor * entries * cells + (size_t)p.cell;
             add_place(&p, f, threshold, image, out);
         }
 }

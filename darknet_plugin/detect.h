@@ -19,6 +19,7 @@ typedef struct detect_list {
 /* One layer that ends a detector. */
 typedef struct detect_head {
     const layer *l;           /* borrowed from the network, which may be resized in between */
+    const float *output;      /* (batch, l->outputs) of the last run, borrowed; NULL (the default) = l->output */
     float scale_x_y;          /* AlexeyAB's key; 1 = as stock Darknet */
 } detect_head;
 
@@ -41,7 +42,7 @@ typedef struct detect_options {
 int detect_heads_of(const network *net, const cfg_file *cfg, detect_heads *h, diag *d);
 void detect_heads_free(detect_heads *h);
 
-/* Appends to `out` the boxes of entry b of the batch that `net` ran last in inference. The heads' l.output must be there:
+/* Appends to `out` the boxes of entry b of the batch that `net` ran last in inference: heads hold
  * (batch, anchors * (coords + 1 + classes), h, w). image_w, image_h: its own size in pixels, `image`: its number in the result.
  * Order: likeliest first; among equals lower class first, then head, cell and anchor as Darknet counts them. Boxes that
  * are not finite are left out. */

@@ -86,13 +86,12 @@ static char *without_exponents(const char *value)
     return NULL;
 }
 
-/* What says nothing. Weights of 1 on a shortcut's branches are the default; OpenCV refuses beta. */
+/* What a key means anyway: OpenCV refuses a shortcut's beta, stock Darknet calls scale_x_y unused. */
 static void drop_defaults(cfg_section *s)
 {
-    if (cfg_float(s, "scale_x_y", 1) == 1) cfg_unset(s, "scale_x_y");
-    if (!cfg_is(s, "shortcut")) return;
-    if (cfg_float(s, "alpha", 1) == 1) cfg_unset(s, "alpha");
-    if (cfg_float(s, "beta", 1) == 1) cfg_unset(s, "beta");
+    static const struct { const char *section, *key; } ones[] = { { "shortcut", "alpha" }, { "shortcut", "beta" }, { "yolo", "scale_x_y" } };
+    for (size_t i = 0; i < sizeof ones / sizeof *ones; ++i)
+        if (cfg_is(s, ones[i].section) && cfg_float(s, ones[i].key, 1) == 1) cfg_unset(s, ones[i].key);
 }
 
 /* Keys that the host ignored while training would mean something to a fork. */

@@ -3,6 +3,7 @@
 
 #include "../darknet_plugin/cfg.h"
 #include "../darknet_plugin/detect.h"
+#include "../darknet_plugin/lower.h"
 
 void do_nms_sort(detection *dets, int total, int classes, float thresh);
 
@@ -93,7 +94,7 @@ static detect_list host_boxes(network *net, int b, int w, int h, float threshold
             if (one.probability > 0) detect_list_add(&out, &one);
         }
     free_detections(found, n);
-    qsort(out.box, out.n, sizeof *out.box, likelier);
+    if (out.n) qsort(out.box, out.n, sizeof *out.box, likelier);
     return out;
 }
 
@@ -188,7 +189,32 @@ static void test_scale_x_y(void **state)
                  fabsf(got.box[i].x - want_x) < 1e-6f && fabsf(got.box[i].y - want_y) < 1e-6f;
     assert_int_equal(found, 1);
     assert_int_equal(got.n, 2 * cells * 3);
+    detect_list copied = { 0 };          /* the same from a copy of the output, as of a batch run in parts */
+    float *copy = mem_calloc((size_t)l->outputs * 3, sizeof *copy);
+    memcpy(copy, l->output, (size_t)l->outputs * 3 * sizeof *copy);
+    memset(l->output, 0, (size_t)l->outputs * 3 * sizeof *copy);
+    h.head[0].output = copy;
+    detect_image(&h, 1, 1, 1, &o, 5, &copied);
+    assert_int_equal(copied.n, got.n);
+    assert_memory_equal(copied.box, got.box, got.n * sizeof *got.box);
+    detect_list_free(&copied), free(copy);
     detect_list_free(&got), detect_heads_free(&h), cfg_free(c), diag_free(d), host_free(net), free(text);
+}
+
+/* Deployed, the key stays where it changes boxes (AlexeyAB and OpenCV know it), and goes where it says nothing. */
+static void test_scale_x_y_deployed(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; ++i) {
+        diag *d = diag_new();
+        char *text = mem_printf("%sscale_x_y=%s\niou_loss=ciou\n", yolo_text, i ? "1.2" : "1.0");
+        lowered *low = lower_cfg(cfg_parse("test.cfg", text, strlen(text), d), LOWER_DEPLOY, d);
+        check_no_errors(d);
+        const cfg_section *s = cfg_layer(low->cfg, cfg_layers(low->cfg) - 1);
+        assert_true(cfg_is(s, "yolo") && !cfg_find(s, "iou_loss"));
+        assert_int_equal(cfg_find(s, "scale_x_y") != NULL, i);
+        lower_free(low), diag_free(d), free(text);
+    }
 }
 
 /* One head, one cell a row, written by hand. */
@@ -314,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_region),
         cmocka_unit_test(test_region_with_background),
         cmocka_unit_test(test_scale_x_y),
+        cmocka_unit_test(test_scale_x_y_deployed),
         cmocka_unit_test(test_thinning),
         cmocka_unit_test(test_what_is_left_out),
         cmocka_unit_test(test_refused_networks),
