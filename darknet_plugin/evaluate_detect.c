@@ -8,13 +8,12 @@
 #include <stdlib.h>
 
 static const double PRECISION_AT = .25;   /* Darknet's own threshold for precision and recall */
-static const detect_options MEASURE = { .threshold = .001f, .nms = .45f };
+static const detect_options MEASURE = { .threshold = .001f, .nms = .45f, .most = 100 };   /* COCO counts no more of a class in an image */
 
 /* One network's answers. */
 typedef struct side {
     int on;
     detect_heads heads;
-    layer *layers;           /* of a teacher: its heads with the whole batch's output; owned */
     detect_list boxes;
 } side;
 
@@ -49,15 +48,11 @@ int detect_student_heads(const model *m, int t, detect_heads *h, diag *d)
     return 0;
 }
 
-int detect_teacher_heads(const model *m, int t, layer *layers, detect_heads *h, diag *d)
+int detect_teacher_heads(const model *m, int t, detect_heads *h, diag *d)
 {
     const teacher *live = m->teacher[t];
     if (detect_heads_of(live->net, live->spec->cfg, h, d)) return -1;
-    for (int i = 0; i < h->n; ++i) {
-        layers[i] = *h->head[i].l;
-        layers[i].output = (float *)teacher_detections(live, i);   /* only read */
-        h->head[i].l = &layers[i];
-    }
+    for (int i = 0; i < h->n; ++i) h->head[i].output = teacher_detections(live, i);
     return 0;
 }
 
@@ -101,9 +96,7 @@ static void count_batch(measuring *c, const batch *b)
 static int open_side(measuring *c, side *s, int k, int of_teacher, diag *d)
 {
     s->on = 1;
-    if (!of_teacher) return detect_student_heads(c->m, k, &s->heads, d);
-    s->layers = mem_calloc((size_t)c->m->low->teacher[k].outs + 1, sizeof *s->layers);
-    return detect_teacher_heads(c->m, k, s->layers, &s->heads, d);
+    return of_teacher ? detect_teacher_heads(c->m, k, &s->heads, d) : detect_student_heads(c->m, k, &s->heads, d);
 }
 
 static int begin(measuring *c, int who, diag *d)
@@ -148,7 +141,6 @@ static void close_side(side *s)
 {
     detect_heads_free(&s->heads);
     detect_list_free(&s->boxes);
-    free(s->layers);
 }
 
 int evaluate_detector(model *m, const dataset *data, int threads, int who, detect_evaluation *e, diag *d)

@@ -30,7 +30,7 @@ void detect_evaluation_free(detect_evaluation *e);
 /* The heads of the student that answer for teacher t (plain: all), for detect_image. 0, or -1 with a message. The caller ends
  * it with detect_heads_free. */
 int detect_student_heads(const model *m, int t, detect_heads *h, diag *d);
-/* Those of teacher t itself: `layers` has room for as many as its outputs, and must live as long as *h. */
-int detect_teacher_heads(const model *m, int t, layer *layers, detect_heads *h, diag *d);
+/* Those of teacher t itself, for what it answered last. */
+int detect_teacher_heads(const model *m, int t, detect_heads *h, diag *d);
 
 #endif

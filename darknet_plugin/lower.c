@@ -157,9 +157,15 @@ lowered *lower_cfg(cfg_file *source, lower_mode mode, diag *d)
     return lower_source(source, mode, 1, d);
 }
 
-lowered *lower_read(const char *path, lower_mode mode, diag *d)
+lowered *lower_read(const char *path, lower_mode mode, diag *d) { return lower_read_batch(path, mode, 0, d); }
+
+lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d)
 {
     int before = diag_errors(d);
     cfg_file *source = cfg_read(path, d);
+    if (batch && source && cfg_net(source)) {
+        cfg_set(&source->section[0], "batch", "%d", batch);
+        cfg_set(&source->section[0], "subdivisions", "1");
+    }
     return source ? lower_source(source, mode, diag_errors(d) == before, d) : NULL;
 }

@@ -89,6 +89,8 @@ typedef struct lowered {
 
 /* Reads `path`, lowers it. All mistakes of the whole go to `d`; NULL if there were errors. Free with lower_free. */
 lowered *lower_read(const char *path, lower_mode mode, diag *d);
+/* The same for that many images at a time, in one go, whatever its [net] says. */
+lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d);
 /* The same from text that is already parsed; takes ownership of `source` even if it fails. */
 lowered *lower_cfg(cfg_file *source, lower_mode mode, diag *d);
 void lower_free(lowered *l);

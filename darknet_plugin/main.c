@@ -22,7 +22,7 @@ static const verb_row VERBS[] = {
     { "export",  verb_export,  V_EXPORT,  3, 3, "CFG WEIGHTS OUT", "write plain OUT.cfg + OUT.weights, verified" },
     { "check",   verb_check,   V_CHECK,   1, 1, "CFG", "report every mistake in a cfg" },
     { "summary", verb_summary, V_SUMMARY, 1, 1, "CFG", "layers, shapes, parameters, multiply-adds" },
-    { "predict", verb_predict, V_PREDICT, 4, MAX_POSITIONAL, "DATA CFG WEIGHTS IMAGE...", "classify images" },
+    { "predict", verb_predict, V_PREDICT, 4, MAX_POSITIONAL, "DATA CFG WEIGHTS IMAGE...", "classify images, or find objects in them" },
     { "weights", verb_weights, V_WEIGHTS, 1, 5, "SUB ...", "show, compare, convert weights files" },
     { "bench",   verb_bench,   V_BENCH,   1, 2, "CFG [WEIGHTS]", "latency and throughput beside stock Darknet and OpenCV" },
 };

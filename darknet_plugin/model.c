@@ -125,7 +125,7 @@ static void close_teachers(model *m)
 
 model *model_open(const char *cfg, const model_options *o, diag *d)
 {
-    lowered *low = lower_read(cfg, o->mode, d);
+    lowered *low = lower_read_batch(cfg, o->mode, o->batch, d);
     if (!low) return NULL;
     model *m = mem_calloc(1, sizeof *m);
     m->low = low;

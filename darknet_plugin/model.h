@@ -10,6 +10,7 @@
 typedef struct model_options {
     cpu_backend backend;
     int threads;                 /* 0: one a core */
+    int batch;                   /* 0: as the cfg says */
     uint64_t seed;
     lower_mode mode;             /* LOWER_DEPLOY: the deployed network, no teacher is opened; batch is 1 */
 } model_options;

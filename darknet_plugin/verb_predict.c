@@ -1,8 +1,9 @@
 /* `darknet distill predict DATA CFG WEIGHTS IMAGE...`: the likeliest classes of images, prepared (letterboxed) as stock
- * `darknet classifier predict` does. */
+ * `darknet classifier predict` does; of a detector boxes (predict_detect.c). */
 #include "augment.h"
 #include "image_io.h"
 #include "mem.h"
+#include "predict_detect.h"
 #include "results.h"
 #include "verbs.h"
 
@@ -93,10 +94,7 @@ static int predict_with(options *o, prediction *p, diag *d)
 {
     network *net = p->m->net;
     if (model_load_whole(p->m, o->arg[2], d)) return -1;
-    if (p->file->classes != p->m->classes) {
-        diag_error(d, o->arg[1], 0, NULL, "network has %d outputs, %s has %d classes", p->m->classes, o->arg[0], p->file->classes);
-        return -1;
-    }
+    if (model_fits_classes(p->m, p->file, d)) return -1;
     p->top = o->top ? o->top : p->file->top;
     if (p->top > p->m->classes) p->top = p->m->classes;
     p->x = mem_calloc((size_t)net->batch * (size_t)net->inputs, sizeof *p->x);
@@ -105,13 +103,37 @@ static int predict_with(options *o, prediction *p, diag *d)
     return failed;
 }
 
+/* Flags that mean something to detectors only. */
+static int refuse_detector_flags(const options *o, const model *m, diag *d)
+{
+    static const char *const flags[] = { "thresh", "side-by-side", "out" };
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; ++i) {
+        if (!options_given(o, flags[i])) continue;
+        diag_error(d, NULL, 0, NULL, "'-%s' is for detectors, %s is none", flags[i], m->low->source->path);
+        return -1;
+    }
+    return 0;
+}
+
+static int predict_by_kind(options *o, prediction *p, diag *d)
+{
+    model *m = p->m;
+    if (model_fit(m, o->fit, d)) return -1;
+    if (!model_is_detector(m)) return refuse_detector_flags(o, m, d) || predict_with(o, p, d) ? -1 : 0;
+    if (o->side_by_side && !m->teacher) {
+        diag_error(d, o->arg[1], 0, NULL, "has no [teacher] to put beside it");
+        return -1;
+    }
+    return model_load_whole(m, o->arg[2], d) || model_fits_classes(m, p->file, d) || predict_detector(o, m, p->file, d) ? -1 : 0;
+}
+
 int verb_predict(options *o, diag *d)
 {
-    model_options mo = { .threads = o->threads, .mode = LOWER_DEPLOY };
+    model_options mo = { .threads = o->threads, .batch = 1, .mode = o->side_by_side ? LOWER_TRAIN : LOWER_DEPLOY };
     if (model_backend(o->backend, &mo.backend, d)) return -1;
     data_file *f = data_file_read(o->arg[0], d);
     prediction p = { .file = f, .m = f ? model_open(o->arg[1], &mo, d) : NULL };
-    int failed = !p.m || predict_with(o, &p, d);
+    int failed = !p.m || predict_by_kind(o, &p, d);
     model_close(p.m);
     data_file_free(f);
     return failed;

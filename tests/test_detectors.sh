@@ -29,6 +29,22 @@ says out " 0 computed" "computing nothing"
 same "$w/live/simkd_final.weights" "$w/fill/simkd_final.weights" "to the same weights, bit for bit"
 same "$w/live/simkd_final.weights" "$w/read/simkd_final.weights" "both times"
 
+first=$(sed -n 1p "$w/shapes/valid.list")
+predict() { "$darknet" distill predict "$data" "$w/simkd.cfg" "$w/live/simkd_final.weights" "$@"; }
+status 0 "predict" "$darknet" distill predict "$data" cfg/shapes/teacher.cfg cfg/shapes/teacher.weights "$first" -out "$w/one.png"
+says out "%  left " "prints boxes"
+[ -s "$w/one.png" ] && ok "and draws them" || not_ok "and draws them"
+status 0 "predict -json" "$darknet" distill predict "$data" cfg/shapes/teacher.cfg cfg/shapes/teacher.weights "$first" -out "$w/one.png" -json
+holds "boxes within the picture" '.predictions[0] | .width == 96 and (.boxes | length > 0) and ([.boxes[] | .probability > .5 and .x > 0 and .x < 1] | all)'
+status 0 "side by side" predict "$first" -side-by-side -out "$w/both.png" -json
+holds "with the teacher's boxes" '.predictions[0].teacher_boxes | length > 0'
+status 0 "several pictures" predict $(sed -n 2,4p "$w/shapes/valid.list") -out "$w/pictures"
+[ "$(ls "$w/pictures" | wc -l)" -eq 3 ] && ok "go to a folder" || not_ok "go to a folder" "$(ls "$w/pictures")"
+status 1 "predict without the picture" predict "$w/none.png" -out "$w/none.jpg"
+says err "none.png" "names it"
+status 1 "side by side without a teacher" "$darknet" distill predict "$data" cfg/shapes/teacher.cfg cfg/shapes/teacher.weights "$first" -side-by-side
+status 1 "-thresh is for detectors" "$darknet" distill predict cfg/fashion.data cfg/fashion-teacher.cfg cfg/fashion-teacher.weights "$first" -thresh .3
+
 mkdir "$w/bare" && cp "$w"/shapes/images/train*.png "$w/bare" && ls "$w"/bare/*.png >"$w/bare.list"
 printf 'classes=3\ntrain=%s\nnames=%s\n' "$w/bare.list" "$w/shapes/shapes.names" >"$w/bare.data"
 status 0 "images without labels teach" "$darknet" distill train "$w/bare.data" "$w/simkd.cfg" -epochs 2 -views 2 -quiet -backup "$w/unlabelled"
