@@ -9,10 +9,12 @@
 #   DARKNET=/usr/lib/darknet   folder with libdarknet.so and include/darknet.h
 #   DNNL=1                     0: without oneDNN, slower    MARCH=native   processor to build for
 #   WINOGRAD=1                 0: every convolution the direct way, slower
+#   ONNX=1                     0: without export -onnx
 #   SAN=                       1: AddressSanitizer and UBSan   BUILD=build   where objects go
 DARKNET ?= /usr/lib/darknet
 DNNL ?= 1
 WINOGRAD ?= 1
+ONNX ?= 1
 MARCH ?= native
 SAN ?=
 BUILD ?= build
@@ -42,6 +44,10 @@ endif
 ifeq ($(WINOGRAD),1)
 DEFS += -DWINOGRAD
 endif
+ifeq ($(ONNX),1)
+DEFS += -DONNX -DONNX_NAMESPACE=onnx -DONNX_ML=1
+LIBS += -lonnx -lonnx_proto -lprotobuf
+endif
 ifeq ($(SAN),1)
 OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 endif
@@ -50,7 +56,7 @@ CFLAGS_ALL := -std=c11 -g $(WARN) $(OPT) $(OMP) $(DEFS) $(INC) $(CFLAGS)
 CXXFLAGS_ALL := -std=c++17 -g $(WARN) $(OPT) $(DEFS) -isystem /usr/include/opencv4 $(CXXFLAGS)
 
 SRC := $(filter-out darknet_plugin/main.c,$(wildcard darknet_plugin/*.c layers/*.c layers/cpu/*.c weights_tools/*.c))
-CPP := $(wildcard darknet_plugin/*.cpp)
+CPP := $(wildcard darknet_plugin/*.cpp weights_tools/*.cpp)
 OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))

@@ -39,6 +39,10 @@ static const flag_row FLAGS[] = {
     { "gpus",    FLAG_STR, AT(gpus),    0, 0, V_TRAIN | V_VALID | V_FEATURES, "LIST", "devices; this build has none" },
     { "data",    FLAG_STR, AT(data),    0, 0, V_EXPORT, "DATA", "verify on this data set's validation images" },
     { "verify",  FLAG_INT, AT(verify),  0, 100000, V_EXPORT, "N", "images to verify on (default 16)" },
+    { "fold",    FLAG_SET, AT(fold),    0, 0, V_EXPORT, "", "fold batch norm into the weights" },
+    { "merge",   FLAG_SET, AT(merge),   0, 0, V_EXPORT, "", "merge a stack=linear projector with the classifier" },
+    { "teacher", FLAG_SET, AT(teacher), 0, 0, V_EXPORT, "", "check that it can be a teacher, print its [teacher] section" },
+    { "onnx",    FLAG_STR, AT(onnx),    0, 0, V_EXPORT, "FILE.onnx", "write ONNX too" },
     { "t",       FLAG_INT, AT(top),     1, 100000, V_PREDICT, "N", "how many classes to print" },
 };
 enum { FLAG_COUNT = sizeof FLAGS / sizeof *FLAGS };

@@ -19,8 +19,8 @@ typedef struct options {
     const char *verb;
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
-    int json, clear, force, threads, epochs, seed, limit, verify, top, quiet, views;
-    const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out;
+    int json, clear, force, threads, epochs, seed, limit, verify, top, quiet, views, fold, merge, teacher;
+    const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *onnx;
     FILE *out;                            /* where results go; everything else is stderr */
 } options;
 
