@@ -41,12 +41,12 @@ ifeq ($(DNNL),1)
 DEFS += -DDNNL
 LIBS += -ldnnl
 endif
-ifeq ($(ONNX),1)
-DEFS += -DONNX
-LIBS += -lonnx -lonnx_proto -lprotobuf
-endif
 ifeq ($(WINOGRAD),1)
 DEFS += -DWINOGRAD
+endif
+ifeq ($(ONNX),1)
+DEFS += -DONNX -DONNX_NAMESPACE=onnx -DONNX_ML=1
+LIBS += -lonnx -lonnx_proto -lprotobuf
 endif
 ifeq ($(SAN),1)
 OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined

@@ -1,4 +1,4 @@
-/* OpenCV behind a C face (see image_io.h): the only C++ file. No exception leaves it.
+/* OpenCV behind a C face (see image_io.h). No exception leaves it.
  *
  * The host's own loader hands the name of an unreadable image to a shell; this one opens the file itself, looks at the
  * size a PNG or JPEG header declares before any memory is spent on it, and never runs anything. */
@@ -425,28 +425,57 @@ extern "C" int video_finish(video_out *v, int keep, char *why, size_t why_len)
 }
 
 /* OpenCV would start a thread pool of its own next to ours. */
+static dnn_net *take(cv::dnn::Net net)
+{
+    dnn_net *n = new dnn_net{ net };
+    n->net.setPreferableBackend(cv::dnn::DNN_BACKEND_OPENCV);
+    n->net.setPreferableTarget(cv::dnn::DNN_TARGET_CPU);
+    return n;
+}
+
 extern "C" dnn_net *dnn_read_darknet(const char *cfg, const char *weights, char *why, size_t why_len)
 {
     try {
         quiet();
         cv::setNumThreads(1);
-        dnn_net *n = new dnn_net{ cv::dnn::readNetFromDarknet(std::string(cfg), std::string(weights)) };
-        n->net.setPreferableBackend(cv::dnn::DNN_BACKEND_OPENCV);
-        n->net.setPreferableTarget(cv::dnn::DNN_TARGET_CPU);
-        return n;
+        return take(cv::dnn::readNetFromDarknet(std::string(cfg), std::string(weights)));
     } catch (const std::exception &e) {
         fail(why, why_len, e);
         return NULL;
     }
 }
 
-extern "C" int dnn_forward(dnn_net *n, const float *x, int c, int h, int w, float *out, int max, char *why, size_t why_len)
+extern "C" dnn_net *dnn_read_onnx(const char *path, char *why, size_t why_len)
+{
+    try {
+        quiet();
+        cv::setNumThreads(1);
+        return take(cv::dnn::readNetFromONNX(std::string(path)));
+    } catch (const std::exception &e) {
+        fail(why, why_len, e);
+        return NULL;
+    }
+}
+
+/* "" if no layer's name ends so. */
+static std::string layer_ending(const dnn_net *n, const std::string &suffix)
+{
+    std::vector<std::string> names = n->net.getLayerNames();
+    for (size_t i = names.size(); i-- > 0;)
+        if (names[i].size() >= suffix.size() && !names[i].compare(names[i].size() - suffix.size(), suffix.size(), suffix)) return names[i];
+    return "";
+}
+
+extern "C" int dnn_forward_layer(dnn_net *n, const char *suffix, const float *x, int c, int h, int w, float *out, int max, char *why,
+                                 size_t why_len)
 {
     try {
         const int shape[4] = { 1, c, h, w };
+        std::string name = suffix ? layer_ending(n, suffix) : "";
+        if (suffix && name.empty()) return fail(why, why_len, "there is no such layer");
         n->net.setInput(cv::Mat(4, shape, CV_32F, const_cast<float *>(x)).clone());
-        cv::Mat y = n->net.forward().clone();
-        if (y.type() != CV_32F) return fail(why, why_len, "the last layer's output is not of floats");
+        cv::Mat y = n->net.forward(name).clone();
+        if (y.type() != CV_32F) return fail(why, why_len, "the layer's output is not of floats");
         size_t count = y.total();
         if (count > (size_t)max) count = (size_t)max;
         memcpy(out, y.ptr<float>(), count * sizeof *out);
@@ -454,6 +483,11 @@ extern "C" int dnn_forward(dnn_net *n, const float *x, int c, int h, int w, floa
     } catch (const std::exception &e) {
         return fail(why, why_len, e);
     }
+}
+
+extern "C" int dnn_forward(dnn_net *n, const float *x, int c, int h, int w, float *out, int max, char *why, size_t why_len)
+{
+    return dnn_forward_layer(n, NULL, x, c, h, w, out, max, why, why_len);
 }
 
 extern "C" int dnn_run(dnn_net *n, const float *x, int images, int c, int h, int w, char *why, size_t why_len)
@@ -482,4 +516,9 @@ extern "C" void dnn_free(dnn_net *n)
 extern "C" const char *image_io_version(void)
 {
     return "OpenCV " CV_VERSION;
+}
+
+extern "C" const char *image_io_version_onnx(void)
+{
+    return "OpenCV " CV_VERSION " ONNX";
 }

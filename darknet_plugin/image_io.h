@@ -53,14 +53,20 @@ int video_finish(video_out *v, int keep, char *why, size_t why_len);
 /* OpenCV's own reading of a Darknet cfg + weights. NULL with a reason in `why`. */
 typedef struct dnn_net dnn_net;
 dnn_net *dnn_read_darknet(const char *cfg, const char *weights, char *why, size_t why_len);
+/* The same of an ONNX file. */
+dnn_net *dnn_read_onnx(const char *path, char *why, size_t why_len);
 /* Runs one image, x = (c, h, w) floats; copies up to `max` outputs of the last layer; returns how many, -1 on error. */
 int dnn_forward(dnn_net *n, const float *x, int c, int h, int w, float *out, int max, char *why, size_t why_len);
+/* The same for the last layer whose name ends in `suffix`: "_7" is all of Darknet's layer 7, an output's name in ONNX.
+ * NULL: the last layer. */
+int dnn_forward_layer(dnn_net *n, const char *suffix, const float *x, int c, int h, int w, float *out, int max, char *why, size_t why_len);
 /* Runs `images` of them, x = (images, c, h, w) floats, up to every output layer; the answers are dropped: for timing.
  * 0, or -1 with a reason. */
 int dnn_run(dnn_net *n, const float *x, int images, int c, int h, int w, char *why, size_t why_len);
 void dnn_set_threads(int n);          /* how many OpenCV computes with; dnn_read_darknet sets 1 */
 void dnn_free(dnn_net *n);
-const char *image_io_version(void);   /* "OpenCV 4.6.0" */
+const char *image_io_version(void);         /* "OpenCV 4.6.0" */
+const char *image_io_version_onnx(void);    /* "OpenCV 4.6.0 ONNX" */
 
 #ifdef __cplusplus
 }

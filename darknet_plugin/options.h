@@ -19,10 +19,10 @@ typedef struct options {
     const char *verb;
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
-    int json, clear, force, threads, epochs, seed, limit, verify, top, quiet, views, side_by_side;
+    int json, clear, force, threads, epochs, seed, limit, verify, top, quiet, views, side_by_side, fold, merge, teacher;
     int to, from, batch;                  /* to, from: 0 unless given, which options_given tells */
     double tolerance, seconds, threshold;
-    const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *eps, *fit;
+    const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *eps, *fit, *onnx;
     uint64_t given;                       /* bit i: the flag of row i was given */
     FILE *out;                            /* where results go; everything else is stderr */
 } options;

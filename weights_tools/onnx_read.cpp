@@ -12,8 +12,6 @@
 #ifdef ONNX
 #include "elements.h"
 
-#define ONNX_ML 1               /* as Debian's library is built */
-#define ONNX_NAMESPACE onnx
 #include <google/protobuf/stubs/logging.h>
 #include <onnx/onnx_pb.h>
 
