@@ -6,7 +6,7 @@
 #define DISTILL_EXPORT_H
 #include "deploy.h"
 #include "options.h"
-#include "verify.h"
+#include "verify_boxes.h"
 
 enum { EXPORT_WEIGHTS, EXPORT_ONNX, EXPORT_CFG, EXPORT_FILES };   /* in the order they get their names */
 
@@ -20,6 +20,7 @@ typedef struct export_job {
     float *answer;                    /* (n, deploy_values), owned */
     int n;                            /* images verified on, 0 = not verified */
     verify_result result[VERIFY_READERS];
+    box_result boxes[BOX_READERS];    /* of a detector */
     int folded, merged;               /* layers, heads */
     double macs, macs_alone;          /* multiply-adds before merging; of the student with a classifier of its own */
     char *teacher;                    /* the [teacher] section, owned; NULL = not asked for */

@@ -20,6 +20,21 @@ static cJSON *reader_json(const export_job *j, const verify_result *r)
     return e;
 }
 
+static cJSON *boxes_json(const box_result *r)
+{
+    cJSON *e = cJSON_CreateObject();
+    cJSON_AddStringToObject(e, "reader", r->reader);
+    cJSON_AddBoolToObject(e, "ran", r->ran);
+    if (!r->ran) {
+        cJSON_AddStringToObject(e, "why", r->why);
+        return e;
+    }
+    cJSON_AddNumberToObject(e, "boxes", (double)r->boxes);
+    cJSON_AddNumberToObject(e, "max_difference", r->difference);
+    cJSON_AddNumberToObject(e, "bound", BOX_BOUND);
+    return e;
+}
+
 static void add_notes(cJSON *o, const export_job *j)
 {
     reader_note note[READER_ROWS];
@@ -55,6 +70,10 @@ static cJSON *export_json(const export_job *j)
     cJSON *list = cJSON_AddArrayToObject(o, "readers");
     for (int i = 0; j->n && i < VERIFY_READERS; ++i)
         if (j->result[i].ran >= 0) cJSON_AddItemToArray(list, reader_json(j, &j->result[i]));
+    if (j->n && model_is_detector(j->m)) {
+        cJSON *boxes = cJSON_AddArrayToObject(o, "boxes");
+        for (int i = 0; i < BOX_READERS; ++i) cJSON_AddItemToArray(boxes, boxes_json(&j->boxes[i]));
+    }
     add_notes(o, j);
     if (j->teacher) cJSON_AddStringToObject(o, "teacher", j->teacher);
     return o;
@@ -70,6 +89,12 @@ static void print_reader(const export_job *j, const verify_result *r, FILE *out)
     fprintf(out, "%-18s largest difference %.2e (allowed %.1e)", r->reader, r->difference, r->bound);
     if (j->p->raw) fprintf(out, ", of head maps\n");
     else fprintf(out, ", same class on %d of %d images\n", r->agree, j->n);
+}
+
+static void print_boxes(const box_result *r, FILE *out)
+{
+    if (!r->ran) fprintf(out, "%-18s boxes: %s\n", r->reader, r->why);
+    else fprintf(out, "%-18s boxes: largest difference %.2e (allowed %.1e), %zu looked for\n", r->reader, r->difference, BOX_BOUND, r->boxes);
 }
 
 static void print_work(const export_job *j, FILE *out)
@@ -97,6 +122,7 @@ static void print_export(const export_job *j, FILE *out)
     if (!j->n) fprintf(out, "not verified\n");
     else fprintf(out, "verified on %d images of %s\n", j->n, j->o->data ? j->o->data : "noise (-data takes real ones)");
     for (int i = 0; j->n && i < VERIFY_READERS; ++i) print_reader(j, &j->result[i], out);
+    for (int i = 0; j->n && model_is_detector(j->m) && i < BOX_READERS; ++i) print_boxes(&j->boxes[i], out);
     print_notes(j, out);
     if (j->teacher) fprintf(out, "\n%s", j->teacher);
 }

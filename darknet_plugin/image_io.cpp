@@ -490,6 +490,33 @@ extern "C" int dnn_forward(dnn_net *n, const float *x, int c, int h, int w, floa
     return dnn_forward_layer(n, NULL, x, c, h, w, out, max, why, why_len);
 }
 
+extern "C" int dnn_forward_rows(dnn_net *n, const float *x, int c, int h, int w, int columns, float **rows, char *why, size_t why_len)
+{
+    *rows = NULL;
+    try {
+        const int shape[4] = { 1, c, h, w };
+        std::vector<cv::Mat> y;
+        size_t all = 0;
+        n->net.setInput(cv::Mat(4, shape, CV_32F, const_cast<float *>(x)).clone());
+        n->net.forward(y, n->net.getUnconnectedOutLayersNames());
+        for (const cv::Mat &m : y) {
+            if (m.dims != 2 || m.cols != columns || m.type() != CV_32F) return fail(why, why_len, "an output is no table of boxes");
+            all += m.total();
+        }
+        float *to = *rows = (float *)malloc((all ? all : 1) * sizeof **rows);
+        if (!to) return fail(why, why_len, "out of memory");
+        for (const cv::Mat &m : y) {
+            memcpy(to, m.ptr<float>(), m.total() * sizeof *to);
+            to += m.total();
+        }
+        return (int)(all / (size_t)columns);
+    } catch (const std::exception &e) {
+        free(*rows);
+        *rows = NULL;
+        return fail(why, why_len, e);
+    }
+}
+
 extern "C" int dnn_run(dnn_net *n, const float *x, int images, int c, int h, int w, char *why, size_t why_len)
 {
     try {

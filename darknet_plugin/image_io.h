@@ -60,6 +60,9 @@ int dnn_forward(dnn_net *n, const float *x, int c, int h, int w, float *out, int
 /* The same for the last layer whose name ends in `suffix`: "_7" is all of Darknet's layer 7, an output's name in ONNX.
  * NULL: the last layer. */
 int dnn_forward_layer(dnn_net *n, const char *suffix, const float *x, int c, int h, int w, float *out, int max, char *why, size_t why_len);
+/* All outputs, which must be tables of `columns` (a detector's: x, y, w, h, objectness, classes): *rows, the caller's to free().
+ * How many rows; -1 with a reason. */
+int dnn_forward_rows(dnn_net *n, const float *x, int c, int h, int w, int columns, float **rows, char *why, size_t why_len);
 /* Runs `images` of them, x = (images, c, h, w) floats, up to every output layer; the answers are dropped: for timing.
  * 0, or -1 with a reason. */
 int dnn_run(dnn_net *n, const float *x, int images, int c, int h, int w, char *why, size_t why_len);

@@ -114,7 +114,9 @@ static int verify_files(export_job *j, lower_mode mode, diag *d)
         .raw = j->p->raw, .pixels = j->pixels, .answer = j->answer,
         .source = { .cfg = j->arg[0], .weights = j->arg[1], .mode = mode, .from = j->p->from },
     };
-    return verify_deployed(&v, j->result, d);
+    int failed = verify_deployed(&v, j->result, d);
+    if (!failed && model_is_detector(j->m)) failed = verify_boxes(&v, j->m, j->boxes, d);
+    return failed;
 }
 
 static int export_model(export_job *j, lower_mode mode, diag *d)

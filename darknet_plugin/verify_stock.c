@@ -1,5 +1,5 @@
 /* The stock program on PNG files (see verify.h). It prints percentages with two digits, so its bound is wider by half a unit of
- * the last one. Only classifiers are asked: boxes of a detector come without their numbers. */
+ * the last one. Only classifiers are asked here; a detector's boxes are verify_boxes.c's. */
 #include "image_io.h"
 #include "mem.h"
 #include "verify_internal.h"
@@ -94,7 +94,7 @@ int verify_stock(const verify_job *j, verify_result *r, diag *d)
 {
     const char *tmp = getenv("TMPDIR");
     if (j->raw || access(VERIFY_STOCK_PROGRAM, X_OK)) {
-        snprintf(r->why, sizeof r->why, j->raw ? "not asked: its output is not that of a classifier" : "not installed");
+        snprintf(r->why, sizeof r->why, j->raw ? "head maps cannot be asked for" : "not installed");
         return 0;
     }
     char *folder = mem_printf("%s/distill-XXXXXX", tmp ? tmp : "/tmp");
