@@ -457,13 +457,39 @@ extern "C" dnn_net *dnn_read_onnx(const char *path, char *why, size_t why_len)
     }
 }
 
+static bool ends(const std::string &name, const std::string &suffix)
+{
+    return name.size() >= suffix.size() && !name.compare(name.size() - suffix.size(), suffix.size(), suffix);
+}
+
 /* "" if no layer's name ends so. */
 static std::string layer_ending(const dnn_net *n, const std::string &suffix)
 {
     std::vector<std::string> names = n->net.getLayerNames();
     for (size_t i = names.size(); i-- > 0;)
-        if (names[i].size() >= suffix.size() && !names[i].compare(names[i].size() - suffix.size(), suffix.size(), suffix)) return names[i];
+        if (ends(names[i], suffix)) return names[i];
     return "";
+}
+
+/* Layer 7 becomes conv_7, bn_7, and its activation relu_8: the importer counts on before it adds that. */
+extern "C" int dnn_darknet_name(const dnn_net *n, int i, char *name, size_t len)
+{
+    static const char *const activations[] = { "relu_", "leaky_", "logistic_", "tanh_", "swish_", "mish_" };
+    std::string own = "_" + std::to_string(i), next = std::to_string(i + 1), found;
+    try {
+        for (const std::string &s : n->net.getLayerNames()) {
+            bool activation = false, activates = false;
+            for (const char *a : activations) {
+                activation = activation || !s.compare(0, strlen(a), a);
+                activates = activates || s == a + next;
+            }
+            if (activates || (!activation && ends(s, own))) found = s;
+        }
+    } catch (const std::exception &) {
+        return -1;
+    }
+    snprintf(name, len, "%s", found.c_str());
+    return found.empty() ? -1 : 0;
 }
 
 extern "C" int dnn_forward_layer(dnn_net *n, const char *suffix, const float *x, int c, int h, int w, float *out, int max, char *why,

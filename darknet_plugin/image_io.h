@@ -57,8 +57,9 @@ dnn_net *dnn_read_darknet(const char *cfg, const char *weights, char *why, size_
 dnn_net *dnn_read_onnx(const char *path, char *why, size_t why_len);
 /* Runs one image, x = (c, h, w) floats; copies up to `max` outputs of the last layer; returns how many, -1 on error. */
 int dnn_forward(dnn_net *n, const float *x, int c, int h, int w, float *out, int max, char *why, size_t why_len);
-/* The same for the last layer whose name ends in `suffix`: "_7" is all of Darknet's layer 7, an output's name in ONNX.
- * NULL: the last layer. */
+/* What OpenCV calls the output of layer i of a Darknet cfg; -1 if there is none. */
+int dnn_darknet_name(const dnn_net *n, int i, char *name, size_t len);
+/* dnn_forward for the last layer whose name ends in `suffix`; NULL: the last layer. */
 int dnn_forward_layer(dnn_net *n, const char *suffix, const float *x, int c, int h, int w, float *out, int max, char *why, size_t why_len);
 /* All outputs, which must be tables of `columns` (a detector's: x, y, w, h, objectness, classes): *rows, the caller's to free().
  * How many rows; -1 with a reason. */

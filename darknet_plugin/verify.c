@@ -77,28 +77,28 @@ static int verify_host(const verify_job *j, verify_result *r, diag *d)
 }
 
 /* How OpenCV calls the i-th output. NULL: the last layer. */
-static const char *name_in_cfg(const verify_job *j, int i, char name[32])
+static const char *name_in_cfg(const verify_job *j, const dnn_net *n, int i, char name[64])
 {
-    snprintf(name, 32, "_%d", j->output[i]);
-    return j->raw ? name : NULL;
+    return j->raw && !dnn_darknet_name(n, j->output[i], name, 64) ? name : NULL;
 }
 
-static const char *name_in_onnx(const verify_job *j, int i, char name[32])
+static const char *name_in_onnx(const verify_job *j, const dnn_net *n, int i, char name[64])
 {
-    if (j->outputs > 1) snprintf(name, 32, "output%d", i);
-    else snprintf(name, 32, "output");
+    (void)n;
+    if (j->outputs > 1) snprintf(name, 64, "output%d", i);
+    else snprintf(name, 64, "output");
     return name;
 }
 
-typedef const char *(*name_fn)(const verify_job *, int, char[32]);
+typedef const char *(*name_fn)(const verify_job *, const dnn_net *, int, char[64]);
 
 /* All outputs of one image; 0, or -1 and `why`. */
 static int run_opencv(const verify_job *j, dnn_net *n, name_fn name, const float *x, float *out, char *why, size_t len)
 {
-    char text[32];
+    char text[64];
     int done = 0;
     for (int i = 0; i < j->outputs; ++i) {
-        int got = dnn_forward_layer(n, name(j, i, text), x, j->c, j->h, j->w, out + done, j->values - done, why, len);
+        int got = dnn_forward_layer(n, name(j, n, i, text), x, j->c, j->h, j->w, out + done, j->values - done, why, len);
         if (got < 0) return -1;
         done += got;
     }

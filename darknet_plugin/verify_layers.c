@@ -16,6 +16,7 @@ typedef struct walk {
     model *m;                /* the training network after its run */
     network *host;           /* the deployed one in the host's library after its run */
     dnn_net *dnn;            /* or in OpenCV */
+    int onnx;                /* where layer 7 is called layer_7 */
     const float *x;
     float *buffer;           /* the largest layer */
     double difference, largest;
@@ -26,9 +27,10 @@ static const float *host_layer(walk *w, int i) { return w->host->layers[i].outpu
 /* NULL where OpenCV has no such layer, or lays its output out in another way. */
 static const float *dnn_layer(walk *w, int i)
 {
-    char name[32], why[64];
+    char name[64], why[64];
     int n = w->host->layers[i].outputs;
-    snprintf(name, sizeof name, "_%d", i);
+    if (w->onnx) snprintf(name, sizeof name, "layer_%d", i);
+    else if (dnn_darknet_name(w->dnn, i, name, sizeof name)) return NULL;
     return dnn_forward_layer(w->dnn, name, w->x, w->j->c, w->j->h, w->j->w, w->buffer, n, why, sizeof why) == n ? w->buffer : NULL;
 }
 
@@ -91,18 +93,25 @@ static void run_all(walk *w, float *x, int image, diag *d)
     free(w->buffer);
 }
 
-void verify_name_layer(const verify_job *j, int reader, const verify_result *r, diag *d)
+static void open_reader(walk *w, int reader)
 {
     char why[64];
+    w->onnx = reader == VERIFY_ONNX;
+    if (reader == VERIFY_OPENCV) w->dnn = dnn_read_darknet(w->j->cfg, w->j->weights, why, sizeof why);
+    if (reader == VERIFY_ONNX) w->dnn = dnn_read_onnx(w->j->onnx, why, sizeof why);
+}
+
+void verify_name_layer(const verify_job *j, int reader, const verify_result *r, diag *d)
+{
     diag *unsaid = diag_new();
     walk w = { .j = j };
-    if (reader == VERIFY_HOST || reader == VERIFY_OPENCV) {
-        w.m = j->source.cfg ? open_training(&j->source, unsaid) : NULL;
+    if (reader != VERIFY_STOCK && j->source.cfg) {
+        w.m = open_training(&j->source, unsaid);
         w.host = w.m ? verify_open_host(j, unsaid) : NULL;
-        if (w.host && reader == VERIFY_OPENCV) w.dnn = dnn_read_darknet(j->cfg, j->weights, why, sizeof why);
+        if (w.host) open_reader(&w, reader);
     }
     float *x = mem_calloc(verify_image_bytes(j) * (size_t)(w.m ? w.m->net->batch : 1), sizeof *x);
-    if (w.host) run_all(&w, x, r->worst, d);
+    if (w.host && (w.dnn || reader == VERIFY_HOST)) run_all(&w, x, r->worst, d);
     else diag_hint(d, "%s does not let us look at its layers", r->reader);
     free(x);
     if (w.dnn) dnn_free(w.dnn);

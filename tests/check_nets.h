@@ -1,0 +1,17 @@
+/* Whole networks with random weights, in memory and in files. */
+#ifndef DISTILL_TESTS_CHECK_NETS_H
+#define DISTILL_TESTS_CHECK_NETS_H
+#include "check.h"
+
+#include "../darknet_plugin/deploy.h"
+
+/* Fills every array of every layer; variances are positive. Weights are small enough that activations stay near 1. */
+void check_fill_network(network *net, uint64_t stream);
+/* Writes a stock cfg and random weights for it: NAME.cfg and NAME.weights in the current folder. */
+void check_write_network(const char *name, const char *cfg, uint64_t stream);
+/* Writes NAME.cfg, opens it as training would with random weights and the teacher's classifier, and writes NAME.weights. */
+model *check_model(const char *name, const char *cfg, uint64_t stream);
+/* The text of message i's hint or "". */
+const char *check_hint(const diag *d, int i);
+
+#endif

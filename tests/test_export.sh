@@ -1,0 +1,77 @@
+#!/bin/bash
+# The demo's distillation exported in every way on real images: folded, merged, as a teacher, as ONNX; and what is refused.
+set -u
+. tests/tap.sh
+if [ ! -d /usr/share/datasets/fashion-mnist ]; then echo "skipped: export, /usr/share/datasets/fashion-mnist is not installed"; exit 0; fi
+w=$work data=cfg/fashion.data
+sed 's/^reduction=2/stack=linear/' cfg/fashion-simkd.cfg >"$w/linear.cfg"
+cp cfg/fashion-simkd.cfg "$w/simkd.cfg"
+for n in simkd linear; do
+    status 0 "a quick $n student" "$darknet" distill train $data "$w/$n.cfg" -epochs 1 -limit 2000 -quiet -backup "$w"
+done
+export_it() { "$darknet" distill export "$w/$1.cfg" "$w/$1_final.weights" "$w/${2}" -data $data "${@:3}"; }
+onnx=1
+export_it simkd probe -verify 0 -onnx "$w/probe.onnx" >"$w/out" 2>"$w/err" || onnx=0
+[ $onnx = 1 ] || grep -q 'built without it' "$w/err" || not_ok "ONNX" "$(cat "$w/err")"
+
+status 0 "export" export_it simkd plain -json
+holds "three readers agree on 16 real images" '.verified and .images == 16 and .images_of == "cfg/fashion.data" and (.readers | length == 3 and all(.ran and .max_difference <= .bound and .top1_agreement == 100))'
+holds "who reads it differently is said once each, with a remedy" '.not_read_alike | length == 2 and all(.remedy != "" and .layers == 6)'
+status 0 "-fold" export_it simkd folded -fold -json
+holds "folds six layers, and the epsilon is no matter any more" '.folded_layers == 6 and (.not_read_alike | map(.construct) == ["activation=relu"]) and (.readers | all(.top1_agreement == 100))'
+grep -q batch_normalize "$w/folded.cfg" && not_ok "no batch norm is left" || ok "no batch norm is left"
+status 1 "-merge of a bottleneck" export_it simkd never -merge
+says err 'simkd.cfg:47: [projector] cannot be merged' "says which section"
+says err 'stack=linear' "and what would make it possible"
+ls "$w" | grep -q never && not_ok "and leaves nothing" || ok "and leaves nothing"
+
+status 0 "-merge of a linear projector" export_it linear merged -merge -json
+holds "all readers agree" '.readers | length == 3 and all(.ran and .top1_agreement == 100)'
+mine=$(jq .multiply_adds "$w/out")
+own=$("$darknet" distill summary cfg/fashion-student.cfg -json 2>/dev/null | jq .multiply_adds)
+[ "$mine" = "$own" ] && ok "it costs what the student with its own classifier costs: $own multiply-adds" || not_ok "no inference cost" "$mine, not $own"
+holds "and says so" ".multiply_adds_own_classifier == $own and .multiply_adds_unmerged > $own"
+top1() { "$darknet" distill valid $data "$1" "$2" -limit 2000 -json 2>/dev/null | jq .student.top1; }
+a=$(top1 "$w/linear.cfg" "$w/linear_final.weights") b=$(top1 "$w/merged.cfg" "$w/merged.weights")
+[ -n "$a" ] && [ "$a" = "$b" ] && ok "the merged network has the same top-1, $a %" || not_ok "the same top-1" "$a $b"
+
+status 0 "-teacher" export_it simkd teacher -teacher -fold
+sed -n '/^\[teacher\]/,$p' "$w/out" >"$w/section"
+{ printf '[net]\nbatch=8\nsubdivisions=1\nheight=28\nwidth=28\nchannels=1\nmax_batches=10\n\n'; cat "$w/section"
+  printf '\n[convolutional]\nbatch_normalize=1\nfilters=8\nsize=3\nstride=4\npad=1\nactivation=relu\n\n[projector]\n\n[feature_l2]\n\n[reused_classifier]\n'; } >"$w/next.cfg"
+status 0 "its [teacher] section is accepted by check" "$darknet" distill check "$w/next.cfg"
+says out "a distillation" "as a distillation"
+status 0 "and trains" "$darknet" distill train $data "$w/next.cfg" -epochs 1 -limit 64 -quiet -force -backup "$w/next"
+
+status 0 "weights fold" "$darknet" distill weights fold cfg/fashion-teacher.cfg cfg/fashion-teacher.weights "$w/small"
+says out "folded the batch norm of 6 layers" "says how many"
+says out "images of noise" "and on what it was verified"
+a=$(top1 cfg/fashion-teacher.cfg cfg/fashion-teacher.weights) b=$(top1 "$w/small.cfg" "$w/small.weights")
+[ -n "$a" ] && [ "$a" = "$b" ] && ok "the folded teacher has the same top-1, $a %" || not_ok "the same top-1" "$a $b"
+status 1 "weights fold of another cfg's file" "$darknet" distill weights fold cfg/fashion-student.cfg cfg/fashion-teacher.weights "$w/never"
+status 2 "weights fold with a flag of export" "$darknet" distill weights fold a b c -fold
+chmod 555 "$w/next"
+if [ "$(id -u)" = 0 ]; then echo "skipped: a folder without write permission, root writes everywhere"
+else status 1 "a folder without write permission" export_it simkd next/x; fi
+chmod 755 "$w/next"
+status 1 "a full disk" "$darknet" distill export "$w/simkd.cfg" "$w/simkd_final.weights" /dev/full/x
+ls "$w" | grep -qE 'never|part[0-9]|tmp' && not_ok "nothing half-written" || ok "nothing half-written"
+
+if [ $onnx = 0 ]; then echo "skipped: ONNX, this build is without it"; finish; fi
+status 0 "-onnx" export_it linear net -merge -onnx "$w/net.onnx" -json
+holds "OpenCV reads the ONNX file with the same answers" '.readers | length == 4 and (.[2].reader | endswith("ONNX")) and all(.ran and .max_difference <= .bound and .top1_agreement == 100)'
+if /usr/bin/python3 -c 'import onnx' 2>/dev/null; then
+    status 0 "onnx.checker in Python" /usr/bin/python3 -c '
+import onnx, sys
+m = onnx.load(sys.argv[1]); onnx.checker.check_model(m, full_check=True)
+assert m.opset_import[0].version >= 13 and m.graph.input[0].name == "input" and m.graph.output[0].name == "output"' "$w/net.onnx"
+else echo "skipped: onnx.checker in Python, python3-onnx is not installed"; fi
+if python3 -c 'import onnxruntime' 2>/dev/null; then
+    status 0 "ONNX Runtime, a batch of three" python3 -c '
+import numpy, onnxruntime, sys
+s = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+x = numpy.random.RandomState(0).rand(3, 1, 28, 28).astype("f")
+y = s.run(None, {"input": x})[0]
+assert y.shape == (3, 10) and abs(y.sum(1) - 1).max() < 1e-5 and abs(s.run(None, {"input": x[1:2]})[0] - y[1:2]).max() < 1e-6' "$w/net.onnx"
+else echo "skipped: ONNX Runtime, Python has no onnxruntime"; fi
+finish

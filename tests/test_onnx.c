@@ -1,0 +1,183 @@
+/* ONNX files: every section that is known, read back by OpenCV with the host library's answers; what is not known is refused
+ * with its section and line. A build with ONNX=0 says so and writes nothing. */
+#include "check_nets.h"
+
+#include "../darknet_plugin/image_io.h"
+#include "../weights_tools/onnx_layers.h"
+
+#include <unistd.h>
+
+#define NET "[net]\nwidth=10\nheight=8\nchannels=3\n"
+#define CONV(filters, size, stride, activation) \
+    "[convolutional]\nbatch_normalize=1\nfilters=" #filters "\nsize=" #size "\nstride=" #stride "\npad=1\nactivation=" #activation "\n"
+
+enum { INPUTS = 3 * 8 * 10 };
+
+static const struct { const char *name, *cfg; } nets[] = {
+    { "classifier", NET CONV(6, 3, 1, relu) CONV(8, 3, 2, leaky) "[avgpool]\n[convolutional]\nfilters=5\nsize=1\nactivation=linear\n[softmax]\n" },
+    { "connected", NET CONV(4, 3, 2, relu) "[connected]\noutput=7\nbatch_normalize=1\nactivation=tanh\n[dropout]\n[connected]\noutput=5\nactivation=linear\n[softmax]\n[cost]\n" },
+    { "convolution behind connected", NET "[connected]\noutput=6\nactivation=leaky\n[convolutional]\nfilters=4\nsize=1\nactivation=linear\n" },
+    { "groups", NET CONV(6, 1, 1, linear) "[convolutional]\nfilters=6\ngroups=6\nsize=3\npad=1\nactivation=elu\n[convolutional]\nfilters=4\ngroups=2\nsize=1\nactivation=logistic\n" },
+    { "selu, relie", NET CONV(6, 3, 1, selu) CONV(6, 3, 1, relie) },
+    { "maxpool 2/2", NET CONV(4, 3, 1, relu) "[maxpool]\nsize=2\nstride=2\n" },
+    { "maxpool 2/1", NET CONV(4, 3, 1, linear) "[maxpool]\nsize=2\nstride=1\n" },
+    { "maxpool 3/2", NET CONV(4, 3, 1, linear) "[maxpool]\nsize=3\nstride=2\n" },
+    { "maxpool 5/1", NET CONV(4, 3, 1, linear) "[maxpool]\nsize=5\nstride=1\n" },
+    { "maxpool 1/2", NET CONV(4, 3, 1, linear) "[maxpool]\nsize=1\nstride=2\n" },
+    { "maxpool 3/3 without padding", NET CONV(4, 3, 1, linear) "[maxpool]\nsize=3\nstride=3\npadding=0\n" },
+    { "shortcut", NET CONV(6, 3, 1, relu) CONV(6, 3, 1, linear) "[shortcut]\nfrom=-2\nactivation=leaky\n" },
+    { "shortcut with factors", NET CONV(6, 3, 1, relu) CONV(6, 3, 1, linear) "[shortcut]\nfrom=0\nalpha=.5\nbeta=2\nactivation=linear\n" },
+    { "route", NET CONV(6, 3, 1, relu) CONV(4, 3, 1, linear) "[route]\nlayers=-1,0\n" CONV(3, 1, 1, leaky) "[route]\nlayers=1\n" },
+    { "route of rows", NET "[connected]\noutput=4\nactivation=leaky\n[connected]\noutput=3\nactivation=linear\n[route]\nlayers=0,1\n" },
+    { "upsample", NET CONV(4, 3, 2, relu) "[upsample]\nstride=2\n[route]\nlayers=-1\n" CONV(3, 3, 1, linear) },
+    { "upsample with a factor", NET CONV(4, 3, 2, relu) "[upsample]\nstride=3\nscale=.5\n" },
+    { "activation", NET CONV(4, 3, 2, linear) "[activation]\nactivation=leaky\n[activation]\nactivation=linear\n" },
+    { "temperature", NET "[connected]\noutput=6\nactivation=linear\n[softmax]\ntemperature=2.5\n" },
+    { "softmax in groups", NET "[connected]\noutput=6\nactivation=linear\n[softmax]\ngroups=2\n" },
+    { "output that is passed on", NET CONV(4, 3, 1, relu) CONV(4, 3, 1, relu) "[route]\nlayers=0\n" },
+};
+
+static cfg_file *parse_cfg(const char *text, diag *d)
+{
+    cfg_file *c = cfg_parse("x.cfg", text, strlen(text), d);
+    assert_non_null(c);
+    check_no_errors(d);
+    return c;
+}
+
+static int without_onnx(void)
+{
+#ifdef ONNX
+    return 0;
+#else
+    print_message("skipped: this build is without ONNX (make ONNX=0)\n");
+    return 1;
+#endif
+}
+
+static int last_output(const cfg_file *c)
+{
+    int last = cfg_layers(c) - 1;
+    while (cfg_is(cfg_layer(c, last), "cost")) --last;
+    return last;
+}
+
+static void check_net(const char *name, const char *text, uint64_t stream)
+{
+    diag *d = diag_new();
+    network *net = check_parse(text);
+    cfg_file *c = parse_cfg(text, d);
+    int last = last_output(c);
+    float x[INPUTS], got[4096];
+    char why[200] = "";
+    check_fill(x, INPUTS, 4);
+    check_fill_network(net, stream);
+    if (onnx_write_network(net, c, &last, 1, "x.onnx", d)) diag_print(d, stderr);
+    check_no_errors(d);
+    dnn_net *n = dnn_read_onnx("x.onnx", why, sizeof why);
+    if (!n) fail_msg("%s: %s", name, why);
+    int floats = dnn_forward_layer(n, "output", x, 3, 8, 10, got, 4096, why, sizeof why);
+    if (floats != net->layers[last].outputs) fail_msg("%s: %d outputs, expected %d; %s", name, floats, net->layers[last].outputs, why);
+    network_predict(net, x);
+    check_close_n(got, net->layers[last].output, (size_t)floats, 1e-5, name);
+    dnn_free(n);
+    host_free(net);
+    cfg_free(c);
+    diag_free(d);
+}
+
+static void opencv_answers_as_the_host(void **state)
+{
+    (void)state;
+    if (without_onnx()) skip();
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; ++i) check_net(nets[i].name, nets[i].cfg, 100 * (i + 1));
+}
+
+static void detector_has_an_output_a_head(void **state)
+{
+    (void)state;
+    static const char text[] = NET CONV(4, 3, 2, relu) "[convolutional]\nfilters=14\nsize=1\nactivation=linear\n"
+        "[yolo]\nmask=0,1\nanchors=1,2, 3,4\nclasses=2\nnum=2\n[route]\nlayers=0\n[convolutional]\nfilters=7\nsize=1\nactivation=linear\n"
+        "[yolo]\nmask=0\nanchors=1,2, 3,4\nclasses=2\nnum=2\n";
+    static const int output[2] = { 1, 4 };
+    if (without_onnx()) skip();
+    diag *d = diag_new();
+    network *net = check_parse(text);
+    cfg_file *c = parse_cfg(text, d);
+    float x[INPUTS], got[14 * 4 * 5];
+    char why[200] = "";
+    check_fill(x, INPUTS, 4);
+    check_fill_network(net, 8);
+    assert_int_equal(onnx_write_network(net, c, output, 2, "x.onnx", d), 0);
+    dnn_net *n = dnn_read_onnx("x.onnx", why, sizeof why);
+    assert_non_null(n);
+    network_predict(net, x);
+    for (int i = 0; i < 2; ++i) {
+        const layer *l = &net->layers[output[i]];
+        assert_int_equal(dnn_forward_layer(n, i ? "output1" : "output0", x, 3, 8, 10, got, 14 * 4 * 5, why, sizeof why), l->outputs);
+        check_close_n(got, l->output, (size_t)l->outputs, 1e-5, "head");
+    }
+    dnn_free(n);
+    host_free(net);
+    cfg_free(c);
+    diag_free(d);
+}
+
+static const struct { const char *name, *cfg, *section, *says; int line; } refused[] = {
+    { "reorg", NET CONV(4, 3, 1, relu) "[reorg]\nstride=2\n", "reorg", "this section", 12 },
+    { "local", NET "[local]\nfilters=2\nsize=3\nactivation=linear\n", "local", "this section", 5 },
+    { "unlike shortcut", NET CONV(4, 3, 1, relu) CONV(6, 3, 1, relu) "[shortcut]\nfrom=0\nactivation=linear\n", "shortcut", "unlike shapes", 20 },
+    { "activation", NET CONV(4, 3, 1, stair), "convolutional", "activation=stair", 11 },
+    { "shrinking", NET "[upsample]\nstride=-2\n", "upsample", "shrinks", 6 },
+    { "spatial", NET CONV(4, 3, 1, relu) "[softmax]\nspatial=1\n", "softmax", "spatial=", 13 },
+};
+
+static void unknown_is_refused(void **state)
+{
+    (void)state;
+    if (without_onnx()) skip();
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; ++i) {
+        diag *d = diag_new();
+        network *net = check_parse(refused[i].cfg);
+        cfg_file *c = parse_cfg(refused[i].cfg, d);
+        int last = net->n - 1;
+        assert_int_equal(onnx_write_network(net, c, &last, 1, "refused.onnx", d), -1);
+        assert_int_equal(diag_errors(d), 1);
+        const diag_message *e = diag_get(d, 0);
+        if (!strstr(e->text, refused[i].says)) fail_msg("%s: %s", refused[i].name, e->text);
+        assert_string_equal(e->section, refused[i].section);
+        if (e->line != refused[i].line) fail_msg("%s: line %d", refused[i].name, e->line);
+        assert_int_equal(access("refused.onnx", F_OK), -1);
+        host_free(net);
+        cfg_free(c);
+        diag_free(d);
+    }
+}
+
+static void unwritable(void **state)
+{
+    (void)state;
+    static const char text[] = NET "[avgpool]\n";
+    diag *d = diag_new();
+    network *net = check_parse(text);
+    cfg_file *c = parse_cfg(text, d);
+    int last = 0;
+    assert_int_equal(onnx_write_network(net, c, &last, 1, "no/such/folder.onnx", d), -1);
+    assert_int_equal(diag_errors(d), 1);
+    if (!without_onnx()) assert_non_null(strstr(diag_get(d, 0)->text, "No such file"));
+    else assert_non_null(strstr(diag_get(d, 0)->text, "built without it"));
+    host_free(net);
+    cfg_free(c);
+    diag_free(d);
+}
+
+int main(void)
+{
+    host_init();
+    if (chdir(check_folder())) return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(opencv_answers_as_the_host), cmocka_unit_test(detector_has_an_output_a_head), cmocka_unit_test(unknown_is_refused),
+        cmocka_unit_test(unwritable),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
