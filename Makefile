@@ -3,6 +3,7 @@
 #   make            build ./darknet                     make demo      distil, deploy and prove it (about two minutes)
 #   make test       build and run every test            make teacher   train the demo's teacher from nothing
 #   make seeds      the demo's two students for three seeds
+#   make shapes     detectors: distil one on drawn shapes, beside the same from labels (about ten minutes)
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
 #   make setup      install missing Debian packages (demo and test do it themselves)
 #
@@ -61,7 +62,7 @@ OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
-.PHONY: all setup demo test teacher seeds bench clean tests
+.PHONY: all setup demo shapes test teacher seeds bench clean tests
 all: darknet
 
 darknet: $(BUILD)/darknet
@@ -103,6 +104,10 @@ teacher: setup
 	@$(MAKE) --no-print-directory darknet
 	./darknet distill train cfg/fashion.data cfg/fashion-teacher.cfg -seed 1
 	cp backup/fashion-teacher_final.weights cfg/fashion-teacher.weights
+
+shapes: setup
+	@$(MAKE) --no-print-directory darknet $(BUILD)/make_shapes
+	@MAKE_SHAPES=$(BUILD)/make_shapes cfg/shapes/demo.sh
 
 seeds: setup
 	@$(MAKE) --no-print-directory darknet
