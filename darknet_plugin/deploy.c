@@ -94,9 +94,18 @@ static void find_outputs(deployed *p)
     if (!cfg_is(cfg_layer(p->low->cfg, last), "softmax")) p->raw = 1;
 }
 
+/* Warnings were given when the training network was opened. */
+static lowered *lower_quietly(const char *cfg, diag *d)
+{
+    diag *unsaid = diag_new();
+    lowered *low = lower_read(cfg, LOWER_DEPLOY, unsaid);
+    diag_free(unsaid);
+    return low ? low : lower_read(cfg, LOWER_DEPLOY, d);
+}
+
 deployed *deploy_open(const model *m, const char *cfg, diag *d)
 {
-    lowered *low = lower_read(cfg, LOWER_DEPLOY, d);
+    lowered *low = lower_quietly(cfg, d);
     if (!low) return NULL;
     deployed *p = mem_calloc(1, sizeof *p);
     p->low = low;
@@ -124,8 +133,11 @@ void deploy_close(deployed *p)
 
 static int infer_again(deployed *p, diag *d)
 {
+    diag *unsaid = diag_new();
     shapes_free(p->low->shape);
-    p->low->shape = shapes_infer(p->low->cfg, d);
+    p->low->shape = shapes_infer(p->low->cfg, unsaid);
+    diag_free(unsaid);
+    if (!p->low->shape) p->low->shape = shapes_infer(p->low->cfg, d);
     return p->low->shape ? 0 : -1;
 }
 

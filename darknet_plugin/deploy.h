@@ -33,8 +33,9 @@ int deploy_readers(const deployed *p, int i, int *first);
 /* 1: layer i is [route] or [shortcut] naming layer k, or reads k because it stands behind it. */
 int deploy_reads(const deployed *p, int i, int k);
 
-/* One float an output and image of the training network's last run: (deploy_values), in the order of p->output. */
+/* Floats of all outputs, an image. */
 int deploy_values(const deployed *p);
+/* What the training network's last run gave for the image of that number in its batch: (deploy_values), in the order of p->output. */
 void deploy_answer(const deployed *p, const network *training, int image, float *out);
 
 #endif

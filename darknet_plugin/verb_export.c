@@ -107,6 +107,10 @@ static int verify_files(export_job *j, lower_mode mode, diag *d)
 {
     const net_shape *s = j->p->low->shape;
     if (!j->o->verify) return 0;
+    if (s->c < 1 || s->h < 1 || s->w < 1) {
+        diag_warn(d, j->arg[0], 0, NULL, "not verified: a network on %d plain numbers takes no images", s->inputs);
+        return 0;
+    }
     if (export_images(j, d)) return -1;
     verify_job v = {
         .cfg = j->temp[EXPORT_CFG], .weights = j->temp[EXPORT_WEIGHTS], .onnx = j->temp[EXPORT_ONNX],

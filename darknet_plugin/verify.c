@@ -159,7 +159,7 @@ static double largest(const verify_job *j)
 static int judge(const verify_job *j, int reader, const verify_result *r, diag *d)
 {
     if (r->ran < 1 || r->difference <= r->bound) return 0;
-    diag_error(d, reader == VERIFY_ONNX ? j->onnx : j->cfg, 0, NULL, "%s differs from the training network by %.3g, allowed is %.3g",
+    diag_error(d, j->source.cfg ? j->source.cfg : j->cfg, 0, NULL, "%s differs from the training network by %.3g, allowed is %.3g",
                r->reader, r->difference, r->bound);
     verify_name_layer(j, reader, r, d);
     return -1;

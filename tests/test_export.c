@@ -157,6 +157,21 @@ static void plain_cfg_is_exported(void **state)
     remove_files();
 }
 
+static void plain_numbers_are_not_verified(void **state)
+{
+    (void)state;
+    diag *d = diag_new();
+    check_write_network("s", "[net]\ninputs=40\n[connected]\nbatch_normalize=1\noutput=3\nactivation=linear\n[softmax]\n", 7);
+    options o = { .verify = 2, .fold = 1 };
+    char *said = exported(&o, files, d);
+    check_no_errors(d);
+    assert_non_null(strstr(said, "not verified"));
+    assert_int_equal(diag_warnings(d), 1);
+    free(said);
+    diag_free(d);
+    remove_files();
+}
+
 static void not_verified_is_said(void **state)
 {
     (void)state;
@@ -231,7 +246,7 @@ int main(void)
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exported_classifier_teaches), cmocka_unit_test(deep_tail_names_its_tap), cmocka_unit_test(detector_is_exported),
-        cmocka_unit_test(plain_cfg_is_exported), cmocka_unit_test(not_verified_is_said), cmocka_unit_test(failures_leave_nothing),
+        cmocka_unit_test(plain_cfg_is_exported), cmocka_unit_test(plain_numbers_are_not_verified), cmocka_unit_test(not_verified_is_said), cmocka_unit_test(failures_leave_nothing),
         cmocka_unit_test(folder_in_the_way), cmocka_unit_test(disagreement_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

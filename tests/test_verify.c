@@ -157,7 +157,7 @@ static void damaged_onnx_is_named(void **state)
     assert_int_equal(verify_deployed(&f->job, f->result, f->d), -1);
     assert_int_equal(diag_errors(f->d), 1);
     assert_non_null(strstr(diag_get(f->d, 0)->text, "ONNX differs"));
-    assert_string_equal(diag_get(f->d, 0)->file, "x.onnx");
+    assert_string_equal(diag_get(f->d, 0)->file, "s.cfg");
     assert_non_null(strstr(check_hint(f->d, 0), "layer 1 [convolutional] (s.cfg:17)"));
     drop(f);
 }
