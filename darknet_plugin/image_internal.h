@@ -1,0 +1,30 @@
+/* What image_io.cpp and image_dnn.cpp share. */
+#ifndef DISTILL_IMAGE_INTERNAL_H
+#define DISTILL_IMAGE_INTERNAL_H
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include <opencv2/core.hpp>
+#include <opencv2/core/utils/logger.hpp>
+
+inline int fail(char *why, size_t len, const char *text)
+{
+    if (why && len) snprintf(why, len, "%s", text);
+    return -1;
+}
+
+/* The first line of an exception's text; of OpenCV's own what it says, without its source positions. */
+inline int fail(char *why, size_t len, const std::exception &e)
+{
+    const cv::Exception *own = dynamic_cast<const cv::Exception *>(&e);
+    std::string text = own ? own->err : e.what();
+    return fail(why, len, text.substr(0, text.find('\n')).c_str());
+}
+
+inline void quiet()
+{
+    cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
+}
+
+#endif
