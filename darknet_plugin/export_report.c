@@ -38,7 +38,7 @@ static cJSON *boxes_json(const box_result *r)
 static void add_notes(cJSON *o, const export_job *j)
 {
     reader_note note[READER_ROWS];
-    int n = readers_note(j->p->low->cfg, note);
+    int n = readers_note(j->p->low->cfg, j->p->low->shape, note);
     cJSON *list = cJSON_AddArrayToObject(o, "not_read_alike");
     for (int i = 0; i < n; ++i) {
         cJSON *e = cJSON_CreateObject();
@@ -108,10 +108,10 @@ static void print_work(const export_job *j, FILE *out)
 static void print_notes(const export_job *j, FILE *out)
 {
     reader_note note[READER_ROWS];
-    int n = readers_note(j->p->low->cfg, note);
+    int n = readers_note(j->p->low->cfg, j->p->low->shape, note);
     for (int i = 0; i < n; ++i)
-        fprintf(out, "%s (%d layers, the first is %d): %s\n  remedy: %s\n", note[i].row->construct, note[i].count, note[i].layer,
-                note[i].row->readers, note[i].row->remedy);
+        fprintf(out, "%s (%d layer%s, first in %d): %s\n  remedy: %s\n", note[i].row->construct, note[i].count, note[i].count > 1 ? "s" : "",
+                note[i].layer, note[i].row->readers, note[i].row->remedy);
 }
 
 static void print_export(const export_job *j, FILE *out)

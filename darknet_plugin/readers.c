@@ -6,19 +6,24 @@
 
 #include <string.h>
 
-static int is_conv(const cfg_section *s) { return cfg_is(s, "convolutional"); }
+static int is(const reader_site *at, const char *name) { return cfg_is(at->s, name); }
+static int number(const reader_site *at, const char *key, int def) { return cfg_int(at->s, key, def); }
 
-static int uses_relu(const cfg_section *s)
+static int uses_relu(const reader_site *at) { return !strcmp(cfg_str(at->s, "activation", ""), "relu"); }
+static int has_groups(const reader_site *at) { return is(at, "convolutional") && number(at, "groups", 1) > 1; }
+static int is_connected(const reader_site *at) { return is(at, "connected"); }
+static int normalises(const reader_site *at) { return number(at, "batch_normalize", 0) != 0; }
+static int normalises_connected(const reader_site *at) { return is_connected(at) && normalises(at); }
+static int has_temperature(const reader_site *at) { return is(at, "softmax") && cfg_float(at->s, "temperature", 1) != 1; }
+static int weighs_shortcut(const reader_site *at) { return is(at, "shortcut") && (cfg_find(at->s, "alpha") || cfg_find(at->s, "beta")); }
+
+static int resizes_shortcut(const reader_site *at)
 {
-    return !strcmp(cfg_str(s, "activation", ""), "relu");
+    int from = number(at, "from", 0);
+    if (!is(at, "shortcut")) return 0;
+    const layer_shape *l = &at->shape->layer[at->s->index], *f = &at->shape->layer[from < 0 ? at->s->index + from : from];
+    return f->h != l->h || f->w != l->w;
 }
-
-static int has_groups(const cfg_section *s) { return is_conv(s) && cfg_int(s, "groups", 1) > 1; }
-static int is_connected(const cfg_section *s) { return cfg_is(s, "connected"); }
-static int normalises(const cfg_section *s) { return cfg_int(s, "batch_normalize", 0) != 0; }
-static int normalises_connected(const cfg_section *s) { return is_connected(s) && normalises(s); }
-static int has_temperature(const cfg_section *s) { return cfg_is(s, "softmax") && cfg_float(s, "temperature", 1) != 1; }
-static int weighs_shortcut(const cfg_section *s) { return cfg_is(s, "shortcut") && (cfg_find(s, "alpha") || cfg_find(s, "beta")); }
 
 /* What OpenCV 4.6's importer accepts. */
 static const char *const opencv_sections[] = {
@@ -34,35 +39,44 @@ static int listed(const char *text, const char *const *list)
     return 0;
 }
 
-static int unknown_to_opencv(const cfg_section *s) { return !listed(s->name, opencv_sections); }
-static int odd_activation(const cfg_section *s) { return !listed(cfg_str(s, "activation", "linear"), opencv_activations); }
+static int unknown_to_opencv(const reader_site *at) { return !listed(at->s->name, opencv_sections); }
+static int odd_activation(const reader_site *at) { return !listed(cfg_str(at->s, "activation", "linear"), opencv_activations); }
 
 static const reader_row rows[] = {
-    { "activation=relu", uses_relu, "several ncnn and TensorRT converters lack it", "train with activation=leaky, or give them -onnx" },
-    { "groups= (depthwise convolution or pooling)", has_groups, "ncnn, TensorRT converters and tkDNN want groups=1",
+    { "activation=relu", uses_relu, 0, "several ncnn and TensorRT converters lack it", "train with activation=leaky, or give them -onnx" },
+    { "groups= (depthwise convolution or pooling)", has_groups, 0, "ncnn, TensorRT converters and tkDNN want groups=1",
       "stack=bottleneck or linear in place of depthwise; a student map of the teacher's size needs no pooling; or -onnx" },
-    { "[connected]", is_connected, "ncnn, TensorRT converters and tkDNN lack it",
+    { "[connected]", is_connected, 0, "ncnn, TensorRT converters and tkDNN lack it",
       "[avgpool] and a 1x1 [convolutional] with the same weights compute the same; or -onnx" },
-    { "[connected] batch_normalize=1", normalises_connected, "OpenCV answers NaN", "-fold" },
-    { "batch_normalize=1", normalises,
+    { "[connected] batch_normalize=1", normalises_connected, 1, "OpenCV answers NaN", "-fold" },
+    { "batch_normalize=1", normalises, 0,
       "AlexeyAB's fork and Darknet on a GPU have another epsilon: off by 1e-5 at a variance of 0.05, by 1 % at 0.0001", "-fold" },
-    { "[softmax] temperature=", has_temperature, "OpenCV ignores it", "divide the layer before by it, or -onnx" },
-    { "[shortcut] alpha= or beta=", weighs_shortcut, "OpenCV refuses or ignores them", "scale a convolution before it instead" },
-    { "a section beyond convolutions, pooling, joins and heads", unknown_to_opencv, "OpenCV refuses the cfg", "use another layer there" },
-    { "an activation other than linear, relu, leaky, logistic, tanh", odd_activation, "OpenCV refuses the cfg", "train with leaky, or -onnx" },
+    { "[softmax] temperature=", has_temperature, 1, "OpenCV ignores it", "divide the layer before by it, or -onnx" },
+    { "[shortcut] alpha= or beta=", weighs_shortcut, 1, "OpenCV refuses or ignores them", "scale a convolution before it instead" },
+    { "[shortcut] between maps of unlike sizes", resizes_shortcut, 1, "OpenCV refuses the cfg",
+      "a 1x1 convolution, behind [maxpool] size=1 where the size shrinks, brings both to one size; or -onnx" },
+    { "a section beyond convolutions, pooling, joins and heads", unknown_to_opencv, 1, "OpenCV refuses the cfg", "use another layer there, or -onnx where that knows it" },
+    { "an activation other than linear, relu, leaky, logistic, tanh", odd_activation, 1, "OpenCV refuses the cfg", "train with leaky, or -onnx" },
 };
 _Static_assert(sizeof rows / sizeof *rows <= READER_ROWS, "room for every row");
 
-int readers_note(const cfg_file *cfg, reader_note note[READER_ROWS])
+int readers_note(const cfg_file *cfg, const net_shape *shape, reader_note note[READER_ROWS])
 {
     int n = 0;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
         reader_note m = { .row = &rows[i] };
         for (int k = 0; k < cfg->n; ++k) {
-            const cfg_section *s = &cfg->section[k];
-            if (s->index >= 0 && rows[i].has(s) && !m.count++) m.layer = s->index;
+            reader_site at = { &cfg->section[k], shape };
+            if (at.s->index >= 0 && rows[i].has(&at) && !m.count++) m.layer = at.s->index;
         }
         if (m.count) note[n++] = m;
     }
     return n;
+}
+
+const reader_note *readers_not_opencv(const reader_note *note, int n)
+{
+    for (int i = 0; i < n; ++i)
+        if (note[i].row->opencv) return &note[i];
+    return NULL;
 }

@@ -2,10 +2,18 @@
 #ifndef DISTILL_READERS_H
 #define DISTILL_READERS_H
 #include "cfg.h"
+#include "shapes.h"
+
+/* A layer that is looked at. */
+typedef struct reader_site {
+    const cfg_section *s;
+    const net_shape *shape;          /* of the whole */
+} reader_site;
 
 typedef struct reader_row {
     const char *construct;
-    int (*has)(const cfg_section *s);
+    int (*has)(const reader_site *at);
+    int opencv;                      /* 1: OpenCV is one of those, so there is no point in asking it */
     const char *readers;             /* who, and what they do */
     const char *remedy;
 } reader_row;
@@ -17,7 +25,9 @@ typedef struct reader_note {
 } reader_note;
 
 enum { READER_ROWS = 16 };
-/* Fills note[]; returns how many. `cfg` is a deployed one. */
-int readers_note(const cfg_file *cfg, reader_note note[READER_ROWS]);
+/* Fills note[]; returns how many. `cfg` is a deployed one, whose layer numbers are absolute. */
+int readers_note(const cfg_file *cfg, const net_shape *shape, reader_note note[READER_ROWS]);
+/* The first note that keeps OpenCV from reading the cfg; NULL if there is none. Borrowed from `note`. */
+const reader_note *readers_not_opencv(const reader_note *note, int n);
 
 #endif

@@ -4,6 +4,7 @@
 #include "../weights_tools/onnx_layers.h"
 #include "export.h"
 #include "mem.h"
+#include "readers.h"
 #include "verbs.h"
 
 #include <errno.h>
@@ -103,6 +104,14 @@ static int edit(export_job *j, diag *d)
     return 0;
 }
 
+static const char *not_opencv(const deployed *p)
+{
+    reader_note note[READER_ROWS];
+    int n = readers_note(p->low->cfg, p->low->shape, note);
+    const reader_note *first = readers_not_opencv(note, n);
+    return first ? first->row->construct : NULL;
+}
+
 static int verify_files(export_job *j, lower_mode mode, diag *d)
 {
     const net_shape *s = j->p->low->shape;
@@ -114,6 +123,7 @@ static int verify_files(export_job *j, lower_mode mode, diag *d)
     if (export_images(j, d)) return -1;
     verify_job v = {
         .cfg = j->temp[EXPORT_CFG], .weights = j->temp[EXPORT_WEIGHTS], .onnx = j->temp[EXPORT_ONNX],
+        .not_opencv = not_opencv(j->p),
         .n = j->n, .c = s->c, .h = s->h, .w = s->w, .outputs = j->p->outputs, .output = j->p->output, .values = deploy_values(j->p),
         .raw = j->p->raw, .pixels = j->pixels, .answer = j->answer,
         .source = { .cfg = j->arg[0], .weights = j->arg[1], .mode = mode, .from = j->p->from },

@@ -133,6 +133,10 @@ static int finish_opencv(const verify_job *j, dnn_net *n, const char *file, name
 static int verify_opencv(const verify_job *j, verify_result *r, diag *d)
 {
     char why[200] = "";
+    if (j->not_opencv) {
+        snprintf(r->why, sizeof r->why, "not asked: it does not take %s", j->not_opencv);
+        return 0;
+    }
     dnn_net *n = dnn_read_darknet(j->cfg, j->weights, why, sizeof why);
     return finish_opencv(j, n, j->cfg, name_in_cfg, r, why, sizeof why, d);
 }

@@ -18,6 +18,7 @@ typedef struct verify_source {
 typedef struct verify_job {
     const char *cfg, *weights;    /* the deployed files */
     const char *onnx;             /* NULL: not asked for */
+    const char *not_opencv;       /* why OpenCV is not asked to read cfg and weights; NULL: it is */
     int n, c, h, w;
     int outputs;                  /* how many layers' outputs are compared */
     const int *output;            /* these layers of the deployed network */

@@ -231,13 +231,102 @@ static void folder_in_the_way(void **state)
     check_nothing_left("a folder");
 }
 
-/* A network whose readers cannot agree: the stock importer ignores a softmax's temperature. */
+/* OpenCV's epsilon is another: with hardly any variance it disagrees, and the layer is named. Folded, it cannot. */
 static void disagreement_leaves_nothing(void **state)
 {
     (void)state;
-    check_write_network("s", NET CONV(8, 2) "[avgpool]\n[convolutional]\nfilters=10\nsize=1\nactivation=linear\n[softmax]\ntemperature=3\n", 7);
-    check_failure("temperature", (options){ 0 }, files, "OpenCV");
+    static const char cfg[] = NET CONV(4, 2) CONV(4, 2) "[avgpool]\n[convolutional]\nfilters=10\nsize=1\nactivation=linear\n[softmax]\n";
+    diag *d = diag_new();
+    network *net = check_parse(cfg);
+    check_fill_network(net, 5);
+    for (int i = 0; i < 4; ++i) {
+        net->layers[1].rolling_variance[i] = 1e-8f;
+        net->layers[1].scales[i] = 1e-4f;
+    }
+    check_write("s.cfg", cfg, strlen(cfg));
+    assert_int_equal(weights_save(net, "s.weights", d), 0);
+    host_free(net);
+    options o = { .verify = 2 };
+    assert_null(exported(&o, files, d));
+    assert_int_equal(diag_errors(d), 1);
+    assert_non_null(strstr(diag_get(d, 0)->text, "OpenCV"));
+    assert_non_null(strstr(check_hint(d, 0), "layer 1 [convolutional] (s.cfg:14)"));
     check_nothing_left("disagreement");
+    diag_free(d);
+    o.fold = 1;
+    free(check_export(&o));
+    remove_files();
+}
+
+/* ---- readers ---- */
+
+/* What OpenCV is known not to take does not stop an export: it is not asked, and that is said with a remedy. */
+static void known_limits_are_said(void **state)
+{
+    (void)state;
+    static const struct { const char *cfg, *says, *remedy; } odd[] = {
+        { NET CONV(8, 2) "[avgpool]\n[connected]\noutput=10\nactivation=linear\n[softmax]\ntemperature=3\n", "[softmax] temperature=", "-onnx" },
+        { NET CONV(8, 2) "[avgpool]\n[connected]\nbatch_normalize=1\noutput=10\nactivation=linear\n[softmax]\n", "[connected] batch_normalize=1", "-fold" },
+        { NET CONV(8, 2) "[activation]\nactivation=leaky\n[avgpool]\n[connected]\noutput=10\nactivation=linear\n[softmax]\n",
+          "a section beyond", "-onnx" },
+        { NET CONV(8, 1) CONV(12, 2) "[shortcut]\nfrom=-2\nactivation=relu\n[avgpool]\n[connected]\noutput=10\nactivation=linear\n[softmax]\n",
+          "[shortcut] between maps of unlike sizes", "1x1 convolution" },
+        { NET "[convolutional]\nfilters=4\nsize=3\nactivation=elu\n[avgpool]\n[connected]\noutput=10\nactivation=linear\n[softmax]\n", "an activation other than", "leaky" },
+        { NET CONV(8, 2) CONV(8, 1) "[shortcut]\nfrom=-2\nbeta=.5\nactivation=leaky\n[avgpool]\n[connected]\noutput=10\nactivation=linear\n[softmax]\n",
+          "[shortcut] alpha= or beta=", "scale a convolution" },
+    };
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; ++i) {
+        check_write_network("s", odd[i].cfg, 9);
+        options o = { .verify = 2, .onnx = HAS_ONNX ? "out.onnx" : NULL };
+        char *said = check_export(&o);
+        char *asked = mem_printf("not asked: it does not take %s", odd[i].says), *note = mem_printf("\n%s", odd[i].says);
+        if (!strstr(said, asked) || !strstr(said, note) || !strstr(strstr(said, note), odd[i].remedy)) fail_msg("%s: %s", odd[i].says, said);
+        free(asked);
+        free(note);
+        free(said);
+        remove_files();
+    }
+}
+
+/* Channels that only one of two maps has are no trouble to anyone. */
+static void unlike_channels(void **state)
+{
+    (void)state;
+    check_write_network("s", NET CONV(8, 2) CONV(12, 1) "[shortcut]\nfrom=-2\nactivation=leaky\n" CONV(6, 1) "[shortcut]\nfrom=-2\nactivation=linear\n"
+                        "[avgpool]\n[connected]\noutput=10\nactivation=linear\n[softmax]\n", 9);
+    options o = { .verify = 2, .onnx = HAS_ONNX ? "out.onnx" : NULL };
+    char *said = check_export(&o);
+    assert_null(strstr(said, "does not take"));
+    free(said);
+    remove_files();
+}
+
+/* Cfgs that Debian ships, made small: detectors with two kinds of heads, a classifier. */
+static void shipped_cfgs(void **state)
+{
+    (void)state;
+    static const char *const shipped[] = { "yolov3-tiny", "yolov2-tiny", "tiny" };
+    for (size_t i = 0; i < sizeof shipped / sizeof *shipped; ++i) {
+        diag *d = diag_new();
+        char *path = mem_printf("/usr/share/darknet/cfg/%s.cfg", shipped[i]);
+        cfg_file *c = access(path, R_OK) ? NULL : cfg_read(path, d);
+        free(path);
+        if (!c) {
+            diag_free(d);
+            print_message("skipped: %s.cfg is not installed\n", shipped[i]);
+            skip();
+        }
+        static const char *const net[][2] = { { "width", "64" }, { "height", "64" }, { "batch", "1" }, { "subdivisions", "1" } };
+        for (size_t k = 0; k < sizeof net / sizeof *net; ++k) cfg_set(&c->section[0], net[k][0], "%s", net[k][1]);
+        char *text = cfg_text(c, NULL);
+        check_write_network("s", text, 5);
+        options o = { .verify = 1, .fold = 1, .teacher = 1, .onnx = HAS_ONNX ? "out.onnx" : NULL };
+        free(check_export(&o));
+        remove_files();
+        free(text);
+        cfg_free(c);
+        diag_free(d);
+    }
 }
 
 int main(void)
@@ -248,6 +337,7 @@ int main(void)
         cmocka_unit_test(exported_classifier_teaches), cmocka_unit_test(deep_tail_names_its_tap), cmocka_unit_test(detector_is_exported),
         cmocka_unit_test(plain_cfg_is_exported), cmocka_unit_test(plain_numbers_are_not_verified), cmocka_unit_test(not_verified_is_said), cmocka_unit_test(failures_leave_nothing),
         cmocka_unit_test(folder_in_the_way), cmocka_unit_test(disagreement_leaves_nothing),
+        cmocka_unit_test(known_limits_are_said), cmocka_unit_test(unlike_channels), cmocka_unit_test(shipped_cfgs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

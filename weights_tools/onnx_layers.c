@@ -3,6 +3,7 @@
  *   convolutional, connected   Conv / Gemm with batch norm folded in doubles (fold.h): readers' epsilons cannot matter
  *   maxpool                    Darknet's padding: `padding` rows in all, half of them (rounded down) before the map
  *   softmax                    over all of an image's numbers, or each of `groups` parts, after a division by temperature
+ *   shortcut                   Add; of a larger map every k-th row and column first, zeros for channels that it lacks
  *   yolo, region               their input, the raw head map; boxes are the caller's to decode
  *   dropout, cost              nothing
  *
@@ -255,16 +256,44 @@ static int route(build *b, int i)
     return bad ? refuse(b, i, "layers", "a route of maps of unlike sizes") : 0;
 }
 
+static int unlike_shapes(build *b, int i)
+{
+    const layer *l = at(b, i);
+    refuse(b, i, "from", "a shortcut of this shape");
+    diag_hint(b->d, "this one adds %dx%dx%d to %dx%dx%d; a larger map can be added with alpha=1, a smaller one not", l->c, l->h, l->w,
+              l->out_c, l->out_h, l->out_w);
+    return -1;
+}
+
+/* Of a map at least as large: every stride-th row and column, the channels that both have, then zeros. NULL: another case. */
+static const char *on_grid(build *b, int i)
+{
+    const layer *l = at(b, i);
+    int64_t stride = l->w / l->out_w, c = l->c < l->out_c ? l->c : l->out_c;
+    const int64_t start[3] = { 0, 0, 0 }, end[3] = { c, (l->out_h - 1) * stride + 1, (l->out_w - 1) * stride + 1 };
+    const int64_t axes[3] = { 1, 2, 3 }, step[3] = { 1, stride, stride }, pads[8] = { 0, 0, 0, 0, 0, l->out_c - c, 0, 0 };
+    if (!stride || l->h / l->out_h != stride || l->alpha != 1) return NULL;
+    const char *in[5] = { as_map(b, l->index), name(b, "layer_%d_starts", i), name(b, "layer_%d_ends", i), name(b, "layer_%d_axes", i),
+                          name(b, "layer_%d_steps", i) };
+    const char *grid = name(b, "layer_%d_grid", i), *zeros = name(b, "layer_%d_zeros", i), *out = name(b, "layer_%d_padded", i);
+    onnx_int64s(b->m, in[1], start, 3);
+    onnx_int64s(b->m, in[2], end, 3);
+    onnx_int64s(b->m, in[3], axes, 3);
+    onnx_int64s(b->m, in[4], step, 3);
+    onnx_node(b->m, "Slice", in, 5, grid);
+    if (c == l->out_c) return grid;
+    onnx_int64s(b->m, zeros, pads, 8);
+    node2(b, "Pad", grid, zeros, out);
+    return out;
+}
+
 static int shortcut(build *b, int i)
 {
     const layer *l = at(b, i);
-    if (l->c != l->out_c || l->h != l->out_h || l->w != l->out_w) {
-        refuse(b, i, "from", "a shortcut between maps of unlike shapes");
-        diag_hint(b->d, "this one adds %dx%dx%d to %dx%dx%d", l->c, l->h, l->w, l->out_c, l->out_h, l->out_w);
-        return -1;
-    }
-    const char *out = before_activation(b, i), *x = scaled(b, as_map(b, i - 1), l->alpha), *y = scaled(b, as_map(b, l->index), l->beta);
-    node2(b, "Add", x, y, out);
+    int alike = l->c == l->out_c && l->h == l->out_h && l->w == l->out_w;
+    const char *z = alike ? as_map(b, l->index) : on_grid(b, i), *out = before_activation(b, i);
+    if (!z) return unlike_shapes(b, i);
+    node2(b, "Add", scaled(b, as_map(b, i - 1), l->alpha), scaled(b, z, l->beta), out);
     return activate(b, i, out);
 }
 
