@@ -6,9 +6,9 @@
  *   W[o][s][t] = sum over q of Wc[o][q][t] Wp[q][s]      b[o] = bc[o] + sum over q, t of Wc[o][q][t] bp[q]
  *
  * q are the teacher's channels, s the student's, t the classifier's window (1 for a 1x1 convolution, the map for [connected]).
- * Average pooling in between changes nothing, since the mean of a linear map is the map of the mean, biases included. Padding
- * would: there a zero stands where the projector would have given bp. Batch norm on either side is folded first. A frozen pooling
- * of the student's map whose only use is to be averaged again goes too. */
+ * Average pooling in between changes nothing, since the mean of a linear map is the map of the mean, biases included; nor does
+ * [maxpool] size=1, which picks pixels. Padding would: there a zero stands where the projector would have given bp. Batch norm
+ * on either side is folded first. A frozen pooling of the student's map whose only use is to be averaged again goes too. */
 #include "../weights_tools/fold.h"
 #include "deploy.h"
 #include "mem.h"
@@ -94,6 +94,12 @@ static int refuse_reader(const deployed *p, int layer, int reader, const refusal
     return -1;
 }
 
+/* Layers whose output of a linear map of each pixel is that map of their output: averages, and every k-th pixel. */
+static int commutes(const cfg_section *s)
+{
+    return cfg_is(s, "avgpool") || (cfg_is(s, "maxpool") && cfg_int(s, "size", cfg_int(s, "stride", 1)) == 1 && !cfg_int(s, "padding", 0));
+}
+
 static int is_classifier(const cfg_section *s) { return cfg_is(s, "connected") || is_plain_conv(s); }
 
 /* 0 and where the classifier is; -1 after saying why not. */
@@ -102,14 +108,14 @@ static int find_classifier(const deployed *p, int h, merge *m, const refusal *r)
     const lower_head *head = &p->low->head[h];
     int at = head->tail, end = head->tail + head->tails, other;
     if (head->projectors != 1 || !is_linear_1x1(section(p, head->projector))) return refuse_projector(p, h, r);
-    while (at >= 0 && at < end && cfg_is(section(p, at), "avgpool")) ++at;
+    while (at >= 0 && at < end && commutes(section(p, at))) ++at;
     if (at < 0 || at >= end || !is_classifier(section(p, at))) return at < 0 || at >= end ? -1 : refuse_between(p, h, at, r);
     for (int i = head->projector; i < at; ++i)
         if (deploy_readers(p, i, &other) > 1) {
             while (other <= at && other < p->net->n && (other == i + 1 || !deploy_reads(p, other, i))) ++other;
             return refuse_reader(p, i, other, r);
         }
-    *m = (merge){ .projector = head->projector, .classifier = at, .pool = at > head->tail ? head->pool : -1 };
+    *m = (merge){ .projector = head->projector, .classifier = at, .pool = cfg_is(section(p, head->tail), "avgpool") ? head->pool : -1 };
     return 0;
 }
 

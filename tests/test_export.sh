@@ -43,6 +43,11 @@ top1() { "$darknet" distill valid $data "$1" "$2" -json 2>/dev/null | jq .studen
 a=$(top1 "$w/linear.cfg" "$w/linear_final.weights") b=$(top1 "$w/merged.cfg" "$w/merged.weights")
 [ -n "$a" ] && [ "$a" = "$b" ] && ok "the merged network has the same top-1, $a %" || not_ok "the same top-1" "$a $b"
 
+for f in plain folded merged; do
+    awk '/^\[/ { split("", seen) } /=/ { k = $0; sub(/=.*/, "", k); if (seen[k]++) print k " twice" } /[#;]|[0-9.][eE][-+0-9]/ { print }' "$w/$f.cfg" >"$w/odd"
+    [ -s "$w/odd" ] && not_ok "$f.cfg: no key twice, no exponent, no comment" "$(cat "$w/odd")" || ok "$f.cfg: no key twice, no exponent, no comment"
+done
+
 status 0 "-teacher" export_it simkd teacher -teacher -fold
 sed -n '/^\[teacher\]/,$p' "$w/out" >"$w/section"
 { printf '[net]\nbatch=8\nsubdivisions=1\nheight=28\nwidth=28\nchannels=1\nmax_batches=10\n\n'; cat "$w/section"
@@ -55,6 +60,9 @@ says out "folded the batch norm of 6 layers" "says how many"
 says out "images of noise" "and on what it was verified"
 a=$(top1 cfg/fashion-teacher.cfg cfg/fashion-teacher.weights) b=$(top1 "$w/small.cfg" "$w/small.weights")
 [ -n "$a" ] && [ "$a" = "$b" ] && ok "the folded teacher has the same top-1, $a %" || not_ok "the same top-1" "$a $b"
+sed 's/^weights=.*/weights=none/' "$w/linear.cfg" >"$w/alone.cfg"
+status 0 "weights fold of a distillation needs no teacher's weights" "$darknet" distill weights fold "$w/alone.cfg" "$w/linear_final.weights" "$w/alone"
+says out "folded the batch norm of 3 layers" "and folds"
 status 1 "weights fold of another cfg's file" "$darknet" distill weights fold cfg/fashion-student.cfg cfg/fashion-teacher.weights "$w/never"
 status 2 "weights fold with a flag of export" "$darknet" distill weights fold a b c -fold
 mkdir "$w/next"; chmod 555 "$w/next"

@@ -42,6 +42,10 @@ static const merge_case cases[] = {
       64 * 27 * 4 + 64 * 9 * 4 * 6 + 60 },
     { "a pooled student, not averaged", BODY "[connected]\noutput=10\nactivation=linear\n[softmax]\n",
       TEACHER("") CONV(4, 2) CONV(6, 1) TRIPLE("stack=linear"), 5, 64 * 27 * 4 + 64 * 9 * 4 * 6 + 16 * 4 * 6 + 960 },
+    { "every second pixel", BODY "[maxpool]\nsize=1\nstride=2\n[connected]\noutput=10\nactivation=linear\n[softmax]\n",
+      TEACHER("tap=1\n") STUDENT TRIPLE("stack=linear"), 5, ENCODER + 240 },
+    { "every second pixel of a pooled student", BODY "[maxpool]\nsize=1\nstride=2\n[connected]\noutput=10\nactivation=linear\n[softmax]\n",
+      TEACHER("tap=1\n") CONV(4, 2) CONV(6, 1) TRIPLE("stack=linear"), 6, 64 * 27 * 4 + 64 * 9 * 4 * 6 + 16 * 4 * 6 + 240 },
     { "a route in the student", BODY "[avgpool]\n" POINT(10) "[softmax]\n", TEACHER("") STUDENT "[route]\nlayers=-1,1\n" TRIPLE("stack=linear"), 6,
       ENCODER + 120 },
 };
