@@ -14,7 +14,7 @@ int net_pair_begin(net_pair *p, const char *out, diag *d)
     const char *slash = strrchr(out, '/');
     char *folder = slash ? mem_printf("%.*s/", (int)(slash - out), out) : mem_strdup(".");
     int bad = access(folder, W_OK | X_OK);
-    if (bad) diag_error(d, out, 0, NULL, "cannot write to its folder: %s", strerror(errno));
+    if (bad) diag_error(d, out, 0, NULL, "cannot write: %s", strerror(errno));
     free(folder);
     *p = (net_pair){ 0 };
     if (bad) return -1;
