@@ -5,6 +5,7 @@ set -u
 build=${1:-build}
 passed=0 failed=0 skipped=0 bad=
 export DISTILL_BUILD=$build
+export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-100}   # threads that wait for each other leave the processor to other tests and programs
 count() { sed -n "s/.*\[  $2  \] \([0-9]*\) test(s).*/\1/p" "$1" | head -1; }
 for t in "$build"/tests/test_*; do
     [ -x "$t" ] && [ -f "$t" ] || continue
