@@ -1,5 +1,6 @@
 /* An ONNX model behind a C face (see onnx_write.h): protobuf messages of libonnx filled in, its checker run, the file written.
- * No exception leaves it but for want of memory, which ends the program. IR version 7 is the one that came with opset 13, so that readers of that age take the file. */
+ * No exception leaves it but for want of memory, which ends the program. IR version 7 is the one that came with opset 13, so
+ * that readers of that age take the file. */
 #include "onnx_write.h"
 
 #include <cstdio>
