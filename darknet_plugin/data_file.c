@@ -231,3 +231,10 @@ void data_file_free(data_file *f)
     for (size_t i = 0; i < sizeof text / sizeof *text; ++i) free(text[i]);
     free(f);
 }
+
+const char *data_file_class(const data_file *f, int i, char *buf, size_t len)
+{
+    if (f->name && i < f->classes) return f->name[i];
+    snprintf(buf, len, "%d", i);
+    return buf;
+}

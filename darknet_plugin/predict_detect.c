@@ -57,19 +57,12 @@ static void forget(found *f)
 
 /* ---- words ---- */
 
-static const char *class_name(const predictor *p, int i, char *buf, size_t len)
-{
-    if (p->file->name) return p->file->name[i];
-    snprintf(buf, len, "%d", i);
-    return buf;
-}
-
 static void print_boxes(const predictor *p, const char *who, const detect_list *l, const image_rgb *im)
 {
     char buf[16];
     for (size_t i = 0; i < l->n; ++i) {
         const detect_box *b = &l->box[i];
-        fprintf(p->o->out, "%s%s: %.0f%%  left %.0f top %.0f width %.0f height %.0f\n", who, class_name(p, b->label, buf, sizeof buf),
+        fprintf(p->o->out, "%s%s: %.0f%%  left %.0f top %.0f width %.0f height %.0f\n", who, data_file_class(p->file, b->label, buf, sizeof buf),
                 100. * (double)b->probability, ((double)b->x - (double)b->w / 2) * im->w, ((double)b->y - (double)b->h / 2) * im->h,
                 (double)b->w * im->w, (double)b->h * im->h);
     }
@@ -86,7 +79,7 @@ static cJSON *boxes_json(const predictor *p, const detect_list *l)
             { "w", (double)b->w }, { "h", (double)b->h },
         };
         cJSON *o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "name", class_name(p, b->label, buf, sizeof buf));
+        cJSON_AddStringToObject(o, "name", data_file_class(p->file, b->label, buf, sizeof buf));
         for (size_t k = 0; k < sizeof rows / sizeof *rows; ++k) cJSON_AddNumberToObject(o, rows[k].key, rows[k].value);
         cJSON_AddItemToArray(list, o);
     }

@@ -1,13 +1,6 @@
 /* What measuring a detector has found, as a table and as JSON (see results.h; all in percent). */
 #include "results.h"
 
-static const char *class_name(const data_file *f, int i, char *buf, size_t len)
-{
-    if (f->name) return f->name[i];
-    snprintf(buf, len, "%d", i);
-    return buf;
-}
-
 static cJSON *numbers(const map_class *c)
 {
     cJSON *o = cJSON_CreateObject();
@@ -28,7 +21,7 @@ static void add_side(cJSON *to, const char *side, const map_result *r, double da
         const map_class *c = &r->of[i];
         if (!c->truths) continue;
         cJSON *one = cJSON_CreateObject();
-        cJSON_AddStringToObject(one, "name", class_name(f, i, buf, sizeof buf));
+        cJSON_AddStringToObject(one, "name", data_file_class(f, i, buf, sizeof buf));
         cJSON_AddNumberToObject(one, "objects", (double)c->truths);
         cJSON_AddNumberToObject(one, "ap50", c->ap50);
         cJSON_AddNumberToObject(one, "ap", c->ap);
@@ -78,7 +71,7 @@ static void print_classes(const detect_evaluation *e, const detect_comparison *c
     fprintf(out, "\n");
     for (int i = 0; i < any->classes; ++i) {
         if (!any->of[i].truths) continue;
-        fprintf(out, "%-20s %8zu", class_name(f, i, buf, sizeof buf), any->of[i].truths);
+        fprintf(out, "%-20s %8zu", data_file_class(f, i, buf, sizeof buf), any->of[i].truths);
         if (e->has_teacher) fprintf(out, " %6.2f / %6.2f", c->teacher.of[i].ap50, c->teacher.of[i].ap);
         if (e->has_student) fprintf(out, " %6.2f / %6.2f", c->student.of[i].ap50, c->student.of[i].ap);
         fprintf(out, "\n");

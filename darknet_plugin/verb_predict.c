@@ -29,19 +29,12 @@ static void find_top(const float *answer, int n, int *best, int top)
     }
 }
 
-static const char *class_name(const prediction *p, int i, char *buf, size_t len)
-{
-    if (p->file->name && i < p->file->classes) return p->file->name[i];
-    snprintf(buf, len, "%d", i);
-    return buf;
-}
-
 static void print_answer(const prediction *p, const char *image, const float *answer, const int *best, FILE *out)
 {
     char buf[16];
     fprintf(out, "%s\n", image);
     for (int k = 0; k < p->top; ++k)
-        fprintf(out, "%6.2f%%: %s\n", 100 * (double)answer[best[k]], class_name(p, best[k], buf, sizeof buf));
+        fprintf(out, "%6.2f%%: %s\n", 100 * (double)answer[best[k]], data_file_class(p->file, best[k], buf, sizeof buf));
 }
 
 static cJSON *answer_json(const prediction *p, const char *image, const float *answer, const int *best)
@@ -53,7 +46,7 @@ static cJSON *answer_json(const prediction *p, const char *image, const float *a
     for (int k = 0; k < p->top; ++k) {
         cJSON *c = cJSON_CreateObject();
         cJSON_AddNumberToObject(c, "class", best[k]);
-        cJSON_AddStringToObject(c, "name", class_name(p, best[k], buf, sizeof buf));
+        cJSON_AddStringToObject(c, "name", data_file_class(p->file, best[k], buf, sizeof buf));
         cJSON_AddNumberToObject(c, "probability", (double)answer[best[k]]);
         cJSON_AddItemToArray(list, c);
     }
