@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static const float ABOVE = .25f;          /* OpenCV keeps nothing below .2 */
@@ -99,28 +98,14 @@ static int images_of(const verify_job *j) { return j->n < STOCK_LEAST ? STOCK_LE
 
 static int write_files(const verify_job *j, int classes, const char *folder)
 {
-    char *names = mem_printf("%s/names", folder), *data = mem_printf("%s/stock.data", folder), *list = mem_printf("%s/list", folder);
-    FILE *fn = fopen(names, "w"), *fd = fopen(data, "w"), *fl = fopen(list, "w");
-    int failed = !fn || !fd || !fl;
-    for (int i = 0; !failed && i < classes; ++i) failed = fprintf(fn, "class%d\n", i) < 0;
-    if (!failed) failed = fprintf(fd, "classes=%d\nnames=%s\nvalid=%s\nresults=%s\n", classes, names, list, folder) < 0;
-    for (int i = 0; !failed && i < images_of(j); ++i) {
-        char *png = mem_printf("%s/%d.png", folder, i);
-        failed = image_write(png, j->pixels + (size_t)(i % j->n) * verify_image_bytes(j), j->w, j->h, j->c) || fprintf(fl, "%s\n", png) < 0;
-        free(png);
-    }
-    if (fn && fclose(fn)) failed = 1;
-    if (fd && fclose(fd)) failed = 1;
-    if (fl && fclose(fl)) failed = 1;
-    free(names);
+    char *data = mem_printf("valid=%s/list\nresults=%s\n", folder, folder);
+    int failed = verify_write_stock_files(j, classes, images_of(j), data, folder);
     free(data);
-    free(list);
     return failed;
 }
 
 static int run_stock(const verify_job *j, const char *folder)
 {
-    int status = 0;
     char *data = mem_printf("%s/stock.data", folder);
     pid_t child = fork();
     if (!child) {
@@ -129,9 +114,8 @@ static int run_stock(const verify_job *j, const char *folder)
         execl(VERIFY_STOCK_PROGRAM, VERIFY_STOCK_PROGRAM, "detector", "valid", data, j->cfg, j->weights, (char *)NULL);
         _exit(127);
     }
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) ;
     free(data);
-    return child > 0 && WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -1;
+    return verify_wait(child);
 }
 
 /* A line is "image probability left top right bottom", in pixels counted from 1. -1: there is no such file. */

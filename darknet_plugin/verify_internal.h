@@ -14,6 +14,11 @@ void verify_compare(const verify_job *j, int image, const float *got, verify_res
 /* The deployed files in the unmodified host library; NULL with a message. The caller frees with host_free. */
 network *verify_open_host(const verify_job *j, diag *d);
 
+/* The stock program's work folder: as many names, `images` pictures as PNG (job's, again from the first where they are fewer),
+ * the list of them, and stock.data: classes=, names= and the lines of `data`. 0, or -1 and errno. */
+int verify_write_stock_files(const verify_job *j, int classes, int images, const char *data, const char *folder);
+/* Waits for a child process: 0 if it ended well. */
+int verify_wait(int child);
 /* Fills r; 0, or -1 after reporting. */
 int verify_stock(const verify_job *j, verify_result *r, diag *d);
 /* Adds a hint to the message added last: the first layer of `reader` that differs on image r->worst. */

@@ -11,17 +11,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The stock program's work folder: images as PNG, a names file, a .data file, the list it reads from stdin. */
-static int write_stock_files(const verify_job *j, const char *folder, diag *d)
+int verify_write_stock_files(const verify_job *j, int classes, int images, const char *data_text, const char *folder)
 {
     char *names = mem_printf("%s/names", folder), *data = mem_printf("%s/stock.data", folder), *list = mem_printf("%s/list", folder);
     FILE *fn = fopen(names, "w"), *fd = fopen(data, "w"), *fl = fopen(list, "w");
     int failed = !fn || !fd || !fl;
-    for (int i = 0; !failed && i < j->values; ++i) failed = fprintf(fn, "class%d\n", i) < 0;
-    if (!failed) failed = fprintf(fd, "classes=%d\nnames=%s\ntop=%d\n", j->values, names, j->values) < 0;
-    for (int i = 0; !failed && i < j->n; ++i) {
+    for (int i = 0; !failed && i < classes; ++i) failed = fprintf(fn, "class%d\n", i) < 0;
+    if (!failed) failed = fprintf(fd, "classes=%d\nnames=%s\n%s", classes, names, data_text) < 0;
+    for (int i = 0; !failed && i < images; ++i) {
         char *png = mem_printf("%s/%d.png", folder, i);
-        failed = image_write(png, j->pixels + (size_t)i * verify_image_bytes(j), j->w, j->h, j->c) || fprintf(fl, "%s\n", png) < 0;
+        failed = image_write(png, j->pixels + (size_t)(i % j->n) * verify_image_bytes(j), j->w, j->h, j->c) || fprintf(fl, "%s\n", png) < 0;
         free(png);
     }
     if (fn && fclose(fn)) failed = 1;
@@ -30,8 +29,23 @@ static int write_stock_files(const verify_job *j, const char *folder, diag *d)
     free(names);
     free(data);
     free(list);
-    if (failed) diag_error(d, folder, 0, NULL, "cannot write files for the stock program: %s", strerror(errno));
     return failed ? -1 : 0;
+}
+
+int verify_wait(int child)
+{
+    int status = 0;
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) ;
+    return child > 0 && WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -1;
+}
+
+static int write_stock_files(const verify_job *j, const char *folder, diag *d)
+{
+    char *data = mem_printf("top=%d\n", j->values);
+    int failed = verify_write_stock_files(j, j->values, j->n, data, folder);
+    if (failed) diag_error(d, folder, 0, NULL, "cannot write files for the stock program: %s", strerror(errno));
+    free(data);
+    return failed;
 }
 
 static void exec_stock(const verify_job *j, const char *folder)
@@ -47,11 +61,9 @@ static void exec_stock(const verify_job *j, const char *folder)
 
 static int run_stock_program(const verify_job *j, const char *folder, diag *d)
 {
-    int status = 0;
     pid_t child = fork();
     if (!child) exec_stock(j, folder);
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) ;
-    if (child > 0 && WIFEXITED(status) && !WEXITSTATUS(status)) return 0;
+    if (!verify_wait(child)) return 0;
     diag_error(d, VERIFY_STOCK_PROGRAM, 0, NULL, "failed on the exported network");
     return -1;
 }
