@@ -1,6 +1,7 @@
 /* Shared by the tests (see check.h). */
 #include "check.h"
 
+#include <dirent.h>
 #include <unistd.h>
 
 void check_close(double a, double b, double tol, const char *what, size_t i)
@@ -80,4 +81,14 @@ void check_write(const char *path, const void *data, size_t len)
 {
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(data, 1, len, f) != len || fclose(f)) fail_msg("cannot write %s", path);
+}
+
+int check_files_in(const char *folder)
+{
+    int n = 0;
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    while (readdir(dir)) ++n;
+    closedir(dir);
+    return n - 2;
 }

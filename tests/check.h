@@ -28,6 +28,8 @@ network *check_parse(const char *text);
 void check_no_errors(const diag *d);
 /* A fresh folder under $TMPDIR, removed at exit; borrowed. */
 const char *check_folder(void);
+/* How many entries a folder has. */
+int check_files_in(const char *folder);
 /* Whole file as text; the caller frees; fails the test if unreadable. */
 char *check_read(const char *path, size_t *len);
 void check_write(const char *path, const void *data, size_t len);

@@ -2,7 +2,6 @@
  * leaves nothing behind. */
 #include "check_weights.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -48,16 +47,6 @@ static network *whole_network(void)
 static void check_same_floats(const float *a, const float *b, int n)
 {
     assert_memory_equal(a, b, (size_t)n * sizeof *a);
-}
-
-static int files_in(const char *folder)
-{
-    int n = 0;
-    DIR *dir = opendir(folder);
-    assert_non_null(dir);
-    while (readdir(dir)) ++n;
-    closedir(dir);
-    return n - 2;
 }
 
 /* ---- extract ---- */
@@ -156,13 +145,13 @@ static void test_extract_errors(void **state)
     fails(RUN(extract, cfg_path, encoder, out, "-from", "7"), "holds layers 0 to 0 only, layer 7 is wanted");
     fails(RUN(extract, cfg_path, weights_path, nowhere, "-to", "1"), "cannot write: No such file");
     fails(RUN(extract, cfg_path, weights_path, in_place, "-to", "1"), "would be overwritten");
-    assert_int_equal(files_in(folder), 0);
+    assert_int_equal(check_files_in(folder), 0);
     works(RUN(extract, cfg_path, encoder, out, "-to", "1"));   /* all that is wanted is there */
-    assert_int_equal(files_in(folder), 2);
+    assert_int_equal(check_files_in(folder), 2);
     char *target = path_of("empty/dir.cfg"), *dir = path_of("empty/dir");
     assert_int_equal(weights_make_folder(target, d), 0);
     fails(RUN(extract, cfg_path, weights_path, dir, "-to", "1"), "cannot write: Is a directory");
-    assert_int_equal(files_in(folder), 3);
+    assert_int_equal(check_files_in(folder), 3);
     char *after = check_read(weights_path, NULL);
     assert_memory_equal(before, after, len);
     char *all[] = { folder, out, nowhere, in_place, sick, cut, encoder, before, after, target, dir };
@@ -231,7 +220,7 @@ static void test_full_disk(void **state)
         outcome r = RUN(strip, cfg_path, weights_path, out);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &keep), 0);
         fails(r, hit[i]);
-        assert_int_equal(files_in(folder), 0);
+        assert_int_equal(check_files_in(folder), 0);
     }
     signal(SIGXFSZ, was);
     diag_free(d);

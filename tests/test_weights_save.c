@@ -3,7 +3,6 @@
 
 #include "../weights_tools/weights_file.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -45,16 +44,6 @@ static void save(const network *net, const char *path)
     diag_free(d);
 }
 
-static int files_in(const char *folder)
-{
-    int n = 0;
-    DIR *dir = opendir(folder);
-    assert_non_null(dir);
-    while (readdir(dir)) ++n;
-    closedir(dir);
-    return n - 2;
-}
-
 /* A full disk, played by a limit on the size of files: the old file survives, nothing is left lying about. */
 static void test_failed_save_keeps_the_old_file(void **state)
 {
@@ -79,9 +68,9 @@ static void test_failed_save_keeps_the_old_file(void **state)
     assert_int_equal(rc, -1);
     assert_string_equal(diag_get(d, 0)->text, "cannot save the weights: File too large");
     check_same_file(path, copy);
-    assert_int_equal(files_in(folder), 1);
+    assert_int_equal(check_files_in(folder), 1);
     save(net, path);   /* and afterwards it works again */
-    assert_int_equal(files_in(folder), 1);
+    assert_int_equal(check_files_in(folder), 1);
     diag_free(d);
     free(folder);
     free(path);
@@ -108,7 +97,7 @@ static void test_save_errors(void **state)
     cannot_save(net, nowhere, "cannot save the weights: No such file or directory");
     assert_int_equal(weights_make_folder(folder, d), 0);
     cannot_save(net, folder, "cannot save the weights: Is a directory");
-    assert_int_equal(files_in(folder), 0);
+    assert_int_equal(check_files_in(folder), 0);
     rmdir(folder);
     check_write(folder, "x", 1);
     cannot_save(net, under, "cannot save the weights: Not a directory");
@@ -137,7 +126,7 @@ static void test_save_beside_leftovers(void **state)
     char *text = check_read(temp, &len);
     assert_string_equal(text, "keep");
     check_same_file(path, longest);
-    assert_int_equal(files_in(folder), 3);
+    assert_int_equal(check_files_in(folder), 3);
     free(text);
     free(folder);
     free(path);
