@@ -79,6 +79,15 @@ void diag_warn(diag *d, const char *file, int line, const char *section, const c
     va_end(ap);
 }
 
+void diag_append(diag *d, const diag *from, int as_warnings)
+{
+    for (int i = 0; i < from->n; ++i) {
+        const diag_message *m = &from->m[i];
+        add(d, as_warnings ? DIAG_WARNING : m->level, m->file, m->line, m->section, mem_strdup(m->text));
+        if (m->hint) diag_hint(d, "%s", m->hint);
+    }
+}
+
 void diag_hint(diag *d, const char *fmt, ...)
 {
     if (!d->n || d->repeated) return;

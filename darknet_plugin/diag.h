@@ -38,6 +38,9 @@ void diag_warn(diag *d, const char *file, int line, const char *section, const c
 /* Gives the message added last a hint. */
 void diag_hint(diag *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Adds copies of all messages of `from`; `as_warnings`: its errors become warnings. */
+void diag_append(diag *d, const diag *from, int as_warnings);
+
 int diag_errors(const diag *d);       /* how many errors */
 int diag_warnings(const diag *d);
 int diag_count(const diag *d);        /* errors and warnings */

@@ -1,7 +1,8 @@
 /* The front door: `darknet distill VERB ...` runs here, everything else goes to the stock Darknet.
- * Exit status: 0 it worked, 1 the input was at fault, 2 wrong usage. */
+ * Exit status: 0 it worked, 1 the input was at fault, 2 wrong usage, 128 + N signal N ended a training early. */
 #include "cfg_keys.h"
 #include "host.h"
+#include "stop.h"
 #include "verbs.h"
 
 #include <stdlib.h>
@@ -70,7 +71,7 @@ static int wants_help(const char *arg)
 static int run_verb(const verb_row *v, int argc, char **argv, diag *d)
 {
     static options o;
-    o = (options){ .verb = v->name, .verify = 16 };
+    o = (options){ .verb = v->name, .verify = 16, .checkpoint = 600 };
     if (options_parse(&o, v->bit, argc, argv, d)) return 2;
     if (o.n < v->min || o.n > v->max) {
         fprintf(stderr, "error: '%s' takes %s\n", v->name, v->arguments);
@@ -82,7 +83,7 @@ static int run_verb(const verb_row *v, int argc, char **argv, diag *d)
         diag_error(d, NULL, 0, NULL, "cannot write to the standard output");
         failed = 1;
     }
-    return failed || diag_errors(d) ? 1 : 0;
+    return stop_status(failed || diag_errors(d) ? 1 : 0);
 }
 
 static int distill(int argc, char **argv, diag *d)

@@ -1,5 +1,6 @@
 /* `darknet distill train DATA CFG [WEIGHTS]`: trains a distillation, or a plain classifier cfg (teachers, baselines). */
 #include "../layers/cpu/parallel.h"
+#include "checkpoint.h"
 #include "evaluate_detect.h"
 #include "mem.h"
 #include "trainer.h"
@@ -116,23 +117,31 @@ static int open_cache(const options *o, training *t, uint64_t *views, diag *d)
 static int run_training(const options *o, training *t, diag *d)
 {
     uint64_t views;
-    if (refuse_crop(t->m->low->cfg, d) || open_data(o, t, d) || load_start(o, t, d) || open_cache(o, t, &views, d)
-        || check_teacher(o, t, d)) return -1;
+    if (refuse_crop(t->m->low->cfg, d) || open_data(o, t, d) || load_start(o, t, d) || open_cache(o, t, &views, d)) return -1;
     char *name = trainer_name(o->arg[1]);
     trainer_options to = {
         .model = t->m, .train = t->train, .valid = t->valid, .folder = o->backup ? o->backup : t->file->backup, .name = name,
-        .epochs = o->epochs, .threads = parallel_threads(), .seed = (uint64_t)o->seed, .views = views, .quiet = o->quiet, .out = o->out,
+        .epochs = o->epochs, .threads = parallel_threads(), .seed = (uint64_t)o->seed, .views = views, .backend = o->backend,
+        .resume = o->resume, .force = o->force, .pause = o->checkpoint, .skip_nan = o->skip_nan, .quiet = o->quiet, .out = o->out,
     };
-    int failed = trainer_run(&to, d);
+    int judged = o->resume && checkpoint_exists(to.folder, name);   /* when the run was started */
+    int failed = (!judged && check_teacher(o, t, d)) || trainer_run(&to, d);
     free(name);
     return failed;
+}
+
+/* -resume goes on where the run was, -clear would forget it. */
+static int refuse_both(const options *o, diag *d)
+{
+    if (o->resume && o->clear) diag_error(d, NULL, 0, NULL, "'-resume' and '-clear' contradict each other");
+    return o->resume && o->clear;
 }
 
 int verb_train(options *o, diag *d)
 {
     training t = { 0 };
     model_options mo = { .threads = o->threads, .seed = (uint64_t)o->seed };
-    if (options_no_gpu(o, d) || model_backend(o->backend, &mo.backend, d)) return -1;
+    if (refuse_both(o, d) || options_no_gpu(o, d) || model_backend(o->backend, &mo.backend, d)) return -1;
     if (mo.backend == BACKEND_HOST) {
         diag_error(d, NULL, 0, NULL, "the host backend is for inference: its gradients are wrong");
         return -1;
