@@ -26,7 +26,7 @@ int numbers_finite(const float *x, size_t n)
 static void report(const model *m, int i, const char *what, diag *d)
 {
     const cfg_section *s = cfg_layer(m->low->cfg, i);
-    diag_error(d, s->file, s->line, s->name, "layer %d: %s", i, what);
+    diag_error(d, s->file, s->line, m->low->role[i] == ROLE_LOSS ? "feature_l2" : s->name, "layer %d: %s", i, what);
 }
 
 /* ---- the loss ---- */

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define MAGIC "distill state 1\n"
-enum { MAGIC_BYTES = sizeof MAGIC - 1, MOST_ARRAYS = 9, MOST_KEY = 1 << 20 };
+enum { MAGIC_BYTES = sizeof MAGIC - 1, MOST_ARRAYS = 10, MOST_KEY = 1 << 20 };
 
 /* ---- what an update changes ---- */
 
@@ -24,7 +24,8 @@ static const struct { const char *name; size_t field[3]; } KEPT[] = {
     { "biases", { offsetof(layer, bias_updates), offsetof(layer, bias_m), offsetof(layer, bias_v) } },
     { "scales", { offsetof(layer, scale_updates), offsetof(layer, scale_m), offsetof(layer, scale_v) } },
     { "weights", { offsetof(layer, weight_updates), offsetof(layer, m), offsetof(layer, v) } },
-    { "mean", { 0 } }, { "variance", { 0 } },   /* statistics: they are in the weights file */
+    { "mean", { offsetof(layer, mean) } },   /* of the last batch: the next one's is summed relative to it */
+    { "variance", { 0 } },
 };
 enum { KEPT_ROWS = sizeof KEPT / sizeof *KEPT };
 

@@ -5,7 +5,7 @@
  *   progress    run_progress
  *   key         length, text: what the run was started with, a "name=value" line each
  *   layers      how many; then for each trained layer its number, how many batches its BN statistics average, and what
- *               update changes besides weights: momentum, and Adam's m and v, each with its length
+ *               a step changes besides weights: momentum, Adam's m and v, BN's last mean, each with its length
  *   checksum    of all before (64-bit FNV-1a)
  *
  * Numbers are 64-bit, arrays float32, all as the processor has them: a state is of no use on another one anyway. */
@@ -40,7 +40,7 @@ typedef struct run_state {
     char *file;              /* the whole file, owned */
 } run_state;
 
-/* Calls visit(ctx, x, n) for each array that an update of layers begin..end-1 changes besides the weights themselves. */
+/* Calls visit(ctx, x, n) for each array that a step of layers begin..end-1 changes besides the weights themselves. */
 typedef void (*run_state_visit)(void *ctx, float *x, size_t n);
 void run_state_arrays(const network *net, int begin, int end, run_state_visit visit, void *ctx);
 /* The first of layers 0..end-1 that keeps more than can be written, -1 = none: its training cannot be resumed exactly. */

@@ -307,6 +307,7 @@ static int start(run *r, diag *d)
     if (r->resumed < 0) return -1;
     if (r->resumed) fprintf(o->out, "resumed after %llu images\n", (unsigned long long)r->p.seen);
     else if (o->resume) fprintf(o->out, "nothing to resume in %s, training starts\n", o->folder);
+    fflush(o->out);
     r->started_at = *r->net->seen;
     if (!r->resumed) r->p.measured_at = r->started_at;
     r->step_image = mem_calloc(per_update(r->net), sizeof *r->step_image);
