@@ -10,6 +10,10 @@
 #define DISTILL_DIAG_H
 #include <stdio.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef enum { DIAG_ERROR, DIAG_WARNING } diag_level;
 
 typedef struct diag_message {
@@ -40,4 +44,7 @@ int diag_count(const diag *d);        /* errors and warnings */
 const diag_message *diag_get(const diag *d, int i);   /* borrowed, in the order added */
 void diag_print(const diag *d, FILE *out);            /* all, ordered by file (as first met) and line */
 
+#ifdef __cplusplus
+}
+#endif
 #endif
