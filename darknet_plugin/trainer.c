@@ -97,6 +97,7 @@ static void print_progress(run *r, double rate)
 
 static int save(run *r, const char *suffix, diag *d)
 {
+    if (r->o->lock && run_lock_check(r->o->lock, d)) return -1;
     char *path = mem_printf("%s/%s_%s.weights", r->o->folder, r->o->name, suffix);
     int failed = weights_save(r->net, path, d);
     free(path);

@@ -290,3 +290,11 @@ uint64_t feature_cache_missing(const feature_cache *c)
         for (uint64_t i = 0; i < c->s.count; ++i) missing += !feature_cache_has(c, v, i);
     return missing;
 }
+
+double feature_cache_wants(const feature_cache *c, dev_t *dev)
+{
+    struct stat st;
+    if (!c->writes || fstat(c->fd, &st)) return 0;
+    *dev = st.st_dev;
+    return (double)feature_cache_missing(c) * (double)(HEAD + c->maps);
+}

@@ -217,4 +217,4 @@ void features_done(features *f) { feature_cache_done(f->cache, f->batch); }
 
 features_count features_counts(const features *f) { return f->count; }
 
-feature_cache *features_cache(features *f) { return f->cache; }
+feature_cache *features_cache(const features *f) { return f->cache; }

@@ -29,6 +29,6 @@ typedef struct features_count {
     uint64_t read, computed, damaged;
 } features_count;
 features_count features_counts(const features *f);
-feature_cache *features_cache(features *f);   /* borrowed */
+feature_cache *features_cache(const features *f);   /* borrowed */
 
 #endif
