@@ -115,16 +115,19 @@ static char *wrong_map(const watched *w, int layer, int alike)
     return NULL;
 }
 
-static char *wrong_with(const teacher_view *v, const teacher_spec *s, int alike)
+static char *wrong_answer(const watched *w, int layer, int alike)
 {
+    if (w->odd) return mem_printf("gives an answer (layer %d) that is not finite", layer);
+    return alike || varies(w) ? NULL : mem_printf("gives the same answer (layer %d) to every image", layer);
+}
+
+static char *wrong_with(const teacher_view *v, const teacher *t, int alike)
+{
+    const teacher_spec *s = t->spec;
     char *why = NULL;
-    int vary = 0;
     for (int i = 0; i < s->taps && !why; ++i) why = wrong_map(&v->tap[i], s->tap[i], alike);
-    for (int i = 0; i < v->outs && !why; ++i) {
-        if (v->out[i].odd) why = mem_strdup("gives an answer that is not finite");
-        vary |= varies(&v->out[i]);
-    }
-    return why || vary || alike ? why : mem_strdup("gives the same answer to every image");
+    for (int i = 0; i < v->outs && !why; ++i) why = wrong_answer(&v->out[i], s->outs ? s->out[i] : t->net->n - 1, alike);
+    return why;
 }
 
 /* ---- the images ---- */
@@ -166,7 +169,7 @@ int teacher_check(model *m, const dataset *data, int threads, uint64_t seed, int
     bad = show_images(m, l, v, &alike, d);
     loader_stop(l);
     for (int i = 0; i < n; ++i) {
-        char *why = bad < 0 ? NULL : wrong_with(&v[i], m->teacher[i]->spec, alike);
+        char *why = bad < 0 ? NULL : wrong_with(&v[i], m->teacher[i], alike);
         if (teacher_refuse(m->teacher[i]->spec, why, force, d)) bad |= 1;
         free(why);
         end(&v[i], m->teacher[i]->spec->taps);
