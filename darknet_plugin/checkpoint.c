@@ -6,7 +6,6 @@
 #include "mem.h"
 #include "out_file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,24 +66,10 @@ static char *make_key(const checkpoint_run *r)
     return key;
 }
 
-/* Removes the temporary files (out_file.h) of a run that was killed while it wrote. */
-static void remove_leftovers(const char *folder, const char *name)
-{
-    char *begin = mem_printf(".%s_", name);
-    DIR *dir = opendir(folder);
-    for (struct dirent *e; dir && (e = readdir(dir));) {
-        if (strncmp(e->d_name, begin, strlen(begin)) || !strstr(e->d_name, ".tmp.")) continue;
-        unlinkat(dirfd(dir), e->d_name, 0);
-    }
-    if (dir) closedir(dir);
-    free(begin);
-}
-
 checkpoint *checkpoint_open(const char *folder, const char *name, const checkpoint_run *r)
 {
     checkpoint *c = mem_calloc(1, sizeof *c);
     *c = (checkpoint){ .folder = folder, .name = name, .key = make_key(r) };
-    remove_leftovers(folder, name);
     return c;
 }
 

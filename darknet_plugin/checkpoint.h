@@ -25,8 +25,8 @@ typedef struct checkpoint_run {
     uint64_t seed, views;
 } checkpoint_run;
 
-/* Called before training, with the weights it starts from. Removes what a killed run of this name left half written. NULL is never
- * returned; free with checkpoint_free. `folder` and `name` are borrowed. */
+/* Called before training, with the weights it starts from. NULL is never returned; free with checkpoint_free. `folder` and `name`
+ * are borrowed. */
 checkpoint *checkpoint_open(const char *folder, const char *name, const checkpoint_run *r);
 void checkpoint_free(checkpoint *c);
 

@@ -223,7 +223,8 @@ uint64_t dataset_identity(const dataset *s)
     return h;
 }
 
-int dataset_label(const dataset *s, size_t i) { return i < s->count ? s->label[i] : -1; }
+int dataset_label(const dataset *s, size_t i) { return i < s->count && s->label[i] >= 0 ? s->label[i] : -1; }
+int dataset_ambiguous(const dataset *s, size_t i) { return i < s->count && s->label[i] == DATA_SEVERAL_CLASSES; }
 
 int dataset_has_boxes(const dataset *s) { return s->box_at != NULL; }
 

@@ -21,6 +21,7 @@ typedef struct data_format {
     int (*read)(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
 } data_format;
 
+enum { DATA_NO_CLASS = -1, DATA_SEVERAL_CLASSES = -2 };   /* what stands for a label where there is none */
 typedef enum { DATA_USED, DATA_NO_IMAGE, DATA_NO_LABELS } data_left_out;
 
 /* The images of one file: first .. first of the next part - 1. */

@@ -202,7 +202,7 @@ static void add_by_substring(list_reader *r, const char *text, char *path, int l
     classes_by_substring(r, text, found);
     int single = found[0] != UNKNOWN && found[1] == UNKNOWN;
     if (single || !(r->q->need & DATA_CLASSES)) {
-        add_image(r, path, single ? found[0] : -1);
+        add_image(r, path, single ? found[0] : found[0] == UNKNOWN ? DATA_NO_CLASS : DATA_SEVERAL_CLASSES);
         return;
     }
     report_class(r, text, found, line);

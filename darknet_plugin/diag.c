@@ -10,6 +10,7 @@
 struct diag {
     diag_message *m;   /* owned, n of them */
     int n, errors;
+    int printed;       /* the first so many have been flushed */
     int repeated;      /* the last message was said before: it and its hint are left out */
 };
 
@@ -90,7 +91,7 @@ void diag_append(diag *d, const diag *from, int as_warnings)
 
 void diag_hint(diag *d, const char *fmt, ...)
 {
-    if (!d->n || d->repeated) return;
+    if (d->n <= d->printed || d->repeated) return;
     va_list ap;
     va_start(ap, fmt);
     diag_message *m = &d->m[d->n - 1];
@@ -123,7 +124,7 @@ static int same_file(const diag_message *a, const diag_message *b)
 
 static int first_of_file(const diag *d, int i)
 {
-    int j = 0;
+    int j = d->printed;
     while (!same_file(&d->m[j], &d->m[i])) ++j;
     return j;
 }
@@ -132,15 +133,21 @@ static int first_of_file(const diag *d, int i)
 void diag_print(const diag *d, FILE *out)
 {
     int *order = mem_calloc((size_t)d->n, sizeof *order);
-    for (int i = 0; i < d->n; ++i) {
+    for (int i = d->printed; i < d->n; ++i) {
         int j = i, f = first_of_file(d, i);
-        for (; j > 0; --j) {
+        for (; j > d->printed; --j) {
             int k = order[j - 1], g = first_of_file(d, k);
             if (g < f || (g == f && d->m[k].line <= d->m[i].line)) break;
             order[j] = k;
         }
         order[j] = i;
     }
-    for (int i = 0; i < d->n; ++i) print_one(&d->m[order[i]], out);
+    for (int i = d->printed; i < d->n; ++i) print_one(&d->m[order[i]], out);
     free(order);
+}
+
+void diag_flush(diag *d, FILE *out)
+{
+    diag_print(d, out);
+    d->printed = d->n;
 }

@@ -45,7 +45,8 @@ int diag_errors(const diag *d);       /* how many errors */
 int diag_warnings(const diag *d);
 int diag_count(const diag *d);        /* errors and warnings */
 const diag_message *diag_get(const diag *d, int i);   /* borrowed, in the order added */
-void diag_print(const diag *d, FILE *out);            /* all, ordered by file (as first met) and line */
+void diag_print(const diag *d, FILE *out);            /* those not flushed, ordered by file (as first met) and line */
+void diag_flush(diag *d, FILE *out);                  /* prints them now: what is known before a long run is said before it */
 
 #ifdef __cplusplus
 }

@@ -104,6 +104,7 @@ static void print_progress(run *r, double rate)
 
 static int save(run *r, const char *suffix, diag *d)
 {
+    if (r->o->lock && run_lock_check(r->o->lock, d)) return -1;
     char *path = mem_printf("%s/%s_%s.weights", r->o->folder, r->o->name, suffix);
     int failed = weights_save(r->net, path, d);
     free(path);
@@ -115,6 +116,7 @@ static int save_all(run *r, diag *d)
     r->p.seen = *r->net->seen;
     r->p.updates = (uint64_t)*r->net->t;
     r->saved = clock_now();
+    if (r->o->lock && run_lock_check(r->o->lock, d)) return -1;
     return checkpoint_save(r->disk, r->m, &r->p, d);
 }
 

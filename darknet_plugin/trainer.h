@@ -3,6 +3,7 @@
 #define DISTILL_TRAINER_H
 #include "dataset.h"
 #include "model.h"
+#include "run_lock.h"
 
 #include <stdio.h>
 
@@ -10,6 +11,7 @@ typedef struct trainer_options {
     model *model;                 /* borrowed, weights loaded */
     const dataset *train, *valid; /* borrowed; valid may be NULL */
     const char *folder, *name;    /* checkpoints are folder/name_last.weights, _best, _final */
+    run_lock *lock;               /* looked at before each checkpoint, borrowed; NULL: none */
     int epochs;                   /* 0: max_batches of the cfg */
     int threads;                  /* loader threads */
     uint64_t seed, views;         /* views: 0 = a new one each epoch */

@@ -123,6 +123,13 @@ static int check_room(const feature_cache *c, const struct stat *st, diag *d)
     return -1;
 }
 
+/* The index is looked at through the map before it is filled: on a tmpfs that is full, reading a hole ends in SIGBUS. */
+static int take_room(const feature_cache *c)
+{
+    if (!fallocate(c->fd, 0, 0, (off_t)c->records)) return 0;
+    return errno == EOPNOTSUPP || errno == ENOSYS ? ftruncate(c->fd, (off_t)c->records) : -1;
+}
+
 static int make_file(feature_cache *c, diag *d)
 {
     char header[HEADER] = MAGIC;
@@ -132,7 +139,7 @@ static int make_file(feature_cache *c, diag *d)
     }
     strcat(header, c->s.key);
     c->end = c->records;
-    if (ftruncate(c->fd, (off_t)c->records) || write_all(c->fd, header, HEADER, 0)) return trouble(c, "cannot be written", d);
+    if (take_room(c) || write_all(c->fd, header, HEADER, 0)) return trouble(c, "cannot be written", d);
     return 0;
 }
 
@@ -281,4 +288,12 @@ uint64_t feature_cache_missing(const feature_cache *c)
     for (uint64_t v = 0; v < c->s.views; ++v)
         for (uint64_t i = 0; i < c->s.count; ++i) missing += !feature_cache_has(c, v, i);
     return missing;
+}
+
+double feature_cache_wants(const feature_cache *c, dev_t *dev)
+{
+    struct stat st;
+    if (!c->writes || fstat(c->fd, &st)) return 0;
+    *dev = st.st_dev;
+    return (double)feature_cache_missing(c) * (double)(HEAD + c->maps);
 }
