@@ -232,7 +232,7 @@ const data_box *dataset_boxes(const dataset *s, size_t i, int *n)
     *n = 0;
     if (!s->box_at || i >= s->count) return NULL;
     *n = (int)(s->box_at[i + 1] - s->box_at[i]);
-    return s->box + s->box_at[i];
+    return *n ? s->box + s->box_at[i] : NULL;   /* nothing may be added to a NULL */
 }
 
 const char *dataset_left_out(const dataset *s, size_t i)
