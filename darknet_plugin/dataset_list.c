@@ -50,6 +50,7 @@ static void sort_names(list_reader *r)
 {
     const data_file *f = r->q->f;
     char *const *label = f->tag ? f->tag : f->name;
+    if (!label) return;          /* classes= alone is a number anyone can write */
     r->known = mem_calloc(2 * (size_t)f->classes, sizeof *r->known);
     r->label = mem_calloc((size_t)f->classes, sizeof *r->label);
     for (int i = 0; i < f->classes; ++i) {

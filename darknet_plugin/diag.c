@@ -7,10 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { KEPT = 1000 };
+
 struct diag {
     diag_message *m;   /* owned, n of them */
-    int n, errors;
-    int repeated;      /* the last message was said before: it and its hint are left out */
+    int n;
+    int said[2];       /* of each level, with those not kept */
+    int silent;        /* the last message was left out, so its hint is, too */
 };
 
 diag *diag_new(void)
@@ -50,8 +53,10 @@ static int said(const diag *d, const char *file, int line, const char *text)
 
 static void add(diag *d, diag_level level, const char *file, int line, const char *section, char *text)
 {
-    d->repeated = level == DIAG_WARNING && said(d, file, line, text);
-    if (d->repeated) {
+    int repeated = level == DIAG_WARNING && said(d, file, line, text);
+    d->silent = repeated || d->said[level] >= KEPT;
+    d->said[level] += !repeated;
+    if (d->silent) {
         free(text);
         return;
     }
@@ -60,7 +65,6 @@ static void add(diag *d, diag_level level, const char *file, int line, const cha
         .level = level, .file = file ? mem_strdup(file) : NULL, .line = line,
         .section = section ? mem_strdup(section) : NULL, .text = text,
     };
-    d->errors += level == DIAG_ERROR;
 }
 
 void diag_error(diag *d, const char *file, int line, const char *section, const char *fmt, ...)
@@ -81,7 +85,7 @@ void diag_warn(diag *d, const char *file, int line, const char *section, const c
 
 void diag_hint(diag *d, const char *fmt, ...)
 {
-    if (!d->n || d->repeated) return;
+    if (!d->n || d->silent) return;
     va_list ap;
     va_start(ap, fmt);
     diag_message *m = &d->m[d->n - 1];
@@ -90,8 +94,8 @@ void diag_hint(diag *d, const char *fmt, ...)
     va_end(ap);
 }
 
-int diag_errors(const diag *d) { return d->errors; }
-int diag_warnings(const diag *d) { return d->n - d->errors; }
+int diag_errors(const diag *d) { return d->said[DIAG_ERROR]; }
+int diag_warnings(const diag *d) { return d->said[DIAG_WARNING]; }
 int diag_count(const diag *d) { return d->n; }
 const diag_message *diag_get(const diag *d, int i) { return &d->m[i]; }
 
@@ -119,7 +123,7 @@ static int first_of_file(const diag *d, int i)
     return j;
 }
 
-/* A few dozen messages at most: an insertion sort of their numbers keeps equals in order. */
+/* A few dozen messages mostly: an insertion sort of their numbers keeps equals in order. */
 void diag_print(const diag *d, FILE *out)
 {
     int *order = mem_calloc((size_t)d->n, sizeof *order);
@@ -133,5 +137,7 @@ void diag_print(const diag *d, FILE *out)
         order[j] = i;
     }
     for (int i = 0; i < d->n; ++i) print_one(&d->m[order[i]], out);
+    int more = diag_errors(d) + diag_warnings(d) - d->n;
+    if (more) fprintf(out, "and %d more\n", more);
     free(order);
 }
