@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CLASSES = 1000000, MAX_LINES = 10000 };
+enum { MAX_CLASSES = 1000000, MAX_LINES = 10000, MAX_NAME = 1000 };
 
 /* What a value becomes: a number at `at`, a string at `at`, or nothing (read by other commands). */
 typedef struct data_key {
@@ -151,7 +151,8 @@ static int read_lines(data_lines *t, const char *path, diag *d)
     return bad;
 }
 
-/* The first `classes` lines of a names file; NULL after reporting. */
+/* The first `classes` lines of a names file; NULL after reporting. Lists look for names at every letter of a path, so their
+ * length is limited. */
 static char **read_names(const char *path, const char *from, int classes, diag *d)
 {
     FILE *in = open_text(path, d);
@@ -166,6 +167,7 @@ static char **read_names(const char *path, const char *from, int classes, diag *
         ++lines;
         if (lines > (size_t)classes) continue;
         if (!*s) diag_error(d, path, (int)lines, NULL, "empty name");
+        if (strlen(s) > MAX_NAME) diag_error(d, path, (int)lines, NULL, "a name of %zu letters, expected at most %d", strlen(s), MAX_NAME);
         name = mem_realloc(name, kept + 1, sizeof *name);
         name[kept++] = mem_strdup(s);
     }
