@@ -27,6 +27,7 @@ ifeq ($(origin CXX),default)
 CXX := g++
 endif
 
+comma := ,
 WARN := -Wall -Wextra -Werror -Wno-psabi
 OPT := -O3 -march=$(MARCH) -fno-math-errno -fno-trapping-math
 DEFS := -D_GNU_SOURCE -DDARKNET_HOST='"$(DARKNET)"'
@@ -96,6 +97,8 @@ $(BUILD)/make_shapes: $(BUILD)/cfg/shapes/make_shapes.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP) $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS) -lcmocka
+# Our own objects' allocations, not those of libraries, go through this test.
+$(BUILD)/tests/test_no_memory: LIBS += $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc strdup vasprintf getline open_memstream)
 $(BUILD)/libreaders.a: $(READERS)
 	rm -f $@ && ar rcs $@ $^
 $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/libreaders.a

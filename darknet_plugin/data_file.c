@@ -138,7 +138,7 @@ static int read_lines(data_lines *t, const char *path, diag *d)
     char *text = NULL;
     size_t room = 0;
     int bad = 0, line = 0, seen[KEYS] = { 0 };
-    for (ssize_t n; !bad && (n = getline(&text, &room, in)) >= 0;) {
+    for (ssize_t n; !bad && (n = mem_getline(&text, &room, in)) >= 0;) {
         if (memchr(text, 0, (size_t)n) || ++line > MAX_LINES) {
             diag_error(d, path, 0, NULL, "not a .data file: not a text, or too long");
             bad = -1;
@@ -162,7 +162,7 @@ static char **read_names(const char *path, const char *from, int classes, diag *
     }
     char *text = NULL, **name = NULL;
     size_t room = 0, lines = 0, kept = 0;
-    while (getline(&text, &room, in) >= 0) {
+    while (mem_getline(&text, &room, in) >= 0) {
         char *s = trim(text);
         ++lines;
         if (lines > (size_t)classes) continue;

@@ -154,7 +154,7 @@ static void read_boxes_of(box_reader *r, const char *path, FILE *in)
     size_t room = 0, first = r->boxes;
     int line = 0;
     data_box b;
-    for (ssize_t n; (n = getline(&text, &room, in)) >= 0;) {
+    for (ssize_t n; (n = mem_getline(&text, &room, in)) >= 0;) {
         ++line;
         char *entry = text + (line == 1 && !strncmp(text, "\xef\xbb\xbf", 3) ? 3 : 0);
         if (!memchr(text, 0, (size_t)n) && !entry[strspn(entry, " \t\r\n")]) continue;

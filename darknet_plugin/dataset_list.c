@@ -248,7 +248,7 @@ static void read_lines(list_reader *r, FILE *in)
     char *text = NULL;
     size_t room = 0;
     int line = 0;
-    for (ssize_t n; (n = getline(&text, &room, in)) >= 0;) {
+    for (ssize_t n; (n = mem_getline(&text, &room, in)) >= 0;) {
         ++line;
         if (memchr(text, 0, (size_t)n)) {
             diag_error(r->d, r->list, line, NULL, "neither IDX, CIFAR nor a list of images: not a text file");

@@ -34,13 +34,6 @@ void diag_free(diag *d)
     free(d);
 }
 
-static char *vtext(const char *fmt, va_list ap)
-{
-    char *text = NULL;
-    if (vasprintf(&text, fmt, ap) < 0) text = mem_strdup(fmt);
-    return text;
-}
-
 static int same_text(const char *a, const char *b) { return a == b || (a && b && !strcmp(a, b)); }
 
 /* A cfg that is read twice warns once. */
@@ -71,7 +64,7 @@ void diag_error(diag *d, const char *file, int line, const char *section, const 
 {
     va_list ap;
     va_start(ap, fmt);
-    add(d, DIAG_ERROR, file, line, section, vtext(fmt, ap));
+    add(d, DIAG_ERROR, file, line, section, mem_vprintf(fmt, ap));
     va_end(ap);
 }
 
@@ -79,7 +72,7 @@ void diag_warn(diag *d, const char *file, int line, const char *section, const c
 {
     va_list ap;
     va_start(ap, fmt);
-    add(d, DIAG_WARNING, file, line, section, vtext(fmt, ap));
+    add(d, DIAG_WARNING, file, line, section, mem_vprintf(fmt, ap));
     va_end(ap);
 }
 
@@ -90,7 +83,7 @@ void diag_hint(diag *d, const char *fmt, ...)
     va_start(ap, fmt);
     diag_message *m = &d->m[d->n - 1];
     free(m->hint);
-    m->hint = vtext(fmt, ap);
+    m->hint = mem_vprintf(fmt, ap);
     va_end(ap);
 }
 

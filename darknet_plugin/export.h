@@ -5,6 +5,7 @@
 #ifndef DISTILL_EXPORT_H
 #define DISTILL_EXPORT_H
 #include "deploy.h"
+#include "mem.h"
 #include "options.h"
 #include "verify_boxes.h"
 
@@ -16,6 +17,7 @@ typedef struct export_job {
     model *m;                         /* owned */
     deployed *p;                      /* owned */
     char *name[EXPORT_FILES], *temp[EXPORT_FILES];   /* owned; NULL where there is no such file */
+    mem_unfinished unfinished[EXPORT_FILES];
     uint8_t *pixels;                  /* (n, h, w, c), owned */
     float *answer;                    /* (n, deploy_values), owned */
     int n;                            /* images verified on, 0 = not verified */

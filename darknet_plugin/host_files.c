@@ -58,7 +58,7 @@ static int check_lines(named_file *f, FILE *in, int (*check)(const named_file *f
     char *text = NULL;
     size_t room = 0;
     int bad = 0;
-    for (ssize_t n; !bad && (n = getline(&text, &room, in)) >= 0;) {
+    for (ssize_t n; !bad && (n = mem_getline(&text, &room, in)) >= 0;) {
         ++f->lines;
         bad = memchr(text, 0, (size_t)n) ? wrong(f, d, "not a text") : check(f, text, d);
     }

@@ -17,6 +17,7 @@ static void take_name(export_job *j, int file, char *name, const char *suffix)
 {
     j->name[file] = name;
     j->temp[file] = mem_printf("%s.part%d%s", name, (int)getpid(), suffix);
+    mem_begun(&j->unfinished[file], j->temp[file]);
 }
 
 static void take_names(export_job *j)
@@ -146,6 +147,7 @@ static int export_model(export_job *j, lower_mode mode, diag *d)
 static void close_job(export_job *j)
 {
     for (int i = 0; i < EXPORT_FILES; ++i) {
+        mem_finished(&j->unfinished[i]);
         if (j->temp[i]) unlink(j->temp[i]);   /* there is one only after a failure */
         free(j->temp[i]);
         free(j->name[i]);

@@ -22,6 +22,8 @@ int net_pair_begin(net_pair *p, const char *out, diag *d)
     p->weights = mem_printf("%s.weights", out);
     p->temp_cfg = mem_printf("%s.part%d.cfg", out, (int)getpid());
     p->temp_weights = mem_printf("%s.part%d.weights", out, (int)getpid());
+    mem_begun(&p->unfinished[0], p->temp_cfg);
+    mem_begun(&p->unfinished[1], p->temp_weights);
     return 0;
 }
 
@@ -72,6 +74,7 @@ int net_pair_keep(const net_pair *p, diag *d)
 
 void net_pair_end(net_pair *p)
 {
+    for (int i = 0; i < 2; ++i) mem_finished(&p->unfinished[i]);
     if (p->temp_cfg) unlink(p->temp_cfg);
     if (p->temp_weights) unlink(p->temp_weights);
     free(p->cfg);

@@ -8,12 +8,14 @@
 #define DISTILL_NET_PAIR_H
 #include "../darknet_plugin/cfg.h"
 #include "../darknet_plugin/host.h"
+#include "../darknet_plugin/mem.h"
 
 typedef struct net_pair {
     char *cfg, *weights, *temp_cfg, *temp_weights;   /* owned */
+    mem_unfinished unfinished[2];
 } net_pair;
 
-/* Names only; -1 with a message where OUT's folder is not there or cannot be written to. */
+/* Names only; *p must stay where it is until net_pair_end. -1 with a message where OUT's folder is not there or cannot be written to. */
 int net_pair_begin(net_pair *p, const char *out, diag *d);
 /* Both files under their temporary names, fsynced. -1 with a message. */
 int net_pair_write(const net_pair *p, const cfg_file *cfg, const network *net, diag *d);

@@ -12,13 +12,12 @@
 
 int pickle_fail(pickle_machine *m, const char *fmt, ...)
 {
-    char *text = NULL;
     va_list ap;
     va_start(ap, fmt);
-    if (vasprintf(&text, fmt, ap) < 0) text = NULL;
+    char *text = mem_vprintf(fmt, ap);
     va_end(ap);
-    if (text) printable(text);
-    diag_error(m->d, m->path, 0, NULL, "bad pickle at byte %zu: %s", m->at, text ? text : fmt);
+    printable(text);
+    diag_error(m->d, m->path, 0, NULL, "bad pickle at byte %zu: %s", m->at, text);
     free(text);
     return -1;
 }
