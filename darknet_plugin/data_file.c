@@ -146,6 +146,7 @@ static int read_lines(data_lines *t, const char *path, diag *d)
             read_line(t, seen, text, path, line, d);
         }
     }
+    if (!bad) bad = data_read_whole(in, path, d);
     free(text);
     fclose(in);
     return bad;
@@ -171,10 +172,11 @@ static char **read_names(const char *path, const char *from, int classes, diag *
         name = mem_realloc(name, kept + 1, sizeof *name);
         name[kept++] = mem_strdup(s);
     }
+    int bad = data_read_whole(in, path, d);
     free(text);
     fclose(in);
-    if (kept == (size_t)classes) return name;
-    diag_error(d, path, 0, NULL, "%zu names, but classes=%d in %s", lines, classes, from);
+    if (kept == (size_t)classes && !bad) return name;
+    if (!bad) diag_error(d, path, 0, NULL, "%zu names, but classes=%d in %s", lines, classes, from);
     data_free_strings(name, kept);
     return NULL;
 }

@@ -27,6 +27,13 @@ const char *data_problem(const char *path)
 
 int data_is_file(const char *path) { return data_problem(path) == NULL; }
 
+int data_read_whole(FILE *in, const char *path, diag *d)
+{
+    if (!ferror(in)) return 0;
+    diag_error(d, path, 0, NULL, "cannot be read to its end: %s", strerror(errno));
+    return -1;
+}
+
 char *data_resolve(const char *base, const char *name)
 {
     const char *slash = strrchr(base, '/');

@@ -278,6 +278,7 @@ static void read_list(list_reader *r)
     }
     r->bad = (complaints){ 0 };
     read_lines(r, in);
+    data_read_whole(in, r->list, r->d);
     sum_up(r);
     fclose(in);
 }

@@ -62,6 +62,7 @@ static int check_lines(named_file *f, FILE *in, int (*check)(const named_file *f
         ++f->lines;
         bad = memchr(text, 0, (size_t)n) ? wrong(f, d, "not a text") : check(f, text, d);
     }
+    if (!bad && ferror(in)) bad = wrong(f, d, strerror(errno));
     free(text);
     return bad;
 }
