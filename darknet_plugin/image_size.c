@@ -2,8 +2,8 @@
  * spend gigabytes on what a few bytes declare; none of them is met in training sets, so they are refused.
  *
  * How many pixels can a byte stand for? deflate's longest match is 258 bytes in 2 bits at best, a ratio of 1032, of pixels
- * of 1 bit: 8256. JPEG spends at least a bit on 8x8 pixels, but damaged files that end early are filled with grey, so it gets
- * as much. A BMP's runs skip up to 255x255 pixels in 4 bytes. TIFF has codes for white pages, WebP for flat ones: no limit. */
+ * of 1 bit: 8256. JPEG spends at least a bit on 8x8 pixels, 512 a byte; files that end early are filled with grey, so it gets
+ * twice that. A BMP's runs skip up to 255x255 pixels in 4 bytes. TIFF has codes for white pages, WebP for flat ones: no limit. */
 #include "image_size.h"
 
 #include <stdint.h>
@@ -156,7 +156,7 @@ static const struct {
     size_t per_byte;
     int (*read)(FILE *f, const unsigned char *start, image_size *s);
 } FORMATS[] = {
-    { "\xff\xd8\xff", 3, 0, 8256, jpeg }, { "\x89PNG\r\n\x1a\n", 8, 0, 8256, png }, { "BM", 2, 0, 16384, bmp }, { "P", 1, 0, 8, pnm },
+    { "\xff\xd8\xff", 3, 0, 1024, jpeg }, { "\x89PNG\r\n\x1a\n", 8, 0, 8256, png }, { "BM", 2, 0, 16384, bmp }, { "P", 1, 0, 8, pnm },
     { "II*\0", 4, 0, 0, tiff }, { "MM\0*", 4, 0, 0, tiff }, { "WEBP", 4, 8, 0, webp },
 };
 
