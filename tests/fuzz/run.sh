@@ -15,7 +15,7 @@ one() {
     mkdir -p "$build/corpus/$name" "$build/found"
     FUZZ_FOLDER=$folder "$build/fuzz_$name" "$build/corpus/$name" "tests/fuzz/corpus/$name" -max_total_time="$seconds" -timeout=20 \
         -max_len=16384 -malloc_limit_mb=$limit -rss_limit_mb=2048 -print_final_stats=1 -close_fd_mask=3 \
-        -artifact_prefix="$PWD/$build/found/$name-" >"$build/$name.log" 2>&1
+        -artifact_prefix="$(realpath "$build/found")/$name-" >"$build/$name.log" 2>&1
     echo $? >"$build/$name.rc"
     rm -rf "$folder"
 }
