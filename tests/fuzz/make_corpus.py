@@ -36,6 +36,19 @@ put("weights", "whole", struct.pack("<3iQ", 0, 2, 0, 1000) + floats)
 put("weights", "narrow", struct.pack("<3iI", 0, 1, 0, 1000) + floats)
 put("weights", "first_layer", struct.pack("<3iQ", 0, 2, 5, 0) + floats[: 39 * 4])
 
+# ---- the state of a run: a byte of flags (1: the checksum is put right), then the same network's momentum ----
+
+def array(n):
+    return struct.pack("<Q", n) + struct.pack("<%df" % n, *[0.5 * i for i in range(n)])
+
+
+state = b"distill state 1\n" + struct.pack("<Q", 77) + struct.pack("<2Q2d2Qd1Qd2Q", 64, 8, 0.5, 0.25, 2, 0, 0.1, 0, -1.0, 0, 0)
+state += struct.pack("<Q", 14) + b"cfg=1\nseed=2\n\n"[:14] + struct.pack("<Q", 2)
+state += struct.pack("<3Q", 0, 8, 4) + array(3) + array(3) + array(3) + array(27)
+state += struct.pack("<3Q", 1, 0, 2) + array(2) + array(8)
+put("state", "whole", bytes([1]) + state + bytes(8))
+put("state", "no_layers", bytes([1]) + state[: state.index(b"seed=2") + 7] + struct.pack("<Q", 0) + bytes(8))
+
 # ---- PyTorch ----
 
 def storage(name):
