@@ -5,6 +5,7 @@
 #ifndef DISTILL_EXPORT_H
 #define DISTILL_EXPORT_H
 #include "deploy.h"
+#include "mem.h"
 #include "options.h"
 #include "out_file.h"
 #include "verify_boxes.h"

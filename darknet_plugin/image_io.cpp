@@ -1,9 +1,10 @@
 /* OpenCV behind a C face (see image_io.h). No exception leaves it.
  *
  * The host's own loader hands the name of an unreadable image to a shell; this one opens the file itself, looks at the
- * size a PNG or JPEG header declares before any memory is spent on it, and never runs anything. */
+ * size its header declares (image_size.c) before any memory is spent on it, and never runs anything. */
 #include "image_io.h"
 #include "image_internal.h"
+#include "image_size.h"
 #include "out_file.h"
 
 #include <algorithm>
@@ -51,55 +52,39 @@ int check_size(size_t w, size_t h, char *why, size_t len)
     return fail(why, len, text);
 }
 
-size_t word(const unsigned char *b, int n)
+int open_regular(const char *path, FILE **f, struct stat *st, char *why, size_t len)
 {
-    size_t v = 0;
-    while (n--) v = v << 8 | *b++;
-    return v;
+    if (stat(path, st)) return fail(why, len, strerror(errno));
+    if (!S_ISREG(st->st_mode)) return fail(why, len, "not a regular file");
+    *f = fopen(path, "rb");
+    return *f ? 0 : fail(why, len, strerror(errno));
 }
 
-/* A JPEG's segments up to the frame header (ISO 10918-1 B.2.2). 1 if the size was found. */
-int jpeg_size(FILE *f, size_t *w, size_t *h)
-{
-    unsigned char b[9];
-    if (fseek(f, 2, SEEK_SET)) return 0;
-    while (fread(b, 1, 4, f) == 4 && b[0] == 0xff) {
-        int m = b[1], frame = m >= 0xc0 && m <= 0xcf && m != 0xc4 && m != 0xc8 && m != 0xcc;
-        if (frame) {
-            if (fread(b, 1, 5, f) != 5) return 0;
-            *h = word(b + 1, 2);
-            *w = word(b + 3, 2);
-            return *h != 0;   /* 0: said later in the file */
-        }
-        size_t size = word(b + 2, 2);
-        if (size < 2 || fseek(f, (long)size - 2, SEEK_CUR)) return 0;
-    }
-    return 0;
-}
-
-int declared_size(FILE *f, size_t *w, size_t *h)
-{
-    unsigned char b[24];
-    size_t n = fread(b, 1, sizeof b, f);
-    if (n == 24 && !memcmp(b, "\x89PNG\r\n\x1a\n", 8)) {
-        *w = word(b + 16, 4);
-        *h = word(b + 20, 4);
-        return 1;
-    }
-    return n > 4 && b[0] == 0xff && b[1] == 0xd8 && jpeg_size(f, w, h);
-}
-
-int check_file(const char *path, char *why, size_t len)
+/* Is the size that the header declares one the file could have? */
+int check_image(const char *path, char *why, size_t len)
 {
     struct stat st;
-    if (stat(path, &st)) return fail(why, len, strerror(errno));
-    if (!S_ISREG(st.st_mode)) return fail(why, len, "not a regular file");
-    FILE *f = fopen(path, "rb");
-    if (!f) return fail(why, len, strerror(errno));
-    size_t w, h;
-    int bad = declared_size(f, &w, &h) ? check_size(w, h, why, len) : 0;
+    FILE *f;
+    if (open_regular(path, &f, &st, why, len)) return -1;
+    image_size s;
+    int unknown = image_size_read(f, &s);
     fclose(f);
-    return bad;
+    char text[200];
+    snprintf(text, sizeof text, "not an image (%s), or damaged", image_size_formats);
+    if (unknown) return fail(why, len, text);
+    if (check_size(s.w, s.h, why, len)) return -1;
+    if (!s.per_byte || s.w * s.h / s.per_byte <= (size_t)st.st_size) return 0;
+    snprintf(text, sizeof text, "damaged: %zux%zu pixels are more than %zu bytes can hold", s.w, s.h, (size_t)st.st_size);
+    return fail(why, len, text);
+}
+
+int check_video(const char *path, char *why, size_t len)
+{
+    struct stat st;
+    FILE *f;
+    if (open_regular(path, &f, &st, why, len)) return -1;
+    fclose(f);
+    return 0;
 }
 
 int hand_over(const cv::Mat &m, uint8_t **pixels, int *w, int *h, char *why, size_t len)
@@ -142,7 +127,7 @@ extern "C" int image_decode(const char *path, int channels, uint8_t **pixels, in
 {
     *pixels = NULL;
     if (channels != 1 && channels != 3) return fail(why, why_len, "images have 1 or 3 channels");
-    if (check_file(path, why, why_len)) return -1;
+    if (check_image(path, why, why_len)) return -1;
     try {
         cv::Mat m = decode(path, channels);
         if (m.empty()) return fail(why, why_len, "not an image that OpenCV reads, or damaged");
@@ -296,7 +281,7 @@ int is_number(const char *text)
 /* Only what is a file, by a name that no backend takes for an address, a pipeline or a pattern. */
 int open_file(cv::VideoCapture &c, const char *path, char *why, size_t len)
 {
-    if (check_file(path, why, len)) return -1;
+    if (check_video(path, why, len)) return -1;
     std::string name = *path == '/' ? path : std::string("./") + path;
     if (c.open(name, cv::CAP_FFMPEG) || c.open(name, cv::CAP_OPENCV_MJPEG)) return 0;
     return fail(why, len, "not a video that OpenCV reads, or damaged");

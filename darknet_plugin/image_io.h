@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-/* Decodes any image OpenCV reads to 8-bit interleaved (h, w, c): RGB for channels=3, grey for 1. *pixels is the
+/* Decodes a JPEG, PNG, BMP, PNM, TIFF or WebP to 8-bit interleaved (h, w, c): RGB for channels=3, grey for 1. *pixels is the
  * caller's to free() . 0, or -1 with a reason in `why` (not there, not an image, too large). */
 int image_decode(const char *path, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
 /* Writes an 8-bit (h, w, c) RGB or grey image as PNG/JPEG by the name's extension, whole or not at all (see out_file.h).

@@ -1,7 +1,8 @@
 /* The front door: `darknet distill VERB ...` runs here, everything else goes to the stock Darknet.
- * Exit status: 0 it worked, 1 the input was at fault, 2 wrong usage. */
+ * Exit status: 0 it worked, 1 the input was at fault, 2 wrong usage, 128 + N signal N ended a training early. */
 #include "cfg_keys.h"
 #include "host.h"
+#include "stop.h"
 #include "verbs.h"
 
 #include <errno.h>
@@ -82,7 +83,7 @@ static int was_lost(FILE *out, diag *d)
 static int run_verb(const verb_row *v, int argc, char **argv, diag *d)
 {
     static options o;
-    o = (options){ .verb = v->name, .verify = 16 };
+    o = (options){ .verb = v->name, .verify = 16, .checkpoint = 600 };
     if (options_parse(&o, v->bit, argc, argv, d)) return 2;
     if (o.n < v->min || o.n > v->max) {
         fprintf(stderr, "error: '%s' takes %s\n", v->name, v->arguments);
@@ -92,7 +93,7 @@ static int run_verb(const verb_row *v, int argc, char **argv, diag *d)
     signal(SIGPIPE, SIG_IGN);   /* a reader who leaves is noticed at the end and must not end a training */
     int failed = v->run(&o, d);
     failed |= was_lost(o.out, d);
-    return failed || diag_errors(d) ? 1 : 0;
+    return stop_status(failed || diag_errors(d) ? 1 : 0);
 }
 
 static int distill(int argc, char **argv, diag *d)

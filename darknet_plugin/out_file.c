@@ -59,6 +59,7 @@ int out_file_open(out_file *f, const char *path, diag *d)
 {
     *f = (out_file){ .path = mem_strdup(path) };
     int fd = open_any(f);
+    if (fd >= 0 && f->temp) mem_begun(&f->unfinished, f->temp);
     if (fd >= 0 && (f->file = fdopen(fd, "wb"))) return 0;
     report(path, errno, d);
     if (fd >= 0) close(fd);
@@ -122,6 +123,7 @@ static void give_back(out_file *f)
 /* Kept: nothing of it is left under the temporary name, or only the old file. */
 static void settle(out_file *f)
 {
+    mem_finished(&f->unfinished);
     if (f->exchanged) unlink(f->temp);
     free(f->temp);
     f->temp = NULL;
@@ -147,6 +149,7 @@ int out_file_keep(out_file *f, int n, diag *d)
 
 void out_file_drop(out_file *f)
 {
+    mem_finished(&f->unfinished);
     if (f->file) fclose(f->file);
     if (f->temp) unlink(f->temp);
     free(f->temp);

@@ -9,6 +9,7 @@
 #ifndef DISTILL_OUT_FILE_H
 #define DISTILL_OUT_FILE_H
 #include "diag.h"
+#include "mem.h"
 
 #include <stdio.h>
 
@@ -21,9 +22,10 @@ typedef struct out_file {
     char *path;              /* what it will be called, owned */
     char *temp;              /* what it is called until then, in the same folder, owned; NULL: written in place, or kept */
     int exchanged;           /* the old file has the temporary name */
+    mem_unfinished unfinished;   /* removed where memory runs out */
 } out_file;
 
-/* Creates a file beside `path`. -1 with a message, then nothing is left to close (closing it does no harm). */
+/* Creates a file beside `path`; *f must stay where it is until it is closed or dropped. -1 with a message, then nothing is left to close (closing it does no harm). */
 int out_file_open(out_file *f, const char *path, diag *d);
 /* Flushes, fsyncs and gives it its name, or, where it `failed` or any of that does, removes it. A failure of the caller that is
  * none of the file's must have been reported by the caller. 0, or -1 where it is not there. */

@@ -114,6 +114,7 @@ static int take(run_lock *l, int (*lock)(int, int), diag *d)
 
 static void forget(run_lock *l)
 {
+    mem_finished(&l->file);
     if (l->fd >= 0) close(l->fd);
     free(l->path);
     free(l->folder);
@@ -125,6 +126,7 @@ int run_lock_take_by(run_lock *l, const char *folder, const char *name, int (*lo
     int errors = diag_errors(d);
     *l = (run_lock){ .fd = -1, .path = mem_printf("%s/%s.lock", folder, name), .folder = mem_strdup(folder) };
     if (!take(l, lock, d)) {
+        mem_begun(&l->file, l->path);
         if (!stat(folder, &l->there)) return 0;
         diag_error(d, folder, 0, NULL, "cannot read: %s", strerror(errno));
     }

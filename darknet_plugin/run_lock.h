@@ -5,6 +5,7 @@
 #ifndef DISTILL_RUN_LOCK_H
 #define DISTILL_RUN_LOCK_H
 #include "diag.h"
+#include "mem.h"
 
 #include <sys/stat.h>
 
@@ -12,9 +13,10 @@ typedef struct run_lock {
     int fd;                  /* of the lock file, owned */
     char *path, *folder;     /* owned; path NULL: nothing is locked (a zeroed run_lock is one) */
     struct stat there;       /* the folder as it was */
+    mem_unfinished file;     /* removed where memory runs out */
 } run_lock;
 
-/* Locks NAME in `folder`, which exists. -1 with a message that says who has it, or why there can be no such file. Where the file
+/* Locks NAME in `folder`, which exists; *l must stay where it is until it is released. -1 with a message that says who has it, or why there can be no such file. Where the file
  * system has no locks a warning says so, and nothing is held. */
 int run_lock_take(run_lock *l, const char *folder, const char *name, diag *d);
 /* Is it still ours, in the folder that it was? -1 with a message where the folder has gone or is another one (unmounted, replaced),

@@ -1,5 +1,6 @@
 /* `darknet distill train DATA CFG [WEIGHTS]`: trains a distillation, or a plain classifier cfg (teachers, baselines). */
 #include "../layers/cpu/parallel.h"
+#include "checkpoint.h"
 #include "evaluate_detect.h"
 #include "mem.h"
 #include "preflight.h"
@@ -108,7 +109,8 @@ static int look_ahead(const options *o, training *t, const char *folder, const c
 {
     preflight_job p = { .m = t->m, .train = t->train, .valid = t->valid, .cfg = o->arg[1], .folder = folder, .name = name,
                         .threads = parallel_threads(), .force = o->force, .seed = (uint64_t)o->seed };
-    int bad = preflight(&p, &t->lock, d) || check_teacher(o, t, d);
+    int judged = o->resume && checkpoint_exists(folder, name);   /* when the run was started */
+    int bad = preflight(&p, &t->lock, d) || (!judged && check_teacher(o, t, d));
     if (!bad) diag_flush(d, stderr);
     return bad;
 }
@@ -121,18 +123,26 @@ static int run_training(const options *o, training *t, diag *d)
     const char *folder = o->backup ? o->backup : t->file->backup;
     trainer_options to = {
         .model = t->m, .train = t->train, .valid = t->valid, .folder = folder, .name = name, .lock = &t->lock,
-        .epochs = o->epochs, .threads = parallel_threads(), .seed = (uint64_t)o->seed, .views = views, .quiet = o->quiet, .out = o->out,
+        .epochs = o->epochs, .threads = parallel_threads(), .seed = (uint64_t)o->seed, .views = views, .backend = o->backend,
+        .resume = o->resume, .force = o->force, .pause = o->checkpoint, .skip_nan = o->skip_nan, .quiet = o->quiet, .out = o->out,
     };
     int failed = look_ahead(o, t, folder, name, d) || trainer_run(&to, d);
     free(name);
     return failed;
 }
 
+/* -resume goes on where the run was, -clear would forget it. */
+static int refuse_both(const options *o, diag *d)
+{
+    if (o->resume && o->clear) diag_error(d, NULL, 0, NULL, "'-resume' and '-clear' contradict each other");
+    return o->resume && o->clear;
+}
+
 int verb_train(options *o, diag *d)
 {
     training t = { 0 };
     model_options mo = { .threads = o->threads, .seed = (uint64_t)o->seed };
-    if (options_no_gpu(o, d) || model_backend(o->backend, &mo.backend, d)) return -1;
+    if (refuse_both(o, d) || options_no_gpu(o, d) || model_backend(o->backend, &mo.backend, d)) return -1;
     if (mo.backend == BACKEND_HOST) {
         diag_error(d, NULL, 0, NULL, "the host backend is for inference: its gradients are wrong");
         return -1;

@@ -6,6 +6,7 @@
  * student's thousand images a second is some 2 % of the time. */
 #include "feature_cache.h"
 
+#include "../darknet_plugin/key_text.h"
 #include "../darknet_plugin/mem.h"
 
 #include <errno.h>
@@ -59,24 +60,15 @@ static index_entry entry_of(const feature_cache *c, uint64_t view, uint64_t imag
 
 /* ---- the key ---- */
 
-/* The line at `at`; its length without the newline. */
-static size_t line_length(const char *at) { return strcspn(at, "\n"); }
-
-/* Names the first line that differs. Both keys have the same names in the same order unless the program's version differs. */
+/* Names the first line that differs. */
 static int keys_differ(const char *path, const char *has, const char *want, diag *d)
 {
-    while (*has && *want) {
-        size_t a = line_length(has), b = line_length(want);
-        if (a != b || memcmp(has, want, a)) {
-            diag_error(d, path, 0, NULL, "was made with %.*s, this run has %.*s", (int)a, has, (int)b, want);
-            diag_hint(d, "name another file, or remove this one");
-            return -1;
-        }
-        has += a + (has[a] == '\n');
-        want += b + (want[b] == '\n');
-    }
-    if (!*has && !*want) return 0;
-    diag_error(d, path, 0, NULL, "was made by another version of this program");
+    key_difference k;
+    int differs = key_next_difference(&has, &want, &k);
+    if (differs < 0) diag_error(d, path, 0, NULL, "was made by another version of this program");
+    if (differs < 1) return differs;
+    diag_error(d, path, 0, NULL, "was made with %.*s, this run has %.*s", k.has_length, k.has, k.want_length, k.want);
+    diag_hint(d, "name another file, or remove this one");
     return -1;
 }
 

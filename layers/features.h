@@ -30,5 +30,6 @@ typedef struct features_count {
 } features_count;
 features_count features_counts(const features *f);
 feature_cache *features_cache(const features *f);   /* borrowed */
+const char *features_type(const features *f); /* how they are stored: "f16", ... */
 
 #endif

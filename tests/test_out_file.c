@@ -136,16 +136,14 @@ static void devices(void **state)
     diag_free(d);
 }
 
-static out_file finished(const char *path, const char *text)
+static void finish(out_file *f, const char *path, const char *text)
 {
     diag *d = diag_new();
-    out_file f;
-    assert_int_equal(out_file_open(&f, path, d), 0);
-    assert_true(fputs(text, f.file) >= 0);
-    assert_int_equal(out_file_finish(&f, 0, d), 0);
-    holds(f.temp, text);
+    assert_int_equal(out_file_open(f, path, d), 0);
+    assert_true(fputs(text, f->file) >= 0);
+    assert_int_equal(out_file_finish(f, 0, d), 0);
+    holds(f->temp, text);
     diag_free(d);
-    return f;
 }
 
 /* Three files, the last of which cannot have its name: the first two are what they were, there or not. */
@@ -155,7 +153,10 @@ static void none_of_several(void **state)
     char *folder = make_folder("pair"), *a = in(folder, "a"), *b = in(folder, "b"), *c = in(folder, "c");
     diag *d = diag_new();
     check_write(a, "old", 3);
-    out_file f[3] = { finished(a, "new a"), finished(b, "new b"), finished(c, "new c") };
+    out_file f[3], g[3] = { 0 };
+    finish(&f[0], a, "new a");
+    finish(&f[1], b, "new b");
+    finish(&f[2], c, "new c");
     assert_int_equal(mkdir(c, 0777), 0);
     assert_int_equal(out_file_keep(f, 3, d), -1);
     said(d, c, "cannot write: Is a directory");
@@ -163,7 +164,8 @@ static void none_of_several(void **state)
     holds(a, "old");
     assert_int_equal(check_files_in(folder), 2);   /* a, and the folder c */
     assert_int_equal(rmdir(c), 0);
-    out_file g[3] = { finished(a, "new a"), { 0 }, finished(c, "new c") };   /* one that is not wanted */
+    finish(&g[0], a, "new a");   /* g[1] is not wanted */
+    finish(&g[2], c, "new c");
     diag *fresh = diag_new();
     assert_int_equal(out_file_keep(g, 3, fresh), 0);
     check_no_errors(fresh);

@@ -173,7 +173,7 @@ static void what_export_would_refuse(void **state)
     assert_int_equal(preflight(&f.p, &f.lock, f.d), -1);
     assert_int_equal(diag_errors(f.d), 2);
     says(f.d, 0, DIAG_ERROR, "does not deploy as it was trained");
-    says(f.d, 1, DIAG_ERROR, "cannot read this image: not an image that OpenCV reads, or damaged");
+    says(f.d, 1, DIAG_ERROR, "cannot read this image: not an image (JPEG, PNG, BMP, PNM, TIFF or WebP), or damaged");
     assert_string_equal(diag_get(f.d, 1)->file, "f.png");
     assert_string_equal(check_hint(f.d, 1), "1 of 3 images tried cannot be read; there are 3");
     assert_null(f.lock.path);

@@ -17,7 +17,7 @@ typedef struct net_pair {
     out_file file[PAIR_FILES];     /* owned */
 } net_pair;
 
-/* Names only; -1 with a message where OUT's folder is not there or cannot be written to. */
+/* Names only; *p must stay where it is until net_pair_end. -1 with a message where OUT's folder is not there or cannot be written to. */
 int net_pair_begin(net_pair *p, const char *out, diag *d);
 /* Both files under their temporary names, fsynced. -1 with a message. */
 int net_pair_write(net_pair *p, const cfg_file *cfg, const network *net, diag *d);

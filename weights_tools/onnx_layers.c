@@ -35,9 +35,8 @@ typedef struct build {
 __attribute__((format(printf, 2, 3))) static const char *name(build *b, const char *fmt, ...)
 {
     va_list ap;
-    char *s = NULL;
     va_start(ap, fmt);
-    if (vasprintf(&s, fmt, ap) < 0) s = mem_strdup("");
+    char *s = mem_vprintf(fmt, ap);
     va_end(ap);
     b->text = mem_realloc(b->text, (size_t)b->texts + 1, sizeof *b->text);
     return b->text[b->texts++] = s;
