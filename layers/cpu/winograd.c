@@ -68,12 +68,15 @@ static wino_shape shape_back(const conv_shape *s, size_t want)
     return b;
 }
 
-/* Which of the 36 weights the product is with: several of stride 2 are with the one tap's, 0. */
-static size_t point_of(const wino_shape *s, size_t product)
+/* Along one axis, which of six weights product i is with: with stride 2 the first four share the one tap, 0. */
+static size_t axis_point(const wino_shape *s, size_t i) { return s->way == WINO_STRIDE1 ? i : i < WINO_OUT ? 0 : i - WINO_OUT + 1; }
+
+/* Which of the 36 weights the product is with; *first: none before it was. */
+static size_t point_of(const wino_shape *s, size_t product, int *first)
 {
-    size_t row = product / WINO2_PRODUCTS, col = product % WINO2_PRODUCTS;
-    if (s->way == WINO_STRIDE1) return product;
-    return (row < WINO_OUT ? 0 : row - WINO_OUT + 1) * WINO_IN + (col < WINO_OUT ? 0 : col - WINO_OUT + 1);
+    size_t axis = s->way == WINO_STRIDE1 ? WINO_IN : WINO2_PRODUCTS, row = product / axis, col = product % axis;
+    *first = (row == 0 || axis_point(s, row)) && (col == 0 || axis_point(s, col));
+    return axis_point(s, row) * WINO_IN + axis_point(s, col);
 }
 
 static size_t scratch_floats(const wino_shape *s)
@@ -95,8 +98,9 @@ static float *scratch_of(const wino_job *j, float **m)
 static void multiply(const wino_job *j, size_t n, const float *v, float *m)
 {
     const wino_shape *s = j->s;
+    int first;
     for (size_t p = 0; p < s->products; ++p)
-        gemm_rows(v + p * wino_stride(n, s->cp), s->cp, n, j->u + point_of(s, p) * s->cp * s->np, s->cp, s->nb,
+        gemm_rows(v + p * wino_stride(n, s->cp), s->cp, n, j->u + point_of(s, p, &first) * s->cp * s->np, s->cp, s->nb,
                   m + p * wino_stride(n, s->np));
 }
 
@@ -175,6 +179,16 @@ static void fill_weights(const wino_plan *p, const wino_shape *s, const float *w
 
 static float *partial(const wino_job *j, size_t thread) { return j->shared->slot[SLOT_PARTIAL] + thread * weight_floats(j->s); }
 
+/* sum = or += V^T M, product after product. */
+static void sum_products(const wino_shape *s, size_t n, const float *v, const float *m, int add, float *sum)
+{
+    for (size_t p = 0; p < s->products; ++p) {
+        int first;
+        float *to = sum + point_of(s, p, &first) * s->cp * s->np;
+        gemm_sum(v + p * wino_stride(n, s->cp), s->cp, m + p * wino_stride(n, s->np), s->nb, n, to, add || !first);
+    }
+}
+
 static void weigh_chunks(void *ctx, size_t begin, size_t end)
 {
     const wino_job *j = ctx;
@@ -184,9 +198,7 @@ static void weigh_chunks(void *ctx, size_t begin, size_t end)
         size_t first = chunk_at(s, chunk), n = chunk_at(s, chunk + 1) - first;
         wino_input_tiles(j, first, n, v);
         wino_delta_tiles(j, first, n, m);
-        for (size_t p = 0; p < s->products; ++p)
-            gemm_sum(v + p * wino_stride(n, s->cp), s->cp, m + p * wino_stride(n, s->np), s->nb, n,
-                     sum + point_of(s, p) * s->cp * s->np);
+        sum_products(s, n, v, m, chunk > begin, sum);
     }
 }
 
@@ -223,7 +235,6 @@ static void backward_weights(void *plan, const float *x, const float *dy, float 
     const wino_shape *s = &p->grad;
     size_t threads = (size_t)parallel_threads();
     wino_job j = { .s = s, .shared = p->shared, .x = x, .dy = dy, .dw = dw, .parts = threads < s->chunks ? threads : s->chunks };
-    memset(p->shared->slot[SLOT_PARTIAL], 0, j.parts * weight_floats(s) * sizeof(float));
     parallel_for(s->chunks, weigh_chunks, &j);
     parallel_for_work(s->nb * s->cp, 36 * LANES, add_weights, &j);
 }

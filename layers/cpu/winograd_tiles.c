@@ -2,7 +2,7 @@
  * its rows, LANES channels at once.
  *
  * One loop turns samples into products, for inputs and for deltas, one turns products into outputs; each is compiled once
- * for every kind of transform, and again for tiles that stick out of their map. */
+ * for every kind of transform. */
 #include "winograd_tiles.h"
 
 #include "vec.h"
@@ -70,14 +70,31 @@ typedef struct wino_source {
     int h, w, pad;
 } wino_source;
 
-/* Vectors at `to`, `stride` floats apart, from a tile whose rows are `row` floats apart. */
-ACT_INLINE void spread_tile(const float *from, size_t row, float *to, size_t stride, kind k)
+/* A tile of a map: where its rows begin and which of its columns are in the map, [left, right). */
+typedef struct wino_view {
+    const float *row[WINO_MOST];
+    int left, right;
+} wino_view;
+
+static const float nothing[WINO_MOST * LANES] __attribute__((aligned(64)));   /* a row outside the map */
+
+ACT_INLINE wino_view view_of(const wino_source *s, const float *map, int y, int x, int samples)
+{
+    wino_view v = { .left = x < 0 ? -x : 0, .right = s->w - x < samples ? s->w - x : samples };
+    for (int i = 0; i < samples; ++i)
+        v.row[i] = y + i < 0 || y + i >= s->h ? nothing : map + ((ptrdiff_t)(y + i) * s->w + x) * LANES;
+    return v;
+}
+
+/* The view's products at `to`, `stride` floats apart. */
+ACT_INLINE void spread_tile(const wino_view *view, float *to, size_t stride, kind k)
 {
     const int samples = axis_of[k].samples, products = axis_of[k].products;
     vec half[WINO_MOST][WINO_MOST];
     for (int j = 0; j < samples; ++j) {
         vec d[WINO_MOST], t[WINO_MOST];
-        for (int i = 0; i < samples; ++i) d[i] = vec_load(from + (size_t)i * row + (size_t)j * LANES);
+        int outside = j < view->left || j >= view->right;
+        for (int i = 0; i < samples; ++i) d[i] = outside ? vec_all(0) : vec_load(view->row[i] + (size_t)j * LANES);
         transform(k, d, t);
         for (int i = 0; i < products; ++i) half[i][j] = t[i];
     }
@@ -88,39 +105,25 @@ ACT_INLINE void spread_tile(const float *from, size_t row, float *to, size_t str
     }
 }
 
-/* The tile at (y, x) of a map that it sticks out of, with zeros there. */
-static void copy_edge(const wino_source *s, const float *map, int y, int x, int samples, vec *tile)
+/* Tile t of block b to v; what is new of the next tile is fetched. */
+ACT_INLINE void spread_block(const wino_source *from, size_t b, wino_tile t, wino_tile next, float *v, size_t stride, kind k)
 {
-    int top = y < 0 ? -y : 0, left = x < 0 ? -x : 0;
-    int bottom = s->h - y < samples ? s->h - y : samples, right = s->w - x < samples ? s->w - x : samples;
-    for (int i = 0; i < samples * samples; ++i) tile[i] = vec_all(0);
-    for (int i = top; i < bottom; ++i)
-        for (int j = left; j < right; ++j) tile[i * samples + j] = vec_load(map + ((ptrdiff_t)(y + i) * s->w + x + j) * LANES);
-}
-
-/* Tile t of block b to v; the part that is new of the next tile is fetched. */
-ACT_INLINE void spread_block(const wino_source *from, size_t b, wino_tile t, wino_tile next, float *v, size_t stride, vec *edge, kind k)
-{
-    const int samples = axis_of[k].samples, step = axis_of[k].step;
-    size_t row = (size_t)from->w * LANES, map = (size_t)from->h * row;
-    const float *at = from->map + (t.image * from->blocks + b) * map;
-    int y = t.row * step - from->pad, x = t.col * step - from->pad;
-    int inside = y >= 0 && x >= 0 && y + samples <= from->h && x + samples <= from->w;
+    const int step = axis_of[k].step;
+    size_t map = (size_t)from->h * (size_t)from->w * LANES;
+    wino_view view = view_of(from, from->map + (t.image * from->blocks + b) * map, t.row * step - from->pad, t.col * step - from->pad,
+                             axis_of[k].samples);
     fetch(from->map + (next.image * from->blocks + b) * map, from->h, from->w, next.row * step, next.col * step, step, 0);
-    if (!inside) copy_edge(from, at, y, x, samples, edge);
-    if (inside) spread_tile(at + (size_t)y * row + (size_t)x * LANES, row, v, stride, k);
-    else spread_tile((const float *)edge, (size_t)samples * LANES, v, stride, k);
+    spread_tile(&view, v, stride, k);
 }
 
 ACT_INLINE void spread_loop(const wino_shape *s, const wino_source *from, size_t first, size_t n, float *to, kind k)
 {
     size_t channels = from->blocks * LANES, stride = wino_stride(n, channels);
-    vec edge[WINO_MOST * WINO_MOST];
     wino_tile t = tile_of(s, first), next;
     for (size_t i = 0; i < n; ++i, t = next) {
         next = next_tile(s, t);
         for (size_t b = 0; b < from->blocks; ++b)
-            spread_block(from, b, t, next, to + i * channels + b * LANES, stride, edge, k);
+            spread_block(from, b, t, next, to + i * channels + b * LANES, stride, k);
     }
 }
 
