@@ -19,6 +19,9 @@ static const conv_case cases[] = {
     { "3x3 mostly edge", 2, 8, 5, 5, 8, 3, 1, 1, 1, 1, "relu", 1 },
     { "stride 2", 2, 8, 7, 5, 8, 3, 2, 1, 1, 1, "leaky", 1 },
     { "stride 3", 1, 8, 8, 9, 10, 3, 3, 1, 1, 0, "linear", 1 },
+    { "stride 2 unpadded", 1, 8, 9, 9, 8, 3, 2, 0, 1, 0, "linear", 1 },
+    { "stride 2, one image", 1, 8, 8, 8, 9, 3, 2, 1, 1, 0, "relu", 1 },
+    { "stride 2 of odd maps", 2, 9, 11, 7, 8, 3, 2, 1, 1, 1, "relu", 1 },
     { "1x1", 2, 9, 4, 3, 11, 1, 1, 0, 1, 1, "relu", 1 },
     { "1x1 stride 2", 2, 8, 7, 6, 9, 1, 2, 0, 1, 0, "logistic", 1 },
     { "5x5", 1, 8, 5, 4, 8, 5, 1, 2, 1, 0, "relu", 1 },
@@ -41,21 +44,36 @@ static void gradients(void **unused)
     }
 }
 
+static const char *who_computes(const char *name, int *blocked)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        if (strcmp(cases[i].name, name)) continue;
+        network *net = conv_case_net(&cases[i], BACKEND_DNNL, CPU_TRAINED);
+        const char *who = cpu_layer_runs_on(&net->layers[1]);
+        *blocked = cpu_blocked_at(net, 1) != NULL;
+        check_release(net);
+        return who;
+    }
+    fail_msg("no case \"%s\"", name);
+    return NULL;
+}
+
 static void says_who_computes(void **unused)
 {
     (void)unused;
-    network *net = conv_case_net(&cases[0], BACKEND_DNNL, CPU_TRAINED);
-    assert_string_equal(cpu_layer_runs_on(&net->layers[1]), "Winograd");
-    check_release(net);
-#ifdef DNNL
-    net = conv_case_net(&cases[9], BACKEND_DNNL, CPU_TRAINED);
-    assert_string_equal(cpu_layer_runs_on(&net->layers[1]), "oneDNN");
-    assert_non_null(cpu_blocked_at(net, 1));
-    check_release(net);
+    int blocked;
+#ifdef WINOGRAD
+    assert_string_equal(who_computes("3x3", &blocked), "Winograd");
+    assert_string_equal(who_computes("stride 2", &blocked), "Winograd");
+    assert_string_equal(who_computes("stride 2 of odd maps", &blocked), "Winograd");
 #endif
-    net = conv_case_net(&cases[17], BACKEND_DNNL, CPU_TRAINED);
-    assert_null(cpu_blocked_at(net, 1));
-    check_release(net);
+#ifdef DNNL
+    assert_string_equal(who_computes("stride 2 unpadded", &blocked), "oneDNN");
+    assert_string_equal(who_computes("stride 3", &blocked), "oneDNN");
+    assert_true(blocked);
+#endif
+    who_computes("groups stay plain", &blocked);
+    assert_false(blocked);
 }
 
 /* ---- whole networks ---- */
@@ -92,6 +110,8 @@ static const struct { const char *name, *cfg; } nets[] = {
       "activation=linear\n" },
     { "a shortcut of unlike shapes is plain", NET(2, 8) CONV(16, 3, 1, leaky) CONV(32, 3, 2, linear) ADD(-2, leaky) CONV(16, 3, 1, leaky) },
     { "other activations", NET(2, 7) CONV(16, 3, 1, logistic) CONV(16, 3, 1, elu) BIASED(16, 1, tanh) CONV(16, 3, 1, linear) ADD(-2, tanh) },
+    { "residual of even tiles", NET(3, 16) CONV(16, 3, 1, leaky) "[maxpool]\nsize=1\nstride=2\n" CONV(32, 1, 1, linear) "[route]\nlayers=-3\n"
+      CONV(32, 3, 2, linear) ADD(-3, leaky) CONV(48, 3, 2, leaky) "[avgpool]\n" },
     { "batch of one", NET(1, 13) CONV(16, 3, 1, leaky) CONV(24, 3, 1, linear) CONV(24, 3, 1, leaky) ADD(-2, leaky) "[avgpool]\n" },
 };
 enum { NETS = sizeof nets / sizeof *nets };

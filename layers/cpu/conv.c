@@ -32,7 +32,7 @@ int accepts_blocked_conv(const layer *l, const cpu_state *s, const network *net)
     (void)s;
     (void)net;
     if (l->out_c < LANES / 2 || (l->out_h == 1 && l->out_w == 1) || (l->groups > 1 && (l->groups != l->c || l->n != l->c))) return 0;
-    return conv_dnnl() || (conv_winograd() && l->size == 3 && l->stride == 1 && l->groups == 1 && l->pad <= 2 && l->c >= LANES / 2);
+    return conv_dnnl() || (conv_winograd() && l->groups == 1 && l->c >= LANES / 2 && conv_winograd_knows(l->size, l->stride, l->pad));
 }
 
 /* Connected layers come with h = w = 1 but without size, stride and groups. */

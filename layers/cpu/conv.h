@@ -48,6 +48,11 @@ typedef struct conv_math {
 
 extern const conv_math conv_reference;
 const conv_math *conv_winograd(void);   /* NULL in a build without it */
+/* 3x3 with stride 1, or 2 where it is padded by 1. */
+static inline int conv_winograd_knows(int size, int stride, int pad)
+{
+    return size == 3 && ((stride == 1 && pad <= 2) || (stride == 2 && pad == 1));
+}
 const conv_math *conv_dnnl(void);       /* NULL in a build without oneDNN */
 
 /* dw += of a depthwise convolution (groups = c = n) on blocked maps (depthwise.c). */

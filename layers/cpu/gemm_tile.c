@@ -96,9 +96,9 @@ void gemm_rows(const float *a, size_t a_stride, size_t tiles, const float *b, si
     all_blocks(t, tiles, GEMM_FOR_ROWS, blocks);
 }
 
-void gemm_sum(const float *a, size_t channels, const float *b, size_t blocks, size_t tiles, float *c)
+void gemm_sum(const float *a, size_t channels, const float *b, size_t blocks, size_t tiles, float *c, int add)
 {
     gemm_tile t = { .a = a, .a_row = 1, .a_step = channels, .b = b, .b_block = LANES, .b_step = blocks * LANES, .c = c,
-                    .c_row = LANES, .c_block = channels * LANES, .steps = tiles, .add = 1 };
+                    .c_row = LANES, .c_block = channels * LANES, .steps = tiles, .add = add };
     all_blocks(t, channels, GEMM_FOR_SUM, blocks);
 }

@@ -28,7 +28,8 @@ static inline size_t vec_floats(int batch, int c, int h, int w)
 
 ACT_INLINE vec vec_load(const float *p) { return *(const vec *)(const void *)p; }
 ACT_INLINE void vec_store(float *p, vec v) { *(vec *)(void *)p = v; }
-ACT_INLINE vec vec_all(float x) { return (vec){ 0 } + x; }
+/* - 0 and not + 0, which is not nothing to -0: the compiler would add it. */
+ACT_INLINE vec vec_all(float x) { return x - (vec){ 0 }; }
 /* a where the mask is set, else b */
 ACT_INLINE vec vec_pick(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 
