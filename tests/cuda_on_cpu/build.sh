@@ -1,23 +1,28 @@
 #!/bin/bash
 # Builds the emulated device and, on it, Debian's Darknet with GPU=1. Nothing of Darknet is kept in this repository: its
 # source package is fetched with apt into OUT, past the system's own package lists, as any user.
-#   tests/cuda_on_cpu/build.sh OUT [device]     OUT/device/libcuda_on_cpu.so (by CUDA's names too), OUT/host/libdarknet.so
+#   tests/cuda_on_cpu/build.sh OUT [device]     OUT/cuda: bin/nvcc, include, lib64 as CUDA has them; OUT/host/libdarknet.so
 # Status 2, with the reason as the last line, where the source cannot be had. What is there is not built again.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-mkdir -p "$1/device"
+mkdir -p "$1/cuda/bin" "$1/cuda/lib64"
 out=$(cd "$1" && pwd)
+lib=$out/cuda/lib64
+exec 9>"$out/lock"
+flock 9
 cxx=${CXX:-g++}
 
 device() {
-    local so=$out/device/libcuda_on_cpu.so s
+    local so=$lib/libcuda_on_cpu.so s
+    ln -sfn "$here/nvcc" "$out/cuda/bin/nvcc"
+    ln -sfn "$here" "$out/cuda/include"
+    for s in cuda cudart cublas curand; do ln -sf libcuda_on_cpu.so "$lib/lib$s.so"; done
     for s in "$here"/*.cpp "$here"/*.h; do
         [ "$s" -nt "$so" ] || continue
-        "$cxx" -std=c++17 -O3 -march="${MARCH:-native}" -g -fPIC -shared -fopenmp -Wall -Wextra -Werror ${DEVICE_FLAGS:-} -I"$here" \
+        "$cxx" -std=c++17 -O3 -march="${MARCH:-native}" -g -fPIC -ftls-model=initial-exec -shared -fopenmp -Wall -Wextra -Werror ${DEVICE_FLAGS:-} -I"$here" \
             -Wl,-soname,libcuda_on_cpu.so -o "$so" "$here"/*.cpp
         break
     done
-    for s in cuda cudart cublas curand; do ln -sf libcuda_on_cpu.so "$out/device/lib$s.so"; done
 }
 
 # apt with lists, cache and sources of its own; the archive is the one the system uses.
@@ -39,11 +44,11 @@ fetch() {
 }
 
 host() {
-    local so=$out/host/libdarknet.so dev=$out/device
+    local so=$out/host/libdarknet.so
     [ ! -f "$so" ] || [ "$so" -ot "$here/nvcc" ] || [ "$so" -ot "$here/kernel.h" ] || [ "$so" -ot "$here/cuda_runtime.h" ] || return 0
     [ -d "$out/source" ] || fetch || return
     (cd "$out/source" && mkdir -p obj && rm -f obj/*.o && make -s -j"$(nproc)" GPU=1 CUDNN=0 OPENCV=0 \
-        CC="gcc -w -I$here -L$dev -Wl,-rpath,$dev" CPP="g++ -w -std=c++11 -I$here" NVCC="$here/nvcc -w" ARCH= libdarknet.so) >"$out/log" 2>&1 ||
+        CC="gcc -w -I$here -L$lib -Wl,-rpath,$lib" CPP="g++ -w -std=c++11 -I$here" NVCC="$here/nvcc -w" ARCH= libdarknet.so) >"$out/log" 2>&1 ||
         { tail -20 "$out/log"; echo "Darknet does not build on the emulated device"; return 1; }
     mkdir -p "$out/host/include"
     cp "$out/source/include/darknet.h" "$out/host/include/"

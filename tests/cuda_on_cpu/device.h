@@ -22,6 +22,7 @@ long setting(const char *name, long otherwise);
 /* Remembers and returns an error; success leaves the remembered one alone. */
 cudaError_t answer(cudaError_t e);
 int device_count(), current_device();
+int processors();                        /* threads that kernels are shared out among */
 cudaError_t need_device();               /* cudaErrorNoDevice where there is none */
 
 /* The block whose pages hold the address, freed ones too; NULL for memory of the host. Borrowed. */

@@ -1,4 +1,5 @@
-/* Runs kernels. Blocks are shared out among the processor's threads; the threads of a block take turns on one of them.
+/* Runs kernels. Blocks are shared out among the processor's threads, of which one is the rule: then every run gives the same
+ * sums, and a busy machine does not matter. The threads of a block take turns on one of them.
  *
  * Each runs on a fiber, a stack of its own, until it ends or meets __syncthreads(). A thread that ends leaves its fiber to
  * the next, so that a kernel without barriers needs one fiber and runs as a plain loop; one that meets a barrier keeps it,
@@ -24,7 +25,6 @@ __thread uint3 gridDim __attribute__((tls_model("initial-exec")));
 
 namespace cuda_on_cpu {
 static const size_t stack_size = 256 << 10, guard_size = 4096;   /* what is not touched costs nothing */
-enum { few_threads = 4096 };                                     /* not worth a second processor */
 
 struct fiber {
     jmp_buf at;
@@ -148,7 +148,7 @@ static void run_grid(const launch &l, const std::function<void()> &thread)
     long blocks = (long)l.grid.x * l.grid.y * l.grid.z;
     size_t threads = (size_t)l.block.x * l.block.y * l.block.z;
     bool reverse = setting("DISTILL_EMULATED_REVERSE", 0);
-    #pragma omp parallel for schedule(dynamic) if((size_t)blocks * threads > few_threads)
+    #pragma omp parallel for schedule(dynamic) num_threads(processors())
     for (long i = 0; i < blocks; ++i) {
         gridDim = { l.grid.x, l.grid.y, l.grid.z };
         blockDim = { l.block.x, l.block.y, l.block.z };

@@ -59,7 +59,7 @@ void multiply(const product &p, const float *a, const float *b, float *c)
             for (int k = 0; k < p.k; ++k) turned[i + (size_t)k * p.m] = a[k + (size_t)i * p.lda];
         a = turned.data();
     }
-    #pragma omp parallel for collapse(2) schedule(dynamic) if((double)p.m * p.n * p.k > 1e5)
+    #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(processors())
     for (int j = 0; j < p.n; j += 4)
         for (int at = 0; at < p.m; at += tile) multiply_tile(p, a, lda, b, c, at, j);
 }

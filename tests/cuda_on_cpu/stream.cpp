@@ -50,6 +50,12 @@ int device_count()
 
 int current_device() { return chosen; }
 
+int processors()
+{
+    long n = setting("DISTILL_EMULATED_THREADS", 1);
+    return (int)(n < 1 ? 1 : n > 256 ? 256 : n);
+}
+
 cudaError_t answer(cudaError_t e)
 {
     if (e) last_error = e;
