@@ -5,6 +5,7 @@
 #   make seeds      the demo's two students for three seeds
 #   make shapes     detectors: distil one on drawn shapes, beside the same from labels (about ten minutes)
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
+#   make gpu-emulated   all of it with GPU=1, on a CUDA device emulated by the processor, into build-emulated
 #   make setup      install missing Debian packages (demo and test do it themselves)
 #
 #   DARKNET=/usr/lib/darknet   folder with libdarknet.so and include/darknet.h
@@ -62,7 +63,7 @@ OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
-.PHONY: all setup demo shapes test teacher seeds bench clean tests
+.PHONY: gpu-emulated all setup demo shapes test teacher seeds bench clean tests
 all: darknet
 
 darknet: $(BUILD)/darknet
@@ -117,6 +118,14 @@ bench: setup
 	@$(MAKE) --no-print-directory $(BUILD)/bench
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-direct WINOGRAD=0 $(BUILD)-direct/bench
 	@BENCH=$(BUILD)/bench DIRECT=$(BUILD)-direct/bench tests/bench/bench.sh
+
+# nvcc, CUDA's libraries and Debian's Darknet with GPU=1, all of tests/cuda_on_cpu; no GPU, no CUDA.
+EMULATED := $(CURDIR)/build-emulated
+ON_EMULATED := GPU=1 CUDNN=0 NVCC=$(EMULATED)/cuda/bin/nvcc NVCC_ARCH= DARKNET=$(EMULATED)/host BUILD=build-emulated
+gpu-emulated: setup
+	@got=0; tests/cuda_on_cpu/build.sh $(EMULATED) || got=$$?; \
+	if [ $$got = 2 ]; then echo "gpu-emulated: skipped"; exit 0; fi; [ $$got = 0 ] && \
+	$(MAKE) --no-print-directory $(ON_EMULATED) build-emulated/darknet tests
 
 clean:
 	rm -rf $(BUILD) darknet

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds the emulated device and, on it, Debian's Darknet with GPU=1. Nothing of Darknet is kept in this repository: its
-# source package is fetched with apt into OUT, past the system's own package lists, as any user.
+# source package is fetched into OUT.
 #   tests/cuda_on_cpu/build.sh OUT [device]     OUT/cuda: bin/nvcc, include, lib64 as CUDA has them; OUT/host/libdarknet.so
 # Status 2, with the reason as the last line, where the source cannot be had. What is there is not built again.
 set -eu
@@ -10,7 +10,6 @@ out=$(cd "$1" && pwd)
 lib=$out/cuda/lib64
 exec 9>"$out/lock"
 flock 9
-cxx=${CXX:-g++}
 
 device() {
     local so=$lib/libcuda_on_cpu.so s
@@ -19,34 +18,16 @@ device() {
     for s in cuda cudart cublas curand; do ln -sf libcuda_on_cpu.so "$lib/lib$s.so"; done
     for s in "$here"/*.cpp "$here"/*.h; do
         [ "$s" -nt "$so" ] || continue
-        "$cxx" -std=c++17 -O3 -march="${MARCH:-native}" -g -fPIC -ftls-model=initial-exec -shared -fopenmp -Wall -Wextra -Werror ${DEVICE_FLAGS:-} -I"$here" \
+        g++ -std=c++17 -O3 -march="${MARCH:-native}" -g -fPIC -ftls-model=initial-exec -shared -fopenmp -Wall -Wextra -Werror ${DEVICE_FLAGS:-} -I"$here" \
             -Wl,-soname,libcuda_on_cpu.so -o "$so" "$here"/*.cpp
         break
     done
 }
 
-# apt with lists, cache and sources of its own; the archive is the one the system uses.
-fetch() {
-    local apt=$out/apt archive o
-    command -v apt-get >/dev/null && command -v dpkg-source >/dev/null || { echo "apt-get and dpkg-source (dpkg-dev) are needed"; return 2; }
-    archive=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-        awk '$1 == "Debian" && $4 == "main" && $3 !~ /-/ { print $2, $3, $4; exit }')
-    [ -n "$archive" ] || { echo "apt knows no Debian archive"; return 2; }
-    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
-    echo "deb-src $archive" >"$apt/sources.list"
-    o="-qq -o Dir::Etc::sourcelist=$apt/sources.list -o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists=$apt/lists
-       -o Dir::Cache=$apt/cache -o APT::Sandbox::User= -o Acquire::Retries=2 -o Acquire::http::Timeout=20"
-    (cd "$apt" && apt-get $o update && apt-get $o source darknet) >"$apt/log" 2>&1 ||
-        { tail -3 "$apt/log"; echo "Darknet's source package cannot be fetched"; return 2; }
-    rm -rf "$out/source"
-    mv "$apt"/darknet-*/ "$out/source"
-    rm -rf "$apt"
-}
-
 host() {
     local so=$out/host/libdarknet.so
     [ ! -f "$so" ] || [ "$so" -ot "$here/nvcc" ] || [ "$so" -ot "$here/kernel.h" ] || [ "$so" -ot "$here/cuda_runtime.h" ] || return 0
-    [ -d "$out/source" ] || fetch || return
+    "$here/../../.ci/darknet-source" "$out/source" || return
     (cd "$out/source" && mkdir -p obj && rm -f obj/*.o && make -s -j"$(nproc)" GPU=1 CUDNN=0 OPENCV=0 \
         CC="gcc -w -I$here -L$lib -Wl,-rpath,$lib" CPP="g++ -w -std=c++11 -I$here" NVCC="$here/nvcc -w" ARCH= libdarknet.so) >"$out/log" 2>&1 ||
         { tail -20 "$out/log"; echo "Darknet does not build on the emulated device"; return 1; }

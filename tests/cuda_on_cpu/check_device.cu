@@ -314,6 +314,7 @@ static void touch(size_t n, long where, bool write)
 }
 
 static void read_behind() { touch(100, 100, false); }
+static void read_just_behind() { touch(101, 101, false); }  /* the same: AddressSanitizer only */
 static void read_far_behind() { touch(100, 500, false); }
 static void write_behind() { touch(101, 101, true); }       /* within the last 16 bytes: seen afterwards */
 static void write_before() { touch(100, -1, true); }
@@ -389,7 +390,7 @@ static const struct { const char *name; void (*run)(); } checks[] = {
     { "launches", launches }, { "barriers", barriers }, { "atomics", atomics }, { "waiting", waiting }, { "default_stream", default_stream },
     { "counts", counts }, { "products", products }, { "random_numbers", random_numbers }, { "errors", errors }, { "no_device", no_device },
     { "host_pointer", host_pointer }, { "host_pointer_inside", host_pointer_inside }, { "freed", freed }, { "read_behind", read_behind },
-    { "read_far_behind", read_far_behind }, { "write_behind", write_behind }, { "write_before", write_before }, { "not_given", not_given },
+    { "read_just_behind", read_just_behind }, { "read_far_behind", read_far_behind }, { "write_behind", write_behind }, { "write_before", write_before }, { "not_given", not_given },
     { "null_pointer", null_pointer }, { "copy_too_long", copy_too_long }, { "copy_freed", copy_freed }, { "copy_wrong_way", copy_wrong_way },
     { "host_reads", host_reads }, { "free_twice", free_twice }, { "lonely_barrier", lonely_barrier }, { "product_too_large", product_too_large },
     { "other_device", other_device }, { "other_stream", other_stream }, { "dead_stream", dead_stream },

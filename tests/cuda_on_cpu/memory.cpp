@@ -80,6 +80,7 @@ static void at_fault(int, siginfo_t *info, void *)
     uintptr_t at = (uintptr_t)info->si_addr;
     block *b = find(at);
     if (!b && !who) {
+        say_on(STDERR_FILENO, "a crash that is not the device's");
         sigaction(SIGSEGV, &before, NULL);
         return;
     }
@@ -93,12 +94,14 @@ static void at_fault(int, siginfo_t *info, void *)
         blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
 }
 
-static void catch_faults(struct sigaction *was)
+/* Again at every kernel and copy: whoever took the signal in the meantime gets what is not ours. */
+static void catch_faults()
 {
-    struct sigaction sa = {};
+    struct sigaction sa = {}, was;
     sa.sa_sigaction = at_fault;
     sa.sa_flags = SA_SIGINFO | SA_NODEFER;
-    sigaction(SIGSEGV, &sa, was);
+    sigaction(SIGSEGV, &sa, &was);
+    if (was.sa_sigaction != at_fault) before = was;
 }
 
 static bool make_arena()
@@ -107,7 +110,7 @@ static bool make_arena()
     void *p = mmap(NULL, arena_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) return false;
     arena = (char *)p;
-    catch_faults(&before);
+    catch_faults();
     return true;
 }
 
@@ -161,13 +164,11 @@ block *need(const char *who, int device, const range &r)
     return b;
 }
 
-static struct sigaction outside;   /* the handler of the program while ours is in force */
-
 opened::opened(const char *who, const std::vector<block *> &wanted) : list(wanted)
 {
     for (block *b : list)
         if (b->live && mprotect((void *)b->page, b->pages * page_size, PROT_READ | PROT_WRITE)) mistake("mprotect fails");
-    catch_faults(&outside);
+    catch_faults();
     running = who;
     on_device = true;
 }
@@ -178,7 +179,6 @@ opened::~opened()
         if (b->live) check_borders(*b);
     on_device = false;
     running = NULL;
-    sigaction(SIGSEGV, &outside, NULL);
     for (block *b : list)
         if (b->live) mprotect((void *)b->page, b->pages * page_size, PROT_NONE);
 }
