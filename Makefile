@@ -63,7 +63,7 @@ OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
-.PHONY: gpu-emulated all setup demo shapes test teacher seeds bench clean tests
+.PHONY: all setup demo shapes test teacher seeds bench clean tests
 all: darknet
 
 darknet: $(BUILD)/darknet
@@ -122,6 +122,7 @@ bench: setup
 # nvcc, CUDA's libraries and Debian's Darknet with GPU=1, all of tests/cuda_on_cpu; no GPU, no CUDA.
 EMULATED := $(CURDIR)/build-emulated
 ON_EMULATED := GPU=1 CUDNN=0 NVCC=$(EMULATED)/cuda/bin/nvcc NVCC_ARCH= DARKNET=$(EMULATED)/host BUILD=build-emulated
+.PHONY: gpu-emulated
 gpu-emulated: setup
 	@got=0; tests/cuda_on_cpu/build.sh $(EMULATED) || got=$$?; \
 	if [ $$got = 2 ]; then echo "gpu-emulated: skipped"; exit 0; fi; [ $$got = 0 ] && \
