@@ -119,14 +119,15 @@ bench: setup
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-direct WINOGRAD=0 $(BUILD)-direct/bench
 	@BENCH=$(BUILD)/bench DIRECT=$(BUILD)-direct/bench tests/bench/bench.sh
 
-# nvcc, CUDA's libraries and Debian's Darknet with GPU=1, all of tests/cuda_on_cpu; no GPU, no CUDA.
-EMULATED := $(CURDIR)/build-emulated
-ON_EMULATED := GPU=1 CUDNN=0 NVCC=$(EMULATED)/cuda/bin/nvcc NVCC_ARCH= DARKNET=$(EMULATED)/host BUILD=build-emulated
+# nvcc, CUDA's libraries and Debian's Darknet with GPU=1, all of tests/cuda_on_cpu; no GPU, no CUDA. SAN=1: kernels, too.
+EMULATED := $(CURDIR)/build-emulated$(if $(filter 1,$(SAN)),-asan)
+DEVICE_FLAGS := $(if $(filter 1,$(SAN)),-fsanitize=address)
+ON_EMULATED := GPU=1 CUDNN=0 NVCC=$(EMULATED)/cuda/bin/nvcc NVCC_ARCH= NVCCFLAGS=$(DEVICE_FLAGS) DARKNET=$(EMULATED)/host BUILD=$(notdir $(EMULATED))
 .PHONY: gpu-emulated
 gpu-emulated: setup
-	@got=0; tests/cuda_on_cpu/build.sh $(EMULATED) || got=$$?; \
+	@got=0; DEVICE_FLAGS=$(DEVICE_FLAGS) tests/cuda_on_cpu/build.sh $(EMULATED) || got=$$?; \
 	if [ $$got = 2 ]; then echo "gpu-emulated: skipped"; exit 0; fi; [ $$got = 0 ] && \
-	$(MAKE) --no-print-directory $(ON_EMULATED) build-emulated/darknet tests
+	$(MAKE) --no-print-directory $(ON_EMULATED) tests
 
 clean:
 	rm -rf $(BUILD) darknet

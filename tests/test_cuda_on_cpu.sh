@@ -4,6 +4,10 @@
 set -u
 cd "$(dirname "$0")/.."
 . tests/tap.sh
+if [ -n "${DISTILL_QUICK:-}" ]; then
+    echo "skipped: the emulated CUDA device, checked without sanitizers (it brings its own)"
+    finish
+fi
 emulated=$PWD/build-emulated
 here=tests/cuda_on_cpu
 unset ${!DISTILL_EMULATED_*}

@@ -3,6 +3,7 @@
 # source package is fetched into OUT.
 #   tests/cuda_on_cpu/build.sh OUT [device]     OUT/cuda: bin/nvcc, include, lib64 as CUDA has them; OUT/host/libdarknet.so
 # Status 2, with the reason as the last line, where the source cannot be had. What is there is not built again.
+# DEVICE_FLAGS=-fsanitize=address: the device, and all kernels, for programs that are built with it.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1/cuda/bin" "$1/cuda/lib64"
@@ -30,7 +31,7 @@ host() {
     [ -z "$(find "$here"/{build.sh,nvcc,kernel.h,cuda_runtime.h} -newer "$so" 2>&1)" ] && return
     "$here/../../.ci/darknet-source" "$out/source" || return
     (cd "$out/source" && mkdir -p obj && rm -f obj/*.o && make -s -j"$(nproc)" GPU=1 CUDNN=0 OPENCV=0 OPTS="-Ofast -fsemantic-interposition" \
-        CC="gcc -w -I$here -L$lib -Wl,-rpath,$lib" CPP="g++ -w -std=c++11 -I$here" NVCC="$here/nvcc -w" ARCH= libdarknet.so) >"$out/log" 2>&1 ||
+        CC="gcc -w -I$here -L$lib -Wl,-rpath,$lib" CPP="g++ -w -std=c++11 -I$here" NVCC="$here/nvcc -w ${DEVICE_FLAGS:-}" ARCH= libdarknet.so) >"$out/log" 2>&1 ||
         { tail -20 "$out/log"; echo "Darknet does not build on the emulated device"; return 1; }
     mkdir -p "$out/host/include"
     cp "$out/source/include/darknet.h" "$out/host/include/"
