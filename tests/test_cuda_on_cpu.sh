@@ -35,6 +35,8 @@ for c in $right; do
     status 0 "$c, nothing put off" env DISTILL_EMULATED_EAGER=1 "$work/check" "$c"
 done
 status 1 "nothing put off is seen" env DISTILL_EMULATED_EAGER=1 "$work/check" waiting
+status 0 "the default stream is overtaken" env DISTILL_EMULATED_EAGER=2 "$work/check" overtaking
+status 1 "where that is asked for" "$work/check" overtaking
 status 0 "no device" env DISTILL_EMULATED_GPUS=0 "$work/check" no_device
 status 0 "counts are reported" env DISTILL_EMULATED_REPORT=1 "$work/check" launches
 says err "cuda on cpu: 3 launches, 0 library calls, 1 copies to the device of 4000 bytes, 3 back of 20168 bytes" "and are right"

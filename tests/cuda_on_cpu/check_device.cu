@@ -183,6 +183,20 @@ static void default_stream()
     CHECK(at(x, 0) == 60);
 }
 
+/* A stream that does not wait for the default stream: true only if it overtakes that (DISTILL_EMULATED_EAGER=2). */
+static void overtaking()
+{
+    float *x = filled(1, 1), *pinned;
+    cudaStream_t s;
+    CALL(cudaMallocHost(&pinned, sizeof *pinned));
+    CALL(cudaStreamCreateWithFlags(&s, cudaStreamNonBlocking));
+    *pinned = 7;
+    scale_kernel<<<1, 1>>>(x, 1, 2);
+    CALL(cudaMemcpyAsync(x, pinned, sizeof *x, cudaMemcpyHostToDevice, s));
+    CALL(cudaDeviceSynchronize());
+    CHECK(at(x, 0) == 14);
+}
+
 static void counts()
 {
     struct cuda_on_cpu_counts before = cuda_on_cpu_count(), now;
@@ -388,7 +402,7 @@ static void dead_stream()
 
 static const struct { const char *name; void (*run)(); } checks[] = {
     { "launches", launches }, { "barriers", barriers }, { "atomics", atomics }, { "waiting", waiting }, { "default_stream", default_stream },
-    { "counts", counts }, { "products", products }, { "random_numbers", random_numbers }, { "errors", errors }, { "no_device", no_device },
+    { "overtaking", overtaking }, { "counts", counts }, { "products", products }, { "random_numbers", random_numbers }, { "errors", errors }, { "no_device", no_device },
     { "host_pointer", host_pointer }, { "host_pointer_inside", host_pointer_inside }, { "freed", freed }, { "read_behind", read_behind },
     { "read_just_behind", read_just_behind }, { "read_far_behind", read_far_behind }, { "write_behind", write_behind }, { "write_before", write_before }, { "not_given", not_given },
     { "null_pointer", null_pointer }, { "copy_too_long", copy_too_long }, { "copy_freed", copy_freed }, { "copy_wrong_way", copy_wrong_way },

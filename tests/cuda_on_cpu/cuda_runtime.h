@@ -11,7 +11,7 @@
  *   DISTILL_EMULATED_GPUS=1      how many devices, 0 to 16
  *   DISTILL_EMULATED_MEMORY=8192 MiB of each
  *   DISTILL_EMULATED_THREADS=1   processor threads that share a kernel's blocks; more: atomicAdd in any order, as on a GPU
- *   DISTILL_EMULATED_EAGER=1     run everything at once instead of when it is waited for
+ *   DISTILL_EMULATED_EAGER=1     run everything at once instead of when it is waited for; 2: all but the default stream's, which is overtaken
  *   DISTILL_EMULATED_REVERSE=1   blocks and threads in descending order: results must not change
  *   DISTILL_EMULATED_REPORT=1    the counts below, on stderr, when the process ends
  * Source of the names and numbers: NVIDIA, CUDA Runtime API, release 13.0. */

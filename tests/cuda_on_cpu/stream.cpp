@@ -99,7 +99,8 @@ static void run_until(CUstream_st *s, long number)
 void enqueue(cudaStream_t s, std::function<void()> run)
 {
     stream(s)->queue.push_back({ ++last_number, std::move(run) });
-    if (setting("DISTILL_EMULATED_EAGER", 0)) wait_stream(s);
+    long eager = setting("DISTILL_EMULATED_EAGER", 0);
+    if (eager == 1 || (eager == 2 && s)) wait_stream(s);
 }
 
 void wait_stream(cudaStream_t s) { run_until(stream(s), last_number); }
