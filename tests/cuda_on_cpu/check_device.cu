@@ -9,7 +9,7 @@
 #define CALL(call) CHECK((call) == cudaSuccess)
 
 enum { N = 1000 };
-struct job { int n; const float *from; float *to; };
+struct job { int n, h, w, k; const float *from; float *to; };   /* small numbers side by side are no pointers */
 
 __global__ void scale_kernel(float *x, int n, float by)
 {
@@ -106,7 +106,7 @@ static void launches()
     scale_kernel<<<(N + 255) / 256, 256>>>(x, N, 2);
     copy_kernel<<<4,
         dim3(256)>>>
-        (job{ N, x, y });
+        (job{ N, 9, 1, 6, x, y });
     CALL(cudaGetLastError());
     CHECK(at(x, 0) == 2 && at(y, N - 1) == 2 * N);
     int *numbers, host[2 * 3 * 4 * 5 * 6 * 7];
@@ -308,7 +308,7 @@ static void host_pointer()
 static void host_pointer_inside()
 {
     static float here[4];
-    copy_kernel<<<1, 4>>>(job{ 4, here, filled(4, 0) });
+    copy_kernel<<<1, 4>>>(job{ 4, 2, 1, 2, here, filled(4, 0) });
 }
 
 static void freed()

@@ -161,12 +161,14 @@ static void run_grid(const launch &l, const std::function<void()> &thread)
     }
 }
 
-/* An address that can be read and is not the device's: what a structure holds is not always a pointer, so look it up. */
+/* An address of memory that is not the device's. What a structure holds is not always a pointer: two small numbers side by
+ * side are below where the system puts programs (and in AddressSanitizer's own memory); what is above is looked up. */
 static bool is_host(const word &w)
 {
+    static const uintptr_t lowest = (uintptr_t)1 << 45;
     uintptr_t page = w.value & ~(uintptr_t)4095;
     if (is_device((void *)w.value) || is_pinned((void *)w.value)) return false;
-    return w.pointer ? w.value != 0 : page && !msync((void *)page, 1, MS_ASYNC);
+    return w.pointer ? w.value != 0 : page >= lowest && !msync((void *)page, 1, MS_ASYNC);
 }
 
 static std::vector<block *> blocks_of(const launch &l, const std::vector<word> &words, int device)
