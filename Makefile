@@ -6,6 +6,7 @@
 #   make shapes     detectors: distil one on drawn shapes, beside the same from labels (about ten minutes)
 #   make fuzz       every reader of files against hostile ones, SECONDS=60 each (clang)
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
+#   make gpu-emulated   all of it with GPU=1, on a CUDA device emulated by the processor, into build-emulated
 #   make setup      install missing Debian packages (demo and test do it themselves)
 #
 #   DARKNET=/usr/lib/darknet   folder with libdarknet.so and include/darknet.h
@@ -146,6 +147,16 @@ bench: setup
 	@$(MAKE) --no-print-directory $(BUILD)/bench
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-direct WINOGRAD=0 $(BUILD)-direct/bench
 	@BENCH=$(BUILD)/bench DIRECT=$(BUILD)-direct/bench tests/bench/bench.sh
+
+# nvcc, CUDA's libraries and Debian's Darknet with GPU=1, all of tests/cuda_on_cpu; no GPU, no CUDA. SAN=1: kernels, too.
+EMULATED := $(CURDIR)/build-emulated$(if $(filter 1,$(SAN)),-asan)
+DEVICE_FLAGS := $(if $(filter 1,$(SAN)),-fsanitize=address)
+ON_EMULATED := GPU=1 CUDNN=0 NVCC=$(EMULATED)/cuda/bin/nvcc NVCC_ARCH= NVCCFLAGS=$(DEVICE_FLAGS) DARKNET=$(EMULATED)/host BUILD=$(notdir $(EMULATED))
+.PHONY: gpu-emulated
+gpu-emulated: setup
+	@got=0; DEVICE_FLAGS=$(DEVICE_FLAGS) tests/cuda_on_cpu/build.sh $(EMULATED) || got=$$?; \
+	if [ $$got = 2 ]; then echo "gpu-emulated: skipped"; exit 0; fi; [ $$got = 0 ] && \
+	$(MAKE) --no-print-directory $(ON_EMULATED) tests
 
 clean:
 	rm -rf $(BUILD) darknet
