@@ -11,6 +11,9 @@
 #   DNNL=1                     0: without oneDNN, slower    MARCH=native   processor to build for
 #   ONNX=1                     0: without ONNX, import and export say so
 #   WINOGRAD=1                 0: every convolution the direct way, slower
+#   GPU=0  CUDNN=0             1: on CUDA, for a Darknet built with the same GPU= and CUDNN=, named by DARKNET=
+#   make gpu-check             where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)
+#   make test-gpu GPU=1        the tests that need a device
 #   SAN=                       1: AddressSanitizer and UBSan   BUILD=build   where objects go
 DARKNET ?= /usr/lib/darknet
 DNNL ?= 1
@@ -18,7 +21,13 @@ ONNX ?= 1
 WINOGRAD ?= 1
 MARCH ?= native
 SAN ?=
+GPU ?= 0
+CUDNN ?= 0
+ifeq ($(GPU),1)
+BUILD ?= build-gpu
+else
 BUILD ?= build
+endif
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -49,6 +58,18 @@ ifeq ($(ONNX),1)
 DEFS += -DONNX -DONNX_NAMESPACE=onnx -DONNX_ML=1
 LIBS += -lonnx -lonnx_proto -lprotobuf
 endif
+# The structs of darknet.h depend on GPU and CUDNN: both sides must be built alike (host_check says where they are not).
+ifeq ($(GPU),1)
+NVCC ?= $(shell .ci/find-nvcc)
+CUDA := $(patsubst %/bin/nvcc,%,$(NVCC))
+NVCC_ARCH ?= $(shell .ci/find-nvcc --arch)
+DEFS += -DGPU
+INC += -isystem $(CUDA)/include
+LIBS += -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64 -lcudart
+ifeq ($(CUDNN),1)
+DEFS += -DCUDNN
+endif
+endif
 ifeq ($(SAN),1)
 OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 endif
@@ -56,13 +77,21 @@ endif
 CFLAGS_ALL := -std=c11 -g $(WARN) $(OPT) $(OMP) $(DEFS) $(INC) $(CFLAGS)
 CXXFLAGS_ALL := -std=c++17 -g $(WARN) $(OPT) $(DEFS) -isystem /usr/include/opencv4 $(CXXFLAGS)
 
+NVCCFLAGS_ALL := -std=c++17 -O3 $(NVCC_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra $(DEFS) -Xcompiler -isystem,$(DARKNET)/include $(NVCCFLAGS)
+
 SRC := $(filter-out darknet_plugin/main.c,$(wildcard darknet_plugin/*.c layers/*.c layers/cpu/*.c weights_tools/*.c))
+ifeq ($(GPU),1)
+SRC += $(filter-out layers/gpu/none.c,$(wildcard layers/gpu/*.c))
+CU := $(wildcard layers/*.cu layers/gpu/*.cu)
+else
+SRC += layers/gpu/none.c
+endif
 CPP := $(wildcard darknet_plugin/*.cpp weights_tools/*.cpp)
-OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o)
+OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o) $(CU:%=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
-.PHONY: all setup demo shapes test teacher seeds bench clean tests
+.PHONY: gpu-check test-gpu all setup demo shapes test teacher seeds bench clean tests
 all: darknet
 
 darknet: $(BUILD)/darknet
@@ -79,6 +108,9 @@ $(BUILD)/layers/cpu/%.o: CFLAGS_ALL += -ffp-contract=fast
 $(BUILD)/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS_ALL) -MMD -MP -c -o $@ $<
+$(BUILD)/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(NVCC) $(NVCCFLAGS_ALL) -MMD -MP -c -o $@ $<
 $(BUILD)/bench: $(BUILD)/tests/bench/bench.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
 $(BUILD)/make_shapes: $(BUILD)/cfg/shapes/make_shapes.o $(BUILD)/libdistill.a
@@ -95,6 +127,9 @@ setup:
 test: setup
 	@$(MAKE) --no-print-directory darknet tests
 	@tests/run.sh $(BUILD)
+
+gpu-check: setup
+	@.ci/gpu-check
 
 demo: setup
 	@$(MAKE) --no-print-directory darknet

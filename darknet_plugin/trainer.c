@@ -5,6 +5,7 @@
  * the learning rate is a function of the updates counted so. */
 #include "trainer.h"
 
+#include "../layers/gpu/gpu.h"
 #include "clock.h"
 #include "evaluate_detect.h"
 #include "loader.h"
@@ -98,6 +99,7 @@ static void print_progress(run *r, double rate)
 static int save(run *r, const char *suffix, diag *d)
 {
     char *path = mem_printf("%s/%s_%s.weights", r->o->folder, r->o->name, suffix);
+    gpu_pull(r->net);
     int failed = weights_save(r->net, path, d);
     free(path);
     return failed;

@@ -1,5 +1,6 @@
 /* `darknet distill train DATA CFG [WEIGHTS]`: trains a distillation, or a plain classifier cfg (teachers, baselines). */
 #include "../layers/cpu/parallel.h"
+#include "device.h"
 #include "evaluate_detect.h"
 #include "mem.h"
 #include "trainer.h"
@@ -132,7 +133,7 @@ int verb_train(options *o, diag *d)
 {
     training t = { 0 };
     model_options mo = { .threads = o->threads, .seed = (uint64_t)o->seed };
-    if (options_no_gpu(o, d) || model_backend(o->backend, &mo.backend, d)) return -1;
+    if (device_backend(o, &mo.backend, d)) return -1;
     if (mo.backend == BACKEND_HOST) {
         diag_error(d, NULL, 0, NULL, "the host backend is for inference: its gradients are wrong");
         return -1;
