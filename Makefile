@@ -64,8 +64,11 @@ NVCC ?= $(shell .ci/find-nvcc)
 CUDA := $(patsubst %/bin/nvcc,%,$(NVCC))
 NVCC_ARCH ?= $(shell .ci/find-nvcc --arch)
 DEFS += -DGPU
+ifneq ($(CUDA),/usr)
 INC += -isystem $(CUDA)/include
-LIBS += -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64 -lcudart
+LIBS += -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64
+endif
+LIBS += -lcudart
 ifeq ($(CUDNN),1)
 DEFS += -DCUDNN
 endif
