@@ -38,6 +38,7 @@ struct gpu_state {
     const gpu_row *row;
     const cpu_state *cpu;             /* borrowed */
     float *picked, *delta;            /* scratch of the size of the input, on the device, owned; NULL if not needed */
+    float *waste;                     /* gradients of weights that do not move, on the device, owned; NULL if they do */
     size_t scratch;                   /* floats of each */
     float *host_output, *host_delta;  /* dropout: what l.output_gpu and l.delta_gpu were */
     void (*host_forward)(layer, network);
@@ -58,7 +59,8 @@ static void free_scratch(layer *l, gpu_state *g)
     (void)l;
     cuda_free(g->picked);
     cuda_free(g->delta);
-    g->picked = g->delta = NULL;
+    cuda_free(g->waste);
+    g->picked = g->delta = g->waste = NULL;
     g->scratch = 0;
 }
 
@@ -68,10 +70,11 @@ static int make_conv(layer *l, gpu_state *g, diag *d)
         diag_error(d, NULL, 0, "convolutional", "layer %d: padding=%d around a 1x1 convolution is not computed on a GPU", g->cpu->index, l->pad);
         return -1;
     }
+    g->scratch = inputs_of(l);
+    if (g->cpu->mode == CPU_FROZEN_WEIGHTS) g->waste = cuda_make_array(NULL, (size_t)(l->nweights > l->n ? l->nweights : l->n));
     if (!is_1x1(l)) return 0;
     if (is_strided(l)) g->picked = cuda_make_array(NULL, inputs_of(l));
     if (g->cpu->mode != CPU_FROZEN && g->cpu->index > 0) g->delta = cuda_make_array(NULL, inputs_of(l));
-    g->scratch = inputs_of(l);
     return 0;
 }
 
@@ -96,6 +99,7 @@ static void backward_conv(layer *l, gpu_state *g, network *net)
     float *delta = net->delta_gpu;
     int h = l->h, w = l->w, stride = l->stride;
     if (g->picked) pick_input(l, g, net);
+    if (g->waste) l->weight_updates_gpu = l->bias_updates_gpu = g->waste;
     if (!delta || !is_1x1(l)) {
         g->host_backward(*l, *net);
         return;
