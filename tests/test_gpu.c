@@ -301,7 +301,8 @@ static void check_answers(model *gpu, model *cpu, const char *name)
         model_predict(m, x);
         model_run_teachers(m, x, 1);
     }
-    check_nmse(model_answer_as(gpu, 0, &outputs), model_answer_as(cpu, 0, &outputs), (size_t)outputs * 4, name, -1, "student's answer");
+    const float *got = model_answer_as(gpu, 0, &outputs), *want = model_answer_as(cpu, 0, &outputs);
+    check_nmse(got, want, (size_t)outputs * 4, name, -1, "student's answer");
     check_nmse(gpu->net->output, cpu->net->output, (size_t)outputs * 4, name, -1, "net->output");
     check_nmse(teacher_answer(gpu->teacher[0]), teacher_answer(cpu->teacher[0]), (size_t)outputs * 4, name, -1, "teacher's answer");
     check_close(model_feature_mse(gpu, 0, 4) / model_feature_mse(cpu, 0, 4), 1, 1e-5, name, 0);
