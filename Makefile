@@ -13,7 +13,7 @@
 #   WINOGRAD=1                 0: every convolution the direct way, slower
 #   GPU=0  CUDNN=0             1: on CUDA, for a Darknet built with the same GPU= and CUDNN=, named by DARKNET=
 #   make gpu-check             where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)
-#   make test-gpu GPU=1        the tests that need a device
+#   make test-gpu DARKNET=DIR  on a CUDA device: every layer against the CPU, gradients, ten steps against PyTorch, the demo
 #   SAN=                       1: AddressSanitizer and UBSan   BUILD=build   where objects go
 DARKNET ?= /usr/lib/darknet
 DNNL ?= 1
@@ -94,7 +94,7 @@ OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o) $(CU:%=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
-.PHONY: gpu-check test-gpu all setup demo shapes test teacher seeds bench clean tests
+.PHONY: gpu-check test-gpu run-gpu-tests all setup demo shapes test teacher seeds bench clean tests
 all: darknet
 
 darknet: $(BUILD)/darknet
@@ -130,6 +130,14 @@ setup:
 test: setup
 	@$(MAKE) --no-print-directory darknet tests
 	@tests/run.sh $(BUILD)
+
+test-gpu: setup
+	@if [ -z "$(NVCC)" ] && ! .ci/find-nvcc >/dev/null; then tests/gpu.sh --skipped "no nvcc"; \
+	elif ! nm -D $(DARKNET)/libdarknet.so | grep -q forward_network_gpu; then \
+		tests/gpu.sh --skipped "$(DARKNET)/libdarknet.so was built without GPU=1; name another with DARKNET="; \
+	else $(MAKE) --no-print-directory GPU=1 run-gpu-tests; fi
+run-gpu-tests: darknet $(patsubst %,$(BUILD)/tests/%,test_gpu_ops test_gpu test_fixture)
+	@tests/gpu.sh $(BUILD)
 
 gpu-check: setup
 	@.ci/gpu-check

@@ -4,25 +4,28 @@
 #include "../layers/gpu/gpu.h"
 #include "model.h"
 
-static int contradict(const options *o, const char *a, const char *b, diag *d)
+#include <string.h>
+
+static int is_gpu(const char *backend) { return backend && !strcmp(backend, "gpu"); }
+
+static int contradict(const char *a, const char *b, diag *d)
 {
-    if (!options_given(o, a) || !options_given(o, b)) return 0;
     diag_error(d, NULL, 0, NULL, "'-%s' and '-%s' contradict each other", a, b);
     return -1;
 }
 
-static int wants_gpu(const options *o, cpu_backend named)
+int device_named(const options *o, cpu_backend *backend, diag *d)
 {
-    if (o->nogpu) return 0;
-    return o->gpus || (o->backend ? named == BACKEND_GPU : gpu_built());
+    if (o->gpus && o->nogpu) return contradict("gpus", "nogpu", d);
+    if (o->nogpu && is_gpu(o->backend)) return contradict("nogpu", "backend gpu", d);
+    if (!is_gpu(o->backend) && model_backend(o->backend, backend, d)) return -1;
+    if (o->gpus && o->backend && !is_gpu(o->backend)) return contradict("gpus", "backend", d);
+    if (o->gpus || is_gpu(o->backend) || (!o->backend && !o->nogpu && gpu_built())) *backend = BACKEND_GPU;
+    return 0;
 }
 
 int device_backend(const options *o, cpu_backend *backend, diag *d)
 {
-    if (contradict(o, "gpus", "nogpu", d) || model_backend(o->backend, backend, d)) return -1;
-    if (o->backend && ((o->gpus && *backend != BACKEND_GPU) || (o->nogpu && *backend == BACKEND_GPU)))
-        return contradict(o, o->gpus ? "gpus" : "nogpu", "backend", d);
-    if (!wants_gpu(o, *backend)) return 0;
-    *backend = BACKEND_GPU;
-    return gpu_choose(o->gpus, d);
+    if (device_named(o, backend, d)) return -1;
+    return *backend == BACKEND_GPU ? gpu_choose(o->gpus, d) : 0;
 }

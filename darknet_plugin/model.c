@@ -20,7 +20,7 @@ static const cpu_mode MODE_OF[] = {
 int model_backend(const char *text, cpu_backend *backend, diag *d)
 {
     static const struct { const char *name; cpu_backend value; } rows[] = {
-        { "dnnl", BACKEND_DNNL }, { "reference", BACKEND_REFERENCE }, { "host", BACKEND_HOST }, { "gpu", BACKEND_GPU },
+        { "dnnl", BACKEND_DNNL }, { "reference", BACKEND_REFERENCE }, { "host", BACKEND_HOST },
     };
     *backend = BACKEND_DNNL;
     if (!text) return 0;
@@ -29,7 +29,7 @@ int model_backend(const char *text, cpu_backend *backend, diag *d)
             *backend = rows[i].value;
             return 0;
         }
-    diag_error(d, NULL, 0, NULL, "unknown backend '%s', expected dnnl, reference, host or gpu", text);
+    diag_error(d, NULL, 0, NULL, "unknown backend '%s', expected dnnl, reference or host", text);
     return -1;
 }
 

@@ -24,7 +24,7 @@ typedef struct flag_row {
 static const flag_row FLAGS[] = {
     { "json",    FLAG_SET, AT(json),    0, 0, V_VALID | V_SUMMARY | V_CHECK | V_EXPORT | V_PREDICT | V_WEIGHTS | V_BENCH, "", "result as one JSON object on stdout" },
     { "threads", FLAG_INT, AT(threads), 1, 1024, V_RUNS | V_BENCH, "N", "threads to compute with (default: one a core)" },
-    { "backend", FLAG_STR, AT(backend), 0, 0, V_RUNS | V_SUMMARY | V_BENCH, "dnnl|reference|host|gpu", "who computes (default: dnnl; gpu in a build with GPU=1)" },
+    { "backend", FLAG_STR, AT(backend), 0, 0, V_RUNS | V_SUMMARY | V_BENCH, "dnnl|reference|host|gpu", "who computes (default: dnnl; where the program was built with GPU=1, gpu)" },
     { "epochs",  FLAG_INT, AT(epochs),  1, 1000000, V_TRAIN, "N", "end after N passes over the training images, whatever max_batches says" },
     { "cache",   FLAG_STR, AT(cache),   0, 0, V_TRAIN, "FILE", "read the teacher's features here and store what is missing" },
     { "out",     FLAG_STR, AT(cache_out), 0, 0, V_FEATURES | V_PREDICT, "FILE", "features: the cache (default: [teacher] cache=); predict: the picture, or a folder for several" },
@@ -40,7 +40,7 @@ static const flag_row FLAGS[] = {
     { "quiet",   FLAG_SET, AT(quiet),   0, 0, V_TRAIN | V_FEATURES, "", "one line an epoch, or a view, only" },
     { "backup",  FLAG_STR, AT(backup),  0, 0, V_TRAIN, "DIR", "where weights go (default: the .data file's backup)" },
     { "gpus",    FLAG_STR, AT(gpus),    0, 0, V_TRAIN | V_VALID | V_FEATURES | V_PREDICT, "N", "the CUDA device to compute on (default 0, where the program was built with GPU=1)" },
-    { "nogpu",   FLAG_SET, AT(nogpu),   0, 0, V_TRAIN | V_VALID | V_FEATURES | V_PREDICT, "", "compute on the CPU" },
+    { "nogpu",   FLAG_SET, AT(nogpu),   0, 0, V_TRAIN | V_VALID | V_FEATURES | V_PREDICT | V_SUMMARY, "", "compute on the CPU" },
     { "data",    FLAG_STR, AT(data),    0, 0, V_EXPORT, "DATA", "verify on this data set's validation images" },
     { "verify",  FLAG_INT, AT(verify),  0, 100000, V_EXPORT, "N", "images to verify on (default 16)" },
     { "map",     FLAG_STR, AT(map),     0, 0, V_WEIGHTS, "FILE", "import: lines 'tensor or module = layer number' that count before the order" },
