@@ -246,18 +246,15 @@ static const char student_cfg[] = "[net]\nbatch=4\nsubdivisions=1\nheight=16\nwi
     "policy=constant\nmax_batches=10\n[teacher]\ncfg=t.cfg\nweights=t.weights\nmean=.4,.5,.6\nstd=.2,.25,.3\n" BN(6, 3, 2, relu) "%s"
     "[projector]\nreduction=2\n[feature_l2]\n[reused_classifier]\n";
 
-static model *open_model(int gpu, const char *middle)
+static model *open_model(int gpu, const char *name)
 {
     diag *d = diag_new();
-    char *cfg = mem_printf(student_cfg, middle);
     choose(gpu);
-    check_write("s.cfg", cfg, strlen(cfg));
-    model *m = model_open("s.cfg", &(model_options){ .backend = gpu ? BACKEND_GPU : BACKEND_REFERENCE, .seed = 3 }, d);
+    model *m = model_open(name, &(model_options){ .backend = gpu ? BACKEND_GPU : BACKEND_REFERENCE, .seed = 3 }, d);
     if (!m) diag_print(d, stderr);
     check_no_errors(d);
     assert_non_null(m);
     diag_free(d);
-    free(cfg);
     return m;
 }
 
@@ -311,7 +308,10 @@ static void check_answers(model *gpu, model *cpu, const char *name)
 
 static void check_distillation(const char *name, const char *middle, const char *cpu_cache, const char *gpu_cache)
 {
-    model *cpu = open_model(0, middle), *gpu = open_model(1, middle);
+    char *cfg = mem_printf(student_cfg, middle);
+    check_write("s.cfg", cfg, strlen(cfg));
+    free(cfg);
+    model *cpu = open_model(0, "s.cfg"), *gpu = open_model(1, "s.cfg");
     double want[3], got[3];
     if (cpu_cache) open_cache(cpu, cpu_cache), open_cache(gpu, gpu_cache);
     train_model(cpu, want);
@@ -348,6 +348,83 @@ static void test_cache(void **state)
     in_folder();
     check_distillation("caches being filled", BN(6, 3, 2, relu), "cpu.feat", "gpu.feat");
     check_distillation("caches of the other side", BN(6, 3, 2, relu), "gpu.feat", "cpu.feat");
+}
+
+/* ---- detectors ---- */
+
+#define YOLO(mask) "[convolutional]\nfilters=14\nsize=1\nstride=1\nactivation=linear\n" \
+                   "[yolo]\nmask=" mask "\nanchors=4,4, 8,8, 12,12, 16,16\nclasses=2\nnum=4\nmax=3\n"
+#define TRIPLE "[projector]\n[feature_l2]\n[reused_classifier]\n"
+#define DETECTOR_NET "[net]\nbatch=4\nsubdivisions=1\nwidth=32\nheight=32\nchannels=3\nlearning_rate=.02\nmomentum=.9\nmax_batches=10\n"
+
+static const char detector_cfg[] = DETECTOR_NET BN(16, 3, 2, leaky) BN(24, 3, 2, leaky) BN(24, 3, 1, leaky) SHORTCUT(-2, linear) BN(32, 3, 2, leaky) YOLO("2,3")
+    "[route]\nlayers=-3\n[upsample]\nstride=2\n[route]\nlayers=-1,3\n" BN(20, 3, 1, leaky) YOLO("0,1");
+static const char detector_student_cfg[] = DETECTOR_NET "[teacher]\ncfg=d.cfg\nweights=d.weights\n" BN(8, 3, 2, leaky) BN(16, 3, 2, leaky) BN(16, 3, 2, leaky) TRIPLE
+    "[route]\nlayers=2\n[upsample]\nstride=2\n[route]\nlayers=-1,1\n" BN(12, 3, 1, leaky) TRIPLE;
+
+/* Three boxes an image, or as the teacher says. */
+static double detector_step(model *m, int labels, uint64_t stream)
+{
+    size_t n = (size_t)(m->net->inputs * m->net->batch), truths = (size_t)m->net->truths;
+    float *x = mem_calloc(n, sizeof *x), *boxes = mem_calloc(truths * 4, sizeof *boxes);
+    check_fill(x, n, stream);
+    for (size_t i = 0; i < 4 * truths; ++i) boxes[i] = i % 5 == 4 ? (float)(i % 2) : .2f + .6f * (float)(i * 7 % 10) / 10;
+    double loss = model_train_step(m, x, NULL, labels ? boxes : NULL);
+    host_update(m->net, m->low->trained);
+    gpu_pull(m->net);
+    model_predict(m, x);
+    if (m->teacher) model_run_teachers(m, x, 1);
+    free(x);
+    free(boxes);
+    return loss;
+}
+
+static void check_detections(const model *gpu, const model *cpu, const char *name)
+{
+    for (int k = 0; k < cpu->low->outs; ++k) {
+        const layer *a = &gpu->net->layers[gpu->low->out[k]], *b = &cpu->net->layers[cpu->low->out[k]];
+        check_nmse(a->output, b->output, (size_t)(b->outputs * b->batch), name, cpu->low->out[k], "detections");
+        if (!cpu->teacher) continue;
+        const layer *t = &cpu->teacher[0]->net->layers[cpu->low->teacher->out[k]];
+        check_nmse(teacher_detections(gpu->teacher[0], k), teacher_detections(cpu->teacher[0], k), (size_t)(t->outputs * t->batch), name, k, "teacher's detections");
+    }
+}
+
+static void resize_models(model *gpu, model *cpu, int size)
+{
+    diag *d = diag_new();
+    gpu_index = -1;
+    assert_int_equal(model_resize(cpu, size, size, d), 0);
+    choose(1);
+    assert_int_equal(model_resize(gpu, size, size, d), 0);
+    check_no_errors(d);
+    diag_free(d);
+}
+
+static void check_detector(const char *name, const char *cfg, int labels)
+{
+    model *cpu = open_model(0, cfg), *gpu = open_model(1, cfg);
+    for (uint64_t step = 0; step < 3; ++step) {
+        if (step == 2) resize_models(gpu, cpu, 64);
+        double want = detector_step(cpu, labels, 60 + step), got = detector_step(gpu, labels, 60 + step);
+        check_close(got / want, 1, 1e-5, name, (size_t)step);
+        for (int i = 0; i < cpu->net->n; ++i) check_arrays(gpu->net, cpu->net, i, name);
+        check_detections(gpu, cpu, name);
+    }
+    model_close(gpu);
+    gpu_index = -1;
+    model_close(cpu);
+}
+
+/* Two taps, frozen heads among trained layers, another size; and from labels, as a teacher is trained. */
+static void test_detectors(void **state)
+{
+    (void)state;
+    in_folder();
+    check_write_network("d", detector_cfg, 700);
+    check_write("ds.cfg", detector_student_cfg, sizeof detector_student_cfg - 1);
+    check_detector("detector", "ds.cfg", 0);
+    check_detector("detector from labels", "d.cfg", 1);
 }
 
 /* ---- refusals ---- */
@@ -402,6 +479,7 @@ int main(void)
     const struct CMUnitTest without[] = { cmocka_unit_test(test_refusals) };
     const struct CMUnitTest with[] = {
         cmocka_unit_test(test_layers), cmocka_unit_test(test_gradients),  cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_detectors),
         cmocka_unit_test(test_padded_1x1_is_refused),
     };
     int failed = cmocka_run_group_tests(without, NULL, NULL);
