@@ -136,7 +136,7 @@ test-gpu: setup
 	elif ! nm -D $(DARKNET)/libdarknet.so | grep -q forward_network_gpu; then \
 		tests/gpu.sh --skipped "$(DARKNET)/libdarknet.so was built without GPU=1; name another with DARKNET="; \
 	else $(MAKE) --no-print-directory GPU=1 run-gpu-tests; fi
-run-gpu-tests: darknet $(patsubst %,$(BUILD)/tests/%,test_gpu_ops test_gpu test_fixture)
+run-gpu-tests: darknet $(patsubst %,$(BUILD)/tests/%,test_gpu_ops test_gpu test_gpu_models test_fixture)
 	@tests/gpu.sh $(BUILD)
 
 gpu-check: setup

@@ -57,7 +57,8 @@ static void divide_batch(teacher *t, cpu_backend backend)
     network *net = t->net;
     const teacher_spec *s = t->spec;
     size_t batch = (size_t)net->batch;
-    set_batch_network(net, part_of(net->batch, backend));
+    net->batch = part_of(net->batch, backend);   /* set_batch_network asks cuDNN for a device, where the host has that */
+    for (int i = 0; i < net->n; ++i) net->layers[i].batch = net->batch;
     t->parts = (int)batch / net->batch;
     t->feature = mem_calloc((size_t)s->taps, sizeof *t->feature);
     t->out = mem_calloc((size_t)s->outs + 1, sizeof *t->out);

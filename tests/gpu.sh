@@ -11,7 +11,7 @@ if [ "$1" = --skipped ]; then
     exit 0
 fi
 build=$1 failed=0
-for t in test_gpu_ops test_gpu test_fixture; do
+for t in test_gpu_ops test_gpu test_gpu_models test_fixture; do
     printf -- '--- %s\n' $t
     "$build/tests/$t" 2>&1 || failed=1
 done

@@ -1,14 +1,10 @@
 /* Networks on a device against the plugin's plain C on the CPU: outputs, losses, gradients, updated weights and running
- * statistics of every layer type that is ours there or mended, gradients against central differences, a distillation with a
- * live teacher and with a cache. Two arrays agree if their normalised mean squared error is below 1e-7. Where there is no
- * device only what is refused is tested, and what is skipped is said. */
-#include "check_nets.h"
+ * statistics of every layer type that is ours there or mended, and gradients against central differences. Two arrays agree if
+ * their normalised mean squared error is below 1e-7. Where there is no device only what is refused is tested, and what is
+ * skipped is said. */
+#include "check_gpu.h"
 
 #include "../layers/feature_l2.h"
-#include "../layers/gpu/gpu.h"
-#include "../layers/reused_classifier.h"
-
-#include <unistd.h>
 
 typedef struct net_case {
     const char *name, *cfg;    /* sections behind [net] */
@@ -17,9 +13,9 @@ typedef struct net_case {
     int adam, size;            /* size: what the input is resized to before the last step; 0: not */
 } net_case;
 
-#define CONV(filters, size, stride, act) "[convolutional]\nfilters=" #filters "\nsize=" #size "\nstride=" #stride "\npad=1\nactivation=" #act "\n"
-#define BN(filters, size, stride, act) CONV(filters, size, stride, act) "batch_normalize=1\n"
-#define SHORTCUT(from, act) "[shortcut]\nfrom=" #from "\nactivation=" #act "\n"
+#define CONV CHECK_CONV
+#define BN CHECK_BN
+#define SHORTCUT CHECK_SHORTCUT
 #define LOSS "[activation]\nactivation=linear\n"
 
 static const net_case cases[] = {
@@ -40,34 +36,7 @@ static const net_case cases[] = {
     { "average", BN(8, 3, 2, leaky) "[avgpool]\n" LOSS, 1, FEATURE_F32, 0, 0 },
 };
 
-/* ---- comparing ---- */
-
-static void check_nmse(const float *got, const float *want, size_t n, const char *name, int layer, const char *what)
-{
-    double error = 0, size = 0;
-    for (size_t i = 0; i < n; ++i) {
-        error += pow((double)got[i] - want[i], 2);
-        size += pow(want[i], 2);
-    }
-    if (!(error <= 1e-7 * size + 1e-18)) fail_msg("%s, layer %d, %s: NMSE %g of %zu values", name, layer, what, error / size, n);
-}
-
-/* What the device has of layer i, after gpu_pull. */
-static void check_arrays(const network *got, const network *want, int i, const char *name)
-{
-    const layer *a = &got->layers[i], *b = &want->layers[i];
-    size_t weights = a->type == CONNECTED ? (size_t)(a->inputs * a->outputs) : (size_t)a->nweights, c = (size_t)a->out_c;
-    if (!a->weights) return;
-    check_nmse(a->weights, b->weights, weights, name, i, "weights");
-    check_nmse(a->biases, b->biases, c, name, i, "biases");
-    check_nmse(a->weight_updates, b->weight_updates, weights, name, i, "weight updates");
-    check_nmse(a->bias_updates, b->bias_updates, c, name, i, "bias updates");
-    if (!a->batch_normalize) return;
-    check_nmse(a->scales, b->scales, c, name, i, "scales");
-    check_nmse(a->scale_updates, b->scale_updates, c, name, i, "scale updates");
-    check_nmse(a->rolling_mean, b->rolling_mean, c, name, i, "running mean");
-    check_nmse(a->rolling_variance, b->rolling_variance, c, name, i, "running variance");
-}
+/* ---- single networks ---- */
 
 static void check_networks(network *got, const network *want, int outputs, const char *name)
 {
@@ -79,21 +48,9 @@ static void check_networks(network *got, const network *want, int outputs, const
     }
 }
 
-/* ---- single networks ---- */
-
-/* Networks parsed after this are on the device or on the CPU. */
-static void choose(int gpu)
-{
-    diag *d = diag_new();
-    if (gpu) assert_int_equal(gpu_choose(NULL, d), 0);
-    else gpu_index = -1;
-    check_no_errors(d);
-    diag_free(d);
-}
-
 static network *open_case(const net_case *k, int gpu)
 {
-    choose(gpu);
+    check_choose(gpu);
     char *cfg = mem_printf("[net]\nbatch=3\nsubdivisions=1\nheight=12\nwidth=12\nchannels=3\nlearning_rate=.05\nmomentum=.9\ndecay=.0005\n"
                            "policy=constant\nmax_batches=10\nadam=%d\n%s", k->adam, k->cfg);
     network *net = check_parse(cfg);
@@ -156,7 +113,7 @@ static void resize_both(network *gpu, network *cpu, int size)
 {
     diag *d = diag_new();
     assert_int_equal(host_resize(cpu, size, size, d), 0);
-    choose(1);
+    check_choose(1);
     assert_int_equal(host_resize(gpu, size, size, d), 0);
     check_no_errors(d);
     diag_free(d);
@@ -238,195 +195,6 @@ static void test_gradients(void **state)
     close_net(net);
 }
 
-/* ---- distillations ---- */
-
-static const char teacher_cfg[] = "[net]\nbatch=1\nheight=16\nwidth=16\nchannels=3\n" BN(8, 3, 2, relu) BN(8, 1, 2, relu) BN(12, 3, 1, relu)
-    "[avgpool]\n" CONV(5, 1, 1, linear) "[softmax]\n";
-static const char student_cfg[] = "[net]\nbatch=4\nsubdivisions=1\nheight=16\nwidth=16\nchannels=3\nlearning_rate=.05\nmomentum=.9\ndecay=.0005\n"
-    "policy=constant\nmax_batches=10\n[teacher]\ncfg=t.cfg\nweights=t.weights\nmean=.4,.5,.6\nstd=.2,.25,.3\n" BN(6, 3, 2, relu) "%s"
-    "[projector]\nreduction=2\n[feature_l2]\n[reused_classifier]\n";
-
-static model *open_model(int gpu, const char *name)
-{
-    diag *d = diag_new();
-    choose(gpu);
-    model *m = model_open(name, &(model_options){ .backend = gpu ? BACKEND_GPU : BACKEND_REFERENCE, .seed = 3 }, d);
-    if (!m) diag_print(d, stderr);
-    check_no_errors(d);
-    assert_non_null(m);
-    diag_free(d);
-    return m;
-}
-
-static void open_cache(model *m, const char *path)
-{
-    diag *d = diag_new();
-    uint64_t views;
-    model_cache c = { .path = path, .images = 12, .data = 1 };
-    assert_int_equal(model_open_cache(m, &c, &views, d), 0);
-    check_no_errors(d);
-    diag_free(d);
-}
-
-/* Three steps on images 0 to 11. */
-static void train_model(model *m, double loss[3])
-{
-    diag *d = diag_new();
-    size_t n = (size_t)m->net->inputs * 4;
-    float *x = mem_calloc(n, sizeof *x);
-    for (uint64_t step = 0; step < 3; ++step) {
-        uint64_t image[4] = { 4 * step, 4 * step + 1, 4 * step + 2, 4 * step + 3 }, view[4] = { 0 };
-        check_fill(x, n, 70 + step);
-        assert_int_equal(model_teach(m, x, image, view, d), 0);
-        loss[step] = model_train_step(m, x, NULL, NULL);
-        host_update(m->net, m->low->trained);
-    }
-    gpu_pull(m->net);
-    check_no_errors(d);
-    diag_free(d);
-    free(x);
-}
-
-static void check_answers(model *gpu, model *cpu, const char *name)
-{
-    size_t n = (size_t)cpu->net->inputs * 4;
-    float *x = mem_calloc(n, sizeof *x);
-    int outputs;
-    check_fill(x, n, 90);
-    for (int i = 0; i < 2; ++i) {
-        model *m = i ? gpu : cpu;
-        model_predict(m, x);
-        model_run_teachers(m, x, 1);
-    }
-    const float *got = model_answer_as(gpu, 0, &outputs), *want = model_answer_as(cpu, 0, &outputs);
-    check_nmse(got, want, (size_t)outputs * 4, name, -1, "student's answer");
-    check_nmse(gpu->net->output, cpu->net->output, (size_t)outputs * 4, name, -1, "net->output");
-    check_nmse(teacher_answer(gpu->teacher[0]), teacher_answer(cpu->teacher[0]), (size_t)outputs * 4, name, -1, "teacher's answer");
-    check_close(model_feature_mse(gpu, 0, 4) / model_feature_mse(cpu, 0, 4), 1, 1e-5, name, 0);
-    free(x);
-}
-
-static void check_distillation(const char *name, const char *middle, const char *cpu_cache, const char *gpu_cache)
-{
-    char *cfg = mem_printf(student_cfg, middle);
-    check_write("s.cfg", cfg, strlen(cfg));
-    free(cfg);
-    model *cpu = open_model(0, "s.cfg"), *gpu = open_model(1, "s.cfg");
-    double want[3], got[3];
-    if (cpu_cache) open_cache(cpu, cpu_cache), open_cache(gpu, gpu_cache);
-    train_model(cpu, want);
-    train_model(gpu, got);
-    for (size_t i = 0; i < 3; ++i) check_close(got[i] / want[i], 1, 1e-5, name, i);
-    for (int i = 0; i < cpu->net->n; ++i) check_arrays(gpu->net, cpu->net, i, name);
-    const lower_head *h = &gpu->low->head[0];
-    assert_int_equal(compare_reused_classifier(gpu->net, h->tail, h->tails, gpu->teacher[0]->net, h->tail_of), 0);
-    check_answers(gpu, cpu, name);
-    model_close(gpu);
-    gpu_index = -1;
-    model_close(cpu);
-}
-
-static void in_folder(void)
-{
-    assert_int_equal(chdir(check_folder()), 0);
-    choose(0);
-    check_write_network("t", teacher_cfg, 500);
-}
-
-static void test_live_teacher(void **state)
-{
-    (void)state;
-    in_folder();
-    check_distillation("live teacher", BN(6, 3, 2, relu), NULL, NULL);
-    check_distillation("frozen pooling before the projector", "", NULL, NULL);
-}
-
-/* Filled on one side and read on the other: they are the same files. */
-static void test_cache(void **state)
-{
-    (void)state;
-    in_folder();
-    check_distillation("caches being filled", BN(6, 3, 2, relu), "cpu.feat", "gpu.feat");
-    check_distillation("caches of the other side", BN(6, 3, 2, relu), "gpu.feat", "cpu.feat");
-}
-
-/* ---- detectors ---- */
-
-#define YOLO(mask) "[convolutional]\nfilters=14\nsize=1\nstride=1\nactivation=linear\n" \
-                   "[yolo]\nmask=" mask "\nanchors=4,4, 8,8, 12,12, 16,16\nclasses=2\nnum=4\nmax=3\n"
-#define TRIPLE "[projector]\n[feature_l2]\n[reused_classifier]\n"
-#define DETECTOR_NET "[net]\nbatch=4\nsubdivisions=1\nwidth=32\nheight=32\nchannels=3\nlearning_rate=.02\nmomentum=.9\nmax_batches=10\n"
-
-static const char detector_cfg[] = DETECTOR_NET BN(16, 3, 2, leaky) BN(24, 3, 2, leaky) BN(24, 3, 1, leaky) SHORTCUT(-2, linear) BN(32, 3, 2, leaky) YOLO("2,3")
-    "[route]\nlayers=-3\n[upsample]\nstride=2\n[route]\nlayers=-1,3\n" BN(20, 3, 1, leaky) YOLO("0,1");
-static const char detector_student_cfg[] = DETECTOR_NET "[teacher]\ncfg=d.cfg\nweights=d.weights\n" BN(8, 3, 2, leaky) BN(16, 3, 2, leaky) BN(16, 3, 2, leaky) TRIPLE
-    "[route]\nlayers=2\n[upsample]\nstride=2\n[route]\nlayers=-1,1\n" BN(12, 3, 1, leaky) TRIPLE;
-
-/* Three boxes an image, or as the teacher says. */
-static double detector_step(model *m, int labels, uint64_t stream)
-{
-    size_t n = (size_t)(m->net->inputs * m->net->batch), truths = (size_t)m->net->truths;
-    float *x = mem_calloc(n, sizeof *x), *boxes = mem_calloc(truths * 4, sizeof *boxes);
-    check_fill(x, n, stream);
-    for (size_t i = 0; i < 4 * truths; ++i) boxes[i] = i % 5 == 4 ? (float)(i % 2) : .2f + .6f * (float)(i * 7 % 10) / 10;
-    double loss = model_train_step(m, x, NULL, labels ? boxes : NULL);
-    host_update(m->net, m->low->trained);
-    gpu_pull(m->net);
-    model_predict(m, x);
-    if (m->teacher) model_run_teachers(m, x, 1);
-    free(x);
-    free(boxes);
-    return loss;
-}
-
-static void check_detections(const model *gpu, const model *cpu, const char *name)
-{
-    for (int k = 0; k < cpu->low->outs; ++k) {
-        const layer *a = &gpu->net->layers[gpu->low->out[k]], *b = &cpu->net->layers[cpu->low->out[k]];
-        check_nmse(a->output, b->output, (size_t)(b->outputs * b->batch), name, cpu->low->out[k], "detections");
-        if (!cpu->teacher) continue;
-        const layer *t = &cpu->teacher[0]->net->layers[cpu->low->teacher->out[k]];
-        check_nmse(teacher_detections(gpu->teacher[0], k), teacher_detections(cpu->teacher[0], k), (size_t)(t->outputs * t->batch), name, k, "teacher's detections");
-    }
-}
-
-static void resize_models(model *gpu, model *cpu, int size)
-{
-    diag *d = diag_new();
-    gpu_index = -1;
-    assert_int_equal(model_resize(cpu, size, size, d), 0);
-    choose(1);
-    assert_int_equal(model_resize(gpu, size, size, d), 0);
-    check_no_errors(d);
-    diag_free(d);
-}
-
-static void check_detector(const char *name, const char *cfg, int labels)
-{
-    model *cpu = open_model(0, cfg), *gpu = open_model(1, cfg);
-    for (uint64_t step = 0; step < 3; ++step) {
-        if (step == 2) resize_models(gpu, cpu, 64);
-        double want = detector_step(cpu, labels, 60 + step), got = detector_step(gpu, labels, 60 + step);
-        check_close(got / want, 1, 1e-5, name, (size_t)step);
-        for (int i = 0; i < cpu->net->n; ++i) check_arrays(gpu->net, cpu->net, i, name);
-        check_detections(gpu, cpu, name);
-    }
-    model_close(gpu);
-    gpu_index = -1;
-    model_close(cpu);
-}
-
-/* Two taps, frozen heads among trained layers, another size; and from labels, as a teacher is trained. */
-static void test_detectors(void **state)
-{
-    (void)state;
-    in_folder();
-    check_write_network("d", detector_cfg, 700);
-    check_write("ds.cfg", detector_student_cfg, sizeof detector_student_cfg - 1);
-    check_detector("detector", "ds.cfg", 0);
-    check_detector("detector from labels", "d.cfg", 1);
-}
-
 /* ---- refusals ---- */
 
 static void refused(const char *list, const char *text)
@@ -460,7 +228,7 @@ static void test_refusals(void **state)
 static void test_padded_1x1_is_refused(void **state)
 {
     (void)state;
-    choose(1);
+    check_choose(1);
     network *net = check_parse("[net]\nbatch=1\nheight=4\nwidth=4\nchannels=3\n[convolutional]\nfilters=2\nsize=1\nstride=1\npadding=1\nactivation=linear\n");
     diag *d = diag_new();
     assert_int_equal(cpu_bind(net, &(cpu_options){ .backend = BACKEND_GPU }, d), 0);
@@ -475,15 +243,10 @@ static void test_padded_1x1_is_refused(void **state)
 int main(void)
 {
     host_init();
-    char why[200];
     const struct CMUnitTest without[] = { cmocka_unit_test(test_refusals) };
     const struct CMUnitTest with[] = {
-        cmocka_unit_test(test_layers), cmocka_unit_test(test_gradients),  cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_detectors),
-        cmocka_unit_test(test_padded_1x1_is_refused),
+        cmocka_unit_test(test_layers), cmocka_unit_test(test_gradients), cmocka_unit_test(test_padded_1x1_is_refused),
     };
     int failed = cmocka_run_group_tests(without, NULL, NULL);
-    if (gpu_present(why, sizeof why)) return failed + cmocka_run_group_tests(with, NULL, NULL);
-    printf("skipped: CPU = GPU for %zu networks, gradients, live teacher and caches on a GPU: %s\n", sizeof cases / sizeof *cases, why);
-    return failed;
+    return failed + check_on_gpu("every layer against the CPU, gradients", with, sizeof with / sizeof *with);
 }

@@ -51,8 +51,15 @@ static size_t outputs_of(const layer *l) { return (size_t)l->outputs * (size_t)l
 
 /* ---- convolutional ---- */
 
+/* cuDNN knows strides and padding. */
+#ifdef CUDNN
+enum { BY_CUDNN = 1 };
+#else
+enum { BY_CUDNN = 0 };
+#endif
+
 static int is_1x1(const layer *l) { return l->size == 1; }
-static int is_strided(const layer *l) { return is_1x1(l) && l->stride > 1; }
+static int is_strided(const layer *l) { return is_1x1(l) && l->stride > 1 && !BY_CUDNN; }
 
 static void free_scratch(layer *l, gpu_state *g)
 {
@@ -66,7 +73,7 @@ static void free_scratch(layer *l, gpu_state *g)
 
 static int make_conv(layer *l, gpu_state *g, diag *d)
 {
-    if (is_1x1(l) && l->pad) {
+    if (is_1x1(l) && l->pad && !BY_CUDNN) {
         diag_error(d, NULL, 0, "convolutional", "layer %d: padding=%d around a 1x1 convolution is not computed on a GPU", g->cpu->index, l->pad);
         return -1;
     }
