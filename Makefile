@@ -13,6 +13,9 @@
 #   DNNL=1                     0: without oneDNN, slower    MARCH=native   processor to build for
 #   ONNX=1                     0: without ONNX, import and export say so
 #   WINOGRAD=1                 0: every convolution the direct way, slower
+#   GPU=0  CUDNN=0             1: on CUDA, for a Darknet built with the same GPU= and CUDNN=, named by DARKNET=
+#   make gpu-check             where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)
+#   make test-gpu DARKNET=DIR  on a CUDA device: every layer against the CPU, gradients, ten steps against PyTorch, the demo
 #   SAN=                       1: AddressSanitizer and UBSan   BUILD=build   where objects go
 DARKNET ?= /usr/lib/darknet
 DNNL ?= 1
@@ -20,7 +23,13 @@ ONNX ?= 1
 WINOGRAD ?= 1
 MARCH ?= native
 SAN ?=
+GPU ?= 0
+CUDNN ?= 0
+ifeq ($(GPU),1)
+BUILD ?= build-gpu
+else
 BUILD ?= build
+endif
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -52,6 +61,21 @@ ifeq ($(ONNX),1)
 DEFS += -DONNX -DONNX_NAMESPACE=onnx -DONNX_ML=1
 LIBS += -lonnx -lonnx_proto -lprotobuf
 endif
+# The structs of darknet.h depend on GPU and CUDNN: both sides must be built alike (host_check says where they are not).
+ifeq ($(GPU),1)
+NVCC ?= $(shell .ci/find-nvcc)
+CUDA := $(patsubst %/bin/nvcc,%,$(NVCC))
+NVCC_ARCH ?= $(shell .ci/find-nvcc --arch)
+DEFS += -DGPU
+ifneq ($(CUDA),/usr)
+INC += -isystem $(CUDA)/include
+LIBS += -L$(CUDA)/lib64 -Wl,-rpath,$(CUDA)/lib64
+endif
+LIBS += -lcudart
+ifeq ($(CUDNN),1)
+DEFS += -DCUDNN
+endif
+endif
 # The kernels keep -O3 under sanitizers: they are six times as fast there.
 KERNEL_OPT :=
 ifeq ($(SAN),1)
@@ -65,9 +89,17 @@ endif
 CFLAGS_ALL := -std=c11 -g $(WARN) $(OPT) $(OMP) $(DEFS) $(INC) $(CFLAGS)
 CXXFLAGS_ALL := -std=c++17 -g $(WARN) $(OPT) $(DEFS) -isystem /usr/include/opencv4 $(CXXFLAGS)
 
+NVCCFLAGS_ALL := -std=c++17 -O3 $(NVCC_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra $(DEFS) -Xcompiler -isystem,$(DARKNET)/include $(NVCCFLAGS)
+
 SRC := $(filter-out darknet_plugin/main.c,$(wildcard darknet_plugin/*.c layers/*.c layers/cpu/*.c weights_tools/*.c))
+ifeq ($(GPU),1)
+SRC += $(filter-out layers/gpu/none.c,$(wildcard layers/gpu/*.c))
+CU := $(wildcard layers/*.cu layers/gpu/*.cu)
+else
+SRC += layers/gpu/none.c
+endif
 CPP := $(wildcard darknet_plugin/*.cpp weights_tools/*.cpp)
-OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o)
+OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o) $(CU:%=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
@@ -78,7 +110,7 @@ UNREAD := $(addprefix darknet_plugin/,verb_% bench% predict_% evaluate% export% 
 READERS := $(addsuffix .o,$(addprefix $(BUILD)/,$(basename $(filter-out $(UNREAD),$(SRC) $(CPP)))))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all setup demo shapes test teacher seeds bench clean tests fuzz fuzzers
+.PHONY: gpu-check test-gpu run-gpu-tests all setup demo shapes test teacher seeds bench clean tests fuzz fuzzers
 all: darknet
 
 darknet: $(BUILD)/darknet
@@ -95,6 +127,9 @@ $(BUILD)/layers/cpu/%.o: CFLAGS_ALL += -ffp-contract=fast $(KERNEL_OPT)
 $(BUILD)/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS_ALL) -MMD -MP -c -o $@ $<
+$(BUILD)/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(NVCC) $(NVCCFLAGS_ALL) -MMD -MP -c -o $@ $<
 $(BUILD)/bench: $(BUILD)/tests/bench/bench.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
 $(BUILD)/make_shapes: $(BUILD)/cfg/shapes/make_shapes.o $(BUILD)/libdistill.a
@@ -125,6 +160,16 @@ fuzz:
 	@DISTILL_EXTRA_PACKAGES="clang libclang-rt-14-dev" .ci/setup
 	@$(MAKE) --no-print-directory FUZZ=1 CC=clang CXX=clang++ BUILD=$(BUILD)-fuzz fuzzers
 	@tests/fuzz/run.sh $(BUILD)-fuzz $(SECONDS)
+test-gpu: setup
+	@if [ -z "$(NVCC)" ] && ! .ci/find-nvcc >/dev/null; then tests/gpu.sh --skipped "no nvcc"; \
+	elif ! nm -D $(DARKNET)/libdarknet.so | grep -q forward_network_gpu; then \
+		tests/gpu.sh --skipped "$(DARKNET)/libdarknet.so was built without GPU=1; name another with DARKNET="; \
+	else $(MAKE) --no-print-directory GPU=1 run-gpu-tests; fi
+run-gpu-tests: darknet $(patsubst %,$(BUILD)/tests/%,test_gpu_ops test_gpu test_gpu_models test_fixture)
+	@tests/gpu.sh $(BUILD)
+
+gpu-check: setup
+	@.ci/gpu-check
 
 demo: setup
 	@$(MAKE) --no-print-directory darknet

@@ -1,6 +1,7 @@
 /* A checkpoint that can be killed at any instant (see checkpoint.h). */
 #include "checkpoint.h"
 
+#include "../layers/gpu/gpu.h"
 #include "hash.h"
 #include "key_text.h"
 #include "mem.h"
@@ -175,7 +176,10 @@ static int resume(const checkpoint *c, model *m, run_progress *p, int force, con
     run_state *s = run_state_read(state, d);
     int failed = !s || same_run(c, s, state, force, d) || load_pair(m, s, weights, fresh, d)
                  || run_state_apply(s, m->net, m->low->trained, state, d);
-    if (!failed) *p = s->progress;
+    if (!failed) {
+        *p = s->progress;
+        gpu_push(m->net);
+    }
     run_state_free(s);
     return failed ? -1 : 1;
 }

@@ -8,15 +8,19 @@
  * - It prints its layer table to stderr and much else to stdout: silenced while parsing, moved aside for results.
  * - Loading it sets flush-to-zero in the main thread (it was linked with -ffast-math). Denormals only cost time here,
  *   so the mode is kept, on purpose and in every thread.
- * - free_network leaks the workspace; struct fields are read through darknet.h, so both must be built alike. */
+ * - free_network leaks the workspace; struct fields are read through darknet.h, so both must be built alike (host_check).
+ * - What it does wrong with CUDA is mended in layers/gpu. */
 #include "host.h"
 #include "../layers/cpu/cpu.h"
+#include "../layers/gpu/gpu.h"
 
 #include "host_files.h"
 #include "mem.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -107,6 +111,45 @@ void host_init(void)
 
 void host_doing(const char *what) { doing = what; }
 
+/* ---- built alike? ---- */
+
+#ifdef GPU
+enum { BUILT_GPU = 1 };
+#else
+enum { BUILT_GPU = 0 };
+#endif
+
+static int library_has(const char *symbol) { return dlsym(RTLD_DEFAULT, symbol) != NULL; }
+
+network *make_network(int n);   /* exported, in no header */
+
+/* Bytes of a layer as the library allocates it: fields of a layer that it returns reveal nothing. */
+static size_t library_layer_bytes(void)
+{
+    enum { MANY = 64 };
+    network *net = make_network(MANY);
+    size_t bytes = malloc_usable_size(net->layers) / MANY;
+    host_free(net);
+    return bytes;
+}
+
+static const char *library_path(void)
+{
+    Dl_info info;
+    return dladdr((void *)(uintptr_t)parse_network_cfg, &info) && info.dli_fname ? info.dli_fname : "libdarknet.so";
+}
+
+int host_check(diag *d)
+{
+    int gpu = library_has("forward_network_gpu"), cudnn = library_has("cudnn_handle");
+    size_t bytes = library_layer_bytes();
+    if (gpu == BUILT_GPU && bytes / 8 == sizeof(layer) / 8) return 0;
+    if (gpu != BUILT_GPU) diag_error(d, library_path(), 0, NULL, "was built with GPU=%d, this program with GPU=%d", gpu, BUILT_GPU);
+    else diag_error(d, library_path(), 0, NULL, "its layers have %zu bytes, this program's %zu: built with another CUDNN= or darknet.h", bytes, sizeof(layer));
+    diag_hint(d, "build this program for it: make GPU=%d CUDNN=%d DARKNET=the folder of that library", gpu, cudnn);
+    return -1;
+}
+
 FILE *host_claim_stdout(void)
 {
     fflush(stdout);
@@ -166,6 +209,7 @@ static network *guarded_parse(char *path, const char *name, diag *d)
     silence_end();
     host_doing(NULL);
     if (failed) diag_error(d, name, 0, NULL, "the host library refused this cfg: %s", guard_text);
+    else gpu_mend_cpu(net);
     free(busy);
     return failed ? NULL : net;
 }
@@ -258,6 +302,7 @@ int host_resize(network *net, int w, int h, diag *d)
     host_doing(NULL);
     free(dropout);
     cpu_resized(net);
+    gpu_resized(net);
     return 0;
 }
 
@@ -273,6 +318,7 @@ void host_hush(void)
 void host_free(network *net)
 {
     if (!net) return;
+    gpu_free_workspace(net);
     free(net->workspace);
     free(net->cost);
     free(net->seen);
@@ -294,6 +340,10 @@ static void run_layer(network *net, int i, float *input)
 void host_forward(network *net, int end, int train)
 {
     float *truth = net->truth;
+    if (gpu_has(net)) {
+        gpu_forward(net, end, train);
+        return;
+    }
     net->train = train;
     for (int i = 0; i < end; ++i) {
         run_layer(net, i, i ? net->layers[i - 1].output : net->input);
@@ -304,6 +354,10 @@ void host_forward(network *net, int end, int train)
 
 void host_backward(network *net, int end)
 {
+    if (gpu_has(net)) {
+        gpu_backward(net, end);
+        return;
+    }
     for (int i = end - 1; i >= 0; --i) {
         layer l = net->layers[i];
         if (l.stopbackward) break;
@@ -351,6 +405,7 @@ void host_update(network *net, int end)
         .momentum = net->momentum, .decay = net->decay,
         .adam = net->adam, .B1 = net->B1, .B2 = net->B2, .eps = net->eps, .t = ++*net->t,
     };
-    for (int i = 0; i < end; ++i)
+    if (gpu_has(net)) gpu_update(net, end, a);
+    for (int i = 0; !gpu_has(net) && i < end; ++i)
         if (net->layers[i].update) net->layers[i].update(net->layers[i], a);
 }

@@ -12,6 +12,8 @@ typedef network host_state;
 
 /* Once, first thing in main (tests too): error handlers, floating-point mode, gpu_index = -1. */
 void host_init(void);
+/* Was the library built with the same GPU= and CUDNN= as this program? 0, or -1 with a message: nothing may be called then. */
+int host_check(diag *d);
 /* Flush-to-zero for the calling thread, as the library sets it for the main one. Worker threads call it first. */
 void host_thread_init(void);
 /* What the process is doing, for the message should the host exit: "parsing cfg/x.cfg". NULL = nothing of the host's. */

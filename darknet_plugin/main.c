@@ -136,7 +136,7 @@ int main(int argc, char **argv)
     host_init();
     if (argc < 2) return usage(stderr);
     diag *d = diag_new();
-    int status = strcmp(argv[1], "distill") ? passthrough(argc, argv, d) : distill(argc - 2, argv + 2, d);
+    int status = host_check(d) ? 1 : strcmp(argv[1], "distill") ? passthrough(argc, argv, d) : distill(argc - 2, argv + 2, d);
     diag_print(d, stderr);
     if (!status && diag_errors(d)) status = 1;
     diag_free(d);

@@ -3,6 +3,7 @@
 
 #include "../layers/cpu/parallel.h"
 #include "../layers/feature_l2.h"
+#include "../layers/gpu/gpu.h"
 #include "../layers/reused_classifier.h"
 #include "mem.h"
 
@@ -45,7 +46,7 @@ static int bind_layers(model *m, const model_options *o, diag *d)
         if (m->low->head[i].tails) keep[end_of_tail(&m->low->head[i])] = 1;
     for (int i = 0; i < m->low->outs; ++i) keep[m->low->out[i]] = 1;
     cpu_options c = { .backend = o->backend, .seed = o->seed, .mode = mode, .layouts = 1, .keep = keep };
-    int failed = cpu_bind(m->net, &c, d);
+    int failed = cpu_bind(m->net, &c, d) || gpu_bind(m->net, d);
     free(keep);
     free(mode);
     return failed;
@@ -137,6 +138,7 @@ model *model_open(const char *cfg, const model_options *o, diag *d)
         return NULL;
     }
     fill_pools(m);
+    gpu_push(m->net);
     return m;
 }
 
@@ -146,6 +148,7 @@ void model_close(model *m)
     if (m->net) {
         m->net->input = m->host_input;
         m->net->truth = m->host_truth;
+        gpu_unbind(m->net);
         for (int i = 0; i < m->low->heads; ++i)
             if (m->low->head[i].loss >= 0) free_feature_l2_layer(&m->net->layers[m->low->head[i].loss]);
         cpu_unbind(m->net);
@@ -179,6 +182,7 @@ int model_load(model *m, const char *weights, weights_info *info, diag *d)
     if (!whole && copy_tails(m, d)) return -1;
     fill_pools(m);
     cpu_statistics_loaded(m->net, 0, info->layers);
+    gpu_push(m->net);
     return 0;
 }
 
@@ -233,7 +237,7 @@ static void set_targets(model *m)
         const lower_head *h = &m->low->head[i];
         layer *l = h->loss >= 0 ? &m->net->layers[h->loss] : NULL;
         if (l && m->features[h->teacher]) set_feature_l2_maps(l, features_of_tap(m->features[h->teacher], h->tap_index));
-        else if (l) set_feature_l2_target(l, teacher_feature(m->teacher[h->teacher], h->tap));
+        else if (l) set_feature_l2_target(l, teacher_target(m->teacher[h->teacher], h->tap));
     }
 }
 
@@ -296,6 +300,7 @@ const float *model_predict(model *m, const float *x)
 static double head_mse(const model *m, const lower_head *h, int n)
 {
     const layer_shape *s = &m->low->shape->layer[h->loss];
+    gpu_pull_output(m->net, h->loss);
     const float *student = m->net->layers[h->loss].output, *target = teacher_feature(m->teacher[h->teacher], h->tap);
     int k = h->target_pool;
     double sum = 0;
@@ -326,10 +331,12 @@ double model_feature_mse(const model *m, int t, int n)
 
 const float *model_answer_as(const model *m, int t, int *outputs)
 {
-    const layer *l = NULL;
+    int end = -1;
     for (int i = 0; i < m->low->heads; ++i)
-        if (m->low->head[i].teacher == t) l = &m->net->layers[end_of_tail(&m->low->head[i])];
-    if (!l) return NULL;
+        if (m->low->head[i].teacher == t) end = end_of_tail(&m->low->head[i]);
+    if (end < 0) return NULL;
+    const layer *l = &m->net->layers[end];
+    gpu_pull_output(m->net, end);
     *outputs = l->outputs;
     return l->output;
 }

@@ -75,7 +75,7 @@ int model_fit(model *m, const char *text, diag *d);
 /* As many classes as the .data file? 0, or -1 with a message. */
 int model_fits_classes(const model *m, const data_file *f, diag *d);
 
-/* "-backend" text to value; -1 with a message. */
+/* "-backend" text to a backend of the CPU; -1 with a message. */
 int model_backend(const char *text, cpu_backend *backend, diag *d);
 
 #endif

@@ -2,6 +2,7 @@
  * about half a percent of a small net's step, and less of a large one's. */
 #include "numbers.h"
 
+#include "../layers/gpu/gpu.h"
 #include "mem.h"
 #include "run_state.h"
 
@@ -54,6 +55,7 @@ static int bad_output(const model *m, diag *d)
 {
     for (int i = 0; i < m->low->trained; ++i) {
         size_t n;
+        gpu_pull_output(m->net, i);
         const float *y = cpu_layer_output(m->net, i, &n);
         if (!y || numbers_finite(y, n)) continue;
         report(m, i, "the first whose output is not finite", d);
@@ -81,6 +83,10 @@ static void look(void *ctx, float *x, size_t n)
 int numbers_check_updates(const model *m, diag *d)
 {
     int good = 1;
+    if (gpu_has(m->net)) {
+        if (gpu_finite(m->net, m->low->trained)) return 0;
+        gpu_pull(m->net);
+    }
     run_state_arrays(m->net, 0, m->low->trained, look, &good);
     if (good) return 0;
     for (int i = m->low->trained - 1; i >= 0; --i) {
@@ -96,6 +102,10 @@ int numbers_check_updates(const model *m, diag *d)
 int numbers_check_weights(const model *m, diag *d)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
+    if (gpu_has(m->net)) {
+        if (gpu_finite(m->net, m->low->trained)) return 0;
+        gpu_pull(m->net);
+    }
     for (int i = 0; i < m->low->trained; ++i) {
         int n = weights_tensors(&m->net->layers[i], t);
         for (int k = 0; k < n; ++k) {

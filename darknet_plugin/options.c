@@ -24,7 +24,7 @@ typedef struct flag_row {
 static const flag_row FLAGS[] = {
     { "json",    FLAG_SET, AT(json),    0, 0, V_VALID | V_SUMMARY | V_CHECK | V_EXPORT | V_PREDICT | V_WEIGHTS | V_BENCH, "", "result as one JSON object on stdout" },
     { "threads", FLAG_INT, AT(threads), 1, 1024, V_RUNS | V_BENCH, "N", "threads to compute with (default: one a core)" },
-    { "backend", FLAG_STR, AT(backend), 0, 0, V_RUNS | V_SUMMARY | V_BENCH, "dnnl|reference|host", "who computes (default: dnnl)" },
+    { "backend", FLAG_STR, AT(backend), 0, 0, V_RUNS | V_SUMMARY | V_BENCH, "dnnl|reference|host|gpu", "who computes (default: dnnl; where the program was built with GPU=1, gpu)" },
     { "epochs",  FLAG_INT, AT(epochs),  1, 1000000, V_TRAIN, "N", "end after N passes over the training images, whatever max_batches says" },
     { "cache",   FLAG_STR, AT(cache),   0, 0, V_TRAIN, "FILE", "read the teacher's features here and store what is missing" },
     { "out",     FLAG_STR, AT(cache_out), 0, 0, V_FEATURES | V_PREDICT, "FILE", "features: the cache (default: [teacher] cache=); predict: the picture, or a folder for several" },
@@ -42,7 +42,8 @@ static const flag_row FLAGS[] = {
     { "skip-nan", FLAG_INT, AT(skip_nan), 1, 1000000, V_TRAIN, "N", "leave out up to N steps whose loss or gradients are not finite" },
     { "quiet",   FLAG_SET, AT(quiet),   0, 0, V_TRAIN | V_FEATURES, "", "one line an epoch, or a view, only" },
     { "backup",  FLAG_STR, AT(backup),  0, 0, V_TRAIN, "DIR", "where weights go (default: the .data file's backup)" },
-    { "gpus",    FLAG_STR, AT(gpus),    0, 0, V_TRAIN | V_VALID | V_FEATURES, "LIST", "devices; this build has none" },
+    { "gpus",    FLAG_STR, AT(gpus),    0, 0, V_TRAIN | V_VALID | V_FEATURES | V_PREDICT, "N", "the CUDA device to compute on (default 0, where the program was built with GPU=1)" },
+    { "nogpu",   FLAG_SET, AT(nogpu),   0, 0, V_TRAIN | V_VALID | V_FEATURES | V_PREDICT | V_SUMMARY, "", "compute on the CPU" },
     { "data",    FLAG_STR, AT(data),    0, 0, V_EXPORT, "DATA", "verify on this data set's validation images" },
     { "verify",  FLAG_INT, AT(verify),  0, 100000, V_EXPORT, "N", "images to verify on (default 16)" },
     { "map",     FLAG_STR, AT(map),     0, 0, V_WEIGHTS, "FILE", "import: lines 'tensor or module = layer number' that count before the order" },
@@ -172,11 +173,4 @@ void options_help(int verb_bit, FILE *out)
     for (int i = 0; i < FLAG_COUNT; ++i)
         if (FLAGS[i].verbs & verb_bit)
             fprintf(out, "  -%s %-*s %s\n", FLAGS[i].name, 28 - (int)strlen(FLAGS[i].name), FLAGS[i].argument, FLAGS[i].help);
-}
-
-int options_no_gpu(const options *o, diag *d)
-{
-    if (!o->gpus) return 0;
-    diag_error(d, NULL, 0, NULL, "'-gpus %s': this build computes on the CPU only", o->gpus);
-    return -1;
 }

@@ -19,7 +19,7 @@ typedef struct options {
     const char *verb;
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
-    int json, clear, force, threads, epochs, seed, limit, verify, top, quiet, views, side_by_side, fold, merge, teacher;
+    int json, clear, force, nogpu, threads, epochs, seed, limit, verify, top, quiet, views, side_by_side, fold, merge, teacher;
     int resume, checkpoint, skip_nan;     /* checkpoint: seconds */
     int to, from, batch;                  /* to, from: 0 unless given, which options_given tells */
     double tolerance, seconds, threshold;
@@ -34,8 +34,6 @@ int options_parse(options *o, int verb_bit, int argc, char **argv, diag *d);
 int options_given(const options *o, const char *flag);
 /* 0 if the sub-verb takes every flag that was given, else -1 with a message. */
 int options_check_sub(const options *o, const char *sub, diag *d);
-/* This build computes on the CPU: -gpus is an error, said plainly. 0 if it was not given. */
-int options_no_gpu(const options *o, diag *d);
 /* One line a flag that `verb_bit` takes. */
 void options_help(int verb_bit, FILE *out);
 

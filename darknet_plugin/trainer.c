@@ -8,6 +8,7 @@
  * each epoch, before and after it is measured, every few minutes, and when a signal asks for an end. */
 #include "trainer.h"
 
+#include "../layers/gpu/gpu.h"
 #include "checkpoint.h"
 #include "clock.h"
 #include "evaluate_detect.h"
@@ -106,6 +107,7 @@ static int save(run *r, const char *suffix, diag *d)
 {
     if (r->o->lock && run_lock_check(r->o->lock, d)) return -1;
     char *path = mem_printf("%s/%s_%s.weights", r->o->folder, r->o->name, suffix);
+    gpu_pull(r->net);
     int failed = weights_save(r->net, path, d);
     free(path);
     return failed;
@@ -117,6 +119,7 @@ static int save_all(run *r, diag *d)
     r->p.updates = (uint64_t)*r->net->t;
     r->saved = clock_now();
     if (r->o->lock && run_lock_check(r->o->lock, d)) return -1;
+    gpu_pull(r->net);
     return checkpoint_save(r->disk, r->m, &r->p, d);
 }
 
@@ -208,6 +211,7 @@ static int leave_out(run *r, int undo, const diag *why, diag *d)
     if (skip) {
         r->p.left_out++;
         step_copy_undo(r->before, r->m);
+        gpu_push(r->net);
         fprintf(r->o->out, "step %llu left out, it was not finite (%llu of %d)\n", step, (unsigned long long)r->p.left_out, r->o->skip_nan);
         return 0;
     }
@@ -237,7 +241,10 @@ static int learn(run *r, const batch *b, diag *why, diag *d)
 static int learn_step(run *r, loader *l, diag *why, diag *d)
 {
     int bad = 0;
-    if (r->before) step_copy_keep(r->before, r->m);
+    if (r->before) {
+        gpu_pull(r->net);
+        step_copy_keep(r->before, r->m);
+    }
     for (int s = 0; s < r->net->subdivisions && bad >= 0; ++s) {
         const batch *b = loader_next(l, d);
         if (!b) return -1;

@@ -3,6 +3,7 @@
 #include "../layers/cpu/parallel.h"
 #include "clock.h"
 #include "dataset.h"
+#include "device.h"
 #include "loader.h"
 #include "mem.h"
 #include "model.h"
@@ -22,7 +23,7 @@ typedef struct filling {
 static int open_all(const options *o, filling *f, diag *d)
 {
     model_options mo = { .threads = o->threads, .seed = (uint64_t)o->seed };
-    if (options_no_gpu(o, d) || model_backend(o->backend, &mo.backend, d)) return -1;
+    if (device_backend(o, &mo.backend, d)) return -1;
     f->m = model_open(o->arg[1], &mo, d);
     f->file = f->m ? data_file_read(o->arg[0], d) : NULL;
     f->train = f->file ? dataset_open(f->file, DATA_TRAIN, (size_t)o->limit, model_is_detector(f->m) ? DATA_DETECTOR : DATA_IMAGES, d) : NULL;

@@ -1,6 +1,7 @@
 /* `darknet distill predict DATA CFG WEIGHTS IMAGE...`: the likeliest classes of images, prepared (letterboxed) as stock
  * `darknet classifier predict` does; of a detector boxes (predict_detect.c). */
 #include "augment.h"
+#include "device.h"
 #include "image_io.h"
 #include "mem.h"
 #include "predict_detect.h"
@@ -123,7 +124,7 @@ static int predict_by_kind(options *o, prediction *p, diag *d)
 int verb_predict(options *o, diag *d)
 {
     model_options mo = { .threads = o->threads, .batch = 1, .mode = o->side_by_side ? LOWER_TRAIN : LOWER_DEPLOY };
-    if (model_backend(o->backend, &mo.backend, d)) return -1;
+    if (device_backend(o, &mo.backend, d)) return -1;
     data_file *f = data_file_read(o->arg[0], d);
     prediction p = { .file = f, .m = f ? model_open(o->arg[1], &mo, d) : NULL };
     int failed = !p.m || predict_by_kind(o, &p, d);

@@ -1,6 +1,7 @@
 /* `darknet distill summary CFG`: what the deployed network will be, and what distilling it saves.
  * Pruning ratio = 1 - parameters(student, projector, classifier) / parameters(teachers). */
-#include "../layers/cpu/cpu.h"
+#include "../layers/gpu/gpu.h"
+#include "device.h"
 #include "lower.h"
 #include "mem.h"
 #include "results.h"
@@ -16,6 +17,7 @@ static const char *const ROLE_NAME[] = {
 typedef struct summary {
     size_t projector, teacher;        /* parameters; of all teachers */
     double teacher_macs, pruning, share;
+    cpu_backend backend;
 } summary;
 
 static summary sum_up(const lowered *l)
@@ -32,7 +34,14 @@ static summary sum_up(const lowered *l)
     return s;
 }
 
-static cJSON *layer_json(const lowered *l, const network *net, int i)
+/* Who computes this layer when the network runs. */
+static const char *runs_on(const network *net, int i, cpu_backend backend)
+{
+    const layer *l = &net->layers[i];
+    return backend == BACKEND_GPU ? gpu_runs_on(l) : cpu_layer_runs_on(l);
+}
+
+static cJSON *layer_json(const lowered *l, const network *net, int i, cpu_backend backend)
 {
     const layer_shape *s = &l->shape->layer[i];
     cJSON *o = cJSON_CreateObject();
@@ -45,7 +54,7 @@ static cJSON *layer_json(const lowered *l, const network *net, int i)
     cJSON_AddNumberToObject(o, "outputs", s->outputs);
     cJSON_AddNumberToObject(o, "parameters", (double)s->params);
     cJSON_AddNumberToObject(o, "multiply_adds", s->macs);
-    cJSON_AddStringToObject(o, "runs_on", cpu_layer_runs_on(&net->layers[i]));
+    cJSON_AddStringToObject(o, "runs_on", runs_on(net, i, backend));
     return o;
 }
 
@@ -63,24 +72,24 @@ static cJSON *summary_json(const lowered *l, const network *net, const summary *
         cJSON_AddNumberToObject(o, "projector_share", s->share);
     }
     cJSON *list = cJSON_AddArrayToObject(o, "layers");
-    for (int i = 0; i < l->shape->n; ++i) cJSON_AddItemToArray(list, layer_json(l, net, i));
+    for (int i = 0; i < l->shape->n; ++i) cJSON_AddItemToArray(list, layer_json(l, net, i, s->backend));
     return o;
 }
 
-static void print_layer(const lowered *l, const network *net, int i, FILE *out)
+static void print_layer(const lowered *l, const network *net, int i, cpu_backend backend, FILE *out)
 {
     const layer_shape *s = &l->shape->layer[i];
     char map[48];
     if (s->c) snprintf(map, sizeof map, "%d x %d x %d", s->c, s->h, s->w);
     else snprintf(map, sizeof map, "%d", s->outputs);
     fprintf(out, "%4d  %-14s %-10s %18s %12zu %12.3f  %s\n", i, cfg_layer(l->cfg, i)->name, ROLE_NAME[l->role[i]], map, s->params,
-            s->macs / 1e6, cpu_layer_runs_on(&net->layers[i]));
+            s->macs / 1e6, runs_on(net, i, backend));
 }
 
 static void print_summary(const lowered *l, const network *net, const summary *s, FILE *out)
 {
     fprintf(out, "   #  type           role               output c x h x w   parameters  M mult-adds  runs on\n");
-    for (int i = 0; i < l->shape->n; ++i) print_layer(l, net, i, out);
+    for (int i = 0; i < l->shape->n; ++i) print_layer(l, net, i, s->backend, out);
     fprintf(out, "\nparameters     %12zu\nmultiply-adds  %12.3f M\nweights file   %12zu bytes\n", l->shape->params, l->shape->macs / 1e6,
             shapes_file_bytes(l->shape, l->shape->n));
     if (!l->teacher) return;
@@ -90,12 +99,11 @@ static void print_summary(const lowered *l, const network *net, const summary *s
 }
 
 /* Parsed with batch 1 and bound as training would bind it, to say who computes what. */
-static network *bound_network(const options *o, lowered *l, diag *d)
+static network *bound_network(const options *o, lowered *l, cpu_backend backend, diag *d)
 {
-    cpu_options c = { .layouts = 1 };
+    cpu_options c = { .layouts = 1, .backend = backend };
     size_t len;
     cfg_section *net = &l->cfg->section[0];
-    if (model_backend(o->backend, &c.backend, d)) return NULL;
     cfg_set(net, "batch", "1");
     cfg_set(net, "subdivisions", "1");
     char *text = cfg_text(l->cfg, &len);
@@ -110,11 +118,13 @@ static network *bound_network(const options *o, lowered *l, diag *d)
 
 int verb_summary(options *o, diag *d)
 {
-    lowered *l = lower_read(o->arg[0], LOWER_DEPLOY, d);
-    network *net = l ? bound_network(o, l, d) : NULL;
+    cpu_backend backend;
+    lowered *l = device_named(o, &backend, d) ? NULL : lower_read(o->arg[0], LOWER_DEPLOY, d);
+    network *net = l ? bound_network(o, l, backend, d) : NULL;
     int failed = !net;
     if (net) {
         summary s = sum_up(l);
+        s.backend = backend;
         if (o->json) failed = results_print_json(summary_json(l, net, &s), o->out, d);
         else print_summary(l, net, &s, o->out);
         cpu_unbind(net);

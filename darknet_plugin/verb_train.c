@@ -1,6 +1,7 @@
 /* `darknet distill train DATA CFG [WEIGHTS]`: trains a distillation, or a plain classifier cfg (teachers, baselines). */
 #include "../layers/cpu/parallel.h"
 #include "checkpoint.h"
+#include "device.h"
 #include "evaluate_detect.h"
 #include "mem.h"
 #include "preflight.h"
@@ -14,6 +15,7 @@ typedef struct training {
     data_file *file;
     dataset *train, *valid;
     model *m;
+    const char *backend;     /* as the user would name it; NULL = the default */
     run_lock lock;
 } training;
 
@@ -123,7 +125,7 @@ static int run_training(const options *o, training *t, diag *d)
     const char *folder = o->backup ? o->backup : t->file->backup;
     trainer_options to = {
         .model = t->m, .train = t->train, .valid = t->valid, .folder = folder, .name = name, .lock = &t->lock,
-        .epochs = o->epochs, .threads = parallel_threads(), .seed = (uint64_t)o->seed, .views = views, .backend = o->backend,
+        .epochs = o->epochs, .threads = parallel_threads(), .seed = (uint64_t)o->seed, .views = views, .backend = t->backend,
         .resume = o->resume, .force = o->force, .pause = o->checkpoint, .skip_nan = o->skip_nan, .quiet = o->quiet, .out = o->out,
     };
     int failed = look_ahead(o, t, folder, name, d) || trainer_run(&to, d);
@@ -142,11 +144,12 @@ int verb_train(options *o, diag *d)
 {
     training t = { 0 };
     model_options mo = { .threads = o->threads, .seed = (uint64_t)o->seed };
-    if (refuse_both(o, d) || options_no_gpu(o, d) || model_backend(o->backend, &mo.backend, d)) return -1;
+    if (refuse_both(o, d) || device_backend(o, &mo.backend, d)) return -1;
     if (mo.backend == BACKEND_HOST) {
         diag_error(d, NULL, 0, NULL, "the host backend is for inference: its gradients are wrong");
         return -1;
     }
+    t.backend = mo.backend == BACKEND_GPU ? "gpu" : o->backend;
     t.m = model_open(o->arg[1], &mo, d);
     int failed = !t.m || run_training(o, &t, d);
     run_lock_release(&t.lock);

@@ -1,6 +1,7 @@
 /* `darknet distill valid DATA CFG [WEIGHTS]`: teacher and student on the validation images. Without WEIGHTS the teacher
  * alone, with the size, mean= and std= that [teacher] gives it: is it what its author says, before anything is trained? */
 #include "../layers/cpu/parallel.h"
+#include "device.h"
 #include "results.h"
 #include "verbs.h"
 
@@ -84,7 +85,7 @@ static int valid_model(options *o, model *m, diag *d)
 int verb_valid(options *o, diag *d)
 {
     model_options mo = { .threads = o->threads };
-    if (options_no_gpu(o, d) || model_backend(o->backend, &mo.backend, d)) return -1;
+    if (device_backend(o, &mo.backend, d)) return -1;
     model *m = model_open(o->arg[1], &mo, d);
     int failed = !m || valid_model(o, m, d);
     model_close(m);

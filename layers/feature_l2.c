@@ -11,24 +11,13 @@
 #include "../darknet_plugin/bug.h"
 #include "../darknet_plugin/mem.h"
 #include "cpu/parallel.h"
+#include "feature_l2_internal.h"
 #include "feature_l2_ops.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct feature_l2_state {
-    feature_l2_params p;
-    feature_map *target;   /* (batch) maps of (c, h*k, w*k), owned; their values borrowed */
-    int has_target;
-    double mse;
-    double *part;          /* (batch) squared error of each image, owned: added up in order, whatever the threads */
-} feature_l2_state;
-
-/* The state hangs where Darknet keeps an RNN's inner layer: the host touches that field of no other type. */
-static feature_l2_state *state_of(const layer *l)
-{
-    return (feature_l2_state *)(void *)l->self_layer;
-}
+static feature_l2_state *state_of(const layer *l) { return feature_l2_state_of(l); }
 
 static int valid(const layer *l, const feature_l2_params *p, diag *d)
 {
@@ -94,6 +83,7 @@ void set_feature_l2_maps(layer *l, const feature_map *maps)
     feature_l2_state *s = state_of(l);
     s->has_target = 1;
     memcpy(s->target, maps, (size_t)l->batch * sizeof *maps);
+    if (s->upload) s->upload(l);
 }
 
 double feature_l2_mse(const layer *l)

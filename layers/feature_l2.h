@@ -25,7 +25,8 @@ void free_feature_l2_layer(layer *l);
 void forward_feature_l2_layer(layer l, host_state net);
 void backward_feature_l2_layer(layer l, host_state net);
 
-/* The target for the next forward: (batch, c, h*k, w*k), borrowed until that forward and its backward are done. */
+/* The target for the next forward: (batch, c, h*k, w*k), borrowed until that forward and its backward are done. Of a network
+ * on a device (layers/gpu/gpu.h) it is in the device's memory, while stored maps are in the host's. */
 void set_feature_l2_target(layer *l, const float *target);
 /* The same from stored maps, one an image: batch of them, borrowed as long. */
 void set_feature_l2_maps(layer *l, const feature_map *maps);

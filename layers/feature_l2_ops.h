@@ -33,4 +33,40 @@ FEATURE_FN float feature_l2_delta(float s, float t, float factor)
     return 2 * factor * (t - s);
 }
 
+/* ---- a device's threads (feature_l2.cu) ---- */
+
+/* A batch of maps on a device. Image b's target is a stored map (feature_type.h) at `target` + b * stride. */
+typedef struct feature_l2_job {
+    const float *student, *above;   /* (batch, c, h, w): the layer's output and delta */
+    const char *target;
+    size_t stride, values;          /* bytes from image to image; from a map's ranges to its values */
+    feature_type type;
+    int h, w, k;
+    size_t c, n;                    /* n = batch * c * h * w */
+    float factor;                   /* scale/D */
+} feature_l2_job;
+
+FEATURE_FN float feature_l2_target_at(const feature_l2_job *j, size_t i)
+{
+    size_t map = (size_t)j->h * (size_t)j->w, at = i % map, c = i / map % j->c;
+    const char *stored = j->target + i / (map * j->c) * j->stride;
+    return feature_l2_target(stored + j->values, (const float *)(const void *)stored, j->type, c, map * (size_t)(j->k * j->k), j->w, j->k,
+                             (int)(at / (size_t)j->w), (int)(at % (size_t)j->w));
+}
+
+/* Thread number `thread` of `threads`: its share of the sum of squared errors. */
+FEATURE_FN double feature_l2_thread_loss(const feature_l2_job *j, size_t thread, size_t threads)
+{
+    double sum = 0;
+    for (size_t i = thread; i < j->n; i += threads) sum += feature_l2_loss(j->student[i], feature_l2_target_at(j, i));
+    return sum;
+}
+
+/* Its share of delta (batch, c, h, w), to which it adds. */
+FEATURE_FN void feature_l2_thread_delta(const feature_l2_job *j, size_t thread, size_t threads, float *delta)
+{
+    for (size_t i = thread; i < j->n; i += threads)
+        delta[i] += feature_l2_delta(j->student[i], feature_l2_target_at(j, i), j->factor) + j->above[i];
+}
+
 #endif

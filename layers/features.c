@@ -22,6 +22,7 @@ struct features {
     feature_map *maps;         /* (taps, batch), owned */
     uint64_t *image, *view;    /* (batch) of those that were read from the file, owned */
     signed char *hit, *bad;    /* (batch), owned; hit: feature_cache_get's answer */
+    const float *live[FEATURE_TAPS];   /* the teacher's maps of this batch, borrowed from it */
     features_count count;
 };
 
@@ -181,7 +182,7 @@ static void store_images(void *ctx, size_t begin, size_t end)
         for (int i = 0; i < s->taps; ++i) {
             size_t hw = (size_t)s->tap[i].h * (size_t)s->tap[i].w, n = (size_t)s->tap[i].c * hw;
             void *to = maps_of(f, b) + feature_cache_at(f->cache, i);
-            if (feature_store(s->type, teacher_feature(f->t, f->t->spec->tap[i]) + b * n, s->tap[i].c, hw, to)) f->bad[b] = 1;
+            if (feature_store(s->type, f->live[i] + b * n, s->tap[i].c, hw, to)) f->bad[b] = 1;
             f->maps[(size_t)i * (size_t)f->batch + b] = feature_stored(s->type, s->tap[i].c, to);
         }
         f->bytes[b] = feature_cache_pack(f->cache, f->view[b], f->image[b], maps_of(f, b), packed_of(f, b));
@@ -207,6 +208,7 @@ int features_of_batch(features *f, const float *x, const uint64_t *image, const 
     f->count.computed += (uint64_t)missing;
     if (!missing) return 0;
     teacher_forward(f->t, x, 0);
+    for (int i = 0; i < f->spec.taps; ++i) f->live[i] = teacher_feature(f->t, f->t->spec->tap[i]);
     parallel_for((size_t)f->batch, store_images, f);
     return write_records(f, d);
 }

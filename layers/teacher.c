@@ -6,6 +6,7 @@
 #include "../darknet_plugin/augment.h"
 #include "../darknet_plugin/mem.h"
 #include "../weights_tools/weights_file.h"
+#include "gpu/gpu.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ static int bind_frozen(network *net, const teacher_spec *spec, cpu_backend backe
     for (int i = 0; i < spec->taps; ++i) keep[spec->tap[i]] = 1;
     for (int i = 0; i < spec->outs; ++i) keep[spec->out[i]] = 1;
     cpu_options o = { .backend = backend, .mode = mode, .layouts = 1, .keep = keep };
-    int failed = cpu_bind(net, &o, d);
+    int failed = cpu_bind(net, &o, d) || gpu_bind(net, d);
     free(keep);
     free(mode);
     return failed;
@@ -56,7 +57,8 @@ static void divide_batch(teacher *t, cpu_backend backend)
     network *net = t->net;
     const teacher_spec *s = t->spec;
     size_t batch = (size_t)net->batch;
-    set_batch_network(net, part_of(net->batch, backend));
+    net->batch = part_of(net->batch, backend);   /* set_batch_network asks cuDNN for a device, where the host has that */
+    for (int i = 0; i < net->n; ++i) net->layers[i].batch = net->batch;
     t->parts = (int)batch / net->batch;
     t->feature = mem_calloc((size_t)s->taps, sizeof *t->feature);
     t->out = mem_calloc((size_t)s->outs + 1, sizeof *t->out);
@@ -91,6 +93,7 @@ teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend
         return NULL;
     }
     cpu_statistics_loaded(net, 0, net->n);
+    gpu_push(net);
     return t;
 }
 
@@ -98,6 +101,7 @@ void teacher_close(teacher *t)
 {
     if (!t) return;
     t->net->input = t->host_input;
+    gpu_unbind(t->net);
     cpu_unbind(t->net);
     host_free(t->net);
     for (int i = 0; i < t->spec->taps; ++i) free(t->feature[i]);
@@ -161,7 +165,13 @@ const float *teacher_feature(const teacher *t, int tap)
 {
     for (int i = 0; t->parts > 1 && i < t->spec->taps; ++i)
         if (t->spec->tap[i] == tap) return t->feature[i];
+    gpu_pull_output(t->net, tap);
     return t->net->layers[tap].output;
+}
+
+const float *teacher_target(const teacher *t, int tap)
+{
+    return gpu_has(t->net) ? gpu_output(t->net, tap) : teacher_feature(t, tap);
 }
 
 const float *teacher_answer(const teacher *t) { return t->answer ? t->answer : t->net->output; }

@@ -1,5 +1,5 @@
-/* The live teacher-feature loader: the teacher is its own frozen network, given the batch the student sees, a few images
- * at a time: maps that fit the processor's cache run faster, and need less memory. */
+/* The live teacher-feature loader: the teacher is its own frozen network, given the batch the student sees, on a
+ * CPU a few images at a time: maps that fit the processor's cache run faster, and need less memory. */
 #ifndef DISTILL_TEACHER_H
 #define DISTILL_TEACHER_H
 #include "../darknet_plugin/lower.h"
@@ -25,6 +25,8 @@ void teacher_close(teacher *t);
 void teacher_forward(teacher *t, const float *x, int whole);
 /* The feature map of tap layer `tap` after teacher_forward: (batch, tc, th, tw), borrowed until the next forward. */
 const float *teacher_feature(const teacher *t, int tap);
+/* The same for feature_l2: in the device's memory where the teacher is on one. */
+const float *teacher_target(const teacher *t, int tap);
 /* The teacher's own answer, (batch, outputs), after a whole forward. */
 const float *teacher_answer(const teacher *t);
 int teacher_outputs(const teacher *t);

@@ -4,6 +4,7 @@
 
 #include "../layers/cpu/cpu.h"
 #include "../layers/feature_l2.h"
+#include "../layers/gpu/gpu.h"
 #include "../weights_tools/weights_file.h"
 
 #define CONV(filters, size, stride, act) \
@@ -84,17 +85,29 @@ static network *student(const fixture *f, cpu_backend backend, int layouts)
                 && net->decay == f->decay);
     assert_int_equal(make_feature_l2_layer(&net->layers[LOSS], p, d), 0);
     assert_int_equal(cpu_bind(net, &(cpu_options){ .backend = backend, .seed = 1, .layouts = layouts }, d), 0);
+    assert_int_equal(gpu_bind(net, d), 0);
     check_no_errors(d);
     diag_free(d);
     assert_int_equal(put_weights(net, f->initial), f->n[FLOATS]);
     cpu_statistics_loaded(net, 0, net->n);
+    gpu_push(net);
     return net;
+}
+
+/* Host memory, wherever the network is. */
+static void set_target(network *net, const float *target)
+{
+    layer *l = &net->layers[LOSS];
+    feature_map *maps = mem_calloc((size_t)net->batch, sizeof *maps);
+    for (int b = 0; b < net->batch; ++b) maps[b] = (feature_map){ .type = FEATURE_F32, .values = target + (size_t)b * (size_t)l->outputs };
+    set_feature_l2_maps(l, maps);
+    free(maps);
 }
 
 static double one_step(network *net, const float *input, const float *target)
 {
     memcpy(net->input, input, (size_t)net->inputs * (size_t)net->batch * sizeof *input);
-    set_feature_l2_target(&net->layers[LOSS], target);
+    set_target(net, target);
     *net->seen += (size_t)net->batch;
     host_forward(net, net->n, 1);
     host_backward(net, net->n);
@@ -113,7 +126,9 @@ static void check_ten_steps(cpu_backend backend, int layouts)
         check_close(loss / f.loss[i], 1, 1e-5, "loss / PyTorch's", (size_t)i);
         check_close(*net->layers[LOSS].cost / net->batch, loss, 1e-6, "cost per image", (size_t)i);
     }
+    gpu_pull(net);
     check_weights(net, f.final, 1e-5);
+    gpu_unbind(net);
     cpu_unbind(net);
     free_feature_l2_layer(&net->layers[LOSS]);
     host_free(net);
@@ -137,6 +152,23 @@ static void test_blocked_maps(void **state)
 {
     (void)state;
     check_ten_steps(BACKEND_DNNL, 1);
+}
+
+/* On a device: Darknet's convolutions, our batch norm and loss. */
+static void test_gpu_backend(void **state)
+{
+    (void)state;
+    char why[200];
+    diag *d = diag_new();
+    if (!gpu_present(why, sizeof why)) {
+        printf("skipped: ten steps against PyTorch on a GPU: %s\n", why);
+        diag_free(d);
+        skip();
+    }
+    assert_int_equal(gpu_choose(NULL, d), 0);
+    check_ten_steps(BACKEND_GPU, 0);
+    gpu_index = -1;
+    diag_free(d);
 }
 
 /* Training did move what is compared: no array ends where it began. */
@@ -168,6 +200,7 @@ int main(void)
         cmocka_unit_test(test_reference_backend),
         cmocka_unit_test(test_dnnl_backend),
         cmocka_unit_test(test_blocked_maps),
+        cmocka_unit_test(test_gpu_backend),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

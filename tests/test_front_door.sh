@@ -35,6 +35,12 @@ holds "parameters, multiply_adds, layers" '.parameters > 0 and .multiply_adds > 
 status 0 "summary as a table" "$darknet" distill summary cfg/fashion-student.cfg
 status 1 "an unknown backend" "$darknet" distill valid cfg/fashion.data cfg/fashion-student.cfg x -backend fast
 status 1 "-gpus on a build without them" "$darknet" distill train cfg/fashion.data cfg/fashion-student.cfg -gpus 0
+if ! grep -q CUDA "$work/err"; then    # in a build with GPU=1 it is about the device
+    says err "this build computes on the CPU only" "says so"
+    says err "make GPU=1" "and how to get another"
+fi
+status 1 "-gpus and -nogpu" "$darknet" distill train cfg/fashion.data cfg/fashion-student.cfg -gpus 0 -nogpu
+says err "contradict each other" "says that they contradict each other"
 status 1 "a .data file that is not there" "$darknet" distill train "$work/none.data" cfg/fashion-student.cfg
 if [ -x /usr/bin/darknet ]; then
     status 1 "stock: a cfg that is not there" "$darknet" classifier predict cfg/fashion.data "$work/none.cfg" x.weights

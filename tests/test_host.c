@@ -443,10 +443,21 @@ static void test_floating_point_mode(void **state)
 }
 #endif
 
+/* The library and this program, as they are, fit. .ci/gpu-check runs both with one that does not. */
+static void built_alike(void **state)
+{
+    (void)state;
+    diag *d = diag_new();
+    assert_int_equal(host_check(d), 0);
+    check_no_errors(d);
+    diag_free(d);
+}
+
 int main(void)
 {
     host_init();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(built_alike),
         cmocka_unit_test(test_exits_are_caught),
         cmocka_unit_test(test_parse_errors_come_back), cmocka_unit_test(test_trees_and_maps_are_checked), cmocka_unit_test(test_short_maps_are_completed),
         cmocka_unit_test(test_stderr_survives_parsing),

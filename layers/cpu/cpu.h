@@ -12,7 +12,8 @@
 
 #include <stdint.h>
 
-typedef enum { BACKEND_DNNL, BACKEND_REFERENCE, BACKEND_HOST } cpu_backend;
+/* BACKEND_GPU: the network is on a device, and gpu_bind (layers/gpu/gpu.h) follows; here it binds as the reference does. */
+typedef enum { BACKEND_DNNL, BACKEND_REFERENCE, BACKEND_HOST, BACKEND_GPU } cpu_backend;
 
 typedef enum {
     CPU_TRAINED,          /* forward, backward, update */

@@ -55,6 +55,7 @@ struct cpu_state {
     int statistics;        /* batches averaged into the running statistics, see cpu_statistics_count */
     cpu_shared *shared;    /* borrowed; the last user frees it */
     void *plan;            /* the row's own, owned */
+    void *gpu;             /* the GPU backend's, where the network is on a device, owned by that (layers/gpu/bind.c) */
     float *output, *delta; /* dropout's own, owned; the host's stand in host_output, host_delta */
     float *host_output, *host_delta;   /* in l.output and l.delta before this layer was bound; NULL = they still are */
     int hides_delta;       /* host_delta is what hide_delta (layout.c) took out of l.delta */

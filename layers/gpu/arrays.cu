@@ -1,0 +1,89 @@
+/* Small kernels on plain arrays: strided pixels, masks, updates of weights (see bind.h; elements in arrays_ops.h). */
+#include "cuda_call.h"
+
+extern "C" {
+#include "bind.h"
+}
+#include "arrays_ops.h"
+
+#define FOR_MINE(i, n) for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (size_t)gridDim.x * blockDim.x)
+
+__global__ void pick_kernel(const float *x, size_t n, int h, int w, int stride, float *out, int out_h, int out_w)
+{
+    FOR_MINE(i, n) out[i] = x[picked_at(i, h, w, stride, out_h, out_w)];
+}
+
+__global__ void put_kernel(const float *x, size_t n, int h, int w, int stride, float *out, int out_h, int out_w)
+{
+    FOR_MINE(i, n) out[picked_at(i, h, w, stride, out_h, out_w)] += x[i];
+}
+
+__global__ void masked_kernel(const float *x, const float *mask, float *y, size_t n, int add)
+{
+    FOR_MINE(i, n) y[i] = (add ? y[i] : 0) + (!mask ? x[i] : mask[i] != 0 ? x[i] * mask[i] : 0);
+}
+
+__global__ void sgd_step_kernel(update_step s, float *w, float *u, size_t n)
+{
+    FOR_MINE(i, n) update_sgd(&s, &w[i], &u[i]);
+}
+
+__global__ void adam_step_kernel(update_step s, float *w, float *u, float *m, float *v, size_t n)
+{
+    FOR_MINE(i, n) update_adam(&s, &w[i], &u[i], &m[i], &v[i]);
+}
+
+/* Many threads may write, all the same. */
+__global__ void find_infinite_kernel(const float *x, size_t n, float *bad)
+{
+    FOR_MINE(i, n) if (!is_finite_at(x, i)) *bad = 1;
+}
+
+extern "C" void gpu_find_infinite(const float *x, size_t n, float *bad)
+{
+    int blocks = cuda_blocks(n);
+    find_infinite_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(x, n, bad);
+    CUDA_LAUNCHED(find_infinite_kernel);
+}
+
+extern "C" void gpu_pick(const float *x, int maps, int h, int w, int stride, float *out, int out_h, int out_w)
+{
+    size_t n = (size_t)maps * (size_t)out_h * (size_t)out_w;
+    int blocks = cuda_blocks(n);
+    BUG_UNLESS((out_h - 1) * stride < h && (out_w - 1) * stride < w, "pixels outside the map");
+    pick_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(x, n, h, w, stride, out, out_h, out_w);
+    CUDA_LAUNCHED(pick_kernel);
+}
+
+extern "C" void gpu_put(const float *x, int maps, int h, int w, int stride, float *out, int out_h, int out_w)
+{
+    size_t n = (size_t)maps * (size_t)out_h * (size_t)out_w;
+    int blocks = cuda_blocks(n);
+    BUG_UNLESS((out_h - 1) * stride < h && (out_w - 1) * stride < w, "pixels outside the map");
+    put_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(x, n, h, w, stride, out, out_h, out_w);
+    CUDA_LAUNCHED(put_kernel);
+}
+
+extern "C" void gpu_mask(const float *x, const float *mask, float *y, size_t n, int add)
+{
+    int blocks = cuda_blocks(n);
+    masked_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(x, mask, y, n, add);
+    CUDA_LAUNCHED(masked_kernel);
+}
+
+extern "C" void gpu_update_array(float *w, float *u, float *m, float *v, size_t n, float rate, float decay, const update_args *a)
+{
+    int blocks = cuda_blocks(n), adam = a->adam && m && v;
+    update_step s = {};
+    s.rate = adam ? (float)(rate / (1 - pow(a->B1, a->t))) : rate;
+    s.decay = decay;
+    s.momentum = a->momentum;
+    s.batch = (float)a->batch;
+    s.b1 = a->B1;
+    s.b2 = a->B2;
+    s.eps = a->eps;
+    s.unbias = adam ? (float)(1 / (1 - pow(a->B2, a->t))) : 1;
+    if (adam) adam_step_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(s, w, u, m, v, n);
+    else sgd_step_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(s, w, u, n);
+    CUDA_LAUNCHED(sgd_step_kernel);
+}

@@ -1,0 +1,22 @@
+/* Inside the GPU backend. */
+#ifndef DISTILL_GPU_BIND_H
+#define DISTILL_GPU_BIND_H
+#include "../../darknet_plugin/bug.h"
+#include "gpu.h"
+
+/* Weight of the next batch in layer l's running statistics, as on the CPU: a true average at first. Counts it. */
+double gpu_statistics_rate(const layer *l);
+
+/* Kernels on plain arrays of the device (arrays.cu). */
+/* Every stride-th pixel of (maps, h, w): out is (maps, out_h, out_w). */
+void gpu_pick(const float *x, int maps, int h, int w, int stride, float *out, int out_h, int out_w);
+/* The opposite: adds (maps, out_h, out_w) to those pixels. */
+void gpu_put(const float *x, int maps, int h, int w, int stride, float *out, int out_h, int out_w);
+/* y = x * mask, or x where mask is NULL; += if add. */
+void gpu_mask(const float *x, const float *mask, float *y, size_t n, int add);
+/* *bad = 1 where one of the n values is NaN or infinity, else it stays. */
+void gpu_find_infinite(const float *x, size_t n, float *bad);
+/* The host's SGD or Adam with decay on this array, as layers/cpu/update.c has them. m and v NULL: SGD. */
+void gpu_update_array(float *w, float *u, float *m, float *v, size_t n, float rate, float decay, const update_args *a);
+
+#endif

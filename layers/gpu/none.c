@@ -1,0 +1,37 @@
+/* A build without GPU=1: there are no networks on devices (see gpu.h). */
+#include "gpu.h"
+
+#include <stdio.h>
+
+static const char why_not[] = "this build computes on the CPU only";
+
+int gpu_built(void) { return 0; }
+
+int gpu_choose(const char *list, diag *d)
+{
+    if (list) diag_error(d, NULL, 0, NULL, "'-gpus %s': %s", list, why_not);
+    else diag_error(d, NULL, 0, NULL, "%s", why_not);
+    diag_hint(d, "make GPU=1 DARKNET=path/to/darknet builds it for a Darknet that was built with GPU=1");
+    return -1;
+}
+
+int gpu_present(char *why, size_t len)
+{
+    snprintf(why, len, "%s", why_not);
+    return 0;
+}
+
+void gpu_mend_cpu(network *net) { (void)net; }
+int gpu_bind(network *net, diag *d) { return (void)net, (void)d, 0; }
+void gpu_unbind(network *net) { (void)net; }
+void gpu_resized(network *net) { (void)net; }
+const char *gpu_runs_on(const layer *l) { return (void)l, "host"; }
+void gpu_forward(network *net, int end, int train) { (void)net, (void)end, (void)train; }
+void gpu_backward(network *net, int end) { (void)net, (void)end; }
+void gpu_update(network *net, int end, update_args a) { (void)net, (void)end, (void)a; }
+void gpu_free_workspace(network *net) { (void)net; }
+void gpu_push(network *net) { (void)net; }
+void gpu_pull(const network *net) { (void)net; }
+int gpu_finite(const network *net, int end) { return (void)net, (void)end, 1; }
+void gpu_pull_output(const network *net, int i) { (void)net, (void)i; }
+const float *gpu_output(const network *net, int i) { return net->layers[i].output; }

@@ -1,0 +1,242 @@
+/* Distillations on a device against the same on the CPU: losses, weights, running statistics and answers with a live teacher,
+ * with caches, of detectors; and that a step's data stay there. */
+#include "check_gpu.h"
+#include "check_nets.h"
+
+#include "../layers/reused_classifier.h"
+
+#include <unistd.h>
+
+#define CONV CHECK_CONV
+#define BN CHECK_BN
+#define SHORTCUT CHECK_SHORTCUT
+
+static const char teacher_cfg[] = "[net]\nbatch=1\nheight=16\nwidth=16\nchannels=3\n" BN(8, 3, 2, relu) BN(8, 1, 2, relu) BN(12, 3, 1, relu)
+    "[avgpool]\n" CONV(5, 1, 1, linear) "[softmax]\n";
+static const char student_cfg[] = "[net]\nbatch=4\nsubdivisions=1\nheight=16\nwidth=16\nchannels=3\nlearning_rate=.05\nmomentum=.9\ndecay=.0005\n"
+    "policy=constant\nmax_batches=10\n[teacher]\ncfg=t.cfg\nweights=t.weights\nmean=.4,.5,.6\nstd=.2,.25,.3\n" BN(6, 3, 2, relu) "%s"
+    "[projector]\nreduction=2\n[feature_l2]\n[reused_classifier]\n";
+
+static model *open_model(int gpu, const char *name)
+{
+    diag *d = diag_new();
+    check_choose(gpu);
+    model *m = model_open(name, &(model_options){ .backend = gpu ? BACKEND_GPU : BACKEND_REFERENCE, .seed = 3 }, d);
+    if (!m) diag_print(d, stderr);
+    check_no_errors(d);
+    assert_non_null(m);
+    diag_free(d);
+    return m;
+}
+
+static void open_cache(model *m, const char *path)
+{
+    diag *d = diag_new();
+    uint64_t views;
+    model_cache c = { .path = path, .images = 12, .data = 1 };
+    assert_int_equal(model_open_cache(m, &c, &views, d), 0);
+    check_no_errors(d);
+    diag_free(d);
+}
+
+/* Three steps on images 0 to 11. */
+static void train_model(model *m, double loss[3])
+{
+    diag *d = diag_new();
+    size_t n = (size_t)m->net->inputs * 4;
+    float *x = mem_calloc(n, sizeof *x);
+    for (uint64_t step = 0; step < 3; ++step) {
+        uint64_t image[4] = { 4 * step, 4 * step + 1, 4 * step + 2, 4 * step + 3 }, view[4] = { 0 };
+        check_fill(x, n, 70 + step);
+        assert_int_equal(model_teach(m, x, image, view, d), 0);
+        loss[step] = model_train_step(m, x, NULL, NULL);
+        host_update(m->net, m->low->trained);
+    }
+    gpu_pull(m->net);
+    check_no_errors(d);
+    diag_free(d);
+    free(x);
+}
+
+static void check_answers(model *gpu, model *cpu, const char *name)
+{
+    size_t n = (size_t)cpu->net->inputs * 4;
+    float *x = mem_calloc(n, sizeof *x);
+    int outputs;
+    check_fill(x, n, 90);
+    for (int i = 0; i < 2; ++i) {
+        model *m = i ? gpu : cpu;
+        model_predict(m, x);
+        model_run_teachers(m, x, 1);
+    }
+    const float *got = model_answer_as(gpu, 0, &outputs), *want = model_answer_as(cpu, 0, &outputs);
+    check_nmse(got, want, (size_t)outputs * 4, name, -1, "student's answer");
+    check_nmse(gpu->net->output, cpu->net->output, (size_t)outputs * 4, name, -1, "net->output");
+    check_nmse(teacher_answer(gpu->teacher[0]), teacher_answer(cpu->teacher[0]), (size_t)outputs * 4, name, -1, "teacher's answer");
+    check_close(model_feature_mse(gpu, 0, 4) / model_feature_mse(cpu, 0, 4), 1, 1e-5, name, 0);
+    free(x);
+}
+
+static void check_distillation(const char *name, const char *middle, const char *cpu_cache, const char *gpu_cache)
+{
+    char *cfg = mem_printf(student_cfg, middle);
+    check_write("s.cfg", cfg, strlen(cfg));
+    free(cfg);
+    model *cpu = open_model(0, "s.cfg"), *gpu = open_model(1, "s.cfg");
+    double want[3], got[3];
+    if (cpu_cache) open_cache(cpu, cpu_cache), open_cache(gpu, gpu_cache);
+    train_model(cpu, want);
+    train_model(gpu, got);
+    for (size_t i = 0; i < 3; ++i) check_close(got[i] / want[i], 1, 1e-5, name, i);
+    for (int i = 0; i < cpu->net->n; ++i) check_arrays(gpu->net, cpu->net, i, name);
+    const lower_head *h = &gpu->low->head[0];
+    assert_int_equal(compare_reused_classifier(gpu->net, h->tail, h->tails, gpu->teacher[0]->net, h->tail_of), 0);
+    check_answers(gpu, cpu, name);
+    model_close(gpu);
+    gpu_index = -1;
+    model_close(cpu);
+}
+
+static void in_folder(void)
+{
+    assert_int_equal(chdir(check_folder()), 0);
+    check_choose(0);
+    check_write_network("t", teacher_cfg, 500);
+}
+
+static void test_live_teacher(void **state)
+{
+    (void)state;
+    in_folder();
+    check_distillation("live teacher", BN(6, 3, 2, relu), NULL, NULL);
+    check_distillation("frozen pooling before the projector", "", NULL, NULL);
+}
+
+/* Filled on one side and read on the other: they are the same files. */
+static void test_cache(void **state)
+{
+    (void)state;
+    in_folder();
+    check_distillation("caches being filled", BN(6, 3, 2, relu), "cpu.feat", "gpu.feat");
+    check_distillation("caches of the other side", BN(6, 3, 2, relu), "gpu.feat", "cpu.feat");
+}
+
+/* ---- what goes through the host ---- */
+
+/* Of tests/cuda_on_cpu, where that is the device and its header cuda_runtime.h; NULL on a real one. */
+#ifndef CUDA_ON_CPU_RUNTIME_H
+struct cuda_on_cpu_counts { long from_device, from_device_bytes, to_device_bytes; };
+struct cuda_on_cpu_counts cuda_on_cpu_count(void);
+#endif
+#pragma weak cuda_on_cpu_count
+
+/* A step with a live teacher brings the images up twice, once a network, and the sums of the loss down; nothing else. */
+static void test_step_stays_on_the_device(void **state)
+{
+    (void)state;
+    if (!cuda_on_cpu_count) skip();
+    in_folder();
+    char *cfg = mem_printf(student_cfg, BN(6, 3, 2, relu));
+    check_write("s.cfg", cfg, strlen(cfg));
+    model *m = open_model(1, "s.cfg");
+    size_t n = (size_t)m->net->inputs * 4, truths = (size_t)m->net->truths * 4;
+    float *x = mem_calloc(n, sizeof *x);
+    model_train_step(m, x, NULL, NULL);
+    struct cuda_on_cpu_counts before = cuda_on_cpu_count();
+    model_train_step(m, x, NULL, NULL);
+    host_update(m->net, m->low->trained);
+    struct cuda_on_cpu_counts after = cuda_on_cpu_count();
+    assert_int_equal(after.from_device - before.from_device, 1);
+    assert_true(after.from_device_bytes - before.from_device_bytes <= 1024 * (long)sizeof(double));
+    assert_true(after.to_device_bytes - before.to_device_bytes <= (long)(sizeof(float) * 2 * (n + truths)));
+    free(x);
+    free(cfg);
+    model_close(m);
+}
+
+/* ---- detectors ---- */
+
+#define YOLO(mask) "[convolutional]\nfilters=14\nsize=1\nstride=1\nactivation=linear\n" \
+                   "[yolo]\nmask=" mask "\nanchors=4,4, 8,8, 12,12, 16,16\nclasses=2\nnum=4\nmax=3\n"
+#define TRIPLE "[projector]\n[feature_l2]\n[reused_classifier]\n"
+#define DETECTOR_NET "[net]\nbatch=4\nsubdivisions=1\nwidth=32\nheight=32\nchannels=3\nlearning_rate=.02\nmomentum=.9\nmax_batches=10\n"
+
+static const char detector_cfg[] = DETECTOR_NET BN(16, 3, 2, leaky) BN(24, 3, 2, leaky) BN(24, 3, 1, leaky) SHORTCUT(-2, linear) BN(32, 3, 2, leaky) YOLO("2,3")
+    "[route]\nlayers=-3\n[upsample]\nstride=2\n[route]\nlayers=-1,3\n" BN(20, 3, 1, leaky) YOLO("0,1");
+static const char detector_student_cfg[] = DETECTOR_NET "[teacher]\ncfg=d.cfg\nweights=d.weights\n" BN(8, 3, 2, leaky) BN(16, 3, 2, leaky) BN(16, 3, 2, leaky) TRIPLE
+    "[route]\nlayers=2\n[upsample]\nstride=2\n[route]\nlayers=-1,1\n" BN(12, 3, 1, leaky) TRIPLE;
+
+/* Three boxes an image, or as the teacher says. */
+static double detector_step(model *m, int labels, uint64_t stream)
+{
+    size_t n = (size_t)(m->net->inputs * m->net->batch), truths = (size_t)m->net->truths;
+    float *x = mem_calloc(n, sizeof *x), *boxes = mem_calloc(truths * 4, sizeof *boxes);
+    check_fill(x, n, stream);
+    for (size_t i = 0; i < 4 * truths; ++i) boxes[i] = i % 5 == 4 ? (float)(i % 2) : .2f + .6f * (float)(i * 7 % 10) / 10;
+    double loss = model_train_step(m, x, NULL, labels ? boxes : NULL);
+    host_update(m->net, m->low->trained);
+    gpu_pull(m->net);
+    model_predict(m, x);
+    if (m->teacher) model_run_teachers(m, x, 1);
+    free(x);
+    free(boxes);
+    return loss;
+}
+
+static void check_detections(const model *gpu, const model *cpu, const char *name)
+{
+    for (int k = 0; k < cpu->low->outs; ++k) {
+        const layer *a = &gpu->net->layers[gpu->low->out[k]], *b = &cpu->net->layers[cpu->low->out[k]];
+        check_nmse(a->output, b->output, (size_t)(b->outputs * b->batch), name, cpu->low->out[k], "detections");
+        if (!cpu->teacher) continue;
+        const layer *t = &cpu->teacher[0]->net->layers[cpu->low->teacher->out[k]];
+        check_nmse(teacher_detections(gpu->teacher[0], k), teacher_detections(cpu->teacher[0], k), (size_t)(t->outputs * t->batch), name, k, "teacher's detections");
+    }
+}
+
+static void resize_models(model *gpu, model *cpu, int size)
+{
+    diag *d = diag_new();
+    gpu_index = -1;
+    assert_int_equal(model_resize(cpu, size, size, d), 0);
+    check_choose(1);
+    assert_int_equal(model_resize(gpu, size, size, d), 0);
+    check_no_errors(d);
+    diag_free(d);
+}
+
+static void check_detector(const char *name, const char *cfg, int labels)
+{
+    model *cpu = open_model(0, cfg), *gpu = open_model(1, cfg);
+    for (uint64_t step = 0; step < 3; ++step) {
+        if (step == 2) resize_models(gpu, cpu, 64);
+        double want = detector_step(cpu, labels, 60 + step), got = detector_step(gpu, labels, 60 + step);
+        check_close(got / want, 1, 1e-5, name, (size_t)step);
+        for (int i = 0; i < cpu->net->n; ++i) check_arrays(gpu->net, cpu->net, i, name);
+        check_detections(gpu, cpu, name);
+    }
+    model_close(gpu);
+    gpu_index = -1;
+    model_close(cpu);
+}
+
+/* Two taps, frozen heads among trained layers, another size; and from labels, as a teacher is trained. */
+static void test_detectors(void **state)
+{
+    (void)state;
+    in_folder();
+    check_write_network("d", detector_cfg, 700);
+    check_write("ds.cfg", detector_student_cfg, sizeof detector_student_cfg - 1);
+    check_detector("detector", "ds.cfg", 0);
+    check_detector("detector from labels", "d.cfg", 1);
+}
+
+int main(void)
+{
+    host_init();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_cache), cmocka_unit_test(test_step_stays_on_the_device),
+        cmocka_unit_test(test_detectors),
+    };
+    return check_on_gpu("live teacher, caches and detectors", tests, sizeof tests / sizeof *tests);
+}

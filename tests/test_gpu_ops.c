@@ -1,0 +1,321 @@
+/* The kernels' element and thread functions over whole grids on the CPU: every block and thread of a launch in turn, the
+ * blocks' tree sums included, against the plain implementation. No device is needed, and no CUDA. */
+#include "check_layers.h"
+
+#include "../layers/cpu/batchnorm.h"
+#include "../layers/cpu/state.h"
+#include "../layers/feature_l2.h"
+#include "../layers/feature_l2_ops.h"
+#include "../layers/gpu/arrays_ops.h"
+#include "../layers/gpu/batchnorm_ops.h"
+
+enum { THREADS = 256, MOST_BLOCKS = 3 };   /* few blocks, so that threads go on in strides */
+
+typedef void (*thread_fn)(void *ctx, size_t thread, size_t threads);
+
+static size_t blocks_of(size_t n)
+{
+    size_t blocks = (n + THREADS - 1) / THREADS;
+    return blocks < MOST_BLOCKS ? blocks : MOST_BLOCKS;
+}
+
+/* kernel<<<blocks, THREADS>>> */
+static void on_grid(size_t blocks, thread_fn kernel, void *ctx)
+{
+    for (size_t b = 0; b < blocks; ++b)
+        for (size_t t = 0; t < THREADS; ++t) kernel(ctx, b * THREADS + t, blocks * THREADS);
+}
+
+typedef double (*sum_fn)(const void *ctx, size_t thread, size_t threads);
+
+/* A block's tree over what its threads have summed. */
+static double block_sum(sum_fn mine, const void *ctx, size_t block, size_t threads)
+{
+    double sum[THREADS];
+    for (size_t t = 0; t < THREADS; ++t) sum[t] = mine(ctx, block * THREADS + t, threads);
+    for (size_t half = THREADS / 2; half > 0; half /= 2)
+        for (size_t t = 0; t < half; ++t) sum[t] += sum[t + half];
+    return sum[0];
+}
+
+/* ---- feature_l2 ---- */
+
+typedef struct l2_case {
+    int batch, c, h, w, k;
+    feature_type type;
+} l2_case;
+
+typedef struct l2_run {
+    l2_case of;
+    feature_l2_job job;
+    float *student, *above, *delta, *teacher;   /* teacher: what the stored maps mean */
+    char *stored;
+} l2_run;
+
+static l2_run l2_open(l2_case k)
+{
+    size_t n = (size_t)(k.batch * k.c * k.h * k.w), tn = n * (size_t)(k.k * k.k), per = tn / (size_t)k.batch;
+    size_t stride = feature_bytes(k.type, k.c, per / (size_t)k.c);
+    l2_run r = { .of = k, .student = mem_calloc(n, sizeof(float)), .above = mem_calloc(n, sizeof(float)), .delta = mem_calloc(n, sizeof(float)),
+                 .teacher = mem_calloc(tn, sizeof(float)), .stored = mem_aligned((size_t)k.batch, stride) };
+    check_fill(r.student, n, 1);
+    check_fill(r.above, n, 2);
+    check_fill(r.delta, n, 3);
+    check_fill(r.teacher, tn, 4);
+    for (size_t b = 0; b < (size_t)k.batch; ++b) {
+        void *to = r.stored + b * stride;
+        assert_int_equal(feature_store(k.type, r.teacher + b * per, k.c, per / (size_t)k.c, to), 0);
+        feature_map m = feature_stored(k.type, k.c, to);
+        for (size_t i = 0; i < per; ++i) r.teacher[b * per + i] = feature_value(m.values, m.range, k.type, i / (per / (size_t)k.c), i);
+        r.job.values = (size_t)((const char *)m.values - (const char *)to);
+    }
+    r.job = (feature_l2_job){ .student = r.student, .above = r.above, .target = r.stored, .stride = stride, .values = r.job.values, .type = k.type,
+                              .h = k.h, .w = k.w, .k = k.k, .c = (size_t)k.c, .n = n, .factor = .3f };
+    return r;
+}
+
+static void l2_close(l2_run *r)
+{
+    free(r->student);
+    free(r->above);
+    free(r->delta);
+    free(r->teacher);
+    free(r->stored);
+}
+
+/* The pooled target of element i, in doubles. */
+static double plain_target(const l2_run *r, size_t i)
+{
+    size_t w = (size_t)r->of.w, h = (size_t)r->of.h, k = (size_t)r->of.k, x = i % w, y = i / w % h, map = i / (w * h);
+    double sum = 0;
+    for (size_t a = 0; a < k * k; ++a) sum += r->teacher[(map * h * k + y * k + a / k) * w * k + x * k + a % k];
+    return sum / (double)(k * k);
+}
+
+static double l2_mine(const void *ctx, size_t thread, size_t threads) { return feature_l2_thread_loss(ctx, thread, threads); }
+
+static void l2_delta(void *ctx, size_t thread, size_t threads)
+{
+    l2_run *r = ctx;
+    feature_l2_thread_delta(&r->job, thread, threads, r->delta);
+}
+
+static void check_l2(l2_case k)
+{
+    l2_run r = l2_open(k);
+    size_t n = r.job.n, blocks = blocks_of(n);
+    float *before = mem_calloc(n, sizeof *before);
+    double want = 0, got = 0;
+    memcpy(before, r.delta, n * sizeof *before);
+    for (size_t i = 0; i < n; ++i) want += pow(r.student[i] - plain_target(&r, i), 2);
+    for (size_t b = 0; b < blocks; ++b) got += block_sum(l2_mine, &r.job, b, blocks * THREADS);
+    check_close(got / want, 1, 1e-6, "loss", n);
+    on_grid(blocks, l2_delta, &r);
+    for (size_t i = 0; i < n; ++i)
+        check_close(r.delta[i], before[i] + 2 * .3 * (plain_target(&r, i) - r.student[i]) + r.above[i], 1e-6, "delta", i);
+    free(before);
+    l2_close(&r);
+}
+
+static void test_feature_l2(void **state)
+{
+    (void)state;
+    static const l2_case sizes[] = {
+        { 1, 1, 1, 1, 1, 0 }, { 1, 5, 3, 17, 1, 0 }, { 1, 1, 16, 16, 1, 0 }, { 1, 1, 1, 257, 1, 0 },   /* 1, 255, 256, 257 threads */
+        { 3, 4, 5, 6, 2, 0 }, { 2, 7, 11, 13, 1, 0 }, { 2, 3, 4, 5, 3, 0 },
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; ++i)
+        for (int t = 0; t < FEATURE_TYPES; ++t) {
+            l2_case k = sizes[i];
+            k.type = (feature_type)t;
+            check_l2(k);
+        }
+}
+
+/* ---- batch norm ---- */
+
+typedef struct bn_run {
+    bn_arrays a;
+    layer l;           /* the same arrays, as the CPU's functions want them */
+    int train;
+} bn_run;
+
+static float *filled(size_t n, uint64_t stream)
+{
+    float *x = mem_calloc(n, sizeof *x);
+    check_fill(x, n, stream);
+    return x;
+}
+
+static float *copied(const float *x, size_t n)
+{
+    float *y = mem_calloc(n, sizeof *y);
+    memcpy(y, x, n * sizeof *y);
+    return y;
+}
+
+enum { BN_C_ARRAYS = 8 };
+
+static void bn_lists(bn_run *r, float **ours[BN_C_ARRAYS], float **theirs[BN_C_ARRAYS])
+{
+    bn_arrays *a = &r->a;
+    layer *l = &r->l;
+    float **x[] = { &a->scales, &a->biases, &a->scale_updates, &a->bias_updates, &a->mean, &a->variance, &a->rolling_mean, &a->rolling_variance };
+    float **y[] = { &l->scales, &l->biases, &l->scale_updates, &l->bias_updates, &l->mean, &l->variance, &l->rolling_mean, &l->rolling_variance };
+    memcpy(ours, x, sizeof x);
+    memcpy(theirs, y, sizeof y);
+}
+
+static bn_run bn_open(int batch, int c, int h, int w, int train)
+{
+    size_t n = (size_t)(batch * c * h * w);
+    bn_run r = { .a = { .batch = (size_t)batch, .c = (size_t)c, .map = (size_t)(h * w), .rate = .1 }, .train = train };
+    float **ours[BN_C_ARRAYS], **theirs[BN_C_ARRAYS];
+    r.l = (layer){ .batch = batch, .out_c = c, .out_h = h, .out_w = w, .outputs = c * h * w, .n = c, .activation = LINEAR, .batch_normalize = 1 };
+    bn_lists(&r, ours, theirs);
+    for (int i = 0; i < BN_C_ARRAYS; ++i) {
+        *ours[i] = filled((size_t)c, 20 + (uint64_t)i);
+        for (int k = 0; i == BN_C_ARRAYS - 1 && k < c; ++k) (*ours[i])[k] = fabsf((*ours[i])[k]) + .2f;
+        *theirs[i] = copied(*ours[i], (size_t)c);
+    }
+    r.a.delta_mean = filled((size_t)c, 30);
+    r.a.delta_slope = filled((size_t)c, 31);
+    r.a.y = filled(n, 32);
+    r.a.x = mem_calloc(n, sizeof(float));
+    r.a.delta = filled(n, 33);
+    r.l.x = copied(r.a.y, n);
+    r.l.output = mem_calloc(n, sizeof(float));
+    r.l.delta = copied(r.a.delta, n);
+    return r;
+}
+
+static void bn_close(bn_run *r)
+{
+    float **ours[BN_C_ARRAYS], **theirs[BN_C_ARRAYS];
+    bn_lists(r, ours, theirs);
+    for (int i = 0; i < BN_C_ARRAYS; ++i) free(*ours[i]), free(*theirs[i]);
+    float *rest[] = { r->a.delta_mean, r->a.delta_slope, r->a.x, r->a.y, r->a.delta, r->l.x, r->l.output, r->l.delta };
+    for (size_t i = 0; i < sizeof rest / sizeof *rest; ++i) free(rest[i]);
+}
+
+typedef struct channel_sum {
+    const bn_arrays *a;
+    bn_sum what;
+    size_t c;
+    double mean;
+} channel_sum;
+
+static double bn_mine(const void *ctx, size_t thread, size_t threads)
+{
+    const channel_sum *s = ctx;
+    return bn_thread_sum(s->a, s->what, s->c, s->mean, thread, threads);
+}
+
+static double sum_of(const bn_arrays *a, bn_sum what, size_t c, double mean)
+{
+    channel_sum s = { a, what, c, mean };
+    return block_sum(bn_mine, &s, 0, THREADS);
+}
+
+static void run_forward(void *ctx, size_t thread, size_t threads) { bn_run *r = ctx; bn_thread_forward(&r->a, thread, threads, r->train); }
+static void run_backward(void *ctx, size_t thread, size_t threads) { bn_run *r = ctx; bn_thread_backward(&r->a, thread, threads, r->train); }
+
+static void bn_statistics(bn_arrays a)
+{
+    a.x = a.y;
+    for (size_t c = 0; c < a.c; ++c) {
+        double mean = sum_of(&a, BN_SUM_X, c, 0) / (double)(a.batch * a.map);
+        bn_keep_statistics(&a, c, mean, sum_of(&a, BN_SUM_SQUARES, c, mean));
+    }
+}
+
+static void check_bn(int batch, int c, int h, int w, int train)
+{
+    bn_run r = bn_open(batch, c, h, w, train);
+    size_t n = r.a.batch * r.a.c * r.a.map;
+    float **ours[BN_C_ARRAYS], **theirs[BN_C_ARRAYS];
+    if (train) bn_statistics(r.a);
+    on_grid(blocks_of(n), run_forward, &r);
+    if (train) batchnorm_forward_train(&r.l, r.l.x, r.l.output, .1f);
+    else batchnorm_forward_inference(&r.l, r.l.x, r.l.output);
+    check_close_n(r.a.y, r.l.output, n, 2e-6, "batch norm's output");
+    check_close_n(r.a.x, r.l.x, n, 0, "its input is kept");
+    for (size_t k = 0; train && k < r.a.c; ++k) bn_keep_sums(&r.a, k, sum_of(&r.a, BN_SUM_DELTA, k, 0), sum_of(&r.a, BN_SUM_WITH_X, k, r.a.mean[k]));
+    on_grid(blocks_of(n), run_backward, &r);
+    batchnorm_backward(&r.l, train, train);
+    check_close_n(r.a.delta, r.l.delta, n, 5e-6, "batch norm's delta");
+    bn_lists(&r, ours, theirs);
+    for (int i = 0; i < BN_C_ARRAYS; ++i) check_close_n(*ours[i], *theirs[i], (size_t)c, 5e-6, "batch norm's arrays");
+    bn_close(&r);
+}
+
+static void test_batchnorm(void **state)
+{
+    (void)state;
+    for (int train = 0; train < 2; ++train) {
+        check_bn(2, 3, 4, 5, train);
+        check_bn(4, 5, 16, 16, train);     /* a channel has whole blocks of threads */
+        check_bn(3, 2, 1, 257, train);     /* and a tail */
+        check_bn(5, 9, 1, 1, train);
+    }
+}
+
+/* One value a channel: no variance, and no NaN. */
+static void test_batchnorm_of_one(void **state)
+{
+    (void)state;
+    check_bn(1, 3, 1, 1, 1);
+}
+
+/* ---- arrays ---- */
+
+static void test_picked_pixels(void **state)
+{
+    (void)state;
+    enum { MAPS = 3, H = 7, W = 5, S = 2, OH = 4, OW = 3 };
+    size_t i = 0;
+    for (int m = 0; m < MAPS; ++m)
+        for (int y = 0; y < OH; ++y)
+            for (int x = 0; x < OW; ++x) assert_int_equal(picked_at(i++, H, W, S, OH, OW), (m * H + y * S) * W + x * S);
+}
+
+/* Against the CPU's update, which test_update.c checks by hand. */
+static void check_update(int adam)
+{
+    network *net = check_bound(adam ? "[net]\nbatch=4\nwidth=3\nheight=1\nchannels=1\nadam=1\n[convolutional]\nfilters=5\nsize=1\nstride=1\nactivation=linear\n"
+                                    : "[net]\nbatch=4\nwidth=3\nheight=1\nchannels=1\n[convolutional]\nfilters=5\nsize=1\nstride=1\nactivation=linear\n",
+                               BACKEND_REFERENCE, NULL);
+    layer *l = &net->layers[0];
+    update_args a = { .batch = 4, .learning_rate = .1f, .momentum = .9f, .decay = .5f, .adam = adam, .B1 = .9f, .B2 = .999f, .eps = 1e-3f, .t = 3 };
+    update_step s = { .rate = .1f, .decay = .5f, .momentum = .9f, .batch = 4, .b1 = .9f, .b2 = .999f, .eps = 1e-3f,
+                      .unbias = (float)(1 / (1 - pow(.999, 3))) };
+    float w[5], u[5], m[5] = { 0 }, v[5] = { 0 };
+    check_fill(w, 5, 1);
+    check_fill(u, 5, 2);
+    if (adam) s.rate /= (float)(1 - pow(.9, 3));
+    memcpy(l->weights, w, sizeof w);
+    memcpy(l->weight_updates, u, sizeof u);
+    l->update(*l, a);
+    for (int i = 0; i < 5; ++i) adam ? update_adam(&s, &w[i], &u[i], &m[i], &v[i]) : update_sgd(&s, &w[i], &u[i]);
+    check_close_n(w, l->weights, 5, 1e-6, "updated weights");
+    check_close_n(u, l->weight_updates, 5, 1e-6, "momentum");
+    if (adam) check_close_n(v, l->v, 5, 1e-6, "second moment");
+    check_release(net);
+}
+
+static void test_updates(void **state)
+{
+    (void)state;
+    check_update(0);
+    check_update(1);
+}
+
+int main(void)
+{
+    host_init();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_feature_l2),     cmocka_unit_test(test_batchnorm), cmocka_unit_test(test_batchnorm_of_one),
+        cmocka_unit_test(test_picked_pixels),  cmocka_unit_test(test_updates),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
