@@ -4,6 +4,7 @@
 #   make test       build and run every test            make teacher   train the demo's teacher from nothing
 #   make seeds      the demo's two students for three seeds
 #   make shapes     detectors: distil one on drawn shapes, beside the same from labels (about ten minutes)
+#   make fuzz       every reader of files against hostile ones, SECONDS=60 each (clang)
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
 #   make setup      install missing Debian packages (demo and test do it themselves)
 #
@@ -35,6 +36,7 @@ ifeq ($(origin CXX),default)
 CXX := g++
 endif
 
+comma := ,
 WARN := -Wall -Wextra -Werror -Wno-psabi
 OPT := -O3 -march=$(MARCH) -fno-math-errno -fno-trapping-math
 DEFS := -D_GNU_SOURCE -DDARKNET_HOST='"$(DARKNET)"'
@@ -73,8 +75,14 @@ ifeq ($(CUDNN),1)
 DEFS += -DCUDNN
 endif
 endif
+# The kernels keep -O3 under sanitizers: they are six times as fast there.
+KERNEL_OPT :=
 ifeq ($(SAN),1)
-OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+KERNEL_OPT := -O3
+OPT := -O1 -g -march=$(MARCH) -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+endif
+ifeq ($(FUZZ),1)
+OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 endif
 
 CFLAGS_ALL := -std=c11 -g $(WARN) $(OPT) $(OMP) $(DEFS) $(INC) $(CFLAGS)
@@ -94,7 +102,14 @@ OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o) $(CU:%=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
-.PHONY: gpu-check test-gpu run-gpu-tests all setup demo shapes test teacher seeds bench clean tests
+# What no fuzz target needs is not built for them.
+UNREAD := $(addprefix darknet_plugin/,verb_% bench% predict_% evaluate% export% verify% detect% trainer.c model% options.c deploy% loader.c \
+          readers.c results% device.c augment.c augment_detect.c passthrough.c image_dnn.cpp) layers/cpu/% layers/feature_l2.c layers/features.c \
+          layers/teacher.c layers/reused_classifier.c $(addprefix weights_tools/,weights_cut.c weights_show.c onnx_write.cpp)
+READERS := $(addsuffix .o,$(addprefix $(BUILD)/,$(basename $(filter-out $(UNREAD),$(SRC) $(CPP)))))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+.PHONY: gpu-check test-gpu run-gpu-tests all setup demo shapes test teacher seeds bench clean tests fuzz fuzzers
 all: darknet
 
 darknet: $(BUILD)/darknet
@@ -107,7 +122,7 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 # -std=c11 keeps a * b + c apart; kernels want it in one instruction.
-$(BUILD)/layers/cpu/%.o: CFLAGS_ALL += -ffp-contract=fast
+$(BUILD)/layers/cpu/%.o: CFLAGS_ALL += -ffp-contract=fast $(KERNEL_OPT)
 $(BUILD)/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS_ALL) -MMD -MP -c -o $@ $<
@@ -120,6 +135,12 @@ $(BUILD)/make_shapes: $(BUILD)/cfg/shapes/make_shapes.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP) $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS) -lcmocka
+# Our own objects' allocations, not those of libraries, go through this test.
+$(BUILD)/tests/test_no_memory: LIBS += $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc strdup vasprintf getline open_memstream)
+$(BUILD)/libreaders.a: $(READERS)
+	rm -f $@ && ar rcs $@ $^
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/libreaders.a
+	$(CXX) $(OPT) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 .SECONDARY:
 
 tests: $(TESTS) $(BUILD)/darknet $(BUILD)/make_shapes
@@ -141,6 +162,14 @@ run-gpu-tests: darknet $(patsubst %,$(BUILD)/tests/%,test_gpu_ops test_gpu test_
 
 gpu-check: setup
 	@.ci/gpu-check
+
+# clang's sanitizers and libFuzzer; the objects are apart from all others.
+fuzzers: $(FUZZERS)
+SECONDS ?= 60
+fuzz:
+	@DISTILL_EXTRA_PACKAGES="clang libclang-rt-14-dev" .ci/setup
+	@$(MAKE) --no-print-directory FUZZ=1 CC=clang CXX=clang++ BUILD=$(BUILD)-fuzz fuzzers
+	@tests/fuzz/run.sh $(BUILD)-fuzz $(SECONDS)
 
 demo: setup
 	@$(MAKE) --no-print-directory darknet

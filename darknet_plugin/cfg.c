@@ -76,9 +76,8 @@ cfg_section *cfg_append_copy(cfg_file *c, const cfg_section *s)
 void cfg_set(cfg_section *s, const char *key, const char *fmt, ...)
 {
     va_list ap;
-    char *value = NULL;
     va_start(ap, fmt);
-    if (vasprintf(&value, fmt, ap) < 0) value = mem_strdup("");
+    char *value = mem_vprintf(fmt, ap);
     va_end(ap);
     for (int i = 0; i < s->n; ++i)
         if (!strcmp(s->pair[i].key, key)) {
@@ -206,17 +205,13 @@ char *cfg_text(const cfg_file *c, size_t *len)
 {
     char *text = NULL;
     size_t size = 0;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return mem_strdup("");
+    FILE *f = mem_stream(&text, &size);
     for (int i = 0; i < c->n; ++i) {
         const cfg_section *s = &c->section[i];
         fprintf(f, "%s[%s]\n", i ? "\n" : "", s->name);
         for (int k = 0; k < s->n; ++k) fprintf(f, "%s=%s\n", s->pair[k].key, s->pair[k].value);
     }
-    if (fclose(f)) {
-        free(text);
-        return NULL;
-    }
+    mem_stream_end(f);
     if (len) *len = size;
     return text;
 }

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_FILE = 16 << 20, MAX_LINE = 65536, MAX_KEYS = 1000, MAX_ERRORS = 100, MAX_WARNINGS = 1000, MAX_CHOICES = 32 };
+enum { MAX_FILE = 16 << 20, MAX_LINE = 65536, MAX_KEYS = 1000, MAX_SECTIONS = 10000, MAX_ERRORS = 100, MAX_WARNINGS = 1000, MAX_CHOICES = 32 };
 
 typedef struct reader {
     cfg_file *c;
@@ -348,6 +348,13 @@ static size_t binary_at(const char *text, size_t len)
     return i;
 }
 
+/* Why reading ends here, NULL if it need not: what follows takes time with the square of these. */
+static const char *too_much(const reader *r)
+{
+    if (r->c->n > MAX_SECTIONS) return "more sections than any network has";
+    return diag_errors(r->d) - r->errors >= MAX_ERRORS || diag_warnings(r->d) - r->warnings >= MAX_WARNINGS ? "too many mistakes" : NULL;
+}
+
 cfg_file *cfg_parse(const char *path, const char *text, size_t len, diag *d)
 {
     size_t bad = binary_at(text, len), at = len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
@@ -362,8 +369,9 @@ cfg_file *cfg_parse(const char *path, const char *text, size_t len, diag *d)
         ++r.line;
         read_line(&r, text + at, n);
         at += n + 1;
-        if (diag_errors(d) - r.errors >= MAX_ERRORS || diag_warnings(d) - r.warnings >= MAX_WARNINGS) {
-            diag_error(d, path, r.line, NULL, "too many mistakes, the rest is not read");
+        const char *limit = too_much(&r);
+        if (limit) {
+            diag_error(d, path, r.line, NULL, "%s, the rest is not read", limit);
             break;
         }
     }

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CLASSES = 1000000, MAX_LINES = 10000 };
+enum { MAX_CLASSES = 1000000, MAX_LINES = 10000, MAX_NAME = 1000 };
 
 /* What a value becomes: a number at `at`, a string at `at`, or nothing (read by other commands). */
 typedef struct data_key {
@@ -138,7 +138,7 @@ static int read_lines(data_lines *t, const char *path, diag *d)
     char *text = NULL;
     size_t room = 0;
     int bad = 0, line = 0, seen[KEYS] = { 0 };
-    for (ssize_t n; !bad && (n = getline(&text, &room, in)) >= 0;) {
+    for (ssize_t n; !bad && (n = mem_getline(&text, &room, in)) >= 0;) {
         if (memchr(text, 0, (size_t)n) || ++line > MAX_LINES) {
             diag_error(d, path, 0, NULL, "not a .data file: not a text, or too long");
             bad = -1;
@@ -146,12 +146,14 @@ static int read_lines(data_lines *t, const char *path, diag *d)
             read_line(t, seen, text, path, line, d);
         }
     }
+    if (!bad) bad = data_read_whole(in, path, d);
     free(text);
     fclose(in);
     return bad;
 }
 
-/* The first `classes` lines of a names file; NULL after reporting. */
+/* The first `classes` lines of a names file; NULL after reporting. Lists look for names at every letter of a path, so their
+ * length is limited. */
 static char **read_names(const char *path, const char *from, int classes, diag *d)
 {
     FILE *in = open_text(path, d);
@@ -161,18 +163,20 @@ static char **read_names(const char *path, const char *from, int classes, diag *
     }
     char *text = NULL, **name = NULL;
     size_t room = 0, lines = 0, kept = 0;
-    while (getline(&text, &room, in) >= 0) {
+    while (mem_getline(&text, &room, in) >= 0) {
         char *s = trim(text);
         ++lines;
         if (lines > (size_t)classes) continue;
         if (!*s) diag_error(d, path, (int)lines, NULL, "empty name");
+        if (strlen(s) > MAX_NAME) diag_error(d, path, (int)lines, NULL, "a name of %zu letters, expected at most %d", strlen(s), MAX_NAME);
         name = mem_realloc(name, kept + 1, sizeof *name);
         name[kept++] = mem_strdup(s);
     }
+    int bad = data_read_whole(in, path, d);
     free(text);
     fclose(in);
-    if (kept == (size_t)classes) return name;
-    diag_error(d, path, 0, NULL, "%zu names, but classes=%d in %s", lines, classes, from);
+    if (kept == (size_t)classes && !bad) return name;
+    if (!bad) diag_error(d, path, 0, NULL, "%zu names, but classes=%d in %s", lines, classes, from);
     data_free_strings(name, kept);
     return NULL;
 }

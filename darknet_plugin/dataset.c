@@ -27,6 +27,13 @@ const char *data_problem(const char *path)
 
 int data_is_file(const char *path) { return data_problem(path) == NULL; }
 
+int data_read_whole(FILE *in, const char *path, diag *d)
+{
+    if (!ferror(in)) return 0;
+    diag_error(d, path, 0, NULL, "cannot be read to its end: %s", strerror(errno));
+    return -1;
+}
+
 char *data_resolve(const char *base, const char *name)
 {
     const char *slash = strrchr(base, '/');
@@ -223,7 +230,8 @@ uint64_t dataset_identity(const dataset *s)
     return h;
 }
 
-int dataset_label(const dataset *s, size_t i) { return i < s->count ? s->label[i] : -1; }
+int dataset_label(const dataset *s, size_t i) { return i < s->count && s->label[i] >= 0 ? s->label[i] : -1; }
+int dataset_ambiguous(const dataset *s, size_t i) { return i < s->count && s->label[i] == DATA_SEVERAL_CLASSES; }
 
 int dataset_has_boxes(const dataset *s) { return s->box_at != NULL; }
 
@@ -232,7 +240,7 @@ const data_box *dataset_boxes(const dataset *s, size_t i, int *n)
     *n = 0;
     if (!s->box_at || i >= s->count) return NULL;
     *n = (int)(s->box_at[i + 1] - s->box_at[i]);
-    return s->box + s->box_at[i];
+    return *n ? s->box + s->box_at[i] : NULL;   /* nothing may be added to a NULL */
 }
 
 const char *dataset_left_out(const dataset *s, size_t i)

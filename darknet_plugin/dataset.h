@@ -50,8 +50,10 @@ int dataset_classes(const dataset *s);
 /* Hash of the images: of their pixels where they are kept in memory, of a list's paths and files' sizes. Labels do not count. */
 uint64_t dataset_identity(const dataset *s);
 int dataset_label(const dataset *s, size_t i);                 /* 0..classes-1, or -1 */
+int dataset_ambiguous(const dataset *s, size_t i);             /* its label is -1 because several are in its path */
 int dataset_has_boxes(const dataset *s);                       /* opened with DATA_BOXES */
-/* The *n boxes of image i, relative to it, as its label file has them (they may reach beyond the image); borrowed. */
+/* The *n boxes of image i, relative to it, as its label file has them (they may reach beyond the image); borrowed, NULL
+ * where there are none. */
 const data_box *dataset_boxes(const dataset *s, size_t i, int *n);
 /* Why a detector's image i is left out, borrowed; NULL where it is used. dataset_read refuses it with that reason. */
 const char *dataset_left_out(const dataset *s, size_t i);

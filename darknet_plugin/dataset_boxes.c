@@ -154,7 +154,7 @@ static void read_boxes_of(box_reader *r, const char *path, FILE *in)
     size_t room = 0, first = r->boxes;
     int line = 0;
     data_box b;
-    for (ssize_t n; (n = getline(&text, &room, in)) >= 0;) {
+    for (ssize_t n; (n = mem_getline(&text, &room, in)) >= 0;) {
         ++line;
         char *entry = text + (line == 1 && !strncmp(text, "\xef\xbb\xbf", 3) ? 3 : 0);
         if (!memchr(text, 0, (size_t)n) && !entry[strspn(entry, " \t\r\n")]) continue;
@@ -188,6 +188,7 @@ static int sum_up(const box_reader *r, const data_request *q)
 int data_read_boxes(dataset *s, const data_request *q, diag *d)
 {
     box_reader r = { .s = s, .d = d };
+    int errors = diag_errors(d);
     s->box_at = mem_calloc(s->count + 1, sizeof *s->box_at);
     for (size_t i = 0; i < s->count; ++i) {
         s->box_at[i] = r.boxes;
@@ -195,12 +196,12 @@ int data_read_boxes(dataset *s, const data_request *q, diag *d)
         char *path = data_label_path(s->path[i]);
         FILE *in = open_labels(path);
         if (in) read_boxes_of(&r, path, in);
-        else s->left_out[i] = DATA_NO_LABELS;
+        if (!in || data_read_whole(in, path, d)) s->left_out[i] = DATA_NO_LABELS;
         if (in) fclose(in);
         free(path);
     }
     s->box_at[s->count] = r.boxes;
-    return sum_up(&r, q);
+    return sum_up(&r, q) || diag_errors(d) > errors ? -1 : 0;
 }
 
 /* ---- images without a file ---- */

@@ -21,6 +21,7 @@ typedef struct data_format {
     int (*read)(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
 } data_format;
 
+enum { DATA_NO_CLASS = -1, DATA_SEVERAL_CLASSES = -2 };   /* what stands for a label where there is none */
 typedef enum { DATA_USED, DATA_NO_IMAGE, DATA_NO_LABELS } data_left_out;
 
 /* The images of one file: first .. first of the next part - 1. */
@@ -52,6 +53,8 @@ char *data_resolve(const char *base, const char *name);
 /* Why `path` is not a regular file that can be read, borrowed; NULL if it is one. */
 const char *data_problem(const char *path);
 int data_is_file(const char *path);
+/* Behind the last line that came: -1 after reporting where that was not the file's end. */
+int data_read_whole(FILE *in, const char *path, diag *d);
 const char *data_base_name(const char *path);           /* after the last slash, borrowed */
 /* "a, b" -> trimmed items, each owned, as is the array; *n how many. */
 char **data_split_commas(const char *text, int *n);

@@ -50,6 +50,7 @@ static void sort_names(list_reader *r)
 {
     const data_file *f = r->q->f;
     char *const *label = f->tag ? f->tag : f->name;
+    if (!label) return;          /* classes= alone is a number anyone can write */
     r->known = mem_calloc(2 * (size_t)f->classes, sizeof *r->known);
     r->label = mem_calloc((size_t)f->classes, sizeof *r->label);
     for (int i = 0; i < f->classes; ++i) {
@@ -202,7 +203,7 @@ static void add_by_substring(list_reader *r, const char *text, char *path, int l
     classes_by_substring(r, text, found);
     int single = found[0] != UNKNOWN && found[1] == UNKNOWN;
     if (single || !(r->q->need & DATA_CLASSES)) {
-        add_image(r, path, single ? found[0] : -1);
+        add_image(r, path, single ? found[0] : found[0] == UNKNOWN ? DATA_NO_CLASS : DATA_SEVERAL_CLASSES);
         return;
     }
     report_class(r, text, found, line);
@@ -247,7 +248,7 @@ static void read_lines(list_reader *r, FILE *in)
     char *text = NULL;
     size_t room = 0;
     int line = 0;
-    for (ssize_t n; (n = getline(&text, &room, in)) >= 0;) {
+    for (ssize_t n; (n = mem_getline(&text, &room, in)) >= 0;) {
         ++line;
         if (memchr(text, 0, (size_t)n)) {
             diag_error(r->d, r->list, line, NULL, "neither IDX, CIFAR nor a list of images: not a text file");
@@ -277,6 +278,7 @@ static void read_list(list_reader *r)
     }
     r->bad = (complaints){ 0 };
     read_lines(r, in);
+    data_read_whole(in, r->list, r->d);
     sum_up(r);
     fclose(in);
 }

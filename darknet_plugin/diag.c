@@ -7,10 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { KEPT = 1000 };
+
 struct diag {
     diag_message *m;   /* owned, n of them */
-    int n, errors;
-    int repeated;      /* the last message was said before: it and its hint are left out */
+    int n;
+    int said[2];       /* of each level, with those not kept */
+    int printed;       /* the first so many have been flushed */
+    int silent;        /* the last message was left out, so its hint is, too */
 };
 
 diag *diag_new(void)
@@ -31,13 +35,6 @@ void diag_free(diag *d)
     free(d);
 }
 
-static char *vtext(const char *fmt, va_list ap)
-{
-    char *text = NULL;
-    if (vasprintf(&text, fmt, ap) < 0) text = mem_strdup(fmt);
-    return text;
-}
-
 static int same_text(const char *a, const char *b) { return a == b || (a && b && !strcmp(a, b)); }
 
 /* A cfg that is read twice warns once. */
@@ -50,8 +47,10 @@ static int said(const diag *d, const char *file, int line, const char *text)
 
 static void add(diag *d, diag_level level, const char *file, int line, const char *section, char *text)
 {
-    d->repeated = level == DIAG_WARNING && said(d, file, line, text);
-    if (d->repeated) {
+    int repeated = level == DIAG_WARNING && said(d, file, line, text);
+    d->silent = repeated || d->said[level] >= KEPT;
+    d->said[level] += !repeated;
+    if (d->silent) {
         free(text);
         return;
     }
@@ -60,14 +59,13 @@ static void add(diag *d, diag_level level, const char *file, int line, const cha
         .level = level, .file = file ? mem_strdup(file) : NULL, .line = line,
         .section = section ? mem_strdup(section) : NULL, .text = text,
     };
-    d->errors += level == DIAG_ERROR;
 }
 
 void diag_error(diag *d, const char *file, int line, const char *section, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    add(d, DIAG_ERROR, file, line, section, vtext(fmt, ap));
+    add(d, DIAG_ERROR, file, line, section, mem_vprintf(fmt, ap));
     va_end(ap);
 }
 
@@ -75,23 +73,32 @@ void diag_warn(diag *d, const char *file, int line, const char *section, const c
 {
     va_list ap;
     va_start(ap, fmt);
-    add(d, DIAG_WARNING, file, line, section, vtext(fmt, ap));
+    add(d, DIAG_WARNING, file, line, section, mem_vprintf(fmt, ap));
     va_end(ap);
+}
+
+void diag_append(diag *d, const diag *from, int as_warnings)
+{
+    for (int i = 0; i < from->n; ++i) {
+        const diag_message *m = &from->m[i];
+        add(d, as_warnings ? DIAG_WARNING : m->level, m->file, m->line, m->section, mem_strdup(m->text));
+        if (m->hint) diag_hint(d, "%s", m->hint);
+    }
 }
 
 void diag_hint(diag *d, const char *fmt, ...)
 {
-    if (!d->n || d->repeated) return;
+    if (d->n <= d->printed || d->silent) return;
     va_list ap;
     va_start(ap, fmt);
     diag_message *m = &d->m[d->n - 1];
     free(m->hint);
-    m->hint = vtext(fmt, ap);
+    m->hint = mem_vprintf(fmt, ap);
     va_end(ap);
 }
 
-int diag_errors(const diag *d) { return d->errors; }
-int diag_warnings(const diag *d) { return d->n - d->errors; }
+int diag_errors(const diag *d) { return d->said[DIAG_ERROR]; }
+int diag_warnings(const diag *d) { return d->said[DIAG_WARNING]; }
 int diag_count(const diag *d) { return d->n; }
 const diag_message *diag_get(const diag *d, int i) { return &d->m[i]; }
 
@@ -114,24 +121,32 @@ static int same_file(const diag_message *a, const diag_message *b)
 
 static int first_of_file(const diag *d, int i)
 {
-    int j = 0;
+    int j = d->printed;
     while (!same_file(&d->m[j], &d->m[i])) ++j;
     return j;
 }
 
-/* A few dozen messages at most: an insertion sort of their numbers keeps equals in order. */
+/* A few dozen messages mostly: an insertion sort of their numbers keeps equals in order. */
 void diag_print(const diag *d, FILE *out)
 {
     int *order = mem_calloc((size_t)d->n, sizeof *order);
-    for (int i = 0; i < d->n; ++i) {
+    for (int i = d->printed; i < d->n; ++i) {
         int j = i, f = first_of_file(d, i);
-        for (; j > 0; --j) {
+        for (; j > d->printed; --j) {
             int k = order[j - 1], g = first_of_file(d, k);
             if (g < f || (g == f && d->m[k].line <= d->m[i].line)) break;
             order[j] = k;
         }
         order[j] = i;
     }
-    for (int i = 0; i < d->n; ++i) print_one(&d->m[order[i]], out);
+    for (int i = d->printed; i < d->n; ++i) print_one(&d->m[order[i]], out);
+    int more = diag_errors(d) + diag_warnings(d) - d->n;
+    if (more) fprintf(out, "and %d more\n", more);
     free(order);
+}
+
+void diag_flush(diag *d, FILE *out)
+{
+    diag_print(d, out);
+    d->printed = d->n;
 }

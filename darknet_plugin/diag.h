@@ -5,10 +5,16 @@
  *
  * Every function of the library that can fail takes a `diag *`, adds what went
  * wrong and returns non-zero (or NULL); only main prints and exits. Texts are
- * lower case without a full stop. */
+ * lower case without a full stop. The first 1000 errors and the first 1000 warnings
+ * are kept, the rest is counted:
+ * a file may have a mistake in every line. */
 #ifndef DISTILL_DIAG_H
 #define DISTILL_DIAG_H
 #include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 typedef enum { DIAG_ERROR, DIAG_WARNING } diag_level;
 
@@ -34,10 +40,17 @@ void diag_warn(diag *d, const char *file, int line, const char *section, const c
 /* Gives the message added last a hint. */
 void diag_hint(diag *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Adds copies of all messages of `from`; `as_warnings`: its errors become warnings. */
+void diag_append(diag *d, const diag *from, int as_warnings);
+
 int diag_errors(const diag *d);       /* how many errors */
 int diag_warnings(const diag *d);
-int diag_count(const diag *d);        /* errors and warnings */
+int diag_count(const diag *d);        /* errors and warnings that were kept */
 const diag_message *diag_get(const diag *d, int i);   /* borrowed, in the order added */
-void diag_print(const diag *d, FILE *out);            /* all, ordered by file (as first met) and line */
+void diag_print(const diag *d, FILE *out);            /* those not flushed, ordered by file (as first met) and line */
+void diag_flush(diag *d, FILE *out);                  /* prints them now: what is known before a long run is said before it */
 
+#ifdef __cplusplus
+}
+#endif
 #endif

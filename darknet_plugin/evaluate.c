@@ -165,11 +165,15 @@ int evaluate(model *m, const dataset *data, int threads, int who, evaluation *e,
     return !l || diag_errors(d) > before ? -1 : 0;
 }
 
+/* Guessing gives p = 1 / classes, within three standard deviations; where so few images are labelled that guessing could name
+ * nearly all of them, nothing is proven. */
 const char *evaluate_suspicious(const score *s, size_t labelled, int classes)
 {
     if (!(s->spread > 1e-6)) return "gives the same answer to every image";
     double p = 1. / classes;
     if (!labelled || classes < 2) return NULL;
-    double chance = p + 3 * sqrt(p * (1 - p) / (double)labelled);   /* three standard deviations of guessing */
-    return s->top1 <= 100 * chance ? "is not better than chance" : NULL;
+    double deviation = 3 * sqrt(p * (1 - p) / (double)labelled);
+    if (p + deviation > .9) return NULL;
+    if (s->top1 < 100 * (p - deviation)) return "is worse than chance: are its classes in the order of names=?";
+    return s->top1 <= 100 * (p + deviation) ? "is not better than chance" : NULL;
 }

@@ -5,7 +5,9 @@
 #ifndef DISTILL_EXPORT_H
 #define DISTILL_EXPORT_H
 #include "deploy.h"
+#include "mem.h"
 #include "options.h"
+#include "out_file.h"
 #include "verify_boxes.h"
 
 enum { EXPORT_WEIGHTS, EXPORT_ONNX, EXPORT_CFG, EXPORT_FILES };   /* in the order they get their names */
@@ -15,7 +17,8 @@ typedef struct export_job {
     const char *const *arg;           /* CFG WEIGHTS OUT, borrowed */
     model *m;                         /* owned */
     deployed *p;                      /* owned */
-    char *name[EXPORT_FILES], *temp[EXPORT_FILES];   /* owned; NULL where there is no such file */
+    char *name[EXPORT_FILES];         /* owned; NULL where there is no such file */
+    out_file file[EXPORT_FILES];      /* owned */
     uint8_t *pixels;                  /* (n, h, w, c), owned */
     float *answer;                    /* (n, deploy_values), owned */
     int n;                            /* images verified on, 0 = not verified */

@@ -14,9 +14,9 @@ static cfg_file *asking(const export_job *j, const char *tap)
 {
     cfg_file *c = cfg_new("[teacher]");
     cfg_append_copy(c, cfg_net(j->p->low->cfg));
-    cfg_section *t = cfg_append(c, "teacher", j->temp[EXPORT_CFG], 0);
-    cfg_set(t, "cfg", "%s", j->temp[EXPORT_CFG]);
-    cfg_set(t, "weights", "%s", j->temp[EXPORT_WEIGHTS]);
+    cfg_section *t = cfg_append(c, "teacher", j->file[EXPORT_CFG].temp, 0);
+    cfg_set(t, "cfg", "%s", j->file[EXPORT_CFG].temp);
+    cfg_set(t, "weights", "%s", j->file[EXPORT_WEIGHTS].temp);
     if (tap) cfg_set(t, "tap", "%s", tap);
     return c;
 }

@@ -4,6 +4,7 @@
  *   those three resolve to the executable's, so they are defined here; while host_parse guards a call they jump back
  *   to it, otherwise they end the process with status 1. An exit handler catches the remaining exit(0)s, a SIGABRT
  *   handler the asserts.
+ * - It believes the files that tree= and map= name: host_files.c looks at them first.
  * - It prints its layer table to stderr and much else to stdout: silenced while parsing, moved aside for results.
  * - Loading it sets flush-to-zero in the main thread (it was linked with -ffast-math). Denormals only cost time here,
  *   so the mode is kept, on purpose and in every thread.
@@ -13,6 +14,7 @@
 #include "../layers/cpu/cpu.h"
 #include "../layers/gpu/gpu.h"
 
+#include "host_files.h"
 #include "mem.h"
 
 #include <dlfcn.h>
@@ -212,7 +214,7 @@ static network *guarded_parse(char *path, const char *name, diag *d)
     return failed ? NULL : net;
 }
 
-network *host_parse(const char *text, size_t len, const char *name, diag *d)
+static network *parse_checked(const char *text, size_t len, const char *name, diag *d)
 {
     char path[64];
     int fd = memfd_create("cfg", MFD_CLOEXEC);
@@ -224,6 +226,20 @@ network *host_parse(const char *text, size_t len, const char *name, diag *d)
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     network *net = guarded_parse(path, name, d);
     close(fd);
+    return net;
+}
+
+network *host_parse(const char *text, size_t len, const char *name, diag *d)
+{
+    diag *quiet = diag_new();     /* what is wrong with the text itself has been said, or is the host's to say */
+    cfg_file *c = cfg_parse(name, text, len, quiet);
+    network *net = c && host_files_check(c, d) ? NULL : parse_checked(text, len, name, d);
+    if (net && c && host_files_fit(c, net, d)) {
+        host_free(net);
+        net = NULL;
+    }
+    cfg_free(c);
+    diag_free(quiet);
     return net;
 }
 

@@ -19,7 +19,7 @@ void host_thread_init(void);
 /* What the process is doing, for the message should the host exit: "parsing cfg/x.cfg". NULL = nothing of the host's. */
 void host_doing(const char *what);
 
-/* Parses a stock cfg text with parse_network_cfg (through a memfd), the host's chatter silenced.
+/* Parses a stock cfg text with parse_network_cfg (through a memfd), the host's chatter silenced, trees and maps checked.
  * NULL with a message in `d` if the host refused. The caller frees with host_free. */
 network *host_parse(const char *text, size_t len, const char *name, diag *d);
 void host_free(network *net);

@@ -1,9 +1,11 @@
 /* OpenCV behind a C face (see image_io.h). No exception leaves it.
  *
  * The host's own loader hands the name of an unreadable image to a shell; this one opens the file itself, looks at the
- * size a PNG or JPEG header declares before any memory is spent on it, and never runs anything. */
+ * size its header declares (image_size.c) before any memory is spent on it, and never runs anything. */
 #include "image_io.h"
 #include "image_internal.h"
+#include "image_size.h"
+#include "out_file.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -18,6 +20,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <opencv2/core.hpp>
@@ -34,6 +37,7 @@ struct video_out {
     cv::VideoWriter writer;
     std::string path, part;   /* where it shall be, where it is until then */
     int w, h;
+    int frames;
 };
 
 namespace {
@@ -48,55 +52,39 @@ int check_size(size_t w, size_t h, char *why, size_t len)
     return fail(why, len, text);
 }
 
-size_t word(const unsigned char *b, int n)
+int open_regular(const char *path, FILE **f, struct stat *st, char *why, size_t len)
 {
-    size_t v = 0;
-    while (n--) v = v << 8 | *b++;
-    return v;
+    if (stat(path, st)) return fail(why, len, strerror(errno));
+    if (!S_ISREG(st->st_mode)) return fail(why, len, "not a regular file");
+    *f = fopen(path, "rb");
+    return *f ? 0 : fail(why, len, strerror(errno));
 }
 
-/* A JPEG's segments up to the frame header (ISO 10918-1 B.2.2). 1 if the size was found. */
-int jpeg_size(FILE *f, size_t *w, size_t *h)
-{
-    unsigned char b[9];
-    if (fseek(f, 2, SEEK_SET)) return 0;
-    while (fread(b, 1, 4, f) == 4 && b[0] == 0xff) {
-        int m = b[1], frame = m >= 0xc0 && m <= 0xcf && m != 0xc4 && m != 0xc8 && m != 0xcc;
-        if (frame) {
-            if (fread(b, 1, 5, f) != 5) return 0;
-            *h = word(b + 1, 2);
-            *w = word(b + 3, 2);
-            return *h != 0;   /* 0: said later in the file */
-        }
-        size_t size = word(b + 2, 2);
-        if (size < 2 || fseek(f, (long)size - 2, SEEK_CUR)) return 0;
-    }
-    return 0;
-}
-
-int declared_size(FILE *f, size_t *w, size_t *h)
-{
-    unsigned char b[24];
-    size_t n = fread(b, 1, sizeof b, f);
-    if (n == 24 && !memcmp(b, "\x89PNG\r\n\x1a\n", 8)) {
-        *w = word(b + 16, 4);
-        *h = word(b + 20, 4);
-        return 1;
-    }
-    return n > 4 && b[0] == 0xff && b[1] == 0xd8 && jpeg_size(f, w, h);
-}
-
-int check_file(const char *path, char *why, size_t len)
+/* Is the size that the header declares one the file could have? */
+int check_image(const char *path, char *why, size_t len)
 {
     struct stat st;
-    if (stat(path, &st)) return fail(why, len, strerror(errno));
-    if (!S_ISREG(st.st_mode)) return fail(why, len, "not a regular file");
-    FILE *f = fopen(path, "rb");
-    if (!f) return fail(why, len, strerror(errno));
-    size_t w, h;
-    int bad = declared_size(f, &w, &h) ? check_size(w, h, why, len) : 0;
+    FILE *f;
+    if (open_regular(path, &f, &st, why, len)) return -1;
+    image_size s;
+    int unknown = image_size_read(f, &s);
     fclose(f);
-    return bad;
+    char text[200];
+    snprintf(text, sizeof text, "not an image (%s), or damaged", image_size_formats);
+    if (unknown) return fail(why, len, text);
+    if (check_size(s.w, s.h, why, len)) return -1;
+    if (!s.per_byte || s.w * s.h / s.per_byte <= (size_t)st.st_size) return 0;
+    snprintf(text, sizeof text, "damaged: %zux%zu pixels are more than %zu bytes can hold", s.w, s.h, (size_t)st.st_size);
+    return fail(why, len, text);
+}
+
+int check_video(const char *path, char *why, size_t len)
+{
+    struct stat st;
+    FILE *f;
+    if (open_regular(path, &f, &st, why, len)) return -1;
+    fclose(f);
+    return 0;
 }
 
 int hand_over(const cv::Mat &m, uint8_t **pixels, int *w, int *h, char *why, size_t len)
@@ -119,13 +107,27 @@ cv::Mat decode(const char *path, int channels)
 }
 
 
+/* A picture as the bytes of a file of that kind, ".png" or the like. */
+int encode(const char *kind, const uint8_t *pixels, int w, int h, int c, std::vector<uchar> &bytes, char *why, size_t len)
+{
+    if ((c != 1 && c != 3) || w < 1 || h < 1) return fail(why, len, "not a picture's size");
+    try {
+        cv::Mat m(h, w, c == 3 ? CV_8UC3 : CV_8UC1, const_cast<uint8_t *>(pixels)), bgr;
+        if (c == 3) cv::cvtColor(m, bgr, cv::COLOR_RGB2BGR);
+        if (cv::haveImageWriter(std::string("x") + kind)) return cv::imencode(kind, c == 3 ? bgr : m, bytes) ? 0 : fail(why, len, "OpenCV refuses it");
+        return fail(why, len, "its name ends on no kind that OpenCV writes, such as .png or .jpg");
+    } catch (const std::exception &e) {
+        return fail(why, len, e);
+    }
+}
+
 }
 
 extern "C" int image_decode(const char *path, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len)
 {
     *pixels = NULL;
     if (channels != 1 && channels != 3) return fail(why, why_len, "images have 1 or 3 channels");
-    if (check_file(path, why, why_len)) return -1;
+    if (check_image(path, why, why_len)) return -1;
     try {
         cv::Mat m = decode(path, channels);
         if (m.empty()) return fail(why, why_len, "not an image that OpenCV reads, or damaged");
@@ -136,16 +138,26 @@ extern "C" int image_decode(const char *path, int channels, uint8_t **pixels, in
     }
 }
 
-extern "C" int image_write(const char *path, const uint8_t *pixels, int w, int h, int c)
+extern "C" int image_save(const char *path, const uint8_t *pixels, int w, int h, int c, diag *d)
 {
-    if ((c != 1 && c != 3) || w < 1 || h < 1) return -1;
-    try {
-        cv::Mat m(h, w, c == 3 ? CV_8UC3 : CV_8UC1, const_cast<uint8_t *>(pixels)), bgr;
-        if (c == 3) cv::cvtColor(m, bgr, cv::COLOR_RGB2BGR);
-        return cv::imwrite(path, c == 3 ? bgr : m) ? 0 : -1;
-    } catch (const std::exception &) {
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    std::vector<uchar> bytes;
+    char why[256] = "";
+    out_file f;
+    if (encode(dot ? dot : "", pixels, w, h, c, bytes, why, sizeof why)) {
+        diag_error(d, path, 0, NULL, "cannot write this picture: %s", why);
         return -1;
     }
+    if (out_file_open(&f, path, d)) return -1;
+    return out_file_close(&f, fwrite(bytes.data(), 1, bytes.size(), f.file) != bytes.size(), d);
+}
+
+extern "C" int image_write(const char *path, const uint8_t *pixels, int w, int h, int c)
+{
+    diag *unheard = diag_new();
+    int failed = image_save(path, pixels, w, h, c, unheard);
+    diag_free(unheard);
+    return failed;
 }
 
 namespace {
@@ -269,7 +281,7 @@ int is_number(const char *text)
 /* Only what is a file, by a name that no backend takes for an address, a pipeline or a pattern. */
 int open_file(cv::VideoCapture &c, const char *path, char *why, size_t len)
 {
-    if (check_file(path, why, len)) return -1;
+    if (check_video(path, why, len)) return -1;
     std::string name = *path == '/' ? path : std::string("./") + path;
     if (c.open(name, cv::CAP_FFMPEG) || c.open(name, cv::CAP_OPENCV_MJPEG)) return 0;
     return fail(why, len, "not a video that OpenCV reads, or damaged");
@@ -332,12 +344,19 @@ const struct {
     { ".avi", cv::VideoWriter::fourcc('M', 'J', 'P', 'G') },
 };
 
+/* `.NAME.tmp.PID.mp4`: OpenCV looks at the ending. */
+std::string part_name(const std::string &path, const char *extension)
+{
+    size_t slash = path.rfind('/'), at = slash == std::string::npos ? 0 : slash + 1;
+    return path.substr(0, at) + "." + path.substr(at) + ".tmp." + std::to_string(getpid()) + extension;
+}
+
 int start_video(video_out *v, double fps, char *why, size_t len)
 {
     for (const auto &row : containers) {
         size_t n = strlen(row.extension);
         if (v->path.size() <= n || v->path.compare(v->path.size() - n, n, row.extension)) continue;
-        v->part = v->path.substr(0, v->path.size() - n) + ".part" + row.extension;
+        v->part = part_name(v->path, row.extension);
         if (v->writer.open(v->part, cv::CAP_FFMPEG, row.codec, fps, cv::Size(v->w, v->h))) return 0;
         unlink(v->part.c_str());
         return fail(why, len, "cannot be created, or OpenCV cannot write such a video");
@@ -345,15 +364,29 @@ int start_video(video_out *v, double fps, char *why, size_t len)
     return fail(why, len, "a video's name ends in .mp4 or .avi");
 }
 
-/* OpenCV tells nobody that a disk is full: what is there must at least be more than a header. */
+/* OpenCV tells nobody that a disk is full: the file must hold every frame. */
+int is_whole(const video_out *v)
+{
+    cv::VideoCapture written(v->part, cv::CAP_FFMPEG);
+    int frames = 0;
+    while (written.isOpened() && frames < v->frames && written.grab()) ++frames;
+    return frames == v->frames;
+}
+
+/* Why a video may be cut short: nobody kept the system's reason. */
+const char *likely_reason(const video_out *v)
+{
+    struct statvfs room;
+    return !statvfs(v->part.c_str(), &room) && (double)room.f_bavail * (double)room.f_frsize < 1e6 ? strerror(ENOSPC) : "OpenCV could not write all of it";
+}
+
 int keep_video(const video_out *v, char *why, size_t len)
 {
-    struct stat st;
+    if (!is_whole(v)) return fail(why, len, likely_reason(v));
     int fd = open(v->part.c_str(), O_RDONLY | O_CLOEXEC);
-    int failed = fd < 0 || fstat(fd, &st) || st.st_size < 512 || fsync(fd);
+    int failed = fd < 0 || fsync(fd) || out_file_rename(v->part.c_str(), v->path.c_str()), problem = errno;
     if (fd >= 0) close(fd);
-    if (failed) return fail(why, len, "the video could not be written");
-    return rename(v->part.c_str(), v->path.c_str()) ? fail(why, len, strerror(errno)) : 0;
+    return failed ? fail(why, len, strerror(problem)) : 0;
 }
 
 }
@@ -367,7 +400,7 @@ extern "C" video_out *video_create(const char *path, int w, int h, double fps, c
     video_out *v = NULL;
     try {
         quiet();
-        v = new video_out{ {}, path, {}, w, h };
+        v = new video_out{ {}, path, {}, w, h, 0 };
         if (!start_video(v, fps, why, why_len)) return v;
     } catch (const std::exception &e) {
         fail(why, why_len, e);
@@ -382,6 +415,7 @@ extern "C" int video_add(video_out *v, const uint8_t *pixels, char *why, size_t 
         cv::Mat bgr;
         cv::cvtColor(cv::Mat(v->h, v->w, CV_8UC3, const_cast<uint8_t *>(pixels)), bgr, cv::COLOR_RGB2BGR);
         v->writer.write(bgr);
+        ++v->frames;
         return 0;
     } catch (const std::exception &e) {
         return fail(why, why_len, e);
@@ -396,7 +430,11 @@ extern "C" int video_finish(video_out *v, int keep, char *why, size_t why_len)
     } catch (const std::exception &e) {
         failed = fail(why, why_len, e);
     }
-    if (keep && !failed) failed = keep_video(v, why, why_len);
+    try {
+        if (keep && !failed) failed = keep_video(v, why, why_len);
+    } catch (const std::exception &e) {
+        failed = fail(why, why_len, e);
+    }
     if (!keep || failed) unlink(v->part.c_str());
     delete v;
     return failed;

@@ -1,6 +1,8 @@
 /* OpenCV behind a C face: pictures, drawing, video and its DNN module. Built as C++ (image_io.cpp). */
 #ifndef DISTILL_IMAGE_IO_H
 #define DISTILL_IMAGE_IO_H
+#include "diag.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -8,10 +10,12 @@
 extern "C" {
 #endif
 
-/* Decodes any image OpenCV reads to 8-bit interleaved (h, w, c): RGB for channels=3, grey for 1. *pixels is the
+/* Decodes a JPEG, PNG, BMP, PNM, TIFF or WebP to 8-bit interleaved (h, w, c): RGB for channels=3, grey for 1. *pixels is the
  * caller's to free() . 0, or -1 with a reason in `why` (not there, not an image, too large). */
 int image_decode(const char *path, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
-/* Writes an 8-bit (h, w, c) RGB or grey image as PNG/JPEG by the name's extension. 0 or -1. */
+/* Writes an 8-bit (h, w, c) RGB or grey image as PNG/JPEG by the name's extension, whole or not at all (see out_file.h).
+ * 0, or -1 with a message; image_write keeps it to itself. */
+int image_save(const char *path, const uint8_t *pixels, int w, int h, int c, diag *d);
 int image_write(const char *path, const uint8_t *pixels, int w, int h, int c);
 
 /* A rectangle in pixels; right and bottom are the first ones outside. */

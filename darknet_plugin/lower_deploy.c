@@ -72,16 +72,18 @@ static char *without_exponents(const char *value)
 {
     char *out = NULL, *end = NULL;
     size_t size;
-    FILE *f = strpbrk(value, "eE") && !strpbrk(value, "xX") ? open_memstream(&out, &size) : NULL;
+    FILE *f = strpbrk(value, "eE") && !strpbrk(value, "xX") ? mem_stream(&out, &size) : NULL;
     for (const char *p = value; f; p = end + 1) {
         double v = strtod(p, &end);
         if (end == p || !isfinite(v) || (*end && *end != ',')) break;
         char *number = plain_number(v);
         fprintf(f, "%s%s", number, *end ? "," : "");
         free(number);
-        if (!*end) return fclose(f) ? NULL : out;
+        if (*end) continue;
+        mem_stream_end(f);
+        return out;
     }
-    if (f) fclose(f);
+    if (f) mem_stream_end(f);
     free(out);
     return NULL;
 }

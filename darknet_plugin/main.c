@@ -1,9 +1,13 @@
 /* The front door: `darknet distill VERB ...` runs here, everything else goes to the stock Darknet.
- * Exit status: 0 it worked, 1 the input was at fault, 2 wrong usage. */
+ * Exit status: 0 it worked, 1 the input was at fault, 2 wrong usage, 128 + N signal N ended a training early. */
 #include "cfg_keys.h"
 #include "host.h"
+#include "stop.h"
 #include "verbs.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -67,38 +71,53 @@ static int wants_help(const char *arg)
     return !strcmp(arg, "-help") || !strcmp(arg, "--help") || !strcmp(arg, "-h");
 }
 
+/* Results that did not arrive are a failure. Nobody kept the reason of one that was noticed in the middle. */
+static int was_lost(FILE *out, diag *d)
+{
+    int failed = fflush(out), why = errno;
+    if (!failed && !ferror(out)) return 0;
+    diag_error(d, NULL, 0, NULL, "cannot write to the standard output: %s", failed ? strerror(why) : "some of it was lost");
+    return 1;
+}
+
 static int run_verb(const verb_row *v, int argc, char **argv, diag *d)
 {
     static options o;
-    o = (options){ .verb = v->name, .verify = 16 };
+    o = (options){ .verb = v->name, .verify = 16, .checkpoint = 600 };
     if (options_parse(&o, v->bit, argc, argv, d)) return 2;
     if (o.n < v->min || o.n > v->max) {
         fprintf(stderr, "error: '%s' takes %s\n", v->name, v->arguments);
         return verb_usage(v, stderr);
     }
     o.out = host_claim_stdout();
+    signal(SIGPIPE, SIG_IGN);   /* a reader who leaves is noticed at the end and must not end a training */
     int failed = v->run(&o, d);
-    if (fflush(o.out) || ferror(o.out)) {
-        diag_error(d, NULL, 0, NULL, "cannot write to the standard output");
-        failed = 1;
-    }
-    return failed || diag_errors(d) ? 1 : 0;
+    failed |= was_lost(o.out, d);
+    return stop_status(failed || diag_errors(d) ? 1 : 0);
 }
 
 static int distill(int argc, char **argv, diag *d)
 {
     if (argc < 1 || wants_help(argv[0])) {
         usage(argc < 1 ? stderr : stdout);
-        return argc < 1 ? 2 : 0;
+        return argc < 1 ? 2 : was_lost(stdout, d);
     }
     const verb_row *v = find_verb(argv[0]);
     if (!v) return unknown_verb(argv[0]);
     for (int i = 1; i < argc; ++i)
         if (wants_help(argv[i])) {
             verb_usage(v, stdout);
-            return 0;
+            return was_lost(stdout, d);
         }
     return run_verb(v, argc - 1, argv + 1, d);
+}
+
+/* A stream that is closed would be the first file we open, and what is printed would end up there. Reading from nothing stands in
+ * for the standard output, so that writing fails and is noticed. */
+static void keep_streams_apart(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY) != fd) _exit(1);
 }
 
 /* OpenMP's waiting threads spin for milliseconds by default, which starves the threads that load images and whatever
@@ -113,6 +132,7 @@ static void wait_politely(char **argv)
 int main(int argc, char **argv)
 {
     wait_politely(argv);
+    keep_streams_apart();
     host_init();
     if (argc < 2) return usage(stderr);
     diag *d = diag_new();

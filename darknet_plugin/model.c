@@ -274,9 +274,10 @@ double model_train_step(model *m, const float *x, const int *labels, const float
     net->input = (float *)x;     /* layers only read their input */
     *net->seen += (size_t)net->batch;
     host_forward(net, m->low->trained, 1);
-    host_backward(net, m->low->trained);
+    double cost = total_cost(net, m->low->trained);
+    if (isfinite(cost)) host_backward(net, m->low->trained);
     model_taught(m);
-    return total_cost(net, m->low->trained);
+    return cost;
 }
 
 void model_run_teachers(model *m, const float *x, int whole)

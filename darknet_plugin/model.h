@@ -55,7 +55,7 @@ features_count model_features_counts(const model *m);
 
 /* One forward and backward over a sub-batch: x = (batch, c, h, w), labels NULL or batch of them (-1: none), boxes of a
  * detector NULL or (batch, net->truths), as its [yolo] wants them. With a teacher neither is used.
- * Raises *net->seen; the caller updates. Returns the loss, mean over the batch. */
+ * Raises *net->seen; the caller updates. Returns the loss, mean over the batch; where it is not finite nothing runs backward. */
 double model_train_step(model *m, const float *x, const int *labels, const float *boxes);
 /* All networks, teachers too, for inputs of w x h; no cache may be open. 0, or -1 with a message where one cannot. */
 int model_resize(model *m, int w, int h, diag *d);

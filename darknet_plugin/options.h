@@ -20,6 +20,7 @@ typedef struct options {
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
     int json, clear, force, nogpu, threads, epochs, seed, limit, verify, top, quiet, views, side_by_side, fold, merge, teacher;
+    int resume, checkpoint, skip_nan;     /* checkpoint: seconds */
     int to, from, batch;                  /* to, from: 0 unless given, which options_given tells */
     double tolerance, seconds, threshold;
     const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *eps, *fit, *onnx;

@@ -8,6 +8,7 @@
 #include "image_io.h"
 #include "lower.h"
 #include "mem.h"
+#include "out_file.h"
 #include "verbs.h"
 #include "../weights_tools/weights_file.h"
 
@@ -99,14 +100,11 @@ static int write_lowered(handover *h, int i, const cfg_file *cfg, diag *d)
     size_t len;
     if (make_folder(h, d)) return -1;
     char *path = mem_printf("%s/%s", h->folder, slash ? slash + 1 : h->argv[i]), *text = cfg_text(cfg, &len);
-    FILE *f = fopen(path, "w");
-    int failed = !f || fwrite(text, 1, len, f) != len;
-    if (f && fclose(f)) failed = 1;
-    if (failed) diag_error(d, path, 0, NULL, "cannot write: %s", strerror(errno));
+    int failed = out_file_text(path, text, len, d);
     free(text);
     h->made = mem_realloc(h->made, (size_t)h->n + 1, sizeof *h->made);
     h->made[h->n++] = h->argv[i] = path;
-    return failed ? -1 : 0;
+    return failed;
 }
 
 /* A cfg among the arguments. A plain one goes on as it is (its mistakes are the stock program's to judge). */

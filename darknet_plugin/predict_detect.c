@@ -162,9 +162,10 @@ static int predict_image(predictor *p, const char *input, diag *d)
     look(p, &im, &f);
     tell(p, input, -1, &im, &f);
     char *path = out_path(p, input, ".jpg");
-    int failed = draw(p, &im, &f) || image_write(path, im.pixels, im.w, im.h, 3);
-    if (failed) diag_error(d, path, 0, NULL, "cannot write this picture");
-    else if (!p->list) fprintf(p->o->out, "drawn in %s\n", path);
+    int failed = draw(p, &im, &f);
+    if (failed) diag_error(d, input, 0, NULL, "cannot draw into this picture");
+    else failed = image_save(path, im.pixels, im.w, im.h, 3, d);
+    if (!failed && !p->list) fprintf(p->o->out, "drawn in %s\n", path);
     free(path);
     free(im.pixels);
     forget(&f);

@@ -24,14 +24,13 @@ void shape_error(shape_run *r, const char *key, const char *fmt, ...)
 {
     const cfg_section *s = r->s;
     int line = key ? cfg_line(s, key) : s->line;
-    char *text = NULL;
     va_list ap;
     r->failed = 1;
     if (told(r->d, s->file, line)) return;
     va_start(ap, fmt);
-    if (vasprintf(&text, fmt, ap) < 0) text = NULL;
+    char *text = mem_vprintf(fmt, ap);
     va_end(ap);
-    diag_error(r->d, s->file, line, s->name, "%s", text ? text : fmt);
+    diag_error(r->d, s->file, line, s->name, "%s", text);
     free(text);
 }
 

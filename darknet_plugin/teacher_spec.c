@@ -37,8 +37,8 @@ static int readable_file(const char *path)
 {
     struct stat s;
     if (stat(path, &s)) return 0;
-    if (S_ISDIR(s.st_mode)) {
-        errno = EISDIR;
+    if (!S_ISREG(s.st_mode)) {       /* a pipe would keep us waiting */
+        errno = S_ISDIR(s.st_mode) ? EISDIR : ENODEV;
         return 0;
     }
     return !access(path, R_OK);

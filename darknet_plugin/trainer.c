@@ -2,14 +2,21 @@
  *
  * Length: -epochs N (passes over the images, rounded up to whole updates) or the cfg's max_batches. Darknet's counting
  * holds: *net->seen rises by the sub-batch before its forward pass, an update follows every `subdivisions` of them, and
- * the learning rate is a function of the updates counted so. */
+ * the learning rate is a function of the updates counted so.
+ *
+ * Everything that decides what comes next is in the network and in run_progress, and goes to disk with every checkpoint: after
+ * each epoch, before and after it is measured, every few minutes, and when a signal asks for an end. */
 #include "trainer.h"
 
 #include "../layers/gpu/gpu.h"
+#include "checkpoint.h"
 #include "clock.h"
 #include "evaluate_detect.h"
 #include "loader.h"
 #include "mem.h"
+#include "numbers.h"
+#include "out_file.h"
+#include "stop.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,16 +27,16 @@ typedef struct run {
     const trainer_options *o;
     model *m;
     network *net;
+    checkpoint *disk;        /* owned */
+    run_progress p;
     uint64_t images;         /* in the training set */
     uint64_t end;            /* `seen` at which training stops */
     uint64_t started_at;     /* `seen` at the start */
     double began, printed;   /* seconds */
-    double average;          /* Darknet's running loss: .9 old + .1 new */
-    double epoch_sum;        /* of losses since the last epoch's end */
-    uint64_t epoch_steps;
-    uint64_t measured_at;    /* `seen` then */
-    double best;             /* top-1 or mAP@0.5, -1 = none yet */
-    uint64_t best_epoch;
+    int resumed;
+    double saved;            /* when the last checkpoint was, seconds */
+    uint64_t *step_image;    /* of the current step, owned */
+    step_copy *before;       /* what the current step changes, owned; NULL without -skip-nan */
 } run;
 
 char *trainer_name(const char *cfg)
@@ -62,7 +69,7 @@ static int find_end(run *r, diag *d)
         diag_hint(d, "raise max_batches, or choose another policy");
         return -1;
     }
-    if (r->started_at >= r->end) {
+    if (r->started_at >= r->end && !r->resumed) {
         diag_error(d, cfg, 0, NULL, "already trained on %llu of %llu images", (unsigned long long)r->started_at, (unsigned long long)r->end);
         diag_hint(d, "-clear starts counting from 0 again");
         return -1;
@@ -90,7 +97,7 @@ static void print_progress(run *r, double rate)
     double speed = (double)(seen - r->started_at) / (t - r->began);
     fprintf(out, "%sepoch %.2f/%.4g  step %llu/%llu  loss %.6f  rate %.5g  %.0f images/s  left ", tty ? "\r\033[K" : "",
             (double)seen / (double)r->images, (double)r->end / (double)r->images, (unsigned long long)(seen / step),
-            (unsigned long long)(r->end / step), r->average, rate, speed);
+            (unsigned long long)(r->end / step), r->p.average, rate, speed);
     print_time((double)(r->end - seen) / speed, out);
     fprintf(out, "%s", tty ? "" : "\n");
     fflush(out);
@@ -98,11 +105,23 @@ static void print_progress(run *r, double rate)
 
 static int save(run *r, const char *suffix, diag *d)
 {
+    if (r->o->lock && run_lock_check(r->o->lock, d)) return -1;
     char *path = mem_printf("%s/%s_%s.weights", r->o->folder, r->o->name, suffix);
     gpu_pull(r->net);
     int failed = weights_save(r->net, path, d);
     free(path);
     return failed;
+}
+
+static int save_all(run *r, diag *d)
+{
+    r->p.seen = *r->net->seen;
+    r->p.updates = (uint64_t)*r->net->t;
+    r->saved = clock_now();
+    if (r->o->lock && run_lock_check(r->o->lock, d)) return -1;
+    gpu_pull(r->net);
+    if (gpu_has(r->net) && numbers_check_weights(r->m, d)) return -1;
+    return checkpoint_save(r->disk, r->m, &r->p, d);
 }
 
 static int measure_classifier(run *r, double *score, char *text, size_t room, diag *d)
@@ -135,63 +154,137 @@ static int measure(run *r, double *score, char *text, size_t room, diag *d)
 {
     int detector = model_is_detector(r->m);
     uint64_t seen = *r->net->seen;
-    if (!r->o->valid || (detector && seen - r->measured_at < 4 * dataset_count(r->o->valid) && seen < r->end)) return 0;
-    r->measured_at = seen;
+    if (!r->o->valid || (detector && seen - r->p.measured_at < 4 * dataset_count(r->o->valid) && seen < r->end)) return 0;
+    r->p.measured_at = seen;
     if (model_resize(r->m, r->m->low->shape->w, r->m->low->shape->h, d)) return -1;
     return detector ? measure_detector(r, score, text, room, d) : measure_classifier(r, score, text, room, d);
 }
 
-static int end_epoch(run *r, double rate, diag *d)
+static void print_epoch(run *r, uint64_t epoch, const char *text)
 {
     FILE *out = r->o->out;
-    uint64_t epoch = (uint64_t)fmax(1, round((double)*r->net->seen / (double)r->images));
     double speed = (double)(*r->net->seen - r->started_at) / (clock_now() - r->began);
+    fprintf(out, "%sepoch %llu  loss %.6f  rate %.5g  %.0f images/s%s\n", !r->o->quiet && isatty(fileno(out)) ? "\r\033[K" : "",
+            (unsigned long long)epoch, r->p.epoch_sum / (double)(r->p.epoch_steps ? r->p.epoch_steps : 1), r->p.epoch_rate, speed, text);
+    fflush(out);
+}
+
+/* Measures and saves. The best weights are on disk before the state that speaks of them. */
+static int end_epoch(run *r, diag *d)
+{
+    uint64_t epoch = (uint64_t)fmax(1, round((double)*r->net->seen / (double)r->images));
     double score = -1;
     char text[80] = "";
     if (measure(r, &score, text, sizeof text, d)) return -1;
-    fprintf(out, "%sepoch %llu  loss %.6f  rate %.5g  %.0f images/s", !r->o->quiet && isatty(fileno(out)) ? "\r\033[K" : "",
-            (unsigned long long)epoch, r->epoch_sum / (double)(r->epoch_steps ? r->epoch_steps : 1), rate, speed);
-    fprintf(out, "%s\n", text);
-    fflush(out);
-    r->epoch_sum = 0;
-    r->epoch_steps = 0;
-    if (save(r, "last", d)) return -1;
-    if (score <= r->best) return 0;
-    r->best = score;
-    r->best_epoch = epoch;
-    return save(r, "best", d);
+    print_epoch(r, epoch, text);
+    r->p.epoch_sum = 0;
+    r->p.epoch_steps = r->p.epoch_due = 0;
+    if (score > r->p.best) {
+        r->p.best = score;
+        r->p.best_epoch = epoch;
+        if (save(r, "best", d)) return -1;
+    }
+    return save_all(r, d);
 }
 
-static int count_loss(run *r, double loss, const batch *b, diag *d)
+/* The images of the step that was not finite, one a line: as many as can be trained on to see it again. */
+static void list_images(const run *r, diag *d)
 {
-    if (!isfinite(loss)) {
-        char first[256];
-        dataset_name(r->o->train, b->index[0], first, sizeof first);
-        diag_error(d, NULL, 0, NULL, "loss is %g after %llu images (batch that begins with %s)", loss, (unsigned long long)*r->net->seen, first);
-        diag_hint(d, "a lower learning_rate or a burn_in often helps; checkpoints on disk are from before");
-        return -1;
+    char *path = mem_printf("%s/%s_nan.list", r->o->folder, r->o->name), name[1024];
+    out_file f;
+    if (!out_file_open(&f, path, d)) {
+        for (uint64_t i = 0; i < per_update(r->net); ++i) {
+            dataset_name(r->o->train, r->step_image[i], name, sizeof name);
+            fprintf(f.file, "%s\n", name);
+        }
+        if (!out_file_close(&f, 0, d)) diag_warn(d, path, 0, NULL, "lists the images of that step");
     }
-    r->average = r->average < 0 ? loss : .9 * r->average + .1 * loss;
-    r->epoch_sum += loss;
-    r->epoch_steps++;
+    free(path);
+}
+
+/* A step came to nothing: leaves it out if it can be undone and -skip-nan allows one more, else ends the run. `why` has the messages. */
+static int leave_out(run *r, int undo, const diag *why, diag *d)
+{
+    unsigned long long step = *r->net->seen / per_update(r->net);
+    int skip = undo && (int)r->p.left_out < r->o->skip_nan;
+    diag_append(d, why, skip);
+    list_images(r, d);
+    if (skip) {
+        r->p.left_out++;
+        step_copy_undo(r->before, r->m);
+        fprintf(r->o->out, "step %llu left out, it was not finite (%llu of %d)\n", step, (unsigned long long)r->p.left_out, r->o->skip_nan);
+        return 0;
+    }
+    diag_error(d, NULL, 0, NULL, "step %llu is not finite; checkpoints on disk are from before it", step);
+    diag_hint(d, "a lower learning_rate or a burn_in often helps; -skip-nan N leaves up to N such steps out");
+    return -1;
+}
+
+static void count_loss(run *r, double loss)
+{
+    r->p.average = r->p.average < 0 ? loss : .9 * r->p.average + .1 * loss;
+    r->p.epoch_sum += loss;
+    r->p.epoch_steps++;
+}
+
+/* One sub-batch. -1 with a message; 1: its loss is not finite, `why` says where from. */
+static int learn(run *r, const batch *b, diag *why, diag *d)
+{
+    if (model_resize(r->m, b->w, b->h, d) || model_teach(r->m, b->x, b->index, b->view, d)) return -1;
+    double loss = model_train_step(r->m, b->x, b->label, b->truth);
+    if (!isfinite(loss)) return numbers_explain_loss(r->m, b->x, loss, why), 1;
+    count_loss(r, loss);
     return 0;
 }
 
-/* One update: `subdivisions` sub-batches, then the step. */
-static int step(run *r, loader *l, diag *d)
+/* `subdivisions` sub-batches and their update; as learn(). */
+static int learn_step(run *r, loader *l, diag *why, diag *d)
 {
-    double before = (double)(*r->net->seen / r->images);
-    for (int s = 0; s < r->net->subdivisions; ++s) {
+    int bad = 0;
+    if (r->before) step_copy_keep(r->before, r->m);
+    for (int s = 0; s < r->net->subdivisions && bad >= 0; ++s) {
         const batch *b = loader_next(l, d);
         if (!b) return -1;
-        if (model_resize(r->m, b->w, b->h, d) || model_teach(r->m, b->x, b->index, b->view, d)) return -1;
-        if (count_loss(r, model_train_step(r->m, b->x, b->label, b->truth), b, d)) return -1;
+        memcpy(r->step_image + (size_t)s * (size_t)r->net->batch, b->index, (size_t)r->net->batch * sizeof *b->index);
+        if (bad) *r->net->seen += (size_t)r->net->batch;   /* the rest of a step that will be left out */
+        else bad = learn(r, b, why, d);
     }
-    double rate = host_rate(r->net);
+    if (r->before) gpu_pull(r->net);   /* without -skip-nan a device's numbers are looked at before they are saved */
+    if (!bad && numbers_check_updates(r->m, why)) bad = 1;
+    return bad;
+}
+
+/* A whole step that was fine so far: its update. 1: a weight is not finite any more. */
+static int update(run *r, diag *why)
+{
     host_update(r->net, r->m->low->trained);
+    if (r->before) gpu_pull(r->net);
+    return numbers_check_weights(r->m, why) ? 1 : 0;
+}
+
+/* One update, and what is due after it. */
+static int step(run *r, loader *l, diag *d)
+{
+    uint64_t epochs = *r->net->seen / r->images;
+    diag *why = diag_new();
+    int bad = learn_step(r, l, why, d), undo = bad > 0;
+    double rate = host_rate(r->net);
+    if (!bad) bad = update(r, why);
+    if (bad > 0) bad = leave_out(r, undo, why, d);
+    diag_free(why);
+    if (bad) return -1;
     print_progress(r, rate);
-    double after = (double)(*r->net->seen / r->images);
-    return after > before || *r->net->seen >= r->end ? end_epoch(r, rate, d) : 0;
+    r->p.epoch_due = *r->net->seen / r->images > epochs || *r->net->seen >= r->end;
+    r->p.epoch_rate = rate;
+    return 0;
+}
+
+/* After a step: an epoch's end is saved before it is measured, which may take long. */
+static int after_step(run *r, diag *d)
+{
+    int ends = r->p.epoch_due && !stop_asked();
+    if ((!ends || r->o->valid) && (r->p.epoch_due || stop_asked() || clock_now() - r->saved >= r->o->pause) && save_all(r, d)) return -1;
+    return ends ? end_epoch(r, d) : 0;
 }
 
 static loader *start_loader(run *r, diag *d)
@@ -212,24 +305,75 @@ static void report_features(const run *r, diag *d)
     if (c.damaged) diag_warn(d, NULL, 0, NULL, "%llu records of the feature cache were damaged and have been computed again", (unsigned long long)c.damaged);
 }
 
+/* 0 with *r ready to train, or -1 with messages. */
+static int start(run *r, diag *d)
+{
+    const trainer_options *o = r->o;
+    checkpoint_run c = { .m = r->m, .train = o->train, .valid = o->valid, .backend = o->backend, .threads = o->threads, .seed = o->seed, .views = o->views };
+    r->disk = checkpoint_open(o->folder, o->name, &c);
+    r->resumed = o->resume ? checkpoint_resume(r->disk, r->m, &r->p, o->force, d) : 0;
+    if (r->resumed < 0) return -1;
+    if (r->resumed) fprintf(o->out, "resumed after %llu images\n", (unsigned long long)r->p.seen);
+    else if (o->resume) fprintf(o->out, "nothing to resume in %s, training starts\n", o->folder);
+    fflush(o->out);
+    r->started_at = *r->net->seen;
+    if (!r->resumed) r->p.measured_at = r->started_at;
+    r->step_image = mem_calloc(per_update(r->net), sizeof *r->step_image);
+    r->before = o->skip_nan ? step_copy_new(r->m) : NULL;
+    return find_end(r, d);
+}
+
+/* All steps. 0: to the end; 1: a signal asked to stop, all is saved. */
+static int run_steps(run *r, diag *d)
+{
+    loader *l = start_loader(r, d);
+    if (!l) return -1;
+    stop_catch();
+    r->began = r->printed = r->saved = clock_now();
+    int failed = r->p.epoch_due ? end_epoch(r, d) : 0;
+    while (!failed && *r->net->seen < r->end && !stop_asked()) failed = step(r, l, d) || after_step(r, d);
+    if (r->m->low->augment.detector) (void)loader_left_out(l, d);
+    loader_stop(l);
+    if (!failed && stop_asked() && r->p.seen != *r->net->seen) failed = save_all(r, d);
+    return failed ? -1 : r->p.epoch_due || *r->net->seen < r->end;
+}
+
+static void print_stopped(const run *r)
+{
+    uint64_t step = per_update(r->net);
+    fprintf(r->o->out, "%s: stopped after step %llu of %llu, all is saved; the same command with -resume goes on\n", stop_name(),
+            (unsigned long long)(*r->net->seen / step), (unsigned long long)(r->end / step));
+}
+
+static void print_end(const run *r)
+{
+    const trainer_options *o = r->o;
+    if (r->p.best >= 0)
+        fprintf(o->out, "best %s %.2f %% after epoch %llu; ", model_is_detector(r->m) ? "mAP@0.5" : "top-1", r->p.best,
+                (unsigned long long)r->p.best_epoch);
+    fprintf(o->out, "weights in %s/%s_final.weights, ", o->folder, o->name);
+    print_time(clock_now() - r->began, o->out);
+    fprintf(o->out, "\n");
+}
+
+static int train(run *r, diag *d)
+{
+    if (start(r, d)) return -1;
+    int stopped = run_steps(r, d);
+    if (stopped >= 0 && model_cached(r->m)) report_features(r, d);
+    if (stopped > 0) print_stopped(r);
+    if (stopped) return stopped;
+    if (save(r, "final", d)) return -1;
+    print_end(r);
+    return 0;
+}
+
 int trainer_run(const trainer_options *o, diag *d)
 {
-    run r = { .o = o, .m = o->model, .net = o->model->net, .images = dataset_count(o->train), .average = -1, .best = -1 };
-    r.started_at = r.measured_at = *r.net->seen;
-    if (find_end(&r, d) || weights_make_folder(o->folder, d)) return -1;
-    loader *l = start_loader(&r, d);
-    if (!l) return -1;
-    r.began = r.printed = clock_now();
-    int failed = 0;
-    while (!failed && *r.net->seen < r.end) failed = step(&r, l, d);
-    if (r.m->low->augment.detector) (void)loader_left_out(l, d);
-    loader_stop(l);
-    if (model_cached(r.m)) report_features(&r, d);
-    if (failed || save(&r, "final", d)) return -1;
-    if (r.best >= 0)
-        fprintf(o->out, "best %s %.2f %% after epoch %llu; ", model_is_detector(r.m) ? "mAP@0.5" : "top-1", r.best, (unsigned long long)r.best_epoch);
-    fprintf(o->out, "weights in %s/%s_final.weights, ", o->folder, o->name);
-    print_time(clock_now() - r.began, o->out);
-    fprintf(o->out, "\n");
-    return 0;
+    run r = { .o = o, .m = o->model, .net = o->model->net, .images = dataset_count(o->train), .p = { .average = -1, .best = -1 } };
+    int status = weights_make_folder(o->folder, d) ? -1 : train(&r, d);
+    checkpoint_free(r.disk);
+    free(r.step_image);
+    step_copy_free(r.before);
+    return status;
 }

@@ -6,6 +6,7 @@
 #include "../weights_tools/weights_file.h"
 #include "mem.h"
 #include "model.h"
+#include "out_file.h"
 #include "results.h"
 #include "rng.h"
 #include "verbs.h"
@@ -44,21 +45,12 @@ static int whole_weights(network *net, const net_shape *s, const char *path, dia
     return -1;
 }
 
-static int write_text(const char *path, const char *text, size_t len, diag *d)
-{
-    FILE *f = fopen(path, "w");
-    int failed = !f || fwrite(text, 1, len, f) != len;
-    if (f && fclose(f)) failed = 1;
-    if (failed) diag_error(d, path, 0, NULL, "cannot write: %s", strerror(errno));
-    return failed ? -1 : 0;
-}
-
 static int write_files(bench_run *b, const options *o, diag *d)
 {
     size_t len;
     char *text = bench_text(b->low, 1, &len);
     network *net = host_parse(text, len, o->arg[0], d);
-    int failed = !net || write_text(b->cfg, text, len, d);
+    int failed = !net || out_file_text(b->cfg, text, len, d);
     if (!failed && o->n > 1) failed = whole_weights(net, b->low->shape, o->arg[1], d);
     else if (!failed) random_weights(net, (uint64_t)o->seed);
     failed = failed || weights_save(net, b->weights, d);

@@ -1,6 +1,7 @@
 /* `darknet distill export CFG WEIGHTS OUT`: OUT.cfg and OUT.weights, plain Darknet, and FILE.onnx. All are written under
  * temporary names beside their own, verified, and only then given these: weights first and the cfg last, so that a cfg which is
  * there has its weights. */
+#include "../weights_tools/net_pair.h"
 #include "../weights_tools/onnx_layers.h"
 #include "export.h"
 #include "mem.h"
@@ -11,19 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-static void take_name(export_job *j, int file, char *name, const char *suffix)
-{
-    j->name[file] = name;
-    j->temp[file] = mem_printf("%s.part%d%s", name, (int)getpid(), suffix);
-}
 
 static void take_names(export_job *j)
 {
-    take_name(j, EXPORT_CFG, mem_printf("%s.cfg", j->arg[2]), ".cfg");
-    take_name(j, EXPORT_WEIGHTS, mem_printf("%s.weights", j->arg[2]), ".weights");
-    if (j->o->onnx) take_name(j, EXPORT_ONNX, mem_strdup(j->o->onnx), ".onnx");
+    j->name[EXPORT_CFG] = mem_printf("%s.cfg", j->arg[2]);
+    j->name[EXPORT_WEIGHTS] = mem_printf("%s.weights", j->arg[2]);
+    if (j->o->onnx) j->name[EXPORT_ONNX] = mem_strdup(j->o->onnx);
 }
 
 static int same_names(const export_job *j)
@@ -46,34 +40,13 @@ static int check_names(const export_job *j, diag *d)
     return -1;
 }
 
-static int write_cfg(const cfg_file *c, const char *path, diag *d)
-{
-    size_t len;
-    char *text = cfg_text(c, &len);
-    FILE *f = fopen(path, "w");
-    int failed = !f || fwrite(text, 1, len, f) != len || fflush(f) || fsync(fileno(f)), why = errno;
-    if (f && fclose(f) && !failed) failed = 1, why = errno;
-    if (failed) diag_error(d, path, 0, NULL, "cannot write: %s", strerror(why));
-    free(text);
-    return failed ? -1 : 0;
-}
-
 static int write_files(export_job *j, diag *d)
 {
     const deployed *p = j->p;
-    if (write_cfg(p->low->cfg, j->temp[EXPORT_CFG], d) || weights_save(p->net, j->temp[EXPORT_WEIGHTS], d)) return -1;
+    if (net_file_cfg(&j->file[EXPORT_CFG], j->name[EXPORT_CFG], p->low->cfg, d)) return -1;
+    if (net_file_weights(&j->file[EXPORT_WEIGHTS], j->name[EXPORT_WEIGHTS], p->net, d)) return -1;
     if (!j->name[EXPORT_ONNX]) return 0;
-    return onnx_write_network(p->net, p->low->cfg, p->output, p->outputs, j->temp[EXPORT_ONNX], d);
-}
-
-static int give_names(export_job *j, diag *d)
-{
-    for (int i = 0; i < EXPORT_FILES; ++i) {
-        if (!j->name[i] || !rename(j->temp[i], j->name[i])) continue;
-        diag_error(d, j->name[i], 0, NULL, "cannot write: %s", strerror(errno));
-        return -1;
-    }
-    return 0;
+    return net_file_onnx(&j->file[EXPORT_ONNX], j->name[EXPORT_ONNX], p->net, p->low->cfg, p->output, p->outputs, d);
 }
 
 /* Encoder, and the tails as they would be on the encoder's own channels. */
@@ -122,7 +95,7 @@ static int verify_files(export_job *j, lower_mode mode, diag *d)
     }
     if (export_images(j, d)) return -1;
     verify_job v = {
-        .cfg = j->temp[EXPORT_CFG], .weights = j->temp[EXPORT_WEIGHTS], .onnx = j->temp[EXPORT_ONNX],
+        .cfg = j->file[EXPORT_CFG].temp, .weights = j->file[EXPORT_WEIGHTS].temp, .onnx = j->file[EXPORT_ONNX].temp,
         .not_opencv = not_opencv(j->p),
         .n = j->n, .c = s->c, .h = s->h, .w = s->w, .outputs = j->p->outputs, .output = j->p->output, .values = deploy_values(j->p),
         .raw = j->p->raw, .pixels = j->pixels, .answer = j->answer,
@@ -139,15 +112,14 @@ static int export_model(export_job *j, lower_mode mode, diag *d)
     if (check_names(j, d) || model_backend(j->o->backend, &mo.backend, d)) return -1;
     if (!(j->m = model_open(j->arg[0], &mo, d)) || model_load_whole(j->m, j->arg[1], d)) return -1;
     if (!(j->p = deploy_open(j->m, j->arg[0], d)) || edit(j, d) || write_files(j, d)) return -1;
-    if (verify_files(j, mode, d) || (j->o->teacher && export_teacher(j, d)) || give_names(j, d)) return -1;
+    if (verify_files(j, mode, d) || (j->o->teacher && export_teacher(j, d)) || out_file_keep(j->file, EXPORT_FILES, d)) return -1;
     return export_report(j, d);
 }
 
 static void close_job(export_job *j)
 {
     for (int i = 0; i < EXPORT_FILES; ++i) {
-        if (j->temp[i]) unlink(j->temp[i]);   /* there is one only after a failure */
-        free(j->temp[i]);
+        out_file_drop(&j->file[i]);
         free(j->name[i]);
     }
     deploy_close(j->p);

@@ -1,8 +1,11 @@
 /* `darknet distill train DATA CFG [WEIGHTS]`: trains a distillation, or a plain classifier cfg (teachers, baselines). */
 #include "../layers/cpu/parallel.h"
+#include "checkpoint.h"
 #include "device.h"
 #include "evaluate_detect.h"
 #include "mem.h"
+#include "preflight.h"
+#include "teacher_check.h"
 #include "trainer.h"
 #include "verbs.h"
 
@@ -12,26 +15,14 @@ typedef struct training {
     data_file *file;
     dataset *train, *valid;
     model *m;
+    run_lock lock;
 } training;
-
-/* `why` NULL: it may teach. */
-static int refuse_teacher(const options *o, const teacher_spec *t, const char *why, diag *d)
-{
-    if (!why) return 0;
-    if (o->force) {
-        diag_warn(d, t->weights_path, 0, NULL, "this teacher %s", why);
-        return 0;
-    }
-    diag_error(d, t->weights_path, 0, NULL, "this teacher %s", why);
-    diag_hint(d, "are these the weights of %s, and does it want [teacher] mean= std=? -force trains all the same", t->cfg_path);
-    return -1;
-}
 
 static int judge_teacher(const options *o, const teacher_spec *t, const top_comparison *c, size_t labelled, int classes, diag *d)
 {
     if (c->rated && labelled)
         fprintf(o->out, "teacher %s: top-1 %.2f %%, top-5 %.2f %% of %zu images\n", t->cfg_path, c->teacher.top1, c->teacher.top5, labelled);
-    return refuse_teacher(o, t, evaluate_suspicious(&c->teacher, c->rated ? labelled : 0, classes), d);
+    return teacher_refuse(t, evaluate_suspicious(&c->teacher, c->rated ? labelled : 0, classes), o->force, d);
 }
 
 static int check_detector(const options *o, training *t, diag *d)
@@ -42,7 +33,7 @@ static int check_detector(const options *o, training *t, diag *d)
         const teacher_spec *s = &t->m->low->teacher[i];
         const map_class *all = &e.of[i].teacher.all;
         fprintf(o->out, "teacher %s: mAP@0.5 %.2f %%, mAP@[.5:.95] %.2f %% of %zu images\n", s->cfg_path, all->ap50, all->ap, e.images);
-        bad |= refuse_teacher(o, s, e.truths && all->ap50 < .5 ? "finds next to nothing" : NULL, d);
+        bad |= teacher_refuse(s, e.truths && all->ap50 < .5 ? "finds next to nothing" : NULL, o->force, d);
     }
     detect_evaluation_free(&e);
     return bad;
@@ -114,32 +105,52 @@ static int open_cache(const options *o, training *t, uint64_t *views, diag *d)
     return model_open_cache(t->m, &c, views, d);
 }
 
+/* Everything that could go wrong hours later, and what is odd, before the first step. */
+static int look_ahead(const options *o, training *t, const char *folder, const char *name, diag *d)
+{
+    preflight_job p = { .m = t->m, .train = t->train, .valid = t->valid, .cfg = o->arg[1], .folder = folder, .name = name,
+                        .threads = parallel_threads(), .force = o->force, .seed = (uint64_t)o->seed };
+    int judged = o->resume && checkpoint_exists(folder, name);   /* when the run was started */
+    int bad = preflight(&p, &t->lock, d) || (!judged && check_teacher(o, t, d));
+    if (!bad) diag_flush(d, stderr);
+    return bad;
+}
+
 static int run_training(const options *o, training *t, diag *d)
 {
     uint64_t views;
-    if (refuse_crop(t->m->low->cfg, d) || open_data(o, t, d) || load_start(o, t, d) || open_cache(o, t, &views, d)
-        || check_teacher(o, t, d)) return -1;
+    if (refuse_crop(t->m->low->cfg, d) || open_data(o, t, d) || load_start(o, t, d) || open_cache(o, t, &views, d)) return -1;
     char *name = trainer_name(o->arg[1]);
+    const char *folder = o->backup ? o->backup : t->file->backup;
     trainer_options to = {
-        .model = t->m, .train = t->train, .valid = t->valid, .folder = o->backup ? o->backup : t->file->backup, .name = name,
-        .epochs = o->epochs, .threads = parallel_threads(), .seed = (uint64_t)o->seed, .views = views, .quiet = o->quiet, .out = o->out,
+        .model = t->m, .train = t->train, .valid = t->valid, .folder = folder, .name = name, .lock = &t->lock,
+        .epochs = o->epochs, .threads = parallel_threads(), .seed = (uint64_t)o->seed, .views = views, .backend = o->backend,
+        .resume = o->resume, .force = o->force, .pause = o->checkpoint, .skip_nan = o->skip_nan, .quiet = o->quiet, .out = o->out,
     };
-    int failed = trainer_run(&to, d);
+    int failed = look_ahead(o, t, folder, name, d) || trainer_run(&to, d);
     free(name);
     return failed;
+}
+
+/* -resume goes on where the run was, -clear would forget it. */
+static int refuse_both(const options *o, diag *d)
+{
+    if (o->resume && o->clear) diag_error(d, NULL, 0, NULL, "'-resume' and '-clear' contradict each other");
+    return o->resume && o->clear;
 }
 
 int verb_train(options *o, diag *d)
 {
     training t = { 0 };
     model_options mo = { .threads = o->threads, .seed = (uint64_t)o->seed };
-    if (device_backend(o, &mo.backend, d)) return -1;
+    if (refuse_both(o, d) || device_backend(o, &mo.backend, d)) return -1;
     if (mo.backend == BACKEND_HOST) {
         diag_error(d, NULL, 0, NULL, "the host backend is for inference: its gradients are wrong");
         return -1;
     }
     t.m = model_open(o->arg[1], &mo, d);
     int failed = !t.m || run_training(o, &t, d);
+    run_lock_release(&t.lock);
     dataset_free(t.train);
     dataset_free(t.valid);
     data_file_free(t.file);

@@ -6,6 +6,7 @@
  * student's thousand images a second is some 2 % of the time. */
 #include "feature_cache.h"
 
+#include "../darknet_plugin/key_text.h"
 #include "../darknet_plugin/mem.h"
 
 #include <errno.h>
@@ -59,24 +60,15 @@ static index_entry entry_of(const feature_cache *c, uint64_t view, uint64_t imag
 
 /* ---- the key ---- */
 
-/* The line at `at`; its length without the newline. */
-static size_t line_length(const char *at) { return strcspn(at, "\n"); }
-
-/* Names the first line that differs. Both keys have the same names in the same order unless the program's version differs. */
+/* Names the first line that differs. */
 static int keys_differ(const char *path, const char *has, const char *want, diag *d)
 {
-    while (*has && *want) {
-        size_t a = line_length(has), b = line_length(want);
-        if (a != b || memcmp(has, want, a)) {
-            diag_error(d, path, 0, NULL, "was made with %.*s, this run has %.*s", (int)a, has, (int)b, want);
-            diag_hint(d, "name another file, or remove this one");
-            return -1;
-        }
-        has += a + (has[a] == '\n');
-        want += b + (want[b] == '\n');
-    }
-    if (!*has && !*want) return 0;
-    diag_error(d, path, 0, NULL, "was made by another version of this program");
+    key_difference k;
+    int differs = key_next_difference(&has, &want, &k);
+    if (differs < 0) diag_error(d, path, 0, NULL, "was made by another version of this program");
+    if (differs < 1) return differs;
+    diag_error(d, path, 0, NULL, "was made with %.*s, this run has %.*s", k.has_length, k.has, k.want_length, k.want);
+    diag_hint(d, "name another file, or remove this one");
     return -1;
 }
 
@@ -131,6 +123,13 @@ static int check_room(const feature_cache *c, const struct stat *st, diag *d)
     return -1;
 }
 
+/* The index is looked at through the map before it is filled: on a tmpfs that is full, reading a hole ends in SIGBUS. */
+static int take_room(const feature_cache *c)
+{
+    if (!fallocate(c->fd, 0, 0, (off_t)c->records)) return 0;
+    return errno == EOPNOTSUPP || errno == ENOSYS ? ftruncate(c->fd, (off_t)c->records) : -1;
+}
+
 static int make_file(feature_cache *c, diag *d)
 {
     char header[HEADER] = MAGIC;
@@ -140,7 +139,7 @@ static int make_file(feature_cache *c, diag *d)
     }
     strcat(header, c->s.key);
     c->end = c->records;
-    if (ftruncate(c->fd, (off_t)c->records) || write_all(c->fd, header, HEADER, 0)) return trouble(c, "cannot be written", d);
+    if (take_room(c) || write_all(c->fd, header, HEADER, 0)) return trouble(c, "cannot be written", d);
     return 0;
 }
 
@@ -289,4 +288,12 @@ uint64_t feature_cache_missing(const feature_cache *c)
     for (uint64_t v = 0; v < c->s.views; ++v)
         for (uint64_t i = 0; i < c->s.count; ++i) missing += !feature_cache_has(c, v, i);
     return missing;
+}
+
+double feature_cache_wants(const feature_cache *c, dev_t *dev)
+{
+    struct stat st;
+    if (!c->writes || fstat(c->fd, &st)) return 0;
+    *dev = st.st_dev;
+    return (double)feature_cache_missing(c) * (double)(HEAD + c->maps);
 }

@@ -17,6 +17,8 @@
 #include "../darknet_plugin/diag.h"
 #include "feature_type.h"
 
+#include <sys/types.h>
+
 typedef struct feature_cache feature_cache;
 
 enum { FEATURE_TAPS = 16 };
@@ -56,6 +58,8 @@ void feature_cache_put(feature_cache *c, uint64_t view, uint64_t image, const vo
 void feature_cache_done(feature_cache *c, int records);
 
 uint64_t feature_cache_missing(const feature_cache *c);
+/* Bytes that what is missing may still take on device *dev; 0 where this process does not write. */
+double feature_cache_wants(const feature_cache *c, dev_t *dev);
 size_t feature_cache_file_bytes(const feature_cache *c);
 
 #endif

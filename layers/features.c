@@ -219,4 +219,6 @@ void features_done(features *f) { feature_cache_done(f->cache, f->batch); }
 
 features_count features_counts(const features *f) { return f->count; }
 
-feature_cache *features_cache(features *f) { return f->cache; }
+feature_cache *features_cache(const features *f) { return f->cache; }
+
+const char *features_type(const features *f) { return feature_type_name(f->spec.type); }

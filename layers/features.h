@@ -29,6 +29,7 @@ typedef struct features_count {
     uint64_t read, computed, damaged;
 } features_count;
 features_count features_counts(const features *f);
-feature_cache *features_cache(features *f);   /* borrowed */
+feature_cache *features_cache(const features *f);   /* borrowed */
+const char *features_type(const features *f); /* how they are stored: "f16", ... */
 
 #endif

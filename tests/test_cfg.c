@@ -170,6 +170,44 @@ static void test_no_text(void **state)
     diag_free(d);
 }
 
+/* A section takes two bytes, and a layer's check may look at all before it. */
+static void test_too_many_sections(void **state)
+{
+    (void)state;
+    enum { SECTIONS = 20000 };
+    char *text = mem_calloc(6 + 10 * SECTIONS + 1, 1), *end = stpcpy(text, "[net]\n");
+    for (int i = 0; i < SECTIONS; ++i) end = stpcpy(end, "[avgpool]\n");
+    diag *d = diag_new();
+    cfg_file *c = cfg_parse("t.cfg", text, (size_t)(end - text), d);
+    assert_int_equal(diag_errors(d), 1);
+    assert_string_equal(diag_get(d, 0)->text, "more sections than any network has, the rest is not read");
+    assert_int_equal(diag_get(d, 0)->line, 10001);
+    cfg_free(c);
+    diag_free(d);
+    free(text);
+}
+
+/* Of a mistake in every line the first are kept, whichever were said first; all are counted. */
+static void test_many_messages(void **state)
+{
+    (void)state;
+    diag *d = diag_new();
+    for (int i = 1; i <= 5000; ++i) diag_warn(d, "t.cfg", i, NULL, "odd");
+    for (int i = 1; i <= 5000; ++i) diag_error(d, "t.cfg", i, NULL, "wrong"), diag_hint(d, "%d", i);
+    assert_int_equal(diag_errors(d), 5000);
+    assert_int_equal(diag_warnings(d), 5000);
+    assert_int_equal(diag_count(d), 2000);
+    assert_string_equal(diag_get(d, 1999)->hint, "1000");
+    char *said = NULL;
+    size_t n;
+    FILE *f = open_memstream(&said, &n);
+    diag_print(d, f);
+    fclose(f);
+    assert_non_null(strstr(said, "t.cfg:1000: wrong\nhint: 1000\nand 8000 more\n"));
+    free(said);
+    diag_free(d);
+}
+
 static void test_too_much(void **state)
 {
     (void)state;
@@ -424,7 +462,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sections), cmocka_unit_test(test_preamble), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_values), cmocka_unit_test(test_silent_substitutes), cmocka_unit_test(test_no_text),
-        cmocka_unit_test(test_too_much), cmocka_unit_test(test_forms), cmocka_unit_test(test_comment_needs_a_blank),
+        cmocka_unit_test(test_too_much), cmocka_unit_test(test_too_many_sections), cmocka_unit_test(test_many_messages), cmocka_unit_test(test_forms), cmocka_unit_test(test_comment_needs_a_blank),
         cmocka_unit_test(test_lookups), cmocka_unit_test(test_builder), cmocka_unit_test(test_shipped_round_trip),
         cmocka_unit_test(test_damaged), cmocka_unit_test(test_tables), cmocka_unit_test(test_nearest),
     };

@@ -51,6 +51,12 @@ static void test_data_file_mistakes(void **state)
     data_refuse("classes=10\nclasses=10\n", "classes= stands twice, first in line 1");
     data_refuse("classes=3\nnames=two\n", "2 names, but classes=3");
     data_refuse("classes=3\nnames=gap\n", "empty name");
+    char long_name[1005];
+    memset(long_name, 'n', 1001);
+    memcpy(long_name + 1001, "\nb\n", 4);
+    data_put_text("long", long_name);
+    data_refuse("classes=2\nnames=long\n", "a name of 1001 letters, expected at most 1000");
+    data_refuse("classes=2\nnames=/proc/self/mem\n", "cannot be read to its end: Input/output error");
     data_refuse("classes=3\nnames=nowhere\n", "cannot be read: No such file");
     data_refuse("classes=3\nnames=.\n", "not a regular file");
     data_refuse("classes=3\ntop=4\n", "top=4 is more than classes=3");

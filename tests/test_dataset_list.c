@@ -167,6 +167,7 @@ static void test_list_hostile_names(void **state)
     char *mark = mem_printf("%s/touched", check_folder());
     char *list = mem_printf("cat; touch %s\n$(touch %s)\n`touch %s` cat\n", mark, mark, mark);
     refuse_list(list, "is not there or not readable");
+    data_refuse_set("classes=3\nformat=list\ntrain=/proc/self/mem\n", "cannot be read to its end: Input/output error");
     data_put_text("; touch touched; cat.png", "not an image");
     data_put_text("l.list", "; touch touched; cat.png\n");
     dataset *s = data_must_open(PETS, 0, 1);

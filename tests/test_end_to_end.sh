@@ -95,7 +95,7 @@ sed 's/weights=.*/weights=untrained.weights/' "$w/simkd.cfg" >"$w/untrained.cfg"
 head -c 20 "$w/first.weights" >"$w/untrained.weights"
 head -c $(($(stat -c %s "$w/backup/teacher_final.weights") - 20)) /dev/zero >>"$w/untrained.weights"
 status 1 "a teacher that answers everything alike is refused" "$darknet" distill train "$w/few.data" "$w/untrained.cfg" -limit 64 -epochs 1
-says err "same answer" "and says why"
+says err "a feature map (layer 1) that is all zeros" "and says why"
 sed 's/^momentum=/policy=poly\nmomentum=/' "$w/teacher.cfg" >"$w/poly.cfg"
 status 1 "-epochs beyond the end of policy=poly" "$darknet" distill train "$w/few.data" "$w/poly.cfg" -limit 64 -epochs 200
 says err "max_batches=200" "and says where it ends"

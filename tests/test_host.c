@@ -149,6 +149,57 @@ static void test_parse_errors_come_back(void **state)
     assert_int_equal(open_files(), before);
 }
 
+#define REGION NET "[convolutional]\nfilters=5\nactivation=linear\n[region]\nclasses=3\nnum=1\ncoords=1\n"
+
+/* Files that the host would read beyond its memory for, write beyond it, or walk in for ever. */
+static void test_trees_and_maps_are_checked(void **state)
+{
+    (void)state;
+    static const struct { const char *key, *file, *message; } rows[] = {
+        { "tree", "a -1\nb 7\nc -1\n", "line 2: a parent is -1 or an earlier line, counted from 0" },
+        { "tree", "a -1\nb 1\nc -1\n", "line 2: a parent" }, { "tree", "a -2\n", "line 1: a parent" }, { "tree", "a 0\n", "line 1: a parent" },
+        { "tree", "a -1\n\nc -1\n", "line 2: expected a name" }, { "tree", "a\n", "line 1: expected a name" }, { "tree", "a -1 x\n", "expected a name" },
+        { "tree", "a -1\nb 0\n", "the tree has 2 classes, the layer 3" },
+        { "map", "0\n3\n", "line 2: the section has no such class" }, { "map", "-1\n", "no such class" }, { "map", "0\nx\n", "line 2: expected a whole number" },
+        { "map", "99999999999999999999\n", "expected a whole number" }, { "map", "0\n\n", "line 2: expected a whole number" },
+    };
+    char *path = mem_printf("%s/file", check_folder());
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
+        char *text = mem_printf(REGION "%s=%s\n", rows[i].key, path);
+        check_write(path, rows[i].file, strlen(rows[i].file));
+        diag *d = diag_new();
+        assert_null(host_parse(text, strlen(text), "bad.cfg", d));
+        assert_int_equal(diag_errors(d), 1);
+        if (!strstr(diag_get(d, 0)->text, rows[i].message)) fail_msg("row %zu: \"%s\"", i, diag_get(d, 0)->text);
+        diag_free(d);
+        free(text);
+    }
+    char *text = mem_printf(REGION "tree=%s\n", path), name[300];
+    memset(name, 'n', sizeof name);
+    memcpy(name + 256, " -1\n", 4);
+    check_write(path, name, 260);
+    diag *d = diag_new();
+    assert_null(host_parse(text, strlen(text), "bad.cfg", d));
+    assert_non_null(strstr(diag_get(d, 0)->text, "a name of up to 255 letters"));
+    diag_free(d);
+    free(text);
+    free(path);
+}
+
+/* A class that a map does not name is not read from behind its end. */
+static void test_short_maps_are_completed(void **state)
+{
+    (void)state;
+    char *path = mem_printf("%s/file", check_folder()), *text = mem_printf(REGION "tree=%s.tree\nmap=%s\n", path, path), *tree = mem_printf("%s.tree", path);
+    check_write(path, "2\n", 2);
+    check_write(tree, "a -1\nb 0\nc 0\n", 13);
+    network *net = check_parse(text);
+    assert_true(net->layers[1].map[0] == 2 && net->layers[1].map[1] == 0 && net->layers[1].map[2] == 0);
+    assert_int_equal(net->layers[1].softmax_tree->n, 3);
+    host_free(net);
+    free(path), free(text), free(tree);
+}
+
 /* The host's table goes nowhere, ours comes through before and after, whatever the outcome. */
 static void talk_around_parsing(void)
 {
@@ -408,7 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(built_alike),
         cmocka_unit_test(test_exits_are_caught),
-        cmocka_unit_test(test_parse_errors_come_back),
+        cmocka_unit_test(test_parse_errors_come_back), cmocka_unit_test(test_trees_and_maps_are_checked), cmocka_unit_test(test_short_maps_are_completed),
         cmocka_unit_test(test_stderr_survives_parsing),
         cmocka_unit_test(test_stdout_is_only_ours),
         cmocka_unit_test(test_results_before_an_exit_are_kept),

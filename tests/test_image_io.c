@@ -100,6 +100,64 @@ static void test_refuses_bombs(void **state)
     free(path);
 }
 
+static void test_every_format_is_read(void **state)
+{
+    (void)state;
+    static uint8_t in[40 * 30 * 3];
+    for (size_t i = 0; i < sizeof in; ++i) in[i] = (uint8_t)(i / 90 * 8);
+    static const char *const kinds[] = { "a.jpg", "a.png", "a.bmp", "a.ppm", "a.tiff", "a.webp" };
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; ++k) {
+        char *path = in_folder(kinds[k]);
+        uint8_t *out;
+        int w, h;
+        assert_int_equal(image_write(path, in, 30, 40, 3), 0);
+        if (image_decode(path, 3, &out, &w, &h, why, sizeof why)) fail_msg("%s: %s", kinds[k], why);
+        assert_true(w == 30 && h == 40);
+        free(out), free(path);
+    }
+}
+
+#define BYTES(s) s, sizeof s - 1
+#define TIFF_ENTRY(tag, value) tag "\4\0\1\0\0\0" value
+
+/* Each format's header with more pixels than are accepted, or than so few bytes can hold; and what has none. */
+static void test_headers_are_checked(void **state)
+{
+    (void)state;
+    static const struct { const char *bytes; size_t n; const char *reason; } rows[] = {
+        { BYTES("P5 30000 30000 255\n"), "30000x30000 pixels, at most" },
+        { BYTES("P6\n# 1 1\n1000 # wide\n1000\n255\n..."), "damaged: 1000x1000 pixels are more than 33 bytes can hold" },
+        { BYTES("P4 99999999999999999999 1\n"), "pixels, at most" },
+        { BYTES("P5 -3 4 255\n"), "not an image" }, { BYTES("P5"), "not an image" }, { BYTES("P7\nWIDTH 30000\n"), "not an image" },
+        { BYTES("BM\0\0\0\0\0\0\0\0\66\0\0\0\50\0\0\0\0\0\1\0\0\0\xff\xff\1\0\1\0"), "65536x65536 pixels, at most" },
+        { BYTES("BM\0\0\0\0\0\0\0\0\66\0\0\0\50\0\0\0\0\x20\0\0\0\0\0\x80\1\0\1\0"), "8192x2147483648 pixels, at most" },
+        { BYTES("BM\0\0\0\0\0\0\0\0\66\0\0\0\14\0\0\0\xff\xff\xff\xff\1\0\1\0"), "65535x65535 pixels, at most" },
+        { BYTES("BM\0\0\0\0\0\0\0\0\66\0\0\0\50\0\0\0\0\x20\0\0\0\x20\0\0\1\0\1\0"), "damaged: 8192x8192 pixels are more than 30 bytes" },
+        { BYTES("\x89PNG\r\n\x1a\n\0\0\0\15IHDR\0\0\x20\0\0\0\x20\0\10\2\0\0\0"), "damaged: 8192x8192 pixels are more than 29 bytes" },
+        { BYTES("\x89PNG\r\n\x1a\n\0\0\0\15IEND\0\0\x20\0\0\0\x20\0"), "not an image" },
+        { BYTES("\xff\xd8\xff\xff\1\xff\xe0\0\4ab..\xff\0\xff\xc2\0\21\10\xff\xff\xff\xff\3"), "65535x65535 pixels, at most" },
+        { BYTES("\xff\xd8\xff\xda\0\2\xff\xc0\0\21\10\0\1\0\1\3"), "not an image" }, { BYTES("\xff\xd8\xff\xe0\0\1"), "not an image" },
+        { BYTES("II*\0\10\0\0\0\2\0" TIFF_ENTRY("\0\1", "\0\0\1\0") TIFF_ENTRY("\1\1", "\0\0\1\0")), "65536x65536 pixels, at most" },
+        { BYTES("II*\0\10\0\0\0\4\0" TIFF_ENTRY("\0\1", "\2\0\0\0") TIFF_ENTRY("\1\1", "\2\0\0\0") TIFF_ENTRY("\x42\1", "\0\0\1\0")
+                TIFF_ENTRY("\x43\1", "\0\0\1\0")), "65536x65536 pixels, at most" },
+        { BYTES("MM\0*\xff\xff\xff\xff"), "not an image" }, { BYTES("II*\0\10\0\0\0\xff\xff"), "not an image" },
+        { BYTES("RIFF....WEBPVP8 ....\0\0\0\x9d\1\x2a\xff\xff\xff\xff"), "16383x16383 pixels, at most" },
+        { BYTES("RIFF....WEBPVP8L....\x2f\xff\xff\xff\xff"), "16384x16384 pixels, at most" },
+        { BYTES("RIFF....WEBPVP8X............\xff\xff\xff\xff\xff\xff"), "pixels, at most" }, { BYTES("RIFF....WEBP"), "not an image" },
+        { BYTES("#?RADIANCE\n-Y 30000 +X 30000\n"), "not an image (JPEG, PNG, BMP, PNM, TIFF or WebP), or damaged" },
+    };
+    char *path = in_folder("header");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
+        check_write(path, rows[i].bytes, rows[i].n);
+        uint8_t *p;
+        int w, h;
+        why[0] = 0;
+        int failed = image_decode(path, 3, &p, &w, &h, why, sizeof why);
+        if (!failed || !strstr(why, rows[i].reason)) fail_msg("row %zu: \"%s\" does not say \"%s\"", i, why, rows[i].reason);
+    }
+    free(path);
+}
+
 static void test_truncated_images_do_not_crash(void **state)
 {
     (void)state;
@@ -210,7 +268,7 @@ int main(void)
         cmocka_unit_test(test_png_round_trip),
         cmocka_unit_test(test_channels),
         cmocka_unit_test(test_refuses_what_is_no_image),
-        cmocka_unit_test(test_refuses_bombs),
+        cmocka_unit_test(test_refuses_bombs), cmocka_unit_test(test_every_format_is_read), cmocka_unit_test(test_headers_are_checked),
         cmocka_unit_test(test_truncated_images_do_not_crash),
         cmocka_unit_test(test_names_run_nothing),
         cmocka_unit_test(test_write_fails_cleanly),

@@ -278,6 +278,52 @@ static void values_are_bounded(void **state)
     free(object);
 }
 
+/* A key of 1000 letters that stands once, 20 dicts deep: each tensor's name has it 20 times. */
+static void names_are_bounded(void **state)
+{
+    (void)state;
+    char *object = NULL, said[256];
+    size_t n;
+    FILE *f = open_memstream(&object, &n);
+    static const char storage[] = STORAGE("M\xe8\3") "q\1" "0", view[] = "ctorch._utils\n_rebuild_tensor_v2\n(h\1K\0(K\0t(K\1t\x89}tR";
+    fwrite(storage, 1, sizeof storage - 1, f);
+    fwrite("X\xe8\3\0\0", 1, 5, f);
+    for (int i = 0; i < 1000; ++i) fputc('k', f);
+    fwrite("q\2" "0", 1, 3, f);
+    for (int i = 0; i < 20; ++i) fwrite("}h\2", 1, 3, f);
+    fputc('}', f);
+    for (int i = 0; i < 100; ++i) {
+        fprintf(f, "K%c", i);
+        fwrite(view, 1, sizeof view - 1, f);
+        fputc('s', f);
+    }
+    for (int i = 0; i < 20; ++i) fputc('s', f);
+    fputc('.', f);
+    fclose(f);
+    char rest[sizeof KEYS - 1 + 8 + 4000] = KEYS "\xe8\3";
+    assert_int_not_equal(read_object(object, n, rest, sizeof rest, said, sizeof said), 0);
+    if (!strstr(said, "longer names than a file of")) fail_msg("%s", said);
+    free(object);
+}
+
+/* A list of 50 pairs, from which a dict is made again and again: 7 bytes a time. */
+static void copies_are_bounded(void **state)
+{
+    (void)state;
+    char *object = NULL, said[256];
+    size_t n;
+    FILE *f = open_memstream(&object, &n);
+    fwrite("ccollections\nOrderedDict\nq\2" "0NN\x86q\1" "0](", 1, sizeof "ccollections\nOrderedDict\nq\2" "0NN\x86q\1" "0](" - 1, f);
+    for (int i = 0; i < 50; ++i) fwrite("h\1", 1, 2, f);
+    fwrite("eq\0", 1, 3, f);
+    for (int i = 0; i < 1000; ++i) fwrite("h\2h\0\x85R0", 1, 7, f);
+    fputc('.', f);
+    fclose(f);
+    assert_int_not_equal(read_object(object, n, STRING_AND_SIZE("]."), said, sizeof said), 0);
+    assert_non_null(strstr(said, "more copies of a list than its bytes explain"));
+    free(object);
+}
+
 /* ---- safetensors ---- */
 
 static void safetensors_headers(void **state)
@@ -350,7 +396,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_length), cmocka_unit_test(every_byte), cmocka_unit_test(code_is_refused),
         cmocka_unit_test(pickles_are_refused), cmocka_unit_test(loops_and_depth), cmocka_unit_test(legacy_storages),
-        cmocka_unit_test(values_are_bounded), cmocka_unit_test(safetensors_headers), cmocka_unit_test(odd_files),
+        cmocka_unit_test(values_are_bounded), cmocka_unit_test(names_are_bounded), cmocka_unit_test(copies_are_bounded),
+        cmocka_unit_test(safetensors_headers), cmocka_unit_test(odd_files),
     };
     host_init();
     if (!realpath("tests/fixtures/import", fixtures) || chdir(check_folder())) return 1;

@@ -4,6 +4,10 @@
 #include "../darknet_plugin/image_io.h"
 #include "../darknet_plugin/predict_detect.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
 enum { W = 96, H = 64, FRAMES = 7 };
 
 /* A bright square that moves over a dark ground. */
@@ -84,9 +88,47 @@ static void no_video_is_an_error(void **state)
     free(out);
 }
 
+/* A full disk, played by a limit on the size of files: OpenCV reports nothing, so the file is looked at. The old one stays. */
+static void full_disk(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "x.avi", "x.mp4" };
+    enum { SIDE = 128, SIZE = 3 * SIDE * SIDE };
+    char *folder = mem_printf("%s/full", check_folder()), why[256];
+    uint8_t *noise = mem_calloc(SIZE, 1);
+    void (*was)(int) = signal(SIGXFSZ, SIG_IGN);
+    struct rlimit keep;
+    assert_int_equal(mkdir(folder, 0777), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &keep), 0);
+    for (int i = 0; i < 2; ++i) {
+        struct rlimit small_files = { 60000, keep.rlim_max };
+        char *path = mem_printf("%s/%s", folder, names[i]);
+        int failed = 0;
+        check_write(path, "old", 3);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small_files), 0);
+        video_out *v = video_create(path, SIDE, SIDE, 10, why, sizeof why);
+        for (int f = 0; v && !failed && f < 30; ++f) {
+            rng r = rng_make(1, 0, (uint64_t)f, RNG_TEST);
+            for (int k = 0; k < SIZE; ++k) noise[k] = (uint8_t)rng_below(&r, 256);
+            failed = video_add(v, noise, why, sizeof why);
+        }
+        failed |= !v || video_finish(v, !failed, why, sizeof why);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &keep), 0);
+        if (!failed) fail_msg("%s: written, it says", names[i]);
+        char *text = check_read(path, NULL);
+        assert_string_equal(text, "old");
+        assert_int_equal(check_files_in(folder), 1 + i);
+        free(text);
+        free(path);
+    }
+    signal(SIGXFSZ, was);
+    free(noise);
+    free(folder);
+}
+
 int main(void)
 {
     host_init();
-    const struct CMUnitTest tests[] = { cmocka_unit_test(every_frame_is_drawn), cmocka_unit_test(no_video_is_an_error) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_frame_is_drawn), cmocka_unit_test(no_video_is_an_error), cmocka_unit_test(full_disk) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,6 +64,7 @@ static void files_that_are_not_there(void **state)
     (void)state;
     write_text("t.cfg", NET CONV(8, 4) HEAD);
     check_refused(NET "[teacher]\ncfg=gone.cfg\n" REST, "s.cfg", 8, "cannot read the teacher's cfg gone.cfg: No such file or directory");
+    check_refused(NET "[teacher]\ncfg=/dev/zero\n" REST, "s.cfg", 8, "cannot read the teacher's cfg /dev/zero: No such device");
     check_refused(NET "[teacher]\ncfg=.\n" REST, "s.cfg", 8, "cannot read the teacher's cfg .: Is a directory");
     check_refused(NET "[teacher]\ncfg=t.cfg\nweights=gone.weights\n" REST, "s.cfg", 9,
                   "cannot read the teacher's weights gone.weights: No such file or directory");

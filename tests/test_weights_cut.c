@@ -207,7 +207,7 @@ static void test_full_disk(void **state)
 {
     (void)state;
     static const rlim_t limits[] = { 100, 3000 };   /* hits the cfg in the host's hands; the weights file */
-    static const char *const hit[] = { "cannot hand the cfg to the host: File too large", "cannot save the weights: File too large" };
+    static const char *const hit[] = { "cannot hand the cfg to the host: File too large", "cannot write: File too large" };
     char *folder = path_of("full"), *out = path_of("full/out");
     struct rlimit keep;
     diag *d = diag_new();

@@ -66,7 +66,7 @@ static void test_failed_save_keeps_the_old_file(void **state)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &keep), 0);
     signal(SIGXFSZ, was);
     assert_int_equal(rc, -1);
-    assert_string_equal(diag_get(d, 0)->text, "cannot save the weights: File too large");
+    assert_string_equal(diag_get(d, 0)->text, "cannot write: File too large");
     check_same_file(path, copy);
     assert_int_equal(check_files_in(folder), 1);
     save(net, path);   /* and afterwards it works again */
@@ -94,13 +94,13 @@ static void test_save_errors(void **state)
     network *net = check_parse(cfg);
     diag *d = diag_new();
     char *nowhere = path_of("nowhere/x.weights"), *folder = path_of("taken"), *under = path_of("taken/x");
-    cannot_save(net, nowhere, "cannot save the weights: No such file or directory");
+    cannot_save(net, nowhere, "cannot write: No such file or directory");
     assert_int_equal(weights_make_folder(folder, d), 0);
-    cannot_save(net, folder, "cannot save the weights: Is a directory");
+    cannot_save(net, folder, "cannot write: Is a directory");
     assert_int_equal(check_files_in(folder), 0);
     rmdir(folder);
     check_write(folder, "x", 1);
-    cannot_save(net, under, "cannot save the weights: Not a directory");
+    cannot_save(net, under, "cannot write: Not a directory");
     free(nowhere);
     free(folder);
     free(under);

@@ -57,7 +57,7 @@ int import_map_read(const char *path, import_map *m, diag *d)
     int failed = 0, line = 0;
     *m = (import_map){ .path = path };
     FILE *f = fopen(path, "r");
-    while (f && getline(&text, &room, f) >= 0) failed |= read_line(m, text, ++line, d);
+    while (f && mem_getline(&text, &room, f) >= 0) failed |= read_line(m, text, ++line, d);
     if (!f || ferror(f)) {
         diag_error(d, path, 0, NULL, "cannot read this map: %s", strerror(errno));
         failed = -1;

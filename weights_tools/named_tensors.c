@@ -175,14 +175,24 @@ static named_tensor *append(named_tensors *t, const char *name, int dims, const 
     return x;
 }
 
+enum { SHARED_LETTERS = 8 };     /* of each letter in the file */
+
+/* Why there is no room for this tensor; NULL if there is. */
+static const char *no_room(const named_tensors *t, size_t letters, int dims, const size_t *dim, size_t *n)
+{
+    if (dims < 0 || dims > TENSOR_MAX_DIMS || tensor_count(dims, dim, n) || *n > t->limit - t->values) return "values";
+    return letters > SHARED_LETTERS * t->limit - t->letters ? "names" : NULL;
+}
+
 named_tensor *named_tensors_add(named_tensors *t, const char *name, int dims, const size_t *dim, diag *d)
 {
-    size_t n;
-    int fits = dims >= 0 && dims <= TENSOR_MAX_DIMS && !tensor_count(dims, dim, &n) && n <= t->limit - t->values;
-    if (!fits || t->n == TENSOR_MAX) {
-        char *clean = mem_strdup(name);
+    size_t n, letters = strlen(name);
+    const char *lacks = no_room(t, letters, dims, dim, &n);
+    if (lacks || t->n == TENSOR_MAX) {
+        char *clean = mem_printf("%.200s", name);
         printable(clean);
-        if (fits) diag_error(d, t->path, 0, NULL, "more than %d tensors", TENSOR_MAX);
+        if (!lacks) diag_error(d, t->path, 0, NULL, "more than %d tensors", TENSOR_MAX);
+        else if (*lacks == 'n') diag_error(d, t->path, 0, NULL, "longer names than a file of %zu bytes explains, up to tensor '%s'", t->limit, clean);
         else diag_error(d, t->path, 0, NULL, "tensor '%s' is larger than a file of %zu bytes can hold", clean, t->limit);
         free(clean);
         return NULL;
@@ -190,5 +200,6 @@ named_tensor *named_tensors_add(named_tensors *t, const char *name, int dims, co
     named_tensor *x = append(t, name, dims, dim, n);
     x->data = mem_calloc(n, sizeof *x->data);
     t->values += n;
+    t->letters += letters;
     return x;
 }

@@ -36,6 +36,7 @@ typedef struct named_tensors {
     int n, room;
     named_tensor *tensor;          /* n in file order, owned */
     size_t values, limit;          /* floats so far, and how many the file can hold at most */
+    size_t letters;                /* of names so far: joined from parts that stand in the file once, they may add up to more */
     int folded;                    /* the format's exporters fold batch norm: a layer without one may stand for one with */
 } named_tensors;
 

@@ -20,63 +20,35 @@ int net_pair_begin(net_pair *p, const char *out, diag *d)
     if (bad) return -1;
     p->cfg = mem_printf("%s.cfg", out);
     p->weights = mem_printf("%s.weights", out);
-    p->temp_cfg = mem_printf("%s.part%d.cfg", out, (int)getpid());
-    p->temp_weights = mem_printf("%s.part%d.weights", out, (int)getpid());
     return 0;
 }
 
-/* `name` is what the file will be called: messages of a temporary one help nobody. */
-static int write_cfg(const cfg_file *cfg, const char *path, const char *name, diag *d)
+int net_file_cfg(out_file *f, const char *path, const cfg_file *cfg, diag *d)
 {
     size_t len;
+    if (out_file_open(f, path, d)) return -1;
     char *text = cfg_text(cfg, &len);
-    FILE *f = fopen(path, "wx");
-    int failed = !f || fwrite(text, 1, len, f) != len || fflush(f) || fsync(fileno(f)), why = errno;
-    if (f && fclose(f) && !failed) {
-        failed = 1;
-        why = errno;
-    }
-    if (failed) diag_error(d, name, 0, NULL, "cannot write: %s", strerror(why));
+    int failed = fwrite(text, 1, len, f->file) != len;
     free(text);
-    return failed ? -1 : 0;
+    return out_file_finish(f, failed, d);
 }
 
-static int write_weights(const network *net, const char *path, const char *name, diag *d)
+int net_file_weights(out_file *f, const char *path, const network *net, diag *d)
 {
-    diag *quiet = diag_new();
-    int failed = weights_save(net, path, quiet);
-    if (failed) diag_error(d, name, 0, NULL, "%s", diag_get(quiet, 0)->text);
-    diag_free(quiet);
-    return failed;
+    return out_file_open(f, path, d) || out_file_finish(f, weights_write(net, f->file), d) ? -1 : 0;
 }
 
-int net_pair_write(const net_pair *p, const cfg_file *cfg, const network *net, diag *d)
+int net_pair_write(net_pair *p, const cfg_file *cfg, const network *net, diag *d)
 {
-    return write_cfg(cfg, p->temp_cfg, p->cfg, d) || write_weights(net, p->temp_weights, p->weights, d) ? -1 : 0;
+    return net_file_cfg(&p->file[PAIR_CFG], p->cfg, cfg, d) || net_file_weights(&p->file[PAIR_WEIGHTS], p->weights, net, d) ? -1 : 0;
 }
 
-int net_pair_keep(const net_pair *p, diag *d)
-{
-    int failed = rename(p->temp_weights, p->weights), why = errno;
-    if (!failed && rename(p->temp_cfg, p->cfg)) {
-        failed = 1;
-        why = errno;
-        unlink(p->weights);
-    } else if (!failed && weights_sync_folder(p->cfg)) {
-        failed = 1;
-        why = errno;
-    }
-    if (failed) diag_error(d, p->cfg, 0, NULL, "cannot write: %s", strerror(why));
-    return failed ? -1 : 0;
-}
+int net_pair_keep(net_pair *p, diag *d) { return out_file_keep(p->file, PAIR_FILES, d); }
 
 void net_pair_end(net_pair *p)
 {
-    if (p->temp_cfg) unlink(p->temp_cfg);
-    if (p->temp_weights) unlink(p->temp_weights);
+    for (int i = 0; i < PAIR_FILES; ++i) out_file_drop(&p->file[i]);
     free(p->cfg);
     free(p->weights);
-    free(p->temp_cfg);
-    free(p->temp_weights);
     *p = (net_pair){ 0 };
 }

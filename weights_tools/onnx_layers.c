@@ -35,9 +35,8 @@ typedef struct build {
 __attribute__((format(printf, 2, 3))) static const char *name(build *b, const char *fmt, ...)
 {
     va_list ap;
-    char *s = NULL;
     va_start(ap, fmt);
-    if (vasprintf(&s, fmt, ap) < 0) s = mem_strdup("");
+    char *s = mem_vprintf(fmt, ap);
     va_end(ap);
     b->text = mem_realloc(b->text, (size_t)b->texts + 1, sizeof *b->text);
     return b->text[b->texts++] = s;
@@ -348,7 +347,7 @@ static void declare_outputs(build *b, const int *output, int outputs)
     }
 }
 
-static int write_all(build *b, const int *output, int outputs, const char *path)
+static int write_all(build *b, const int *output, int outputs, const out_file *f)
 {
     char why[256] = "";
     int bad = 0;
@@ -360,12 +359,12 @@ static int write_all(build *b, const int *output, int outputs, const char *path)
     for (int i = 0; i < b->net->n; ++i) bad |= write_layer(b, i);
     if (bad) return -1;
     declare_outputs(b, output, outputs);
-    if (!onnx_finish(b->m, path, why, sizeof why)) return 0;
-    diag_error(b->d, path, 0, NULL, "cannot write ONNX: %s", why);
+    if (!onnx_finish(b->m, f->file, why, sizeof why)) return 0;
+    diag_error(b->d, f->path, 0, NULL, "cannot write: %s", why);
     return -1;
 }
 
-int onnx_write_network(const network *net, const cfg_file *cfg, const int *output, int outputs, const char *path, diag *d)
+static int write_network(const network *net, const cfg_file *cfg, const int *output, int outputs, const out_file *f, diag *d)
 {
     char why[128] = "";
     size_t n = (size_t)net->n;
@@ -382,7 +381,7 @@ int onnx_write_network(const network *net, const cfg_file *cfg, const int *outpu
     b.value = mem_calloc(n, sizeof *b.value);
     b.rows = mem_calloc(n, 1);
     b.is_output = mem_calloc(n, 1);
-    int failed = write_all(&b, output, outputs, path);
+    int failed = write_all(&b, output, outputs, f);
     for (int i = 0; i < b.texts; ++i) free(b.text[i]);
     free(b.text);
     free(b.value);
@@ -390,4 +389,18 @@ int onnx_write_network(const network *net, const cfg_file *cfg, const int *outpu
     free(b.is_output);
     onnx_free(b.m);
     return failed;
+}
+
+int net_file_onnx(out_file *f, const char *path, const network *net, const cfg_file *cfg, const int *output, int outputs, diag *d)
+{
+    if (out_file_open(f, path, d)) return -1;
+    return out_file_finish(f, write_network(net, cfg, output, outputs, f, d), d);
+}
+
+int onnx_write_network(const network *net, const cfg_file *cfg, const int *output, int outputs, const char *path, diag *d)
+{
+    out_file f;
+    int failed = net_file_onnx(&f, path, net, cfg, output, outputs, d) || out_file_keep(&f, 1, d);
+    out_file_drop(&f);
+    return failed ? -1 : 0;
 }

@@ -11,8 +11,7 @@
 #include <exception>
 #include <string>
 
-#include <fcntl.h>
-#include <unistd.h>
+#include <google/protobuf/io/zero_copy_stream_impl.h>
 
 #include <onnx/checker.h>
 #include <onnx/onnx_pb.h>
@@ -140,14 +139,13 @@ extern "C" void onnx_output(onnx_model *m, const char *name, const int64_t *dims
     set_shape(m->proto.mutable_graph()->add_output(), name, dims, n);
 }
 
-extern "C" int onnx_finish(onnx_model *m, const char *path, char *why, size_t why_len)
+extern "C" int onnx_finish(onnx_model *m, FILE *f, char *why, size_t why_len)
 {
     if (m->proto.ByteSizeLong() > 0x7fffffff) return fail(why, why_len, "more than 2 GB, which no ONNX file can be");
     if (check(m, why, why_len)) return -1;
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    int failed = fd < 0 || !m->proto.SerializeToFileDescriptor(fd) || fsync(fd), problem = errno;
-    if (fd >= 0 && close(fd) && !failed) failed = 1, problem = errno;
-    return failed ? fail(why, why_len, strerror(problem)) : 0;
+    google::protobuf::io::FileOutputStream to(fileno(f));
+    int failed = !m->proto.SerializeToZeroCopyStream(&to);
+    return !to.Flush() || failed ? fail(why, why_len, strerror(to.GetErrno() ? to.GetErrno() : EIO)) : 0;
 }
 
 #else
@@ -167,6 +165,6 @@ extern "C" void onnx_ints(onnx_model *, const char *, const int64_t *, int) {}
 extern "C" void onnx_floats(onnx_model *, const char *, const int64_t *, int, const float *) {}
 extern "C" void onnx_int64s(onnx_model *, const char *, const int64_t *, int) {}
 extern "C" void onnx_output(onnx_model *, const char *, const int64_t *, int) {}
-extern "C" int onnx_finish(onnx_model *, const char *, char *, size_t) { return -1; }
+extern "C" int onnx_finish(onnx_model *, FILE *, char *, size_t) { return -1; }
 
 #endif

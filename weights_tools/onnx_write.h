@@ -4,6 +4,7 @@
 #define DISTILL_ONNX_WRITE_H
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,8 +31,8 @@ void onnx_int64s(onnx_model *m, const char *name, const int64_t *value, int n);
 /* Declares an output of floats, (N, dims...). */
 void onnx_output(onnx_model *m, const char *name, const int64_t *dims, int n);
 
-/* Runs ONNX's own checker (shapes inferred too) and writes to `path`, fsynced. -1 with a reason in `why`. */
-int onnx_finish(onnx_model *m, const char *path, char *why, size_t why_len);
+/* Runs ONNX's own checker (shapes inferred too) and writes to `f`. -1 with a reason in `why`. */
+int onnx_finish(onnx_model *m, FILE *f, char *why, size_t why_len);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,6 @@
 /* The machine that runs a pickle (see pickle.h): a stack, a memo of values to come back to, a list of all values made.
- * Each opcode takes at least a byte of the file and makes at most one value, so memory is bounded by the file's size;
+ * Each opcode takes at least a byte of the file and makes at most one value, so memory is bounded by the file's size (calls
+ * that copy a list count its items);
  * a memo's number may not exceed the number of bytes for the same reason. */
 #include "pickle_machine.h"
 
@@ -11,13 +12,12 @@
 
 int pickle_fail(pickle_machine *m, const char *fmt, ...)
 {
-    char *text = NULL;
     va_list ap;
     va_start(ap, fmt);
-    if (vasprintf(&text, fmt, ap) < 0) text = NULL;
+    char *text = mem_vprintf(fmt, ap);
     va_end(ap);
-    if (text) printable(text);
-    diag_error(m->d, m->path, 0, NULL, "bad pickle at byte %zu: %s", m->at, text ? text : fmt);
+    printable(text);
+    diag_error(m->d, m->path, 0, NULL, "bad pickle at byte %zu: %s", m->at, text);
     free(text);
     return -1;
 }

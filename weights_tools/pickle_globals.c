@@ -6,6 +6,7 @@
  *   torch.FloatStorage ...                                      a number type, never called
  *   persistent id ('storage', type, key, place, n)              a storage of n elements
  *
+ * A dict may be made of one list again and again: all their items may not be more than the file has bytes.
  * A view's last element must lie within its storage, and it may not have more elements than the storage has: an
  * expanded tensor (stride 0) would make a large array out of a small file. */
 #include "pickle_machine.h"
@@ -26,6 +27,8 @@ static pickle_value *ordered_dict(pickle_machine *m, const pickle_value *args)
     if (!args->n) return v;
     const pickle_value *list = args->item[0];
     if (args->n != 1 || (list->kind != PICKLE_LIST && list->kind != PICKLE_TUPLE)) return bad(m, "an OrderedDict of something odd");
+    if (list->n > m->n - m->copied) return bad(m, "more copies of a list than its bytes explain");
+    m->copied += list->n;
     for (size_t i = 0; i < list->n; ++i) {
         const pickle_value *pair = list->item[i];
         if ((pair->kind != PICKLE_LIST && pair->kind != PICKLE_TUPLE) || pair->n != 2) return bad(m, "an OrderedDict of something odd");

@@ -11,6 +11,7 @@ typedef struct pickle_machine {
     pickle_value **stack, **memo;     /* owned; memo entries may be NULL */
     size_t depth, stack_room, memos;
     size_t memoized;                  /* how many MEMOIZE so far */
+    size_t copied;                    /* items that calls have copied so far */
     int stopped;
     diag *d;
 } pickle_machine;

@@ -60,8 +60,8 @@ void weights_drop(weights_contents *c);
 int weights_load(network *net, const net_shape *shape, const char *path, weights_info *info, diag *d);
 /* Writes layers 0..net->n-1 beside `path`, fsyncs, renames. The old file stays intact on any error. */
 int weights_save(const network *net, const char *path, diag *d);
-/* Makes renames in the folder of `path` last: 0, or -1 and errno. */
-int weights_sync_folder(const char *path);
+/* Writes the same to an open file: 0, or -1 with the file's error flag set. */
+int weights_write(const network *net, FILE *f);
 /* 64-bit FNV-1a over all weights of layers begin..end-1. */
 uint64_t weights_hash(const network *net, int begin, int end);
 /* Creates `folder` and its parents where they do not exist. */

@@ -97,10 +97,10 @@ static const char *last_error(const diag *d)
 /* NULL if all is well, else what is not; `quiet` takes the readers' messages. */
 static const char *read_back_with(const pair *p, diag *quiet)
 {
-    lowered *low = lower_read(p->files.temp_cfg, LOWER_DEPLOY, quiet);
+    lowered *low = lower_read(p->files.file[PAIR_CFG].temp, LOWER_DEPLOY, quiet);
     network *net = low ? parse(low->cfg, p->files.cfg, quiet) : NULL;
     const char *why = NULL;
-    if (!net || weights_load(net, low->shape, p->files.temp_weights, NULL, quiet)) why = last_error(quiet);
+    if (!net || weights_load(net, low->shape, p->files.file[PAIR_WEIGHTS].temp, NULL, quiet)) why = last_error(quiet);
     else if (!same_network(net, p->net)) why = "it reads back as another network";
     host_free(net);
     lower_free(low);

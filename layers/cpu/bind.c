@@ -94,9 +94,7 @@ int cpu_reserve(cpu_shared *shared, int slot, size_t bytes)
 {
     bytes = (bytes + 63) / 64 * 64;
     if (bytes <= shared->bytes[slot]) return 0;
-    float *p = aligned_alloc(64, bytes);
-    if (!p) return -1;
-    memset(p, 0, bytes);
+    float *p = mem_aligned(bytes, 1);     /* another plan instead would give other weights for the same seed */
     free(shared->slot[slot]);
     shared->slot[slot] = p;
     shared->bytes[slot] = bytes;

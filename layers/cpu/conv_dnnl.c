@@ -287,9 +287,7 @@ static int keep_weights(plan *p, dnnl_primitive_desc_t fused)
 {
     if (!p->needs.constant) return 0;
     size_t bytes = (dnnl_memory_desc_get_size(inner_of(fused, dnnl_query_weights_md)) + 63) / 64 * 64;
-    p->weights_kept = aligned_alloc(64, bytes);
-    if (!p->weights_kept) return -1;
-    memset(p->weights_kept, 0, bytes);
+    p->weights_kept = mem_aligned(bytes, 1);
     p->fused.port[1].own = p->weights_kept;
     return 0;
 }
@@ -303,9 +301,7 @@ static int keep_x(plan *p, dnnl_primitive_desc_t forward, dnnl_primitive_desc_t 
     const dnnl_memory_desc_t *a = inner_of(forward, dnnl_query_src_md), *b = inner_of(weights, dnnl_query_src_md);
     if (!trained_step(p)->port[0].inner || !dnnl_memory_desc_equal(a, b)) return 0;
     size_t bytes = (dnnl_memory_desc_get_size(a) + 63) / 64 * 64;
-    p->kept = aligned_alloc(64, bytes);
-    if (!p->kept) return -1;
-    memset(p->kept, 0, bytes);
+    p->kept = mem_aligned(bytes, 1);
     trained_step(p)->port[0].own = p->weights.port[0].own = p->kept;
     return 0;
 }

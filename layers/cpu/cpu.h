@@ -40,6 +40,12 @@ void cpu_resized(network *net);
 /* "Winograd", "oneDNN", "plugin", "reference" or "host": who computes layer l. */
 const char *cpu_layer_runs_on(const layer *l);
 
+/* Layer i's output after a forward, in whichever layout it is; *n floats, borrowed until the next run. NULL: it is kept nowhere. */
+const float *cpu_layer_output(const network *net, int i, size_t *n);
+
+/* "name=value" lines that say who computes: library, kernels, processor. The same text: the same bits. The caller frees. */
+char *cpu_identity(void);
+
 /* Initialises every trainable weight as Darknet would (He normal for convolutions, uniform for connected),
  * keyed by (seed, layer): BN scales 1, biases 0, running statistics 0. */
 void cpu_init_weights(network *net, int begin, int end, uint64_t seed);

@@ -92,6 +92,14 @@ float *cpu_output(const layer *l, cpu_state *s)
     return s->y = cpu_refit(s->shared, s->y, &s->y_floats, cpu_blocked_floats(l));
 }
 
+const float *cpu_layer_output(const network *net, int i, size_t *n)
+{
+    const layer *l = &net->layers[i];
+    const cpu_state *s = cpu_blocked_at(net, i);
+    *n = s ? cpu_blocked_floats(l) : cpu_floats(l);
+    return s ? s->y : l->output;
+}
+
 static void give_back(cpu_state *s)
 {
     if (!s->borrows) cpu_give(s->shared, s->y);

@@ -432,8 +432,8 @@ static void *make(const conv_shape *s, const conv_needs *needs, cpu_shared *shar
     p->fwd = shape_with(s->batch, s->c, s->h, s->w, s->n, s->pad, FORWARD_TILES);
     p->back = shape_with(s->batch, s->n, s->out_h, s->out_w, s->c, 2 - s->pad, FORWARD_TILES);
     p->grad = shape_with(s->batch, s->c, s->h, s->w, s->n, s->pad, GRADIENT_TILES);
-    if (needs->constant) p->kept = aligned_alloc(64, weight_floats(&p->fwd) * sizeof(float));
-    if (!(needs->constant && !p->kept) && !reserve(p, needs)) return p;
+    if (needs->constant) p->kept = mem_aligned(weight_floats(&p->fwd), sizeof(float));
+    if (!reserve(p, needs)) return p;
     free_plan(p);
     return NULL;
 }

@@ -1,0 +1,23 @@
+/* The size an image file declares, before any memory is spent on it. */
+#ifndef DISTILL_IMAGE_SIZE_H
+#define DISTILL_IMAGE_SIZE_H
+#include <stddef.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct image_size {
+    size_t w, h;
+    size_t per_byte;     /* pixels that a byte of such a file can stand for at most; 0: any number */
+} image_size;
+
+/* Reads the header of a file open at its beginning. 0, or -1: none of the formats in the table, or its header is damaged. */
+int image_size_read(FILE *f, image_size *s);
+extern const char image_size_formats[];   /* "JPEG, PNG, ..." */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,50 @@
+/* Files that are whole or not there: what a crash, a full disk or a pulled plug leaves is the old file or the new one.
+ *
+ *   out_file f;
+ *   if (out_file_open(&f, "backup/x.weights", d)) return -1;
+ *   int failed = fwrite(x, 1, n, f.file) != n;
+ *   return out_file_close(&f, failed, d);      the new file takes its name, or goes
+ *
+ * Messages name the file by what it will be called, and say the reason. A device or a pipe is written in place. */
+#ifndef DISTILL_OUT_FILE_H
+#define DISTILL_OUT_FILE_H
+#include "diag.h"
+#include "mem.h"
+
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct out_file {
+    FILE *file;              /* to be written to, until it is finished; owned */
+    char *path;              /* what it will be called, owned */
+    char *temp;              /* what it is called until then, in the same folder, owned; NULL: written in place, or kept */
+    int exchanged;           /* the old file has the temporary name */
+    mem_unfinished unfinished;   /* removed where memory runs out */
+} out_file;
+
+/* Creates a file beside `path`; *f must stay where it is until it is closed or dropped. -1 with a message, then nothing is left to close (closing it does no harm). */
+int out_file_open(out_file *f, const char *path, diag *d);
+/* Flushes, fsyncs and gives it its name, or, where it `failed` or any of that does, removes it. A failure of the caller that is
+ * none of the file's must have been reported by the caller. 0, or -1 where it is not there. */
+int out_file_close(out_file *f, int failed, diag *d);
+
+/* The same in steps, for files that are looked at before they get their names, or belong together.
+ * Written, fsynced and closed: f->temp can be read. -1 with a message, then it is removed. */
+int out_file_finish(out_file *f, int failed, diag *d);
+/* Gives n finished files their names in that order, or none of them: on failure the old ones are back. -1 with a message. */
+int out_file_keep(out_file *f, int n, diag *d);
+/* Removes what has not been kept and frees the names. */
+void out_file_drop(out_file *f);
+
+/* For files that others write: a rename that lasts. 0, or -1 and errno. */
+int out_file_rename(const char *temp, const char *path);
+/* A whole text as a file. */
+int out_file_text(const char *path, const char *text, size_t len, diag *d);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

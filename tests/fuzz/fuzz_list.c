@@ -1,0 +1,37 @@
+/* An image list and the names of its classes: with classes, without, and as a detector's. */
+#include "fuzz.h"
+
+#include "../../darknet_plugin/dataset.h"
+
+void fuzz_begin(void)
+{
+    static const char *const images[] = { "a.png", "b c.png", "cat.png", "dog 1.png" };
+    for (size_t i = 0; i < sizeof images / sizeof *images; ++i) fuzz_write_text(images[i], "");
+    fuzz_write_text("t.data", "classes=3\nnames=names\ntrain=list\nvalid=list, list\n");
+}
+
+static void open_as(const data_file *f, data_split split, int need)
+{
+    diag *d = diag_new();
+    char name[64];
+    dataset *s = dataset_open(f, split, 0, need, d);
+    for (size_t i = 0; s && i < dataset_count(s); ++i) (void)dataset_name(s, i, name, sizeof name), (void)dataset_label(s, i);
+    if (s) (void)dataset_identity(s);
+    fuzz_end(d, !s);
+    dataset_free(s);
+}
+
+void fuzz_one(const uint8_t *data, size_t n)
+{
+    static const char *const names[] = { "list", "names" };
+    fuzz_write_parts(data, n, names, 2);
+    diag *d = diag_new();
+    data_file *f = data_file_read("t.data", d);
+    if (f) {
+        open_as(f, DATA_TRAIN, DATA_CLASSES);
+        open_as(f, DATA_VALID, DATA_IMAGES);
+        open_as(f, DATA_TRAIN, DATA_DETECTOR);
+    }
+    fuzz_end(d, !f);
+    data_file_free(f);
+}

@@ -1,0 +1,5 @@
+/* PyTorch checkpoints, both containers. */
+#include "checkpoint.h"
+
+void fuzz_begin(void) {}
+void fuzz_one(const uint8_t *data, size_t n) { fuzz_checkpoint("m.pt", data, n); }
