@@ -105,7 +105,7 @@ HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wi
 
 # What no fuzz target needs is not built for them.
 UNREAD := $(addprefix darknet_plugin/,verb_% bench% predict_% evaluate% export% verify% detect% trainer.c model% options.c deploy% loader.c \
-          readers.c results% augment.c augment_detect.c passthrough.c image_dnn.cpp) layers/cpu/% layers/feature_l2.c layers/features.c \
+          readers.c results% device.c augment.c augment_detect.c passthrough.c image_dnn.cpp) layers/cpu/% layers/feature_l2.c layers/features.c \
           layers/teacher.c layers/reused_classifier.c $(addprefix weights_tools/,weights_cut.c weights_show.c onnx_write.cpp)
 READERS := $(addsuffix .o,$(addprefix $(BUILD)/,$(basename $(filter-out $(UNREAD),$(SRC) $(CPP)))))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))

@@ -12,10 +12,10 @@
 /* An exponent of all ones is NaN or infinity; in blocks, to end early. */
 int numbers_finite(const float *x, size_t n)
 {
-    enum { BLOCK = 1 << 12 };
+    enum { STRETCH = 1 << 12 };
     const uint32_t ones = 0x7f800000;
-    for (size_t at = 0; at < n; at += BLOCK) {
-        size_t end = at + BLOCK < n ? at + BLOCK : n;
+    for (size_t at = 0; at < n; at += STRETCH) {
+        size_t end = at + STRETCH < n ? at + STRETCH : n;
         uint32_t bad = 0;
         for (size_t i = at; i < end; ++i) {
             uint32_t bits;
@@ -166,6 +166,7 @@ step_copy *step_copy_new(const model *m)
 void step_copy_keep(step_copy *c, const model *m)
 {
     walk w = { .at = c->x };
+    gpu_pull(m->net);
     walk_all(&w, m);
     for (int i = 0; i < m->net->n; ++i) c->statistics[i] = cpu_statistics_count(&m->net->layers[i]);
 }
@@ -174,6 +175,7 @@ void step_copy_undo(const step_copy *c, model *m)
 {
     walk w = { .at = c->x, .undo = 1 };
     walk_all(&w, m);
+    gpu_push(m->net);
     for (int i = 0; i < m->net->n; ++i) cpu_set_statistics_count(&m->net->layers[i], c->statistics[i]);
 }
 

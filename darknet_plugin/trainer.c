@@ -211,7 +211,6 @@ static int leave_out(run *r, int undo, const diag *why, diag *d)
     if (skip) {
         r->p.left_out++;
         step_copy_undo(r->before, r->m);
-        gpu_push(r->net);
         fprintf(r->o->out, "step %llu left out, it was not finite (%llu of %d)\n", step, (unsigned long long)r->p.left_out, r->o->skip_nan);
         return 0;
     }
@@ -241,10 +240,7 @@ static int learn(run *r, const batch *b, diag *why, diag *d)
 static int learn_step(run *r, loader *l, diag *why, diag *d)
 {
     int bad = 0;
-    if (r->before) {
-        gpu_pull(r->net);
-        step_copy_keep(r->before, r->m);
-    }
+    if (r->before) step_copy_keep(r->before, r->m);
     for (int s = 0; s < r->net->subdivisions && bad >= 0; ++s) {
         const batch *b = loader_next(l, d);
         if (!b) return -1;
