@@ -105,7 +105,7 @@ static int save_state(const checkpoint *c, const model *m, const run_progress *p
 static int move_weights(const char *from, const char *to, diag *d)
 {
     if (!out_file_rename(from, to)) return 0;
-    diag_error(d, to, 0, NULL, "cannot save the weights: %s", strerror(errno));
+    diag_error(d, to, 0, NULL, "cannot write: %s", strerror(errno));
     return -1;
 }
 
