@@ -11,7 +11,7 @@
 #   DNNL=1                     0: without oneDNN, slower    MARCH=native   processor to build for
 #   ONNX=1                     0: without ONNX, import and export say so
 #   WINOGRAD=1                 0: every convolution the direct way, slower
-#   SAN=                       1: AddressSanitizer and UBSan   BUILD=build   where objects go
+#   SAN=                       1: AddressSanitizer and UBSan, thread: ThreadSanitizer (with DNNL=0)   BUILD=build   where objects go
 DARKNET ?= /usr/lib/darknet
 DNNL ?= 1
 ONNX ?= 1
@@ -54,6 +54,12 @@ KERNEL_OPT :=
 ifeq ($(SAN),1)
 KERNEL_OPT := -O3
 OPT := -O1 -g -march=$(MARCH) -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+endif
+# Ours are the only threads then: gcc's OpenMP is not built for ThreadSanitizer, which would report it. Wants DNNL=0.
+ifeq ($(SAN),thread)
+KERNEL_OPT := -O3
+OPT := -O1 -g -march=$(MARCH) -fno-omit-frame-pointer -fsanitize=thread
+OMP := -fopenmp-simd
 endif
 
 CFLAGS_ALL := -std=c11 -g $(WARN) $(OPT) $(OMP) $(DEFS) $(INC) $(CFLAGS)
