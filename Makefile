@@ -5,6 +5,7 @@
 #   make seeds      the demo's two students for three seeds
 #   make shapes     detectors: distil one on drawn shapes, beside the same from labels (about ten minutes)
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
+#   make memcheck   some tests under valgrind
 #   make setup      install missing Debian packages (demo and test do it themselves)
 #
 #   DARKNET=/usr/lib/darknet   folder with libdarknet.so and include/darknet.h
@@ -71,7 +72,7 @@ OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
-.PHONY: all setup demo shapes test teacher seeds bench clean tests
+.PHONY: all setup demo shapes test memcheck teacher seeds bench clean tests
 all: darknet
 
 darknet: $(BUILD)/darknet
@@ -100,6 +101,9 @@ tests: $(TESTS) $(BUILD)/darknet $(BUILD)/make_shapes
 
 setup:
 	@.ci/setup
+
+memcheck:
+	@tests/memcheck.sh
 
 test: setup
 	@$(MAKE) --no-print-directory darknet tests
