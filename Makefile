@@ -6,7 +6,10 @@
 #   make shapes     detectors: distil one on drawn shapes, beside the same from labels (about ten minutes)
 #   make fuzz       every reader of files against hostile ones, SECONDS=60 each (clang)
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
+#   make memcheck   some tests under valgrind
 #   make gpu-emulated   all of it with GPU=1, on a CUDA device emulated by the processor, into build-emulated
+#   make gpu-check  where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)
+#   make test-gpu DARKNET=DIR  on a CUDA device: every layer against the CPU, gradients, ten steps against PyTorch, the demo
 #   make setup      install missing Debian packages (demo and test do it themselves)
 #
 #   DARKNET=/usr/lib/darknet   folder with libdarknet.so and include/darknet.h
@@ -14,9 +17,7 @@
 #   ONNX=1                     0: without ONNX, import and export say so
 #   WINOGRAD=1                 0: every convolution the direct way, slower
 #   GPU=0  CUDNN=0             1: on CUDA, for a Darknet built with the same GPU= and CUDNN=, named by DARKNET=
-#   make gpu-check             where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)
-#   make test-gpu DARKNET=DIR  on a CUDA device: every layer against the CPU, gradients, ten steps against PyTorch, the demo
-#   SAN=                       1: AddressSanitizer and UBSan   BUILD=build   where objects go
+#   SAN=                       1: AddressSanitizer and UBSan, thread: ThreadSanitizer (with DNNL=0)   BUILD=build   where objects go
 DARKNET ?= /usr/lib/darknet
 DNNL ?= 1
 ONNX ?= 1
@@ -85,6 +86,12 @@ endif
 ifeq ($(FUZZ),1)
 OPT := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 endif
+# Ours are the only threads then: gcc's OpenMP is not built for ThreadSanitizer, which would report it. Wants DNNL=0.
+ifeq ($(SAN),thread)
+KERNEL_OPT := -O3
+OPT := -O1 -g -march=$(MARCH) -fno-omit-frame-pointer -fsanitize=thread
+OMP := -fopenmp-simd
+endif
 
 CFLAGS_ALL := -std=c11 -g $(WARN) $(OPT) $(OMP) $(DEFS) $(INC) $(CFLAGS)
 CXXFLAGS_ALL := -std=c++17 -g $(WARN) $(OPT) $(DEFS) -isystem /usr/include/opencv4 $(CXXFLAGS)
@@ -110,7 +117,7 @@ UNREAD := $(addprefix darknet_plugin/,verb_% bench% predict_% evaluate% export% 
 READERS := $(addsuffix .o,$(addprefix $(BUILD)/,$(basename $(filter-out $(UNREAD),$(SRC) $(CPP)))))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: gpu-check test-gpu run-gpu-tests all setup demo shapes test teacher seeds bench clean tests fuzz fuzzers
+.PHONY: gpu-check test-gpu run-gpu-tests all setup demo shapes test memcheck teacher seeds bench clean tests fuzz fuzzers
 all: darknet
 
 darknet: $(BUILD)/darknet
@@ -148,6 +155,9 @@ tests: $(TESTS) $(BUILD)/darknet $(BUILD)/make_shapes
 
 setup:
 	@.ci/setup
+
+memcheck:
+	@tests/memcheck.sh
 
 test: setup
 	@$(MAKE) --no-print-directory darknet tests

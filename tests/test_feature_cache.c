@@ -280,7 +280,11 @@ static void one_writer_many_readers(void **unused)
         feature_cache *c = feature_cache_open(file("two"), &s, d);
         if (!c || diag_errors(d) || get(c, 0, 3) != 1) _exit(1);
         put(c, 0, 4);
-        _exit(feature_cache_has(c, 0, 4) ? 2 : 0);
+        int wrote = feature_cache_has(c, 0, 4);
+        feature_cache_close(c);
+        feature_cache_close(first);
+        diag_free(d);
+        _exit(wrote ? 2 : 0);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
