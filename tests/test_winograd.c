@@ -48,26 +48,18 @@ typedef struct work {
 
 static const conv_needs all_needs = { .raw = 1, .batchnorm = 1, .weights = 1, .data = 1 };
 
-static float *blocked_of(const float *plain, const conv_shape *s, int input)
-{
-    int c = input ? s->c : s->n, h = input ? s->h : s->out_h, w = input ? s->w : s->out_w;
-    float *to = mem_aligned(vec_floats(s->batch, c, h, w), sizeof *to);
-    cpu_to_blocked(plain, s->batch, c, (size_t)h * (size_t)w, to);
-    return to;
-}
-
-/* A map given to the arithmetic and, with *plain, taken back; the caller frees. */
+/* A map of the input's or the output's shape as the arithmetic wants it; the caller frees, or gives it to taken(). */
 static float *given(const work *k, const float *plain, int input)
 {
-    size_t n = input ? k->nx : k->ny;
-    float *copy = mem_calloc(n, sizeof *copy);
-    memcpy(copy, plain, n * sizeof *copy);
-    if (!k->s.x_blocked) return copy;
-    float *to = blocked_of(copy, &k->s, input);
-    free(copy);
-    return to;
+    const conv_shape *s = &k->s;
+    int c = input ? s->c : s->n, h = input ? s->h : s->out_h, w = input ? s->w : s->out_w;
+    float *map = mem_aligned(vec_floats(s->batch, c, h, w), sizeof *map);
+    if (s->x_blocked) cpu_to_blocked(plain, s->batch, c, (size_t)h * (size_t)w, map);
+    else memcpy(map, plain, (input ? k->nx : k->ny) * sizeof *map);
+    return map;
 }
 
+/* Back to plain, and freed. */
 static void taken(const work *k, float *map, float *plain, int input)
 {
     const conv_shape *s = &k->s;
@@ -84,7 +76,7 @@ static float *random_floats(size_t n, uint64_t stream)
     return x;
 }
 
-/* y, then dw and dx added to what was there; dx the second time with add = 0 where `write`. */
+/* y, dw added to what was there, dx added or, with `write`, written; the plain loops can only add. */
 static void run(work *k, int write)
 {
     float *x = random_floats(k->nx, 1), *w = random_floats(k->nw, 2), *dy = random_floats(k->ny, 3);
