@@ -93,6 +93,18 @@ int checkpoint_exists(const char *folder, const char *name)
     return there;
 }
 
+uint64_t checkpoint_seen(const checkpoint *c)
+{
+    char *path = path_of(c, "state");
+    diag *unsaid = diag_new();
+    run_state *s = access(path, F_OK) ? NULL : run_state_read(path, unsaid);
+    uint64_t seen = s && !strcmp(s->key, c->key) ? s->progress.seen : 0;
+    run_state_free(s);
+    diag_free(unsaid);
+    free(path);
+    return seen;
+}
+
 static int save_state(const checkpoint *c, const model *m, const run_progress *p, const char *path, diag *d)
 {
     out_file f;

@@ -32,6 +32,8 @@ void checkpoint_free(checkpoint *c);
 
 /* Is there a state to resume? */
 int checkpoint_exists(const char *folder, const char *name);
+/* How many images a run of the same start had seen whose state is there, 0 = there is none. */
+uint64_t checkpoint_seen(const checkpoint *c);
 /* Saves the pair. 0, or -1 with a message: the previous pair is intact. */
 int checkpoint_save(const checkpoint *c, const model *m, const run_progress *p, diag *d);
 /* Loads the pair into `m` and *p: 1. 0: there is none, and no weights either. -1 with messages: damaged, not a pair, or from a

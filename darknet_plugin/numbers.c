@@ -110,7 +110,7 @@ int numbers_check_weights(const model *m, diag *d)
         int n = weights_tensors(&m->net->layers[i], t);
         for (int k = 0; k < n; ++k) {
             if (numbers_finite(t[k].data, t[k].n)) continue;
-            char *what = mem_printf("its %s are not finite any more", t[k].name);
+            char *what = mem_printf("not all of its %s is finite any more", t[k].name);
             report(m, i, what, d);
             free(what);
             return -1;

@@ -302,6 +302,16 @@ static void report_features(const run *r, diag *d)
     if (c.damaged) diag_warn(d, NULL, 0, NULL, "%llu records of the feature cache were damaged and have been computed again", (unsigned long long)c.damaged);
 }
 
+/* Who forgets -resume should know before the old run's state is overwritten. */
+static void mention_unfinished(const run *r)
+{
+    uint64_t seen = r->resumed ? 0 : checkpoint_seen(r->disk);
+    if (!seen || seen >= r->end) return;
+    fprintf(r->o->out, "starts anew, although %s/%s_last.state is of the same run after %llu of %llu images: -resume would go on with it\n",
+            r->o->folder, r->o->name, (unsigned long long)seen, (unsigned long long)r->end);
+    fflush(r->o->out);
+}
+
 /* 0 with *r ready to train, or -1 with messages. */
 static int start(run *r, diag *d)
 {
@@ -317,7 +327,9 @@ static int start(run *r, diag *d)
     if (!r->resumed) r->p.measured_at = r->started_at;
     r->step_image = mem_calloc(per_update(r->net), sizeof *r->step_image);
     r->before = o->skip_nan ? step_copy_new(r->m) : NULL;
-    return find_end(r, d);
+    if (find_end(r, d)) return -1;
+    mention_unfinished(r);
+    return 0;
 }
 
 /* All steps. 0: to the end; 1: a signal asked to stop, all is saved. */

@@ -79,8 +79,13 @@ stopped() {
 }
 stopped s int INT 130 "SIGINT ends the run after its step"
 says out "SIGINT: stopped after step" "says so"
+cp "$w/out" "$w/stopped"
 says out "the same command with -resume goes on" "and how to go on"
 [ ! -e "$w/int/s_final.weights" ] && ok "it was not at its end" || not_ok "it was not at its end"
+cp -r "$w/int" "$w/forgot"
+status 0 "a start without -resume" train s forgot
+says out "after $(sed -n 's/.*after step \([0-9]*\) of.*/\1/p' "$w/stopped" | awk '{ print 8 * $1 }') of 8000 images: -resume would go on with it" "says what it overwrites"
+same whole forgot s "and is the whole run"
 status 0 "which it does" train s int -resume
 says out "resumed after" "from where it was"
 same whole int s "to the same weights"
