@@ -86,9 +86,27 @@ static int train_step(network *net)
     return 0;
 }
 
+/* Batch norm's running values: those of one step are of two 1x1 maps at the end of a net, where they may be next to equal, and
+ * dividing by next to nothing makes a last bit a fourth digit. */
+static void settle_statistics(network *net)
+{
+    for (int i = 0; i < net->n; ++i) {
+        layer *l = &net->layers[i];
+        if (!l->batch_normalize || !l->rolling_variance) continue;
+        check_fill(l->rolling_mean, (size_t)l->out_c, (uint64_t)i);
+        check_fill(l->rolling_variance, (size_t)l->out_c, (uint64_t)i + 1000);
+        for (int k = 0; k < l->out_c; ++k) {
+            l->rolling_mean[k] *= .1f;
+            l->rolling_variance[k] = 1 + .5f * l->rolling_variance[k];
+        }
+    }
+    cpu_statistics_loaded(net, 0, net->n);
+}
+
 /* Largest difference of the answers, relative to the largest answer. */
 static double compare_inference(network *net)
 {
+    settle_statistics(net);
     size_t n = (size_t)net->batch * (size_t)net->outputs;
     float *truth = net->truth;
     net->truth = NULL;
@@ -128,7 +146,7 @@ static void check_cfg(const char *name, int counts[3])
             cpu_unbind(net);
         } else {
             double apart = compare_inference(net);
-            if (!(apart < 1e-4)) fail_msg("%s: inference differs from the host's by %g", name, apart);
+            if (!(apart < 5e-5)) fail_msg("%s: inference differs from the host's by %g", name, apart);
             ++counts[1];
         }
     }
