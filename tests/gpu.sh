@@ -6,7 +6,7 @@
 set -u
 skip() { printf 'skipped: %s: %s\n' "$1" "$2"; }
 if [ "$1" = --skipped ]; then
-    for what in "every layer on a GPU against the CPU" "gradients on a GPU" "live teacher and caches on a GPU" \
+    for what in "every layer on a GPU against the CPU" "training, caches and resuming by the command on a GPU" "gradients on a GPU" "live teacher and caches on a GPU" \
                 "ten steps against PyTorch on a GPU" "the Fashion-MNIST demo on a GPU"; do skip "$what" "$2"; done
     exit 0
 fi
@@ -18,7 +18,8 @@ done
 why=$("$build/darknet" distill valid cfg/fashion.data cfg/fashion-teacher.cfg cfg/fashion-teacher.weights -gpus 0 -limit 1 2>&1 >/dev/null)
 case "$why" in
     *"no CUDA device"*) skip "the Fashion-MNIST demo on a GPU" "$(sed -n 's/^error: //p' <<<"$why")" ;;
-    *) if [ -n "${DISTILL_QUICK:-}" ]; then skip "the Fashion-MNIST demo on a GPU" DISTILL_QUICK; else OUT=demo-out/gpu cfg/fashion-demo.sh || failed=1; fi ;;
+    *) printf -- '--- gpu_train.sh\n'; tests/gpu_train.sh "$build" || failed=1
+       if [ -n "${DISTILL_QUICK:-}" ]; then skip "the Fashion-MNIST demo on a GPU" DISTILL_QUICK; else OUT=demo-out/gpu cfg/fashion-demo.sh || failed=1; fi ;;
 esac
 [ $failed -eq 0 ] || echo "failed"
 exit $failed

@@ -16,4 +16,12 @@ status() {
 says() { if grep -qF -- "$2" "$work/$1"; then ok "$3"; else not_ok "$3" "no '$2' in: $(cat "$work/$1")"; fi; }
 # holds NAME JQ-EXPRESSION: true of the JSON in $work/out
 holds() { if jq -e "$2" "$work/out" >/dev/null; then ok "$1"; else not_ok "$1" "$(cat "$work/out")"; fi; }
+# few_images N: makes $work/few.data, Fashion-MNIST measured on its first N test images only
+idx_part() { { zcat "$1" | head -c 4; printf "\\x00\\x00\\x$(printf %02x $(($2 / 256)))\\x$(printf %02x $(($2 % 256)))"; zcat "$1" | tail -c +9 | head -c $(($3 - 8 + $2 * $4)); } 2>/dev/null; }
+few_images() {
+    local from=/usr/share/datasets/fashion-mnist
+    idx_part $from/t10k-images-idx3-ubyte.gz "$1" 16 784 >"$work/t10k-images-idx3-ubyte"
+    idx_part $from/t10k-labels-idx1-ubyte.gz "$1" 8 1 >"$work/t10k-labels-idx1-ubyte"
+    sed "s#^valid=.*#valid=$work/t10k-images-idx3-ubyte#; s#^names=#names=$PWD/#" cfg/fashion.data >"$work/few.data"
+}
 finish() { [ "$failures" -eq 0 ]; exit; }

@@ -6,7 +6,7 @@ images=/usr/share/datasets/fashion-mnist
 if [ ! -d $images ]; then echo "skipped: end to end, $images is not installed"; exit 0; fi
 w=$work
 cp cfg/fashion.names "$w/names"
-cat >"$w/few.data" <<X
+cat >"$w/whole.data" <<X
 classes=10
 names=$w/names
 train=$images/train-images-idx3-ubyte.gz
@@ -14,6 +14,8 @@ valid=$images/t10k-images-idx3-ubyte.gz
 backup=$w/backup
 top=3
 X
+few_images 1000
+sed "s#^valid=.*#valid=$w/t10k-images-idx3-ubyte#" "$w/whole.data" >"$w/few.data"
 net='[net]
 batch=32
 subdivisions=1
@@ -34,13 +36,13 @@ status 0 "train a plain classifier cfg on 600 images" "$darknet" distill train "
 says out "top-1" "top-1 after every epoch"
 for f in last best final; do [ -s "$w/backup/teacher_$f.weights" ] && ok "checkpoint _$f" || not_ok "checkpoint _$f"; done
 ls "$w/backup" | grep -q tmp && not_ok "no temporary files left" || ok "no temporary files left"
-status 0 "valid of a plain cfg" "$darknet" distill valid "$w/few.data" "$w/teacher.cfg" "$w/backup/teacher_final.weights" -json
+status 0 "valid of a plain cfg" "$darknet" distill valid "$w/whole.data" "$w/teacher.cfg" "$w/backup/teacher_final.weights" -json
 holds "it learned: well above chance" '.images == 10000 and .student.top1 > 30 and (has("teacher") | not)'
 
 status 0 "distil on 600 images" "$darknet" distill train "$w/few.data" "$w/simkd.cfg" -limit 600 -epochs 12
 says out "teacher" "the teacher's accuracy is printed first"
 says out "images/s" "progress says images/s"
-status 0 "valid of the student" "$darknet" distill valid "$w/few.data" "$w/simkd.cfg" "$w/backup/simkd_final.weights" -json
+status 0 "valid of the student" "$darknet" distill valid "$w/whole.data" "$w/simkd.cfg" "$w/backup/simkd_final.weights" -json
 holds "both networks, agreement and feature error" '.student.top1 > 20 and .teacher.top1 > 30 and .agreement > 20 and .feature_mse > 0'
 cp "$w/backup/simkd_final.weights" "$w/first.weights"
 status 0 "the same seed again" "$darknet" distill train "$w/few.data" "$w/simkd.cfg" -limit 600 -epochs 12 -quiet
@@ -52,7 +54,7 @@ status 0 "export, verified on real images" "$darknet" distill export "$w/simkd.c
 holds "three readers agree with the training network" '.images == 20 and (.readers | length == 3 and all(.ran and .max_difference <= .bound and .top1_agreement == 100))'
 grep -qE '^\[(teacher|projector|feature_l2|reused_classifier|augment)\]' "$w/plain.cfg" && not_ok "the exported cfg is plain" || ok "the exported cfg is plain"
 cmp -s "$w/plain.weights" "$w/first.weights" && ok "training weights are the deployable weights" || not_ok "training weights are the deployable weights"
-status 0 "the exported network validates" "$darknet" distill valid "$w/few.data" "$w/plain.cfg" "$w/plain.weights" -limit 1000 -json
+status 0 "the exported network validates" "$darknet" distill valid "$w/whole.data" "$w/plain.cfg" "$w/plain.weights" -limit 1000 -json
 holds "as a plain network" '.images == 1000 and (has("teacher") | not)'
 
 dog=/usr/share/darknet/data/dog.jpg
@@ -67,20 +69,20 @@ status 1 "the stock trainer refuses a distillation cfg" "$darknet" classifier tr
 says err "darknet distill train" "and names the verb"
 head -c 3000 "$w/first.weights" >"$w/short.weights"
 status 1 "stock program: short weights are refused" "$darknet" classifier predict "$w/few.data" "$w/simkd.cfg" "$w/short.weights" $dog
-status 1 "valid: short weights are refused" "$darknet" distill valid "$w/few.data" "$w/simkd.cfg" "$w/short.weights"
+status 1 "valid: short weights are refused" "$darknet" distill valid "$w/whole.data" "$w/simkd.cfg" "$w/short.weights"
 says err "expected" "with both sizes"
 { cat "$w/first.weights"; echo more; } >"$w/long.weights"
-status 1 "valid: long weights are refused" "$darknet" distill valid "$w/few.data" "$w/simkd.cfg" "$w/long.weights"
+status 1 "valid: long weights are refused" "$darknet" distill valid "$w/whole.data" "$w/simkd.cfg" "$w/long.weights"
 : >"$w/empty.weights"
-status 1 "valid: empty weights are refused" "$darknet" distill valid "$w/few.data" "$w/simkd.cfg" "$w/empty.weights"
-status 1 "valid: missing weights are refused" "$darknet" distill valid "$w/few.data" "$w/simkd.cfg" "$w/none.weights"
+status 1 "valid: empty weights are refused" "$darknet" distill valid "$w/whole.data" "$w/simkd.cfg" "$w/empty.weights"
+status 1 "valid: missing weights are refused" "$darknet" distill valid "$w/whole.data" "$w/simkd.cfg" "$w/none.weights"
 status 1 "export of short weights leaves nothing behind" "$darknet" distill export "$w/simkd.cfg" "$w/short.weights" "$w/broken"
 ls "$w" | grep -q broken && not_ok "nothing half-written" || ok "nothing half-written"
 
 status 0 "reference backend trains" "$darknet" distill train "$w/few.data" "$w/simkd.cfg" -limit 320 -epochs 1 -backend reference -backup "$w/ref" -quiet
 status 0 "oneDNN backend, the same ten steps" "$darknet" distill train "$w/few.data" "$w/simkd.cfg" -limit 320 -epochs 1 -backup "$w/fast" -quiet
-a=$("$darknet" distill valid "$w/few.data" "$w/simkd.cfg" "$w/ref/simkd_final.weights" -json 2>/dev/null | jq .feature_mse)
-b=$("$darknet" distill valid "$w/few.data" "$w/simkd.cfg" "$w/fast/simkd_final.weights" -json 2>/dev/null | jq .feature_mse)
+a=$("$darknet" distill valid "$w/whole.data" "$w/simkd.cfg" "$w/ref/simkd_final.weights" -json 2>/dev/null | jq .feature_mse)
+b=$("$darknet" distill valid "$w/whole.data" "$w/simkd.cfg" "$w/fast/simkd_final.weights" -json 2>/dev/null | jq .feature_mse)
 awk -v a="$a" -v b="$b" 'BEGIN { exit !(a > 0 && (a - b) ^ 2 < (1e-3 * a) ^ 2) }' && ok "both reach the same feature error" || not_ok "both reach the same feature error" "$a $b"
 
 head -c 436 "$w/first.weights" >"$w/encoder.weights"   # 20 bytes of header, 8 filters of 3x3 with batch norm: one layer

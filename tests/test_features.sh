@@ -3,11 +3,12 @@
 # unlabelled images train.
 . tests/tap.sh "$@"
 w=$work
+few_images 1000
 cp cfg/fashion-simkd.cfg "$w/simkd.cfg"
 teach() { sed -e "s#^cfg=.*#cfg=$PWD/cfg/fashion-teacher.cfg#; s#^weights=.*#weights=$PWD/cfg/fashion-teacher.weights#" -e "/^\[teacher\]/a $2" cfg/fashion-simkd.cfg >"$w/$1.cfg"; }
 teach simkd '# as it is'
 teach keys "cache=$w/keys.feat\nviews=2\ncache_type=u8"
-train() { local name=$1; shift; "$darknet" distill train cfg/fashion.data "$w/simkd.cfg" -limit 600 -epochs 3 -quiet -backup "$w/$name" "$@"; }
+train() { local name=$1; shift; "$darknet" distill train "$w/few.data" "$w/simkd.cfg" -limit 600 -epochs 3 -quiet -backup "$w/$name" "$@"; }
 same() { if cmp -s "$1" "$2"; then ok "$3"; else not_ok "$3"; fi; }
 final=simkd_final.weights
 
@@ -19,27 +20,27 @@ status 0 "cached, all of it read" train read -views 2 -cache "$w/a.feat" -type f
 says out "features: 1856 read from the cache, 0 computed" "nothing is computed"
 same "$w/live/$final" "$w/read/$final" "and again the same weights"
 
-status 0 "features fills another" "$darknet" distill features cfg/fashion.data "$w/simkd.cfg" -limit 600 -views 2 -type f32 -out "$w/b.feat"
+status 0 "features fills another" "$darknet" distill features "$w/few.data" "$w/simkd.cfg" -limit 600 -views 2 -type f32 -out "$w/b.feat"
 says out "600 images, 2 views: 1200 records" "and says how many records"
 status 0 "training on it" train other -views 2 -cache "$w/b.feat" -type f32
 says out " 0 computed" "computes nothing"
 same "$w/live/$final" "$w/other/$final" "and gives the same weights"
-status 0 "a full cache is left as it is" "$darknet" distill features cfg/fashion.data "$w/simkd.cfg" -limit 600 -views 2 -type f32 -out "$w/b.feat"
+status 0 "a full cache is left as it is" "$darknet" distill features "$w/few.data" "$w/simkd.cfg" -limit 600 -views 2 -type f32 -out "$w/b.feat"
 says out "0 computed now" "nothing to do"
 
 if [ -n "${DISTILL_QUICK:-}" ]; then echo "skipped: kills while 20,000 images are filled in, done without sanitizers"; else
 # Killed while filling, each time a little further on; what is there serves, the rest is made.
 for blocks in 1 5000 20000; do
-    "$darknet" distill features cfg/fashion.data "$w/simkd.cfg" -views 1 -limit 20000 -quiet -out "$w/killed.feat" >"$w/out" 2>&1 &
+    "$darknet" distill features "$w/few.data" "$w/simkd.cfg" -views 1 -limit 20000 -quiet -out "$w/killed.feat" >"$w/out" 2>&1 &
     pid=$!
     while kill -0 $pid 2>/dev/null && [ "$(stat -c %b "$w/killed.feat" 2>/dev/null || echo 0)" -lt $blocks ]; do sleep 0.02; done
     kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null
 done
 [ -s "$w/killed.feat" ] && ok "killed three times while filling" || not_ok "killed three times while filling" "no file"
-status 0 "and filled in the end" "$darknet" distill features cfg/fashion.data "$w/simkd.cfg" -views 1 -limit 20000 -quiet -out "$w/killed.feat"
+status 0 "and filled in the end" "$darknet" distill features "$w/few.data" "$w/simkd.cfg" -views 1 -limit 20000 -quiet -out "$w/killed.feat"
 now=$(sed -n 's/.* \([0-9]*\) computed now.*/\1/p' "$w/out")
 [ "$now" -gt 0 ] && [ "$now" -lt 19000 ] && ok "going on from where it was" || not_ok "going on from where it was" "$now computed"
-killed() { "$darknet" distill train cfg/fashion.data "$w/simkd.cfg" -limit 20000 -epochs 1 -quiet -views 1 -backup "$w/$1" "${@:2}"; }
+killed() { "$darknet" distill train "$w/few.data" "$w/simkd.cfg" -limit 20000 -epochs 1 -quiet -views 1 -backup "$w/$1" "${@:2}"; }
 status 0 "it trains" killed k1 -cache "$w/killed.feat"
 says out " 0 computed" "computing nothing"
 status 0 "as one that nobody killed" killed k2 -cache "$w/whole.feat"
@@ -61,11 +62,11 @@ status 1 "another type is refused" train no -views 2 -cache "$w/a.feat"
 says err "was made with type=f32, this run has type=f16" "and named"
 status 1 "not a type" train no -cache "$w/c.feat" -type f64
 status 1 "a file that is no cache" train no -cache "$w/simkd.cfg"
-status 1 "features without a file" "$darknet" distill features cfg/fashion.data "$w/simkd.cfg"
+status 1 "features without a file" "$darknet" distill features "$w/few.data" "$w/simkd.cfg"
 says err "cache=FILE" "says how to name one"
-status 1 "features without a teacher" "$darknet" distill features cfg/fashion.data cfg/fashion-student.cfg -out "$w/c.feat"
+status 1 "features without a teacher" "$darknet" distill features "$w/few.data" cfg/fashion-student.cfg -out "$w/c.feat"
 
-status 0 "cache=, views= and cache_type= in the cfg" "$darknet" distill train cfg/fashion.data "$w/keys.cfg" -limit 600 -epochs 2 -quiet -backup "$w/keys"
+status 0 "cache=, views= and cache_type= in the cfg" "$darknet" distill train "$w/few.data" "$w/keys.cfg" -limit 600 -epochs 2 -quiet -backup "$w/keys"
 grep -aq 'type=u8' "$w/keys.feat" && ok "8 bits" || not_ok "8 bits"
 
 ls /usr/share/darknet/data/*.jpg >"$w/photos"

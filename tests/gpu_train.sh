@@ -1,0 +1,37 @@
+#!/bin/bash
+# The command on a CUDA device: it trains as on the CPU, fills and reads a cache, resumes bit for bit, and measures alike.
+#   tests/gpu_train.sh BUILD     called by tests/gpu.sh
+. tests/tap.sh "$@"
+w=$work
+few_images 200
+sed "s#^cfg=.*#cfg=$PWD/cfg/fashion-teacher.cfg#; s#^weights=.*#weights=$PWD/cfg/fashion-teacher.weights#" cfg/fashion-simkd.cfg >"$w/s.cfg"
+train() { "$darknet" distill train "$w/few.data" "$w/s.cfg" -limit 192 -epochs 2 -quiet -backup "$w/$1" "${@:2}"; }
+close() {
+    status 0 "$3" "$darknet" distill weights compare "$w/s.cfg" "$w/$1/s_final.weights" "$w/$2/s_final.weights" -tolerance .001
+}
+status 0 "training on a device" train gpu -gpus 0
+status 0 "an epoch of it" train short -gpus 0 -epochs 1
+status 0 "and on the CPU" train cpu -nogpu -epochs 1
+close short cpu "end on weights that differ by rounding"
+status 0 "filling a cache on the device" train fill -gpus 0 -views 1 -cache "$w/feat"
+says out "192 computed" "computes each image once"
+status 0 "the CPU reads it" train read -nogpu -views 1 -cache "$w/feat"
+says out " 0 computed" "and computes nothing"
+close fill read "with weights that differ by rounding"
+env --default-signal=TERM "$darknet" distill train "$w/few.data" "$w/s.cfg" -limit 192 -epochs 2 -quiet -backup "$w/stop" -gpus 0 -checkpoint 0 >"$w/out" 2>&1 &
+pid=$!
+until [ -e "$w/stop/s_last.state" ] || ! kill -0 $pid 2>/dev/null; do sleep .02; done
+kill -TERM $pid 2>/dev/null
+wait $pid
+[ $? -eq 143 ] && ok "a signal stops it after a step" || not_ok "a signal stops it after a step" "$(cat "$w/out")"
+status 0 "it resumes" train stop -gpus 0 -resume
+says out "resumed after" "from there"
+cmp -s "$w/gpu/s_final.weights" "$w/stop/s_final.weights" && ok "to the same weights, bit for bit" || not_ok "to the same weights, bit for bit"
+status 1 "the CPU does not go on where the device was" train stop -nogpu -resume
+says err "backend=gpu" "and says why"
+for where in "-gpus 0" -nogpu; do
+    status 0 "valid $where" "$darknet" distill valid "$w/few.data" "$w/s.cfg" "$w/gpu/s_final.weights" $where -json
+    jq -c '[.student, .teacher, .agreement]' "$w/out" >>"$w/valid"
+done
+[ "$(sort -u "$w/valid" | wc -l)" -eq 1 ] && ok "both measure the same" || not_ok "both measure the same" "$(cat "$w/valid")"
+finish
