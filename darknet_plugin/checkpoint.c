@@ -182,9 +182,21 @@ static int without_state(const char *weights, diag *d)
     return -1;
 }
 
+/* A recurrent layer keeps more than a state holds. */
+static int can_resume(const model *m, diag *d)
+{
+    int i = run_state_unsupported(m->net, m->low->trained);
+    if (i < 0) return 1;
+    const cfg_section *s = cfg_layer(m->low->cfg, i);
+    diag_error(d, s->file, s->line, s->name, "layer %d: its training cannot be resumed exactly", i);
+    diag_hint(d, "give the weights as the third argument, without -resume: momentum then starts at zero");
+    return 0;
+}
+
 static int resume(const checkpoint *c, model *m, run_progress *p, int force, const char *state, const char *weights, const char *fresh, diag *d)
 {
     if (access(state, F_OK)) return without_state(weights, d);
+    if (!can_resume(m, d)) return -1;
     run_state *s = run_state_read(state, d);
     int failed = !s || same_run(c, s, state, force, d) || load_pair(m, s, weights, fresh, d)
                  || run_state_apply(s, m->net, m->low->trained, state, d);

@@ -334,12 +334,28 @@ static void another_run(void **state)
     model_close(m);
 }
 
+/* Parts of recurrent layers have updates of their own, which a state does not hold. */
+static void refuses_recurrent(void **state)
+{
+    (void)state;
+    static const char cfg[] = "[net]\nbatch=4\nsubdivisions=1\ntime_steps=2\ninputs=8\nlearning_rate=0.05\nmax_batches=50\n"
+                              "[lstm]\noutput=4\n[connected]\noutput=3\nactivation=linear\n[softmax]\n";
+    check_write("lstm.cfg", cfg, sizeof cfg - 1);
+    model *m = open_run("lstm.cfg");
+    mkdir("lstm", 0777);
+    checkpoint *c = open_disk(m, "lstm");
+    save(c, m);
+    refused(m, c, 1, "layer 0: its training cannot be resumed exactly");
+    checkpoint_free(c);
+    model_close(m);
+}
+
 int main(void)
 {
     host_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resumes_bit_for_bit), cmocka_unit_test(survives_every_instant), cmocka_unit_test(survives_every_write),
-        cmocka_unit_test(says_what_is_wrong), cmocka_unit_test(another_run),
+        cmocka_unit_test(says_what_is_wrong), cmocka_unit_test(another_run), cmocka_unit_test(refuses_recurrent),
     };
     return cmocka_run_group_tests(tests, make_files, drop_files);
 }
