@@ -80,13 +80,19 @@ static void look(void *ctx, float *x, size_t n)
     *good = *good && numbers_finite(x, n);
 }
 
+/* On a device a kernel looks; only where it finds something the arrays come back to be looked at one by one. */
+static int fine_on_device(const model *m, gpu_half half)
+{
+    if (!gpu_has(m->net)) return 0;
+    if (gpu_finite(m->net, m->low->trained, half)) return 1;
+    gpu_pull(m->net);
+    return 0;
+}
+
 int numbers_check_updates(const model *m, diag *d)
 {
     int good = 1;
-    if (gpu_has(m->net)) {
-        if (gpu_finite(m->net, m->low->trained)) return 0;
-        gpu_pull(m->net);
-    }
+    if (fine_on_device(m, GPU_UPDATES)) return 0;
     run_state_arrays(m->net, 0, m->low->trained, look, &good);
     if (good) return 0;
     for (int i = m->low->trained - 1; i >= 0; --i) {
@@ -102,10 +108,7 @@ int numbers_check_updates(const model *m, diag *d)
 int numbers_check_weights(const model *m, diag *d)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
-    if (gpu_has(m->net)) {
-        if (gpu_finite(m->net, m->low->trained)) return 0;
-        gpu_pull(m->net);
-    }
+    if (fine_on_device(m, GPU_WEIGHTS)) return 0;
     for (int i = 0; i < m->low->trained; ++i) {
         int n = weights_tensors(&m->net->layers[i], t);
         for (int k = 0; k < n; ++k) {

@@ -5,13 +5,12 @@
 #include "../layers/cpu/cpu.h"
 #include "../weights_tools/weights_file.h"
 #include "hash.h"
+#include "in_file.h"
 #include "mem.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define MAGIC "distill state 1\n"
@@ -108,17 +107,22 @@ static void put_layer(writer *w, const layer *l, int index)
     }
 }
 
+static uint64_t trained_layers(const network *net, int end)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < end; ++i) n += net->layers[i].update != NULL;
+    return n;
+}
+
 int run_state_write(FILE *f, const network *net, int end, uint64_t weights, const run_progress *p, const char *key)
 {
     writer w = { .f = f, .hash = HASH_START };
-    uint64_t layers = 0;
-    for (int i = 0; i < end; ++i) layers += net->layers[i].update != NULL;
     put(&w, MAGIC, MAGIC_BYTES);
     put_number(&w, weights);
     put(&w, p, sizeof *p);
     put_number(&w, strlen(key));
     put(&w, key, strlen(key));
-    put_number(&w, layers);
+    put_number(&w, trained_layers(net, end));
     for (int i = 0; i < end; ++i)
         if (net->layers[i].update) put_layer(&w, &net->layers[i], i);
     put_number(&w, w.hash);
@@ -157,22 +161,14 @@ static int bad_file(const char *path, const char *why, diag *d)
     return -1;
 }
 
-/* The whole of a regular file; NULL with a message. The caller frees. */
-static char *read_whole(const char *path, size_t *bytes, diag *d)
+/* The whole of the file; NULL with a message. The caller frees. */
+static char *read_file_whole(const char *path, size_t *bytes, diag *d)
 {
-    struct stat st;
-    char *data = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st)) diag_error(d, path, 0, NULL, "cannot be read: %s", strerror(errno));
-    else if (!S_ISREG(st.st_mode)) diag_error(d, path, 0, NULL, "is not a regular file");
-    else {
-        size_t got = 0;
-        ssize_t n = 1;
-        data = mem_calloc((size_t)st.st_size, 1);
-        while (got < (size_t)st.st_size && (n = read(fd, data + got, (size_t)st.st_size - got)) > 0) got += (size_t)n;
-        *bytes = got;
-    }
-    if (fd >= 0) close(fd);
+    int fd = in_file_open(path, "this state", bytes, d);
+    if (fd < 0) return NULL;
+    char *data = (char *)in_file_take(fd, *bytes);
+    if (!data) diag_error(d, path, 0, NULL, "cannot read this state: %s", strerror(errno));
+    close(fd);
     return data;
 }
 
@@ -206,7 +202,7 @@ run_state *run_state_read(const char *path, diag *d)
     size_t bytes = 0;
     reader r;
     run_state *s = mem_calloc(1, sizeof *s);
-    s->file = read_whole(path, &bytes, d);
+    s->file = read_file_whole(path, &bytes, d);
     int failed = !s->file || check_file(path, s->file, bytes, &r, d);
     if (!failed && parse(s, r)) failed = bad_file(path, "is cut short", d);
     if (!failed) return s;
@@ -235,9 +231,8 @@ static int take_layer(reader *r, network *net, int end, int set)
 static int take_layers(const run_state *s, network *net, int end, int set)
 {
     reader r = { s->layers, s->layers_bytes };
-    uint64_t layers, trained = 0;
-    for (int i = 0; i < end; ++i) trained += net->layers[i].update != NULL;
-    if (take_number(&r, &layers) || layers != trained) return -1;
+    uint64_t layers;
+    if (take_number(&r, &layers) || layers != trained_layers(net, end)) return -1;
     for (uint64_t i = 0; i < layers; ++i)
         if (take_layer(&r, net, end, set)) return -1;
     return r.left ? -1 : 0;

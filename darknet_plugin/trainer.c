@@ -103,11 +103,18 @@ static void print_progress(run *r, double rate)
     fflush(out);
 }
 
-static int save(run *r, const char *suffix, diag *d)
+/* The name is still ours, and the weights are where they can be written from. */
+static int before_saving(run *r, diag *d)
 {
     if (r->o->lock && run_lock_check(r->o->lock, d)) return -1;
-    char *path = mem_printf("%s/%s_%s.weights", r->o->folder, r->o->name, suffix);
     gpu_pull(r->net);
+    return 0;
+}
+
+static int save(run *r, const char *suffix, diag *d)
+{
+    if (before_saving(r, d)) return -1;
+    char *path = mem_printf("%s/%s_%s.weights", r->o->folder, r->o->name, suffix);
     int failed = weights_save(r->net, path, d);
     free(path);
     return failed;
@@ -118,8 +125,7 @@ static int save_all(run *r, diag *d)
     r->p.seen = *r->net->seen;
     r->p.updates = (uint64_t)*r->net->t;
     r->saved = clock_now();
-    if (r->o->lock && run_lock_check(r->o->lock, d)) return -1;
-    gpu_pull(r->net);
+    if (before_saving(r, d)) return -1;
     return checkpoint_save(r->disk, r->m, &r->p, d);
 }
 

@@ -7,6 +7,7 @@
 #include "../layers/feature_l2.h"
 #include "../layers/feature_l2_ops.h"
 #include "../layers/gpu/arrays_ops.h"
+#include "../layers/update_ops.h"
 #include "../layers/gpu/batchnorm_ops.h"
 
 enum { THREADS = 256, MOST_BLOCKS = 3 };   /* few blocks, so that threads go on in strides */

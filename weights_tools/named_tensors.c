@@ -2,14 +2,13 @@
  * has no mark of its own but begins with a small version number, and its file name is taken as a hint besides. */
 #include "named_tensors.h"
 
+#include "../darknet_plugin/in_file.h"
 #include "../darknet_plugin/mem.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Zip archives begin with a local file header. */
@@ -63,36 +62,14 @@ static const struct format_row *format_of(const file_image *f, diag *d)
     return NULL;
 }
 
-/* All of an open file; NULL and errno. */
-static unsigned char *read_all(int fd, size_t n)
-{
-    unsigned char *byte = malloc(n ? n : 1);
-    for (size_t at = 0; byte && at < n;) {
-        ssize_t got = read(fd, byte + at, n - at);
-        if (got < 0 && errno == EINTR) continue;
-        if (got > 0) {
-            at += (size_t)got;
-            continue;
-        }
-        if (!got) errno = EIO;     /* it got shorter meanwhile */
-        free(byte);
-        return NULL;
-    }
-    return byte;
-}
-
-/* O_NONBLOCK: a pipe must not hang us. */
 static int load_image(const char *path, file_image *f, diag *d)
 {
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     *f = (file_image){ .path = path };
-    if (fd < 0 || fstat(fd, &st)) diag_error(d, path, 0, NULL, "cannot read this model: %s", strerror(errno));
-    else if (S_ISDIR(st.st_mode)) diag_error(d, path, 0, NULL, "cannot read this model: %s", strerror(EISDIR));
-    else if (!S_ISREG(st.st_mode)) diag_error(d, path, 0, NULL, "cannot read this model: not a regular file");
-    else if (!(f->byte = read_all(fd, f->n = (size_t)st.st_size)))
-        diag_error(d, path, 0, NULL, "cannot read this model: %s", strerror(errno));
-    if (fd >= 0) close(fd);
+    int fd = in_file_open(path, "this model", &f->n, d);
+    if (fd < 0) return -1;
+    f->byte = in_file_take(fd, f->n);
+    if (!f->byte) diag_error(d, path, 0, NULL, "cannot read this model: %s", strerror(errno));
+    close(fd);
     return f->byte ? 0 : -1;
 }
 

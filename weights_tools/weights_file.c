@@ -6,29 +6,24 @@
  * backbones (darknet53.conv.74). Not supported: the transposed files of 2014 (version 1000 and above). */
 #include "weights_file.h"
 
+#include "../darknet_plugin/in_file.h"
 #include "../darknet_plugin/mem.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { VERSION_TRANSPOSED = 1000, SHORT_HEADER = 16, LONG_HEADER = 20 };
 
-/* Opens a regular file and tells its size; NULL with a message otherwise. O_NONBLOCK: a pipe must not hang us. */
+/* Opens a regular file and tells its size; NULL with a message otherwise. */
 static FILE *open_regular(const char *path, size_t *bytes, diag *d)
 {
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    FILE *f = NULL;
-    if (fd < 0 || fstat(fd, &st)) diag_error(d, path, 0, NULL, "cannot read weights: %s", strerror(errno));
-    else if (S_ISDIR(st.st_mode)) diag_error(d, path, 0, NULL, "cannot read weights: %s", strerror(EISDIR));
-    else if (!S_ISREG(st.st_mode)) diag_error(d, path, 0, NULL, "cannot read weights: not a regular file");
-    else if (!(f = fdopen(fd, "rb"))) diag_error(d, path, 0, NULL, "cannot read weights: %s", strerror(errno));
-    else *bytes = (size_t)st.st_size;
-    if (!f && fd >= 0) close(fd);
-    return f;
+    int fd = in_file_open(path, "weights", bytes, d);
+    FILE *f = fd >= 0 ? fdopen(fd, "rb") : NULL;
+    if (f || fd < 0) return f;
+    diag_error(d, path, 0, NULL, "cannot read weights: %s", strerror(errno));
+    close(fd);
+    return NULL;
 }
 
 static int read_seen(FILE *f, weights_info *info)

@@ -90,15 +90,14 @@ cpu_state *cpu_state_of(const layer *l)
 
 /* ---- scratch ---- */
 
-int cpu_reserve(cpu_shared *shared, int slot, size_t bytes)
+void cpu_reserve(cpu_shared *shared, int slot, size_t bytes)
 {
     bytes = (bytes + 63) / 64 * 64;
-    if (bytes <= shared->bytes[slot]) return 0;
+    if (bytes <= shared->bytes[slot]) return;
     float *p = mem_aligned(bytes, 1);     /* another plan instead would give other weights for the same seed */
     free(shared->slot[slot]);
     shared->slot[slot] = p;
     shared->bytes[slot] = bytes;
-    return 0;
 }
 
 float *cpu_take(cpu_shared *shared, size_t floats)

@@ -66,20 +66,19 @@ static const char *plan_with(conv_plan *p, const conv_math *math, cpu_shared *sh
     p->math = math;
     p->folded = 0;
     if (!math || (p->s.y_blocked && !math->blocked)) return NULL;
-    if (math->biases && p->needs.batchnorm && cpu_reserve(shared, SLOT_FOLD, folded_bytes(&p->s))) return NULL;
+    if (math->biases && p->needs.batchnorm) cpu_reserve(shared, SLOT_FOLD, folded_bytes(&p->s));
     p->impl = math->make(&p->s, &p->needs, shared);
     return p->impl ? math->name : NULL;
 }
 
 /* Room for a blocked layer's sums (a part an image, or as many as its arithmetic makes) and its input made blocked. */
-static int reserve_blocked(const conv_plan *p, const cpu_state *state)
+static void reserve_blocked(const conv_plan *p, const cpu_state *state)
 {
     const conv_shape *s = &p->s;
     size_t parts = p->math->parts ? p->math->parts(p->impl) : 0;
     if (parts < (size_t)s->batch) parts = (size_t)s->batch;
-    if (s->x_blocked && state->plain_input
-        && cpu_reserve(state->shared, SLOT_INPUT, vec_floats(s->batch, s->c, s->h, s->w) * sizeof(float))) return -1;
-    return cpu_reserve(state->shared, SLOT_SUMS, batchnorm_sums_floats(parts, s->n) * sizeof(float));
+    if (s->x_blocked && state->plain_input) cpu_reserve(state->shared, SLOT_INPUT, vec_floats(s->batch, s->c, s->h, s->w) * sizeof(float));
+    cpu_reserve(state->shared, SLOT_SUMS, batchnorm_sums_floats(parts, s->n) * sizeof(float));
 }
 
 /* Plans with the fastest arithmetic that can do it; the plain loops always can. */
@@ -88,7 +87,9 @@ static const char *plan_make(conv_plan *p, const cpu_state *s)
     const conv_math *fast[] = { conv_winograd(), conv_dnnl() };
     for (size_t i = 0; s->backend == BACKEND_DNNL && i < sizeof fast / sizeof *fast; ++i) {
         const char *name = plan_with(p, fast[i], s->shared);
-        if (name && (!p->s.y_blocked || !reserve_blocked(p, s))) return name;
+        if (!name) continue;
+        if (p->s.y_blocked) reserve_blocked(p, s);
+        return name;
     }
     BUG_UNLESS(!p->s.y_blocked, "no arithmetic for a blocked convolution");
     plan_with(p, &conv_reference, s->shared);

@@ -76,13 +76,18 @@ struct cpu_state {
 
 /* The state of a bound layer, NULL if it is not bound. */
 cpu_state *cpu_state_of(const layer *l);
-/* At least `bytes` in a slot. 0, or -1 if there is no memory. */
-int cpu_reserve(cpu_shared *shared, int slot, size_t bytes);
+/* At least `bytes` in a slot; ends the program where there is no memory. */
+void cpu_reserve(cpu_shared *shared, int slot, size_t bytes);
 /* Memory for `floats`, to be given back; ends the program where there is none. What is in it is arbitrary but finite. */
 float *cpu_take(cpu_shared *shared, size_t floats);
 void cpu_give(cpu_shared *shared, float *p);   /* NULL: nothing */
 /* `have` (*floats of it; may be NULL) if it is `want` floats, else that many instead of it. */
 float *cpu_refit(cpu_shared *shared, float *have, size_t *floats, size_t want);
+/* Weights of a convolutional or connected layer. */
+static inline size_t cpu_weights(const layer *l)
+{
+    return l->type == CONNECTED ? (size_t)l->inputs * (size_t)l->outputs : (size_t)l->nweights;
+}
 static inline size_t cpu_floats(const layer *l) { return (size_t)l->batch * (size_t)l->outputs; }
 
 /* Blocked maps (layout.c). */

@@ -280,14 +280,13 @@ static int pays(const conv_shape *s)
     return !conv_dnnl() || (s->stride == 1 ? tiles * 16 <= 2 * outputs : tiles * 16 * 3 <= 4 * outputs);
 }
 
-static int reserve(const wino_plan *p, const conv_needs *needs)
+static void reserve(const wino_plan *p, const conv_needs *needs)
 {
     const wino_shape *all[] = { &p->fwd, &p->back, &p->grad };
     size_t threads = (size_t)parallel_threads(), bytes = weight_floats(&p->fwd) * sizeof(float);
-    for (int i = 0; i < 3; ++i)
-        if (cpu_reserve(p->shared, SLOT_TILES, threads * scratch_floats(all[i]) * sizeof(float))) return -1;
-    if (needs->weights && cpu_reserve(p->shared, SLOT_PARTIAL, threads * bytes)) return -1;
-    return !p->kept || needs->data ? cpu_reserve(p->shared, SLOT_WEIGHTS, bytes) : 0;
+    for (int i = 0; i < 3; ++i) cpu_reserve(p->shared, SLOT_TILES, threads * scratch_floats(all[i]) * sizeof(float));
+    if (needs->weights) cpu_reserve(p->shared, SLOT_PARTIAL, threads * bytes);
+    if (!p->kept || needs->data) cpu_reserve(p->shared, SLOT_WEIGHTS, bytes);
 }
 
 /* With stride 2 half as many, as each has twice the products. */
@@ -302,9 +301,8 @@ static void *make(const conv_shape *s, const conv_needs *needs, cpu_shared *shar
     p->back = shape_back(s, FORWARD_TILES / (size_t)s->stride);
     p->grad = shape_forward(s, GRADIENT_TILES / (size_t)s->stride);
     if (needs->constant) p->kept = mem_aligned(weight_floats(&p->fwd), sizeof(float));
-    if (!reserve(p, needs)) return p;
-    free_plan(p);
-    return NULL;
+    reserve(p, needs);
+    return p;
 }
 
 static const conv_math winograd_math = {

@@ -4,6 +4,7 @@
 extern "C" {
 #include "bind.h"
 }
+#include "../update_ops.h"
 #include "arrays_ops.h"
 
 #define FOR_MINE(i, n) for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (size_t)gridDim.x * blockDim.x)
@@ -74,15 +75,7 @@ extern "C" void gpu_mask(const float *x, const float *mask, float *y, size_t n, 
 extern "C" void gpu_update_array(float *w, float *u, float *m, float *v, size_t n, float rate, float decay, const update_args *a)
 {
     int blocks = cuda_blocks(n), adam = a->adam && m && v;
-    update_step s = {};
-    s.rate = adam ? (float)(rate / (1 - pow(a->B1, a->t))) : rate;
-    s.decay = decay;
-    s.momentum = a->momentum;
-    s.batch = (float)a->batch;
-    s.b1 = a->B1;
-    s.b2 = a->B2;
-    s.eps = a->eps;
-    s.unbias = adam ? (float)(1 / (1 - pow(a->B2, a->t))) : 1;
+    update_step s = make_update_step(rate, decay, adam, a);
     if (adam) adam_step_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(s, w, u, m, v, n);
     else sgd_step_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(s, w, u, n);
     CUDA_LAUNCHED(sgd_step_kernel);

@@ -218,7 +218,7 @@ static void bound_backward(layer l, network net)
 
 static void bound_update(layer l, update_args a)
 {
-    size_t n = (size_t)l.out_c, weights = l.type == CONNECTED ? (size_t)l.inputs * (size_t)l.outputs : (size_t)l.nweights;
+    size_t n = (size_t)l.out_c, weights = cpu_weights(&l);
     float rate = a.learning_rate * l.learning_rate_scale;
     gpu_update_array(l.biases_gpu, l.bias_updates_gpu, l.bias_m_gpu, l.bias_v_gpu, n, rate, 0, &a);
     if (l.batch_normalize) gpu_update_array(l.scales_gpu, l.scale_updates_gpu, l.scale_m_gpu, l.scale_v_gpu, n, rate, 0, &a);

@@ -41,8 +41,9 @@ void gpu_free_workspace(network *net);
 /* Weights, batch norm's running values, gradients and momentum: host arrays to the device's and back. */
 void gpu_push(network *net);
 void gpu_pull(const network *net);
-/* Is everything finite that an update of layers 0..end-1 reads or writes: weights, running values, gradients, momentum? */
-int gpu_finite(const network *net, int end);
+/* Is all finite of layers 0..end-1 that are trained: weights and running values, or gradients and momentum? */
+typedef enum { GPU_WEIGHTS, GPU_UPDATES } gpu_half;
+int gpu_finite(const network *net, int end, gpu_half half);
 /* Brings layer i's output to l.output; where it may be read on the device: l.output_gpu, or l.output of a CPU network. */
 void gpu_pull_output(const network *net, int i);
 const float *gpu_output(const network *net, int i);

@@ -32,6 +32,6 @@ void gpu_update(network *net, int end, update_args a) { (void)net, (void)end, (v
 void gpu_free_workspace(network *net) { (void)net; }
 void gpu_push(network *net) { (void)net; }
 void gpu_pull(const network *net) { (void)net; }
-int gpu_finite(const network *net, int end) { return (void)net, (void)end, 1; }
+int gpu_finite(const network *net, int end, gpu_half half) { return (void)net, (void)end, (void)half, 1; }
 void gpu_pull_output(const network *net, int i) { (void)net, (void)i; }
 const float *gpu_output(const network *net, int i) { return net->layers[i].output; }

@@ -91,7 +91,8 @@ typedef struct both {
     size_t n;
 } both;
 
-enum { ARRAYS = 14 };
+/* Weights and running values come first, then what their updates read. */
+enum { WEIGHT_ARRAYS = 5, ARRAYS = 14 };
 
 static size_t weights_of(const layer *l)
 {
@@ -139,14 +140,15 @@ static void pull(float *device, float *host, size_t n) { cuda_pull_array(device,
 void gpu_push(network *net) { move(net, push); }
 void gpu_pull(const network *net) { move(net, pull); }
 
-int gpu_finite(const network *net, int end)
+int gpu_finite(const network *net, int end, gpu_half half)
 {
+    int first = half == GPU_WEIGHTS ? 0 : WEIGHT_ARRAYS, stop = half == GPU_WEIGHTS ? WEIGHT_ARRAYS : ARRAYS;
     both a[ARRAYS];
     float none = 0, *bad = cuda_make_array(&none, 1);
     for (int i = 0; i < end; ++i) {
         if (!net->layers[i].update_gpu || !moves(&net->layers[i])) continue;
         arrays_of(&net->layers[i], a);
-        for (int k = 0; k < ARRAYS; ++k)
+        for (int k = first; k < stop; ++k)
             if (a[k].device) gpu_find_infinite(a[k].device, a[k].n, bad);
     }
     cuda_pull_array(bad, &none, 1);
