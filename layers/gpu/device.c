@@ -36,6 +36,11 @@ static int number_of(const char *list, diag *d)
     return -1;
 }
 
+void gpu_wait(void)
+{
+    if (gpu_index >= 0) CUDA_CALL(cudaDeviceSynchronize());
+}
+
 int gpu_choose(const char *list, diag *d)
 {
     char why[200];

@@ -35,6 +35,8 @@ const char *gpu_runs_on(const layer *l);
 void gpu_forward(network *net, int end, int train);
 void gpu_backward(network *net, int end);
 void gpu_update(network *net, int end, update_args a);
+/* Until the device has done all that it was given. */
+void gpu_wait(void);
 /* Device memory that free_network leaves behind. */
 void gpu_free_workspace(network *net);
 

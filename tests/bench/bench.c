@@ -1,7 +1,7 @@
 /* Speed of training and of the teacher, on random images of the cfg's size: what `make bench` puts beside PyTorch and
  * stock Darknet.
  *
- *   bench TEACHER.cfg STUDENT.cfg SIMKD.cfg [-backend dnnl|reference|host] [-threads N] [-batch N] [-seconds S] [-only WORK]
+ *   bench TEACHER.cfg STUDENT.cfg SIMKD.cfg [-backend dnnl|reference|host|gpu] [-threads N] [-batch N] [-seconds S] [-only WORK]
  *
  *   teacher   the teacher up to its tap, in inference mode
  *   student   one training step of the student alone: forward, backward, update
@@ -11,7 +11,7 @@
  *
  * Prints "WORK IMAGES/S" lines, each the fastest step of those that fit into S seconds (other programs share the machine),
  * and "peak MB" of the process. -backend host is Darknet's own code: it cannot do SimKD by itself, so its steps run our
- * loss and nothing else of ours.
+ * loss and nothing else of ours. -backend gpu: the first CUDA device, in a build with GPU=1.
  *
  *   bench -peak COMMAND...     runs the command, then prints its "peak MB" */
 #include "../../darknet_plugin/clock.h"
@@ -19,6 +19,7 @@
 #include "../../darknet_plugin/mem.h"
 #include "../../darknet_plugin/model.h"
 #include "../../darknet_plugin/rng.h"
+#include "../../layers/gpu/gpu.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +69,6 @@ static void fill(bench *b, const model *m)
 
 static void run_teacher(model *m, const bench *b) { teacher_forward(m->teacher[0], b->x, 0); }
 
-
 static void run_step(model *m, const bench *b)
 {
     model_train_step(m, b->x, b->label, NULL);
@@ -112,6 +112,7 @@ static double fastest_of(model *m, const bench *b, work_fn work)
     do {
         double t = clock_now();
         work(m, b);
+        gpu_wait();
         t = clock_now() - t;
         if (t < fastest) fastest = t;
     } while (clock_now() < end);
@@ -189,7 +190,7 @@ static void run_distillation(bench *b, const char *cfg, const char *folder, diag
     fill(b, m);
     measure("teacher", m, b, run_teacher);
     measure("simkd", m, b, run_step);
-    if (b->how.backend == BACKEND_DNNL) measure_cache(m, b, folder, d);
+    if (b->how.backend == BACKEND_DNNL || b->how.backend == BACKEND_GPU) measure_cache(m, b, folder, d);
     model_close(m);
 }
 
@@ -210,6 +211,7 @@ static void run(bench *b, diag *d)
     char *cfg[] = { copy_cfg(b, b->teacher, folder, "teacher", d), copy_cfg(b, b->student, folder, "student", d),
                     copy_cfg(b, b->simkd, folder, "simkd", d) };
     make_teacher(b, cfg[0], weights, d);
+    if (b->how.backend == BACKEND_GPU && gpu_choose(NULL, d)) die(d);
     run_distillation(b, cfg[2], folder, d);
     run_student(b, cfg[1], d);
     unlink(weights);
@@ -251,7 +253,8 @@ int main(int argc, char **argv)
     b.simkd = argv[3];
     for (int i = 4; i < argc; ++i) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(argv[i], "-backend") && !model_backend(value, &b.how.backend, d)) ++i;
+        if (!strcmp(argv[i], "-backend") && !strcmp(value, "gpu")) b.how.backend = BACKEND_GPU, ++i;
+        else if (!strcmp(argv[i], "-backend") && !model_backend(value, &b.how.backend, d)) ++i;
         else if (!strcmp(argv[i], "-threads")) b.how.threads = atoi(value), ++i;
         else if (!strcmp(argv[i], "-batch")) b.batch = atoi(value), ++i;
         else if (!strcmp(argv[i], "-seconds")) b.seconds = atof(value), ++i;
