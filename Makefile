@@ -75,6 +75,7 @@ endif
 LIBS += -lcudart
 ifeq ($(CUDNN),1)
 DEFS += -DCUDNN
+LIBS += -lcudnn
 endif
 endif
 # The kernels keep -O3 under sanitizers: they are six times as fast there.

@@ -4,10 +4,12 @@
  * - check_error printed to stdout, took the text of the wrong status and ended in an assert.
  * - A library built with GPU=1 allocates device memory for most layers, and frees host memory as if it were the device's,
  *   whatever gpu_index is: `-nogpu` needed a device. Here nothing touches CUDA while gpu_index is -1.
+ * - It looks at no status of cuDNN's: a convolution that cuDNN refused left zeros behind, in silence. The three are checked.
  * - Its *_gpu functions call batch norm's (batchnorm_gpu.c has those). */
 #include "cuda_call.h"
 #include "gpu.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 
 #if CUDART_VERSION >= 13000
@@ -58,3 +60,53 @@ void cuda_free(float *x)
 {
     if (gpu_index >= 0 && x) CUDA_CALL(cudaFree(x));
 }
+
+#ifdef CUDNN
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+/* cuDNN's own function behind ours of that name. */
+static void *behind(const char *name)
+{
+    void *fn = dlsym(RTLD_NEXT, name);
+    if (!fn) error("cuDNN's library lacks a function for convolutions");
+    return fn;
+}
+
+static cudnnStatus_t checked(cudnnStatus_t status, const char *call)
+{
+    char text[240];
+    if (status == CUDNN_STATUS_SUCCESS) return status;
+    snprintf(text, sizeof text, "cuDNN: %s failed: %.120s", call, cudnnGetErrorString(status));
+    error(text);
+    return status;
+}
+
+cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t h, const void *alpha, cudnnTensorDescriptor_t x, const void *xs, cudnnFilterDescriptor_t w,
+                                      const void *ws, cudnnConvolutionDescriptor_t c, cudnnConvolutionFwdAlgo_t algo, void *space,
+                                      size_t bytes, const void *beta, cudnnTensorDescriptor_t y, void *ys)
+{
+    static __typeof__(&cudnnConvolutionForward) fn;
+    if (!fn) fn = behind(__func__);
+    return checked(fn(h, alpha, x, xs, w, ws, c, algo, space, bytes, beta, y, ys), __func__);
+}
+
+cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t h, const void *alpha, cudnnFilterDescriptor_t w, const void *ws,
+                                           cudnnTensorDescriptor_t y, const void *ys, cudnnConvolutionDescriptor_t c,
+                                           cudnnConvolutionBwdDataAlgo_t algo, void *space, size_t bytes, const void *beta,
+                                           cudnnTensorDescriptor_t x, void *xs)
+{
+    static __typeof__(&cudnnConvolutionBackwardData) fn;
+    if (!fn) fn = behind(__func__);
+    return checked(fn(h, alpha, w, ws, y, ys, c, algo, space, bytes, beta, x, xs), __func__);
+}
+
+cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t h, const void *alpha, cudnnTensorDescriptor_t x, const void *xs,
+                                             cudnnTensorDescriptor_t y, const void *ys, cudnnConvolutionDescriptor_t c,
+                                             cudnnConvolutionBwdFilterAlgo_t algo, void *space, size_t bytes, const void *beta,
+                                             cudnnFilterDescriptor_t w, void *ws)
+{
+    static __typeof__(&cudnnConvolutionBackwardFilter) fn;
+    if (!fn) fn = behind(__func__);
+    return checked(fn(h, alpha, x, xs, y, ys, c, algo, space, bytes, beta, w, ws), __func__);
+}
+#endif
