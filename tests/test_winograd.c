@@ -270,8 +270,23 @@ static void refuses(void **unused)
     s.groups = 1;
     s.size = 5;
     check_refused(s, "5x5");
-    const shape_case small = { "10x10", 2, 16, 10, 10, 16, 2, 1 };   /* 5x5 outputs, four tiles */
-    if (conv_dnnl()) check_refused(shape_of(&small, 1), "mostly edge");
+}
+
+static void knows_where_it_pays(void **unused)
+{
+    (void)unused;
+    if (!built()) return;
+    static const struct {
+        shape_case shape;
+        int pays;
+    } want[] = { { { "10x10, four tiles for 5x5 outputs", 2, 64, 10, 10, 16, 2, 1 }, 0 }, { { "16 channels, 14x14", 2, 16, 14, 14, 32, 2, 1 }, 0 },
+                 { { "16 channels, 32x32", 2, 16, 32, 32, 32, 2, 1 }, 1 }, { { "32 channels, 14x14", 2, 32, 14, 14, 32, 2, 1 }, 1 },
+                 { { "stride 1, 16 channels", 2, 16, 32, 32, 16, 1, 1 }, 1 },
+                 { { "5x5, four tiles", 2, 64, 5, 5, 64, 1, 1 }, 0 } };
+    for (size_t i = 0; i < sizeof want / sizeof *want; ++i) {
+        conv_shape s = shape_of(&want[i].shape, 1);
+        if (!conv_winograd()->pays(&s) != !want[i].pays) fail_msg("%s", want[i].shape.name);
+    }
 }
 
 int main(void)
@@ -280,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_reference), cmocka_unit_test(threads_change_little), cmocka_unit_test(sums_for_batchnorm),
         cmocka_unit_test(bias_map_and_activation), cmocka_unit_test(refuses),
+        cmocka_unit_test(knows_where_it_pays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

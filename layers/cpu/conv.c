@@ -86,7 +86,8 @@ static const char *plan_make(conv_plan *p, const cpu_state *s)
 {
     const conv_math *fast[] = { conv_winograd(), conv_dnnl() };
     for (size_t i = 0; s->backend == BACKEND_DNNL && i < sizeof fast / sizeof *fast; ++i) {
-        const char *name = plan_with(p, fast[i], s->shared);
+        int slow = conv_dnnl() && fast[i] && fast[i]->pays && !fast[i]->pays(&p->s);
+        const char *name = slow ? NULL : plan_with(p, fast[i], s->shared);
         if (!name) continue;
         if (p->s.y_blocked) reserve_blocked(p, s);
         return name;

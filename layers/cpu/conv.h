@@ -36,6 +36,8 @@ typedef struct conv_math {
     int biases;              /* bias and activation */
     int adds;                /* also `add` */
     int blocked;             /* takes blocked maps */
+    /* Of a shape that oneDNN can do, too: is this faster? NULL: yes. */
+    int (*pays)(const conv_shape *s);
     /* NULL if it cannot do this shape. The caller frees the plan. */
     void *(*make)(const conv_shape *s, const conv_needs *needs, cpu_shared *shared);
     void (*free)(void *plan);

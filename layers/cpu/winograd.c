@@ -272,12 +272,12 @@ static int fits(const conv_shape *s)
     return s->x_blocked && s->y_blocked && s->groups == 1 && conv_winograd_knows(s->size, s->stride, s->pad);
 }
 
-/* Where oneDNN is there for the rest: tiles may have as many products too many as Winograd saves, less what transforms
- * cost. */
+/* Tiles may have as many products too many as Winograd saves, less what transforms cost; with stride 2 and few channels none. */
 static int pays(const conv_shape *s)
 {
     int tiles = (s->out_h + 3) / 4 * ((s->out_w + 3) / 4), outputs = s->out_h * s->out_w;
-    return !conv_dnnl() || (s->stride == 1 ? tiles * 16 <= 2 * outputs : tiles * 16 * 3 <= 4 * outputs);
+    if (s->stride == 1) return tiles * 16 <= 2 * outputs;
+    return s->c < 32 ? tiles * 16 == outputs : tiles * 16 * 3 <= 4 * outputs;
 }
 
 static void reserve(const wino_plan *p, const conv_needs *needs)
@@ -294,7 +294,7 @@ enum { FORWARD_TILES = 56, GRADIENT_TILES = 84 };
 
 static void *make(const conv_shape *s, const conv_needs *needs, cpu_shared *shared)
 {
-    if (!fits(s) || !pays(s)) return NULL;
+    if (!fits(s)) return NULL;
     wino_plan *p = mem_calloc(1, sizeof *p);
     p->shared = shared;
     p->fwd = shape_forward(s, FORWARD_TILES / (size_t)s->stride);
@@ -306,7 +306,7 @@ static void *make(const conv_shape *s, const conv_needs *needs, cpu_shared *shar
 }
 
 static const conv_math winograd_math = {
-    .name = "Winograd", .biases = 1, .adds = 1, .blocked = 1, .make = make, .free = free_plan, .forward = forward,
+    .name = "Winograd", .biases = 1, .adds = 1, .blocked = 1, .pays = pays, .make = make, .free = free_plan, .forward = forward,
     .backward_weights = backward_weights, .backward_data = backward_data, .parts = parts,
 };
 
