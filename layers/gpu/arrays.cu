@@ -24,6 +24,15 @@ __global__ void masked_kernel(const float *x, const float *mask, float *y, size_
     FOR_MINE(i, n) y[i] = (add ? y[i] : 0) + (!mask ? x[i] : mask[i] != 0 ? x[i] * mask[i] : 0);
 }
 
+/* n numbers of each image, whose x and y start that far apart. */
+__global__ void part_kernel(const float *x, size_t x_image, float *y, size_t y_image, size_t n, size_t images, int add)
+{
+    FOR_MINE(i, n * images) {
+        size_t from = i / n * x_image + i % n, to = i / n * y_image + i % n;
+        y[to] = (add ? y[to] : 0) + x[from];
+    }
+}
+
 __global__ void sgd_step_kernel(update_step s, float *w, float *u, size_t n)
 {
     FOR_MINE(i, n) update_sgd(&s, &w[i], &u[i]);
@@ -70,6 +79,13 @@ extern "C" void gpu_mask(const float *x, const float *mask, float *y, size_t n, 
     int blocks = cuda_blocks(n);
     masked_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(x, mask, y, n, add);
     CUDA_LAUNCHED(masked_kernel);
+}
+
+extern "C" void gpu_part(const float *x, size_t x_image, float *y, size_t y_image, size_t n, size_t images, int add)
+{
+    int blocks = cuda_blocks(n * images);
+    part_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(x, x_image, y, y_image, n, images, add);
+    CUDA_LAUNCHED(part_kernel);
 }
 
 extern "C" void gpu_update_array(float *w, float *u, float *m, float *v, size_t n, float rate, float decay, const update_args *a)

@@ -11,14 +11,17 @@ extern "C" {
 
 /* ---- kernels ---- */
 
+/* Threads of a block that sums: as many as there can be, since small networks have fewer channels than devices can run blocks. */
+enum { SUM_THREADS = 1024 };
+
 /* Every thread of the block gets the sum of all `mine`. */
 __device__ static double block_sum(double mine)
 {
-    __shared__ double sum[CUDA_THREADS];
+    __shared__ double sum[SUM_THREADS];
     __syncthreads();   /* the last sum has been read */
     sum[threadIdx.x] = mine;
     __syncthreads();
-    for (int half = CUDA_THREADS / 2; half > 0; half /= 2) {
+    for (int half = SUM_THREADS / 2; half > 0; half /= 2) {
         if (threadIdx.x < half) sum[threadIdx.x] += sum[threadIdx.x + half];
         __syncthreads();
     }
@@ -28,15 +31,15 @@ __device__ static double block_sum(double mine)
 /* A block a channel. */
 __global__ void bn_statistics_kernel(bn_arrays a)
 {
-    double mean = block_sum(bn_thread_sum(&a, BN_SUM_X, blockIdx.x, 0, threadIdx.x, CUDA_THREADS)) / ((double)a.batch * (double)a.map);
-    double squares = block_sum(bn_thread_sum(&a, BN_SUM_SQUARES, blockIdx.x, mean, threadIdx.x, CUDA_THREADS));
+    double mean = block_sum(bn_thread_sum(&a, BN_SUM_X, blockIdx.x, 0, threadIdx.x, SUM_THREADS)) / ((double)a.batch * (double)a.map);
+    double squares = block_sum(bn_thread_sum(&a, BN_SUM_SQUARES, blockIdx.x, mean, threadIdx.x, SUM_THREADS));
     if (threadIdx.x == 0) bn_keep_statistics(&a, blockIdx.x, mean, squares);
 }
 
 __global__ void bn_sums_kernel(bn_arrays a)
 {
-    double sum = block_sum(bn_thread_sum(&a, BN_SUM_DELTA, blockIdx.x, 0, threadIdx.x, CUDA_THREADS));
-    double with_x = block_sum(bn_thread_sum(&a, BN_SUM_WITH_X, blockIdx.x, a.mean[blockIdx.x], threadIdx.x, CUDA_THREADS));
+    double sum = block_sum(bn_thread_sum(&a, BN_SUM_DELTA, blockIdx.x, 0, threadIdx.x, SUM_THREADS));
+    double with_x = block_sum(bn_thread_sum(&a, BN_SUM_WITH_X, blockIdx.x, a.mean[blockIdx.x], threadIdx.x, SUM_THREADS));
     if (threadIdx.x == 0) bn_keep_sums(&a, blockIdx.x, sum, with_x);
 }
 
@@ -55,13 +58,13 @@ __global__ void bn_backward_kernel(bn_arrays a, int train)
 static void launch_statistics(bn_arrays a)
 {
     a.x = a.y;   /* the convolution's result is still there */
-    bn_statistics_kernel<<<(int)a.c, CUDA_THREADS, 0, 0>>>(a);
+    bn_statistics_kernel<<<(int)a.c, SUM_THREADS, 0, 0>>>(a);
     CUDA_LAUNCHED(bn_statistics_kernel);
 }
 
 static void launch_sums(bn_arrays a)
 {
-    bn_sums_kernel<<<(int)a.c, CUDA_THREADS, 0, 0>>>(a);
+    bn_sums_kernel<<<(int)a.c, SUM_THREADS, 0, 0>>>(a);
     CUDA_LAUNCHED(bn_sums_kernel);
 }
 

@@ -21,9 +21,6 @@ typedef struct bn_arrays {
 /* Sums over channel c's elements that are thread's of `threads`. */
 typedef enum { BN_SUM_X, BN_SUM_SQUARES, BN_SUM_DELTA, BN_SUM_WITH_X } bn_sum;
 
-/* Where element i of channel c's batch * map is. */
-FEATURE_FN size_t bn_at(const bn_arrays *a, size_t c, size_t i) { return (i / a->map * a->c + c) * a->map + i % a->map; }
-
 FEATURE_FN double bn_term(const bn_arrays *a, bn_sum what, size_t at, double mean)
 {
     double off = (double)(what == BN_SUM_DELTA ? 0 : a->x[at]) - mean;
@@ -35,7 +32,16 @@ FEATURE_FN double bn_term(const bn_arrays *a, bn_sum what, size_t at, double mea
 FEATURE_FN double bn_thread_sum(const bn_arrays *a, bn_sum what, size_t c, double mean, size_t thread, size_t threads)
 {
     double sum = 0;
-    for (size_t i = thread; i < a->batch * a->map; i += threads) sum += bn_term(a, what, bn_at(a, c, i), mean);
+    size_t image = thread / a->map, pixel = thread % a->map;
+    size_t images = threads / a->map, pixels = threads % a->map;   /* a step: division takes longer than all else here */
+    while (image < a->batch) {
+        sum += bn_term(a, what, (image * a->c + c) * a->map + pixel, mean);
+        image += images;
+        pixel += pixels;
+        if (pixel < a->map) continue;
+        pixel -= a->map;
+        ++image;
+    }
     return sum;
 }
 

@@ -5,6 +5,7 @@
  *                   Strided pixels are picked first; the gradient is made in memory of its own and added
  *   connected       the gradient was cut to +-1
  *   activation      its gradient overwrote net.delta, and a first layer's crashed
+ *   route           took a launch for each image
  *   dropout         shared its predecessor's buffers and drew from the clock; here it has its own, and the CPU's draws
  *   all             Adam: decay moved biases and scales, and epsilon depended on the batch's size
  *
@@ -142,6 +143,28 @@ static void backward_activation(layer *l, gpu_state *g, network *net)
     gpu_mask(l->delta_gpu, NULL, net->delta_gpu, outputs_of(l), 1);
 }
 
+/* ---- route ---- */
+
+static void forward_route(layer *l, gpu_state *g, network *net)
+{
+    float *to = l->output_gpu;
+    (void)g;
+    for (int i = 0; i < l->n; to += l->input_sizes[i++]) {
+        size_t n = (size_t)l->input_sizes[i];
+        gpu_part(net->layers[l->input_layers[i]].output_gpu, n, to, (size_t)l->outputs, n, (size_t)l->batch, 0);
+    }
+}
+
+static void backward_route(layer *l, gpu_state *g, network *net)
+{
+    float *from = l->delta_gpu;
+    (void)g;
+    for (int i = 0; i < l->n; from += l->input_sizes[i++]) {
+        size_t n = (size_t)l->input_sizes[i];
+        gpu_part(from, (size_t)l->outputs, net->layers[l->input_layers[i]].delta_gpu, n, n, (size_t)l->batch, 1);
+    }
+}
+
 /* ---- dropout ---- */
 
 static int make_dropout(layer *l, gpu_state *g, diag *d)
@@ -188,6 +211,7 @@ static const gpu_row rows[] = {
     { .type = CONVOLUTIONAL, .make = make_conv, .forward = forward_conv, .backward = backward_conv, .free = free_scratch },
     { .type = CONNECTED, .backward = backward_connected },
     { .type = ACTIVE, .backward = backward_activation },
+    { .type = ROUTE, .forward = forward_route, .backward = backward_route },
     { .type = DROPOUT, .make = make_dropout, .forward = forward_dropout, .backward = backward_dropout, .free = free_dropout },
 };
 static const gpu_row host_row = { .type = BLANK };
@@ -313,5 +337,6 @@ void gpu_resized(network *net)
 
 const char *gpu_runs_on(const layer *l)
 {
-    return is_loss(l) || row_of(l)->forward == forward_dropout ? "GPU, plugin" : "GPU";
+    const gpu_row *row = row_of(l);
+    return is_loss(l) || row->forward == forward_dropout || row->forward == forward_route ? "GPU, plugin" : "GPU";
 }

@@ -14,6 +14,8 @@ void gpu_pick(const float *x, int maps, int h, int w, int stride, float *out, in
 void gpu_put(const float *x, int maps, int h, int w, int stride, float *out, int out_h, int out_w);
 /* y = x * mask, or x where mask is NULL; += if add. */
 void gpu_mask(const float *x, const float *mask, float *y, size_t n, int add);
+/* The first n numbers of each image from x, where images are x_image numbers apart, to y, where they are y_image apart; += if add. */
+void gpu_part(const float *x, size_t x_image, float *y, size_t y_image, size_t n, size_t images, int add);
 /* *bad = 1 where one of the n values is NaN or infinity, else it stays. */
 void gpu_find_infinite(const float *x, size_t n, float *bad);
 /* The host's SGD or Adam with decay on this array, as layers/cpu/update.c has them. m and v NULL: SGD. */
