@@ -429,6 +429,10 @@ static void test_floating_point_mode(void **state)
     (void)state;
     pthread_t t;
     uint32_t sum[2];
+    if (getenv("DISTILL_MEMCHECK")) {
+        print_message("skipped: numbers flushed to zero, valgrind does not flush them\n");
+        skip();
+    }
     assert_int_equal(pthread_create(&t, NULL, flush_in_thread, sum), 0);
     assert_int_equal(pthread_join(t, NULL), 0);
     assert_int_not_equal(sum[0], 0);

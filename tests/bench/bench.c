@@ -8,6 +8,8 @@
  *   simkd     one SimKD step with a live teacher
  *   fill      the teacher and its features into a cache
  *   cached    one SimKD step, features read from the cache;   reading   the part of it that reads, in percent
+ *   products  multiplications that Winograd leaves of a live step, over those of a cached one: what the cache would bring if
+ *             each took as long in the teacher as in the student
  *
  * Prints "WORK IMAGES/S" lines, each the fastest step of those that fit into S seconds (other programs share the machine),
  * and "peak MB" of the process. -backend host is Darknet's own code: it cannot do SimKD by itself, so its steps run our
@@ -184,6 +186,27 @@ static char *copy_cfg(const bench *b, const char *from, const char *folder, cons
     return path;
 }
 
+/* Multiplications of an image through layers 0..end-1, in millions. 4x4 outputs of a 3x3 take 36 by Winograd, 81 with stride 2. */
+static double products(const network *net, int end)
+{
+    double sum = 0;
+    for (int i = 0; i < end; ++i) {
+        const layer *l = &net->layers[i];
+        if (l->type != CONVOLUTIONAL) continue;
+        double pixels = (double)l->out_h * l->out_w, tiles = (double)((l->out_h + 3) / 4) * ((l->out_w + 3) / 4);
+        double each = !strcmp(cpu_layer_runs_on(l), "Winograd") ? tiles * (l->stride == 1 ? 36 : 81) : pixels * l->size * l->size;
+        sum += each * l->n * l->c / l->groups / 1e6;
+    }
+    return sum;
+}
+
+/* A step computes each convolution three times, the first layer's twice. */
+static void measure_products(const model *m)
+{
+    double taught = products(m->teacher[0]->net, m->teacher[0]->spec->cut), step = 3 * products(m->net, m->low->trained) - products(m->net, 1);
+    printf("products %.2f\n", (taught + step) / step);
+}
+
 static void run_distillation(bench *b, const char *cfg, const char *folder, diag *d)
 {
     model *m = open_model(cfg, b, d);
@@ -191,6 +214,7 @@ static void run_distillation(bench *b, const char *cfg, const char *folder, diag
     measure("teacher", m, b, run_teacher);
     measure("simkd", m, b, run_step);
     if (b->how.backend == BACKEND_DNNL || b->how.backend == BACKEND_GPU) measure_cache(m, b, folder, d);
+    if (!b->only && b->how.backend == BACKEND_DNNL) measure_products(m);
     model_close(m);
 }
 
