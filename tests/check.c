@@ -92,3 +92,5 @@ int check_files_in(const char *folder)
     closedir(dir);
     return n - 2;
 }
+
+int check_memcheck(void) { return getenv("DISTILL_MEMCHECK") != NULL; }

@@ -33,5 +33,7 @@ int check_files_in(const char *folder);
 /* Whole file as text; the caller frees; fails the test if unreadable. */
 char *check_read(const char *path, size_t *len);
 void check_write(const char *path, const void *data, size_t len);
+/* Under valgrind (tests/memcheck.sh), where a test does less of the same. */
+int check_memcheck(void);
 
 #endif

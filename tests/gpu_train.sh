@@ -34,5 +34,18 @@ for where in "-gpus 0" -nogpu; do
     status 0 "valid $where" "$darknet" distill valid "$w/few.data" "$w/s.cfg" "$w/gpu/s_final.weights" $where -json
     jq -c '[.student, .teacher, .agreement]' "$w/out" >>"$w/valid"
 done
+for where in gpu:"-gpus 0" cpu:-nogpu; do
+    status 0 "features ${where#*:}" "$darknet" distill features "$w/few.data" "$w/s.cfg" -limit 64 -views 1 -out "$w/feat.${where%%:*}" ${where#*:}
+    says out "64 computed" "computes them"
+done
+status 0 "what the CPU has filled" train other -gpus 0 -views 1 -cache "$w/feat.cpu" -limit 64 -epochs 1
+says out " 0 computed" "the device reads"
+if [ -r /usr/share/darknet/data/dog.jpg ]; then
+    for where in "-gpus 0" -nogpu; do
+        status 0 "predict $where" "$darknet" distill predict "$w/few.data" cfg/fashion-teacher.cfg cfg/fashion-teacher.weights /usr/share/darknet/data/dog.jpg -t 3 -json $where
+        jq -c '[.. | .class? // empty]' "$w/out" >>"$w/predicted"
+    done
+    [ "$(sort -u "$w/predicted" | wc -l)" -eq 1 ] && ok "both predict the same" || not_ok "both predict the same" "$(cat "$w/predicted")"
+fi
 [ "$(sort -u "$w/valid" | wc -l)" -eq 1 ] && ok "both measure the same" || not_ok "both measure the same" "$(cat "$w/valid")"
 finish

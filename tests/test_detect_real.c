@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define DATA "../shared/data/detect/"
-enum { IMAGES = 128, TRUTHS = 898, CLASSES = 80 };
+enum { IMAGES = 128, TRUTHS = 898, CLASSES = 80, IMAGES_MEMCHECK = 3 };
 
 static char *name[IMAGES];   /* without folder and extension */
 static map_truth truth[TRUTHS];
@@ -91,13 +91,18 @@ static void measure(const char *which, double published)
     assert_int_equal(detect_heads_of(m->net, m->low->cfg, &h, d), 0);
     assert_true(h.n == 2 && h.classes == CLASSES);
     float *x = mem_calloc((size_t)m->net->inputs, sizeof *x);
-    for (int i = 0; i < IMAGES; ++i) find_boxes(m, &h, i, x, &found);
+    int images = check_memcheck() ? IMAGES_MEMCHECK : IMAGES;
+    for (int i = 0; i < images; ++i) find_boxes(m, &h, i, x, &found);
     map_result darknet = map_measure(&map_darknet, CLASSES, found.box, found.n, truth, TRUTHS, .25);
     map_result coco = map_measure(&map_coco, CLASSES, found.box, found.n, truth, TRUTHS, .25);
     print_message("%s: mAP@.5 %.2f %% by AlexeyAB's rules (its tool: %.2f %%), %.2f %% by COCO's, mAP@[.5:.95] %.2f %%\n", which,
                   darknet.all.ap50, published, coco.all.ap50, coco.all.ap);
-    if (!(fabs(darknet.all.ap50 - published) < .5)) fail_msg("%s: mAP@.5 %.2f, expected %.2f", which, darknet.all.ap50, published);
-    check_close(coco.all.ap50 * coco.present / CLASSES, darknet.all.ap50, .01, "both rules, over all classes", 0);
+    if (images == IMAGES) {
+        if (!(fabs(darknet.all.ap50 - published) < .5)) fail_msg("%s: mAP@.5 %.2f, expected %.2f", which, darknet.all.ap50, published);
+        check_close(coco.all.ap50 * coco.present / CLASSES, darknet.all.ap50, .01, "both rules, over all classes", 0);
+    } else {
+        print_message("skipped: the published mAP, %d images do under valgrind\n", images);
+    }
     map_free(&darknet), map_free(&coco), detect_list_free(&found), detect_heads_free(&h), diag_free(d), free(x);
     model_close(m);
 }

@@ -46,16 +46,21 @@ void free_cpu_dropout(layer *l, cpu_state *s)
     free(s->delta);
 }
 
-static void drop_share(void *ctx, size_t begin, size_t end)
+static void draw_share(void *ctx, size_t begin, size_t end)
 {
     const dropout_job *j = ctx;
     const layer *l = j->l;
     rng r = j->r;
     r.counter = begin;
-    for (size_t i = begin; i < end; ++i) {
-        l->rand[i] = rng_uniform(&r, 0, 1) < l->probability ? 0 : l->scale;
-        l->output[i] = l->rand[i] ? j->x[i] * l->rand[i] : 0;
-    }
+    for (size_t i = begin; i < end; ++i) l->rand[i] = rng_uniform(&r, 0, 1) < l->probability ? 0 : l->scale;
+}
+
+static void drop_share(void *ctx, size_t begin, size_t end)
+{
+    const dropout_job *j = ctx;
+    const layer *l = j->l;
+    draw_share(ctx, begin, end);
+    for (size_t i = begin; i < end; ++i) l->output[i] = l->rand[i] ? j->x[i] * l->rand[i] : 0;
 }
 
 static void copy_share(void *ctx, size_t begin, size_t end)
@@ -89,10 +94,20 @@ void forward_blocked_dropout(const layer *l, cpu_state *s, network *net)
     s->y = cpu_blocked_at(net, s->index - 1)->y;
 }
 
+static rng draws(const cpu_state *s, const network *net)
+{
+    return rng_make(s->seed, (uint64_t)*net->seen, (uint64_t)s->index, RNG_DROPOUT);
+}
+
+void draw_cpu_dropout(const layer *l, const cpu_state *s, const network *net)
+{
+    dropout_job j = { .l = l, .r = draws(s, net) };
+    parallel_for_work(cpu_floats(l), 1, draw_share, &j);
+}
+
 void forward_cpu_dropout(const layer *l, cpu_state *s, network *net)
 {
-    dropout_job j = { .l = l, .x = net->input,
-                      .r = rng_make(s->seed, (uint64_t)*net->seen, (uint64_t)s->index, RNG_DROPOUT) };
+    dropout_job j = { .l = l, .x = net->input, .r = draws(s, net) };
     parallel_for_work(cpu_floats(l), 1, net->train ? drop_share : copy_share, &j);
 }
 

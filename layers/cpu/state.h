@@ -129,6 +129,7 @@ void backward_cpu_maxpool(const layer *l, cpu_state *s, network *net);
 int make_cpu_dropout(layer *l, cpu_state *s, diag *d);
 void forward_cpu_dropout(const layer *l, cpu_state *s, network *net);
 void backward_cpu_dropout(const layer *l, cpu_state *s, network *net);
+void draw_cpu_dropout(const layer *l, const cpu_state *s, const network *net);   /* the mask alone, to l.rand */
 void free_cpu_dropout(layer *l, cpu_state *s);
 void resized_cpu_dropout(layer *l, cpu_state *s);
 

@@ -13,7 +13,6 @@
 #include "bind.h"
 
 #include "../../darknet_plugin/mem.h"
-#include "../../darknet_plugin/rng.h"
 #include "../cpu/state.h"
 #include "../feature_l2_internal.h"
 
@@ -185,17 +184,12 @@ static void free_dropout(layer *l, gpu_state *g)
     l->delta_gpu = g->host_delta;
 }
 
-/* The draws of layers/cpu/dropout.c. */
-static void draw_mask(const layer *l, const cpu_state *s, const network *net)
-{
-    rng r = rng_make(s->seed, (uint64_t)*net->seen, (uint64_t)s->index, RNG_DROPOUT);
-    for (size_t i = 0; i < outputs_of(l); ++i) l->rand[i] = rng_uniform(&r, 0, 1) < l->probability ? 0 : l->scale;
-    cuda_push_array(l->rand_gpu, l->rand, outputs_of(l));
-}
-
 static void forward_dropout(layer *l, gpu_state *g, network *net)
 {
-    if (net->train) draw_mask(l, g->cpu, net);
+    if (net->train) {
+        draw_cpu_dropout(l, g->cpu, net);
+        cuda_push_array(l->rand_gpu, l->rand, outputs_of(l));
+    }
     gpu_mask(net->input_gpu, net->train ? l->rand_gpu : NULL, l->output_gpu, outputs_of(l), 0);
 }
 
