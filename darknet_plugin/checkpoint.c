@@ -165,6 +165,7 @@ static int load_if(model *m, const char *weights, const run_state *s, diag *d)
 static int load_pair(model *m, const run_state *s, const char *weights, const char *fresh, diag *d)
 {
     int is = load_if(m, weights, s, d);
+    if (is > 0) unlink(fresh);   /* no state came after it, or it is the same */
     if (is) return is > 0 ? 0 : -1;
     is = load_if(m, fresh, s, d);
     if (is) return is > 0 ? move_weights(fresh, weights, d) : -1;
