@@ -68,8 +68,9 @@ holds "count no images" '.seen == 0 and .fits'
 status 0 "bench" $d bench $cfg $weights -seconds 0.2 -threads 1 -batch 4
 for reader in darknet-distill libdarknet OpenCV; do says out "$reader" "a row for $reader"; done
 status 0 "bench -json" $d bench $cfg $weights -seconds 0.2 -batch 4 -json
+[ -n "${DISTILL_MEMCHECK:-}" ] && batch='<= 4' || batch='== 4'     # fewer where four take too long
 holds "latency, throughput and ratios of all" '.readers | length == 3 and all(.ran and .latency.median_ms > 0 and .latency.p95_ms >= .latency.median_ms
-    and .throughput.images_per_second > 0 and .throughput.batch == 4 and .latency.ratio > 0 and .throughput.ratio > 0)'
+    and .throughput.images_per_second > 0 and .throughput.batch '"$batch"' and .latency.ratio > 0 and .throughput.ratio > 0)'
 status 0 "bench without weights, of a distillation cfg" $d bench cfg/fashion-simkd.cfg -seconds 0.1 -batch 2 -seed 3 -backend reference -json
 holds "random weights" '(has("weights") | not) and (.readers | all(.ran))'
 { net; printf '[convolutional]\nfilters=18\nsize=3\npad=1\nstride=2\nactivation=linear\n[yolo]\nmask=0,1,2\nanchors=1,1,2,2,3,3\nclasses=1\nnum=3\n'; } >"$w/detector.cfg"
