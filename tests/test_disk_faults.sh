@@ -11,10 +11,10 @@ mkdir "$disk" "$w/old"
 same() { if cmp -s "$1" "$2"; then ok "$3"; else not_ok "$3"; fi; }
 no_temps() { if find "$1" -name '*.tmp.*' -o -name '*.part*' -o -name '*.lock' | grep -q .; then not_ok "$2" "$(ls -A "$1")"; else ok "$2"; fi; }
 
-# Pictures that show nothing, 28x28, ten classes: the program's own bytes.
+# Pictures that show nothing, 28x28, ten classes: the shell's own bytes.
 idx() {
     { printf '\0\0\10\3\0\0'; printf "\\$(printf %o $(($2 / 256)))\\$(printf %o $(($2 % 256)))"; printf '\0\0\0\34\0\0\0\34'
-      cat "$darknet" "$darknet" "$darknet" "$darknet" "$darknet" "$darknet" | head -c $(($2 * 784)); } >"$w/$1-images-idx3-ubyte"
+      cat "$BASH" "$BASH" "$BASH" "$BASH" "$BASH" "$BASH" | head -c $(($2 * 784)); } >"$w/$1-images-idx3-ubyte"
     { printf '\0\0\10\1\0\0'; printf "\\$(printf %o $(($2 / 256)))\\$(printf %o $(($2 % 256)))"
       yes "$(printf '\1')" | tr -d '\n' | head -c $(($2 / 2)); yes "$(printf '\2')" | tr -d '\n' | head -c $(($2 - $2 / 2)); } >"$w/$1-labels-idx1-ubyte"
 }
