@@ -196,18 +196,16 @@ static int export_student(diag *d)
     return run(verb_export, d);
 }
 
-static int train(diag *d)
+static int train_from(int resume, diag *d)
 {
-    opts = (options){ .verb = "train", .n = 2, .arg = { "idx.data", "s.cfg" }, .epochs = 1, .seed = 1, .threads = 1, .quiet = 1, .force = 1, .backup = "out.backup" };
+    opts = (options){ .verb = "train", .n = 2, .arg = { "idx.data", "s.cfg" }, .epochs = 1, .seed = 1, .threads = 1, .quiet = 1, .force = 1, .backup = "out.backup",
+                      .resume = resume };
     return run(verb_train, d);
 }
 
+static int train(diag *d) { return train_from(0, d); }
 /* What a run that ran out of memory is followed by. */
-static int train_on(diag *d)
-{
-    opts = (options){ .verb = "train", .n = 2, .arg = { "idx.data", "s.cfg" }, .epochs = 1, .seed = 1, .threads = 1, .quiet = 1, .force = 1, .backup = "out.backup", .resume = 1 };
-    return run(verb_train, d);
-}
+static int train_on(diag *d) { return train_from(1, d); }
 
 /* ---- one job with one failure ---- */
 
