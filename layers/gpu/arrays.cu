@@ -24,6 +24,11 @@ __global__ void masked_kernel(const float *x, const float *mask, float *y, size_
     FOR_MINE(i, n) y[i] = (add ? y[i] : 0) + (!mask ? x[i] : mask[i] != 0 ? x[i] * mask[i] : 0);
 }
 
+__global__ void sum_kernel(const float *x, float alpha, const float *y, float beta, float slope, float *out, size_t n)
+{
+    FOR_MINE(i, n) out[i] = sloped(alpha * x[i] + beta * y[i], slope);
+}
+
 /* n numbers of each image, whose x and y start that far apart. */
 __global__ void part_kernel(const float *x, size_t x_image, float *y, size_t y_image, size_t n, size_t images, int add)
 {
@@ -79,6 +84,13 @@ extern "C" void gpu_mask(const float *x, const float *mask, float *y, size_t n, 
     int blocks = cuda_blocks(n);
     masked_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(x, mask, y, n, add);
     CUDA_LAUNCHED(masked_kernel);
+}
+
+extern "C" void gpu_sum(const float *x, float alpha, const float *y, float beta, float slope, float *out, size_t n)
+{
+    int blocks = cuda_blocks(n);
+    sum_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(x, alpha, y, beta, slope, out, n);
+    CUDA_LAUNCHED(sum_kernel);
 }
 
 extern "C" void gpu_part(const float *x, size_t x_image, float *y, size_t y_image, size_t n, size_t images, int add)

@@ -1,7 +1,8 @@
 /* Batch norm on a CUDA device, the same as on the CPU (layers/cpu/batchnorm.c, batchnorm_ops.h), for every layer of Darknet's
  * that has it: its own forward divides by the root of the N-1 variance plus 1e-5 and its backward is not the gradient of that,
  * and deployed on a CPU the same weights are divided by other numbers. The library's convolutions and connected layers call
- * these two by name, which resolve to the executable's. A channel's sums are a block's, added up as a tree, in doubles. */
+ * these two by name, which resolve to the executable's. A channel's sums are a block's, added up as a tree, in doubles; a
+ * convolution's relu or leaky comes with it. */
 #include "cuda_call.h"
 
 extern "C" {
@@ -103,6 +104,7 @@ static bn_arrays arrays_of(const layer *l)
     a.rolling_variance = l->rolling_variance_gpu;
     a.delta_mean = l->mean_delta_gpu;
     a.delta_slope = l->variance_delta_gpu;
+    a.slope = gpu_slope(l);
     return a;
 }
 

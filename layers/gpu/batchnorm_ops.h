@@ -2,13 +2,13 @@
  * formulae, with their source, are those of layers/cpu/batchnorm.c. */
 #ifndef DISTILL_BATCHNORM_OPS_H
 #define DISTILL_BATCHNORM_OPS_H
-#include "../feature_type.h"
+#include "arrays_ops.h"
 
 #include <math.h>
 
 #define BN_EPSILON 1e-6
 
-/* One layer's arrays. All (c) but x, y, delta: (batch, c, map). */
+/* One layer's arrays. All (c) but x, y, delta: (batch, c, map). The activation's slope: sloped() in arrays_ops.h. */
 typedef struct bn_arrays {
     size_t batch, c, map;
     float *x, *y, *delta;                        /* input kept for backward; output; gradient */
@@ -16,6 +16,7 @@ typedef struct bn_arrays {
     float *mean, *variance, *rolling_mean, *rolling_variance;
     float *delta_mean, *delta_slope;             /* of the present backward */
     double rate;                                 /* of the running statistics */
+    float slope;                                 /* y is activated; delta has been multiplied with that gradient */
 } bn_arrays;
 
 /* Sums over channel c's elements that are thread's of `threads`. */
@@ -63,13 +64,13 @@ FEATURE_FN float bn_value(const bn_arrays *a, size_t c, float x, int train)
     return (x - m) * (a->scales[c] * bn_inverse(v)) + a->biases[c];
 }
 
-/* A thread's share of y; x becomes what y was. */
+/* A thread's share of y; in training x becomes what y was. */
 FEATURE_FN void bn_thread_forward(const bn_arrays *a, size_t thread, size_t threads, int train)
 {
     for (size_t i = thread; i < a->batch * a->c * a->map; i += threads) {
         float x = a->y[i];
-        a->x[i] = x;
-        a->y[i] = bn_value(a, i / a->map % a->c, x, train);
+        if (train) a->x[i] = x;
+        a->y[i] = sloped(bn_value(a, i / a->map % a->c, x, train), a->slope);
     }
 }
 

@@ -2,10 +2,12 @@
  * one row a type:
  *
  *   convolutional   1x1 without cuDNN: the stride was ignored, and the gradient overwrote net.delta where it has to be added.
- *                   Strided pixels are picked first; the gradient is made in memory of its own and added
+ *                   Strided pixels are picked first; the gradient is made in memory of its own and added. Batch norm and the
+ *                   activation are one pass
  *   connected       the gradient was cut to +-1
  *   activation      its gradient overwrote net.delta, and a first layer's crashed
  *   route           took a launch for each image
+ *   shortcut        took three passes: copied, added, activated
  *   dropout         shared its predecessor's buffers and drew from the clock; here it has its own, and the CPU's draws
  *   all             Adam: decay moved biases and scales, and epsilon depended on the batch's size
  *
@@ -40,6 +42,7 @@ struct gpu_state {
     float *picked, *delta;            /* scratch of the size of the input, on the device, owned; NULL if not needed */
     float *waste;                     /* gradients of weights that do not move, on the device, owned; NULL if they do */
     size_t scratch;                   /* floats of each */
+    float slope;                      /* of the activation that our kernel applies, not the host's; 1: none */
     float *host_output, *host_delta;  /* dropout: what l.output_gpu and l.delta_gpu were */
     void (*host_forward)(layer, network);
     void (*host_backward)(layer, network);
@@ -61,6 +64,12 @@ enum { BY_CUDNN = 0 };
 static int is_1x1(const layer *l) { return l->size == 1; }
 static int is_strided(const layer *l) { return is_1x1(l) && l->stride > 1 && !BY_CUDNN; }
 
+/* The slope that says all of this activation (sloped() in arrays_ops.h), or -1. */
+static float slope_of(ACTIVATION a)
+{
+    return a == RELU ? 0 : a == LEAKY ? .1f : a == LINEAR ? 1 : -1;
+}
+
 static void free_scratch(layer *l, gpu_state *g)
 {
     (void)l;
@@ -77,6 +86,7 @@ static int make_conv(layer *l, gpu_state *g, diag *d)
         diag_error(d, NULL, 0, "convolutional", "layer %d: padding=%d around a 1x1 convolution is not computed on a GPU", g->cpu->index, l->pad);
         return -1;
     }
+    if (l->batch_normalize && slope_of(l->activation) >= 0) g->slope = slope_of(l->activation);
     g->scratch = inputs_of(l);
     if (g->cpu->mode == CPU_FROZEN_WEIGHTS) g->waste = cuda_make_array(NULL, (size_t)(l->nweights > l->n ? l->nweights : l->n));
     if (!is_1x1(l)) return 0;
@@ -98,6 +108,7 @@ static void pick_input(layer *l, gpu_state *g, network *net)
 static void forward_conv(layer *l, gpu_state *g, network *net)
 {
     if (g->picked) pick_input(l, g, net);
+    if (g->slope != 1) l->activation = LINEAR;
     g->host_forward(*l, *net);
 }
 
@@ -164,6 +175,17 @@ static void backward_route(layer *l, gpu_state *g, network *net)
     }
 }
 
+/* ---- shortcut ---- */
+
+static void forward_shortcut(layer *l, gpu_state *g, network *net)
+{
+    const layer *from = &net->layers[l->index];
+    float slope = slope_of(l->activation);
+    if (from->outputs == l->outputs && from->out_c == l->out_c && from->out_h == l->out_h && slope >= 0)
+        gpu_sum(net->input_gpu, l->alpha, from->output_gpu, l->beta, slope, l->output_gpu, outputs_of(l));
+    else g->host_forward(*l, *net);
+}
+
 /* ---- dropout ---- */
 
 static int make_dropout(layer *l, gpu_state *g, diag *d)
@@ -205,6 +227,7 @@ static const gpu_row rows[] = {
     { .type = CONVOLUTIONAL, .make = make_conv, .forward = forward_conv, .backward = backward_conv, .free = free_scratch },
     { .type = CONNECTED, .backward = backward_connected },
     { .type = ACTIVE, .backward = backward_activation },
+    { .type = SHORTCUT, .forward = forward_shortcut },
     { .type = ROUTE, .forward = forward_route, .backward = backward_route },
     { .type = DROPOUT, .make = make_dropout, .forward = forward_dropout, .backward = backward_dropout, .free = free_dropout },
 };
@@ -243,6 +266,12 @@ static void bound_update(layer l, update_args a)
     gpu_update_array(l.weights_gpu, l.weight_updates_gpu, l.m_gpu, l.v_gpu, weights, rate, a.decay, &a);
 }
 
+float gpu_slope(const layer *l)
+{
+    gpu_state *g = gpu_state_of(l);
+    return g ? g->slope : 1;
+}
+
 double gpu_statistics_rate(const layer *l)
 {
     cpu_state *s = cpu_state_of(l);
@@ -266,6 +295,7 @@ static int bind_layer(layer *l, diag *d)
     gpu_state *g = mem_calloc(1, sizeof *g);
     g->row = row_of(l);
     g->cpu = s;
+    g->slope = 1;
     g->host_forward = l->forward_gpu;
     g->host_backward = l->backward_gpu;
     g->host_update = l->update_gpu;
@@ -332,5 +362,6 @@ void gpu_resized(network *net)
 const char *gpu_runs_on(const layer *l)
 {
     const gpu_row *row = row_of(l);
-    return is_loss(l) || row->forward == forward_dropout || row->forward == forward_route ? "GPU, plugin" : "GPU";
+    int ours = row->forward && row->forward != forward_conv;
+    return is_loss(l) || ours ? "GPU, plugin" : "GPU";
 }

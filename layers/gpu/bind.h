@@ -7,6 +7,9 @@
 /* Weight of the next batch in layer l's running statistics, as on the CPU: a true average at first. Counts it. */
 double gpu_statistics_rate(const layer *l);
 
+/* Of layer l's activation, as sloped() in arrays_ops.h has it, where batch norm is to apply it; else 1. */
+float gpu_slope(const layer *l);
+
 /* Kernels on plain arrays of the device (arrays.cu). */
 /* Every stride-th pixel of (maps, h, w): out is (maps, out_h, out_w). */
 void gpu_pick(const float *x, int maps, int h, int w, int stride, float *out, int out_h, int out_w);
@@ -14,6 +17,8 @@ void gpu_pick(const float *x, int maps, int h, int w, int stride, float *out, in
 void gpu_put(const float *x, int maps, int h, int w, int stride, float *out, int out_h, int out_w);
 /* y = x * mask, or x where mask is NULL; += if add. */
 void gpu_mask(const float *x, const float *mask, float *y, size_t n, int add);
+/* out = sloped(alpha * x + beta * y, slope) */
+void gpu_sum(const float *x, float alpha, const float *y, float beta, float slope, float *out, size_t n);
 /* The first n numbers of each image from x, where images are x_image numbers apart, to y, where they are y_image apart; += if add. */
 void gpu_part(const float *x, size_t x_image, float *y, size_t y_image, size_t n, size_t images, int add);
 /* *bad = 1 where one of the n values is NaN or infinity, else it stays. */

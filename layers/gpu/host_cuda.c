@@ -5,7 +5,8 @@
  * - A library built with GPU=1 allocates device memory for most layers, and frees host memory as if it were the device's,
  *   whatever gpu_index is: `-nogpu` needed a device. Here nothing touches CUDA while gpu_index is -1.
  * - It looks at no status of cuDNN's: a convolution that cuDNN refused left zeros behind, in silence. The three are checked.
- * - Its *_gpu functions call batch norm's (batchnorm_gpu.c has those). */
+ * - It takes a pass over the map to activate it by `linear`, and another for that gradient: none here.
+ * - Its *_gpu functions call batch norm's (batchnorm.cu has those). */
 #include "cuda_call.h"
 #include "gpu.h"
 
@@ -21,6 +22,8 @@ __attribute__((weak)) cudaError_t cudaThreadSynchronize(void) { return cudaDevic
 void error(const char *s);
 void check_error(cudaError_t status);
 int *cuda_make_int_array(int *x, size_t n);
+void activate_array_gpu(float *x, int n, ACTIVATION a);
+void gradient_array_gpu(float *x, int n, ACTIVATION a, float *delta);
 
 void cuda_checked(cudaError_t status, const char *call, const char *file, int line)
 {
@@ -61,16 +64,35 @@ void cuda_free(float *x)
     if (gpu_index >= 0 && x) CUDA_CALL(cudaFree(x));
 }
 
-#ifdef CUDNN
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-
-/* cuDNN's own function behind ours of that name. */
+/* The library's own function behind ours of that name. */
 static void *behind(const char *name)
 {
+    char text[200];
     void *fn = dlsym(RTLD_NEXT, name);
-    if (!fn) error("cuDNN's library lacks a function for convolutions");
-    return fn;
+    if (fn) return fn;
+    snprintf(text, sizeof text, "no library has the function %.100s", name);
+    error(text);
+    return NULL;
 }
+
+void activate_array_gpu(float *x, int n, ACTIVATION a)
+{
+    static __typeof__(&activate_array_gpu) fn;
+    if (a == LINEAR) return;
+    if (!fn) fn = behind(__func__);
+    fn(x, n, a);
+}
+
+void gradient_array_gpu(float *x, int n, ACTIVATION a, float *delta)
+{
+    static __typeof__(&gradient_array_gpu) fn;
+    if (a == LINEAR) return;
+    if (!fn) fn = behind(__func__);
+    fn(x, n, a, delta);
+}
+
+#ifdef CUDNN
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 static cudnnStatus_t checked(cudnnStatus_t status, const char *call)
 {
