@@ -2,10 +2,9 @@
 # The tests under valgrind's memcheck, test programs and the command that scripts call: an invalid or uninitialised read, or a
 # lost block that is not in tests/sanitize/valgrind.supp, fails the test. valgrind knows no AVX-512, hence a build of its own
 # without it and without oneDNN. It runs one thread at a time, thirty times as slow as otherwise.
-#   tests/memcheck.sh [NAME...]     e.g. test_cfg test_resume.sh; default: all programs, and scripts that train little: an hour
+#   tests/memcheck.sh [NAME...]     e.g. test_cfg test_resume.sh; default: all, an hour and a half on two cores
 set -u
 cd "$(dirname "$0")/.."
-long="test_detectors.sh test_disk_faults.sh test_export.sh test_features.sh test_resume.sh test_teachers.sh"
 command -v valgrind >/dev/null || { echo "skipped: memcheck, valgrind is not installed"; exit 0; }
 build=build-valgrind under=$PWD/build-valgrind/under
 make -j"$(nproc)" --no-print-directory DNNL=0 ONNX=0 BUILD=$build OPT="-O1 -g -march=x86-64-v3" tests >"$build.log" 2>&1 ||
@@ -26,9 +25,5 @@ chmod +x "$under/X"
 for t in darknet make_shapes $(cd $build && find tests -maxdepth 1 -name 'test_*' -type f -executable); do ln "$under/X" "$under/$t"; done
 rm "$under/X"
 ln -s ../libdistill.a "$under"
-if [ $# -eq 0 ]; then
-    set -- $(ls "$under/tests") test_end_to_end.sh test_front_door.sh test_import.sh test_make_shapes.sh test_preflight.sh test_weights_tools.sh
-    echo "skipped: $long: they train and measure for hours there; the test programs call the same code, and .ci/run has them under AddressSanitizer"
-fi
 export DISTILL_QUICK=1 DISTILL_MEMCHECK=1 OMP_NUM_THREADS=1
 tests/run.sh "${under#"$PWD"/}" "$(nproc)" "$@"
