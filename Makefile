@@ -7,7 +7,7 @@
 #   make fuzz       every reader of files against hostile ones, SECONDS=60 each (clang)
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
 #   make memcheck   all tests under valgrind, for an hour and a half
-#   make gpu-emulated   all of it with GPU=1, on a CUDA device emulated by the processor, into build-emulated
+#   make gpu-emulated   what tests/gpu.sh wants, with GPU=1, on a CUDA device emulated by the processor, into build-emulated
 #   make gpu-check  where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)
 #   make test-gpu DARKNET=DIR  on a CUDA device: every layer against the CPU, gradients, ten steps against PyTorch, the demo
 #   make setup      install missing Debian packages (demo and test do it themselves)
@@ -118,7 +118,7 @@ UNREAD := $(addprefix darknet_plugin/,verb_% bench% predict_% evaluate% export% 
 READERS := $(addsuffix .o,$(addprefix $(BUILD)/,$(basename $(filter-out $(UNREAD),$(SRC) $(CPP)))))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: gpu-check test-gpu run-gpu-tests all setup demo shapes test memcheck teacher seeds bench clean tests fuzz fuzzers
+.PHONY: gpu-check test-gpu build-gpu-tests run-gpu-tests all setup demo shapes test memcheck teacher seeds bench clean tests fuzz fuzzers
 all: darknet
 
 darknet: $(BUILD)/darknet
@@ -176,7 +176,8 @@ test-gpu: setup
 	elif ! nm -D $(DARKNET)/libdarknet.so | grep -q forward_network_gpu; then \
 		tests/gpu.sh --skipped "$(DARKNET)/libdarknet.so was built without GPU=1; name another with DARKNET="; \
 	else $(MAKE) --no-print-directory GPU=1 run-gpu-tests; fi
-run-gpu-tests: darknet $(patsubst %,$(BUILD)/tests/%,test_gpu_ops test_gpu test_gpu_models test_fixture)
+build-gpu-tests: $(BUILD)/darknet $(patsubst %,$(BUILD)/tests/%,test_gpu_ops test_gpu test_gpu_models test_fixture)
+run-gpu-tests: darknet build-gpu-tests
 	@tests/gpu.sh $(BUILD)
 
 gpu-check: setup
@@ -212,7 +213,7 @@ ON_EMULATED := GPU=1 CUDNN=0 NVCC=$(EMULATED)/cuda/bin/nvcc NVCC_ARCH= NVCCFLAGS
 gpu-emulated: setup
 	@got=0; DEVICE_FLAGS=$(DEVICE_FLAGS) tests/cuda_on_cpu/build.sh $(EMULATED) || got=$$?; \
 	if [ $$got = 2 ]; then echo "gpu-emulated: skipped"; exit 0; fi; [ $$got = 0 ] && \
-	$(MAKE) --no-print-directory $(ON_EMULATED) tests
+	$(MAKE) --no-print-directory $(ON_EMULATED) build-gpu-tests
 
 clean:
 	rm -rf $(BUILD) darknet

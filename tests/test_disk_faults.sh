@@ -41,8 +41,10 @@ for v in "distill check $w/net.cfg" "distill valid $w/t.data $w/net.cfg $w/old/n
     status 1 "${v%% $w*} with nowhere to print" bash -c "'$darknet' $v >/dev/full"
     says err "cannot write to the standard output: No space left on device" "says so"
 done
+if [ -n "${DISTILL_MEMCHECK:-}" ]; then echo "skipped: no open files at all, valgrind does not start so"; else
 status 1 "nowhere at all" bash -c "'$darknet' distill train '$w/t.data' '$w/net.cfg' -limit 50 -epochs 1 -backup '$w/closed' >&- 2>&- <&-"
 status 0 "and no output in a checkpoint" "$darknet" distill weights show "$w/net.cfg" "$w/closed/net_final.weights"
+fi
 
 # Starts a training without end in the background; it has begun when its first checkpoint is there.
 begin() {
@@ -71,7 +73,7 @@ mkdir "$w/plain"
 begin "$w/plain"; pause "$w/plain"; rm -f "$w/plain/net_last.weights"; mkdir "$w/plain/net_last.weights"
 ends "a folder in the place of _last" "net_last.weights: cannot write: Is a directory"
 rm -r "$w/plain"; mkdir "$w/plain"
-begin "$w/plain" -epochs 20 -limit $(many 1000 50); mkdir "$w/plain/net_final.weights"
+begin "$w/plain" -epochs 20 ${DISTILL_MEMCHECK:+-limit 50}; mkdir "$w/plain/net_final.weights"
 ends "a folder in the place of _final" "net_final.weights: cannot write: Is a directory"
 no_temps "$w/plain" "nothing is left"
 rm -r "$w/plain"; mkdir "$w/plain"

@@ -3,8 +3,7 @@
 # stopped by a signal. What cannot go on exactly is refused.
 . tests/tap.sh "$@"
 w=$work
-kills=20
-[ -z "${DISTILL_QUICK:-}" ] || kills=6
+kills=$(many 20 6)
 export OMP_NUM_THREADS=1
 
 # 200 training and 40 validation images of 12x12 with a grey level, and a teacher for them

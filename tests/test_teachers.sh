@@ -9,9 +9,7 @@ encoder=$(sed -n '/^\[convolutional\]/,/^\[projector\]/p' cfg/fashion-simkd.cfg 
 net=$(sed -n '/^\[net\]/,/^\[teacher\]/p' cfg/fashion-simkd.cfg | grep -v teacher)
 big="cfg=$PWD/cfg/fashion-teacher.cfg
 weights=$PWD/cfg/fashion-teacher.weights"
-few=12000
-[ -z "${DISTILL_QUICK:-}" ] || few=$(many 1200 200)
-status 0 "a second teacher" "$darknet" distill train "$w/few.data" cfg/fashion-student.cfg -epochs 4 -limit $few -quiet -backup "$w"
+status 0 "a second teacher" "$darknet" distill train "$w/few.data" cfg/fashion-student.cfg -epochs 4 -limit $(many 12000 200) -quiet -backup "$w"
 small="cfg=$PWD/cfg/fashion-student.cfg
 weights=$w/fashion-student_final.weights"
 cat >"$w/two.cfg" <<END
