@@ -6,10 +6,10 @@
 set -u
 cd "$(dirname "$0")/.."
 command -v valgrind >/dev/null || { echo "skipped: memcheck, valgrind is not installed"; exit 0; }
-build=build-valgrind under=$PWD/build-valgrind/under
+build=build-valgrind under=$PWD/build-valgrind/under jobs=$(nproc)
 wanted=tests
 case " $*" in " " | *.sh*) ;; *) wanted=$(printf "$build/tests/%s " "$@") ;; esac
-make -j"$(nproc)" --no-print-directory DNNL=0 ONNX=0 BUILD=$build OPT="-O1 -g -march=x86-64-v3" $wanted >"$build.log" 2>&1 ||
+make -j"$jobs" --no-print-directory DNNL=0 ONNX=0 BUILD=$build OPT="-O1 -g -march=x86-64-v3" $wanted >"$build.log" 2>&1 ||
     { tail -20 "$build.log"; exit 1; }
 rm -rf "$build.log" "$under"
 
@@ -28,4 +28,4 @@ for t in darknet make_shapes $(cd $build && find tests -maxdepth 1 -name 'test_*
 rm "$under/X"
 ln -s ../libdistill.a "$under"
 export DISTILL_QUICK=1 DISTILL_MEMCHECK=1 OMP_NUM_THREADS=1
-tests/run.sh "${under#"$PWD"/}" "$(nproc)" "$@"
+tests/run.sh "${under#"$PWD"/}" "$jobs" "$@"
