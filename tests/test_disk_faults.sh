@@ -62,7 +62,7 @@ pause() {
 ends() {
     kill -CONT $pid 2>/dev/null
     local got=0
-    for i in $(seq 600); do kill -0 $pid 2>/dev/null || break; sleep 0.1; done
+    for i in $(seq $(many 600 6000)); do kill -0 $pid 2>/dev/null || break; sleep 0.1; done
     kill -9 $pid 2>/dev/null   # it did not notice
     wait $pid || got=$?
     if [ $got -eq 1 ]; then ok "$1"; else not_ok "$1" "status $got: $(tail -3 "$w/err")"; fi
@@ -153,7 +153,7 @@ says err "$disk/feat: needs up to " "is refused with what it needs"
 [ ! -e "$disk/feat" ] && ok "and not made" || not_ok "and not made"
 "$darknet" distill features "$w/t.data" "$w/simkd.cfg" -views 1 -limit 700 -quiet -type f32 -out "$disk/feat" >"$w/out" 2>"$w/err" &
 pid=$!
-for i in $(seq 400); do [ ! -s "$disk/feat" ] || break; sleep 0.01; done
+while kill -0 $pid 2>/dev/null && [ ! -s "$disk/feat" ]; do sleep 0.01; done
 while kill -0 $pid 2>/dev/null; do cat /dev/zero >>"$disk/filler" 2>/dev/null; done
 wait $pid; got=$?
 if grep -q "700 computed now" "$w/out" && [ $got -eq 0 ]; then echo "skipped: the disk filled up behind the cache, it was done before"
