@@ -6,7 +6,7 @@
 #   make shapes     detectors: distil one on drawn shapes, beside the same from labels (about ten minutes)
 #   make fuzz       every reader of files against hostile ones, SECONDS=60 each (clang)
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
-#   make memcheck   all tests under valgrind, for an hour and a half
+#   make memcheck   all tests under valgrind (about an hour)
 #   make gpu-emulated   what tests/gpu.sh wants, with GPU=1, on a CUDA device emulated by the processor, into build-emulated
 #   make gpu-check  where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)
 #   make test-gpu DARKNET=DIR  on a CUDA device: every layer against the CPU, gradients, ten steps against PyTorch, the demo

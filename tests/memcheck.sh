@@ -2,7 +2,7 @@
 # The tests under valgrind's memcheck, test programs and the command that scripts call: an invalid or uninitialised read, or a
 # lost block that is not in tests/sanitize/valgrind.supp, fails the test. valgrind knows no AVX-512, hence a build of its own
 # without it and without oneDNN. It runs one thread at a time, thirty times as slow as otherwise.
-#   tests/memcheck.sh [NAME...]     e.g. test_cfg test_resume.sh; default: all, an hour and a half on two cores
+#   tests/memcheck.sh [NAME...]     e.g. test_cfg test_resume.sh; default: all, an hour on two cores
 set -u
 cd "$(dirname "$0")/.."
 command -v valgrind >/dev/null || { echo "skipped: memcheck, valgrind is not installed"; exit 0; }
