@@ -69,11 +69,13 @@ ends() {
     says err "$2" "and says why"
 }
 
+limit=$(many 1000 300)   # images of a run to its end, long enough for what is done meanwhile
+[ -z "${DISTILL_MEMCHECK:-}" ] || limit=50
 mkdir "$w/plain"
 begin "$w/plain"; pause "$w/plain"; rm -f "$w/plain/net_last.weights"; mkdir "$w/plain/net_last.weights"
 ends "a folder in the place of _last" "net_last.weights: cannot write: Is a directory"
 rm -r "$w/plain"; mkdir "$w/plain"
-begin "$w/plain" -epochs 20 ${DISTILL_MEMCHECK:+-limit 50}; mkdir "$w/plain/net_final.weights"
+begin "$w/plain" -epochs 20 -limit $limit; mkdir "$w/plain/net_final.weights"
 ends "a folder in the place of _final" "net_final.weights: cannot write: Is a directory"
 no_temps "$w/plain" "nothing is left"
 rm -r "$w/plain"; mkdir "$w/plain"

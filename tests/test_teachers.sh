@@ -70,7 +70,7 @@ status 0 "training on them" train two two-other -cache "$w/b.feat" -type f32
 same "$w/two-live/two_final.weights" "$w/two-other/two_final.weights" "gives the same weights"
 
 if [ -n "${DISTILL_QUICK:-}" ]; then echo "skipped: training with two teachers to an end, done without sanitizers"; else
-status 0 "both teachers teach" "$darknet" distill train "$w/few.data" "$w/two.cfg" -limit $n0 -epochs 9 -views 1 -quiet -backup "$w/long" -cache "$w/long.feat"
+status 0 "both teachers teach" "$darknet" distill train "$w/few.data" "$w/two.cfg" -limit 6000 -epochs 9 -views 1 -quiet -backup "$w/long" -cache "$w/long.feat"
 says out "teacher $PWD/cfg/fashion-student.cfg: top-1" "each teacher's accuracy is printed first"
 status 0 "valid" "$darknet" distill valid cfg/fashion.data "$w/two.cfg" "$w/long/two_final.weights" -limit 2000 -json
 holds "has a row a teacher" '[.teachers[].name] == ["big", "small"]'
