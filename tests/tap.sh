@@ -16,12 +16,16 @@ status() {
 says() { if grep -qF -- "$2" "$work/$1"; then ok "$3"; else not_ok "$3" "no '$2' in: $(cat "$work/$1")"; fi; }
 # holds NAME JQ-EXPRESSION: true of the JSON in $work/out
 holds() { if jq -e "$2" "$work/out" >/dev/null; then ok "$1"; else not_ok "$1" "$(cat "$work/out")"; fi; }
-# few_images N: makes $work/few.data, Fashion-MNIST measured on its first N test images only
 idx_part() { { zcat "$1" | head -c 4; printf "\\x00\\x00\\x$(printf %02x $(($2 / 256)))\\x$(printf %02x $(($2 % 256)))"; zcat "$1" | tail -c +9 | head -c $(($3 - 8 + $2 * $4)); } 2>/dev/null; }
-few_images() {
+# few_of SET N: Fashion-MNIST's first N images and labels of train or t10k, in $work
+few_of() {
     local from=/usr/share/datasets/fashion-mnist
-    idx_part $from/t10k-images-idx3-ubyte.gz "$1" 16 784 >"$work/t10k-images-idx3-ubyte"
-    idx_part $from/t10k-labels-idx1-ubyte.gz "$1" 8 1 >"$work/t10k-labels-idx1-ubyte"
+    idx_part $from/$1-images-idx3-ubyte.gz "$2" 16 784 >"$work/$1-images-idx3-ubyte"
+    idx_part $from/$1-labels-idx1-ubyte.gz "$2" 8 1 >"$work/$1-labels-idx1-ubyte"
+}
+# few_images N: makes $work/few.data, Fashion-MNIST measured on its first N test images only
+few_images() {
+    few_of t10k "$1"
     sed "s#^valid=.*#valid=$work/t10k-images-idx3-ubyte#; s#^names=#names=$PWD/#" cfg/fashion.data >"$work/few.data"
 }
 # many N FEW: N, and FEW with DISTILL_QUICK, where sanitizers make everything slow

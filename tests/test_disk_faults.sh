@@ -62,15 +62,15 @@ pause() {
 ends() {
     kill -CONT $pid 2>/dev/null
     local got=0
-    for i in $(seq $(many 600 6000)); do kill -0 $pid 2>/dev/null || break; sleep 0.1; done
+    for i in $(seq $patience); do kill -0 $pid 2>/dev/null || break; sleep 0.1; done
     kill -9 $pid 2>/dev/null   # it did not notice
     wait $pid || got=$?
     if [ $got -eq 1 ]; then ok "$1"; else not_ok "$1" "status $got: $(tail -3 "$w/err")"; fi
     says err "$2" "and says why"
 }
 
-limit=$(many 1000 300)   # images of a run to its end, long enough for what is done meanwhile
-[ -z "${DISTILL_MEMCHECK:-}" ] || limit=50
+limit=$(many 1000 300) patience=600   # images of a run to its end, enough for what is done meanwhile; tenths of a second to wait for one
+[ -z "${DISTILL_MEMCHECK:-}" ] || limit=50 patience=6000
 mkdir "$w/plain"
 begin "$w/plain"; pause "$w/plain"; rm -f "$w/plain/net_last.weights"; mkdir "$w/plain/net_last.weights"
 ends "a folder in the place of _last" "net_last.weights: cannot write: Is a directory"

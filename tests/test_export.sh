@@ -3,14 +3,9 @@
 set -u
 . tests/tap.sh
 if [ ! -d /usr/share/datasets/fashion-mnist ]; then echo "skipped: export, /usr/share/datasets/fashion-mnist is not installed"; exit 0; fi
-w=$work data=$work/few.data images=/usr/share/datasets/fashion-mnist
-# few SET N: the first images and labels of a set
-few() {
-    idx_part $images/$1-images-idx3-ubyte.gz "$2" 16 784 >"$w/$1-images-idx3-ubyte"
-    idx_part $images/$1-labels-idx1-ubyte.gz "$2" 8 1 >"$w/$1-labels-idx1-ubyte"
-}
-few train $(many 2000 300)
-few t10k $(many 500 100)
+w=$work data=$work/few.data
+few_of train $(many 2000 300)
+few_of t10k $(many 500 100)
 printf 'classes=10\nnames=cfg/fashion.names\ntrain=%s/train-images-idx3-ubyte\nvalid=%s/t10k-images-idx3-ubyte\nbackup=%s\ntop=2\n' "$w" "$w" "$w" >"$data"
 sed 's/^reduction=2/stack=linear/' cfg/fashion-simkd.cfg >"$w/linear.cfg"
 cp cfg/fashion-simkd.cfg "$w/simkd.cfg"

@@ -118,6 +118,7 @@ void free_cpu_conv(layer *l, cpu_state *s);
 void cpu_conv_weights_changed(cpu_state *s);
 void update_cpu_weights(const layer *l, update_args a);
 int accepts_cpu_shortcut(const layer *l);
+int is_same_shape_shortcut(const layer *l);             /* have both of its inputs one shape? */
 void forward_cpu_shortcut(const layer *l, cpu_state *s, network *net);
 void backward_cpu_shortcut(const layer *l, cpu_state *s, network *net);
 void forward_cpu_activation(const layer *l, cpu_state *s, network *net);

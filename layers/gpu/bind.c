@@ -179,10 +179,9 @@ static void backward_route(layer *l, gpu_state *g, network *net)
 
 static void forward_shortcut(layer *l, gpu_state *g, network *net)
 {
-    const layer *from = &net->layers[l->index];
     float slope = slope_of(l->activation);
-    if (from->outputs == l->outputs && from->out_c == l->out_c && from->out_h == l->out_h && slope >= 0)
-        gpu_sum(net->input_gpu, l->alpha, from->output_gpu, l->beta, slope, l->output_gpu, outputs_of(l));
+    if (is_same_shape_shortcut(l) && slope >= 0)
+        gpu_sum(net->input_gpu, l->alpha, net->layers[l->index].output_gpu, l->beta, slope, l->output_gpu, outputs_of(l));
     else g->host_forward(*l, *net);
 }
 
