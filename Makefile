@@ -42,7 +42,7 @@ comma := ,
 WARN := -Wall -Wextra -Werror -Wno-psabi
 OPT := -O3 -march=$(MARCH) -fno-math-errno -fno-trapping-math
 DEFS := -D_GNU_SOURCE -DDARKNET_HOST='"$(DARKNET)"'
-INC := -isystem $(DARKNET)/include
+INC := -I. -isystem $(DARKNET)/include
 LIBS := -L$(DARKNET) -l:libdarknet.so -Wl,-rpath,$(DARKNET) \
         -lopencv_dnn -lopencv_videoio -lopencv_imgcodecs -lopencv_imgproc -lopencv_core -lcjson -lz -lzip -lzstd -lpthread -lm
 # gcc's OpenMP is oneDNN's too: one runtime in the process. clang's is another, so clang builds run single-threaded.
@@ -95,26 +95,29 @@ OMP := -fopenmp-simd
 endif
 
 CFLAGS_ALL := -std=c11 -g $(WARN) $(OPT) $(OMP) $(DEFS) $(INC) $(CFLAGS)
-CXXFLAGS_ALL := -std=c++17 -g $(WARN) $(OPT) $(DEFS) -isystem /usr/include/opencv4 $(CXXFLAGS)
+CXXFLAGS_ALL := -std=c++17 -g $(WARN) $(OPT) $(DEFS) -I. -isystem /usr/include/opencv4 $(CXXFLAGS)
 
-NVCCFLAGS_ALL := -std=c++17 -O3 $(NVCC_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra $(DEFS) -Xcompiler -isystem,$(DARKNET)/include $(NVCCFLAGS)
+NVCCFLAGS_ALL := -std=c++17 -O3 $(NVCC_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra $(DEFS) -I. -Xcompiler -isystem,$(DARKNET)/include $(NVCCFLAGS)
 
-SRC := $(filter-out darknet_plugin/main.c,$(wildcard darknet_plugin/*.c layers/*.c layers/cpu/*.c weights_tools/*.c))
+ROOMS := $(patsubst %,darknet_plugin/%,base sections host data lowering model training deploying verbs) \
+         $(patsubst %,weights_tools/%,file import onnx verbs) layers layers/cpu
+SRC := $(filter-out darknet_plugin/verbs/main.c,$(wildcard $(ROOMS:%=%/*.c)))
 ifeq ($(GPU),1)
 SRC += $(filter-out layers/gpu/none.c,$(wildcard layers/gpu/*.c))
 CU := $(wildcard layers/*.cu layers/gpu/*.cu)
 else
 SRC += layers/gpu/none.c
 endif
-CPP := $(wildcard darknet_plugin/*.cpp weights_tools/*.cpp)
+CPP := $(wildcard $(ROOMS:%=%/*.cpp))
 OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o) $(CU:%=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
 # What no fuzz target needs is not built for them.
-UNREAD := $(addprefix darknet_plugin/,verb_% bench% predict_% evaluate% export% verify% detect% trainer.c model% options.c deploy% loader.c \
-          readers.c results% device.c augment.c augment_detect.c passthrough.c image_dnn.cpp) layers/cpu/% layers/feature_l2.c layers/features.c \
-          layers/teacher.c layers/reused_classifier.c $(addprefix weights_tools/,weights_cut.c weights_show.c onnx_write.cpp)
+UNREAD := $(addprefix darknet_plugin/,verbs/% deploying/% model/evaluate% model/detect% model/model% model/features.c model/teacher.c \
+          training/trainer.c base/options.c data/loader.c data/augment.c data/augment_detect.c) \
+          layers/cpu/% layers/network.c layers/feature_l2.c layers/reused_classifier.c \
+          $(addprefix weights_tools/,verbs/weights_cut.c verbs/weights_show.c onnx/onnx_write.cpp)
 READERS := $(addsuffix .o,$(addprefix $(BUILD)/,$(basename $(filter-out $(UNREAD),$(SRC) $(CPP)))))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -123,7 +126,7 @@ all: darknet
 
 darknet: $(BUILD)/darknet
 	cp --remove-destination $< $@
-$(BUILD)/darknet: $(BUILD)/darknet_plugin/main.o $(BUILD)/libdistill.a
+$(BUILD)/darknet: $(BUILD)/darknet_plugin/verbs/main.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
 $(BUILD)/libdistill.a: $(OBJ)
 	rm -f $@ && ar rcs $@ $^

@@ -8,9 +8,9 @@
  * Left out: a label-based loss. SimKD has none. */
 #include "feature_l2.h"
 
-#include "../darknet_plugin/bug.h"
-#include "../darknet_plugin/mem.h"
-#include "cpu/parallel.h"
+#include "darknet_plugin/base/bug.h"
+#include "darknet_plugin/base/mem.h"
+#include "layers/cpu/parallel.h"
 #include "feature_l2_internal.h"
 #include "feature_l2_ops.h"
 

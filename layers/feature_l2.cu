@@ -7,13 +7,13 @@
  *
  * A live teacher's map is read where the teacher left it. Stored maps go up as they are stored (16 or 8 bits an element),
  * from pinned memory on a stream of their own, while the student's encoder computes; the default stream waits for them. */
-#include "gpu/cuda_call.h"
+#include "layers/gpu/cuda_call.h"
 
 #include <stdlib.h>
 
 extern "C" {
-#include "../darknet_plugin/bug.h"
-#include "../darknet_plugin/mem.h"
+#include "darknet_plugin/base/bug.h"
+#include "darknet_plugin/base/mem.h"
 #include "feature_l2_internal.h"
 }
 #include "feature_l2_ops.h"

@@ -8,7 +8,7 @@
  * inference mode (net.train = 0) passes its input through and computes no loss. */
 #ifndef DISTILL_FEATURE_L2_H
 #define DISTILL_FEATURE_L2_H
-#include "../darknet_plugin/host.h"
+#include "darknet_plugin/host/host.h"
 #include "feature_type.h"
 
 typedef struct feature_l2_params {

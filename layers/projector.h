@@ -12,7 +12,7 @@
  * A projector is stock [convolutional] sections and nothing else, so every backend runs it. */
 #ifndef DISTILL_PROJECTOR_H
 #define DISTILL_PROJECTOR_H
-#include "../darknet_plugin/cfg.h"
+#include "darknet_plugin/sections/cfg.h"
 
 /* Appends the sections that `projector` stands for to `out`. `student_c` is s, `teacher_c` is t, `tap_activation`
  * what activation=auto becomes. Returns how many were appended (0 for none), -1 after reporting to `d`. */

@@ -4,7 +4,7 @@
  * reused. Everything is checked before anything is copied. */
 #include "reused_classifier.h"
 
-#include "../weights_tools/weights_file.h"
+#include "weights_tools/file/weights_file.h"
 
 /* Numbers that fix the shape of a layer's weights. */
 static const struct { const char *name; size_t field; } shape_of[] = {

@@ -2,7 +2,7 @@
  * the teacher's weights into them and checks that nothing has moved since. */
 #ifndef DISTILL_REUSED_CLASSIFIER_H
 #define DISTILL_REUSED_CLASSIFIER_H
-#include "../darknet_plugin/host.h"
+#include "darknet_plugin/host/host.h"
 
 /* Copies weights of teacher layers of[0..n-1] into student layers first..first+n-1, bit for bit, BN statistics
  * included. Shapes must be equal (-1 and a message otherwise). */

@@ -11,10 +11,10 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../darknet_plugin/diag.h"
-#include "../darknet_plugin/host.h"
-#include "../darknet_plugin/mem.h"
-#include "../darknet_plugin/rng.h"
+#include "darknet_plugin/base/diag.h"
+#include "darknet_plugin/host/host.h"
+#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/rng.h"
 
 /* Fails, naming the place, unless |a - b| <= tol * max(1, |b|); NaN fails. */
 void check_close(double a, double b, double tol, const char *what, size_t i);

@@ -3,7 +3,7 @@
 #define DISTILL_TESTS_CHECK_DATA_H
 #include "check.h"
 
-#include "../darknet_plugin/dataset.h"
+#include "darknet_plugin/data/dataset.h"
 
 void data_put(const char *name, const void *data, size_t len);
 void data_put_text(const char *name, const char *text);

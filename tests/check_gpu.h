@@ -3,8 +3,8 @@
 #define DISTILL_TESTS_CHECK_GPU_H
 #include "check.h"
 
-#include "../layers/cpu/cpu.h"
-#include "../layers/gpu/gpu.h"
+#include "layers/cpu/cpu.h"
+#include "layers/gpu/gpu.h"
 
 /* Networks parsed after this are on the device or on the CPU. */
 void check_choose(int gpu);

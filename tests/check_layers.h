@@ -3,7 +3,7 @@
 #define DISTILL_TESTS_CHECK_LAYERS_H
 #include "check.h"
 
-#include "../layers/cpu/cpu.h"
+#include "layers/cpu/cpu.h"
 
 /* A parsed and bound network; modes may be NULL. Fails the test on any error. */
 network *check_bound(const char *cfg, cpu_backend backend, const cpu_mode *mode);

@@ -1,7 +1,7 @@
 /* Networks of random weights (see check_nets.h). */
 #include "check_nets.h"
 
-#include "../layers/reused_classifier.h"
+#include "layers/reused_classifier.h"
 
 static void fill_layer(layer *l, uint64_t stream)
 {

@@ -3,7 +3,7 @@
 #define DISTILL_TESTS_CHECK_NETS_H
 #include "check.h"
 
-#include "../darknet_plugin/deploy.h"
+#include "darknet_plugin/deploying/deploy.h"
 
 /* Fills every array of every layer; variances are positive. Weights are small enough that activations stay near 1. */
 void check_fill_network(network *net, uint64_t stream);

@@ -3,8 +3,8 @@
 #define DISTILL_TESTS_CHECK_WEIGHTS_H
 #include "check.h"
 
-#include "../weights_tools/weights_verbs.h"
-#include "../weights_tools/weights_view.h"
+#include "weights_tools/verbs/weights_verbs.h"
+#include "weights_tools/verbs/weights_view.h"
 
 /* net.cfg and net.weights in the test's folder: 13 layers, layer 0 stores 32 + 216 floats, 1234 images seen. */
 enum { LAYERS = 13, FLOATS_0 = 32 + 8 * 27 };

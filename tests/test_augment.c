@@ -1,8 +1,9 @@
 /* Augmentation against the host's own image functions, and its random choices. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/augment.h"
-#include "../darknet_plugin/augment_internal.h"
+#include "darknet_plugin/data/augment.h"
+#include "darknet_plugin/data/augment_internal.h"
 
 /* Exported by the host's library, not declared in its header. */
 image center_crop_image(image im, int w, int h);
@@ -304,7 +305,7 @@ static void test_everything_on_is_sane_and_reproducible(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_become_the_hosts_floats),
         cmocka_unit_test(test_centre_is_the_hosts),

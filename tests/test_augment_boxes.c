@@ -1,10 +1,11 @@
 /* Augmentation of detectors: boxes go where their pixels go, whatever is drawn, and come back; placing and resizing
  * against the host's own functions; the sizes of multi-scale training. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/augment.h"
-#include "../darknet_plugin/augment_internal.h"
-#include "../darknet_plugin/image_io.h"
+#include "darknet_plugin/data/augment.h"
+#include "darknet_plugin/data/augment_internal.h"
+#include "darknet_plugin/data/image_io.h"
 
 /* Exported by the host's library, not declared in its header. */
 void place_image(image im, int w, int h, int dx, int dy, image canvas);
@@ -424,7 +425,7 @@ static void test_everything_on_is_sane_and_reproducible(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_boxes_follow_pixels),
         cmocka_unit_test(test_draws_vary),

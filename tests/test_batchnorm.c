@@ -1,4 +1,5 @@
 /* Batch norm: hand-made values, the exact gradient, running statistics, inference mode, and its degenerate cases. */
+#include "layers/network.h"
 #include "check_layers.h"
 
 static const cpu_backend backends[] = { BACKEND_DNNL, BACKEND_REFERENCE };
@@ -186,7 +187,7 @@ static void section_is_refused(void **unused)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden), cmocka_unit_test(gradients_in_training), cmocka_unit_test(gradients_in_inference),
         cmocka_unit_test(one_value), cmocka_unit_test(constant_channel), cmocka_unit_test(large_mean),

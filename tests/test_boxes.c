@@ -1,8 +1,9 @@
 /* A detector's data: lists of images, where label files are looked for, what stands in them, and every way it can be wrong. */
+#include "layers/network.h"
 #include "check_data.h"
 
-#include "../darknet_plugin/dataset_internal.h"
-#include "../darknet_plugin/image_io.h"
+#include "darknet_plugin/data/dataset_internal.h"
+#include "darknet_plugin/data/image_io.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -363,7 +364,7 @@ static void test_coco(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_boxes_are_read),
         cmocka_unit_test(test_labels_are_left_alone_where_not_wanted),

@@ -1,8 +1,9 @@
 /* The cfg reader: each kind of mistake word for word, what is forgiven, look-ups, the builder, hostile files. */
 #include "check.h"
 
-#include "../darknet_plugin/cfg.h"
-#include "../darknet_plugin/cfg_keys.h"
+#include "darknet_plugin/sections/cfg.h"
+#include "darknet_plugin/sections/cfg_keys.h"
+#include "darknet_plugin/base/words.h"
 
 #include <dirent.h>
 #include <unistd.h>

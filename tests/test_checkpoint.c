@@ -1,8 +1,9 @@
 /* Checkpoints: what is resumed goes on bit for bit; a run that is killed at any call that changes files, or in the middle of any
  * write, leaves a pair that can be resumed; what is damaged or not a pair is refused. */
+#include "layers/network.h"
 #include "check_data.h"
 
-#include "../darknet_plugin/checkpoint.h"
+#include "darknet_plugin/training/checkpoint.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -93,7 +94,7 @@ static void train(model *m, int first, int n)
             check_fill(x, sizeof x / sizeof *x, (uint64_t)(2 * i + s));
             model_train_step(m, x, label, NULL);
         }
-        host_update(m->net, m->low->trained);
+        network_update(m->net, m->low->trained);
     }
 }
 
@@ -354,7 +355,7 @@ static void refuses_recurrent(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resumes_bit_for_bit), cmocka_unit_test(survives_every_instant), cmocka_unit_test(survives_every_write),
         cmocka_unit_test(says_what_is_wrong), cmocka_unit_test(another_run), cmocka_unit_test(refuses_recurrent),

@@ -1,7 +1,8 @@
 /* Convolution: golden values, every gradient, strides, groups, odd sizes; oneDNN against the plain loops against the host. */
+#include "layers/network.h"
 #include "check_layers.h"
 
-#include "../layers/cpu/parallel.h"
+#include "layers/cpu/parallel.h"
 
 int resize_network(network *net, int w, int h);
 
@@ -99,10 +100,10 @@ static void two_readers(void **unused)
         network *net = check_bound(cfg, backends[b], NULL);
         net->layers[1].weights[0] = .5f;
         net->input[0] = 3;
-        host_forward(net, 3, 1);
+        network_forward(net, 3, 1);
         check_close(net->layers[2].output[0], 4.5, 1e-6, "sum", 0);
         net->layers[2].delta[0] = 1;
-        host_backward(net, 3);
+        network_backward(net, 3);
         check_close(net->layers[0].delta[0], 1.5, 1e-6, "delta", 0);
         check_release(net);
     }
@@ -244,9 +245,9 @@ static void train_once(network *net, int w)
 {
     cpu_init_weights(net, 0, net->n, 5);
     check_fill(net->input, (size_t)(net->batch * 3 * w * w), 51);
-    host_forward(net, net->n, 1);
+    network_forward(net, net->n, 1);
     check_fill(net->layers[4].delta, check_size(net, 4), 52);
-    host_backward(net, net->n);
+    network_backward(net, net->n);
 }
 
 static void follows_resize_and_batch(void **unused)
@@ -263,10 +264,10 @@ static void follows_resize_and_batch(void **unused)
         check_close_n(a->layers[0].weight_updates, fresh->layers[0].weight_updates, (size_t)a->layers[0].nweights, 1e-6,
                       "gradient after resize");
         float first[10];
-        host_forward(a, 5, 0);
+        network_forward(a, 5, 0);
         memcpy(first, a->layers[4].output, sizeof first);
         set_batch_network(a, 1);
-        host_forward(a, 5, 0);
+        network_forward(a, 5, 0);
         check_close_n(a->layers[4].output, first, 5, 1e-6, "output of a smaller batch");
         check_release(a);
         check_release(fresh);
@@ -283,10 +284,10 @@ static void frozen_stays(void **unused)
     check_fill(net->input, check_size(net, 0), 60);
     float *w = copied(l->weights, (size_t)l->nweights), *mean = copied(l->rolling_mean, 4);
     for (int i = 0; i < 5; ++i) {
-        host_forward(net, 2, 1);
+        network_forward(net, 2, 1);
         check_fill(l->delta, check_size(net, 1), 61);
-        host_backward(net, 2);
-        host_update(net, 2);
+        network_backward(net, 2);
+        network_update(net, 2);
     }
     assert_memory_equal(l->weights, w, (size_t)l->nweights * sizeof *w);
     assert_memory_equal(l->rolling_mean, mean, 4 * sizeof *mean);
@@ -321,7 +322,7 @@ static void says_who_computes(void **unused)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden), cmocka_unit_test(strided_1x1_golden), cmocka_unit_test(gradients),
         cmocka_unit_test(frozen_weights_pass_gradients), cmocka_unit_test(two_readers),

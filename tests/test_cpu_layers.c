@@ -1,7 +1,8 @@
 /* Connected, shortcut, activation, avgpool, maxpool and dropout on the CPU backend. */
+#include "layers/network.h"
 #include "check_layers.h"
 
-#include "../layers/cpu/parallel.h"
+#include "layers/cpu/parallel.h"
 
 /* The host's, exported but not in its header. */
 float activate(float x, ACTIVATION a);
@@ -368,7 +369,7 @@ static void dropout_after_activation(void **unused)
                                "[dropout]\nprobability=0.5\n[dropout]\nprobability=0.5\n[avgpool]\n", BACKEND_DNNL, NULL);
     assert_ptr_not_equal(net->layers[1].output, net->layers[2].output);
     check_fill(net->input, 256, 93);
-    host_forward(net, 4, 1);
+    network_forward(net, 4, 1);
     for (size_t i = 0; i < 256; ++i)
         check_close(net->layers[0].output[i], 1 / (1 + exp(-net->input[i])), 1e-6, "predecessor", i);
     check_release(net);
@@ -376,7 +377,7 @@ static void dropout_after_activation(void **unused)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(connected_golden), cmocka_unit_test(connected_gradients),
         cmocka_unit_test(shortcut_gradients), cmocka_unit_test(shortcut_agrees_with_host),

@@ -2,9 +2,10 @@
  * afterwards is the host's leak (measured by parsing and freeing the same two networks alone, nothing of ours bound) and
  * nothing else. Blocks are counted, by malloc and its kin as they stand here instead of glibc's: bytes in use depend on how
  * the heap happened to be cut, blocks do not. Sanitizers have a malloc of their own, so there is nothing to count there. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/model.h"
+#include "darknet_plugin/model/model.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -103,7 +104,7 @@ static void train_once(void *unused)
     model *m = open_model("student.cfg");
     for (int i = 0; i < TRAIN_STEPS; ++i) {
         assert_true(isfinite(model_train_step(m, pixels, NULL, NULL)));
-        host_update(m->net, m->net->n);
+        network_update(m->net, m->net->n);
     }
     model_close(m);
 }
@@ -180,7 +181,7 @@ static void nor_where_a_cfg_is_refused(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = { cmocka_unit_test(our_memory_does_not_grow), cmocka_unit_test(nor_where_a_cfg_is_refused) };
     return cmocka_run_group_tests(tests, make_files, NULL);
 }

@@ -1,4 +1,5 @@
 /* .data files, and every way they can be wrong. */
+#include "layers/network.h"
 #include "check_data.h"
 
 static void test_data_file(void **state)
@@ -97,7 +98,7 @@ static void test_missing_split(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_data_file),
         cmocka_unit_test(test_data_file_labels_and_names),

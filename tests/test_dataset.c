@@ -1,4 +1,5 @@
 /* Datasets kept in memory: IDX and CIFAR files, plain, gzipped, cut, grown and mislabelled. */
+#include "layers/network.h"
 #include "check_data.h"
 
 #include <unistd.h>
@@ -262,7 +263,7 @@ static void test_cifar_mistakes(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_idx_plain_and_gzipped),
         cmocka_unit_test(test_idx_several_files_names_limit),

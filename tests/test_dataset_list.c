@@ -1,7 +1,8 @@
 /* Image lists: where the class comes from, and every way a line can be wrong. */
+#include "layers/network.h"
 #include "check_data.h"
 
-#include "../darknet_plugin/image_io.h"
+#include "darknet_plugin/data/image_io.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -184,7 +185,7 @@ static void test_list_hostile_names(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_list_classes),
         cmocka_unit_test(test_list_mistakes),

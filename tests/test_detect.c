@@ -1,9 +1,10 @@
 /* Boxes of [yolo] and [region] heads against the host's own get_network_boxes and do_nms_sort on the same outputs. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/cfg.h"
-#include "../darknet_plugin/detect.h"
-#include "../darknet_plugin/lower.h"
+#include "darknet_plugin/sections/cfg.h"
+#include "darknet_plugin/model/detect.h"
+#include "darknet_plugin/lowering/lower.h"
 
 void do_nms_sort(detection *dets, int total, int classes, float thresh);
 
@@ -38,7 +39,7 @@ static network *run(const char *text)
     }
     check_fill(net->input, (size_t)net->batch * (size_t)net->inputs, 7);
     net->truth = NULL;
-    host_forward(net, net->n, 0);
+    network_forward(net, net->n, 0);
     return net;
 }
 
@@ -334,7 +335,7 @@ static void test_iou(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_yolo),
         cmocka_unit_test(test_region),

@@ -1,8 +1,9 @@
 /* Boxes and labels in pictures, two pictures side by side, videos out and in again. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/detect_draw.h"
-#include "../darknet_plugin/image_io.h"
+#include "darknet_plugin/verbs/detect_draw.h"
+#include "darknet_plugin/data/image_io.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -306,7 +307,7 @@ static void test_video_thrown_away(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_frame),
         cmocka_unit_test(test_label_above),

@@ -1,7 +1,8 @@
 /* Average precision: pycocotools' numbers (fixtures/map.txt) and cases small enough to do by hand. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/detect_map.h"
+#include "darknet_plugin/model/detect_map.h"
 
 /* The file, read; n boxes, m truths, both to be freed. */
 typedef struct fixture {
@@ -186,7 +187,7 @@ static void test_nothing(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_agrees_with_pycocotools),
         cmocka_unit_test(test_kinds_of_average),

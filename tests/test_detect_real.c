@@ -1,11 +1,12 @@
 /* Public detectors on 128 COCO validation images, images to mAP, against what AlexeyAB's `darknet detector map` measures
  * there (../shared/data/detect/README.md). Its ways: images stretched, boxes above .005, thinned at .45, its own rules. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/augment_internal.h"
-#include "../darknet_plugin/detect_map.h"
-#include "../darknet_plugin/image_io.h"
-#include "../darknet_plugin/model.h"
+#include "darknet_plugin/data/augment_internal.h"
+#include "darknet_plugin/model/detect_map.h"
+#include "darknet_plugin/data/image_io.h"
+#include "darknet_plugin/model/model.h"
 
 #include <dirent.h>
 #include <unistd.h>
@@ -123,7 +124,7 @@ static void test_public_detectors(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_public_detectors) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

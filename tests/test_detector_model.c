@@ -1,9 +1,10 @@
 /* A detector with two heads as a model: every head learns its own tap, answers come out where they are asked for, and all
  * networks change their input's size together. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/model.h"
-#include "../layers/feature_l2.h"
+#include "darknet_plugin/model/model.h"
+#include "layers/feature_l2.h"
 
 #include <unistd.h>
 
@@ -94,7 +95,7 @@ static void both_heads_learn(void **state)
             check_close(model_train_step(plain, x, NULL, NULL), first, 1e-4, "loss of the reference", 0);
             for (int k = 0; k < 2; ++k) mse[k] = feature_l2_mse(&m->net->layers[m->low->head[k].loss]);
         }
-        host_update(m->net, m->low->trained);
+        network_update(m->net, m->low->trained);
     }
     assert_true(last < .8 * first);
     for (int k = 0; k < 2; ++k) assert_true(feature_l2_mse(&m->net->layers[m->low->head[k].loss]) < .9 * mse[k]);
@@ -170,7 +171,7 @@ static void fixed_sizes_are_said(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(knows_its_outputs), cmocka_unit_test(both_heads_learn), cmocka_unit_test(teacher_answers_by_head),
         cmocka_unit_test(resizes_together), cmocka_unit_test(fixed_sizes_are_said),

@@ -1,8 +1,9 @@
 /* The exporter as a whole, on random weights: detectors, an exported network as a teacher, and files that appear together,
  * verified, or not at all. */
+#include "layers/network.h"
 #include "check_nets.h"
 
-#include "../darknet_plugin/export.h"
+#include "darknet_plugin/deploying/export.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
@@ -331,7 +332,7 @@ static void shipped_cfgs(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exported_classifier_teaches), cmocka_unit_test(deep_tail_names_its_tap), cmocka_unit_test(detector_is_exported),

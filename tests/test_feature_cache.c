@@ -1,7 +1,8 @@
 /* The feature cache: stored types, records, what it refuses, damage, a full disk, a second writer. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../layers/feature_cache.h"
+#include "darknet_plugin/model/feature_cache.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -296,7 +297,7 @@ static void one_writer_many_readers(void **unused)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_half_comes_back), cmocka_unit_test(halves_round_to_nearest), cmocka_unit_test(types_keep_their_bounds),
         cmocka_unit_test(records_come_back), cmocka_unit_test(others_are_refused), cmocka_unit_test(damage_is_found),

@@ -1,9 +1,10 @@
 /* [feature_l2]: loss and gradient against the formula, by central differences, pooled targets, pass-through,
  * resizing, inference, and every refusal. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../layers/feature_l2.h"
-#include "../layers/feature_l2_ops.h"
+#include "layers/feature_l2.h"
+#include "layers/feature_l2_ops.h"
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -60,8 +61,8 @@ static void check_loss_and_gradient(float scale, int mean, int k)
     check_fill(x, N, 1);
     check_fill(t, (size_t)N * k * k, 2);
     set_feature_l2_target(l, t);
-    host_forward(net, 2, 1);
-    host_backward(net, 2);
+    network_forward(net, 2, 1);
+    network_backward(net, 2);
     double loss = loss_by_hand(x, t, H, W, k, scale, mean);
     check_close(*l->cost, loss, 1e-6, "cost", 0);
     check_close(feature_l2_mse(l), loss_by_hand(x, t, H, W, k, 1, 1) / B, 1e-6, "mse", 0);
@@ -109,8 +110,8 @@ static void test_exact_alignment_costs_nothing(void **state)
     network *net = bound(params(1, 1, 1));
     check_fill(net->input, N, 3);
     set_feature_l2_target(&net->layers[1], net->input);
-    host_forward(net, 2, 1);
-    host_backward(net, 2);
+    network_forward(net, 2, 1);
+    network_backward(net, 2);
     assert_true(*net->layers[1].cost == 0 && feature_l2_mse(&net->layers[1]) == 0);
     for (int i = 0; i < N; ++i) assert_true(net->layers[0].delta[i] == 0);
     drop(net);
@@ -126,7 +127,7 @@ static void test_pass_through_accumulates(void **state)
     check_fill(net->input, N, 4);
     check_fill(t, N, 5);
     set_feature_l2_target(l, t);
-    host_forward(net, 2, 1);
+    network_forward(net, 2, 1);
     check_fill(l->delta, N, 6);
     float *above = mem_calloc(N, sizeof *above);
     memcpy(above, l->delta, N * sizeof *above);
@@ -151,7 +152,7 @@ static void test_inference_needs_no_target(void **state)
     network *net = bound(params(1, 1, 1));
     check_fill(net->input, N, 7);
     *net->layers[1].cost = 42;
-    host_forward(net, 2, 0);
+    network_forward(net, 2, 0);
     assert_memory_equal(net->layers[1].output, net->input, N * sizeof(float));
     assert_true(*net->layers[1].cost == 42);
     drop(net);
@@ -175,8 +176,8 @@ static void test_resize_network_accepts_it(void **state)
     check_fill(t, n, 8);
     check_fill(net->input, (size_t)B * 2 * 60, 9);
     set_feature_l2_target(l, t);
-    host_forward(net, 2, 1);
-    host_backward(net, 2);
+    network_forward(net, 2, 1);
+    network_backward(net, 2);
     check_close(*l->cost, loss_by_hand(net->layers[0].output, t, 10, 6, 1, 1, 1), 1e-6, "cost after resizing", 0);
     free(t);
     drop(net);
@@ -223,7 +224,7 @@ static void test_training_without_target_is_a_bug(void **state)
     if (!pid) {
         dup2(p[1], STDERR_FILENO);
         network *net = bound(params(1, 1, 1));
-        host_forward(net, 2, 1);
+        network_forward(net, 2, 1);
         _exit(0);
     }
     close(p[1]);
@@ -239,7 +240,7 @@ static void test_training_without_target_is_a_bug(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_elements),
         cmocka_unit_test(test_loss_and_gradient),

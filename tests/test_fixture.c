@@ -1,11 +1,12 @@
 /* Ten SimKD steps against PyTorch: every loss, weight and running statistic of a small student with its projector
  * (fixtures/make_simkd_fixture.py says what it computes and how the file is laid out). */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../layers/cpu/cpu.h"
-#include "../layers/feature_l2.h"
-#include "../layers/gpu/gpu.h"
-#include "../weights_tools/weights_file.h"
+#include "layers/cpu/cpu.h"
+#include "layers/feature_l2.h"
+#include "layers/gpu/gpu.h"
+#include "weights_tools/file/weights_file.h"
 
 #define CONV(filters, size, stride, act) \
     "[convolutional]\nbatch_normalize=1\nfilters=" #filters "\nsize=" #size "\nstride=" #stride \
@@ -109,9 +110,9 @@ static double one_step(network *net, const float *input, const float *target)
     memcpy(net->input, input, (size_t)net->inputs * (size_t)net->batch * sizeof *input);
     set_target(net, target);
     *net->seen += (size_t)net->batch;
-    host_forward(net, net->n, 1);
-    host_backward(net, net->n);
-    host_update(net, net->n);
+    network_forward(net, net->n, 1);
+    network_backward(net, net->n);
+    network_update(net, net->n);
     return feature_l2_mse(&net->layers[LOSS]);
 }
 
@@ -194,7 +195,7 @@ static void test_fixture_moves_everything(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fixture_moves_everything),
         cmocka_unit_test(test_reference_backend),

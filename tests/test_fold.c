@@ -1,7 +1,8 @@
 /* Folding batch norm: the same answers without it, in every kind of layer that has it; what cannot be folded is said. */
+#include "layers/network.h"
 #include "check_nets.h"
 
-#include "../weights_tools/fold.h"
+#include "weights_tools/file/fold.h"
 
 #include <unistd.h>
 
@@ -145,7 +146,7 @@ static void other_batch_norm_stays(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folded_net_answers_the_same), cmocka_unit_test(formula), cmocka_unit_test(file_fits_the_cfg),

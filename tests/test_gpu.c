@@ -2,9 +2,10 @@
  * statistics of every layer type that is ours there or mended, and gradients against central differences. Two arrays agree if
  * their normalised mean squared error is below 1e-7. Where there is no device only what is refused is tested, and what is
  * skipped is said. */
+#include "layers/network.h"
 #include "check_gpu.h"
 
-#include "../layers/feature_l2.h"
+#include "layers/feature_l2.h"
 
 typedef struct net_case {
     const char *name, *cfg;    /* sections behind [net] */
@@ -101,8 +102,8 @@ static double one_step(network *net, const net_case *k, int step)
     check_fill(net->input, (size_t)net->inputs * (size_t)net->batch, 50 + (uint64_t)step);
     set_feature_l2_maps(&net->layers[net->n - 1], maps);
     *net->seen += (size_t)net->batch;
-    host_forward(net, net->n, 1);
-    host_backward(net, net->n);
+    network_forward(net, net->n, 1);
+    network_backward(net, net->n);
     gpu_pull(net);   /* waits: the maps are not borrowed any longer */
     free(maps);
     free(stored);
@@ -112,9 +113,9 @@ static double one_step(network *net, const net_case *k, int step)
 static void resize_both(network *gpu, network *cpu, int size)
 {
     diag *d = diag_new();
-    assert_int_equal(host_resize(cpu, size, size, d), 0);
+    assert_int_equal(network_resize(cpu, size, size, d), 0);
     check_choose(1);
-    assert_int_equal(host_resize(gpu, size, size, d), 0);
+    assert_int_equal(network_resize(gpu, size, size, d), 0);
     check_no_errors(d);
     diag_free(d);
 }
@@ -130,12 +131,12 @@ static void check_case(const net_case *k)
         double want = one_step(cpu, k, step), got = one_step(gpu, k, step);
         if (!(fabs(got / want - 1) < 1e-5)) fail_msg("%s, step %d: loss %g, on the CPU %g", k->name, step, got, want);
         check_networks(gpu, cpu, 1, k->name);
-        host_update(cpu, cpu->n);
-        host_update(gpu, gpu->n);
+        network_update(cpu, cpu->n);
+        network_update(gpu, gpu->n);
         check_networks(gpu, cpu, 0, k->name);
     }
-    host_forward(cpu, cpu->n, 0);
-    host_forward(gpu, gpu->n, 0);
+    network_forward(cpu, cpu->n, 0);
+    network_forward(gpu, gpu->n, 0);
     check_nmse(gpu->output, cpu->output, (size_t)(cpu->outputs * cpu->batch), k->name, gpu->n - 1, "inference");
     close_net(gpu);
     gpu_index = -1;
@@ -155,7 +156,7 @@ static double loss_at(network *net, float *w, float value)
     float keep = *w;
     *w = value;
     gpu_push(net);
-    host_forward(net, net->n, 1);
+    network_forward(net, net->n, 1);
     *w = keep;
     return *net->layers[net->n - 1].cost;
 }
@@ -248,7 +249,7 @@ static void test_padded_1x1(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest without[] = { cmocka_unit_test(test_refusals) };
     const struct CMUnitTest with[] = {
         cmocka_unit_test(test_layers), cmocka_unit_test(test_gradients), cmocka_unit_test(test_padded_1x1),

@@ -1,9 +1,10 @@
 /* Distillations on a device against the same on the CPU: losses, weights, running statistics and answers with a live teacher,
  * with caches, of detectors; and that a step's data stay there. */
+#include "layers/network.h"
 #include "check_gpu.h"
 #include "check_nets.h"
 
-#include "../layers/reused_classifier.h"
+#include "layers/reused_classifier.h"
 
 #include <unistd.h>
 
@@ -50,7 +51,7 @@ static void train_model(model *m, double loss[3])
         check_fill(x, n, 70 + step);
         assert_int_equal(model_teach(m, x, image, view, d), 0);
         loss[step] = model_train_step(m, x, NULL, NULL);
-        host_update(m->net, m->low->trained);
+        network_update(m->net, m->low->trained);
     }
     gpu_pull(m->net);
     check_no_errors(d);
@@ -144,7 +145,7 @@ static void test_step_stays_on_the_device(void **state)
     model_train_step(m, x, NULL, NULL);
     struct cuda_on_cpu_counts before = cuda_on_cpu_count();
     model_train_step(m, x, NULL, NULL);
-    host_update(m->net, m->low->trained);
+    network_update(m->net, m->low->trained);
     struct cuda_on_cpu_counts after = cuda_on_cpu_count();
     assert_int_equal(after.from_device - before.from_device, 1);
     assert_true(after.from_device_bytes - before.from_device_bytes <= 1024 * (long)sizeof(double));
@@ -174,7 +175,7 @@ static double detector_step(model *m, int labels, uint64_t stream)
     check_fill(x, n, stream);
     for (size_t i = 0; i < 4 * truths; ++i) boxes[i] = i % 5 == 4 ? (float)(i % 2) : .2f + .6f * (float)(i * 7 % 10) / 10;
     double loss = model_train_step(m, x, NULL, labels ? boxes : NULL);
-    host_update(m->net, m->low->trained);
+    network_update(m->net, m->low->trained);
     gpu_pull(m->net);
     model_predict(m, x);
     if (m->teacher) model_run_teachers(m, x, 1);
@@ -233,7 +234,7 @@ static void test_detectors(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_cache), cmocka_unit_test(test_step_stays_on_the_device),
         cmocka_unit_test(test_detectors),

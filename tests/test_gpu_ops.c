@@ -1,14 +1,15 @@
 /* The kernels' element and thread functions over whole grids on the CPU: every block and thread of a launch in turn, the
  * blocks' tree sums included, against the plain implementation. No device is needed, and no CUDA. */
+#include "layers/network.h"
 #include "check_layers.h"
 
-#include "../layers/cpu/batchnorm.h"
-#include "../layers/cpu/state.h"
-#include "../layers/feature_l2.h"
-#include "../layers/feature_l2_ops.h"
-#include "../layers/gpu/arrays_ops.h"
-#include "../layers/update_ops.h"
-#include "../layers/gpu/batchnorm_ops.h"
+#include "layers/cpu/batchnorm.h"
+#include "layers/cpu/state.h"
+#include "layers/feature_l2.h"
+#include "layers/feature_l2_ops.h"
+#include "layers/gpu/arrays_ops.h"
+#include "layers/update_ops.h"
+#include "layers/gpu/batchnorm_ops.h"
 
 enum { THREADS = 256, MOST_BLOCKS = 3 };   /* few blocks, so that threads go on in strides */
 
@@ -316,7 +317,7 @@ static void test_updates(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_feature_l2),     cmocka_unit_test(test_batchnorm), cmocka_unit_test(test_batchnorm_of_one),
         cmocka_unit_test(test_picked_pixels),  cmocka_unit_test(test_updates),

@@ -1,8 +1,9 @@
 /* The host kept in check: every way it ends the process ends non-zero with a message, a refused cfg comes back as an
  * error, and our training step is the host's own, bit for bit. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../weights_tools/weights_file.h"
+#include "weights_tools/file/weights_file.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -292,7 +293,7 @@ static void check_rates(const char *keys, size_t first)
         if (steps[i] < first) continue;
         for (size_t images = 0; images < 4; ++images) {
             *net->seen = steps[i] * 4 + images;
-            float want = get_current_rate(net), got = (float)host_rate(net);
+            float want = get_current_rate(net), got = (float)network_rate(net);
             if (got != want)
                 fail_msg("%s, step %zu: rate %.9g, expected %.9g", keys, steps[i], (double)got, (double)want);
         }
@@ -325,9 +326,9 @@ static void test_sigmoid_before_its_middle(void **state)
     network *net = check_parse(NET "learning_rate=0.5\npolicy=sigmoid\ngamma=0.05\nstep=100\n[softmax]\n");
     *net->seen = 0;
     assert_true(get_current_rate(net) == 0);
-    check_close(host_rate(net), 0.5 / (1 + exp(0.05 * -100)), 1e-6, "rate at 0", 0);
+    check_close(network_rate(net), 0.5 / (1 + exp(0.05 * -100)), 1e-6, "rate at 0", 0);
     *net->seen = 100 * 4;
-    check_close(host_rate(net), 0.25, 1e-6, "rate in the middle", 0);
+    check_close(network_rate(net), 0.25, 1e-6, "rate in the middle", 0);
     host_free(net);
 }
 
@@ -365,16 +366,16 @@ static void test_training_step_is_the_hosts(void **state)
         memcpy(b->input, a->input, (size_t)a->inputs * (size_t)a->batch * sizeof(float));
         for (int i = 0; i < a->batch; ++i) a->truth[i * 3 + k % 3] = b->truth[i * 3 + k % 3] = 1;
         *a->seen += (size_t)a->batch;
-        host_forward(a, a->n, 1);
-        host_backward(a, a->n);
-        if (k % 2) host_update(a, a->n);
+        network_forward(a, a->n, 1);
+        network_backward(a, a->n);
+        if (k % 2) network_update(a, a->n);
         train_network_datum(b);
         check_same_buffers(a, b);
         assert_int_equal(*a->seen, *b->seen);
         assert_int_equal(*a->t, *b->t);
     }
     assert_int_equal(*a->t, 3);
-    host_forward(a, a->n, 0);
+    network_forward(a, a->n, 0);
     b->train = 0;
     forward_network(b);
     for (int i = 0; i < a->n - 1; ++i)   /* in inference, deltas are nobody's business */
@@ -391,15 +392,15 @@ static void test_parts_of_a_net(void **state)
     network *a = check_parse(small);
     check_fill(a->input, (size_t)a->inputs * (size_t)a->batch, 1);
     a->layers[2].output[0] = 42;
-    host_forward(a, 2, 1);
+    network_forward(a, 2, 1);
     assert_true(a->layers[2].output[0] == 42);
     a->layers[1].stopbackward = 1;
     float *w = a->layers[0].weight_updates, before = w[0] = 0.125f;
     check_fill(a->layers[1].delta, 10, 2);
-    host_backward(a, 2);
+    network_backward(a, 2);
     assert_true(w[0] == before);
     a->layers[1].stopbackward = 0;
-    host_backward(a, 2);
+    network_backward(a, 2);
     assert_true(w[0] != before);
     host_free(a);
 }
@@ -459,7 +460,7 @@ static void built_alike(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(built_alike),
         cmocka_unit_test(test_exits_are_caught),

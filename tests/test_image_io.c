@@ -1,7 +1,8 @@
 /* OpenCV behind its C face: round trips, hostile files and names, DNN against the host. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/image_io.h"
+#include "darknet_plugin/data/image_io.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -263,7 +264,7 @@ static void test_version(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_png_round_trip),
         cmocka_unit_test(test_channels),

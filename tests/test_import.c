@@ -1,10 +1,11 @@
 /* weights import: every format gives PyTorch's own answers, and tensors find their layers or are refused by name.
  * Models and answers: fixtures/make_checkpoints.py. Damaged and hostile files: test_import_hostile.c. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/model.h"
-#include "../weights_tools/import.h"
-#include "../weights_tools/weights_verbs.h"
+#include "darknet_plugin/model/model.h"
+#include "weights_tools/import/import.h"
+#include "weights_tools/verbs/weights_verbs.h"
 
 #include <unistd.h>
 
@@ -427,7 +428,7 @@ int main(void)
         cmocka_unit_test(variance_is_compensated), cmocka_unit_test(odd_values_are_refused),
         cmocka_unit_test(encoder_of_a_distillation),
     };
-    host_init();
+    network_init();
     if (!realpath("tests/fixtures/import", fixtures) || chdir(check_folder())) return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

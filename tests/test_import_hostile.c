@@ -1,9 +1,10 @@
 /* Files that want to do harm, or are damaged: every reader refuses them with a message, or reads what is there, and
  * touches no memory beyond (run under AddressSanitizer, where copies of exactly the file's size show it). */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../weights_tools/named_tensors.h"
-#include "../weights_tools/pickle.h"
+#include "weights_tools/import/named_tensors.h"
+#include "weights_tools/import/pickle.h"
 
 #include <unistd.h>
 
@@ -399,7 +400,7 @@ int main(void)
         cmocka_unit_test(values_are_bounded), cmocka_unit_test(names_are_bounded), cmocka_unit_test(copies_are_bounded),
         cmocka_unit_test(safetensors_headers), cmocka_unit_test(odd_files),
     };
-    host_init();
+    network_init();
     if (!realpath("tests/fixtures/import", fixtures) || chdir(check_folder())) return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,10 @@
 /* Blocked maps and Winograd: every gradient against central differences in doubles, whole networks against the plain
  * reference, shared inputs, joined shortcuts, plain layers in between, and the memory of a frozen network. */
+#include "layers/network.h"
 #include "check_layers.h"
 
-#include "../layers/cpu/parallel.h"
-#include "../layers/cpu/state.h"
+#include "layers/cpu/parallel.h"
+#include "layers/cpu/state.h"
 
 int resize_network(network *net, int w, int h);
 
@@ -127,9 +128,9 @@ static network *open_net(int i, cpu_backend backend, int layouts)
 static void forward_backward(network *net)
 {
     layer *last = &net->layers[net->n - 1];
-    host_forward(net, net->n, 1);
+    network_forward(net, net->n, 1);
     check_fill(last->delta, check_size(net, net->n - 1), 71);
-    host_backward(net, net->n);
+    network_backward(net, net->n);
 }
 
 /* |a - b| against the largest |b|. */
@@ -170,8 +171,8 @@ static void networks_agree_with_reference(void **unused)
             forward_backward(plain);
         }
         check_nets(fast, plain, 2e-5, nets[i].name);
-        host_forward(fast, fast->n, 0);
-        host_forward(plain, plain->n, 0);
+        network_forward(fast, fast->n, 0);
+        network_forward(plain, plain->n, 0);
         check_alike(fast->output, plain->output, (size_t)fast->batch * (size_t)fast->outputs, 2e-5, nets[i].name, fast->n - 1, "inference");
         check_release(fast);
         check_release(plain);
@@ -184,10 +185,10 @@ static void step(network *net, uint64_t stream)
     size_t n = check_size(net, net->n - 1);
     check_fill(net->input, (size_t)net->batch * (size_t)net->inputs, stream);
     *net->seen += (size_t)net->batch;
-    host_forward(net, net->n, 1);
+    network_forward(net, net->n, 1);
     for (size_t i = 0; i < n; ++i) last->delta[i] = .02f * (.1f - last->output[i]);
-    host_backward(net, net->n);
-    host_update(net, net->n);
+    network_backward(net, net->n);
+    network_update(net, net->n);
 }
 
 /* Validation between steps, as training does it, must not disturb them. */
@@ -199,7 +200,7 @@ static void ten_steps_agree_with_reference(void **unused)
         for (uint64_t k = 0; k < 10; ++k) {
             step(fast, 80 + k);
             step(plain, 80 + k);
-            if (k % 3 == 2) host_forward(fast, fast->n, 0);
+            if (k % 3 == 2) network_forward(fast, fast->n, 0);
         }
         for (int l = 0; l < fast->n; ++l)
             if (fast->layers[l].weights)
@@ -274,8 +275,8 @@ static void frozen_maps_share_memory(void **unused)
     keep[3] = 1;
     network *fast = frozen_net(0, 1, keep), *plain = frozen_net(0, 0, NULL);
     for (int twice = 0; twice < 2; ++twice) {
-        host_forward(fast, fast->n, 0);
-        host_forward(plain, plain->n, 0);
+        network_forward(fast, fast->n, 0);
+        network_forward(plain, plain->n, 0);
         check_alike(fast->layers[3].output, plain->layers[3].output, check_size(fast, 3), 1e-5, "frozen", 3, "a kept output");
         check_alike(fast->output, plain->output, check_size(fast, fast->n - 1), 1e-5, "frozen", fast->n - 1, "output");
     }
@@ -291,7 +292,7 @@ static void new_weights_are_noticed(void **unused)
 {
     (void)unused;
     network *net = frozen_net(0, 1, NULL), *other = frozen_net(0, 1, NULL);
-    host_forward(net, net->n, 0);
+    network_forward(net, net->n, 0);
     cpu_init_weights(net, 0, net->n, 9);
     cpu_init_weights(other, 0, net->n, 9);
     for (int k = 0; k < net->n; ++k)
@@ -299,8 +300,8 @@ static void new_weights_are_noticed(void **unused)
             net->layers[k].rolling_variance[c] = other->layers[k].rolling_variance[c] = 2;
     cpu_weights_changed(net);
     cpu_weights_changed(other);
-    host_forward(net, net->n, 0);
-    host_forward(other, other->n, 0);
+    network_forward(net, net->n, 0);
+    network_forward(other, other->n, 0);
     assert_memory_equal(net->output, other->output, check_size(net, net->n - 1) * sizeof(float));
     check_release(net);
     check_release(other);
@@ -325,7 +326,7 @@ static void follows_resize(void **unused)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients), cmocka_unit_test(says_who_computes), cmocka_unit_test(networks_agree_with_reference),
         cmocka_unit_test(ten_steps_agree_with_reference), cmocka_unit_test(threads_change_little),

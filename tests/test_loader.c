@@ -1,8 +1,9 @@
 /* The loader: the same stream for any number of threads and any start, validation in order, failures by name. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/image_io.h"
-#include "../darknet_plugin/loader.h"
+#include "darknet_plugin/data/image_io.h"
+#include "darknet_plugin/data/loader.h"
 
 #include <time.h>
 #include <unistd.h>
@@ -317,7 +318,7 @@ static void test_speed(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads_do_not_matter),
         cmocka_unit_test(test_start_resumes_the_stream),

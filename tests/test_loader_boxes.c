@@ -1,9 +1,10 @@
 /* The loader for detectors: the same stream for any number of threads and any start, images that cannot be read replaced
  * or left out, truths that follow the pixels, sizes that change between steps. */
+#include "layers/network.h"
 #include "check_data.h"
 
-#include "../darknet_plugin/image_io.h"
-#include "../darknet_plugin/loader.h"
+#include "darknet_plugin/data/image_io.h"
+#include "darknet_plugin/data/loader.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -351,7 +352,7 @@ static void test_coco(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads_do_not_matter),
         cmocka_unit_test(test_sizes_and_start),

@@ -1,8 +1,9 @@
 /* Lowering: the text that comes out, its layer numbers and roles, and that the host reads it with the shapes promised.
  * What is refused is in test_lower_errors.c. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/lower.h"
+#include "darknet_plugin/lowering/lower.h"
 
 #include <unistd.h>
 
@@ -359,7 +360,7 @@ static void plain_cfg_deployed(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classifier_for_training), cmocka_unit_test(classifier_deployed), cmocka_unit_test(sections_keep_their_origin),

@@ -1,7 +1,7 @@
 /* What lowering refuses, word for word: a distillation's mistakes with file, line and a hint. */
 #include "check.h"
 
-#include "../darknet_plugin/lower.h"
+#include "darknet_plugin/lowering/lower.h"
 
 #include <unistd.h>
 

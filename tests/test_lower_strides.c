@@ -1,8 +1,9 @@
 /* Deploying a 1x1 convolution with a stride: the [maxpool] that takes the stride over, layer numbers behind it, the
  * reused classifier, the shapes, and that the unmodified host then computes what our backend trained. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/model.h"
+#include "darknet_plugin/model/model.h"
 
 #include <unistd.h>
 
@@ -120,7 +121,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_follow), cmocka_unit_test(others_stay), cmocka_unit_test(in_the_tail), cmocka_unit_test(host_agrees),
     };
-    host_init();
+    network_init();
     if (chdir(check_folder())) return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,9 @@
 /* Merging a linear projector with the reused classifier: the merged network answers as the unmerged one, has a layer less and
  * the multiply-adds of a student with a classifier of its own; what cannot be merged is said, with the layer that forbids it. */
+#include "layers/network.h"
 #include "check_nets.h"
 
-#include "../darknet_plugin/lower_build.h"
+#include "darknet_plugin/lowering/lower_build.h"
 
 #include <unistd.h>
 
@@ -180,7 +181,7 @@ static void refusals(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(merged_net_answers_the_same), cmocka_unit_test(detector_heads), cmocka_unit_test(refusals),

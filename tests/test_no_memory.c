@@ -4,16 +4,17 @@
  * (--wrap, see the Makefile): the host's and the libraries' calls are left as they are.
  *
  * A job may also get by in spite of it (a plan that does without its buffer): then its files must be what they always are. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/dataset.h"
-#include "../darknet_plugin/image_io.h"
-#include "../darknet_plugin/loader.h"
-#include "../darknet_plugin/lower.h"
-#include "../darknet_plugin/model.h"
-#include "../darknet_plugin/verbs.h"
-#include "../layers/cpu/parallel.h"
-#include "../layers/feature_cache.h"
+#include "darknet_plugin/data/dataset.h"
+#include "darknet_plugin/data/image_io.h"
+#include "darknet_plugin/data/loader.h"
+#include "darknet_plugin/lowering/lower.h"
+#include "darknet_plugin/model/model.h"
+#include "darknet_plugin/verbs/verbs.h"
+#include "layers/cpu/parallel.h"
+#include "darknet_plugin/model/feature_cache.h"
 #include "check_nets.h"
 
 #include <dirent.h>
@@ -148,7 +149,7 @@ static int train_step(cpu_backend backend, diag *d)
     static float x[2 * 3 * 64];
     if (!m) return -1;
     double loss = model_train_step(m, x, NULL, NULL);
-    host_update(m->net, m->low->trained);
+    network_update(m->net, m->low->trained);
     model_close(m);
     return !isfinite(loss);
 }
@@ -431,7 +432,7 @@ static void write_files(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(headers_ask_for_little), cmocka_unit_test(every_allocation_may_fail) };
-    host_init();
+    network_init();
     parallel_set_threads(1);
     if (!access("/dev/shm", W_OK)) setenv("TMPDIR", "/dev/shm", 0);     /* a thousand files are written, fsync costs nothing there */
     count = mmap(NULL, sizeof *count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -1,8 +1,9 @@
 /* What is not a number is found where it began, and a step that made it can be undone to the last bit. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/numbers.h"
-#include "../darknet_plugin/run_state.h"
+#include "darknet_plugin/model/numbers.h"
+#include "darknet_plugin/model/run_state.h"
 
 #include <unistd.h>
 
@@ -31,7 +32,7 @@ static double learn(model *m, int i, float first)
     return model_train_step(m, x, label, NULL);
 }
 
-static void update(model *m) { host_update(m->net, m->low->trained); }
+static void update(model *m) { network_update(m->net, m->low->trained); }
 
 static void finds_one_in_any_place(void **state)
 {
@@ -144,7 +145,7 @@ static void undoes_a_step(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_one_in_any_place), cmocka_unit_test(names_the_layer), cmocka_unit_test(a_bad_image),

@@ -1,9 +1,10 @@
 /* ONNX files: every section that is known, read back by OpenCV with the host library's answers; what is not known is refused
  * with its section and line. A build with ONNX=0 says so and writes nothing. */
+#include "layers/network.h"
 #include "check_nets.h"
 
-#include "../darknet_plugin/image_io.h"
-#include "../weights_tools/onnx_layers.h"
+#include "darknet_plugin/data/image_io.h"
+#include "weights_tools/onnx/onnx_layers.h"
 
 #include <unistd.h>
 
@@ -177,7 +178,7 @@ static void unwritable(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opencv_answers_as_the_host), cmocka_unit_test(detector_has_an_output_a_head), cmocka_unit_test(unknown_is_refused),

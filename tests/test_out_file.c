@@ -1,8 +1,9 @@
 /* Files that are whole or not there: what goes wrong is said with the file's own name, and leaves what was there before. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/image_io.h"
-#include "../darknet_plugin/out_file.h"
+#include "darknet_plugin/data/image_io.h"
+#include "darknet_plugin/base/out_file.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -199,7 +200,7 @@ static void pictures(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_or_old), cmocka_unit_test(full), cmocka_unit_test(places), cmocka_unit_test(devices),
         cmocka_unit_test(none_of_several), cmocka_unit_test(pictures),

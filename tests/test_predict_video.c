@@ -1,8 +1,9 @@
 /* `predict` on a video: every frame is looked at, drawn and written, alone or beside the teacher's. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/image_io.h"
-#include "../darknet_plugin/predict_detect.h"
+#include "darknet_plugin/data/image_io.h"
+#include "darknet_plugin/verbs/predict_detect.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -128,7 +129,7 @@ static void full_disk(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = { cmocka_unit_test(every_frame_is_drawn), cmocka_unit_test(no_video_is_an_error), cmocka_unit_test(full_disk) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

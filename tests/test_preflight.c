@@ -1,8 +1,9 @@
 /* Before the first step: what could not be written, read, measured or exported hours later is said, all of it at once. */
+#include "layers/network.h"
 #include "check_nets.h"
 
-#include "../darknet_plugin/image_io.h"
-#include "../darknet_plugin/preflight.h"
+#include "darknet_plugin/data/image_io.h"
+#include "darknet_plugin/training/preflight.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -288,7 +289,7 @@ static void warnings_come_first(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_is_well), cmocka_unit_test(leftovers_go), cmocka_unit_test(places_that_cannot_be_written),
         cmocka_unit_test(one_run_a_name), cmocka_unit_test(what_export_would_refuse), cmocka_unit_test(labels), cmocka_unit_test(pictures),

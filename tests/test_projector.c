@@ -1,8 +1,9 @@
 /* [projector]: which convolutions each form stands for, their parameters, and what it refuses. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/cfg.h"
-#include "../layers/projector.h"
+#include "darknet_plugin/sections/cfg.h"
+#include "layers/projector.h"
 
 /* The sections that a [projector] with these keys becomes, as text; the caller frees. *n gets what was returned. */
 static char *expand(const char *keys, int s, int t, const char *tap, int *n, diag *d)
@@ -142,7 +143,7 @@ static void host_agrees(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bottleneck_is_the_papers), cmocka_unit_test(other_stacks), cmocka_unit_test(activation_of_hidden_layers),
         cmocka_unit_test(refusals), cmocka_unit_test(parameter_formula), cmocka_unit_test(host_agrees),

@@ -1,10 +1,11 @@
 /* [reused_classifier]: copies are bit for bit, differences are found, unlike layers are refused before anything is
  * copied, and a student whose features equal the teacher's predicts exactly what the teacher predicts. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../layers/feature_l2.h"
-#include "../layers/reused_classifier.h"
-#include "../weights_tools/weights_file.h"
+#include "layers/feature_l2.h"
+#include "layers/reused_classifier.h"
+#include "weights_tools/file/weights_file.h"
 
 #define NET "[net]\nbatch=3\nheight=6\nwidth=6\nchannels=3\n"
 #define TAIL "[avgpool]\n[convolutional]\nfilters=5\nsize=1\nstride=1\nactivation=linear\n" \
@@ -149,7 +150,7 @@ static void test_exact_alignment_gives_the_teachers_probabilities(void **state)
     assert_int_equal(make_feature_l2_layer(loss, p, d), 0);
     copy(s, t);
     check_fill(t->input, (size_t)t->inputs * BATCH, 5);
-    host_forward(t, t->n, 0);
+    network_forward(t, t->n, 0);
 
     memcpy(projector->output, tap->output, n * sizeof(float));
     run_behind(s, PROJECTOR);
@@ -170,7 +171,7 @@ static void test_exact_alignment_gives_the_teachers_probabilities(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copies_bit_for_bit),
         cmocka_unit_test(test_compare_sees_one_bit),

@@ -1,7 +1,8 @@
 /* One run a name in a folder: the second is told who has it; a dead one locks nobody out; nothing is left behind. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/run_lock.h"
+#include "darknet_plugin/training/run_lock.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -208,7 +209,7 @@ static void unwritable(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(second_is_refused), cmocka_unit_test(killed_locks_nobody_out), cmocka_unit_test(hostile_text),
         cmocka_unit_test(without_locks_it_warns), cmocka_unit_test(a_file_without_its_name_is_no_lock), cmocka_unit_test(vanished),

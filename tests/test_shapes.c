@@ -1,8 +1,9 @@
 /* Shape inference against the host itself: every cfg that Debian ships, every layer type, sweeps over sizes, and
  * random changes: what inference accepts, the host must parse to the same sizes. Then the mistakes, word for word. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/shapes.h"
+#include "darknet_plugin/sections/shapes.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -452,6 +453,6 @@ int main(void)
         cmocka_unit_test(test_reference_mistakes), cmocka_unit_test(test_detection_mistakes),
         cmocka_unit_test(test_overflow), cmocka_unit_test(test_collected),
     };
-    host_init();
+    network_init();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

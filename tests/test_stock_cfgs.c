@@ -1,8 +1,9 @@
 /* Any stock cfg that the host trains on a CPU still trains: every cfg that Debian ships, made small, runs a training step on
  * the fast path (its own layers beside the host's), and then answers in inference as the host's own code does. */
+#include "layers/network.h"
 #include "check_layers.h"
 
-#include "../darknet_plugin/cfg.h"
+#include "darknet_plugin/sections/cfg.h"
 
 #include <dirent.h>
 #include <unistd.h>
@@ -77,9 +78,9 @@ static int train_step(network *net)
     check_fill(net->input, (size_t)net->batch * (size_t)net->inputs, 5);
     net->truth = mem_calloc((size_t)net->batch * (size_t)(net->truths > 0 ? net->truths : 1), sizeof(float));
     *net->seen += (size_t)net->batch;
-    host_forward(net, net->n, 1);
-    host_backward(net, net->n);
-    host_update(net, net->n);
+    network_forward(net, net->n, 1);
+    network_backward(net, net->n);
+    network_update(net, net->n);
     for (int i = 0; i < net->n; ++i)
         for (int k = 0; net->layers[i].weights && k < net->layers[i].nweights; ++k)
             if (!isfinite(net->layers[i].weights[k])) return i + 1;
@@ -110,11 +111,11 @@ static double compare_inference(network *net)
     size_t n = (size_t)net->batch * (size_t)net->outputs;
     float *truth = net->truth;
     net->truth = NULL;
-    host_forward(net, net->n, 0);
+    network_forward(net, net->n, 0);
     float *ours = mem_calloc(n, sizeof *ours);
     memcpy(ours, net->output, n * sizeof *ours);
     cpu_unbind(net);
-    host_forward(net, net->n, 0);
+    network_forward(net, net->n, 0);
     double apart = 0, largest = 0;
     for (size_t i = 0; i < n; ++i) {
         apart = fmax(apart, fabs((double)ours[i] - net->output[i]));
@@ -177,7 +178,7 @@ static void every_shipped_cfg(void **unused)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = { cmocka_unit_test(every_shipped_cfg) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

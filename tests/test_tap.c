@@ -1,7 +1,7 @@
 /* tap=auto and activation=auto: on every cfg Debian's darknet ships, and where the rule has to give up. */
 #include "check.h"
 
-#include "../darknet_plugin/lower.h"
+#include "darknet_plugin/lowering/lower.h"
 
 #define SHIPPED "/usr/share/darknet/cfg/"
 

@@ -1,9 +1,10 @@
 /* Teachers that are broken in every way that shows without labels, classifiers and detectors; and the judgement of an accuracy. */
+#include "layers/network.h"
 #include "check_nets.h"
 
-#include "../darknet_plugin/evaluate.h"
-#include "../darknet_plugin/image_io.h"
-#include "../darknet_plugin/teacher_check.h"
+#include "darknet_plugin/model/evaluate.h"
+#include "darknet_plugin/data/image_io.h"
+#include "darknet_plugin/training/teacher_check.h"
 
 #include <unistd.h>
 
@@ -198,7 +199,7 @@ static int go_there(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(broken_classifiers), cmocka_unit_test(broken_detectors), cmocka_unit_test(alike_pictures_prove_nothing),
         cmocka_unit_test(judges_accuracies),

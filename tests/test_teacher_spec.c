@@ -1,7 +1,8 @@
 /* [teacher] and [augment]: files, batch, input size and normalisation of the one, defaults of the other. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/lower.h"
+#include "darknet_plugin/lowering/lower.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -281,7 +282,7 @@ static void no_picture_nothing_to_augment(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_beside_the_cfg), cmocka_unit_test(files_that_are_not_there),

@@ -1,4 +1,5 @@
 /* SGD and Adam against numbers worked out by hand, and the first weights. */
+#include "layers/network.h"
 #include "check_layers.h"
 
 #define CFG(net, more) "[net]\nbatch=4\nsubdivisions=1\nwidth=1\nheight=1\nchannels=1\n" net \
@@ -120,7 +121,7 @@ static void only_trained_layers_update(void **unused)
             network *net = check_bound(CFG("", ""), (cpu_backend)b, mode);
             set_up(&net->layers[0]);
             assert_null(net->layers[0].update);
-            host_update(net, 1);
+            network_update(net, 1);
             assert_true(net->layers[0].weights[0] == 1);
             cpu_unbind(net);
             assert_non_null(net->layers[0].update);
@@ -182,7 +183,7 @@ static void first_weights_are_keyed(void **unused)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sgd), cmocka_unit_test(learning_rate_of_a_layer), cmocka_unit_test(adam),
         cmocka_unit_test(adam_on_connected), cmocka_unit_test(long_arrays), cmocka_unit_test(only_trained_layers_update),

@@ -1,9 +1,10 @@
 /* Verification of deployed files: it passes what is right, and of a damaged file it names the first layer that differs, plain,
  * folded and merged. */
+#include "layers/network.h"
 #include "check_nets.h"
 
-#include "../darknet_plugin/verify.h"
-#include "../weights_tools/onnx_layers.h"
+#include "darknet_plugin/deploying/verify.h"
+#include "weights_tools/onnx/onnx_layers.h"
 
 #include <unistd.h>
 
@@ -175,7 +176,7 @@ static void nan_is_a_difference(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(right_files_pass), cmocka_unit_test(damaged_layer_is_named), cmocka_unit_test(damaged_onnx_is_named),

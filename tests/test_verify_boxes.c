@@ -1,7 +1,8 @@
 /* Boxes of a deployed detector: the same in OpenCV and in the stock program; a moved head is noticed by both. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../darknet_plugin/verify_boxes.h"
+#include "darknet_plugin/deploying/verify_boxes.h"
 
 #include <unistd.h>
 
@@ -88,7 +89,7 @@ static void moved_boxes_are_noticed(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = { cmocka_unit_test(the_same_boxes), cmocka_unit_test(moved_boxes_are_noticed) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,9 @@
 /* Weights files: every layer type byte for byte as the host writes it, prefixes, and every way a file can be wrong
  * (saving's own errors: test_weights_save.c). */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../weights_tools/weights_file.h"
+#include "weights_tools/file/weights_file.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -383,7 +384,7 @@ static void test_keys_that_load_only_half(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes_agree),
         cmocka_unit_test(test_saves_every_type_as_the_host_does),

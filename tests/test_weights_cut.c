@@ -1,5 +1,6 @@
 /* weights extract and strip: cut networks compute what the whole one does to the last bit, and every way it can go wrong
  * leaves nothing behind. */
+#include "layers/network.h"
 #include "check_weights.h"
 
 #include <signal.h>
@@ -230,7 +231,7 @@ static void test_full_disk(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_extract_encoders), cmocka_unit_test(test_extract_tails), cmocka_unit_test(test_extract_from_a_route),
         cmocka_unit_test(test_extract_errors), cmocka_unit_test(test_strip), cmocka_unit_test(test_strip_errors),

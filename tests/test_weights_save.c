@@ -1,7 +1,8 @@
 /* Saving weights when something goes wrong: the old file stays, nothing is left lying about. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../weights_tools/weights_file.h"
+#include "weights_tools/file/weights_file.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -161,7 +162,7 @@ static void test_make_folder(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_failed_save_keeps_the_old_file),
         cmocka_unit_test(test_save_errors),

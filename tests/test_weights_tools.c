@@ -1,4 +1,5 @@
 /* weights show and compare: what they say of good files, bad ones and half ones. */
+#include "layers/network.h"
 #include "check_weights.h"
 
 #include <cjson/cJSON.h>
@@ -164,7 +165,7 @@ static void test_compare_of_what_is_wrong(void **state)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_show), cmocka_unit_test(test_show_of_what_is_wrong), cmocka_unit_test(test_show_of_part_of_a_file),
         cmocka_unit_test(test_show_errors), cmocka_unit_test(test_compare), cmocka_unit_test(test_compare_of_what_is_wrong),

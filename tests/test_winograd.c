@@ -1,10 +1,11 @@
 /* Winograd's arithmetic alone, against the plain loops: both strides, edges, odd sizes, channels that leave a rest, what
  * is added, batch norm's sums, threads; and the shapes it must refuse. */
+#include "layers/network.h"
 #include "check.h"
 
-#include "../layers/cpu/conv.h"
-#include "../layers/cpu/parallel.h"
-#include "../layers/cpu/vec.h"
+#include "layers/cpu/conv.h"
+#include "layers/cpu/parallel.h"
+#include "layers/cpu/vec.h"
 
 typedef struct shape_case {
     const char *name;
@@ -291,7 +292,7 @@ static void knows_where_it_pays(void **unused)
 
 int main(void)
 {
-    host_init();
+    network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_reference), cmocka_unit_test(threads_change_little), cmocka_unit_test(sums_for_batchnorm),
         cmocka_unit_test(bias_map_and_activation), cmocka_unit_test(refuses),

@@ -7,11 +7,11 @@
  * few lines that are none. A pixel is covered by what .5 minus its distance from the shape's edge, negative inside, is of
  * 0 to 1; for a polygon that is the largest of the distances from its sides. Pictures are keyed by (seed, part, number):
  * asking for more of them leaves the first as they were. */
-#include "../../darknet_plugin/diag.h"
-#include "../../darknet_plugin/host.h"
-#include "../../darknet_plugin/image_io.h"
-#include "../../darknet_plugin/mem.h"
-#include "../../darknet_plugin/rng.h"
+#include "darknet_plugin/base/diag.h"
+#include "layers/network.h"
+#include "darknet_plugin/data/image_io.h"
+#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/rng.h"
 
 #include <errno.h>
 #include <math.h>
@@ -291,7 +291,7 @@ static int number(int argc, char **argv, int i, int def, diag *d)
 
 int main(int argc, char **argv)
 {
-    host_init();
+    network_init();
     diag *d = diag_new();
     if (argc < 2 || argc > 5) diag_error(d, NULL, 0, NULL, "usage: make_shapes OUT [TRAIN [VALID [SEED]]]");
     int train = number(argc, argv, 2, 2000, d), valid = number(argc, argv, 3, 500, d), seed = number(argc, argv, 4, 1, d);

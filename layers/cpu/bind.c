@@ -7,7 +7,7 @@
 #include "parallel.h"
 #include "state.h"
 
-#include "../../darknet_plugin/mem.h"
+#include "darknet_plugin/base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -88,57 +88,6 @@ cpu_state *cpu_state_of(const layer *l)
     return l->forward == bound_forward ? (cpu_state *)l->self_layer : NULL;
 }
 
-/* ---- scratch ---- */
-
-void cpu_reserve(cpu_shared *shared, int slot, size_t bytes)
-{
-    bytes = (bytes + 63) / 64 * 64;
-    if (bytes <= shared->bytes[slot]) return;
-    float *p = mem_aligned(bytes, 1);     /* another plan instead would give other weights for the same seed */
-    free(shared->slot[slot]);
-    shared->slot[slot] = p;
-    shared->bytes[slot] = bytes;
-}
-
-float *cpu_take(cpu_shared *shared, size_t floats)
-{
-    cpu_block *best = NULL;
-    for (int i = 0; i < shared->blocks; ++i) {
-        cpu_block *b = &shared->block[i];
-        if (!b->taken && b->floats >= floats && (!best || b->floats < best->floats)) best = b;
-    }
-    if (!best) {
-        shared->block = mem_realloc(shared->block, (size_t)shared->blocks + 1, sizeof *shared->block);
-        best = &shared->block[shared->blocks++];
-        *best = (cpu_block){ .data = mem_aligned(floats, sizeof(float)), .floats = floats };
-    }
-    best->taken = 1;
-    return best->data;
-}
-
-void cpu_give(cpu_shared *shared, float *p)
-{
-    for (int i = 0; p && i < shared->blocks; ++i)
-        if (shared->block[i].data == p) shared->block[i].taken = 0;
-}
-
-float *cpu_refit(cpu_shared *shared, float *have, size_t *floats, size_t want)
-{
-    if (have && *floats == want) return have;
-    cpu_give(shared, have);
-    *floats = want;
-    return cpu_take(shared, want);
-}
-
-static void leave_shared(cpu_shared *shared)
-{
-    if (--shared->users > 0) return;
-    for (int i = 0; i < SLOTS; ++i) free(shared->slot[i]);
-    for (int i = 0; i < shared->blocks; ++i) free(shared->block[i].data);
-    free(shared->block);
-    free(shared);
-}
-
 /* ---- binding ---- */
 
 static const cpu_row *row_of(const layer *l, const cpu_options *o, cpu_mode mode)
@@ -212,7 +161,7 @@ int cpu_bind(network *net, const cpu_options *o, diag *d)
     shared->users = 1;
     int bad = 0;
     for (int i = 0; i < net->n; ++i) bad |= bind_layer(net, o, i, shared, d);
-    leave_shared(shared);
+    cpu_leave_shared(shared);
     if (bad) cpu_unbind(net);
     else if (has_layouts(o)) cpu_lay_out(net, o);
     if (!bad) refresh_output(net);
@@ -230,7 +179,7 @@ static void unbind_layer(layer *l)
     l->backward = s->host_backward;
     l->update = s->host_update;
     l->self_layer = NULL;
-    leave_shared(s->shared);
+    cpu_leave_shared(s->shared);
     free(s);
 }
 

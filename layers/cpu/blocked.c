@@ -7,7 +7,7 @@
 #include "state.h"
 #include "vec.h"
 
-#include "../../darknet_plugin/mem.h"
+#include "darknet_plugin/base/mem.h"
 
 #include <float.h>
 #include <math.h>

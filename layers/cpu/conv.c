@@ -15,8 +15,8 @@
 #include "parallel.h"
 #include "vec.h"
 
-#include "../../darknet_plugin/bug.h"
-#include "../../darknet_plugin/mem.h"
+#include "darknet_plugin/base/bug.h"
+#include "darknet_plugin/base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,14 +50,9 @@ static conv_shape shape_of(const layer *l, const cpu_state *state)
     return s;
 }
 
-static size_t filter_size(const conv_shape *s)
-{
-    return (size_t)(s->c / s->groups) * (size_t)s->size * (size_t)s->size;
-}
-
 static size_t folded_bytes(const conv_shape *s)
 {
-    return (size_t)s->n * (filter_size(s) + 1) * sizeof(float);
+    return (size_t)s->n * (conv_filter_size(s) + 1) * sizeof(float);
 }
 
 static const char *plan_with(conv_plan *p, const conv_math *math, cpu_shared *shared)
@@ -137,28 +132,6 @@ void free_cpu_conv(layer *l, cpu_state *s)
 
 void cpu_conv_weights_changed(cpu_state *s) { ((conv_plan *)s->plan)->folded = 0; }
 
-/* The convolution's weights times batch norm's factors. */
-static const float *fold_batchnorm(const layer *l, const conv_plan *p, cpu_shared *shared)
-{
-    size_t n = (size_t)p->s.n, per = filter_size(&p->s);
-    float *weights = shared->slot[SLOT_FOLD];
-    for (size_t i = 0; i < n; ++i) {
-        float factor = batchnorm_factor(l, (int)i);
-        for (size_t k = 0; k < per; ++k) weights[i * per + k] = l->weights[i * per + k] * factor;
-        p->bias[i] = l->biases[i] - l->rolling_mean[i] * factor;
-    }
-    return weights;
-}
-
-const float *conv_folded(const layer *l, conv_plan *p, cpu_state *s)
-{
-    if (p->folded && p->needs.constant) return NULL;
-    p->folded = 1;
-    if (l->batch_normalize) return fold_batchnorm(l, p, s->shared);
-    memcpy(p->bias, l->biases, (size_t)p->s.n * sizeof *p->bias);
-    return l->weights;
-}
-
 static void forward_inference(const layer *l, conv_plan *p, cpu_state *s, const float *x)
 {
     if (p->math->biases) {
@@ -192,13 +165,6 @@ static void backward_plain(const layer *l, conv_plan *p, cpu_state *s, network *
     }
     if (updates) p->math->backward_weights(p->impl, net->input, l->delta, l->weight_updates);
     if (net->delta) p->math->backward_data(p->impl, l->weights, l->delta, net->delta, 1);
-}
-
-float conv_statistics_rate(cpu_state *s)
-{
-    double rate = s->statistics < 100 ? 1.0 / (s->statistics + 1) : 0.01;
-    if (s->statistics < 100) ++s->statistics;
-    return (float)rate;
 }
 
 void forward_cpu_conv(const layer *l, cpu_state *s, network *net)

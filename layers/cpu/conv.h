@@ -12,6 +12,12 @@ typedef struct conv_shape {
     int x_blocked, y_blocked;
 } conv_shape;
 
+/* Weights of one filter. */
+static inline size_t conv_filter_size(const conv_shape *s)
+{
+    return (size_t)(s->c / s->groups) * (size_t)s->size * (size_t)s->size;
+}
+
 /* What a plan must be able to do. */
 typedef struct conv_needs {
     int raw;                 /* forward without bias: a batch norm in training follows */

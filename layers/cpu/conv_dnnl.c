@@ -21,7 +21,7 @@ const conv_math *conv_dnnl(void) { return NULL; }
 #include "parallel.h"
 #include "vec.h"
 
-#include "../../darknet_plugin/mem.h"
+#include "darknet_plugin/base/mem.h"
 
 #include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 #include "conv.h"
 #include "parallel.h"
 
-#include "../../darknet_plugin/mem.h"
+#include "darknet_plugin/base/mem.h"
 
 #include <string.h>
 

@@ -8,7 +8,7 @@
  * Gradients accumulate into net.delta; l.delta is minus the gradient, summed over the batch. */
 #ifndef DISTILL_CPU_H
 #define DISTILL_CPU_H
-#include "../../darknet_plugin/host.h"
+#include "darknet_plugin/host/host.h"
 
 #include <stdint.h>
 

@@ -6,8 +6,8 @@
 #include "parallel.h"
 #include "state.h"
 
-#include "../../darknet_plugin/mem.h"
-#include "../../darknet_plugin/rng.h"
+#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/rng.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* Who computes: results are the same bit for bit only with the same library, kernels, compiler and processor. */
 #include "cpu.h"
 
-#include "../../darknet_plugin/mem.h"
+#include "darknet_plugin/base/mem.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
  * drew. One row a type. */
 #include "cpu.h"
 
-#include "../../darknet_plugin/rng.h"
+#include "darknet_plugin/base/rng.h"
 
 #include <string.h>
 

@@ -12,7 +12,7 @@
 #include "state.h"
 #include "vec.h"
 
-#include "../../darknet_plugin/mem.h"
+#include "darknet_plugin/base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  * OpenMP has one share. Worker threads flush denormals like the main thread does. */
 #include "parallel.h"
 
-#include "../../darknet_plugin/host.h"
+#include "darknet_plugin/host/host.h"
 
 #ifdef _OPENMP
 #include <omp.h>

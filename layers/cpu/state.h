@@ -83,6 +83,8 @@ float *cpu_take(cpu_shared *shared, size_t floats);
 void cpu_give(cpu_shared *shared, float *p);   /* NULL: nothing */
 /* `have` (*floats of it; may be NULL) if it is `want` floats, else that many instead of it. */
 float *cpu_refit(cpu_shared *shared, float *have, size_t *floats, size_t want);
+/* One user less: the last one frees all. */
+void cpu_leave_shared(cpu_shared *shared);
 /* Weights of a convolutional or connected layer. */
 static inline size_t cpu_weights(const layer *l)
 {

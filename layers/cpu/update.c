@@ -9,7 +9,7 @@
  *
  * SGD is Darknet's own; Adam is Kingma and Ba, "Adam", 2015, algorithm 1, with the sign of g turned. The host's CPU code
  * ignores adam=1. rate is the network's times the layer's `learning_rate=`. One element of either stands in update_ops.h. */
-#include "../update_ops.h"
+#include "layers/update_ops.h"
 #include "parallel.h"
 #include "state.h"
 

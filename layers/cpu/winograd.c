@@ -19,7 +19,7 @@
 #include "parallel.h"
 #include "winograd_tiles.h"
 
-#include "../../darknet_plugin/mem.h"
+#include "darknet_plugin/base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 extern "C" {
 #include "bind.h"
 }
-#include "../update_ops.h"
+#include "layers/update_ops.h"
 #include "arrays_ops.h"
 
 #define FOR_MINE(i, n) for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (size_t)gridDim.x * blockDim.x)

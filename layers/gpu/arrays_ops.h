@@ -1,7 +1,7 @@
 /* Elements of the small kernels in arrays.cu, which the CPU's test of whole grids calls, too. */
 #ifndef DISTILL_ARRAYS_OPS_H
 #define DISTILL_ARRAYS_OPS_H
-#include "../feature_type.h"
+#include "layers/feature_type.h"
 
 /* Where pixel i of (maps, out_h, out_w) is in (maps, h, w). */
 FEATURE_FN size_t picked_at(size_t i, int h, int w, int stride, int out_h, int out_w)

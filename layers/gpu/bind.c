@@ -14,9 +14,9 @@
  * State hangs on the CPU binding's (cpu_state.gpu). A frozen layer is skipped while the network trains. */
 #include "bind.h"
 
-#include "../../darknet_plugin/mem.h"
-#include "../cpu/state.h"
-#include "../feature_l2_internal.h"
+#include "darknet_plugin/base/mem.h"
+#include "layers/cpu/state.h"
+#include "layers/feature_l2_internal.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* Inside the GPU backend. */
 #ifndef DISTILL_GPU_BIND_H
 #define DISTILL_GPU_BIND_H
-#include "../../darknet_plugin/bug.h"
+#include "darknet_plugin/base/bug.h"
 #include "gpu.h"
 
 /* Weight of the next batch in layer l's running statistics, as on the CPU: a true average at first. Counts it. */

@@ -7,7 +7,7 @@
  * everything here does nothing, so that callers need not ask. */
 #ifndef DISTILL_GPU_H
 #define DISTILL_GPU_H
-#include "../../darknet_plugin/host.h"
+#include "darknet_plugin/host/host.h"
 
 /* Was the plugin built with GPU=1? */
 int gpu_built(void);

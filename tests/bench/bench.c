@@ -16,12 +16,12 @@
  * loss and nothing else of ours. -backend gpu: the first CUDA device, in a build with GPU=1.
  *
  *   bench -peak COMMAND...     runs the command, then prints its "peak MB" */
-#include "../../darknet_plugin/clock.h"
-#include "../../darknet_plugin/host.h"
-#include "../../darknet_plugin/mem.h"
-#include "../../darknet_plugin/model.h"
-#include "../../darknet_plugin/rng.h"
-#include "../../layers/gpu/gpu.h"
+#include "darknet_plugin/base/clock.h"
+#include "layers/network.h"
+#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/model/model.h"
+#include "darknet_plugin/base/rng.h"
+#include "layers/gpu/gpu.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +74,7 @@ static void run_teacher(model *m, const bench *b) { teacher_forward(m->teacher[0
 static void run_step(model *m, const bench *b)
 {
     model_train_step(m, b->x, b->label, NULL);
-    host_update(m->net, m->low->trained);
+    network_update(m->net, m->low->trained);
 }
 
 enum { VIEWS = 1000 };
@@ -265,7 +265,7 @@ int main(int argc, char **argv)
 {
     bench b = { .seconds = 5 };
     struct rusage u;
-    host_init();
+    network_init();
     if (argc > 2 && !strcmp(argv[1], "-peak")) return run_peak(argv + 2);
     diag *d = diag_new();
     if (argc < 4) {

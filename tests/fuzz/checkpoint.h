@@ -3,7 +3,7 @@
 #define DISTILL_TESTS_FUZZ_CHECKPOINT_H
 #include "fuzz.h"
 
-#include "../../weights_tools/tensor_groups.h"
+#include "weights_tools/import/tensor_groups.h"
 
 static inline void fuzz_group(const named_tensors *t)
 {

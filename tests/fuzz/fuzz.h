@@ -6,8 +6,8 @@
  * nothing else to do. */
 #ifndef DISTILL_TESTS_FUZZ_H
 #define DISTILL_TESTS_FUZZ_H
-#include "../../darknet_plugin/diag.h"
-#include "../../darknet_plugin/mem.h"
+#include "darknet_plugin/base/diag.h"
+#include "darknet_plugin/base/mem.h"
 
 #include <stdint.h>
 #include <stdio.h>

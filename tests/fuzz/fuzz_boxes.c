@@ -1,7 +1,7 @@
 /* The label file of a detector's image. */
 #include "fuzz.h"
 
-#include "../../darknet_plugin/dataset.h"
+#include "darknet_plugin/data/dataset.h"
 
 static data_file *f;
 

@@ -2,7 +2,7 @@
  * header; and whether each record's checksum is put right, which nothing else could get past. */
 #include "fuzz.h"
 
-#include "../../layers/feature_cache.h"
+#include "darknet_plugin/model/feature_cache.h"
 
 #include <unistd.h>
 #include <zlib.h>

@@ -1,7 +1,7 @@
 /* Reading, checking and lowering a cfg, for training and deployed; a second text is its teacher's. */
 #include "fuzz.h"
 
-#include "../../darknet_plugin/lower.h"
+#include "darknet_plugin/lowering/lower.h"
 
 void fuzz_begin(void) { fuzz_write_text("t.weights", ""); }
 

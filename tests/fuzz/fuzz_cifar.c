@@ -1,7 +1,7 @@
 /* CIFAR's records. The first byte says of which kind, and whether the format is asked for or to be found out. */
 #include "fuzz.h"
 
-#include "../../darknet_plugin/dataset.h"
+#include "darknet_plugin/data/dataset.h"
 
 static data_file *f[4];
 

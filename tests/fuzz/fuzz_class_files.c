@@ -1,7 +1,7 @@
 /* The trees and maps of classes that a cfg names for the host. */
 #include "fuzz.h"
 
-#include "../../darknet_plugin/host_files.h"
+#include "darknet_plugin/host/host_files.h"
 
 static cfg_file *c;
 

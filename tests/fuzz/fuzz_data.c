@@ -1,7 +1,7 @@
 /* A .data file and the two files of names it may name. */
 #include "fuzz.h"
 
-#include "../../darknet_plugin/dataset.h"
+#include "darknet_plugin/data/dataset.h"
 
 void fuzz_begin(void) {}
 

@@ -1,7 +1,7 @@
 /* IDX images and labels, plain or gzipped. The first two bytes say how long the label file behind them is. */
 #include "fuzz.h"
 
-#include "../../darknet_plugin/dataset.h"
+#include "darknet_plugin/data/dataset.h"
 
 static data_file *f;
 

@@ -2,7 +2,7 @@
  * them ask for memory which its file cannot fill. */
 #include "fuzz.h"
 
-#include "../../darknet_plugin/image_io.h"
+#include "darknet_plugin/data/image_io.h"
 
 void fuzz_begin(void) {}
 

@@ -1,7 +1,7 @@
 /* An image list and the names of its classes: with classes, without, and as a detector's. */
 #include "fuzz.h"
 
-#include "../../darknet_plugin/dataset.h"
+#include "darknet_plugin/data/dataset.h"
 
 void fuzz_begin(void)
 {

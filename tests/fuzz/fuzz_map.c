@@ -1,7 +1,7 @@
 /* The map file of `weights import`. */
 #include "fuzz.h"
 
-#include "../../weights_tools/tensor_groups.h"
+#include "weights_tools/import/tensor_groups.h"
 
 void fuzz_begin(void) {}
 

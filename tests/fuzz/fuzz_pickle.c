@@ -2,7 +2,7 @@
  * if those are not more than the file's. */
 #include "checkpoint.h"
 
-#include "../../weights_tools/torch_read.h"
+#include "weights_tools/import/torch_read.h"
 
 void fuzz_begin(void) {}
 

@@ -2,9 +2,9 @@
  * nothing else could get past. */
 #include "fuzz.h"
 
-#include "../../darknet_plugin/hash.h"
-#include "../../darknet_plugin/run_state.h"
-#include "../../layers/cpu/cpu.h"
+#include "darknet_plugin/base/hash.h"
+#include "darknet_plugin/model/run_state.h"
+#include "layers/cpu/cpu.h"
 
 enum { FILTERS = 3, KERNEL = 9, INPUTS = 4, OUTPUTS = 2 };
 static float memory[200];

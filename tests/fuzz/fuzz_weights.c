@@ -1,7 +1,7 @@
 /* A weights file against a network of two layers, which is built here: the host is not asked. */
 #include "fuzz.h"
 
-#include "../../weights_tools/weights_file.h"
+#include "weights_tools/file/weights_file.h"
 
 enum { FILTERS = 3, KERNEL = 9, MAP = 4, CLASSES = 2 };
 static const char cfg[] = "[net]\nwidth=2\nheight=2\nchannels=1\nbatch=1\n[convolutional]\nbatch_normalize=1\nfilters=3\nsize=3\npad=1\n"

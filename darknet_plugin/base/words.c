@@ -1,0 +1,50 @@
+/* Words that people mistype: the nearest of those that are known, by edit distance. */
+#include "words.h"
+
+#include <string.h>
+
+enum { LONGEST = 64 };
+
+static int lower_case(char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; }
+
+static int min3(int a, int b, int c)
+{
+    int m = a < b ? a : b;
+    return m < c ? m : c;
+}
+
+/* Edit distance in which two letters changed about count once; case does not matter. Lengths up to LONGEST. */
+static int edit_distance(const char *a, int na, const char *b, int nb)
+{
+    int row[3][LONGEST + 1];   /* the last three rows of the table, in turn */
+    for (int j = 0; j <= nb; ++j) row[0][j] = j;
+    for (int i = 1; i <= na; ++i) {
+        int *now = row[i % 3], *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
+        now[0] = i;
+        for (int j = 1; j <= nb; ++j) {
+            int x = lower_case(a[i - 1]), y = lower_case(b[j - 1]);
+            now[j] = min3(last[j] + 1, now[j - 1] + 1, last[j - 1] + (x != y));
+            if (i > 1 && j > 1 && x == lower_case(b[j - 2]) && lower_case(a[i - 2]) == y && before[j - 2] + 1 < now[j])
+                now[j] = before[j - 2] + 1;
+        }
+    }
+    return row[na % 3][nb];
+}
+
+const char *nearest_name(const char *word, const char *const *names, int n)
+{
+    size_t len = strlen(word);
+    if (len < 3 || len > LONGEST) return NULL;
+    int best = (int)len / 3 + 1;
+    const char *found = NULL;
+    for (int i = 0; i < n; ++i) {
+        size_t other = strlen(names[i]);
+        if (other > LONGEST) continue;
+        int d = edit_distance(word, (int)len, names[i], (int)other);
+        if (d < best) {
+            best = d;
+            found = names[i];
+        }
+    }
+    return found;
+}

@@ -1,0 +1,20 @@
+/* What is done to an image before the networks see it. The lowering reads it from a cfg. */
+#ifndef DISTILL_AUGMENT_SPEC_H
+#define DISTILL_AUGMENT_SPEC_H
+
+/* [augment] and the stock augmentation keys of [net] and of the last [yolo] or [region], resolved. With an [augment]
+ * section the stock keys default to "off"; without it they default as in stock Darknet (classifiers: crop between width
+ * and 2*width, flip; detectors: jitter=.2, flip). */
+typedef struct augment_spec {
+    int pad;                         /* zero-pad, then random crop back */
+    int flip;                        /* mirror half of the images */
+    int min_crop, max_crop;          /* Darknet's random resize-and-crop; both equal to width = off */
+    float angle, aspect, hue, saturation, exposure;
+    int detector;                    /* images are placed with jitter, not cropped; min_crop, max_crop, angle, aspect are off */
+    int stretch;                     /* detectors: the image fills the input, else it is letterboxed */
+    float jitter;                    /* detectors: share of a side by which the place is drawn; 0 = off */
+    float random;                    /* detectors: multi-scale, the largest factor (1 stands for 1.4); 0 = off */
+    int any;                         /* some of it changes pixels */
+} augment_spec;
+
+#endif

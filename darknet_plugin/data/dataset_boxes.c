@@ -1,0 +1,245 @@
+/* Label files of detectors: a text an image, a line an object, `class x y w h`, centre and size relative to the image.
+ *
+ * Where Darknet looks for the file of an image: the first "images" of the path becomes "labels", then so do "JPEGImages"
+ * and "raw", and the extension .txt (fill_truth_detection in its data.c). That misses where a folder above has such a
+ * word in its name, so the last folder of just that name is tried next, then the image's own folder, where AlexeyAB's
+ * users keep label files. An empty file is an image without objects; a file that is not there is not.
+ *
+ * AlexeyAB's Darknet drops what it cannot use and goes on; so does this, with file and line of the first of them and
+ * their number: lines that are not five numbers, classes out of range, boxes of no size or beside the image. Where not
+ * one of all boxes is of use that is an error. Boxes that reach beyond the image stay as they are. */
+#include "dataset_internal.h"
+#include "darknet_plugin/base/mem.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { SHOWN = 10, MAX_BYTES = 1 << 24 };
+static const char *const image_folders[] = { "images", "JPEGImages", "raw" };
+enum { FOLDERS = sizeof image_folders / sizeof *image_folders };
+
+typedef struct box_reader {
+    dataset *s;
+    diag *d;
+    size_t boxes, room, dropped;
+} box_reader;
+
+/* ---- where the file is ---- */
+
+/* `text` with the first `from` turned into "labels"; takes and returns an owned text. */
+static char *replace_first(char *text, const char *from)
+{
+    char *at = strstr(text, from);
+    if (!at) return text;
+    char *out = mem_printf("%.*slabels%s", (int)(at - text), text, at + strlen(from));
+    free(text);
+    return out;
+}
+
+/* The path without the extension of its last part, and .txt instead; takes and returns an owned text. */
+static char *as_text_file(char *path)
+{
+    const char *base = data_base_name(path), *dot = strrchr(base, '.');
+    size_t keep = dot && dot > base ? (size_t)(dot - path) : strlen(path);
+    char *out = mem_printf("%.*s.txt", (int)keep, path);
+    free(path);
+    return out;
+}
+
+static char *darknets_path(const char *image)
+{
+    char *path = mem_strdup(image);
+    for (int i = 0; i < FOLDERS; ++i) path = replace_first(path, image_folders[i]);
+    return as_text_file(path);
+}
+
+static int is_image_folder(const char *name, size_t len)
+{
+    for (int i = 0; i < FOLDERS; ++i)
+        if (strlen(image_folders[i]) == len && !strncmp(name, image_folders[i], len)) return 1;
+    return 0;
+}
+
+/* The last folder of the path that is named as images are becomes "labels"; NULL if there is none. */
+static char *folders_path(const char *image)
+{
+    const char *at = NULL, *end = NULL;
+    for (const char *p = image, *slash; (slash = strchr(p, '/')); p = slash + 1)
+        if (is_image_folder(p, (size_t)(slash - p))) at = p, end = slash;
+    return at ? as_text_file(mem_printf("%.*slabels%s", (int)(at - image), image, end)) : NULL;
+}
+
+static int is_there(const char *path)
+{
+    struct stat st;
+    return path && !stat(path, &st);
+}
+
+char *data_label_path(const char *image)
+{
+    char *path[3] = { darknets_path(image), folders_path(image), as_text_file(mem_strdup(image)) };
+    int pick = 0;
+    while (pick < 3 && !is_there(path[pick])) ++pick;
+    if (pick == 3) pick = path[1] ? 1 : 0;
+    for (int i = 0; i < 3; ++i)
+        if (i != pick) free(path[i]);
+    return path[pick];
+}
+
+/* ---- what it holds ---- */
+
+static const char *parse_class(char **p, int classes, int *class)
+{
+    static const char *const wrong = "expected `class x y w h`, five numbers";
+    char *end;
+    errno = 0;
+    long n = strtol(*p, &end, 10);
+    if (end == *p || !strchr(" \t", *end) || !*end) return wrong;
+    if (errno || n < 0 || n >= classes) return "the class is out of range";
+    *class = (int)n;
+    *p = end;
+    return NULL;
+}
+
+static int parse_numbers(char *p, float v[4])
+{
+    for (int i = 0; i < 4; ++i) {
+        char *end;
+        v[i] = (float)strtod(p, &end);
+        if (end == p || !isfinite(v[i])) return -1;
+        p = end;
+    }
+    return p[strspn(p, " \t\r\n")] ? -1 : 0;
+}
+
+/* What is wrong with a line, or NULL. */
+static const char *parse_box(char *text, int classes, data_box *b)
+{
+    float v[4];
+    const char *wrong = parse_class(&text, classes, &b->class);
+    if (wrong) return wrong;
+    if (parse_numbers(text, v)) return "expected `class x y w h`, five numbers";
+    *b = (data_box){ v[0], v[1], v[2], v[3], b->class };
+    if (!(b->w > 0 && b->h > 0)) return "the box has no size";
+    if (fabsf(b->x) > 2 || fabsf(b->y) > 2 || b->w > 2 || b->h > 2) return "x y w h are not relative to the image, 0 to 1";
+    if (b->x + b->w / 2 <= 0 || b->x - b->w / 2 >= 1 || b->y + b->h / 2 <= 0 || b->y - b->h / 2 >= 1)
+        return "the box lies beside the image";
+    return NULL;
+}
+
+static void add_box(box_reader *r, const data_box *b)
+{
+    if (r->boxes == r->room) {
+        r->room = r->room ? 2 * r->room : 1024;
+        r->s->box = mem_realloc(r->s->box, r->room, sizeof *r->s->box);
+    }
+    r->s->box[r->boxes++] = *b;
+}
+
+static void drop_box(box_reader *r, const char *path, int line, const char *text, const char *wrong)
+{
+    if (r->dropped++ >= SHOWN) return;
+    size_t length = strcspn(text, "\r\n");
+    diag_warn(r->d, path, line, NULL, "box dropped: %s: \"%.*s\"", wrong, (int)(length < 60 ? length : 60), text);
+    if (strstr(wrong, "out of range")) diag_hint(r->d, "classes=%d, so a class is 0 to %d", r->s->classes, r->s->classes - 1);
+}
+
+static void read_boxes_of(box_reader *r, const char *path, FILE *in)
+{
+    char *text = NULL;
+    size_t room = 0, first = r->boxes;
+    int line = 0;
+    data_box b;
+    for (ssize_t n; (n = mem_getline(&text, &room, in)) >= 0;) {
+        ++line;
+        char *entry = text + (line == 1 && !strncmp(text, "\xef\xbb\xbf", 3) ? 3 : 0);
+        if (!memchr(text, 0, (size_t)n) && !entry[strspn(entry, " \t\r\n")]) continue;
+        const char *wrong = memchr(text, 0, (size_t)n) ? "not a text" : parse_box(entry, r->s->classes, &b);
+        if (!wrong && r->boxes - first == INT_MAX / 8) wrong = "too many boxes";
+        if (wrong) drop_box(r, path, line, entry, wrong);
+        else add_box(r, &b);
+    }
+    free(text);
+}
+
+/* A label file that can be read, at a sane size; NULL if it is none. */
+static FILE *open_labels(const char *path)
+{
+    struct stat st;
+    if (data_problem(path) || stat(path, &st) || st.st_size > MAX_BYTES) return NULL;
+    return fopen(path, "r");
+}
+
+static int sum_up(const box_reader *r, const data_request *q)
+{
+    if (r->dropped && !r->boxes) {
+        diag_error(r->d, q->file[0], 0, NULL, "none of the %zu boxes of its images is of use", r->dropped);
+        return -1;
+    }
+    if (r->dropped > SHOWN)
+        diag_warn(r->d, q->file[0], 0, NULL, "%zu of %zu boxes were dropped; the first %d follow", r->dropped, r->dropped + r->boxes, SHOWN);
+    return 0;
+}
+
+int data_read_boxes(dataset *s, const data_request *q, diag *d)
+{
+    box_reader r = { .s = s, .d = d };
+    int errors = diag_errors(d);
+    s->box_at = mem_calloc(s->count + 1, sizeof *s->box_at);
+    for (size_t i = 0; i < s->count; ++i) {
+        s->box_at[i] = r.boxes;
+        if (s->left_out[i]) continue;
+        char *path = data_label_path(s->path[i]);
+        FILE *in = open_labels(path);
+        if (in) read_boxes_of(&r, path, in);
+        if (!in || data_read_whole(in, path, d)) s->left_out[i] = DATA_NO_LABELS;
+        if (in) fclose(in);
+        free(path);
+    }
+    s->box_at[s->count] = r.boxes;
+    return sum_up(&r, q) || diag_errors(d) > errors ? -1 : 0;
+}
+
+/* ---- images without a file ---- */
+
+/* ": a.jpg, b.jpg, ..."; the caller frees. */
+static char *first_names(const dataset *s, data_left_out kind)
+{
+    char *text = mem_strdup("");
+    int shown = 0;
+    for (size_t i = 0; i < s->count && shown <= SHOWN; ++i) {
+        if (s->left_out[i] != kind) continue;
+        char *label = kind == DATA_NO_LABELS ? data_label_path(s->path[i]) : NULL;
+        const char *gap = shown ? ", " : ": ", *name = label ? label : s->path[i];
+        char *more = mem_printf("%s%s%s", text, gap, shown++ < SHOWN ? name : "...");
+        free(label);
+        free(text);
+        text = more;
+    }
+    return text;
+}
+
+static void report_kind(const dataset *s, const data_request *q, data_left_out kind, size_t n, int too_many, diag *d)
+{
+    if (!n) return;
+    const char *what = kind == DATA_NO_IMAGE ? "images are not there or not readable" : "images have no label file";
+    const char *then = too_many ? "; up to 1 % are left out" : " and are left out";
+    char *names = first_names(s, kind);
+    (too_many ? diag_error : diag_warn)(d, q->file[0], 0, NULL, "%zu of %zu %s%s%s", n, s->count, what, then, names);
+    if (kind == DATA_NO_LABELS) diag_hint(d, "an image without objects has an empty label file");
+    free(names);
+}
+
+int data_report_left_out(const dataset *s, const data_request *q, diag *d)
+{
+    size_t n[3] = { 0 };
+    for (size_t i = 0; i < s->count; ++i) n[s->left_out[i]]++;
+    int too_many = dataset_too_many_left_out(s, n[DATA_NO_IMAGE] + n[DATA_NO_LABELS]);
+    report_kind(s, q, DATA_NO_IMAGE, n[DATA_NO_IMAGE], too_many, d);
+    report_kind(s, q, DATA_NO_LABELS, n[DATA_NO_LABELS], too_many, d);
+    return too_many ? -1 : 0;
+}

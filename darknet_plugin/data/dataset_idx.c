@@ -1,0 +1,194 @@
+/* IDX files, the format of MNIST and Fashion-MNIST (Y. LeCun, C. Cortes, C. Burges, yann.lecun.com/exdb/mnist),
+ * plain or gzipped. Big-endian words:
+ *   images  0x00000803, count, rows, columns, then count*rows*columns bytes
+ *   labels  0x00000801, count, then count bytes
+ * Only unsigned bytes. The header is believed only as far as there are bytes to match: memory grows with what is read. */
+#include "dataset_internal.h"
+#include "darknet_plugin/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+enum { MAGIC_LABELS = 0x801, MAGIC_IMAGES = 0x803, MAX_SIDE = 16384 };
+
+typedef struct idx_header {
+    uint32_t magic, n, h, w;   /* h and w are 1 for labels */
+} idx_header;
+
+static int read_word(gzFile z, uint32_t *word)
+{
+    uint8_t b[4];
+    if (gzread(z, b, 4) != 4) return -1;
+    *word = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+    return 0;
+}
+
+/* Nothing else may be gzipped, so a gzip file that cannot even be read is one of these, damaged. */
+static int idx_probe(const char *path, int classes)
+{
+    (void)classes;
+    uint32_t magic = 0;
+    gzFile z = gzopen(path, "rb");
+    if (!z) return 0;
+    int read = read_word(z, &magic) == 0, ok = (read && magic == MAGIC_IMAGES) || !gzdirect(z);
+    gzclose(z);
+    return ok;
+}
+
+static int read_header(gzFile z, const char *path, uint32_t want, idx_header *h, diag *d)
+{
+    *h = (idx_header){ .h = 1, .w = 1 };
+    if (read_word(z, &h->magic)) {
+        diag_error(d, path, 0, NULL, "too short for an IDX file, or damaged");
+        return -1;
+    }
+    if (h->magic != want) {
+        diag_error(d, path, 0, NULL, "not an IDX %s file: magic number 0x%08x, expected 0x%08x",
+                   want == MAGIC_IMAGES ? "image" : "label", h->magic, want);
+        return -1;
+    }
+    if (read_word(z, &h->n) || (want == MAGIC_IMAGES && (read_word(z, &h->h) || read_word(z, &h->w)))) {
+        diag_error(d, path, 0, NULL, "the IDX header is cut short");
+        return -1;
+    }
+    if (h->h < 1 || h->h > MAX_SIDE || h->w < 1 || h->w > MAX_SIDE) {
+        diag_error(d, path, 0, NULL, "images of %ux%u, expected sides from 1 to %d", h->h, h->w, MAX_SIDE);
+        return -1;
+    }
+    return 0;
+}
+
+/* Appends up to `want` bytes to *buf, which holds `used`; returns how many came. */
+static size_t read_bytes(gzFile z, uint8_t **buf, size_t used, size_t want)
+{
+    size_t got = 0, room = 0;
+    while (got < want) {
+        if (got == room) {
+            room = room ? 2 * room : (size_t)1 << 20;
+            if (room > want) room = want;
+            *buf = mem_realloc(*buf, used + room, 1);
+        }
+        size_t piece = room - got < (size_t)1 << 20 ? room - got : (size_t)1 << 20;
+        int n = gzread(z, *buf + used + got, (unsigned)piece);
+        if (n <= 0) break;
+        got += (size_t)n;
+    }
+    return got;
+}
+
+/* The body: exactly n*h*w bytes, no more and no less. 0 or -1 after reporting. */
+static int read_body(gzFile z, const char *path, const idx_header *h, uint8_t **buf, size_t used, diag *d)
+{
+    size_t size = (size_t)h->h * h->w, want = size * h->n, got = read_bytes(z, buf, used, want);
+    const char *what = h->magic == MAGIC_IMAGES ? "images" : "labels";
+    if (got < want) {
+        diag_error(d, path, 0, NULL, "truncated or damaged: %zu of %u %s", got / size, h->n, what);
+        return -1;
+    }
+    uint8_t more;
+    int rest = gzread(z, &more, 1), code = Z_OK;
+    if (rest <= 0) gzerror(z, &code);
+    if (rest == 0 && code == Z_OK) return 0;
+    if (rest > 0) diag_error(d, path, 0, NULL, "longer than its header says: bytes follow the %u %s", h->n, what);
+    else diag_error(d, path, 0, NULL, "damaged after the %u %s: the gzip check failed", h->n, what);
+    return -1;
+}
+
+/* Opens, reads header and body, closes. */
+static int read_idx(const char *path, uint32_t magic, idx_header *h, uint8_t **buf, size_t used, diag *d)
+{
+    gzFile z = gzopen(path, "rb");
+    if (!z) {
+        diag_error(d, path, 0, NULL, "cannot be opened");
+        return -1;
+    }
+    gzbuffer(z, 1 << 17);
+    int bad = read_header(z, path, magic, h, d);
+    if (!bad) bad = read_body(z, path, h, buf, used, d);
+    gzclose(z);
+    return bad;
+}
+
+/* The label file that goes with an image file: images-idx3 -> labels-idx1 in its base name; NULL if it has no such. */
+static char *labels_beside(const char *images)
+{
+    const char *at = strstr(data_base_name(images), "images-idx3");
+    if (!at) return NULL;
+    return mem_printf("%.*slabels-idx1%s", (int)(at - images), images, at + strlen("images-idx3"));
+}
+
+/* Where part i's labels are. NULL: none; *bad is set if that is an error. */
+static char *find_labels(const data_request *q, int i, int *bad, diag *d)
+{
+    const char *images = q->file[i];
+    int named = 0;
+    char *path = NULL, **name = q->labels ? data_split_commas(q->labels, &named) : NULL;
+    if (q->labels && named != q->files) {
+        if (i == 0)
+            diag_error(d, q->f->path, 0, NULL, "%s_labels= names %d files, %s= %d", q->key, named, q->key, q->files);
+        *bad = -1;
+    } else {
+        path = named ? data_resolve(q->f->path, name[i]) : labels_beside(images);
+    }
+    data_free_strings(name, (size_t)named);
+    if (*bad || (path && data_is_file(path))) return path;
+    if (q->labels || (q->need & DATA_CLASSES)) {
+        *bad = -1;
+        if (path) diag_error(d, path, 0, NULL, "label file is not there or not readable (images: %s)", images);
+        else diag_error(d, images, 0, NULL, "no label file known for these images");
+        diag_hint(d, "name it with %s_labels= in %s", q->key, q->f->path);
+    }
+    free(path);
+    return NULL;
+}
+
+/* Labels of the n images from s->count on; -1 each where there is no file. */
+static int add_labels(dataset *s, const data_request *q, int i, size_t n, diag *d)
+{
+    int bad = 0;
+    char *path = find_labels(q, i, &bad, d);
+    uint8_t *byte = NULL;
+    idx_header h = { 0 };
+    if (!bad && path) bad = read_idx(path, MAGIC_LABELS, &h, &byte, 0, d);
+    if (!bad && path && h.n != n) {
+        diag_error(d, path, 0, NULL, "%u labels, but %s holds %zu images", h.n, q->file[i], n);
+        bad = -1;
+    }
+    if (!bad) {
+        s->label = mem_realloc(s->label, s->count + n, sizeof *s->label);
+        for (size_t k = 0; k < n; ++k) s->label[s->count + k] = path ? byte[k] : -1;
+        if (path) bad = data_check_labels(s, s->count, n, path, d);
+    }
+    free(byte);
+    free(path);
+    return bad;
+}
+
+static int add_file(dataset *s, const data_request *q, int i, diag *d)
+{
+    idx_header h;
+    const char *path = q->file[i];
+    size_t used = s->count * (size_t)s->w * (size_t)s->h;
+    if (read_idx(path, MAGIC_IMAGES, &h, &s->pixels, used, d)) return -1;
+    if (s->count && ((int)h.w != s->w || (int)h.h != s->h)) {
+        diag_error(d, path, 0, NULL, "images of %ux%u, but %s has %dx%d", h.w, h.h, q->file[0], s->w, s->h);
+        return -1;
+    }
+    s->w = (int)h.w;
+    s->h = (int)h.h;
+    data_add_part(s, path);
+    int bad = add_labels(s, q, i, h.n, d);
+    if (!bad) s->count += h.n;
+    return bad;
+}
+
+static int idx_open(dataset *s, const data_request *q, diag *d)
+{
+    s->c = 1;
+    int bad = 0;
+    for (int i = 0; i < q->files; ++i) bad |= add_file(s, q, i, d);
+    return bad;
+}
+
+const data_format data_idx = { "idx", idx_probe, idx_open, data_read_memory };

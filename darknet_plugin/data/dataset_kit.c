@@ -1,0 +1,116 @@
+/* What the dataset formats share (see dataset_internal.h): files that a .data file names, labels, pixels kept in memory. */
+#include "dataset_internal.h"
+
+#include "darknet_plugin/base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *data_problem(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st)) return strerror(errno);
+    if (!S_ISREG(st.st_mode)) return "not a regular file";
+    return access(path, R_OK) ? strerror(errno) : NULL;
+}
+
+int data_is_file(const char *path) { return data_problem(path) == NULL; }
+
+int data_read_whole(FILE *in, const char *path, diag *d)
+{
+    if (!ferror(in)) return 0;
+    diag_error(d, path, 0, NULL, "cannot be read to its end: %s", strerror(errno));
+    return -1;
+}
+
+char *data_resolve(const char *base, const char *name)
+{
+    const char *slash = strrchr(base, '/');
+    if (name[0] == '/' || !slash || data_is_file(name)) return mem_strdup(name);
+    char *beside = mem_printf("%.*s/%s", (int)(slash - base), base, name);
+    if (data_is_file(beside)) return beside;
+    free(beside);
+    return mem_strdup(name);
+}
+
+const char *data_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+void data_free_strings(char **s, size_t n)
+{
+    for (size_t i = 0; s && i < n; ++i) free(s[i]);
+    free(s);
+}
+
+char **data_split_commas(const char *text, int *n)
+{
+    char **item = NULL;
+    *n = 0;
+    while (*text) {
+        size_t len = strcspn(text, ","), skip = strspn(text, " \t");
+        size_t end = len;
+        while (end > skip && strchr(" \t", text[end - 1])) --end;
+        if (end > skip) {
+            item = mem_realloc(item, (size_t)*n + 1, sizeof *item);
+            item[(*n)++] = mem_printf("%.*s", (int)(end - skip), text + skip);
+        }
+        text += len;
+        if (*text) ++text;
+    }
+    return item;
+}
+
+void data_add_part(dataset *s, const char *file)
+{
+    s->part = mem_realloc(s->part, (size_t)s->parts + 1, sizeof *s->part);
+    s->part[s->parts++] = (data_part){ mem_strdup(file), s->count };
+}
+
+int data_check_labels(const dataset *s, size_t first, size_t n, const char *file, diag *d)
+{
+    size_t bad = 0, at = 0;
+    for (size_t i = first; i < first + n; ++i)
+        if (s->label[i] < 0 || s->label[i] >= s->classes) {
+            if (!bad++) at = i;
+        }
+    if (!bad) return 0;
+    diag_error(d, file, 0, NULL, "label %d of image %zu is not in 0..%d (%zu such labels)", s->label[at], at - first,
+               s->classes - 1, bad);
+    diag_hint(d, "set classes= in the .data file to the number of classes of these labels");
+    return -1;
+}
+
+/* Grey as OpenCV has it: .299 R + .587 G + .114 B in 14-bit fixed point. */
+static void convert_pixels(const uint8_t *in, int c, uint8_t *out, int channels, size_t n)
+{
+    if (c == channels) memcpy(out, in, n * (size_t)c);
+    else if (c == 1)
+        for (size_t i = 0; i < n; ++i) out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = in[i];
+    else
+        for (size_t i = 0; i < n; ++i)
+            out[i] = (uint8_t)((in[3 * i] * 4899 + in[3 * i + 1] * 9617 + in[3 * i + 2] * 1868 + 8192) >> 14);
+}
+
+int data_read_memory(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len)
+{
+    size_t n = (size_t)s->w * (size_t)s->h;
+    uint8_t *out = malloc(n * (size_t)channels);
+    if (!out) {
+        snprintf(why, why_len, "out of memory for %zu pixels", n);
+        return -1;
+    }
+    convert_pixels(s->pixels + i * n * (size_t)s->c, s->c, out, channels, n);
+    *pixels = out;
+    *w = s->w;
+    *h = s->h;
+    return 0;
+}
+
+int dataset_too_many_left_out(const dataset *s, size_t left_out) { return left_out > s->count / 100; }

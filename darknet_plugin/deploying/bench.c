@@ -1,0 +1,237 @@
+/* Timing the readers of a deployed network (see bench.h).
+ *
+ * Two measurements: latency at batch 1, then throughput. In each all readers are open together and take turns, a fifth
+ * of their time a turn; a reader that has used up its time on one run is not asked again. Each first run is not counted,
+ * since it plans and touches memory, unless it already takes all the time there is. The throughput batch of a slow reader
+ * is cut so that a few runs fit: it has little to gain from a larger one.
+ *
+ *   this runtime   every layer frozen: batch norm folded into the weights, blocked maps, Winograd
+ *   libdarknet     the host's network_predict with no layer of ours bound; Debian's runs on one thread
+ *   OpenCV         its own reading of the files, every output layer asked for */
+#include "layers/network.h"
+#include "bench.h"
+
+#include "layers/cpu/parallel.h"
+#include "weights_tools/file/weights_file.h"
+#include "darknet_plugin/base/clock.h"
+#include "darknet_plugin/data/image_io.h"
+#include "darknet_plugin/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROUNDS = 5, FEW_RUNS = 3 };
+
+/* One reader with the network open. */
+typedef struct side {
+    const bench_job *job;
+    int batch;
+    network *net;            /* own and host */
+    float *host_input;       /* net->input as the host allocated it */
+    dnn_net *dnn;            /* OpenCV */
+    char *why;               /* room of bench_result.why, borrowed */
+} side;
+
+enum { WHY = sizeof ((bench_result *)0)->why };
+
+char *bench_text(const lowered *low, int batch, size_t *len)
+{
+    cfg_file *c = cfg_new(low->cfg->path);
+    for (int i = 0; i < low->cfg->n; ++i) cfg_append_copy(c, &low->cfg->section[i]);
+    cfg_set(&c->section[0], "batch", "%d", batch);
+    char *text = cfg_text(c, len);
+    cfg_free(c);
+    return text;
+}
+
+/* ---- this runtime and the host ---- */
+
+static int bind_frozen(const side *s, diag *d)
+{
+    cpu_mode *mode = mem_calloc((size_t)s->net->n, sizeof *mode);
+    for (int i = 0; i < s->net->n; ++i) mode[i] = CPU_FROZEN;
+    cpu_options o = { .backend = s->job->backend, .mode = mode, .layouts = 1 };
+    int failed = cpu_bind(s->net, &o, d);
+    free(mode);
+    return failed;
+}
+
+static int open_net(side *s, int own, diag *d)
+{
+    size_t len;
+    char *text = bench_text(s->job->low, s->batch, &len);
+    s->net = host_parse(text, len, s->job->low->source->path, d);
+    free(text);
+    if (!s->net) return -1;
+    s->host_input = s->net->input;
+    if ((own && bind_frozen(s, d)) || weights_load(s->net, s->job->low->shape, s->job->weights, NULL, d)) return -1;
+    if (own) cpu_statistics_loaded(s->net, 0, s->net->n);
+    return 0;
+}
+
+static int open_either(side *s, int own)
+{
+    diag *d = diag_new();
+    int failed = open_net(s, own, d);
+    if (failed) snprintf(s->why, WHY, "%s", diag_count(d) ? diag_get(d, diag_count(d) - 1)->text : "refused");
+    diag_free(d);
+    return failed;
+}
+
+static int open_own(side *s) { return open_either(s, 1); }
+static int open_host(side *s) { return open_either(s, 0); }
+
+static int run_own(side *s)
+{
+    s->net->input = (float *)s->job->x;      /* layers only read their input */
+    s->net->truth = NULL;
+    network_forward(s->net, s->net->n, 0);
+    return 0;
+}
+
+static int run_host(side *s)
+{
+    (void)network_predict(s->net, (float *)s->job->x);
+    return 0;
+}
+
+static void close_net(side *s)
+{
+    if (!s->net) return;
+    s->net->input = s->host_input;
+    cpu_unbind(s->net);
+    host_free(s->net);
+}
+
+/* ---- OpenCV ---- */
+
+static int open_opencv(side *s)
+{
+    s->dnn = dnn_read_darknet(s->job->cfg, s->job->weights, s->why, WHY);
+    dnn_set_threads(parallel_threads());
+    return s->dnn ? 0 : -1;
+}
+
+static int run_opencv(side *s)
+{
+    const net_shape *n = s->job->low->shape;
+    return dnn_run(s->dnn, s->job->x, s->batch, n->c, n->h, n->w, s->why, WHY);
+}
+
+static void close_opencv(side *s)
+{
+    if (s->dnn) dnn_free(s->dnn);
+    dnn_set_threads(1);
+}
+
+static const struct {
+    const char *name;
+    int (*open)(side *s), (*run)(side *s);
+    void (*close)(side *s);
+} READERS[BENCH_READERS] = {
+    [BENCH_OWN] = { "darknet-distill", open_own, run_own, close_net },
+    [BENCH_HOST] = { "libdarknet", open_host, run_host, close_net },
+    [BENCH_OPENCV] = { NULL, open_opencv, run_opencv, close_opencv },
+};
+
+/* ---- the clock ---- */
+
+typedef struct samples {
+    double *seconds;         /* of each run, owned */
+    size_t n, room;
+    double spent;
+} samples;
+
+static void add_sample(samples *s, double seconds)
+{
+    if (s->n == s->room) s->seconds = mem_realloc(s->seconds, s->room = 2 * s->room + 256, sizeof *s->seconds);
+    s->seconds[s->n++] = seconds;
+    s->spent += seconds;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static bench_times times_of(samples *s, int batch)
+{
+    bench_times t = { .batch = batch, .runs = (int)s->n };
+    if (!s->n) return t;
+    qsort(s->seconds, s->n, sizeof *s->seconds, by_size);
+    t.median = (s->seconds[(s->n - 1) / 2] + s->seconds[s->n / 2]) / 2;
+    t.p95 = s->seconds[(95 * s->n + 99) / 100 - 1];
+    return t;
+}
+
+/* Seconds of one run; negative if it failed. */
+static double time_run(int reader, side *s)
+{
+    double begin = clock_now();
+    return READERS[reader].run(s) ? -1 : clock_now() - begin;
+}
+
+static int open_side(int reader, side *s, samples *m, double budget)
+{
+    if (READERS[reader].open(s)) return -1;
+    double first = time_run(reader, s);
+    if (first >= budget) add_sample(m, first);
+    return first < 0 ? -1 : 0;
+}
+
+/* Runs until the turn is over; at least one run, if there is time left at all. */
+static int take_turn(int reader, side *s, samples *m, double budget)
+{
+    double end = m->spent + budget / ROUNDS;
+    while (!m->n || (m->spent < end && m->spent < budget)) {
+        double seconds = time_run(reader, s);
+        if (seconds < 0) return -1;
+        add_sample(m, seconds);
+    }
+    return 0;
+}
+
+/* One measurement of all readers that still run, with these batches. */
+static void measure(const bench_job *job, bench_result *r, const int *batch, bench_times *times)
+{
+    side s[BENCH_READERS];
+    samples m[BENCH_READERS] = { { .n = 0 } };
+    double budget = job->seconds / 2;
+    for (int i = 0; i < BENCH_READERS; ++i) {
+        s[i] = (side){ .job = job, .batch = batch[i], .why = r[i].why };
+        r[i].ran = r[i].ran && !open_side(i, &s[i], &m[i], budget);
+    }
+    for (int round = 0; round < ROUNDS; ++round)
+        for (int i = 0; i < BENCH_READERS; ++i)
+            if (r[i].ran) r[i].ran = !take_turn(i, &s[i], &m[i], budget);
+    for (int i = 0; i < BENCH_READERS; ++i) {
+        READERS[i].close(&s[i]);
+        times[i] = times_of(&m[i], batch[i]);
+        free(m[i].seconds);
+    }
+}
+
+/* The largest batch of which a few runs fit into the time. */
+static int batch_that_fits(const bench_job *job, const bench_times *latency)
+{
+    double most = latency->median > 0 ? job->seconds / 2 / FEW_RUNS / latency->median : job->batch;
+    return most >= job->batch ? job->batch : most < 1 ? 1 : (int)most;
+}
+
+void bench_readers(const bench_job *job, bench_result result[BENCH_READERS])
+{
+    int batch[BENCH_READERS];
+    bench_times times[BENCH_READERS];
+    for (int i = 0; i < BENCH_READERS; ++i) {
+        result[i] = (bench_result){ .reader = READERS[i].name ? READERS[i].name : image_io_version(), .ran = 1 };
+        batch[i] = 1;
+    }
+    measure(job, result, batch, times);
+    for (int i = 0; i < BENCH_READERS; ++i) {
+        result[i].latency = times[i];
+        batch[i] = batch_that_fits(job, &times[i]);
+    }
+    measure(job, result, batch, times);
+    for (int i = 0; i < BENCH_READERS; ++i) result[i].throughput = times[i];
+}

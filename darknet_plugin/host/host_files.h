@@ -1,0 +1,13 @@
+/* The files that sections of a stock cfg name, which the host reads without looking: tree= and map=. */
+#ifndef DISTILL_HOST_FILES_H
+#define DISTILL_HOST_FILES_H
+#include "darknet_plugin/sections/cfg.h"
+#include "host.h"
+
+/* Before the host parses `c`: 0, or -1 with a message at the section's file:line. A file that is not there is the host's to
+ * report. */
+int host_files_check(const cfg_file *c, diag *d);
+/* After it has: does every tree have the layer's classes? Maps get one entry a class. 0, or -1 with a message. */
+int host_files_fit(const cfg_file *c, network *net, diag *d);
+
+#endif

@@ -1,0 +1,101 @@
+/* Lowering: a distillation cfg becomes a stock cfg plus a table of what each layer is.
+ *
+ *   [projector]          three stock [convolutional] sections (other forms: see layers/projector.h)
+ *   [feature_l2]         training: a shape-preserving [activation] linear stand-in; deploying: nothing
+ *   [reused_classifier]  the teacher's own sections after the tap, layer numbers rewritten
+ *   1x1 with a stride    deploying: [maxpool] size=1 with that stride, then the 1x1 (lower_deploy.c says why)
+ *
+ * Route and shortcut numbers of stock sections count sections as the user sees them; they come out absolute.
+ * A plain classifier or detector cfg lowers to itself (no heads), so callers need one path only. */
+#ifndef DISTILL_LOWER_H
+#define DISTILL_LOWER_H
+#include "darknet_plugin/sections/cfg.h"
+#include "darknet_plugin/data/augment_spec.h"
+#include "darknet_plugin/sections/shapes.h"
+
+typedef enum { LOWER_TRAIN, LOWER_DEPLOY } lower_mode;
+
+typedef enum {
+    ROLE_STUDENT,     /* an ordinary trained layer */
+    ROLE_POOL,        /* frozen depthwise average pooling before a projector: weights 1/k^2 */
+    ROLE_PROJECTOR,   /* trained */
+    ROLE_LOSS,        /* the [feature_l2] stand-in (training only) */
+    ROLE_TAIL         /* copy of a teacher layer, frozen */
+} layer_role;
+
+enum { MAX_TEACHERS = 8 };
+
+/* A [teacher], read and checked, with its own cfg. */
+typedef struct teacher_spec {
+    const char *name;                /* borrowed from its section; "" if it has none, as only a single teacher may */
+    char *cfg_path, *weights_path;   /* owned, resolved; weights NULL if not given */
+    const cfg_section *section;      /* borrowed from lowered.source */
+    cfg_file *cfg;                   /* owned: stock, as the teacher's author wrote it but for [net] batch
+                                        (= student batch / subdivisions), subdivisions=1, width, height */
+    net_shape *shape;                /* owned, of `cfg` */
+    int *tap, taps;                  /* teacher layer numbers, owned */
+    int taps_before;                 /* of the teachers above it */
+    int *out, outs;                  /* its [yolo] and [region] layers, owned; none: a classifier */
+    int cut;                         /* layers 0..cut-1 give every tap */
+    float mean[3], std[3];           /* applied as (x - mean) / std; 0 and 1 if absent */
+    int normalise;                   /* mean or std given */
+    int resize;                      /* teacher input differs from the student's: image is resized */
+} teacher_spec;
+
+/* One [projector] [feature_l2] [reused_classifier] triple; numbers of lowered layers, -1 = none. */
+typedef struct lower_head {
+    int teacher;                     /* whose: place in lowered.teacher */
+    int tap;                         /* teacher layer whose output is the target */
+    int tap_index;                   /* its place in teacher_spec.tap */
+    int feeds;                       /* student layer that the triple reads */
+    int pool;                        /* ROLE_POOL layer, or -1 */
+    int projector, projectors;       /* first and how many (0 for stack=none) */
+    int loss;                        /* ROLE_LOSS layer; -1 when deploying or where the cfg has none */
+    int tail, tails;                 /* first and how many copied layers (0 if none) */
+    int *tail_of;                    /* tails teacher layer numbers, owned; deploying, a 1x1 with a stride is
+                                        there twice: its [maxpool], then itself */
+    int target_pool;                 /* teacher map is average-pooled k x k to the student's size; 1 = as is */
+    float scale;
+    int mean;                        /* reduction=mean (1) or sum (0) */
+} lower_head;
+
+typedef struct lowered {
+    cfg_file *source;                /* what the user wrote, owned */
+    cfg_file *cfg;                   /* stock sections only, owned; each keeps file:line of its origin */
+    net_shape *shape;                /* of `cfg`, owned */
+    layer_role *role;                /* per lowered layer, owned */
+    int heads;
+    lower_head *head;                /* owned */
+    int teachers;
+    teacher_spec *teacher;           /* teachers, owned; NULL for a plain cfg */
+    augment_spec augment;
+    int *out, outs;                  /* [yolo] and [region] layers of `cfg`, owned; none: a classifier */
+    int trained;                     /* training runs layers 0..trained-1 (up to the last loss, or all) */
+} lowered;
+
+/* Reads `path`, lowers it. All mistakes of the whole go to `d`; NULL if there were errors. Free with lower_free. */
+lowered *lower_read(const char *path, lower_mode mode, diag *d);
+/* The same for that many images at a time, in one go, whatever its [net] says. */
+lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d);
+/* The same from text that is already parsed; takes ownership of `source` even if it fails. */
+lowered *lower_cfg(cfg_file *source, lower_mode mode, diag *d);
+void lower_free(lowered *l);
+
+/* Tap `auto`: the layers that feed the teacher's classifier(s), in order. See tap.c for the rule.
+ * Returns how many, 0 after reporting why; *taps is the caller's to free. `at` is the section to blame. */
+int tap_find(const cfg_file *teacher, const net_shape *shape, const cfg_section *at, int **taps, diag *d);
+/* A detector's outputs: all [yolo] and [region] layers, in order. How many; *out is the caller's to free. */
+int lower_outputs(const cfg_file *c, int **out);
+/* The activation the tapped feature went through: "relu", "leaky", ..., "linear" where routes disagree. Borrowed. */
+const char *tap_activation(const cfg_file *teacher, int tap);
+
+/* The stride of a 1x1 convolution that stock Darknet would ignore; 0 for everything else. Deploying rewrites it. */
+int lower_strided_1x1(const cfg_section *s);
+/* The key in which a section names the layers it reads; NULL if it only reads the one before. [route] reads nothing but
+ * those; every other section reads the one before too. Lowered cfgs have absolute numbers there. */
+const char *lower_reader_key(const cfg_section *s);
+
+/* A file named in a cfg: as it stands if readable, else relative to the cfg's folder. The caller frees. */
+char *lower_resolve_path(const char *cfg_path, const char *name);
+
+#endif

@@ -1,0 +1,137 @@
+/* Deploying: the subset of cfg that stock Darknet, its forks and OpenCV's importer read alike.
+ *
+ * Where their defaults differ the value is written (activation: logistic in Darknet, linear in OpenCV); keys that
+ * only matter for training, or that would make a weights file load differently, go; numbers have no exponents, which
+ * one fork refuses. What a layer computes in inference stays as it was.
+ *
+ * A 1x1 convolution with a stride becomes [maxpool] size=1 with that stride and the convolution without: stock Darknet
+ * ignores a 1x1's stride on a CPU. Both take every stride-th pixel from the first on, a maxpool stores no weights, so the
+ * weights file is the same; the numbers of all later layers rise by one, which whoever appends them sees to. */
+#include "darknet_plugin/sections/cfg_keys.h"
+#include "lower_build.h"
+#include "darknet_plugin/base/mem.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const net_keys[] = { "batch", "subdivisions", "width", "height", "channels", "inputs", NULL };
+/* Only training asks for these. */
+static const char *const training_keys[] = { "truth", "smooth", NULL };
+/* Skipping or freezing a layer of this net is wrong for a copy of it, trained elsewhere and complete. */
+static const char *const loading_keys[] = { "dontload", "dontloadscales", "dontsave", "numload", "stopbackward", "onlyforward",
+                                            "learning_rate", NULL };
+
+static int listed(const char *key, const char *const *list)
+{
+    for (; *list; ++list)
+        if (!strcmp(key, *list)) return 1;
+    return 0;
+}
+
+/* A copy of the key, since cfg_unset frees the one in the section. */
+static void unset_at(cfg_section *s, int i)
+{
+    char *key = mem_strdup(s->pair[i].key);
+    cfg_unset(s, key);
+    free(key);
+}
+
+void lower_deploy_net(cfg_section *s)
+{
+    for (int i = s->n - 1; i >= 0; --i)
+        if (!listed(s->pair[i].key, net_keys)) unset_at(s, i);
+    cfg_set(s, "batch", "1");
+    cfg_set(s, "subdivisions", "1");
+}
+
+static void unset_all(cfg_section *s, const char *const *key)
+{
+    for (; *key; ++key) cfg_unset(s, *key);
+}
+
+void lower_strip_frozen(cfg_section *s)
+{
+    unset_all(s, loading_keys);
+}
+
+/* The shortest plain decimal that reads back as the same float. */
+static char *plain_number(double v)
+{
+    char *text = NULL;
+    for (int digits = 0; digits <= 60; ++digits) {
+        free(text);
+        text = mem_printf("%.*f", digits, v);
+        if (strtof(text, NULL) == (float)v) break;
+    }
+    return text;
+}
+
+/* "1e-3,2" -> "0.001,2"; NULL where there is nothing to do. */
+static char *without_exponents(const char *value)
+{
+    char *out = NULL, *end = NULL;
+    size_t size;
+    FILE *f = strpbrk(value, "eE") && !strpbrk(value, "xX") ? mem_stream(&out, &size) : NULL;
+    for (const char *p = value; f; p = end + 1) {
+        double v = strtod(p, &end);
+        if (end == p || !isfinite(v) || (*end && *end != ',')) break;
+        char *number = plain_number(v);
+        fprintf(f, "%s%s", number, *end ? "," : "");
+        free(number);
+        if (*end) continue;
+        mem_stream_end(f);
+        return out;
+    }
+    if (f) mem_stream_end(f);
+    free(out);
+    return NULL;
+}
+
+/* What a key means anyway: OpenCV refuses a shortcut's beta, stock Darknet calls scale_x_y unused. */
+static void drop_defaults(cfg_section *s)
+{
+    static const struct { const char *section, *key; } ones[] = { { "shortcut", "alpha" }, { "shortcut", "beta" }, { "yolo", "scale_x_y" } };
+    for (size_t i = 0; i < sizeof ones / sizeof *ones; ++i)
+        if (cfg_is(s, ones[i].section) && cfg_float(s, ones[i].key, 1) == 1) cfg_unset(s, ones[i].key);
+}
+
+/* Keys that the host ignored while training would mean something to a fork. */
+static void drop_unknown(cfg_section *s)
+{
+    const section_row *row = cfg_section_row(s->name);
+    for (int i = s->n - 1; row && i >= 0; --i) {
+        const key_row *k = cfg_key_row(row, s->pair[i].key);
+        if (!k || k->elsewhere) unset_at(s, i);
+    }
+}
+
+int lower_strided_1x1(const cfg_section *s)
+{
+    int stride = cfg_int(s, "stride", 1);
+    return cfg_is(s, "convolutional") && cfg_int(s, "size", 1) == 1 && (cfg_int(s, "pad", 0) || !cfg_int(s, "padding", 0)) &&
+           stride > 1 ? stride : 0;
+}
+
+void lower_append_stride(lower_build *b, const cfg_section *s)
+{
+    cfg_section *pool = cfg_append(b->l->cfg, "maxpool", s->file, s->line);
+    cfg_set(pool, "size", "1");
+    cfg_set(pool, "stride", "%d", lower_strided_1x1(s));
+}
+
+void lower_deploy_layer(cfg_section *s)
+{
+    const char *def = lower_default_activation(s->name);
+    if (lower_strided_1x1(s)) cfg_set(s, "stride", "1");
+    unset_all(s, loading_keys);
+    unset_all(s, training_keys);
+    drop_unknown(s);
+    drop_defaults(s);
+    if (def && !cfg_find(s, "activation")) cfg_set(s, "activation", "%s", def);
+    for (int i = 0; i < s->n; ++i) {
+        char *plain = without_exponents(s->pair[i].value);
+        if (plain) cfg_set(s, s->pair[i].key, "%s", plain);
+        free(plain);
+    }
+}

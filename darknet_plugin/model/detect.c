@@ -1,0 +1,263 @@
+/* From raw head outputs to boxes (see detect.h).
+ *
+ * A head's layer keeps, for each anchor, 4 numbers of a box t (coords, where a [region] has more), the objectness o and
+ * one number a class p, each a map of its h x w cells; its own forward has put x, y, o and p through the logistic (or, in
+ * a [region] with softmax=1, the classes through a softmax). With s = scale_x_y and the cell's column and row c, r:
+ *   x = (s tx - (s - 1)/2 + c) / w        width  = exp(tw) anchor_w        probability of a class = o p
+ *   y = (s ty - (s - 1)/2 + r) / h        height = exp(th) anchor_h
+ * in parts of the net's input; [yolo] gives its anchors in pixels of that input and picks them by mask, [region] in
+ * cells. Sources: Redmon, Farhadi, "YOLO9000" (2017), section 2, and "YOLOv3" (2018), section 2.1; the scale from
+ * Bochkovskiy et al., "YOLOv4" (2020), "eliminate grid sensitivity". As Darknet does, a letterboxed image is taken to
+ * sit in the exact middle, half a pixel off where its border is odd.
+ * Left out: softmax trees, [region] masks beyond the box, Darknet's average over a flipped twin where batch is 2. */
+#include "detect.h"
+
+#include "darknet_plugin/base/bug.h"
+#include "darknet_plugin/base/mem.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Where things are in a head's output, and what its anchors measure. */
+typedef struct head_plan {
+    int coords, objectness;   /* entries of an anchor: its box's numbers, then (-1: always 1) objectness */
+    double unit_w, unit_h;    /* an anchor's size in parts of the net's input is its value times this */
+    const int *mask;          /* anchors used; NULL = all in order. Borrowed */
+} head_plan;
+
+typedef struct head_row {
+    LAYER_TYPE type;
+    const char *name;
+    head_plan (*plan)(const layer *l, const network *net);
+} head_row;
+
+static head_plan yolo_plan(const layer *l, const network *net)
+{
+    return (head_plan){ .coords = 4, .objectness = 4, .unit_w = 1. / net->w, .unit_h = 1. / net->h, .mask = l->mask };
+}
+
+static head_plan region_plan(const layer *l, const network *net)
+{
+    (void)net;
+    return (head_plan){ .coords = l->coords, .objectness = l->background ? -1 : l->coords, .unit_w = 1. / l->w, .unit_h = 1. / l->h };
+}
+
+static const head_row rows[] = { { YOLO, "yolo", yolo_plan }, { REGION, "region", region_plan } };
+
+static const head_row *row_of(const layer *l)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i)
+        if (rows[i].type == l->type) return &rows[i];
+    return NULL;
+}
+
+static int check_head(const detect_heads *h, const layer *l, const cfg_section *s, diag *d)
+{
+    const char *why = NULL;
+    if (l->softmax_tree) why = "tree= (a hierarchy of classes) is not supported";
+    else if (l->type == REGION && l->coords < 4) why = "a box needs coords=4";
+    if (why) diag_error(d, s->file, s->line, s->name, "%s", why);
+    else if (h->n && l->classes != h->classes)
+        diag_error(d, s->file, cfg_line(s, "classes"), s->name, "has %d classes, the head before it %d", l->classes, h->classes);
+    else return 0;
+    return -1;
+}
+
+static float scale_of(const cfg_section *s, diag *d)
+{
+    float scale = (float)cfg_float(s, "scale_x_y", 1);
+    if (scale != 1)
+        diag_warn(d, s->file, cfg_line(s, "scale_x_y"), s->name, "scale_x_y=%g is taken into account here; stock Darknet ignores it, "
+                  "its boxes lie up to %.3g cells elsewhere", (double)scale, fabs((double)scale - 1) / 2);
+    return scale;
+}
+
+int detect_heads_of(const network *net, const cfg_file *cfg, detect_heads *h, diag *d)
+{
+    *h = (detect_heads){ .net = net, .head = mem_calloc((size_t)net->n + 1, sizeof *h->head) };
+    for (int i = 0; i < net->n; ++i) {
+        const layer *l = &net->layers[i];
+        if (!row_of(l)) continue;
+        const cfg_section *s = cfg_layer(cfg, i);
+        BUG_UNLESS(s && cfg_is(s, row_of(l)->name), "the cfg is not the network's");
+        if (check_head(h, l, s, d)) return -1;
+        h->classes = l->classes;
+        h->head[h->n++] = (detect_head){ .l = l, .scale_x_y = scale_of(s, d) };
+    }
+    if (h->n) return 0;
+    diag_error(d, cfg->path, 0, NULL, "has no [yolo] and no [region]: not a detector");
+    return -1;
+}
+
+void detect_heads_free(detect_heads *h)
+{
+    free(h->head);
+    *h = (detect_heads){ 0 };
+}
+
+void detect_list_add(detect_list *l, const detect_box *box)
+{
+    if (l->n == l->room) {
+        l->room = l->room ? 2 * l->room : 64;
+        l->box = mem_realloc(l->box, l->room, sizeof *l->box);
+    }
+    l->box[l->n++] = *box;
+}
+
+void detect_list_free(detect_list *l)
+{
+    free(l->box);
+    *l = (detect_list){ 0 };
+}
+
+static float overlap(float a, float a_size, float b, float b_size)
+{
+    float left = fmaxf(a - a_size / 2, b - b_size / 2), right = fminf(a + a_size / 2, b + b_size / 2);
+    return right - left;
+}
+
+float detect_iou(const detect_box *a, const detect_box *b)
+{
+    float w = overlap(a->x, a->w, b->x, b->w), h = overlap(a->y, a->h, b->y, b->h);
+    if (!(w > 0 && h > 0)) return 0;
+    float both = w * h;
+    return both / (a->w * a->h + b->w * b->h - both);
+}
+
+/* What carries a box from the net's input to the image: v' = (v - shift) * scale. */
+typedef struct frame {
+    double shift_x, shift_y, scale_x, scale_y;
+} frame;
+
+static frame frame_of(const network *net, int w, int h, int letterbox)
+{
+    if (!letterbox) return (frame){ 0, 0, 1, 1 };
+    int fit_w = net->w, fit_h = net->h;
+    if ((float)net->w / (float)w < (float)net->h / (float)h) fit_h = (int)((int64_t)h * net->w / w);
+    else fit_w = (int)((int64_t)w * net->h / h);
+    fit_w = fit_w < 1 ? 1 : fit_w;
+    fit_h = fit_h < 1 ? 1 : fit_h;
+    return (frame){ (net->w - fit_w) / 2. / net->w, (net->h - fit_h) / 2. / net->h, (double)net->w / fit_w, (double)net->h / fit_h };
+}
+
+/* One anchor in one cell of one image. */
+typedef struct place {
+    const detect_head *head;
+    head_plan plan;
+    const float *at;          /* entry 0 of this anchor at this cell; entries are `stride` floats apart */
+    size_t stride;
+    int anchor, cell;
+} place;
+
+static detect_box decode(const place *p, const frame *f)
+{
+    const layer *l = p->head->l;
+    const float *t = p->at;
+    const float *anchor = l->biases + 2 * (size_t)(p->plan.mask ? p->plan.mask[p->anchor] : p->anchor);
+    double s = (double)p->head->scale_x_y, back = (s - 1) / 2;
+    double x = (p->cell % l->w + (double)t[0] * s - back) / l->w, y = (p->cell / l->w + (double)t[p->stride] * s - back) / l->h;
+    double w = exp((double)t[2 * p->stride]) * (double)anchor[0] * p->plan.unit_w;
+    double h = exp((double)t[3 * p->stride]) * (double)anchor[1] * p->plan.unit_h;
+    return (detect_box){ .x = (float)((x - f->shift_x) * f->scale_x), .y = (float)((y - f->shift_y) * f->scale_y),
+                         .w = (float)(w * f->scale_x), .h = (float)(h * f->scale_y) };
+}
+
+static int finite_box(const detect_box *b)
+{
+    return isfinite(b->x) && isfinite(b->y) && isfinite(b->w) && isfinite(b->h);
+}
+
+/* Every class that passes, at one place; written so that NaN does not. */
+static void add_place(const place *p, const frame *f, float threshold, int image, detect_list *out)
+{
+    float objectness = p->plan.objectness < 0 ? 1 : p->at[(size_t)p->plan.objectness * p->stride];
+    if (!(objectness > threshold)) return;
+    detect_box b = decode(p, f);
+    if (!finite_box(&b)) return;
+    b.image = image;
+    for (int k = 0; k < p->head->l->classes; ++k) {
+        b.probability = objectness * p->at[(size_t)(p->plan.coords + 1 + k) * p->stride];
+        b.label = k;
+        if (b.probability > threshold) detect_list_add(out, &b);
+    }
+}
+
+static void add_head(const detect_heads *h, int i, int b, const frame *f, float threshold, int image, detect_list *out)
+{
+    const layer *l = h->head[i].l;
+    size_t cells = (size_t)l->w * (size_t)l->h;
+    place p = { .head = &h->head[i], .plan = row_of(l)->plan(l, h->net), .stride = cells };
+    size_t entries = (size_t)(p.plan.coords + 1 + l->classes);
+    const float *output = (h->head[i].output ? h->head[i].output : l->output) + (size_t)b * (size_t)l->outputs;
+    for (p.cell = 0; p.cell < (int)cells; ++p.cell)
+        for (p.anchor = 0; p.anchor < l->n; ++p.anchor) {
+            p.at = output + (size_t)p.anchor * entries * cells + (size_t)p.cell;
+            add_place(&p, f, threshold, image, out);
+        }
+}
+
+/* A box and its place in the host's order, which settles ties. */
+typedef struct ranked {
+    detect_box box;
+    size_t order;
+} ranked;
+
+static int likelier(const ranked *a, const ranked *b)
+{
+    return (a->box.probability < b->box.probability) - (a->box.probability > b->box.probability);
+}
+
+static int earlier(const ranked *a, const ranked *b)
+{
+    return (a->order > b->order) - (a->order < b->order);
+}
+
+static int by_class(const void *x, const void *y)
+{
+    const ranked *a = x, *b = y;
+    int k = (a->box.label > b->box.label) - (a->box.label < b->box.label), p = likelier(a, b);
+    return k ? k : p ? p : earlier(a, b);
+}
+
+static int by_probability(const void *x, const void *y)
+{
+    const ranked *a = x, *b = y;
+    int k = (a->box.label > b->box.label) - (a->box.label < b->box.label), p = likelier(a, b);
+    return p ? p : k ? k : earlier(a, b);
+}
+
+/* Keeps, of r[0..n-1] sorted by class, what no kept box of the same class covers; returns how many. */
+static size_t thin(ranked *r, size_t n, float nms, size_t most)
+{
+    size_t kept = 0, first = 0;   /* r[first..kept-1] are the class's kept boxes */
+    for (size_t i = 0; i < n; ++i) {
+        if (!i || !kept || r[i].box.label != r[kept - 1].box.label) first = kept;
+        if (most && kept - first >= most) continue;
+        int covered = 0;
+        for (size_t j = first; j < kept && nms < 1 && !covered; ++j) covered = detect_iou(&r[j].box, &r[i].box) > nms;
+        if (!covered) r[kept++] = r[i];
+    }
+    return kept;
+}
+
+/* Sorts and thins the boxes that one image has added from `begin` on. */
+static void finish_image(detect_list *out, size_t begin, const detect_options *o)
+{
+    size_t n = out->n - begin;
+    ranked *r = mem_calloc(n + 1, sizeof *r);
+    for (size_t i = 0; i < n; ++i) r[i] = (ranked){ out->box[begin + i], i };
+    qsort(r, n, sizeof *r, by_class);
+    n = thin(r, n, o->nms, (size_t)o->most);
+    qsort(r, n, sizeof *r, by_probability);
+    for (size_t i = 0; i < n; ++i) out->box[begin + i] = r[i].box;
+    out->n = begin + n;
+    free(r);
+}
+
+void detect_image(const detect_heads *h, int b, int image_w, int image_h, const detect_options *o, int image, detect_list *out)
+{
+    size_t begin = out->n;
+    frame f = frame_of(h->net, image_w, image_h, o->letterbox);
+    for (int i = 0; i < h->n; ++i) add_head(h, i, b, &f, o->threshold, image, out);
+    finish_image(out, begin, o);
+}

@@ -1,0 +1,321 @@
+/* Average precision (see detect_map.h).
+ *
+ * For each class and IoU threshold t: boxes, likeliest first, are matched within their image; a match is a true positive,
+ * anything else a false one; after the k likeliest boxes precision is tp/k and recall tp/truths. With the precision made
+ * to fall (at each recall the best precision at that recall or beyond), AP is its mean at `points` recalls or its area.
+ * Sources: Everingham et al., "The PASCAL Visual Object Classes Challenge" (2010), section 4.2; Lin et al., "Microsoft
+ * COCO" (2014) and its COCOeval, whose order of sums and ties is kept, so that results agree to rounding.
+ * Left out: COCO's small, medium and large areas, since boxes here know no pixels. */
+#include "detect_map.h"
+
+#include "darknet_plugin/base/bug.h"
+#include "darknet_plugin/base/mem.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+enum { THRESHOLDS = 10 };
+
+const map_rules map_coco = { .points = 101, .most = 100 }, map_darknet = { .darknet = 1 };
+
+typedef struct corners {
+    double left, top, right, bottom, area;
+} corners;
+
+/* Bit t of these says something about IoU threshold t. */
+typedef struct found {
+    const detect_box *box;
+    size_t order;
+    unsigned hit, ignored;
+} found;
+
+typedef struct wanted {
+    const map_truth *truth;
+    size_t order;
+    corners at;
+    unsigned taken;
+} wanted;
+
+typedef struct measure {
+    const map_rules *r;
+    double threshold;
+    double iou[THRESHOLDS];
+    found *box;               /* n, owned */
+    wanted *truth;            /* m, owned */
+    size_t n, m;
+    double *overlap;          /* (m) of one box, owned */
+    double *precision, *recall;   /* (n) of one class, owned */
+} measure;
+
+static corners corners_of(double x, double y, double w, double h)
+{
+    corners c = { .left = x - w / 2, .top = y - h / 2, .area = w * h };
+    c.right = c.left + w;
+    c.bottom = c.top + h;
+    return c;
+}
+
+/* Unlike fmin and fmax these give b where it is not a number. */
+static inline double smaller(double a, double b) { return a < b ? a : b; }
+static inline double larger(double a, double b) { return a > b ? a : b; }
+
+/* Of a box and a truth; the part of the box that is covered where the truth is a crowd. */
+static double overlap_of(const corners *box, const wanted *truth)
+{
+    const corners *t = &truth->at;
+    double w = smaller(t->right, box->right) - larger(t->left, box->left), h = smaller(t->bottom, box->bottom) - larger(t->top, box->top);
+    if (!(w > 0 && h > 0)) return 0;
+    double both = w * h;
+    return both / (truth->truth->crowd ? box->area : box->area + t->area - both);
+}
+
+/* The best truth that is still free; the last of equals. Crowds stand last, are never taken up and come second. */
+static size_t pick_free(const wanted *t, size_t n, const double *overlap, double least, unsigned bit)
+{
+    double best = fmin(least, 1 - 1e-10);
+    size_t found = n;
+    for (size_t j = 0; j < n; ++j) {
+        if ((t[j].taken & bit) && !t[j].truth->crowd) continue;
+        if (found < n && !t[found].truth->crowd && t[j].truth->crowd) break;
+        if (!(overlap[j] >= best)) continue;
+        best = overlap[j];
+        found = j;
+    }
+    return found;
+}
+
+/* The best truth of all, the first of equals. */
+static size_t pick_any(const wanted *t, size_t n, const double *overlap, double least, unsigned bit)
+{
+    size_t found = n;
+    (void)t, (void)bit;
+    for (size_t j = 0; j < n; ++j) {
+        if (!(overlap[j] > least)) continue;
+        least = overlap[j];
+        found = j;
+    }
+    return found;
+}
+
+static void match(const measure *m, found *f, wanted *t, size_t n)
+{
+    corners at = corners_of(f->box->x, f->box->y, f->box->w, f->box->h);
+    for (size_t j = 0; j < n; ++j) m->overlap[j] = overlap_of(&at, &t[j]);
+    for (unsigned i = 0; i < THRESHOLDS; ++i) {
+        unsigned bit = 1u << i;
+        size_t k = (m->r->darknet ? pick_any : pick_free)(t, n, m->overlap, m->iou[i], bit);
+        if (k == n) continue;
+        if (t[k].truth->crowd) f->ignored |= bit;
+        else if (!(t[k].taken & bit)) f->hit |= bit;
+        t[k].taken |= bit;
+    }
+}
+
+#define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
+
+static int compare_places(const detect_box *a, const detect_box *b)
+{
+    int label = COMPARE(a->label, b->label);
+    return label ? label : COMPARE(a->image, b->image);
+}
+
+/* By class, image, probability downwards, order given. */
+static int by_image(const void *x, const void *y)
+{
+    const found *a = x, *b = y;
+    int place = compare_places(a->box, b->box), p = COMPARE(b->box->probability, a->box->probability);
+    return place ? place : p ? p : COMPARE(a->order, b->order);
+}
+
+/* By class, probability downwards, image, order given. */
+static int by_probability(const void *x, const void *y)
+{
+    const found *a = x, *b = y;
+    int label = COMPARE(a->box->label, b->box->label), p = COMPARE(b->box->probability, a->box->probability);
+    return label ? label : p ? p : by_image(x, y);
+}
+
+/* By class, image, crowds last, order given. */
+static int by_place(const void *x, const void *y)
+{
+    const wanted *a = x, *b = y;
+    int label = COMPARE(a->truth->label, b->truth->label), image = COMPARE(a->truth->image, b->truth->image);
+    int crowd = COMPARE(!!a->truth->crowd, !!b->truth->crowd);
+    return label ? label : image ? image : crowd ? crowd : COMPARE(a->order, b->order);
+}
+
+static int compare_to_truth(const detect_box *b, const map_truth *t)
+{
+    int label = COMPARE(b->label, t->label);
+    return label ? label : COMPARE(b->image, t->image);
+}
+
+/* Matches image by image and drops boxes beyond the most that count. */
+static void match_all(measure *m)
+{
+    size_t kept = 0, in_image = 0, begin = 0, end = 0;
+    qsort(m->box, m->n, sizeof *m->box, by_image);
+    for (size_t i = 0; i < m->n; ++i) {
+        found *f = &m->box[i];
+        in_image = kept && !compare_places(m->box[kept - 1].box, f->box) ? in_image + 1 : 1;
+        if (m->r->most && in_image > (size_t)m->r->most) {
+            --in_image;
+            continue;
+        }
+        while (begin < m->m && compare_to_truth(f->box, m->truth[begin].truth) > 0) ++begin;
+        for (end = begin; end < m->m && !compare_to_truth(f->box, m->truth[end].truth); ++end) {}
+        match(m, f, m->truth + begin, end - begin);
+        m->box[kept++] = *f;
+    }
+    m->n = kept;
+    qsort(m->box, m->n, sizeof *m->box, by_probability);
+}
+
+/* Mean of the falling precision at `points` recalls; a recall that is never reached has none. */
+static double mean_at_points(const measure *m, size_t n, int points)
+{
+    double sum = 0, step = 1. / (points - 1);
+    size_t at = 0;
+    for (int i = 0; i < points; ++i) {
+        double want = i == points - 1 ? 1 : i * step;
+        while (at < n && m->recall[at] < want) ++at;
+        if (at < n) sum += m->precision[at];
+    }
+    return sum / points;
+}
+
+static double area(const measure *m, size_t n)
+{
+    double sum = 0, before = 0;
+    for (size_t i = 0; i < n; ++i) {
+        sum += (m->recall[i] - before) * m->precision[i];
+        before = m->recall[i];
+    }
+    return sum;
+}
+
+/* Of the n boxes f of one class, at the threshold of `bit`. COCOeval keeps the denominator from 0 by an epsilon. */
+static double average_precision(const measure *m, const found *f, size_t n, size_t truths, unsigned bit)
+{
+    size_t tp = 0, fp = 0;
+    for (size_t i = 0; i < n; ++i) {
+        tp += (f[i].hit & bit) != 0;
+        fp += !((f[i].hit | f[i].ignored) & bit);
+        m->precision[i] = (double)tp / ((double)(fp + tp) + DBL_EPSILON);
+        m->recall[i] = (double)tp / (double)truths;
+    }
+    for (size_t i = n; i-- > 1;)
+        if (m->precision[i] > m->precision[i - 1]) m->precision[i - 1] = m->precision[i];
+    return 100 * (m->r->points ? mean_at_points(m, n, m->r->points) : area(m, n));
+}
+
+static double percent(size_t part, size_t rest)
+{
+    return part + rest ? 100. * (double)part / (double)(part + rest) : 0;
+}
+
+static void finish_counts(map_class *c)
+{
+    c->fn = c->truths - c->tp;
+    c->precision = percent(c->tp, c->fp);
+    c->recall = percent(c->tp, c->fn);
+}
+
+static void measure_class(const measure *m, const found *f, size_t n, map_class *c)
+{
+    for (size_t i = 0; i < n; ++i) {
+        if (!(f[i].box->probability > m->threshold)) continue;
+        c->tp += f[i].hit & 1;
+        c->fp += !((f[i].hit | f[i].ignored) & 1);
+    }
+    finish_counts(c);
+    if (!c->truths) return;
+    for (unsigned i = 0; i < THRESHOLDS; ++i) {
+        double ap = average_precision(m, f, n, c->truths, 1u << i);
+        if (i == 0) c->ap50 = ap;
+        c->ap += ap;
+    }
+    c->ap /= THRESHOLDS;
+}
+
+static void add_up(const map_rules *r, map_result *out)
+{
+    map_class *all = &out->all;
+    for (int k = 0; k < out->classes; ++k) {
+        const map_class *c = &out->of[k];
+        all->truths += c->truths;
+        all->tp += c->tp;
+        all->fp += c->fp;
+        all->ap50 += c->ap50;
+        all->ap += c->ap;
+        out->present += c->truths > 0;
+    }
+    finish_counts(all);
+    int over = r->darknet ? out->classes : out->present;
+    if (!over) return;
+    all->ap50 /= over;
+    all->ap /= over;
+}
+
+/* .5, .55, ... .95 to the last bit as numpy's linspace gives them. */
+static void fill_thresholds(double *iou)
+{
+    double step = (.95 - .5) / (THRESHOLDS - 1);
+    for (int i = 0; i < THRESHOLDS; ++i) {
+        double above = i * step;
+        iou[i] = above + .5;
+    }
+    iou[THRESHOLDS - 1] = .95;
+}
+
+static measure make_measure(const map_rules *r, const detect_box *box, size_t n, const map_truth *truth, size_t m, double threshold)
+{
+    measure x = { .r = r, .threshold = threshold, .n = n, .m = m };
+    fill_thresholds(x.iou);
+    x.box = mem_calloc(n + 1, sizeof *x.box);
+    x.truth = mem_calloc(m + 1, sizeof *x.truth);
+    x.overlap = mem_calloc(m + 1, sizeof *x.overlap);
+    x.precision = mem_calloc(n + 1, sizeof *x.precision);
+    x.recall = mem_calloc(n + 1, sizeof *x.recall);
+    for (size_t i = 0; i < n; ++i) x.box[i] = (found){ .box = &box[i], .order = i };
+    for (size_t i = 0; i < m; ++i)
+        x.truth[i] = (wanted){ .truth = &truth[i], .order = i, .at = corners_of(truth[i].x, truth[i].y, truth[i].w, truth[i].h) };
+    qsort(x.truth, m, sizeof *x.truth, by_place);
+    return x;
+}
+
+static void free_measure(measure *m)
+{
+    free(m->box);
+    free(m->truth);
+    free(m->overlap);
+    free(m->precision);
+    free(m->recall);
+}
+
+map_result map_measure(const map_rules *r, int classes, const detect_box *box, size_t n, const map_truth *truth, size_t m, double threshold)
+{
+    map_result out = { .of = mem_calloc((size_t)classes + 1, sizeof *out.of), .classes = classes };
+    for (size_t i = 0; i < n; ++i) BUG_UNLESS(box[i].label >= 0 && box[i].label < classes, "a box of no class");
+    for (size_t i = 0; i < m; ++i) {
+        BUG_UNLESS(truth[i].label >= 0 && truth[i].label < classes, "a truth of no class");
+        out.of[truth[i].label].truths += !truth[i].crowd;
+    }
+    measure x = make_measure(r, box, n, truth, m, threshold);
+    match_all(&x);
+    for (size_t k = 0, i = 0; k < (size_t)classes; ++k) {
+        size_t from = i;
+        while (i < x.n && x.box[i].box->label == (int)k) ++i;
+        measure_class(&x, x.box + from, i - from, &out.of[k]);
+    }
+    add_up(r, &out);
+    free_measure(&x);
+    return out;
+}
+
+void map_free(map_result *r)
+{
+    free(r->of);
+    *r = (map_result){ 0 };
+}

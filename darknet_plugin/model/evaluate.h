@@ -1,0 +1,40 @@
+/* Accuracy of student and teacher on one data set, side by side. */
+#ifndef DISTILL_EVALUATE_H
+#define DISTILL_EVALUATE_H
+#include "darknet_plugin/data/dataset.h"
+#include "model.h"
+
+typedef struct score {
+    double top1, top5;       /* percent of the labelled images */
+    double spread;           /* largest difference that one class's probability showed between two images */
+} score;
+
+/* The student beside one teacher, whose classifier it answers through; of a plain cfg only `student` counts. */
+typedef struct top_comparison {
+    const char *name;        /* the teacher's, borrowed from the model; "" if it has none */
+    int rated;               /* its classes are as many as the data set's: accuracy means something */
+    score student, teacher;
+    double agreement;        /* percent of images on which both name the same class */
+    double feature_mse;      /* mean over all feature elements */
+} top_comparison;
+
+typedef struct evaluation {
+    size_t images, labelled;
+    int has_student, has_teacher;
+    int n, last;             /* comparisons; which one is with the teacher whose classifier ends the network */
+    top_comparison of[MAX_TEACHERS];
+} evaluation;
+
+enum { EVALUATE_STUDENT = 1, EVALUATE_TEACHER = 2 };
+
+/* Runs every image once, in inference mode, in the net's own batch. `who` = EVALUATE_ bits; teachers are left out
+ * where the cfg has none. -1 with a message if images cannot be read or classes differ. */
+int evaluate(model *m, const dataset *data, int threads, int who, evaluation *e, diag *d);
+
+/* A teacher nobody should learn from: not above chance, or the same answer to everything. NULL if it looks sane, else why. */
+const char *evaluate_suspicious(const score *s, size_t labelled, int classes);
+
+/* Position of class `label` when `n` answers are sorted downwards, 0 = first; ties count against it. */
+int evaluate_rank(const float *answer, int n, int label);
+
+#endif

@@ -1,0 +1,36 @@
+/* Average precision of student and teachers on one data set, side by side: what evaluate.h is to classifiers. */
+#ifndef DISTILL_EVALUATE_DETECT_H
+#define DISTILL_EVALUATE_DETECT_H
+#include "darknet_plugin/data/dataset.h"
+#include "detect_map.h"
+#include "evaluate.h"
+#include "model.h"
+
+/* The student beside one teacher, through whose heads it answers; of a plain cfg only `student` counts. */
+typedef struct detect_comparison {
+    const char *name;        /* the teacher's, borrowed from the model; "" if it has none */
+    map_result student, teacher;         /* by COCO's rules */
+    double student_darknet, teacher_darknet;   /* mAP@0.5 by those of AlexeyAB's `map`, percent */
+    double feature_mse;      /* mean over all elements of all its taps */
+} detect_comparison;
+
+typedef struct detect_evaluation {
+    size_t images, truths, left_out;
+    int has_student, has_teacher;
+    int n, last;             /* comparisons; which one is with the teacher whose head ends the network */
+    detect_comparison of[MAX_TEACHERS];
+} detect_evaluation;
+
+/* Runs every image once, letterboxed or stretched as the cfg's augment says, in the net's own batch. `who` = EVALUATE_ bits.
+ * `data` was opened with DATA_BOXES. Boxes above .001 count, after suppression at an IoU of .45. -1 with messages. The
+ * caller ends it with detect_evaluation_free in either case. */
+int evaluate_detector(model *m, const dataset *data, int threads, int who, detect_evaluation *e, diag *d);
+void detect_evaluation_free(detect_evaluation *e);
+
+/* The heads of the student that answer for teacher t (plain: all), for detect_image. 0, or -1 with a message. The caller ends
+ * it with detect_heads_free. */
+int detect_student_heads(const model *m, int t, detect_heads *h, diag *d);
+/* Those of teacher t itself, for what it answered last. */
+int detect_teacher_heads(const model *m, int t, detect_heads *h, diag *d);
+
+#endif

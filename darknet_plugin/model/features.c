@@ -1,0 +1,224 @@
+/* Cached targets (see features.h). A batch of which anything is missing runs through the teacher whole: that is every
+ * batch while the cache is filled and next to none afterwards. What was computed is used as it is stored, rounded to the
+ * cache's type, so that a run does not depend on what the cache held before. */
+#include "features.h"
+
+#include "darknet_plugin/base/hash.h"
+#include "darknet_plugin/base/mem.h"
+#include "weights_tools/file/weights_file.h"
+#include "layers/cpu/parallel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct features {
+    teacher *t;
+    feature_cache *cache;
+    feature_cache_spec spec;
+    int batch;
+    char *staging;             /* (batch) records' maps, owned */
+    char *packed;              /* (batch) as they go to the file, owned */
+    size_t *bytes;             /* (batch) of them, owned */
+    feature_map *maps;         /* (taps, batch), owned */
+    uint64_t *image, *view;    /* (batch) of those that were read from the file, owned */
+    signed char *hit, *bad;    /* (batch), owned; hit: feature_cache_get's answer */
+    const float *live[FEATURE_TAPS];   /* the teacher's maps of this batch, borrowed from it */
+    features_count count;
+};
+
+/* ---- what the maps depend on ---- */
+
+static uint64_t hash_text(const char *text, uint64_t h) { return hash_bytes(text, strlen(text), h); }
+
+/* Of the sections behind [net], whose keys but the input's size do not matter to a frozen network. */
+static uint64_t hash_layers(const cfg_file *c)
+{
+    uint64_t h = HASH_START;
+    for (int i = 1; i < c->n; ++i) {
+        h = hash_text(c->section[i].name, h);
+        for (int k = 0; k < c->section[i].n; ++k) h = hash_text(c->section[i].pair[k].value, hash_text(c->section[i].pair[k].key, h));
+    }
+    return h;
+}
+
+static char *taps_text(const teacher_spec *s)
+{
+    char *text = mem_strdup("");
+    for (int i = 0; i < s->taps; ++i) {
+        const layer_shape *l = &s->shape->layer[s->tap[i]];
+        char *more = mem_printf("%s%slayer %d of %dx%dx%d", text, i ? ", " : "", s->tap[i], l->c, l->h, l->w);
+        free(text);
+        text = more;
+    }
+    return text;
+}
+
+static char *augment_text(const features_options *o)
+{
+    const augment_spec *a = o->augment;
+    if (a->detector)
+        return mem_printf("seed %llu, %s, pad %d, flip %d, jitter %g, hue %g, saturation %g, exposure %g", (unsigned long long)o->seed,
+                          a->stretch ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, a->hue, a->saturation, a->exposure);
+    if (!a->any) return mem_strdup("none");
+    return mem_printf("seed %llu, pad %d, flip %d, crop %d to %d, angle %g, aspect %g, hue %g, saturation %g, exposure %g",
+                      (unsigned long long)o->seed, a->pad, a->flip, a->min_crop, a->max_crop, a->angle, a->aspect, a->hue, a->saturation,
+                      a->exposure);
+}
+
+static char *key_of(const teacher *t, const features_options *o)
+{
+    const teacher_spec *s = t->spec;
+    char *taps = taps_text(s), *augment = augment_text(o);
+    char *key = mem_printf("teacher weights=%016llx\nteacher layers=%016llx\ntaps=%s\nstudent's input=%dx%dx%d\nteacher's input=%dx%dx%d, "
+                           "mean %.9g %.9g %.9g, std %.9g %.9g %.9g\ntype=%s\ndata set=%016llx\nimages=%llu\nviews=%llu\naugmentation=%s\n",
+                           (unsigned long long)weights_hash(t->net, 0, s->cut), (unsigned long long)hash_layers(s->cfg), taps, t->c, t->h,
+                           t->w, s->shape->c, s->shape->h, s->shape->w, s->mean[0], s->mean[1], s->mean[2], s->std[0], s->std[1], s->std[2],
+                           feature_type_name(o->type), (unsigned long long)o->data, (unsigned long long)o->images,
+                           (unsigned long long)o->views, augment);
+    free(taps);
+    free(augment);
+    return key;
+}
+
+/* ---- opening ---- */
+
+static int describe(features *f, const features_options *o, diag *d)
+{
+    const teacher_spec *s = f->t->spec;
+    if (s->taps > FEATURE_TAPS) {
+        diag_error(d, o->path, 0, NULL, "a cache holds up to %d taps, this teacher has %d", FEATURE_TAPS, s->taps);
+        return -1;
+    }
+    f->spec = (feature_cache_spec){ .type = o->type, .taps = s->taps, .count = o->images, .views = o->views };
+    for (int i = 0; i < s->taps; ++i) {
+        const layer_shape *l = &s->shape->layer[s->tap[i]];
+        f->spec.tap[i].c = l->c;
+        f->spec.tap[i].h = l->h;
+        f->spec.tap[i].w = l->w;
+    }
+    return 0;
+}
+
+features *features_open(teacher *t, const features_options *o, diag *d)
+{
+    features *f = mem_calloc(1, sizeof *f);
+    size_t batch = (size_t)t->net->batch * (size_t)t->parts;
+    f->t = t;
+    f->batch = (int)batch;
+    if (!describe(f, o, d)) {
+        char *key = key_of(t, o);
+        f->spec.key = key;
+        f->cache = feature_cache_open(o->path, &f->spec, d);
+        f->spec.key = NULL;
+        free(key);
+    }
+    if (!f->cache) {
+        features_close(f);
+        return NULL;
+    }
+    f->staging = mem_aligned(batch, feature_cache_maps_bytes(f->cache));
+    f->packed = mem_aligned(batch, feature_cache_packed_room(f->cache));
+    f->bytes = mem_calloc(batch, sizeof *f->bytes);
+    f->maps = mem_calloc(batch * (size_t)f->spec.taps, sizeof *f->maps);
+    f->image = mem_calloc(batch, sizeof *f->image);
+    f->view = mem_calloc(batch, sizeof *f->view);
+    f->hit = mem_calloc(batch, 1);
+    f->bad = mem_calloc(batch, 1);
+    return f;
+}
+
+void features_close(features *f)
+{
+    if (!f) return;
+    feature_cache_close(f->cache);
+    free(f->staging);
+    free(f->packed);
+    free(f->bytes);
+    free(f->maps);
+    free(f->image);
+    free(f->view);
+    free(f->hit);
+    free(f->bad);
+    free(f);
+}
+
+/* ---- batches ---- */
+
+static char *maps_of(const features *f, size_t b) { return f->staging + b * feature_cache_maps_bytes(f->cache); }
+static char *packed_of(const features *f, size_t b) { return f->packed + b * feature_cache_packed_room(f->cache); }
+
+static void read_images(void *ctx, size_t begin, size_t end)
+{
+    features *f = ctx;
+    feature_map maps[FEATURE_TAPS];
+    for (size_t b = begin; b < end; ++b) {
+        f->hit[b] = (signed char)feature_cache_get(f->cache, f->view[b], f->image[b], maps_of(f, b), maps);
+        for (int i = 0; f->hit[b] > 0 && i < f->spec.taps; ++i) f->maps[(size_t)i * (size_t)f->batch + b] = maps[i];
+    }
+}
+
+/* Fills in `hit`; how many are missing. */
+static int read_records(features *f, const uint64_t *image, const uint64_t *view)
+{
+    int missing = 0;
+    memcpy(f->image, image, (size_t)f->batch * sizeof *image);
+    memcpy(f->view, view, (size_t)f->batch * sizeof *view);
+    parallel_for((size_t)f->batch, read_images, f);
+    for (int b = 0; b < f->batch; ++b) {
+        missing += f->hit[b] < 1;
+        f->count.damaged += f->hit[b] < 0;
+    }
+    return missing;
+}
+
+/* The live teacher's maps in the stored form, for the loss and for the file. */
+static void store_images(void *ctx, size_t begin, size_t end)
+{
+    features *f = ctx;
+    const feature_cache_spec *s = &f->spec;
+    for (size_t b = begin; b < end; ++b) {
+        f->bad[b] = 0;
+        if (f->hit[b] > 0) continue;
+        for (int i = 0; i < s->taps; ++i) {
+            size_t hw = (size_t)s->tap[i].h * (size_t)s->tap[i].w, n = (size_t)s->tap[i].c * hw;
+            void *to = maps_of(f, b) + feature_cache_at(f->cache, i);
+            if (feature_store(s->type, f->live[i] + b * n, s->tap[i].c, hw, to)) f->bad[b] = 1;
+            f->maps[(size_t)i * (size_t)f->batch + b] = feature_stored(s->type, s->tap[i].c, to);
+        }
+        f->bytes[b] = feature_cache_pack(f->cache, f->view[b], f->image[b], maps_of(f, b), packed_of(f, b));
+    }
+}
+
+static int write_records(features *f, diag *d)
+{
+    for (int b = 0; b < f->batch; ++b) {
+        if (f->bad[b]) {
+            diag_error(d, f->t->spec->weights_path, 0, NULL, "the teacher's feature of image %llu is not finite", (unsigned long long)f->image[b]);
+            return -1;
+        }
+        if (f->hit[b] < 1) feature_cache_put(f->cache, f->view[b], f->image[b], packed_of(f, (size_t)b), f->bytes[b], d);
+    }
+    return 0;
+}
+
+int features_of_batch(features *f, const float *x, const uint64_t *image, const uint64_t *view, diag *d)
+{
+    int missing = read_records(f, image, view);
+    f->count.read += (uint64_t)(f->batch - missing);
+    f->count.computed += (uint64_t)missing;
+    if (!missing) return 0;
+    teacher_forward(f->t, x, 0);
+    for (int i = 0; i < f->spec.taps; ++i) f->live[i] = teacher_feature(f->t, f->t->spec->tap[i]);
+    parallel_for((size_t)f->batch, store_images, f);
+    return write_records(f, d);
+}
+
+const feature_map *features_of_tap(const features *f, int tap) { return f->maps + (size_t)tap * (size_t)f->batch; }
+
+void features_done(features *f) { feature_cache_done(f->cache, f->batch); }
+
+features_count features_counts(const features *f) { return f->count; }
+
+feature_cache *features_cache(const features *f) { return f->cache; }
+
+const char *features_type(const features *f) { return feature_type_name(f->spec.type); }

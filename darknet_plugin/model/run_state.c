@@ -1,0 +1,256 @@
+/* Writing and reading the sidecar of a checkpoint (see run_state.h). The file is read whole: it cannot make us take more
+ * memory than it has bytes, and every length in it is held against what is left. */
+#include "run_state.h"
+
+#include "layers/cpu/cpu.h"
+#include "weights_tools/file/weights_file.h"
+#include "darknet_plugin/base/hash.h"
+#include "darknet_plugin/base/in_file.h"
+#include "darknet_plugin/base/mem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAGIC "distill state 1\n"
+enum { MAGIC_BYTES = sizeof MAGIC - 1, MOST_ARRAYS = 10, MOST_KEY = 1 << 20 };
+
+/* ---- what an update changes ---- */
+
+/* One row an array of weights_tensors: what an update keeps for it. */
+static const struct { const char *name; size_t field[3]; } KEPT[] = {
+    { "biases", { offsetof(layer, bias_updates), offsetof(layer, bias_m), offsetof(layer, bias_v) } },
+    { "scales", { offsetof(layer, scale_updates), offsetof(layer, scale_m), offsetof(layer, scale_v) } },
+    { "weights", { offsetof(layer, weight_updates), offsetof(layer, m), offsetof(layer, v) } },
+    { "mean", { offsetof(layer, mean) } },   /* of the last batch: the next one's is summed relative to it */
+    { "variance", { 0 } },
+};
+enum { KEPT_ROWS = sizeof KEPT / sizeof *KEPT };
+
+static float *array_at(const layer *l, size_t field)
+{
+    float *x = NULL;
+    if (field) memcpy(&x, (const char *)l + field, sizeof x);
+    return x;
+}
+
+static int row_of(const char *name)
+{
+    for (int i = 0; i < KEPT_ROWS; ++i)
+        if (!strcmp(KEPT[i].name, name)) return i;
+    return -1;
+}
+
+/* The arrays of one layer; returns how many, at most MOST_ARRAYS. */
+static int layer_arrays(const layer *l, weights_tensor *out)
+{
+    weights_tensor t[WEIGHTS_MAX_TENSORS];
+    int n = l->update ? weights_tensors(l, t) : 0, found = 0;
+    for (int i = 0; i < n; ++i) {
+        int row = row_of(t[i].name);
+        for (int k = 0; row >= 0 && k < 3; ++k) {
+            float *x = array_at(l, KEPT[row].field[k]);
+            if (x && found < MOST_ARRAYS) out[found++] = (weights_tensor){ t[i].name, x, t[i].n };
+        }
+    }
+    return found;
+}
+
+void run_state_arrays(const network *net, int begin, int end, run_state_visit visit, void *ctx)
+{
+    weights_tensor t[MOST_ARRAYS];
+    for (int i = begin; i < end; ++i) {
+        int n = layer_arrays(&net->layers[i], t);
+        for (int k = 0; k < n; ++k) visit(ctx, t[k].data, t[k].n);
+    }
+}
+
+int run_state_unsupported(const network *net, int end)
+{
+    weights_tensor t[WEIGHTS_MAX_TENSORS];
+    for (int i = 0; i < end; ++i) {
+        const layer *l = &net->layers[i];
+        int n = l->update ? weights_tensors(l, t) : 0;
+        for (int k = 0; k < n; ++k)
+            if (row_of(t[k].name) < 0) return i;
+    }
+    return -1;
+}
+
+/* ---- writing ---- */
+
+typedef struct writer {
+    FILE *f;
+    uint64_t hash;
+    int failed;
+} writer;
+
+static void put(writer *w, const void *data, size_t n)
+{
+    w->hash = hash_bytes(data, n, w->hash);
+    w->failed = w->failed || (n && fwrite(data, n, 1, w->f) != 1);
+}
+
+static void put_number(writer *w, uint64_t n) { put(w, &n, sizeof n); }
+
+static void put_layer(writer *w, const layer *l, int index)
+{
+    weights_tensor t[MOST_ARRAYS];
+    int n = layer_arrays(l, t);
+    put_number(w, (uint64_t)index);
+    put_number(w, (uint64_t)cpu_statistics_count(l));
+    put_number(w, (uint64_t)n);
+    for (int i = 0; i < n; ++i) {
+        put_number(w, t[i].n);
+        put(w, t[i].data, t[i].n * sizeof *t[i].data);
+    }
+}
+
+static uint64_t trained_layers(const network *net, int end)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < end; ++i) n += net->layers[i].update != NULL;
+    return n;
+}
+
+int run_state_write(FILE *f, const network *net, int end, uint64_t weights, const run_progress *p, const char *key)
+{
+    writer w = { .f = f, .hash = HASH_START };
+    put(&w, MAGIC, MAGIC_BYTES);
+    put_number(&w, weights);
+    put(&w, p, sizeof *p);
+    put_number(&w, strlen(key));
+    put(&w, key, strlen(key));
+    put_number(&w, trained_layers(net, end));
+    for (int i = 0; i < end; ++i)
+        if (net->layers[i].update) put_layer(&w, &net->layers[i], i);
+    put_number(&w, w.hash);
+    return w.failed ? -1 : 0;
+}
+
+/* ---- reading ---- */
+
+/* What is left of the file. */
+typedef struct reader {
+    const char *at;
+    size_t left;
+} reader;
+
+/* `n` bytes, NULL if there are not as many. */
+static const char *take(reader *r, uint64_t n)
+{
+    const char *p = r->at;
+    if (n > r->left) return NULL;
+    r->at += n;
+    r->left -= n;
+    return p;
+}
+
+static int take_number(reader *r, uint64_t *n)
+{
+    const char *p = take(r, sizeof *n);
+    if (p) memcpy(n, p, sizeof *n);
+    return p ? 0 : -1;
+}
+
+static int bad_file(const char *path, const char *why, diag *d)
+{
+    diag_error(d, path, 0, NULL, "%s", why);
+    diag_hint(d, "give the weights as the third argument to go on without the state: momentum then starts at zero");
+    return -1;
+}
+
+/* The whole of the file; NULL with a message. The caller frees. */
+static char *read_file_whole(const char *path, size_t *bytes, diag *d)
+{
+    int fd = in_file_open(path, "this state", bytes, d);
+    if (fd < 0) return NULL;
+    char *data = (char *)in_file_take(fd, *bytes);
+    if (!data) diag_error(d, path, 0, NULL, "cannot read this state: %s", strerror(errno));
+    close(fd);
+    return data;
+}
+
+static int parse(run_state *s, reader r)
+{
+    uint64_t key;
+    const char *p;
+    if (take_number(&r, &s->weights) || !(p = take(&r, sizeof s->progress))) return -1;
+    memcpy(&s->progress, p, sizeof s->progress);
+    if (take_number(&r, &key) || key > MOST_KEY || !(p = take(&r, key))) return -1;
+    s->key = mem_printf("%.*s", (int)key, p);
+    s->layers = r.at;
+    s->layers_bytes = r.left;
+    return 0;
+}
+
+/* Everything between the magic and the checksum, or a message. */
+static int check_file(const char *path, const char *file, size_t bytes, reader *r, diag *d)
+{
+    uint64_t sum;
+    if (bytes < MAGIC_BYTES || memcmp(file, MAGIC, MAGIC_BYTES)) return bad_file(path, "is not a state of a training run", d);
+    if (bytes < MAGIC_BYTES + sizeof sum) return bad_file(path, "is cut short", d);
+    memcpy(&sum, file + bytes - sizeof sum, sizeof sum);
+    if (sum != hash_bytes(file, bytes - sizeof sum, HASH_START)) return bad_file(path, "is damaged: its checksum is wrong", d);
+    *r = (reader){ file + MAGIC_BYTES, bytes - MAGIC_BYTES - sizeof sum };
+    return 0;
+}
+
+run_state *run_state_read(const char *path, diag *d)
+{
+    size_t bytes = 0;
+    reader r;
+    run_state *s = mem_calloc(1, sizeof *s);
+    s->file = read_file_whole(path, &bytes, d);
+    int failed = !s->file || check_file(path, s->file, bytes, &r, d);
+    if (!failed && parse(s, r)) failed = bad_file(path, "is cut short", d);
+    if (!failed) return s;
+    run_state_free(s);
+    return NULL;
+}
+
+/* One layer's part; `set` = 0 only looks whether it fits. */
+static int take_layer(reader *r, network *net, int end, int set)
+{
+    uint64_t index, statistics, arrays, n;
+    weights_tensor t[MOST_ARRAYS];
+    if (take_number(r, &index) || take_number(r, &statistics) || take_number(r, &arrays)) return -1;
+    if (index >= (uint64_t)end || !net->layers[index].update || statistics > 100) return -1;
+    if (arrays != (uint64_t)layer_arrays(&net->layers[index], t)) return -1;
+    if (set) cpu_set_statistics_count(&net->layers[index], (int)statistics);
+    for (uint64_t k = 0; k < arrays; ++k) {
+        if (take_number(r, &n) || n != t[k].n) return -1;
+        const char *p = take(r, n * sizeof *t[k].data);
+        if (!p) return -1;
+        if (set) memcpy(t[k].data, p, n * sizeof *t[k].data);
+    }
+    return 0;
+}
+
+static int take_layers(const run_state *s, network *net, int end, int set)
+{
+    reader r = { s->layers, s->layers_bytes };
+    uint64_t layers;
+    if (take_number(&r, &layers) || layers != trained_layers(net, end)) return -1;
+    for (uint64_t i = 0; i < layers; ++i)
+        if (take_layer(&r, net, end, set)) return -1;
+    return r.left ? -1 : 0;
+}
+
+int run_state_apply(const run_state *s, network *net, int end, const char *path, diag *d)
+{
+    if (take_layers(s, net, end, 0)) return bad_file(path, "is the state of another network: its layers differ", d);
+    (void)take_layers(s, net, end, 1);
+    *net->seen = s->progress.seen;
+    *net->t = (int)s->progress.updates;
+    return 0;
+}
+
+void run_state_free(run_state *s)
+{
+    if (!s) return;
+    free(s->key);
+    free(s->file);
+    free(s);
+}

@@ -1,0 +1,74 @@
+/* Darknet's .cfg text as sections with line numbers.
+ *
+ * Reading checks everything that can be known from the text alone, by the tables in
+ * cfg_keys.c: unknown section (nearest name suggested), unknown key, duplicate key,
+ * malformed or out-of-range value, missing required key, line without '='. Short names
+ * ([conv], [max], ...) are turned into the full ones. A value ends at whitespace + '#'.
+ *
+ * Layer sections are numbered as the user sees them: [net], [teacher] and [augment]
+ * have no number (-1), the rest count from 0. */
+#ifndef DISTILL_CFG_H
+#define DISTILL_CFG_H
+#include "darknet_plugin/base/diag.h"
+
+#include <stddef.h>
+
+typedef struct cfg_pair {
+    char *key, *value;   /* owned */
+    int line;
+} cfg_pair;
+
+typedef struct cfg_section {
+    char *name;          /* full lower-case name without brackets, owned */
+    char *file;          /* where it was written, for messages; owned */
+    int line;
+    int index;           /* layer number, -1 for a preamble section */
+    int n;
+    cfg_pair *pair;      /* n, owned */
+} cfg_section;
+
+typedef struct cfg_file {
+    char *path;          /* as given, owned */
+    int n;
+    cfg_section *section;   /* n, owned; section[0] is [net] */
+} cfg_file;
+
+/* Reads and checks a cfg. Messages go to `d`. Returns a cfg that the caller frees with cfg_free even
+ * where there were errors in it, so that later checks can go on; NULL only if nothing could be read. */
+cfg_file *cfg_read(const char *path, diag *d);
+/* The same from memory; `path` only names it in messages. */
+cfg_file *cfg_parse(const char *path, const char *text, size_t len, diag *d);
+void cfg_free(cfg_file *c);
+
+/* An empty cfg to build sections into. `path` is copied. */
+cfg_file *cfg_new(const char *path);
+/* Appends a section (texts copied); index = -1 for net/teacher/augment, else the next layer number.
+ * The result is borrowed and valid until the next append. */
+cfg_section *cfg_append(cfg_file *c, const char *name, const char *file, int line);
+/* Appends a deep copy of `s`, renumbered like cfg_append. */
+cfg_section *cfg_append_copy(cfg_file *c, const cfg_section *s);
+/* Sets (replaces or adds) or removes a key. */
+void cfg_set(cfg_section *s, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void cfg_unset(cfg_section *s, const char *key);
+
+/* Look-ups. The value of a key or the default; first of duplicates, as Darknet does. */
+const cfg_pair *cfg_find(const cfg_section *s, const char *key);            /* NULL if absent */
+const char *cfg_str(const cfg_section *s, const char *key, const char *def);
+int cfg_int(const cfg_section *s, const char *key, int def);
+double cfg_float(const cfg_section *s, const char *key, double def);
+int cfg_line(const cfg_section *s, const char *key);                        /* the key's line, else the section's */
+int cfg_is(const cfg_section *s, const char *name);
+/* "1,2 , -3" -> numbers; returns how many, *out is the caller's to free (NULL if none). */
+int cfg_ints(const cfg_section *s, const char *key, int **out);
+int cfg_floats(const cfg_section *s, const char *key, float **out);
+
+const cfg_section *cfg_net(const cfg_file *c);                              /* [net]; NULL if it has none */
+const cfg_section *cfg_first(const cfg_file *c, const char *name);          /* first section of that name */
+const cfg_section *cfg_layer(const cfg_file *c, int index);                 /* layer `index`, NULL if out of range */
+int cfg_layers(const cfg_file *c);                                          /* number of layers */
+int cfg_is_distillation(const cfg_file *c);                                 /* has any plugin section */
+
+/* The cfg as text that every Darknet reads (no comments, "key=value"); the caller frees. */
+char *cfg_text(const cfg_file *c, size_t *len);
+
+#endif

@@ -1,0 +1,231 @@
+/* Every section and key that this Darknet reads, and ours. One row each; the reader (cfg_read.c) does the rest.
+ *
+ * Taken from what the host's parser asks for, with the ranges outside of which it divides by zero, overruns a
+ * buffer or computes something else in silence. Keys of AlexeyAB's fork that change what a network computes are
+ * listed with the one value at which both agree; those that only steer its training or its box suppression are ELSEWHERE. */
+#include "cfg_keys.h"
+#include "darknet_plugin/base/words.h"
+
+#include <string.h>
+
+#define BIG 2147483647.0
+#define INT(n, lo, hi) { .name = n, .type = KEY_INT, .min = lo, .max = hi }
+#define FLAG(n) INT(n, 0, 1)
+#define COUNT(n) INT(n, 1, BIG)
+#define FLOAT(n, lo, hi) { .name = n, .type = KEY_FLOAT, .min = lo, .max = hi }
+#define REAL(n) FLOAT(n, -1e30, 1e30)
+#define POSITIVE(n) FLOAT(n, 0, 1e30)
+#define INTS(n, lo, hi) { .name = n, .type = KEY_INTS, .min = lo, .max = hi }
+#define FLOATS(n, lo, hi) { .name = n, .type = KEY_FLOATS, .min = lo, .max = hi }
+#define TEXT(n) { .name = n, .type = KEY_STR }
+#define CHOICE(n, c, h) { .name = n, .type = KEY_CHOICE, .choices = c, .hint = h }
+#define FOREIGN(n, v) { .name = n, .type = KEY_INT, .min = v, .max = v, .hint = NOT_HERE }
+#define ELSEWHERE(n) { .name = n, .type = KEY_STR, .elsewhere = 1 }
+#define END { .name = NULL }
+
+#define NOT_HERE "this Darknet does not have that key and would compute something else"
+#define ACTIVATIONS "linear|relu|leaky|logistic|elu|selu|tanh|ramp|relie|plse|loggy|stair|hardtan|lhtan"
+#define ACTIVATION CHOICE("activation", ACTIVATIONS, "this Darknet would silently use relu")
+
+static const key_row net_keys[] = {
+    COUNT("batch"), COUNT("subdivisions"), COUNT("time_steps"),
+    INT("width", 0, BIG), INT("height", 0, BIG), INT("channels", 0, BIG), INT("inputs", 0, BIG),
+    POSITIVE("learning_rate"), FLOAT("momentum", 0, 1), POSITIVE("decay"),
+    FLAG("adam"), FLOAT("B1", 0, 1), FLOAT("B2", 0, 1), POSITIVE("eps"),
+    CHOICE("policy", "constant|step|steps|exp|poly|sigmoid|random", "this Darknet would silently use constant"),
+    INT("burn_in", 0, BIG), REAL("power"), COUNT("step"), REAL("scale"), REAL("gamma"),
+    INTS("steps", -1, BIG), FLOATS("scales", 0, 1e30), INT("max_batches", 0, BIG),
+    COUNT("max_crop"), COUNT("min_crop"), POSITIVE("max_ratio"), POSITIVE("min_ratio"), FLAG("center"),
+    POSITIVE("clip"), REAL("angle"), POSITIVE("aspect"), POSITIVE("saturation"), POSITIVE("exposure"),
+    POSITIVE("hue"), FLAG("flip"), FLAG("random"), FLAG("notruth"), INT("seen", 0, BIG),
+    ELSEWHERE("mosaic"), ELSEWHERE("mosaic_bound"), ELSEWHERE("mixup"), ELSEWHERE("cutmix"), ELSEWHERE("blur"), ELSEWHERE("gaussian_noise"),
+    ELSEWHERE("max_chart_loss"), ELSEWHERE("letter_box"), ELSEWHERE("dynamic_minibatch"), ELSEWHERE("ema_alpha"),
+    ELSEWHERE("use_cuda_graph"), ELSEWHERE("adversarial_lr"), ELSEWHERE("optimized_memory"), ELSEWHERE("workspace_size_limit_MB"), END
+};
+
+static const key_row convolutional_keys[] = {
+    COUNT("filters"), COUNT("size"), COUNT("stride"), INT("pad", 0, BIG), INT("padding", 0, BIG), COUNT("groups"),
+    FLAG("batch_normalize"), ACTIVATION, FLAG("binary"), FLAG("xnor"), FLAG("flipped"), REAL("dot"),
+    FOREIGN("dilation", 1), FOREIGN("antialiasing", 0), END
+};
+static const key_row deconvolutional_keys[] = {
+    COUNT("filters"), COUNT("size"), COUNT("stride"), INT("pad", 0, BIG), INT("padding", 0, BIG),
+    FLAG("batch_normalize"), ACTIVATION, END
+};
+static const key_row local_keys[] = {
+    COUNT("filters"), COUNT("size"), COUNT("stride"), INT("pad", 0, BIG), ACTIVATION, END
+};
+static const key_row connected_keys[] = { COUNT("output"), FLAG("batch_normalize"), ACTIVATION, END };
+static const key_row rnn_keys[] = {
+    COUNT("output"), INT("hidden", 0, BIG), FLAG("batch_normalize"), FLAG("shortcut"), ACTIVATION, END
+};
+static const key_row gru_keys[] = { COUNT("output"), FLAG("batch_normalize"), FLAG("tanh"), END };
+static const key_row lstm_keys[] = { COUNT("output"), FLAG("batch_normalize"), END };
+static const key_row crnn_keys[] = {
+    COUNT("output_filters"), COUNT("hidden_filters"), FLAG("batch_normalize"), FLAG("shortcut"), ACTIVATION, END
+};
+static const key_row maxpool_keys[] = {
+    COUNT("size"), COUNT("stride"), INT("padding", 0, BIG), FOREIGN("maxpool_depth", 0), END
+};
+static const key_row dropout_keys[] = { FLOAT("probability", 0, .999999), END };
+static const key_row normalization_keys[] = { REAL("alpha"), REAL("beta"), REAL("kappa"), COUNT("size"), END };
+static const key_row activation_keys[] = { ACTIVATION, END };
+static const key_row no_keys[] = { END };
+static const key_row softmax_keys[] = {
+    COUNT("groups"), FLOAT("temperature", 1e-30, 1e30), TEXT("tree"), FLOAT("spatial", 0, 1), FLAG("noloss"), END
+};
+static const key_row cost_keys[] = {
+    CHOICE("type", "sse|masked|L1|smooth|seg|wgan", "this Darknet would silently use sse"),
+    REAL("scale"), REAL("ratio"), REAL("noobj"), REAL("thresh"), END
+};
+static const key_row crop_keys[] = {
+    COUNT("crop_height"), COUNT("crop_width"), FLAG("flip"), REAL("angle"), POSITIVE("saturation"),
+    POSITIVE("exposure"), REAL("shift"), FLAG("noadjust"), END
+};
+static const key_row reorg_keys[] = {
+    COUNT("stride"), FLAG("reverse"), FLAG("flatten"), INT("extra", 0, BIG), END
+};
+static const key_row upsample_keys[] = { INT("stride", -BIG, BIG), REAL("scale"), END };
+static const key_row route_keys[] = {
+    { .name = "layers", .type = KEY_INTS, .min = -BIG, .max = BIG, .required = 1 },
+    FOREIGN("groups", 1), FOREIGN("group_id", 0), END
+};
+static const key_row shortcut_keys[] = {
+    { .name = "from", .type = KEY_INT, .min = -BIG, .max = BIG, .required = 1 },
+    ACTIVATION, REAL("alpha"), REAL("beta"), END
+};
+static const key_row yolo_keys[] = {
+    COUNT("classes"), COUNT("num"), INTS("mask", 0, BIG), FLOATS("anchors", 0, 1e30), COUNT("max"), REAL("jitter"),
+    REAL("ignore_thresh"), REAL("truth_thresh"), POSITIVE("random"), TEXT("map"), FOREIGN("new_coords", 0),
+    FLOAT("scale_x_y", 1, 4),   /* boxes are decoded with it here, not by the host: see detect.h */
+    ELSEWHERE("iou_thresh"), ELSEWHERE("cls_normalizer"), ELSEWHERE("iou_normalizer"), ELSEWHERE("obj_normalizer"),
+    ELSEWHERE("delta_normalizer"), ELSEWHERE("iou_loss"), ELSEWHERE("iou_thresh_kind"), ELSEWHERE("nms_kind"), ELSEWHERE("beta_nms"),
+    ELSEWHERE("max_delta"), ELSEWHERE("resize"), ELSEWHERE("counters_per_class"), ELSEWHERE("label_smooth_eps"),
+    ELSEWHERE("objectness_smooth"), ELSEWHERE("focal_loss"), ELSEWHERE("show_details"), ELSEWHERE("track_history_size"),
+    ELSEWHERE("sim_thresh"), ELSEWHERE("embedding_layer"), END
+};
+static const key_row region_keys[] = {
+    INT("coords", 0, BIG), COUNT("classes"), COUNT("num"), FLOATS("anchors", 0, 1e30), COUNT("max"), FLAG("log"),
+    FLAG("sqrt"), FLAG("softmax"), FLAG("background"), REAL("jitter"), FLAG("rescore"), REAL("thresh"),
+    INT("classfix", -BIG, BIG), FLAG("absolute"), POSITIVE("random"), REAL("coord_scale"), REAL("object_scale"),
+    REAL("noobject_scale"), REAL("mask_scale"), REAL("class_scale"), FLAG("bias_match"), TEXT("tree"), TEXT("map"), END
+};
+static const key_row detection_keys[] = {
+    INT("coords", 0, BIG), COUNT("classes"), FLAG("rescore"), COUNT("num"), COUNT("side"), FLAG("softmax"),
+    FLAG("sqrt"), COUNT("max"), REAL("coord_scale"), FLAG("forced"), REAL("object_scale"), REAL("noobject_scale"),
+    REAL("class_scale"), REAL("jitter"), POSITIVE("random"), FLAG("reorg"), END
+};
+static const key_row iseg_keys[] = { COUNT("classes"), INT("ids", 0, BIG), END };
+
+static const key_row teacher_keys[] = {
+    { .name = "cfg", .type = KEY_STR, .required = 1 }, TEXT("weights"),
+    { .name = "tap", .type = KEY_INTS, .min = 0, .max = BIG, .choices = "auto" },
+    COUNT("width"), COUNT("height"),
+    { .name = "mean", .type = KEY_FLOATS, .min = -1e6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
+    { .name = "std", .type = KEY_FLOATS, .min = 1e-6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
+    TEXT("name"), TEXT("cache"), CHOICE("cache_type", "f16|f32|u8", NULL), INT("views", 1, 1000000), END
+};
+static const key_row augment_keys[] = {
+    INT("pad", 0, BIG), FLAG("flip"), FLOAT("jitter", 0, .9), FLOAT("random", 0, 4), CHOICE("fit", "letterbox|stretch", NULL), END
+};
+static const key_row projector_keys[] = {
+    COUNT("reduction"), CHOICE("stack", "bottleneck|1x1|1x1-1x1|depthwise|linear|none", NULL),
+    CHOICE("activation", "auto|" ACTIVATIONS, NULL), INT("tap", 0, BIG), TEXT("teacher"), END
+};
+static const key_row feature_l2_keys[] = {
+    FLOAT("scale", 1e-30, 1e30), CHOICE("reduction", "mean|sum", NULL), INT("tap", 0, BIG), TEXT("teacher"), END
+};
+static const key_row reused_classifier_keys[] = { INTS("layers", 0, BIG), INT("tap", 0, BIG), TEXT("teacher"), END };
+
+/* What the host asks of every layer section. */
+static const key_row layer_keys[] = {
+    FLAG("truth"), FLAG("onlyforward"), FLAG("stopbackward"), FLAG("dontsave"), FLAG("dontload"),
+    INT("numload", 0, BIG), FLAG("dontloadscales"), POSITIVE("learning_rate"), REAL("smooth"), END
+};
+
+static const section_row sections[] = {
+    { "net", "network", SECTION_PREAMBLE, net_keys },
+    { "teacher", NULL, SECTION_PREAMBLE, teacher_keys },
+    { "augment", NULL, SECTION_PREAMBLE, augment_keys },
+    { "convolutional", "conv", SECTION_STOCK, convolutional_keys },
+    { "deconvolutional", "deconv", SECTION_STOCK, deconvolutional_keys },
+    { "local", NULL, SECTION_STOCK, local_keys },
+    { "connected", "conn", SECTION_STOCK, connected_keys },
+    { "maxpool", "max", SECTION_STOCK, maxpool_keys },
+    { "avgpool", "avg", SECTION_STOCK, no_keys },
+    { "softmax", "soft", SECTION_STOCK, softmax_keys },
+    { "route", NULL, SECTION_STOCK, route_keys },
+    { "shortcut", NULL, SECTION_STOCK, shortcut_keys },
+    { "upsample", NULL, SECTION_STOCK, upsample_keys },
+    { "reorg", NULL, SECTION_STOCK, reorg_keys },
+    { "dropout", NULL, SECTION_STOCK, dropout_keys },
+    { "cost", NULL, SECTION_STOCK, cost_keys },
+    { "yolo", NULL, SECTION_STOCK, yolo_keys },
+    { "region", NULL, SECTION_STOCK, region_keys },
+    { "detection", NULL, SECTION_STOCK, detection_keys },
+    { "iseg", NULL, SECTION_STOCK, iseg_keys },
+    { "activation", NULL, SECTION_STOCK, activation_keys },
+    { "logistic", NULL, SECTION_STOCK, no_keys },
+    { "l2norm", NULL, SECTION_STOCK, no_keys },
+    { "normalization", "lrn", SECTION_STOCK, normalization_keys },
+    { "batchnorm", NULL, SECTION_STOCK, no_keys },
+    { "crop", NULL, SECTION_STOCK, crop_keys },
+    { "rnn", NULL, SECTION_STOCK, rnn_keys },
+    { "gru", NULL, SECTION_STOCK, gru_keys },
+    { "lstm", NULL, SECTION_STOCK, lstm_keys },
+    { "crnn", NULL, SECTION_STOCK, crnn_keys },
+    { "projector", NULL, SECTION_PLUGIN, projector_keys },
+    { "feature_l2", NULL, SECTION_PLUGIN, feature_l2_keys },
+    { "reused_classifier", NULL, SECTION_PLUGIN, reused_classifier_keys },
+};
+enum { SECTIONS = sizeof sections / sizeof *sections, MOST_KEYS = 128 };
+
+const section_row *cfg_section_rows(int *n)
+{
+    *n = SECTIONS;
+    return sections;
+}
+
+const section_row *cfg_section_row(const char *name)
+{
+    for (int i = 0; i < SECTIONS; ++i)
+        if (!strcmp(name, sections[i].name) || (sections[i].aka && !strcmp(name, sections[i].aka))) return &sections[i];
+    return NULL;
+}
+
+/* The keys that every section of this kind may have besides its own. */
+static const key_row *common_keys(const section_row *s)
+{
+    return s->kind == SECTION_STOCK ? layer_keys : no_keys;
+}
+
+const key_row *cfg_key_row(const section_row *s, const char *key)
+{
+    const key_row *list[] = { s->keys, common_keys(s) };
+    for (int i = 0; i < 2; ++i)
+        for (const key_row *k = list[i]; k->name; ++k)
+            if (!strcmp(k->name, key)) return k;
+    return NULL;
+}
+
+const char *cfg_nearest_section(const char *name)
+{
+    const char *names[2 * SECTIONS];
+    int n = 0;
+    for (int i = 0; i < SECTIONS; ++i) {
+        names[n++] = sections[i].name;
+        if (sections[i].aka) names[n++] = sections[i].aka;
+    }
+    return nearest_name(name, names, n);
+}
+
+const char *cfg_nearest_key(const section_row *s, const char *key)
+{
+    const char *names[MOST_KEYS];
+    int n = 0;
+    const key_row *list[] = { s->keys, common_keys(s) };
+    for (int i = 0; i < 2; ++i)
+        for (const key_row *k = list[i]; k->name && n < MOST_KEYS; ++k) names[n++] = k->name;
+    return nearest_name(key, names, n);
+}
+

@@ -1,0 +1,34 @@
+/* What may stand in a cfg: one row a section, one row a key.
+ * To teach the reader a new section or key add its row in cfg_keys.c; there is nothing else to do. */
+#ifndef DISTILL_CFG_KEYS_H
+#define DISTILL_CFG_KEYS_H
+
+typedef enum { KEY_INT, KEY_FLOAT, KEY_STR, KEY_INTS, KEY_FLOATS, KEY_CHOICE } key_type;
+
+typedef struct key_row {
+    const char *name;
+    key_type type;
+    double min, max;       /* inclusive, for numbers */
+    const char *choices;   /* "a|b|c" for KEY_CHOICE; for other types words accepted besides, or NULL */
+    int required;
+    unsigned counts;       /* lists: bit n set = n values are accepted; 0 = any number of them */
+    const char *hint;      /* said where the value is refused, or NULL */
+    int elsewhere;         /* another Darknet's, and nothing to what a network computes here: read, named, not deployed */
+} key_row;
+
+typedef enum { SECTION_PREAMBLE, SECTION_STOCK, SECTION_PLUGIN } section_kind;
+
+typedef struct section_row {
+    const char *name;      /* full name */
+    const char *aka;       /* Darknet's short name, or NULL */
+    section_kind kind;     /* [net], [teacher], [augment] are preamble */
+    const key_row *keys;   /* ends on name == NULL */
+} section_row;
+
+const section_row *cfg_section_row(const char *name);           /* by full or short name; NULL if unknown */
+const section_row *cfg_section_rows(int *n);
+const key_row *cfg_key_row(const section_row *s, const char *key);   /* also knows keys every layer may have */
+const char *cfg_nearest_section(const char *name);              /* NULL if nothing is near */
+const char *cfg_nearest_key(const section_row *s, const char *key);
+
+#endif

@@ -1,0 +1,160 @@
+/* flock on a file of the backup folder (see run_lock.h).
+ *
+ * Removing a lock file is a race: who has opened it just before waits for a file that has no name any more, while the next one
+ * makes a new file and locks that. So the name is removed while the lock is held, and whoever gets a lock looks whether its file
+ * still has the name, else begins again. */
+#include "run_lock.h"
+
+#include "darknet_plugin/base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ATTEMPTS = 100, TEXT = 256 };
+
+/* Where nothing of this sort is known to the file system. */
+static int has_no_locks(int why) { return why == ENOLCK || why == ENOSYS || why == EOPNOTSUPP || why == EINVAL; }
+
+static int same_file(const struct stat *a, const struct stat *b) { return a->st_dev == b->st_dev && a->st_ino == b->st_ino; }
+
+static int is_named(int fd, const char *path)
+{
+    struct stat mine, named;
+    return !fstat(fd, &mine) && !stat(path, &named) && same_file(&mine, &named);
+}
+
+/* ---- who holds it ---- */
+
+static void sign(int fd)
+{
+    char host[65] = "", text[TEXT];
+    gethostname(host, sizeof host - 1);
+    int n = snprintf(text, sizeof text, "process %ld on %s since %lld\n", (long)getpid(), *host ? host : "?", (long long)time(NULL));
+    if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)n, 0) != n) return;   /* only the message will know less */
+}
+
+/* "10:41", with the date where it is not today's. */
+static void clock_text(time_t t, char *out, size_t len)
+{
+    struct tm at = { 0 }, today = { 0 };
+    time_t now = time(NULL);
+    localtime_r(&t, &at);
+    localtime_r(&now, &today);
+    int same = at.tm_year == today.tm_year && at.tm_yday == today.tm_yday;
+    strftime(out, len, same ? "%H:%M" : "%Y-%m-%d %H:%M", &at);
+}
+
+static int is_host_name(const char *s)
+{
+    for (; *s; ++s)
+        if (*s <= ' ' || *s > '~') return 0;
+    return 1;
+}
+
+/* Its text comes from a file: what does not look as expected is not repeated. */
+static char *holder(int fd)
+{
+    char text[TEXT] = "", host[65], mine[65] = "", when[32];
+    long pid;
+    long long since;
+    if (pread(fd, text, sizeof text - 1, 0) < 0 || sscanf(text, "process %ld on %64s since %lld", &pid, host, &since) != 3
+        || pid < 1 || since < 0 || since > 1LL << 40 || !is_host_name(host)) return mem_strdup("another process");
+    gethostname(mine, sizeof mine - 1);
+    clock_text((time_t)since, when, sizeof when);
+    if (!strcmp(mine, host)) return mem_printf("process %ld since %s", pid, when);
+    return mem_printf("process %ld on %s since %s", pid, host, when);
+}
+
+static void report_held(const run_lock *l, int fd, diag *d)
+{
+    char *who = holder(fd);
+    int stem = (int)(strlen(l->path) - strlen(".lock"));
+    diag_error(d, NULL, 0, NULL, "%.*s is in use by %s", stem, l->path, who);
+    diag_hint(d, "two runs would overwrite each other's checkpoints: give another -backup folder, or wait");
+    free(who);
+}
+
+/* ---- taking it ---- */
+
+/* 1: fd holds the file of that name; 0: it has lost its name meanwhile, or was never there; -1 after reporting. */
+static int try_lock(run_lock *l, int (*lock)(int, int), diag *d)
+{
+    l->fd = open(l->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (l->fd < 0) {
+        diag_error(d, l->path, 0, NULL, "cannot write: %s", strerror(errno));
+        return -1;
+    }
+    if (lock(l->fd, LOCK_EX | LOCK_NB)) {
+        if (has_no_locks(errno))
+            diag_warn(d, l->path, 0, NULL, "this file system has no locks (%s): make sure that no other run writes here", strerror(errno));
+        else if (errno == EWOULDBLOCK) report_held(l, l->fd, d);
+        else diag_error(d, l->path, 0, NULL, "cannot lock: %s", strerror(errno));
+        return -1;
+    }
+    if (!is_named(l->fd, l->path)) return 0;
+    sign(l->fd);
+    return 1;
+}
+
+static int take(run_lock *l, int (*lock)(int, int), diag *d)
+{
+    int got = 0;
+    for (int i = 0; i < ATTEMPTS && !got; ++i) {
+        if (l->fd >= 0) close(l->fd);
+        got = try_lock(l, lock, d);
+    }
+    if (!got) diag_error(d, l->path, 0, NULL, "cannot lock: it is made and removed all the time");
+    return got > 0 ? 0 : -1;
+}
+
+static void forget(run_lock *l)
+{
+    mem_finished(&l->file);
+    if (l->fd >= 0) close(l->fd);
+    free(l->path);
+    free(l->folder);
+    *l = (run_lock){ .fd = -1 };
+}
+
+int run_lock_take_by(run_lock *l, const char *folder, const char *name, int (*lock)(int, int), diag *d)
+{
+    int errors = diag_errors(d);
+    *l = (run_lock){ .fd = -1, .path = mem_printf("%s/%s.lock", folder, name), .folder = mem_strdup(folder) };
+    if (!take(l, lock, d)) {
+        mem_begun(&l->file, l->path);
+        if (!stat(folder, &l->there)) return 0;
+        diag_error(d, folder, 0, NULL, "cannot read: %s", strerror(errno));
+    }
+    if (diag_errors(d) == errors) unlink(l->path);   /* a file that locks nothing */
+    forget(l);
+    return diag_errors(d) > errors ? -1 : 0;
+}
+
+int run_lock_take(run_lock *l, const char *folder, const char *name, diag *d) { return run_lock_take_by(l, folder, name, flock, d); }
+
+int run_lock_check(run_lock *l, diag *d)
+{
+    struct stat now;
+    if (!l->path) return 0;
+    if (stat(l->folder, &now)) {
+        diag_error(d, l->folder, 0, NULL, "cannot write: %s", strerror(errno));
+        return -1;
+    }
+    if (!same_file(&now, &l->there)) {
+        diag_error(d, l->folder, 0, NULL, "is not the folder that it was when the run began: unmounted, or replaced");
+        return -1;
+    }
+    return is_named(l->fd, l->path) ? 0 : take(l, flock, d);
+}
+
+void run_lock_release(run_lock *l)
+{
+    if (!l->path) return;
+    if (is_named(l->fd, l->path)) unlink(l->path);
+    forget(l);
+}

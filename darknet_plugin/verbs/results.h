@@ -1,0 +1,15 @@
+/* Results as tables for people and as JSON for scripts. */
+#ifndef DISTILL_RESULTS_H
+#define DISTILL_RESULTS_H
+#include "darknet_plugin/base/json.h"
+#include "darknet_plugin/model/evaluate_detect.h"
+
+/* {"images":N,"student":{...},"teacher":{...},"agreement":..,"feature_mse":..}; a plain cfg has only student.
+ * Several teachers: these are of the one whose classifier ends the network; "teachers":[{"name":..., the same}] has all. */
+cJSON *results_evaluation(const evaluation *e);
+/* {"images":N,"objects":N,"student":{"map50":..,"map":..,"map50_darknet":..,"precision":..,"recall":..,"classes":[...]},...} */
+cJSON *results_detect_evaluation(const detect_evaluation *e, const data_file *f);
+/* The same as a table, classes that have objects one a line. */
+void results_print_detect_evaluation(const detect_evaluation *e, const data_file *f, FILE *out);
+
+#endif

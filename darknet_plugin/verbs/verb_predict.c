@@ -1,0 +1,134 @@
+/* `darknet distill predict DATA CFG WEIGHTS IMAGE...`: the likeliest classes of images, prepared (letterboxed) as stock
+ * `darknet classifier predict` does; of a detector boxes (predict_detect.c). */
+#include "darknet_plugin/data/augment.h"
+#include "device.h"
+#include "darknet_plugin/data/image_io.h"
+#include "darknet_plugin/base/mem.h"
+#include "predict_detect.h"
+#include "results.h"
+#include "verbs.h"
+
+#include <stdlib.h>
+
+typedef struct prediction {
+    model *m;
+    const data_file *file;
+    int top;
+    float *x;                /* (batch, c, h, w), owned; only the first image counts */
+} prediction;
+
+/* Numbers of the `top` largest of n answers, largest first. */
+static void find_top(const float *answer, int n, int *best, int top)
+{
+    for (int k = 0; k < top; ++k) {
+        best[k] = -1;
+        for (int i = 0; i < n; ++i) {
+            int taken = 0;
+            for (int j = 0; j < k; ++j) taken |= best[j] == i;
+            if (!taken && (best[k] < 0 || answer[i] > answer[best[k]])) best[k] = i;
+        }
+    }
+}
+
+static void print_answer(const prediction *p, const char *image, const float *answer, const int *best, FILE *out)
+{
+    char buf[16];
+    fprintf(out, "%s\n", image);
+    for (int k = 0; k < p->top; ++k)
+        fprintf(out, "%6.2f%%: %s\n", 100 * (double)answer[best[k]], data_file_class(p->file, best[k], buf, sizeof buf));
+}
+
+static cJSON *answer_json(const prediction *p, const char *image, const float *answer, const int *best)
+{
+    char buf[16];
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "image", image);
+    cJSON *list = cJSON_AddArrayToObject(o, "classes");
+    for (int k = 0; k < p->top; ++k) {
+        cJSON *c = cJSON_CreateObject();
+        cJSON_AddNumberToObject(c, "class", best[k]);
+        cJSON_AddStringToObject(c, "name", data_file_class(p->file, best[k], buf, sizeof buf));
+        cJSON_AddNumberToObject(c, "probability", (double)answer[best[k]]);
+        cJSON_AddItemToArray(list, c);
+    }
+    return o;
+}
+
+static int predict_image(prediction *p, const char *image, cJSON *list, FILE *out, diag *d)
+{
+    const net_shape *s = p->m->low->shape;
+    uint8_t *pixels;
+    int w, h;
+    char why[256];
+    if (image_decode(image, s->c, &pixels, &w, &h, why, sizeof why)) {
+        diag_error(d, image, 0, NULL, "cannot read this image: %s", why);
+        return -1;
+    }
+    augment_letterbox(pixels, w, h, s->c, p->x, s->w, s->h);
+    free(pixels);
+    const float *answer = model_predict(p->m, p->x);
+    int *best = mem_calloc((size_t)p->top, sizeof *best);
+    find_top(answer, p->m->classes, best, p->top);
+    if (list) cJSON_AddItemToArray(list, answer_json(p, image, answer, best));
+    else print_answer(p, image, answer, best, out);
+    free(best);
+    return 0;
+}
+
+static int predict_all(options *o, prediction *p, diag *d)
+{
+    cJSON *object = o->json ? cJSON_CreateObject() : NULL, *list = o->json ? cJSON_AddArrayToObject(object, "predictions") : NULL;
+    int failed = 0;
+    for (int i = 3; i < o->n; ++i) failed |= predict_image(p, o->arg[i], list, o->out, d);
+    if (object) failed |= json_print(object, o->out, d);
+    return failed;
+}
+
+static int predict_with(options *o, prediction *p, diag *d)
+{
+    network *net = p->m->net;
+    if (model_load_whole(p->m, o->arg[2], d)) return -1;
+    if (model_fits_classes(p->m, p->file, d)) return -1;
+    p->top = o->top ? o->top : p->file->top;
+    if (p->top > p->m->classes) p->top = p->m->classes;
+    p->x = mem_calloc((size_t)net->batch * (size_t)net->inputs, sizeof *p->x);
+    int failed = predict_all(o, p, d);
+    free(p->x);
+    return failed;
+}
+
+/* Flags that mean something to detectors only. */
+static int refuse_detector_flags(const options *o, const model *m, diag *d)
+{
+    static const char *const flags[] = { "thresh", "side-by-side", "out" };
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; ++i) {
+        if (!options_given(o, flags[i])) continue;
+        diag_error(d, NULL, 0, NULL, "'-%s' is for detectors, %s is none", flags[i], m->low->source->path);
+        return -1;
+    }
+    return 0;
+}
+
+static int predict_by_kind(options *o, prediction *p, diag *d)
+{
+    model *m = p->m;
+    if (model_fit(m, o->fit, d)) return -1;
+    if (!model_is_detector(m)) return refuse_detector_flags(o, m, d) || predict_with(o, p, d) ? -1 : 0;
+    if (o->side_by_side && !m->teacher) {
+        diag_error(d, o->arg[1], 0, NULL, "has no [teacher] to put beside it");
+        return -1;
+    }
+    return model_load_whole(m, o->arg[2], d) || model_fits_classes(m, p->file, d) || predict_detector(o, m, p->file, d) ? -1 : 0;
+}
+
+int verb_predict(options *o, diag *d)
+{
+    model_options mo = { .threads = o->threads, .batch = 1, .mode = o->side_by_side ? LOWER_TRAIN : LOWER_DEPLOY };
+    if (device_backend(o, &mo.backend, d)) return -1;
+    data_file *f = data_file_read(o->arg[0], d);
+    prediction p = { .file = f, .m = f ? model_open(o->arg[1], &mo, d) : NULL };
+    int failed = !p.m || predict_by_kind(o, &p, d);
+    model_close(p.m);
+    data_file_free(f);
+    return failed;
+}

@@ -1,0 +1,105 @@
+/* Forward, backward, update and resizing of a network, wherever it is (see network.h). */
+#include "network.h"
+
+#include "cpu/cpu.h"
+#include "gpu/gpu.h"
+
+#include <math.h>
+#include <string.h>
+
+void network_init(void)
+{
+    host_init();
+    host_set_hooks((host_hooks){ .parsed = gpu_mend_cpu, .freed = gpu_free_workspace });
+}
+
+static void run_layer(network *net, int i, float *input)
+{
+    network state = *net;
+    layer l = net->layers[i];
+    state.index = i;
+    state.input = input;
+    if (state.train && l.delta) memset(l.delta, 0, (size_t)l.outputs * (size_t)l.batch * sizeof *l.delta);
+    l.forward(l, state);
+}
+
+void network_forward(network *net, int end, int train)
+{
+    float *truth = net->truth;
+    if (gpu_has(net)) {
+        gpu_forward(net, end, train);
+        return;
+    }
+    net->train = train;
+    for (int i = 0; i < end; ++i) {
+        run_layer(net, i, i ? net->layers[i - 1].output : net->input);
+        if (net->layers[i].truth) net->truth = net->layers[i].output;
+    }
+    net->truth = truth;
+}
+
+void network_backward(network *net, int end)
+{
+    if (gpu_has(net)) {
+        gpu_backward(net, end);
+        return;
+    }
+    for (int i = end - 1; i >= 0; --i) {
+        layer l = net->layers[i];
+        if (l.stopbackward) break;
+        network state = *net;
+        state.index = i;
+        state.input = i ? net->layers[i - 1].output : net->input;
+        state.delta = i ? net->layers[i - 1].delta : NULL;
+        l.backward(l, state);
+    }
+}
+
+static size_t steps_done(const network *net)
+{
+    return *net->seen / ((size_t)net->batch * (size_t)net->subdivisions);
+}
+
+static double steps_rate(const network *net, size_t step)
+{
+    float rate = net->learning_rate;
+    for (int i = 0; i < net->num_steps && (size_t)net->steps[i] <= step; ++i) rate *= net->scales[i];
+    return rate;
+}
+
+/* Darknet's get_current_rate to the last bit (floats where it has floats), without its RANDOM policy's hidden
+ * generator (constant there) and without the counter that wraps around below a sigmoid's step, where its rate is 0. */
+double network_rate(const network *net)
+{
+    size_t step = steps_done(net);
+    double lr = net->learning_rate, t = (double)step;
+    if (step < (size_t)net->burn_in) return lr * pow((float)step / (float)net->burn_in, net->power);
+    switch (net->policy) {
+    case STEP: return lr * pow(net->scale, (double)(step / (size_t)net->step));
+    case STEPS: return steps_rate(net, step);
+    case EXP: return lr * pow(net->gamma, t);
+    case POLY: return lr * pow(1 - (float)step / (float)net->max_batches, net->power);
+    case SIG: return lr * (1 / (1 + exp(net->gamma * (float)(t - net->step))));
+    default: return lr;
+    }
+}
+
+void network_update(network *net, int end)
+{
+    update_args a = {
+        .batch = net->batch * net->subdivisions, .learning_rate = (float)network_rate(net),
+        .momentum = net->momentum, .decay = net->decay,
+        .adam = net->adam, .B1 = net->B1, .B2 = net->B2, .eps = net->eps, .t = ++*net->t,
+    };
+    if (gpu_has(net)) gpu_update(net, end, a);
+    for (int i = 0; !gpu_has(net) && i < end; ++i)
+        if (net->layers[i].update) net->layers[i].update(net->layers[i], a);
+}
+
+int network_resize(network *net, int w, int h, diag *d)
+{
+    if (host_resize(net, w, h, d)) return -1;
+    cpu_resized(net);
+    gpu_resized(net);
+    return 0;
+}

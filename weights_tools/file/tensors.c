@@ -1,0 +1,114 @@
+/* Which arrays of a layer a weights file holds, and in which order: one table, read by everything that loads, saves,
+ * copies or compares weights.
+ *
+ * A layer type has one row for each part that is stored: the layer itself, or, for recurrent types, the layers nested
+ * in it. The order is that of Darknet's save_weights. Not obvious: a connected layer's weights come before its batch
+ * norm, a convolution's after it; [batchnorm] stores no biases although it has them; [gru] and [lstm] store all w
+ * before all u.
+ *
+ * To add a type: one row per part. */
+#include "weights_file.h"
+
+#include "darknet_plugin/base/hash.h"
+
+typedef int (*part_lister)(const layer *l, const char *const *name, weights_tensor *out);
+enum { BIASES, SCALES, MEAN, VARIANCE, WEIGHTS, NAMES };
+
+typedef struct part {
+    LAYER_TYPE type;
+    part_lister list;
+    size_t nested;              /* offset of the pointer to the nested layer + 1; 0 = the layer itself */
+    const char *name[NAMES];
+} part;
+
+static weights_tensor tensor(const char *name, float *data, size_t n)
+{
+    return (weights_tensor){ name, data, n };
+}
+
+static int batch_norm(const layer *l, size_t n, const char *const *name, weights_tensor *out)
+{
+    out[0] = tensor(name[SCALES], l->scales, n);
+    out[1] = tensor(name[MEAN], l->rolling_mean, n);
+    out[2] = tensor(name[VARIANCE], l->rolling_variance, n);
+    return 3;
+}
+
+static int convolution(const layer *l, const char *const *name, weights_tensor *out)
+{
+    int k = 0;
+    out[k++] = tensor(name[BIASES], l->biases, (size_t)l->n);
+    if (l->batch_normalize) k += batch_norm(l, (size_t)l->n, name, out + k);
+    out[k++] = tensor(name[WEIGHTS], l->weights, (size_t)l->nweights);
+    return k;
+}
+
+static int connected(const layer *l, const char *const *name, weights_tensor *out)
+{
+    int k = 0;
+    out[k++] = tensor(name[BIASES], l->biases, (size_t)l->outputs);
+    out[k++] = tensor(name[WEIGHTS], l->weights, (size_t)l->outputs * (size_t)l->inputs);
+    if (l->batch_normalize) k += batch_norm(l, (size_t)l->outputs, name, out + k);
+    return k;
+}
+
+static int batchnorm(const layer *l, const char *const *name, weights_tensor *out)
+{
+    return batch_norm(l, (size_t)l->c, name, out);
+}
+
+static int local(const layer *l, const char *const *name, weights_tensor *out)
+{
+    size_t window = (size_t)l->size * (size_t)l->size * (size_t)l->c;
+    out[0] = tensor(name[BIASES], l->biases, (size_t)l->outputs);
+    out[1] = tensor(name[WEIGHTS], l->weights, window * (size_t)l->outputs);
+    return 2;
+}
+
+#define NAMED(p) { p "biases", p "scales", p "mean", p "variance", p "weights" }
+#define NESTED(type, list, field, name) { type, list, offsetof(layer, field) + 1, NAMED(name " ") }
+
+static const part parts[] = {
+    { CONVOLUTIONAL, convolution, 0, NAMED("") },
+    { DECONVOLUTIONAL, convolution, 0, NAMED("") },
+    { CONNECTED, connected, 0, NAMED("") },
+    { BATCHNORM, batchnorm, 0, NAMED("") },
+    { LOCAL, local, 0, NAMED("") },
+    NESTED(RNN, connected, input_layer, "input"),
+    NESTED(RNN, connected, self_layer, "self"),
+    NESTED(RNN, connected, output_layer, "output"),
+    NESTED(CRNN, convolution, input_layer, "input"),
+    NESTED(CRNN, convolution, self_layer, "self"),
+    NESTED(CRNN, convolution, output_layer, "output"),
+    NESTED(LSTM, connected, wi, "wi"), NESTED(LSTM, connected, wf, "wf"),
+    NESTED(LSTM, connected, wo, "wo"), NESTED(LSTM, connected, wg, "wg"),
+    NESTED(LSTM, connected, ui, "ui"), NESTED(LSTM, connected, uf, "uf"),
+    NESTED(LSTM, connected, uo, "uo"), NESTED(LSTM, connected, ug, "ug"),
+    NESTED(GRU, connected, wz, "wz"), NESTED(GRU, connected, wr, "wr"), NESTED(GRU, connected, wh, "wh"),
+    NESTED(GRU, connected, uz, "uz"), NESTED(GRU, connected, ur, "ur"), NESTED(GRU, connected, uh, "uh"),
+};
+
+static const layer *part_of(const layer *l, const part *p)
+{
+    if (!p->nested) return l;
+    return *(const layer *const *)(const void *)((const char *)l + p->nested - 1);
+}
+
+int weights_tensors(const layer *l, weights_tensor *out)
+{
+    int k = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; ++i)
+        if (parts[i].type == l->type) k += parts[i].list(part_of(l, &parts[i]), parts[i].name, out + k);
+    return k;
+}
+
+uint64_t weights_hash(const network *net, int begin, int end)
+{
+    weights_tensor t[WEIGHTS_MAX_TENSORS];
+    uint64_t h = HASH_START;
+    for (int i = begin; i < end; ++i) {
+        int n = weights_tensors(&net->layers[i], t);
+        for (int j = 0; j < n; ++j) h = hash_bytes(t[j].data, t[j].n * sizeof *t[j].data, h);
+    }
+    return h;
+}

@@ -1,0 +1,261 @@
+/* Measuring, reading and loading a weights file. The file says nothing about its own contents, and Darknet loads whatever is
+ * there: too short, too long, another network's. So the size is held against the cfg's shapes first, everything is
+ * read and looked at, and only then is the network touched.
+ *
+ * A file may hold the first layers only, if it ends on a layer's border: that is how Darknet keeps pretrained
+ * backbones (darknet53.conv.74). Not supported: the transposed files of 2014 (version 1000 and above). */
+#include "weights_file.h"
+
+#include "darknet_plugin/base/in_file.h"
+#include "darknet_plugin/base/mem.h"
+
+#include <errno.h>
+#include <math.h>
+#include <unistd.h>
+
+enum { VERSION_TRANSPOSED = 1000, SHORT_HEADER = 16, LONG_HEADER = 20 };
+
+/* Opens a regular file and tells its size; NULL with a message otherwise. */
+static FILE *open_regular(const char *path, size_t *bytes, diag *d)
+{
+    int fd = in_file_open(path, "weights", bytes, d);
+    FILE *f = fd >= 0 ? fdopen(fd, "rb") : NULL;
+    if (f || fd < 0) return f;
+    diag_error(d, path, 0, NULL, "cannot read weights: %s", strerror(errno));
+    close(fd);
+    return NULL;
+}
+
+static int read_seen(FILE *f, weights_info *info)
+{
+    uint32_t narrow;
+    int wide = info->major * 10 + info->minor >= 2;
+    info->header_bytes = wide ? LONG_HEADER : SHORT_HEADER;
+    if (wide) return fread(&info->seen, sizeof info->seen, 1, f) == 1 ? 0 : -1;
+    if (fread(&narrow, sizeof narrow, 1, f) != 1) return -1;
+    info->seen = narrow;
+    return 0;
+}
+
+static int read_header(FILE *f, const char *path, size_t bytes, weights_info *info, diag *d)
+{
+    int32_t v[3];
+    int ok = fread(v, sizeof v, 1, f) == 1;
+    if (ok && (v[0] < 0 || v[1] < 0 || v[2] < 0)) {
+        diag_error(d, path, 0, NULL, "not a weights file: its version is %d.%d.%d", v[0], v[1], v[2]);
+        return -1;
+    }
+    if (ok && (v[0] >= VERSION_TRANSPOSED || v[1] >= VERSION_TRANSPOSED)) {
+        diag_error(d, path, 0, NULL, "version %d.%d.%d (transposed weights) is not supported", v[0], v[1], v[2]);
+        return -1;
+    }
+    if (ok) {
+        info->major = v[0];
+        info->minor = v[1];
+        info->revision = v[2];
+        ok = !read_seen(f, info);
+    }
+    if (!ok) diag_error(d, path, 0, NULL, "%zu bytes, expected a header of at least %d", bytes, SHORT_HEADER);
+    return ok ? 0 : -1;
+}
+
+/* Where a number of floats ends among the layers. */
+typedef struct border {
+    int layers;              /* whole layers, up to and including the last one with weights */
+    size_t floats;           /* that these layers hold */
+    int inside;              /* the layer it ends in */
+} border;
+
+static border find_border(const net_shape *s, size_t floats)
+{
+    border b = { 0, 0, 0 };
+    for (int i = 0; i < s->n; ++i) {
+        size_t n = s->layer[i].stored;
+        b.inside = i;
+        if (!n) continue;
+        if (n > floats - b.floats) return b;
+        b.floats += n;
+        b.layers = i + 1;
+    }
+    return b;
+}
+
+static int layers_with_weights(const net_shape *s)
+{
+    int n = 0;
+    for (int i = 0; i < s->n; ++i) n += s->layer[i].stored > 0;
+    return n;
+}
+
+static size_t bytes_of(size_t header, size_t floats)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(floats, sizeof(float), &bytes)) return SIZE_MAX;
+    return bytes > SIZE_MAX - header ? SIZE_MAX : bytes + header;
+}
+
+static void report_size(const char *path, const net_shape *s, size_t bytes, size_t header, border b, diag *d)
+{
+    size_t whole = bytes_of(header, s->stored);
+    diag_error(d, path, 0, NULL, "%zu bytes, expected %zu for the cfg's %d layers with weights",
+               bytes, whole, layers_with_weights(s));
+    if (bytes > whole)
+        diag_hint(d, "%zu bytes are left over after the last layer: is it the file of another cfg?", bytes - whole);
+    else if (b.layers)
+        diag_hint(d, "it ends inside layer %d; layers 0 to %d end at byte %zu", b.inside, b.layers - 1,
+                  bytes_of(header, b.floats));
+    else
+        diag_hint(d, "it ends before the first layer with weights does, which is layer %d", b.inside);
+}
+
+/* Holds the file's size against the shapes; fills info->floats and info->layers. */
+static int measure(const char *path, const net_shape *s, size_t bytes, weights_info *info, diag *d)
+{
+    size_t body = bytes - info->header_bytes;
+    border b = find_border(s, body / sizeof(float));
+    info->floats = b.floats;
+    info->layers = b.floats == s->stored ? s->n : b.layers;
+    if (body == bytes_of(0, b.floats) && info->layers) return 0;
+    report_size(path, s, bytes, info->header_bytes, b, d);
+    return -1;
+}
+
+/* The file, read up to the first float, and measured: *fits says whether it holds whole layers and nothing else, else
+ * there is a message. NULL with a message where it is no weights file at all. */
+static FILE *open_measured(const char *path, const net_shape *s, size_t *bytes, weights_info *info, int *fits, diag *d)
+{
+    FILE *f = open_regular(path, bytes, d);
+    if (!f) return NULL;
+    if (read_header(f, path, *bytes, info, d)) {
+        fclose(f);
+        return NULL;
+    }
+    *fits = !measure(path, s, *bytes, info, d);
+    return f;
+}
+
+int weights_inspect(const char *path, const net_shape *shape, weights_info *info, diag *d)
+{
+    size_t bytes;
+    int fits;
+    memset(info, 0, sizeof *info);
+    FILE *f = open_measured(path, shape, &bytes, info, &fits, d);
+    if (!f) return -1;
+    fclose(f);
+    return fits ? 0 : -1;
+}
+
+int weights_read(const char *path, const net_shape *shape, weights_contents *c, diag *d)
+{
+    int fits;
+    memset(c, 0, sizeof *c);
+    FILE *f = open_measured(path, shape, &c->bytes, &c->info, &fits, d);
+    if (!f) return -1;
+    c->expected = bytes_of(c->info.header_bytes, shape->stored);
+    c->x = mem_realloc(NULL, c->info.floats, sizeof *c->x);
+    int failed = fread(c->x, sizeof *c->x, c->info.floats, f) != c->info.floats;
+    if (failed) diag_error(d, path, 0, NULL, "cannot read weights: %s", ferror(f) ? strerror(errno) : "it got shorter");
+    fclose(f);
+    if (failed) weights_drop(c);
+    return failed ? -1 : !fits;
+}
+
+void weights_drop(weights_contents *c)
+{
+    free(c->x);
+    memset(c, 0, sizeof *c);
+}
+
+/* Keys with which the host reads less than, or something else than, what it writes. */
+static const struct { const char *key; size_t field; } half_loaders[] = {
+    { "dontload", offsetof(layer, dontload) }, { "numload", offsetof(layer, numload) },
+    { "dontloadscales", offsetof(layer, dontloadscales) }, { "flipped", offsetof(layer, flipped) },
+};
+
+static int refuse_half_loaders(const network *net, const char *path, diag *d)
+{
+    for (int i = 0; i < net->n; ++i)
+        for (size_t k = 0; k < sizeof half_loaders / sizeof *half_loaders; ++k)
+            if (*(const int *)(const void *)((const char *)&net->layers[i] + half_loaders[k].field)) {
+                diag_error(d, path, 0, NULL, "cannot load: %s= of layer %d is not supported", half_loaders[k].key, i);
+                return -1;
+            }
+    return 0;
+}
+
+int weights_check_layers(const network *net, const net_shape *s, const char *path, diag *d)
+{
+    weights_tensor t[WEIGHTS_MAX_TENSORS];
+    if (net->n != s->n) {
+        diag_error(d, path, 0, NULL, "cannot load: the network has %d layers, expected %d", net->n, s->n);
+        return -1;
+    }
+    for (int i = 0; i < net->n; ++i) {
+        size_t sum = 0;
+        int n = weights_tensors(&net->layers[i], t);
+        for (int j = 0; j < n; ++j) sum += t[j].n;
+        if (sum == s->layer[i].stored) continue;
+        diag_error(d, path, 0, NULL, "cannot load: layer %d holds %zu values, expected %zu", i, sum,
+                   s->layer[i].stored);
+        return -1;
+    }
+    return 0;
+}
+
+int weights_is_variance(const char *name)
+{
+    size_t n = strlen(name), m = strlen("variance");
+    return n >= m && !strcmp(name + n - m, "variance");
+}
+
+/* NaN, infinity and negative variances never come out of training that worked. */
+int weights_check_values(const weights_tensor *t, int layer, const char *path, diag *d)
+{
+    int positive = weights_is_variance(t->name);
+    for (size_t k = 0; k < t->n; ++k) {
+        if (isfinite(t->data[k]) && !(positive && t->data[k] < 0)) continue;
+        diag_error(d, path, 0, NULL, "layer %d: %s[%zu] is %g", layer, t->name, k, (double)t->data[k]);
+        diag_hint(d, isfinite(t->data[k]) ? "a variance is never negative: is it the file of another cfg?"
+                                          : "training diverged before this file was written, or it is not for this cfg");
+        return -1;
+    }
+    return 0;
+}
+
+static int check_finite(const network *net, int layers, float *x, const char *path, diag *d)
+{
+    weights_tensor t[WEIGHTS_MAX_TENSORS];
+    for (int i = 0; i < layers; ++i) {
+        int n = weights_tensors(&net->layers[i], t);
+        for (int j = 0; j < n; x += t[j].n, ++j) {
+            t[j].data = x;
+            if (weights_check_values(&t[j], i, path, d)) return -1;
+        }
+    }
+    return 0;
+}
+
+static void copy_in(network *net, int layers, const float *x)
+{
+    weights_tensor t[WEIGHTS_MAX_TENSORS];
+    for (int i = 0; i < layers; ++i) {
+        int n = weights_tensors(&net->layers[i], t);
+        for (int j = 0; j < n; x += t[j].n, ++j) memcpy(t[j].data, x, t[j].n * sizeof *x);
+    }
+}
+
+int weights_load(network *net, const net_shape *shape, const char *path, weights_info *info, diag *d)
+{
+    weights_contents c;
+    if (info) memset(info, 0, sizeof *info);
+    if (refuse_half_loaders(net, path, d) || weights_check_layers(net, shape, path, d)) return -1;
+    int failed = weights_read(path, shape, &c, d);
+    if (info && failed >= 0) *info = c.info;
+    failed = failed || check_finite(net, c.info.layers, c.x, path, d);
+    if (!failed) {
+        copy_in(net, c.info.layers, c.x);
+        *net->seen = c.info.seen;
+    }
+    weights_drop(&c);
+    return failed ? -1 : 0;
+}

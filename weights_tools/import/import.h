@@ -1,0 +1,29 @@
+/* What the files of `weights import` share: weights_import.c the verb, import_match.c which tensor goes where. */
+#ifndef DISTILL_IMPORT_H
+#define DISTILL_IMPORT_H
+#include "tensor_groups.h"
+#include "weights_tools/file/weights_file.h"
+
+#include "darknet_plugin/lowering/lower.h"
+
+typedef struct import_job {
+    const char *cfg, *model;       /* paths, borrowed */
+    lowered *low;                  /* stock layers, numbered as the user counts; owned */
+    network *net;                  /* owned */
+    named_tensors *tensors;        /* owned */
+    import_map map;                /* owned */
+    tensor_groups groups;          /* owned */
+    int *layer;                    /* groups.n: the layer each goes to, -1 = not used; owned */
+    int encoder;                   /* the cfg is a distillation: only what stands before its first plugin section */
+    double epsilon;                /* of batch norms that do not say theirs */
+    FILE *out;                     /* the mapping is printed there */
+} import_job;
+
+/* Fills j->layer, printing each line as it is decided. 0, or -1 with a message. */
+int import_match(import_job *j, diag *d);
+/* (import_fill.c) Copies one group's values into its layer. 0, or -1 where they are not numbers. */
+int import_fill(const import_job *j, int group, diag *d);
+/* What Darknet must store so that its sqrt(v') + 1e-6 is the source's sqrt(v + epsilon). */
+float import_variance(double v, double epsilon);
+
+#endif

@@ -1,0 +1,92 @@
+/* The list of named tensors that every reader fills; named_tensors_read.c chooses the reader. */
+#include "named_tensors.h"
+
+#include "darknet_plugin/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+named_tensors *named_tensors_new(const char *path, size_t bytes)
+{
+    named_tensors *t = mem_calloc(1, sizeof *t);
+    t->path = path;
+    t->limit = bytes;
+    return t;
+}
+
+void named_tensors_free(named_tensors *t)
+{
+    if (!t) return;
+    for (int i = 0; i < t->n; ++i) {
+        free(t->tensor[i].name);
+        free(t->tensor[i].data);
+    }
+    free(t->tensor);
+    free(t);
+}
+
+void printable(char *text)
+{
+    for (; *text; ++text)
+        if ((unsigned char)*text < 32 || (unsigned char)*text == 127) *text = '?';
+}
+
+int tensor_count(int dims, const size_t *dim, size_t *n)
+{
+    *n = 1;
+    for (int i = 0; i < dims; ++i)
+        if (__builtin_mul_overflow(*n, dim[i], n)) return -1;
+    return 0;
+}
+
+const char *tensor_text(int dims, const size_t *dim, char *out)
+{
+    size_t at = 0;
+    if (!dims) snprintf(out, TENSOR_TEXT, "number");
+    for (int i = 0; i < dims && i < TENSOR_MAX_DIMS; ++i)
+        at += (size_t)snprintf(out + at, TENSOR_TEXT - at, "%s%zu", i ? "x" : "", dim[i]);
+    return out;
+}
+
+/* The tensor's place in the list, with no values yet. */
+static named_tensor *append(named_tensors *t, const char *name, int dims, const size_t *dim, size_t n)
+{
+    if (t->n == t->room) {
+        t->room = 2 * t->room + 64;
+        t->tensor = mem_realloc(t->tensor, (size_t)t->room, sizeof *t->tensor);
+    }
+    named_tensor *x = &t->tensor[t->n++];
+    *x = (named_tensor){ .name = mem_strdup(name), .dims = dims, .n = n, .layer = -1, .epsilon = -1 };
+    if (dims) memcpy(x->dim, dim, (size_t)dims * sizeof *dim);
+    printable(x->name);
+    return x;
+}
+
+enum { SHARED_LETTERS = 8 };     /* of each letter in the file */
+
+/* Why there is no room for this tensor; NULL if there is. */
+static const char *no_room(const named_tensors *t, size_t letters, int dims, const size_t *dim, size_t *n)
+{
+    if (dims < 0 || dims > TENSOR_MAX_DIMS || tensor_count(dims, dim, n) || *n > t->limit - t->values) return "values";
+    return letters > SHARED_LETTERS * t->limit - t->letters ? "names" : NULL;
+}
+
+named_tensor *named_tensors_add(named_tensors *t, const char *name, int dims, const size_t *dim, diag *d)
+{
+    size_t n, letters = strlen(name);
+    const char *lacks = no_room(t, letters, dims, dim, &n);
+    if (lacks || t->n == TENSOR_MAX) {
+        char *clean = mem_printf("%.200s", name);
+        printable(clean);
+        if (!lacks) diag_error(d, t->path, 0, NULL, "more than %d tensors", TENSOR_MAX);
+        else if (*lacks == 'n') diag_error(d, t->path, 0, NULL, "longer names than a file of %zu bytes explains, up to tensor '%s'", t->limit, clean);
+        else diag_error(d, t->path, 0, NULL, "tensor '%s' is larger than a file of %zu bytes can hold", clean, t->limit);
+        free(clean);
+        return NULL;
+    }
+    named_tensor *x = append(t, name, dims, dim, n);
+    x->data = mem_calloc(n, sizeof *x->data);
+    t->values += n;
+    t->letters += letters;
+    return x;
+}

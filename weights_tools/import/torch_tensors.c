@@ -1,0 +1,146 @@
+/* The tensors of a checkpoint, with dotted names.
+ *
+ * A checkpoint is a state dict, or a dict that has it under one of the names below, beside the optimiser and other
+ * things; it is entered as long as one is there. In what is found then, dicts and lists are walked in order and names
+ * joined by dots; numbers and texts are skipped. Views are copied element by element, by their strides. */
+#include "torch_read.h"
+
+#include "darknet_plugin/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEEPEST = 32, MOST_VISITS = 4 * TENSOR_MAX };
+
+static const char *const MODEL_KEYS[] = { "state_dict", "model_state_dict", "model", "net", "network", NULL };
+/* Beside a model that lies bare in the file. */
+static const char *const NO_MODEL[] = { "optimizer", "optimizer_state_dict", "scheduler", "lr_scheduler", "scaler", NULL };
+
+static int is_any(const pickle_value *key, const char *const *list)
+{
+    for (; *list; ++list)
+        if (pickle_text_is(key, *list)) return 1;
+    return 0;
+}
+
+static const pickle_value *find_model(const pickle_value *v)
+{
+    for (int depth = 0; depth < DEEPEST; ++depth) {
+        const pickle_value *inner = NULL;
+        for (const char *const *key = MODEL_KEYS; *key && !inner; ++key) inner = pickle_get(v, *key);
+        if (!inner || inner->kind != PICKLE_DICT) return v;
+        v = inner;
+    }
+    return v;
+}
+
+typedef struct walk {
+    named_tensors *t;
+    diag *d;
+    int visits;
+} walk;
+
+static int odd(const walk *w, const char *what)
+{
+    diag_error(w->d, w->t->path, 0, NULL, "%s", what);
+    return -1;
+}
+
+/* Copies a view: odometer over its sizes, first dimension slowest. */
+static void copy_view(const pickle_tensor *t, float *out, size_t n)
+{
+    size_t at[TENSOR_MAX_DIMS] = { 0 }, bytes = t->storage->type->bytes, from = t->offset;
+    for (size_t i = 0; i < n; ++i) {
+        out[i] = t->storage->type->read(t->storage->byte + from * bytes);
+        for (int k = t->dims - 1; k >= 0; --k) {
+            from += t->stride[k];
+            if (++at[k] < t->dim[k]) break;
+            from -= at[k] * t->stride[k];
+            at[k] = 0;
+        }
+    }
+}
+
+static int add_tensor(walk *w, const char *name, const pickle_tensor *t)
+{
+    named_tensor *x = named_tensors_add(w->t, name, t->dims, t->dim, w->d);
+    if (!x) return -1;
+    x->integer = t->storage->type->integer;
+    copy_view(t, x->data, x->n);
+    return 0;
+}
+
+static char *join(const char *prefix, const pickle_value *key, size_t index)
+{
+    const char *dot = *prefix ? "." : "";
+    if (!key) return mem_printf("%s%s%zu", prefix, dot, index);
+    if (key->kind == PICKLE_TEXT) return mem_printf("%s%s%.*s", prefix, dot, (int)(key->n > 1000 ? 1000 : key->n), key->text);
+    return mem_printf("%s%s%lld", prefix, dot, (long long)key->i);
+}
+
+static int visit(walk *w, const char *name, const pickle_value *v, int depth);
+
+static int visit_items(walk *w, const char *name, const pickle_value *v, int depth)
+{
+    int dict = v->kind == PICKLE_DICT, failed = 0;
+    for (size_t i = 0; i < v->n && !failed; i += dict ? 2 : 1) {
+        const pickle_value *key = dict ? v->item[i] : NULL;
+        if (key && !depth && is_any(key, NO_MODEL)) continue;
+        char *full = join(name, key, i);
+        failed = visit(w, full, v->item[i + (size_t)dict], depth + 1);
+        free(full);
+    }
+    return failed;
+}
+
+static int visit(walk *w, const char *name, const pickle_value *v, int depth)
+{
+    if (++w->visits > MOST_VISITS) return odd(w, "has more entries than any model");
+    if (v->kind == PICKLE_TENSOR) return add_tensor(w, name, v->tensor);
+    if (v->kind != PICKLE_DICT && v->kind != PICKLE_LIST && v->kind != PICKLE_TUPLE) return 0;
+    if (depth == DEEPEST) return odd(w, "dicts and lists are nested too deeply, or contain themselves");
+    return visit_items(w, name, v, depth);
+}
+
+int torch_tensors(const pickle *p, named_tensors *t, diag *d)
+{
+    walk w = { .t = t, .d = d };
+    return visit(&w, "", find_model(p->root), 0);
+}
+
+static int compare_keys(const char *a, size_t na, const char *b, size_t nb)
+{
+    int c = memcmp(a, b, na < nb ? na : nb);
+    return c ? c : (na > nb) - (na < nb);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const pickle_storage *x = *(pickle_storage *const *)a, *y = *(pickle_storage *const *)b;
+    return compare_keys(x->key, x->key_len, y->key, y->key_len);
+}
+
+storage_list torch_storages(const pickle *p)
+{
+    storage_list l = { 0 };
+    for (const pickle_value *v = p->all; v; v = v->next) l.n += v->storage != NULL && v->storage->key;
+    l.at = mem_calloc(l.n, sizeof *l.at);
+    size_t i = 0;
+    for (const pickle_value *v = p->all; v; v = v->next)
+        if (v->storage && v->storage->key) l.at[i++] = v->storage;
+    qsort(l.at, l.n, sizeof *l.at, by_key);
+    return l;
+}
+
+pickle_storage **torch_find_storage(const storage_list *l, const char *key, size_t key_len, size_t *count)
+{
+    size_t low = 0, high = l->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare_keys(l->at[middle]->key, l->at[middle]->key_len, key, key_len) < 0) low = middle + 1;
+        else high = middle;
+    }
+    for (*count = 0; low + *count < l->n; ++*count)
+        if (compare_keys(l->at[low + *count]->key, l->at[low + *count]->key_len, key, key_len)) break;
+    return *count ? l->at + low : NULL;
+}

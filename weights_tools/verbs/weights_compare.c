@@ -1,0 +1,209 @@
+/* `weights compare CFG A B`: where two files of one network differ, layer by layer.
+ *
+ *   absolute   largest |a - b| of the layer
+ *   relative   largest |a - b| of an array / largest magnitude in that array of either file, the worst array's: a
+ *              weight near 0 that moved by a millionth of the largest weight is no difference of 100 %
+ *   rms        root of the mean of (a - b)^2 over the layer
+ *
+ * Two numbers of the same bits differ by 0, NaN too; otherwise what is not finite differs infinitely. The first layer
+ * that matters is the first whose relative difference exceeds -tolerance, or 1e-5 without it: a hundred times what
+ * rounding to a float loses (6e-8), so converting back and forth does not matter, and training on does.
+ *
+ * Exit status as cmp's: 0 equal, 1 not. Equal means the same layers and in all of them the same bits, or with
+ * -tolerance no layer that matters. Headers are told apart but do not count: `seen` alone is no other network. */
+#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/json.h"
+#include "weights_verbs.h"
+#include "weights_view.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#define MATTERS 1e-5
+
+typedef struct layer_difference {
+    int stored;              /* both files hold it, and it has weights */
+    double absolute, relative, rms;
+    const char *array;       /* of the largest relative difference, borrowed */
+    int same_bits;
+} layer_difference;
+
+typedef struct comparison {
+    const char *path[2];
+    weights_contents c[2];
+    int n, held;             /* layers of the cfg; how many of them both files hold */
+    layer_difference *layer; /* n, owned */
+    int first_bits, first_matters;   /* layers; -1 = none */
+    int equal;
+} comparison;
+
+static double difference(const float *a, const float *b)
+{
+    if (!memcmp(a, b, sizeof *a)) return 0;
+    return isfinite(*a) && isfinite(*b) ? fabs((double)*a - (double)*b) : INFINITY;
+}
+
+static double magnitude(float x) { return isfinite(x) ? fabs((double)x) : 0; }
+
+/* Adds one array to the layer's differences; returns the sum of squares. */
+static double add_array(layer_difference *l, const weights_tensor *a, const weights_tensor *b)
+{
+    double largest = 0, scale = 0, squares = 0;
+    for (size_t i = 0; i < a->n; ++i) {
+        double e = difference(&a->data[i], &b->data[i]);
+        squares += e * e;
+        largest = fmax(largest, e);
+        scale = fmax(scale, fmax(magnitude(a->data[i]), magnitude(b->data[i])));
+    }
+    if (memcmp(a->data, b->data, a->n * sizeof *a->data)) l->same_bits = 0;
+    l->absolute = fmax(l->absolute, largest);
+    double relative = largest > 0 && isfinite(largest) && scale > 0 ? largest / scale : largest;
+    if (relative > l->relative) {
+        l->relative = relative;
+        l->array = a->name;
+    }
+    return squares;
+}
+
+static layer_difference compare_layer(const weights_view *v, const comparison *k, int i)
+{
+    weights_tensor a[WEIGHTS_MAX_TENSORS], b[WEIGHTS_MAX_TENSORS];
+    int n = weights_view_arrays(v, &k->c[0], i, a), m = weights_view_arrays(v, &k->c[1], i, b);
+    layer_difference l = { .stored = n && m, .same_bits = 1 };
+    double squares = 0;
+    size_t count = 0;
+    for (int j = 0; l.stored && j < n; count += a[j++].n) squares += add_array(&l, &a[j], &b[j]);
+    l.rms = count ? sqrt(squares / (double)count) : 0;
+    return l;
+}
+
+static void compare_files(const weights_view *v, comparison *k, const options *o)
+{
+    int exact = !options_given(o, "tolerance");
+    double bound = exact ? MATTERS : o->tolerance;
+    k->n = v->net->n;
+    k->held = k->c[0].info.layers < k->c[1].info.layers ? k->c[0].info.layers : k->c[1].info.layers;
+    k->layer = mem_calloc((size_t)k->n, sizeof *k->layer);
+    k->first_bits = k->first_matters = -1;
+    for (int i = k->n - 1; i >= 0; --i) {
+        k->layer[i] = compare_layer(v, k, i);
+        if (!k->layer[i].same_bits) k->first_bits = i;
+        if (k->layer[i].relative > bound) k->first_matters = i;
+    }
+    k->equal = k->c[0].info.layers == k->c[1].info.layers && (exact ? k->first_bits : k->first_matters) < 0;
+}
+
+/* ---- for people ---- */
+
+static void print_header(const comparison *k, FILE *out)
+{
+    for (int f = 0; f < 2; ++f) {
+        const weights_info *w = &k->c[f].info;
+        fprintf(out, "%c: %s, version %d.%d.%d, seen %" PRIu64 " images", 'A' + f, k->path[f], w->major, w->minor, w->revision, w->seen);
+        fprintf(out, w->layers < k->n ? ", layers 0 to %d only\n" : ", all layers\n", w->layers - 1);
+    }
+}
+
+static void print_verdict(const weights_view *v, const comparison *k, FILE *out)
+{
+    int first = k->first_matters;
+    if (first >= 0)
+        fprintf(out, "first layer that matters: %d [%s], its %s differ by %.2g of their largest value\n", first, weights_view_section(v, first),
+                k->layer[first].array, k->layer[first].relative);
+    else if (k->first_bits >= 0)
+        fprintf(out, "no layer differs enough to matter; the first with other bits is %d [%s]\n", k->first_bits,
+                weights_view_section(v, k->first_bits));
+    if (k->c[0].info.layers != k->c[1].info.layers) fprintf(out, "the files hold different layers; %d were compared\n", k->held);
+    fprintf(out, k->equal ? "equal\n" : "different\n");
+}
+
+static void print_comparison(const weights_view *v, const comparison *k, FILE *out)
+{
+    print_header(k, out);
+    fprintf(out, "\n   #  section          absolute   relative        rms  worst array     same bits\n");
+    for (int i = 0; i < k->n; ++i) {
+        const layer_difference *l = &k->layer[i];
+        if (!l->stored) continue;
+        fprintf(out, "%4d  %-15s %9.3g  %9.3g  %9.3g  %-15s %s\n", i, weights_view_section(v, i), l->absolute, l->relative, l->rms,
+                l->array ? l->array : "-", l->same_bits ? "yes" : "no");
+    }
+    fprintf(out, "\n");
+    print_verdict(v, k, out);
+}
+
+/* ---- for scripts ---- */
+
+/* JSON has no infinity: null. */
+static void add_number(cJSON *o, const char *name, double x)
+{
+    if (isfinite(x)) cJSON_AddNumberToObject(o, name, x);
+    else cJSON_AddNullToObject(o, name);
+}
+
+/* A layer's number; null for none. */
+static void add_layer(cJSON *o, const char *name, int i)
+{
+    add_number(o, name, i < 0 ? INFINITY : i);
+}
+
+static cJSON *file_json(const comparison *k, int f)
+{
+    const weights_info *w = &k->c[f].info;
+    char version[40];
+    cJSON *o = cJSON_CreateObject();
+    snprintf(version, sizeof version, "%d.%d.%d", w->major, w->minor, w->revision);
+    cJSON_AddStringToObject(o, "file", k->path[f]);
+    cJSON_AddStringToObject(o, "version", version);
+    cJSON_AddNumberToObject(o, "seen", (double)w->seen);
+    cJSON_AddNumberToObject(o, "layers_held", w->layers);
+    return o;
+}
+
+static cJSON *comparison_json(const weights_view *v, const comparison *k)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddBoolToObject(o, "equal", k->equal);
+    add_layer(o, "first_other_bits", k->first_bits);
+    add_layer(o, "first_that_matters", k->first_matters);
+    cJSON *files = cJSON_AddArrayToObject(o, "files"), *list = cJSON_AddArrayToObject(o, "layers");
+    for (int f = 0; f < 2; ++f) cJSON_AddItemToArray(files, file_json(k, f));
+    for (int i = 0; i < k->n; ++i) {
+        const layer_difference *l = &k->layer[i];
+        if (!l->stored) continue;
+        cJSON *e = cJSON_CreateObject();
+        cJSON_AddNumberToObject(e, "index", i);
+        cJSON_AddStringToObject(e, "type", weights_view_section(v, i));
+        add_number(e, "absolute", l->absolute);
+        add_number(e, "relative", l->relative);
+        add_number(e, "rms", l->rms);
+        if (l->array) cJSON_AddStringToObject(e, "array", l->array);
+        cJSON_AddBoolToObject(e, "same_bits", l->same_bits);
+        cJSON_AddItemToArray(list, e);
+    }
+    return o;
+}
+
+static int report(const weights_view *v, const comparison *k, const options *o, diag *d)
+{
+    if (o->json && json_print(comparison_json(v, k), o->out, d)) return -1;
+    if (!o->json) print_comparison(v, k, o->out);
+    return !k->equal;
+}
+
+int weights_compare(options *o, diag *d)
+{
+    comparison k = { .path = { o->arg[2], o->arg[3] } };
+    weights_view *v = weights_view_open(o->arg[1], d);
+    if (!v) return -1;
+    int failed = 0;
+    for (int f = 0; f < 2; ++f) failed |= weights_read(k.path[f], v->low->shape, &k.c[f], d);
+    if (!failed) {
+        compare_files(v, &k, o);
+        failed = report(v, &k, o, d);
+    }
+    free(k.layer);
+    for (int f = 0; f < 2; ++f) weights_drop(&k.c[f]);
+    weights_view_close(v);
+    return failed;
+}

@@ -1,0 +1,33 @@
+/* A weights file seen through its cfg: which layer each number belongs to, and as what.
+ *
+ *   weights_view *v = weights_view_open("net.cfg", d);
+ *   weights_contents c;
+ *   weights_tensor t[WEIGHTS_MAX_TENSORS];
+ *   if (v && weights_read("net.weights", v->low->shape, &c, d) >= 0)
+ *       for (int i = 0; i < v->net->n; ++i)
+ *           for (int j = 0, n = weights_view_arrays(v, &c, i, t); j < n; ++j)
+ *               ... t[j].name, t[j].data, t[j].n ...
+ *
+ * Nothing is judged here: files with NaN, cut short or too long can be looked at as far as whole layers go. A
+ * distillation cfg is seen as it deploys, which is what its weights files hold. */
+#ifndef DISTILL_WEIGHTS_VIEW_H
+#define DISTILL_WEIGHTS_VIEW_H
+#include "darknet_plugin/lowering/lower.h"
+#include "weights_tools/file/weights_file.h"
+
+typedef struct weights_view {
+    lowered *low;            /* the cfg as it deploys, owned */
+    network *net;            /* the same parsed by the host, for its list of arrays; owned, its weights mean nothing */
+} weights_view;
+
+/* Reads and checks a cfg. NULL with messages; close with weights_view_close. */
+weights_view *weights_view_open(const char *cfg, diag *d);
+void weights_view_close(weights_view *v);
+
+/* The arrays of layer i in file order, `data` pointing into c->x. Returns how many, 0 for a layer without weights and
+ * one that the file does not hold whole. `out` has room for WEIGHTS_MAX_TENSORS. */
+int weights_view_arrays(const weights_view *v, const weights_contents *c, int i, weights_tensor *out);
+/* The section name of layer i, borrowed. */
+const char *weights_view_section(const weights_view *v, int i);
+
+#endif
