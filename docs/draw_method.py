@@ -3,9 +3,10 @@
 
     docs/draw_method.py > docs/method.svg
 
-Boxes stand on a grid: columns are the stages of a network, the upper row is the teacher, the lower one the student. Colours
-are named once, for light and for dark pages; the page's background is part of the picture, so that it can be read where a
-viewer knows no prefers-color-scheme. Names are short and large: a phone shows the picture at half its size."""
+Boxes stand on a grid: columns are the stages of a network, the upper row is the teacher, the lower one the student.
+Colours are named once, for light and for dark pages; the page's background is part of the picture, so that it can be
+read where a viewer knows no prefers-color-scheme. Names are short and large: a phone shows the picture at half its
+size."""
 
 WIDTH, HEIGHT = 640, 468
 
@@ -79,16 +80,18 @@ def teacher():
             + box(ENCODER, TEACHER, wide, TALL, "frozen", "ice", "encoder", "frozen")
             + feature_map(MAP, TEACHER, 104, TALL, "map", "the tap")
             + box(CLASSIFIER, TEACHER, WIDE + 14, TALL, "frozen", "ice", "classifier", "frozen")
-            + line([(ENCODER + wide, middle), (MAP - 2, middle)]) + line([(MAP + 104, middle), (CLASSIFIER - 2, middle)]))
+            + line([(ENCODER + wide, middle), (MAP - 2, middle)])
+            + line([(MAP + 104, middle), (CLASSIFIER - 2, middle)]))
 
 
 def student():
     middle = STUDENT + TALL / 2
     out = text(ENCODER, STUDENT - 24, "Student: small", NAME, "fire", "bold", "start")
-    out += (f'<rect x="{ENCODER - 10}" y="{STUDENT - 14}" width="{WIDTH - ENCODER + 4}" height="{TALL + 82}" rx="12" fill="none" '
-            'class="ship-line" stroke-width="2.5" stroke-dasharray="9 5"/>')
-    out += text(ENCODER + 2, STUDENT + TALL + 28, "deployed: the student, its projector and the", NOTE, "ship", "bold", "start")
-    out += text(ENCODER + 2, STUDENT + TALL + 49, "classifier, as one plain cfg + weights", NOTE, "ship", "bold", "start")
+    out += (f'<rect x="{ENCODER - 10}" y="{STUDENT - 14}" width="{WIDTH - ENCODER + 4}" height="{TALL + 82}" rx="12" '
+            'fill="none" class="ship-line" stroke-width="2.5" stroke-dasharray="9 5"/>')
+    for y, words in ((28, "deployed: the student, its projector and the"),
+                     (49, "classifier, as one plain cfg + weights")):
+        out += text(ENCODER + 2, STUDENT + TALL + y, words, NOTE, "ship", "bold", "start")
     out += box(ENCODER, STUDENT, WIDE, TALL, "trained", "fire", "encoder", "trained")
     out += box(PROJECTOR, STUDENT, WIDE, TALL, "trained", "fire", "projector", "trained")
     out += feature_map(MAP, STUDENT, 104, TALL, "map", "same size")
@@ -110,7 +113,8 @@ def between():
     out += line([(IMAGE + 32, y - 34), (IMAGE + 32, top), (ENCODER - 2, top)])
     out += line([(IMAGE + 32, y + 66), (IMAGE + 32, bottom), (ENCODER - 2, bottom)])
     out += line([(across, TEACHER + TALL + 6), (across, STUDENT - 4)], "fire", both=True)
-    out += f'<rect x="{across - 78}" y="{y - 26}" width="156" height="50" rx="8" class="page-fill fire-line" stroke-width="2"/>'
+    out += (f'<rect x="{across - 78}" y="{y - 26}" width="156" height="50" rx="8" class="page-fill fire-line" '
+            'stroke-width="2"/>')
     out += text(across, y - 4, "L2 loss", NAME, "fire", "bold") + text(across, y + 16, "no labels needed", NOTE)
     out += line([(copied, TEACHER + TALL + 2), (copied, STUDENT - 4)], "ice", dashed=True)
     return out + text(copied + 8, y + 5, "copied", NOTE, "ice", anchor="start")
@@ -119,16 +123,19 @@ def between():
 def legend():
     y, out = HEIGHT - 22, ""
     for x, fill, edge, words in ((30, "trained", "fire", "trained"), (190, "frozen", "ice", "frozen")):
-        out += f'<rect x="{x}" y="{y - 15}" width="22" height="18" rx="4" class="{fill}-fill {edge}-line" stroke-width="2"/>'
+        out += (f'<rect x="{x}" y="{y - 15}" width="22" height="18" rx="4" class="{fill}-fill {edge}-line" '
+                'stroke-width="2"/>')
         out += text(x + 30, y, words, NOTE, anchor="start")
-    out += f'<rect x="340" y="{y - 15}" width="22" height="18" rx="4" fill="none" class="ship-line" stroke-width="2.5" stroke-dasharray="5 3"/>'
+    out += (f'<rect x="340" y="{y - 15}" width="22" height="18" rx="4" fill="none" class="ship-line" '
+            'stroke-width="2.5" stroke-dasharray="5 3"/>')
     return out + text(370, y, "deployed", NOTE, anchor="start")
 
 
 def picture():
-    title = ("An image goes through the frozen teacher and through the student. The student's encoder and projector are trained "
-             "with an L2 loss until the student's feature map is like the teacher's; a frozen copy of the teacher's classifier "
-             "makes the prediction. Encoder, projector and classifier of the student are deployed.")
+    title = ("An image goes through the frozen teacher and through the student. The student's encoder and projector "
+             "are trained with an L2 loss until the student's feature map is like the teacher's; a frozen copy of "
+             "the teacher's classifier makes the prediction. Encoder, projector and classifier of the student are "
+             "deployed.")
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
             f'font-family="Helvetica, Arial, Liberation Sans, Roboto, sans-serif" role="img">\n<title>{title}</title>\n'
             f"<style>{rules(0)}\n@media (prefers-color-scheme: dark) {{{rules(1)}}}</style>\n"
