@@ -1,6 +1,9 @@
-/* Words that people mistype: the nearest of those that are known, by edit distance. */
+/* Words in messages (see words.h). What is mistyped is matched by edit distance. */
 #include "words.h"
 
+#include "mem.h"
+
+#include <stdlib.h>
 #include <string.h>
 
 enum { LONGEST = 64 };
@@ -47,4 +50,13 @@ const char *nearest_name(const char *word, const char *const *names, int n)
         }
     }
     return found;
+}
+
+void words_list(char **list, int *words, int most, const char *word)
+{
+    char *before = *list;
+    if (*words > most) return;
+    *list = before ? mem_printf("%s, %s", before, *words < most ? word : "...") : mem_strdup(word);
+    ++*words;
+    free(before);
 }

@@ -41,4 +41,7 @@ void host_hush(void);
 /* From here on stdout is only ours: what the host prints to stdout goes to stderr. Returns the FILE for results. */
 FILE *host_claim_stdout(void);
 
+/* A detector's output: [yolo] or [region]. */
+static inline int host_is_boxes(const layer *l) { return l->type == YOLO || l->type == REGION; }
+
 #endif

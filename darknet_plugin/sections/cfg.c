@@ -89,6 +89,14 @@ void cfg_set(cfg_section *s, const char *key, const char *fmt, ...)
     s->pair[s->n++] = (cfg_pair){ mem_strdup(key), value, s->line };
 }
 
+void cfg_set_ints(cfg_section *section, const char *key, const int *number, int n)
+{
+    char *text = mem_calloc((size_t)n + 1, 12), *end = text;
+    for (int i = 0; i < n; ++i) end += sprintf(end, "%s%d", i ? "," : "", number[i]);
+    cfg_set(section, key, "%s", text);
+    free(text);
+}
+
 void cfg_unset(cfg_section *s, const char *key)
 {
     int kept = 0;
@@ -144,6 +152,8 @@ static int list_length(const char *text)
     for (; *text; ++text) n += *text == ',';
     return n;
 }
+
+int cfg_is_boxes(const cfg_section *section) { return cfg_is(section, "yolo") || cfg_is(section, "region"); }
 
 static const char *list_next(const char *text)
 {

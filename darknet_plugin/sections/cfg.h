@@ -49,6 +49,8 @@ cfg_section *cfg_append(cfg_file *c, const char *name, const char *file, int lin
 cfg_section *cfg_append_copy(cfg_file *c, const cfg_section *s);
 /* Sets (replaces or adds) or removes a key. */
 void cfg_set(cfg_section *s, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Sets a key to "1,2,3". */
+void cfg_set_ints(cfg_section *s, const char *key, const int *number, int n);
 void cfg_unset(cfg_section *s, const char *key);
 
 /* Look-ups. The value of a key or the default; first of duplicates, as Darknet does. */
@@ -58,6 +60,7 @@ int cfg_int(const cfg_section *s, const char *key, int def);
 double cfg_float(const cfg_section *s, const char *key, double def);
 int cfg_line(const cfg_section *s, const char *key);                        /* the key's line, else the section's */
 int cfg_is(const cfg_section *s, const char *name);
+int cfg_is_boxes(const cfg_section *s);                                      /* [yolo] or [region]: a detector's output */
 /* "1,2 , -3" -> numbers; returns how many, *out is the caller's to free (NULL if none). */
 int cfg_ints(const cfg_section *s, const char *key, int **out);
 int cfg_floats(const cfg_section *s, const char *key, float **out);

@@ -1,0 +1,34 @@
+/* Names of files (see path.h). */
+#include "path.h"
+
+#include "mem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *path_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+const char *path_problem(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st)) return strerror(errno);
+    if (!S_ISREG(st.st_mode)) return "not a regular file";
+    return access(path, R_OK) ? strerror(errno) : NULL;
+}
+
+char *path_named_in(const char *base, const char *name)
+{
+    const char *slash = strrchr(base, '/');
+    if (name[0] == '/' || !slash || !path_problem(name)) return mem_strdup(name);
+    char *beside = mem_printf("%.*s/%s", (int)(slash - base), base, name);
+    if (!path_problem(beside)) return beside;
+    free(beside);
+    return mem_strdup(name);
+}
