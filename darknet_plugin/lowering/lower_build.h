@@ -1,7 +1,7 @@
 /* What the files of the lowering share; see lower.h for what it does.
  *   lower.c          reading, triples, putting it together      lower_deploy.c   the subset every reader understands
  *   lower_layers.c   stock sections, [projector], [feature_l2]   lower_tail.c     [reused_classifier]
- *   teacher_spec.c   [teacher]                                  augment_spec.c   [augment] */
+ *   teacher_spec.c   [teacher]                                  lower_augment.c  [augment] */
 #ifndef DISTILL_LOWER_BUILD_H
 #define DISTILL_LOWER_BUILD_H
 #include "lower.h"
