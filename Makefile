@@ -10,6 +10,7 @@
 #   make gpu-emulated   what tests/gpu.sh wants, with GPU=1, on a CUDA device emulated by the processor, into build-emulated
 #   make gpu-check  where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)
 #   make test-gpu DARKNET=DIR  on a CUDA device: every layer against the CPU, gradients, ten steps against PyTorch, the demo
+#   make house      where files lie and whom they know, names, comments, lines: counted, and what breaks a rule
 #   make setup      install missing Debian packages (demo and test do it themselves)
 #
 #   DARKNET=/usr/lib/darknet   folder with libdarknet.so and include/darknet.h
@@ -217,6 +218,10 @@ gpu-emulated: setup
 	@got=0; DEVICE_FLAGS=$(DEVICE_FLAGS) tests/cuda_on_cpu/build.sh $(EMULATED) || got=$$?; \
 	if [ $$got = 2 ]; then echo "gpu-emulated: skipped"; exit 0; fi; [ $$got = 0 ] && \
 	$(MAKE) --no-print-directory $(ON_EMULATED) build-gpu-tests
+
+.PHONY: house
+house: $(BUILD)/darknet $(BUILD)/make_shapes
+	@tests/house.py $(BUILD) build-emulated build/gpu-check/plugin
 
 clean:
 	rm -rf $(BUILD) darknet
