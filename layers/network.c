@@ -1,8 +1,8 @@
 /* Forward, backward, update and resizing of a network, wherever it is (see network.h). */
 #include "network.h"
 
-#include "cpu/cpu.h"
-#include "gpu/gpu.h"
+#include "layers/cpu/cpu.h"
+#include "layers/gpu/gpu.h"
 
 #include <math.h>
 #include <string.h>
