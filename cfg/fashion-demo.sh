@@ -12,9 +12,11 @@ mkdir -p "$OUT"
 echo "== 1. The teacher"
 run distill valid $data $teacher.cfg $teacher.weights
 
-echo; echo "== 2. Distil the student: no labels, one L2 loss on the teacher's last feature map, computed once (two views) and read back"
+echo; printf '== 2. Distil the student: no labels, one L2 loss on %s\n' \
+    "the teacher's last feature map, computed once (two views) and read back"
 rm -f "$OUT/features"
-run distill train $data cfg/fashion-simkd.cfg -epochs "$EPOCHS" -seed "$SEED" -backup "$OUT" -cache "$OUT/features" -views 2 -quiet
+run distill train $data cfg/fashion-simkd.cfg -epochs "$EPOCHS" -seed "$SEED" -backup "$OUT" -cache "$OUT/features" \
+    -views 2 -quiet
 
 echo; echo "== 3. The same student from labels, for as many epochs"
 run distill train $data cfg/fashion-student.cfg -epochs "$EPOCHS" -seed "$SEED" -backup "$OUT" -quiet
@@ -38,9 +40,11 @@ printf '%-14s %7s %7s %11s %13s %11s %10s\n' '' 'top-1 %' 'top-5 %' parameters '
 row teacher "$(get simkd .teacher.top1)" "$(get simkd .teacher.top5)" teacher-size
 row 'student alone' "$(get alone .student.top1)" "$(get alone .student.top5)" alone-size
 row 'SimKD student' "$(get simkd .student.top1)" "$(get simkd .student.top5)" simkd-size
-jq -r '"the projector is \(.projector_parameters) of the SimKD student'"'"'s \(.parameters) parameters (\(.projector_share * 1000 | round / 10) %)"' "$OUT/simkd-size.json"
+jq -r '[.projector_parameters, .parameters, .projector_share * 1000] | map(round) | join(" ")' "$OUT/simkd-size.json" |
+    awk '{ printf "the projector is %d of the SimKD student'"'"'s %d parameters (%.1f %%)\n", $1, $2, $3 / 10 }'
 echo "seed $SEED, $EPOCHS epochs each, $(($(date +%s) - start)) s in all"
 
-gain=$(jq -n --slurpfile a "$OUT/simkd.json" --slurpfile b "$OUT/alone.json" '$a[0].student.top1 - $b[0].student.top1')
+gain=$(jq -n --slurpfile a "$OUT/simkd.json" --slurpfile b "$OUT/alone.json" \
+    '$a[0].student.top1 - $b[0].student.top1')
 awk -v g="$gain" 'BEGIN { printf "SimKD student - student alone: %+.2f points\n", g; exit !(g > 0) }' ||
     { echo "error: the distilled student did not beat the student alone" >&2; exit 1; }
