@@ -124,11 +124,12 @@ typedef struct l2_job {
 #endif
 
 /* Target of the student's element i of channel c. */
-INLINE float target_at(const layer *l, const feature_map *m, feature_type type, int k, size_t c, size_t i)
+INLINE float target_at(const layer *l, const feature_map *maps, feature_type type, int k, size_t c, size_t i)
 {
     size_t map = (size_t)l->out_h * (size_t)l->out_w;
-    if (k == 1) return feature_value(m->values, m->range, type, c, c * map + i);
-    return feature_l2_target(m->values, m->range, type, c, map * (size_t)(k * k), l->out_w, k, (int)i / l->out_w, (int)i % l->out_w);
+    if (k == 1) return feature_value(maps->values, maps->range, type, c, c * map + i);
+    return feature_l2_target(maps->values, maps->range, type, c, map * (size_t)(k * k), l->out_w, k, (int)i / l->out_w,
+                             (int)i % l->out_w);
 }
 
 /* Sum of squared errors of image b. */

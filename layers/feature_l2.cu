@@ -5,8 +5,9 @@
  *              order: the same sum every time
  *   backward   net.delta += 2*scale/D * (t - s) + delta
  *
- * A live teacher's map is read where the teacher left it. Stored maps go up as they are stored (16 or 8 bits an element),
- * from pinned memory on a stream of their own, while the student's encoder computes; the default stream waits for them. */
+ * A live teacher's map is read where the teacher left it. Stored maps go up as they are stored (16 or 8 bits an
+ * element), from pinned memory on a stream of their own, while the student's encoder computes; the default stream waits
+ * for them. */
 #include "layers/gpu/cuda_call.h"
 
 #include <stdlib.h>
@@ -30,11 +31,11 @@ struct feature_l2_device {
 
 /* ---- kernels ---- */
 
-__global__ void feature_l2_loss_kernel(feature_l2_job j, double *part)
+__global__ void feature_l2_loss_kernel(feature_l2_job job, double *part)
 {
     __shared__ double sum[CUDA_THREADS];
     size_t threads = (size_t)gridDim.x * blockDim.x;
-    sum[threadIdx.x] = feature_l2_thread_loss(&j, (size_t)blockIdx.x * blockDim.x + threadIdx.x, threads);
+    sum[threadIdx.x] = feature_l2_thread_loss(&job, (size_t)blockIdx.x * blockDim.x + threadIdx.x, threads);
     __syncthreads();
     for (int half = CUDA_THREADS / 2; half > 0; half /= 2) {
         if (threadIdx.x < half) sum[threadIdx.x] += sum[threadIdx.x + half];
@@ -43,28 +44,28 @@ __global__ void feature_l2_loss_kernel(feature_l2_job j, double *part)
     if (threadIdx.x == 0) part[blockIdx.x] = sum[0];
 }
 
-__global__ void feature_l2_delta_kernel(feature_l2_job j, float *delta)
+__global__ void feature_l2_delta_kernel(feature_l2_job job, float *delta)
 {
-    feature_l2_thread_delta(&j, (size_t)blockIdx.x * blockDim.x + threadIdx.x, (size_t)gridDim.x * blockDim.x, delta);
+    feature_l2_thread_delta(&job, (size_t)blockIdx.x * blockDim.x + threadIdx.x, (size_t)gridDim.x * blockDim.x, delta);
 }
 
 /* ---- launchers ---- */
 
-static double launch_loss(const feature_l2_job *j, double *part)
+static double launch_loss(const feature_l2_job *job, double *part)
 {
     double host[CUDA_BLOCKS], sum = 0;
-    int blocks = cuda_blocks(j->n);
-    feature_l2_loss_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(*j, part);
+    int blocks = cuda_blocks(job->n);
+    feature_l2_loss_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(*job, part);
     CUDA_LAUNCHED(feature_l2_loss_kernel);
     CUDA_CALL(cudaMemcpy(host, part, (size_t)blocks * sizeof *part, cudaMemcpyDeviceToHost));
     for (int i = 0; i < blocks; ++i) sum += host[i];
     return sum;
 }
 
-static void launch_delta(const feature_l2_job *j, float *delta)
+static void launch_delta(const feature_l2_job *job, float *delta)
 {
-    int blocks = cuda_blocks(j->n);
-    feature_l2_delta_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(*j, delta);
+    int blocks = cuda_blocks(job->n);
+    feature_l2_delta_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(*job, delta);
     CUDA_LAUNCHED(feature_l2_delta_kernel);
 }
 
@@ -80,10 +81,10 @@ static void make_room(feature_l2_device *v, size_t bytes)
     v->room = bytes;
 }
 
-static void copy_map(char *to, const feature_map *m, size_t values, size_t map_bytes)
+static void copy_map(char *to, const feature_map *map, size_t values, size_t map_bytes)
 {
-    if (values) memcpy(to, m->range, values);
-    memcpy(to + values, m->values, map_bytes);
+    if (values) memcpy(to, map->range, values);
+    memcpy(to + values, map->values, map_bytes);
 }
 
 /* All maps of a batch are of one type: they come from one cache. */

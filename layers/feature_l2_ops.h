@@ -10,8 +10,10 @@
 #define DISTILL_FEATURE_L2_OPS_H
 #include "feature_type.h"
 
-/* Target of student element (y, x) of channel c from the teacher's stored map, (channels, h*k, w*k); `plane` is h*k * w*k. */
-FEATURE_FN float feature_l2_target(const void *t, const float *range, feature_type type, size_t c, size_t plane, int w, int k, int y, int x)
+/* Target of student element (y, x) of channel c from the teacher's stored map, (channels, h*k, w*k); `plane` is h*k *
+ * w*k. */
+FEATURE_FN float feature_l2_target(const void *t, const float *range, feature_type type, size_t c, size_t plane, int w,
+                                   int k, int y, int x)
 {
     size_t row = (size_t)w * (size_t)k, block = c * plane + (size_t)y * (size_t)k * row + (size_t)x * (size_t)k;
     if (k == 1) return feature_value(t, range, type, c, block);
@@ -46,27 +48,29 @@ typedef struct feature_l2_job {
     float factor;                   /* scale/D */
 } feature_l2_job;
 
-FEATURE_FN float feature_l2_target_at(const feature_l2_job *j, size_t i)
+FEATURE_FN float feature_l2_target_at(const feature_l2_job *job, size_t i)
 {
-    size_t map = (size_t)j->h * (size_t)j->w, at = i % map, c = i / map % j->c;
-    const char *stored = j->target + i / (map * j->c) * j->stride;
-    return feature_l2_target(stored + j->values, (const float *)(const void *)stored, j->type, c, map * (size_t)(j->k * j->k), j->w, j->k,
-                             (int)(at / (size_t)j->w), (int)(at % (size_t)j->w));
+    size_t map = (size_t)job->h * (size_t)job->w, at = i % map, c = i / map % job->c;
+    const char *stored = job->target + i / (map * job->c) * job->stride;
+    return feature_l2_target(stored + job->values, (const float *)(const void *)stored, job->type, c,
+                             map * (size_t)(job->k * job->k), job->w, job->k,
+                             (int)(at / (size_t)job->w), (int)(at % (size_t)job->w));
 }
 
 /* Thread number `thread` of `threads`: its share of the sum of squared errors. */
-FEATURE_FN double feature_l2_thread_loss(const feature_l2_job *j, size_t thread, size_t threads)
+FEATURE_FN double feature_l2_thread_loss(const feature_l2_job *job, size_t thread, size_t threads)
 {
     double sum = 0;
-    for (size_t i = thread; i < j->n; i += threads) sum += feature_l2_loss(j->student[i], feature_l2_target_at(j, i));
+    for (size_t i = thread; i < job->n; i += threads) sum += feature_l2_loss(job->student[i],
+                                                                             feature_l2_target_at(job, i));
     return sum;
 }
 
 /* Its share of delta (batch, c, h, w), to which it adds. */
-FEATURE_FN void feature_l2_thread_delta(const feature_l2_job *j, size_t thread, size_t threads, float *delta)
+FEATURE_FN void feature_l2_thread_delta(const feature_l2_job *job, size_t thread, size_t threads, float *delta)
 {
-    for (size_t i = thread; i < j->n; i += threads)
-        delta[i] += feature_l2_delta(j->student[i], feature_l2_target_at(j, i), j->factor) + j->above[i];
+    for (size_t i = thread; i < job->n; i += threads)
+        delta[i] += feature_l2_delta(job->student[i], feature_l2_target_at(job, i), job->factor) + job->above[i];
 }
 
 #endif

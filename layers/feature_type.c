@@ -7,7 +7,7 @@ static const struct { const char *name; size_t bytes; } types[FEATURE_TYPES] = {
     [FEATURE_F16] = { "f16", 2 }, [FEATURE_F32] = { "f32", 4 }, [FEATURE_U8] = { "u8", 1 },
 };
 
-const char *feature_type_name(feature_type t) { return types[t].name; }
+const char *feature_type_name(feature_type type) { return types[type].name; }
 
 int feature_type_of(const char *name)
 {
@@ -17,16 +17,19 @@ int feature_type_of(const char *name)
 }
 
 static size_t rounded(size_t bytes) { return (bytes + 63) / 64 * 64; }
-static size_t range_bytes(feature_type t, int c) { return t == FEATURE_U8 ? rounded((size_t)c * 2 * sizeof(float)) : 0; }
-
-size_t feature_bytes(feature_type t, int c, size_t hw)
+static size_t range_bytes(feature_type type, int c)
 {
-    return range_bytes(t, c) + rounded((size_t)c * hw * types[t].bytes);
+    return type == FEATURE_U8 ? rounded((size_t)c * 2 * sizeof(float)) : 0;
 }
 
-feature_map feature_stored(feature_type t, int c, const void *from)
+size_t feature_bytes(feature_type type, int c, size_t hw)
 {
-    return (feature_map){ .type = t, .range = from, .values = (const char *)from + range_bytes(t, c) };
+    return range_bytes(type, c) + rounded((size_t)c * hw * types[type].bytes);
+}
+
+feature_map feature_stored(feature_type type, int c, const void *from)
+{
+    return (feature_map){ .type = type, .range = from, .values = (const char *)from + range_bytes(type, c) };
 }
 
 static void store_channel(const float *x, size_t n, float *range, uint8_t *q)
@@ -42,17 +45,18 @@ static void store_channel(const float *x, size_t n, float *range, uint8_t *q)
     for (size_t i = 0; i < n; ++i) q[i] = step > 0 ? (uint8_t)((x[i] - least) / step + .5f) : 0;
 }
 
-int feature_store(feature_type t, const float *x, int c, size_t hw, void *to)
+int feature_store(feature_type type, const float *x, int c, size_t hw, void *to)
 {
     size_t n = (size_t)c * hw;
     float any = 0;
     for (size_t i = 0; i < n; ++i) any += x[i] * 0;   /* NaN if one of them is not finite */
     if (any != 0) return -1;
-    void *values = (char *)to + range_bytes(t, c);
-    if (t == FEATURE_F32) memcpy(values, x, n * sizeof *x);
-    else if (t == FEATURE_F16)
+    void *values = (char *)to + range_bytes(type, c);
+    if (type == FEATURE_F32) memcpy(values, x, n * sizeof *x);
+    else if (type == FEATURE_F16)
         for (size_t i = 0; i < n; ++i) ((uint16_t *)values)[i] = feature_to_half(x[i]);
     else
-        for (size_t k = 0; k < (size_t)c; ++k) store_channel(x + k * hw, hw, (float *)to + 2 * k, (uint8_t *)values + k * hw);
+        for (size_t k = 0; k < (size_t)c; ++k) store_channel(x + k * hw, hw, (float *)to + 2 * k,
+                                                             (uint8_t *)values + k * hw);
     return 0;
 }

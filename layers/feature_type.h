@@ -1,6 +1,6 @@
-/* How feature maps are stored: 32-bit floats, 16-bit floats (IEEE half, the nearest value), or 8-bit numbers q with a least
- * value and a step a channel, x = least + step * q. One element at a time, so that the loss reads stored maps as they are,
- * on the CPU and on a device.
+/* How feature maps are stored: 32-bit floats, 16-bit floats (IEEE half, the nearest value), or 8-bit numbers q with a
+ * least value and a step a channel, x = least + step * q. One element at a time, so that the loss reads stored maps as
+ * they are, on the CPU and on a device.
  *
  *   f32   exact                      f16   relative error up to 2^-11, values beyond +-65504 are cut
  *   u8    error up to half a step of (largest - least) / 255 */
@@ -40,8 +40,8 @@ FEATURE_FN uint32_t feature_bits(float f)
     return u;
 }
 
-/* Rebiases the exponent; a subnormal half is a number without its leading one, which is added and taken off again, since
- * floats that small would be flushed to zero. */
+/* Rebiases the exponent; a subnormal half is a number without its leading one, which is added and taken off again,
+ * since floats that small would be flushed to zero. */
 FEATURE_FN float feature_from_half(uint16_t h)
 {
     uint32_t u = ((uint32_t)h & 0x7fff) << 13;
@@ -70,13 +70,13 @@ FEATURE_FN float feature_value(const void *values, const float *range, feature_t
 }
 
 /* "f16", "f32", "u8"; the type of a name, -1 for none. */
-const char *feature_type_name(feature_type t);
+const char *feature_type_name(feature_type type);
 int feature_type_of(const char *name);
 /* Bytes of a stored map (c, hw), and where its values begin (u8: behind the ranges). Multiples of 64. */
-size_t feature_bytes(feature_type t, int c, size_t hw);
+size_t feature_bytes(feature_type type, int c, size_t hw);
 /* Stores map x into `to`, feature_bytes() of memory. -1 if there is a NaN or an infinity in it. */
-int feature_store(feature_type t, const float *x, int c, size_t hw, void *to);
+int feature_store(feature_type type, const float *x, int c, size_t hw, void *to);
 /* The map stored at `from`, which the result borrows. */
-feature_map feature_stored(feature_type t, int c, const void *from);
+feature_map feature_stored(feature_type type, int c, const void *from);
 
 #endif

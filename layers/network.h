@@ -1,5 +1,5 @@
-/* Running a network whose layers are bound, on the CPU or a device: the parts of train_network_datum, without its surprises.
- * `end` = layers 0..end-1 only. Shapes as Darknet's. */
+/* Running a network whose layers are bound, on the CPU or a device: the parts of train_network_datum, without its
+ * surprises. `end` = layers 0..end-1 only. Shapes as Darknet's. */
 #ifndef DISTILL_NETWORK_H
 #define DISTILL_NETWORK_H
 #include "darknet_plugin/host/host.h"
@@ -11,8 +11,8 @@ void network_forward(network *net, int end, int train);
 void network_backward(network *net, int end);     /* from layer end-1 down; net->delta NULL at layer 0 */
 void network_update(network *net, int end);       /* rate from network_rate(), batch * subdivisions as divisor */
 double network_rate(const network *net);          /* current learning rate by policy, burn_in, *net->seen */
-/* All layers for an input of w x h. net->input and net->truth must be the host's own: it allocates new ones. 0, or -1 with a
- * message where a layer's size is fixed. */
+/* All layers for an input of w x h. net->input and net->truth must be the host's own: it allocates new ones. 0, or -1
+ * with a message where a layer's size is fixed. */
 int network_resize(network *net, int w, int h, diag *d);
 
 #endif

@@ -46,23 +46,25 @@ static int uses_m(const stack_form *f)
 }
 
 /* What a stack of this form cannot do; 0 if all is well. */
-static int check_form(const stack_form *f, const cfg_section *p, int s, int t, int m, diag *d)
+static int check_form(const stack_form *f, const cfg_section *section, int s, int t, int m, diag *d)
 {
     if (!f->n && s != t) {
-        diag_error(d, p->file, cfg_line(p, "stack"), p->name,
+        diag_error(d, section->file, cfg_line(section, "stack"), section->name,
                    "stack=none needs the teacher's channels: expected %d, not %d", t, s);
         diag_hint(d, "stack=1x1 brings %d channels to %d", s, t);
         return -1;
     }
     if (uses_m(f) && m < 1) {
-        diag_error(d, p->file, cfg_line(p, "reduction"), p->name,
-                   "reduction=%d leaves no channels of the teacher's %d", cfg_int(p, "reduction", 2), t);
+        diag_error(d, section->file, cfg_line(section, "reduction"), section->name,
+                   "reduction=%d leaves no channels of the teacher's %d", cfg_int(section, "reduction", 2), t);
         diag_hint(d, "expected 1 to %d", t);
         return -1;
     }
-    if (f->linear && strcmp(cfg_str(p, "activation", "auto"), "auto") && strcmp(cfg_str(p, "activation", "auto"), "linear")) {
-        diag_error(d, p->file, cfg_line(p, "activation"), p->name, "stack=linear has no activation: expected linear, not %s",
-                   cfg_str(p, "activation", "auto"));
+    if (f->linear && strcmp(cfg_str(section, "activation", "auto"), "auto") &&
+        strcmp(cfg_str(section, "activation", "auto"), "linear")) {
+        diag_error(d, section->file, cfg_line(section, "activation"), section->name,
+                   "stack=linear has no activation: expected linear, not %s",
+                   cfg_str(section, "activation", "auto"));
         diag_hint(d, "stack=1x1 is one convolution with batch norm and an activation");
         return -1;
     }
@@ -76,9 +78,10 @@ static const char *conv_activation(const stack_form *f, int i, const char *wante
     return i + 1 < f->n && !strcmp(tap, "linear") ? "relu" : tap;
 }
 
-static void append_conv(cfg_file *out, const cfg_section *p, const stack_conv *c, int filters, int bn, const char *activation)
+static void append_conv(cfg_file *out, const cfg_section *section, const stack_conv *c, int filters, int bn,
+                        const char *activation)
 {
-    cfg_section *o = cfg_append(out, "convolutional", p->file, p->line);
+    cfg_section *o = cfg_append(out, "convolutional", section->file, section->line);
     if (bn) cfg_set(o, "batch_normalize", "1");
     cfg_set(o, "filters", "%d", filters);
     cfg_set(o, "size", "%d", c->size);

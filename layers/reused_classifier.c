@@ -19,11 +19,12 @@ static int number(const layer *l, size_t field)
 }
 
 /* Pairs the arrays of two layers: how many, or -1 with a message unless `d` is NULL. */
-static int pair(const network *student, int i, weights_tensor *s, const network *teacher, int j, weights_tensor *t,
+static int pair(const network *student, int i, weights_tensor *tensor, const network *teacher, int j,
+                weights_tensor *one,
                 diag *d)
 {
     const layer *a = &student->layers[i], *b = &teacher->layers[j];
-    int n = weights_tensors(a, s), m = weights_tensors(b, t);
+    int n = weights_tensors(a, tensor), m = weights_tensors(b, one);
     if (a->type != b->type) {
         if (d) diag_error(d, NULL, 0, "reused_classifier", "layer %d is not of the type of teacher layer %d", i, j);
         return -1;
@@ -36,10 +37,10 @@ static int pair(const network *student, int i, weights_tensor *s, const network 
         return -1;
     }
     for (int k = 0; k < n || k < m; ++k) {
-        size_t x = k < n ? s[k].n : 0, y = k < m ? t[k].n : 0;
+        size_t x = k < n ? tensor[k].n : 0, y = k < m ? one[k].n : 0;
         if (x == y) continue;
         if (d) diag_error(d, NULL, 0, "reused_classifier", "layer %d has %zu %s, teacher layer %d has %zu", i, x,
-                          k < n ? s[k].name : t[k].name, j, y);
+                          k < n ? tensor[k].name : one[k].name, j, y);
         return -1;
     }
     return n;

@@ -13,28 +13,28 @@ typedef struct update_step {
     float b1, b2, eps, unbias;                /* Adam; unbias = 1 / (1 - b2^t), and rate is divided by 1 - b1^t */
 } update_step;
 
-static inline update_step make_update_step(float rate, float decay, int adam, const update_args *a)
+static inline update_step make_update_step(float rate, float decay, int adam, const update_args *args)
 {
-    update_step s = { rate, decay, a->momentum, (float)a->batch, a->B1, a->B2, a->eps, 1 };
+    update_step s = { rate, decay, args->momentum, (float)args->batch, args->B1, args->B2, args->eps, 1 };
     if (!adam) return s;
-    s.rate = (float)(rate / (1 - pow(a->B1, a->t)));
-    s.unbias = (float)(1 / (1 - pow(a->B2, a->t)));
+    s.rate = (float)(rate / (1 - pow(args->B1, args->t)));
+    s.unbias = (float)(1 / (1 - pow(args->B2, args->t)));
     return s;
 }
 
-FEATURE_FN void update_sgd(const update_step *s, float *w, float *u)
+FEATURE_FN void update_sgd(const update_step *step, float *w, float *u)
 {
-    float sum = *u - s->decay * s->batch * *w;
-    *w += s->rate / s->batch * sum;
-    *u = s->momentum * sum;
+    float sum = *u - step->decay * step->batch * *w;
+    *w += step->rate / step->batch * sum;
+    *u = step->momentum * sum;
 }
 
-FEATURE_FN void update_adam(const update_step *s, float *w, float *u, float *m, float *v)
+FEATURE_FN void update_adam(const update_step *step, float *w, float *u, float *m, float *v)
 {
-    float g = *u * (1 / s->batch) - s->decay * *w;
-    *m = s->b1 * *m + (1 - s->b1) * g;
-    *v = s->b2 * *v + (1 - s->b2) * g * g;
-    *w += s->rate * *m / (sqrtf(*v * s->unbias) + s->eps);
+    float g = *u * (1 / step->batch) - step->decay * *w;
+    *m = step->b1 * *m + (1 - step->b1) * g;
+    *v = step->b2 * *v + (1 - step->b2) * g * g;
+    *w += step->rate * *m / (sqrtf(*v * step->unbias) + step->eps);
     *u = 0;
 }
 

@@ -2,11 +2,11 @@
  *
  *   build/make_shapes OUT [TRAIN [VALID [SEED]]]     2000 and 500 pictures of 96x96, seed 1
  *
- * writes pictures to OUT/images, their boxes to OUT/labels, and OUT/train.list, valid.list, shapes.names and shapes.data.
- * A picture holds none to six shapes of 12 to 40 pixels, turned at random, their boxes covered to at most a quarter, and a
- * few lines that are none. A pixel is covered by what .5 minus its distance from the shape's edge, negative inside, is of
- * 0 to 1; for a polygon that is the largest of the distances from its sides. Pictures are keyed by (seed, part, number):
- * asking for more of them leaves the first as they were. */
+ * writes pictures to OUT/images, their boxes to OUT/labels, and OUT/train.list, valid.list, shapes.names and
+ * shapes.data. A picture holds none to six shapes of 12 to 40 pixels, turned at random, their boxes covered to at most
+ * a quarter, and a few lines that are none. A pixel is covered by what .5 minus its distance from the shape's edge,
+ * negative inside, is of 0 to 1; for a polygon that is the largest of the distances from its sides. Pictures are keyed
+ * by (seed, part, number): asking for more of them leaves the first as they were. */
 #include "darknet_plugin/base/diag.h"
 #include "layers/network.h"
 #include "darknet_plugin/data/image_io.h"
@@ -39,9 +39,9 @@ typedef struct picture {
     int shapes;
 } picture;
 
-static void draw_colour(rng *r, double c[3])
+static void draw_colour(rng *rng, double c[3])
 {
-    for (int k = 0; k < 3; ++k) c[k] = rng_uniform(r, .05, .95);
+    for (int k = 0; k < 3; ++k) c[k] = rng_uniform(rng, .05, .95);
 }
 
 static double colour_distance(const double a[3], const double b[3])
@@ -50,140 +50,143 @@ static double colour_distance(const double a[3], const double b[3])
 }
 
 /* A colour that stands out from both ends of the background. */
-static void draw_visible_colour(rng *r, const picture *p, double c[3])
+static void draw_visible_colour(rng *rng, const picture *picture, double c[3])
 {
-    do draw_colour(r, c);
-    while (colour_distance(c, p->ends[0]) < .3 || colour_distance(c, p->ends[1]) < .3);
+    do draw_colour(rng, c);
+    while (colour_distance(c, picture->ends[0]) < .3 || colour_distance(c, picture->ends[1]) < .3);
 }
 
-static void draw_background(rng *r, picture *p)
+static void draw_background(rng *rng, picture *picture)
 {
-    draw_colour(r, p->ends[0]);
-    for (int k = 0; k < 3; ++k) p->ends[1][k] = fmin(fmax(p->ends[0][k] + rng_uniform(r, -.4, .4), 0), 1);
-    double angle = rng_uniform(r, 0, 2 * PI), dx = cos(angle) / SIDE, dy = sin(angle) / SIDE;
+    draw_colour(rng, picture->ends[0]);
+    for (int k = 0; k < 3; ++k) picture->ends[1][k] = fmin(fmax(picture->ends[0][k] + rng_uniform(rng, -.4, .4), 0), 1);
+    double angle = rng_uniform(rng, 0, 2 * PI), dx = cos(angle) / SIDE, dy = sin(angle) / SIDE;
     for (int y = 0; y < SIDE; ++y)
         for (int x = 0; x < SIDE; ++x) {
             double t = fmin(fmax(.5 + (x - SIDE / 2) * dx + (y - SIDE / 2) * dy, 0), 1);
-            for (int k = 0; k < 3; ++k) p->x[3 * (y * SIDE + x) + k] = (1 - t) * p->ends[0][k] + t * p->ends[1][k];
+            for (int k = 0; k < 3; ++k) picture->x[3 * (y * SIDE + x) + k] = (1 - t)
+                * picture->ends[0][k] + t * picture->ends[1][k];
         }
 }
 
 /* ---- shapes ---- */
 
-static void place_corners(shape *s, double turn)
+static void place_corners(shape *shape, double turn)
 {
-    s->left = s->top = SIDE;
-    s->right = s->bottom = 0;
-    for (int i = 0; i < s->corners; ++i) {
-        double a = turn + 2 * PI * i / s->corners;
-        s->corner[i][0] = s->x + s->r * cos(a);
-        s->corner[i][1] = s->y + s->r * sin(a);
-        s->left = fmin(s->left, s->corner[i][0]), s->right = fmax(s->right, s->corner[i][0]);
-        s->top = fmin(s->top, s->corner[i][1]), s->bottom = fmax(s->bottom, s->corner[i][1]);
+    shape->left = shape->top = SIDE;
+    shape->right = shape->bottom = 0;
+    for (int i = 0; i < shape->corners; ++i) {
+        double a = turn + 2 * PI * i / shape->corners;
+        shape->corner[i][0] = shape->x + shape->r * cos(a);
+        shape->corner[i][1] = shape->y + shape->r * sin(a);
+        shape->left = fmin(shape->left, shape->corner[i][0]), shape->right = fmax(shape->right, shape->corner[i][0]);
+        shape->top = fmin(shape->top, shape->corner[i][1]), shape->bottom = fmax(shape->bottom, shape->corner[i][1]);
     }
 }
 
-static shape draw_shape(rng *r)
+static shape draw_shape(rng *rng)
 {
-    shape s = { .kind = (int)rng_below(r, KINDS) };
+    shape s = { .kind = (int)rng_below(rng, KINDS) };
     s.corners = s.kind == 0 ? 0 : s.kind == 1 ? 4 : 3;
-    double side = rng_uniform(r, 12, 40);
+    double side = rng_uniform(rng, 12, 40);
     s.r = s.corners ? side / 1.7 : side / 2;
-    s.x = rng_uniform(r, s.r + 1, SIDE - s.r - 1);
-    s.y = rng_uniform(r, s.r + 1, SIDE - s.r - 1);
-    double turn = rng_uniform(r, 0, 2 * PI);
+    s.x = rng_uniform(rng, s.r + 1, SIDE - s.r - 1);
+    s.y = rng_uniform(rng, s.r + 1, SIDE - s.r - 1);
+    double turn = rng_uniform(rng, 0, 2 * PI);
     if (s.corners) place_corners(&s, turn);
     else s.left = s.x - s.r, s.right = s.x + s.r, s.top = s.y - s.r, s.bottom = s.y + s.r;
     return s;
 }
 
-static double area(const shape *s) { return (s->right - s->left) * (s->bottom - s->top); }
+static double area(const shape *shape) { return (shape->right - shape->left) * (shape->bottom - shape->top); }
 
 /* Whether the boxes share more than a quarter of the smaller one. */
-static int crowded(const shape *a, const shape *b)
+static int crowded(const shape *dims, const shape *of)
 {
-    double w = fmin(a->right, b->right) - fmax(a->left, b->left), h = fmin(a->bottom, b->bottom) - fmax(a->top, b->top);
-    return w > 0 && h > 0 && w * h > .25 * fmin(area(a), area(b));
+    double w = fmin(dims->right, of->right) - fmax(dims->left, of->left), h = fmin(dims->bottom, of->bottom) -
+        fmax(dims->top, of->top);
+    return w > 0 && h > 0 && w * h > .25 * fmin(area(dims), area(of));
 }
 
-static int fits(const picture *p, const shape *s)
+static int fits(const picture *picture, const shape *shape)
 {
-    for (int i = 0; i < p->shapes; ++i)
-        if (crowded(s, &p->shape[i])) return 0;
+    for (int i = 0; i < picture->shapes; ++i)
+        if (crowded(shape, &picture->shape[i])) return 0;
     return 1;
 }
 
-static double distance(const shape *s, double x, double y)
+static double distance(const shape *shape, double x, double y)
 {
-    if (!s->corners) return hypot(x - s->x, y - s->y) - s->r;
+    if (!shape->corners) return hypot(x - shape->x, y - shape->y) - shape->r;
     double most = -1e9;
-    for (int i = 0; i < s->corners; ++i) {
-        const double *a = s->corner[i], *b = s->corner[(i + 1) % s->corners];
+    for (int i = 0; i < shape->corners; ++i) {
+        const double *a = shape->corner[i], *b = shape->corner[(i + 1) % shape->corners];
         double dx = b[0] - a[0], dy = b[1] - a[1];
         most = fmax(most, ((x - a[0]) * dy - (y - a[1]) * dx) / hypot(dx, dy));
     }
     return most;
 }
 
-static void blend(picture *p, int x, int y, const double colour[3], double cover)
+static void blend(picture *picture, int x, int y, const double colour[3], double cover)
 {
-    double *to = p->x + 3 * (y * SIDE + x);
+    double *to = picture->x + 3 * (y * SIDE + x);
     for (int k = 0; k < 3; ++k) to[k] += cover * (colour[k] - to[k]);
 }
 
-static void paint_shape(picture *p, const shape *s)
+static void paint_shape(picture *picture, const shape *shape)
 {
-    for (int y = (int)s->top - 1; y <= (int)s->bottom + 1 && y < SIDE; ++y)
-        for (int x = (int)s->left - 1; x <= (int)s->right + 1 && x < SIDE; ++x) {
-            double cover = fmin(fmax(.5 - distance(s, x + .5, y + .5), 0), 1);
-            if (cover > 0) blend(p, x, y, s->colour, cover);
+    for (int y = (int)shape->top - 1; y <= (int)shape->bottom + 1 && y < SIDE; ++y)
+        for (int x = (int)shape->left - 1; x <= (int)shape->right + 1 && x < SIDE; ++x) {
+            double cover = fmin(fmax(.5 - distance(shape, x + .5, y + .5), 0), 1);
+            if (cover > 0) blend(picture, x, y, shape->colour, cover);
         }
 }
 
-static void add_shapes(rng *r, picture *p)
+static void add_shapes(rng *rng, picture *picture)
 {
-    int want = (int)rng_below(r, MOST + 1);
-    for (int tries = 0; p->shapes < want && tries < 50; ++tries) {
-        shape s = draw_shape(r);
-        draw_visible_colour(r, p, s.colour);
-        if (!fits(p, &s)) continue;
-        paint_shape(p, &s);
-        p->shape[p->shapes++] = s;
+    int want = (int)rng_below(rng, MOST + 1);
+    for (int tries = 0; picture->shapes < want && tries < 50; ++tries) {
+        shape s = draw_shape(rng);
+        draw_visible_colour(rng, picture, s.colour);
+        if (!fits(picture, &s)) continue;
+        paint_shape(picture, &s);
+        picture->shape[picture->shapes++] = s;
     }
 }
 
 /* A line one to two pixels thick. */
-static void add_line(rng *r, picture *p)
+static void add_line(rng *rng, picture *picture)
 {
-    double a[2] = { rng_uniform(r, 0, SIDE), rng_uniform(r, 0, SIDE) }, turn = rng_uniform(r, 0, 2 * PI);
-    double length = rng_uniform(r, 15, 50), half = rng_uniform(r, .5, 1), colour[3];
-    draw_visible_colour(r, p, colour);
+    double a[2] = { rng_uniform(rng, 0, SIDE), rng_uniform(rng, 0, SIDE) }, turn = rng_uniform(rng, 0, 2 * PI);
+    double length = rng_uniform(rng, 15, 50), half = rng_uniform(rng, .5, 1), colour[3];
+    draw_visible_colour(rng, picture, colour);
     for (int y = 0; y < SIDE; ++y)
         for (int x = 0; x < SIDE; ++x) {
             double dx = x + .5 - a[0], dy = y + .5 - a[1], along = dx * cos(turn) + dy * sin(turn);
             double far = fmax(fabs(dy * cos(turn) - dx * sin(turn)) - half, fmax(-along, along - length));
             double cover = fmin(fmax(.5 - far, 0), 1);
-            if (cover > 0) blend(p, x, y, colour, cover);
+            if (cover > 0) blend(picture, x, y, colour, cover);
         }
 }
 
 /* Noise of variance 1, as the sum of two uniform numbers. */
-static double draw_noise(rng *r)
+static double draw_noise(rng *rng)
 {
-    uint64_t u = rng_u64(r);
+    uint64_t u = rng_u64(rng);
     return ((double)(u >> 32) + (double)(uint32_t)u) * 0x1p-32 * 2.449489742783178 - 2.449489742783178;
 }
 
-static void make_picture(uint64_t seed, uint64_t part, uint64_t number, picture *p, uint8_t *pixels)
+static void make_picture(uint64_t seed, uint64_t part, uint64_t number, picture *picture, uint8_t *pixels)
 {
     rng r = rng_make(seed, part, number, RNG_PICTURE);
-    p->shapes = 0;
-    draw_background(&r, p);
+    picture->shapes = 0;
+    draw_background(&r, picture);
     int lines = (int)rng_below(&r, 4);
-    for (int i = 0; i < lines; ++i) add_line(&r, p);
-    add_shapes(&r, p);
+    for (int i = 0; i < lines; ++i) add_line(&r, picture);
+    add_shapes(&r, picture);
     double noise = rng_uniform(&r, .01, .1);
-    for (int i = 0; i < 3 * SIDE * SIDE; ++i) pixels[i] = (uint8_t)lround(255 * fmin(fmax(p->x[i] + noise * draw_noise(&r), 0), 1));
+    for (int i = 0; i < 3 * SIDE * SIDE; ++i)
+        pixels[i] = (uint8_t)lround(255 * fmin(fmax(picture->x[i] + noise * draw_noise(&r), 0), 1));
 }
 
 /* ---- files ---- */
@@ -195,32 +198,35 @@ static FILE *open_file(const char *path, diag *d)
     return f;
 }
 
-static int close_file(FILE *f, const char *path, diag *d)
+static int close_file(FILE *file, const char *path, diag *d)
 {
-    int failed = ferror(f);
-    if (!fclose(f) && !failed) return 0;
+    int failed = ferror(file);
+    if (!fclose(file) && !failed) return 0;
     diag_error(d, path, 0, NULL, "cannot be written: %s", strerror(errno));
     return -1;
 }
 
-static int write_labels(const picture *p, const char *path, diag *d)
+static int write_labels(const picture *picture, const char *path, diag *d)
 {
     FILE *f = open_file(path, d);
     if (!f) return -1;
-    for (int i = 0; i < p->shapes; ++i) {
-        const shape *s = &p->shape[i];
-        fprintf(f, "%d %.6f %.6f %.6f %.6f\n", s->kind, (s->left + s->right) / 2 / SIDE, (s->top + s->bottom) / 2 / SIDE,
+    for (int i = 0; i < picture->shapes; ++i) {
+        const shape *s = &picture->shape[i];
+        fprintf(f, "%d %.6f %.6f %.6f %.6f\n", s->kind, (s->left + s->right) / 2 / SIDE,
+                (s->top + s->bottom) / 2 / SIDE,
                 (s->right - s->left) / SIDE, (s->bottom - s->top) / SIDE);
     }
     return close_file(f, path, d);
 }
 
-static int write_picture(const char *out, const char *part, int number, const picture *p, const uint8_t *pixels, FILE *list, diag *d)
+static int write_picture(const char *out, const char *part, int number, const picture *picture, const uint8_t *pixels,
+                         FILE *list, diag *d)
 {
-    char *image = mem_printf("%s/images/%s%05d.png", out, part, number), *labels = mem_printf("%s/labels/%s%05d.txt", out, part, number);
+    char *image = mem_printf("%s/images/%s%05d.png", out, part, number), *labels = mem_printf("%s/labels/%s%05d.txt",
+        out, part, number);
     int failed = image_write(image, pixels, SIDE, SIDE, 3);
     if (failed) diag_error(d, image, 0, NULL, "cannot be written");
-    else failed = write_labels(p, labels, d);
+    else failed = write_labels(picture, labels, d);
     fprintf(list, "%s\n", image);
     free(image);
     free(labels);
@@ -259,7 +265,8 @@ static int write_text(const char *out, const char *name, const char *text, diag 
 static int write_description(const char *out, diag *d)
 {
     char *names = mem_printf("%s\n%s\n%s\n", kind_names[0], kind_names[1], kind_names[2]);
-    char *data = mem_printf("classes = %d\ntrain = %s/train.list\nvalid = %s/valid.list\nnames = %s/shapes.names\nbackup = backup\n",
+    char *data =
+        mem_printf("classes = %d\ntrain = %s/train.list\nvalid = %s/valid.list\nnames = %s/shapes.names\nbackup = backup\n",
                             KINDS, out, out, out);
     int failed = write_text(out, "shapes.names", names, d) || write_text(out, "shapes.data", data, d);
     free(names);
@@ -273,7 +280,8 @@ static char *make_folders(const char *path, diag *d)
     const char *const inside[] = { "", "/images", "/labels" };
     for (int i = 0; i < 3; ++i) {
         char *folder = mem_printf("%s%s", path, inside[i]);
-        if (mkdir(folder, 0777) && errno != EEXIST) diag_error(d, folder, 0, NULL, "cannot be made: %s", strerror(errno));
+        if (mkdir(folder, 0777) && errno != EEXIST) diag_error(d, folder, 0, NULL, "cannot be made: %s",
+                                                               strerror(errno));
         free(folder);
     }
     return diag_errors(d) ? NULL : realpath(path, NULL);
@@ -285,7 +293,8 @@ static int number(int argc, char **argv, int i, int def, diag *d)
     if (i >= argc) return def;
     char *end;
     long n = strtol(argv[i], &end, 10);
-    if (*end || end == argv[i] || n < 0 || n > 99999) diag_error(d, NULL, 0, NULL, "'%s' is not a number from 0 to 99999", argv[i]);
+    if (*end || end == argv[i] || n < 0 || n > 99999) diag_error(d, NULL, 0, NULL,
+                                                                 "'%s' is not a number from 0 to 99999", argv[i]);
     return (int)n;
 }
 
@@ -294,9 +303,11 @@ int main(int argc, char **argv)
     network_init();
     diag *d = diag_new();
     if (argc < 2 || argc > 5) diag_error(d, NULL, 0, NULL, "usage: make_shapes OUT [TRAIN [VALID [SEED]]]");
-    int train = number(argc, argv, 2, 2000, d), valid = number(argc, argv, 3, 500, d), seed = number(argc, argv, 4, 1, d);
+    int train = number(argc, argv, 2, 2000, d), valid = number(argc, argv, 3, 500, d), seed = number(argc, argv, 4, 1,
+        d);
     char *out = diag_errors(d) ? NULL : make_folders(argv[1], d);
-    if (out && !write_part(out, "train", (uint64_t)seed, 0, train, d) && !write_part(out, "valid", (uint64_t)seed, 1, valid, d))
+    if (out && !write_part(out, "train", (uint64_t)seed, 0, train, d) && !write_part(out, "valid", (uint64_t)seed, 1,
+        valid, d))
         write_description(out, d);
     free(out);
     diag_print(d, stderr);

@@ -2,7 +2,8 @@
  *
  * The formulas are Darknet's, so that a net trained here meets what stock Darknet shows it later:
  *   resize         x' = x (W-1)/(w-1), bilinear, first along rows, then along columns
- *   random crop    r in [min_crop, max_crop], scale = r / min(H, W aspect), angle and shift uniform; output (x, y) reads
+ *   random crop    r in [min_crop, max_crop], scale = r / min(H, W aspect), angle and shift uniform; output (x, y)
+ * reads
  *                  R(angle) ((x - w/2 + dx) aspect/scale, (y - h/2 + dy)/scale) + centre, bilinear, zero outside
  *   colour         RGB -> HSV, h + dhue (mod 1), s dsat, v dexp -> RGB, clamped
  * Differences, all on purpose: the shift along y uses the height (Darknet uses the width for both, the same on square
@@ -21,11 +22,11 @@
 /* Correctly rounded: the same float as Darknet's division in double. */
 static inline float unit(uint8_t b) { return (float)b / 255.f; }
 
-static inline float pixel_at(const pixel_view *v, int k, int y, int x)
+static inline float pixel_at(const pixel_view *view, int k, int y, int x)
 {
-    size_t i = (size_t)(v->y0 + y) * (size_t)v->full_w + (size_t)(v->x0 + x);
-    if (v->u8) return unit(v->u8[i * (size_t)v->c + (size_t)k]);
-    return v->f[(size_t)k * (size_t)v->full_w * (size_t)v->full_h + i];
+    size_t i = (size_t)(view->y0 + y) * (size_t)view->full_w + (size_t)(view->x0 + x);
+    if (view->u8) return unit(view->u8[i * (size_t)view->c + (size_t)k]);
+    return view->f[(size_t)k * (size_t)view->full_w * (size_t)view->full_h + i];
 }
 
 static pixel_view whole(const uint8_t *in, int w, int h, int c)
@@ -34,37 +35,37 @@ static pixel_view whole(const uint8_t *in, int w, int h, int c)
 }
 
 /* Row y of channel k, resized to w columns. */
-static void resample_row(const pixel_view *v, int k, int y, float *row, int w)
+static void resample_row(const pixel_view *view, int k, int y, float *row, int w)
 {
-    float step = w > 1 ? (float)(v->w - 1) / (float)(w - 1) : 0;
+    float step = w > 1 ? (float)(view->w - 1) / (float)(w - 1) : 0;
     for (int x = 0; x < w; ++x) {
         float sx = (float)x * step;
         int ix = (int)sx;
-        if (x == w - 1 || v->w == 1 || ix >= v->w - 1) {
-            row[x] = pixel_at(v, k, y, v->w - 1);
+        if (x == w - 1 || view->w == 1 || ix >= view->w - 1) {
+            row[x] = pixel_at(view, k, y, view->w - 1);
             continue;
         }
         float d = sx - (float)ix;
-        row[x] = (1 - d) * pixel_at(v, k, y, ix) + d * pixel_at(v, k, y, ix + 1);
+        row[x] = (1 - d) * pixel_at(view, k, y, ix) + d * pixel_at(view, k, y, ix + 1);
     }
 }
 
 /* Two source rows are kept: the one above (number `have`) and the one below the current output row. */
-static void resample_plane(const pixel_view *v, int k, float *out, int w, int h, size_t stride, float *rows)
+static void resample_plane(const pixel_view *view, int k, float *out, int w, int h, size_t stride, float *rows)
 {
-    float step = h > 1 ? (float)(v->h - 1) / (float)(h - 1) : 0;
+    float step = h > 1 ? (float)(view->h - 1) / (float)(h - 1) : 0;
     float *above = rows, *below = rows + w;
     int have = -1;
     for (int y = 0; y < h; ++y, out += stride) {
         float sy = (float)y * step;
-        int iy = (int)sy, last = y == h - 1 || v->h == 1 || iy >= v->h - 1;
+        int iy = (int)sy, last = y == h - 1 || view->h == 1 || iy >= view->h - 1;
         if (last) {
-            resample_row(v, k, v->h - 1, out, w);
+            resample_row(view, k, view->h - 1, out, w);
             continue;
         }
         if (have != iy) {
-            resample_row(v, k, iy, above, w);
-            resample_row(v, k, iy + 1, below, w);
+            resample_row(view, k, iy, above, w);
+            resample_row(view, k, iy + 1, below, w);
             have = iy;
         }
         float d = sy - (float)iy;
@@ -72,51 +73,52 @@ static void resample_plane(const pixel_view *v, int k, float *out, int w, int h,
     }
 }
 
-void augment_resample(const pixel_view *v, float *out, int w, int h, size_t stride, size_t plane)
+void augment_resample(const pixel_view *view, float *out, int w, int h, size_t stride, size_t plane)
 {
     float *rows = mem_calloc(2 * (size_t)w, sizeof *rows);
-    for (int k = 0; k < v->c; ++k) resample_plane(v, k, out + (size_t)k * plane, w, h, stride, rows);
+    for (int k = 0; k < view->c; ++k) resample_plane(view, k, out + (size_t)k * plane, w, h, stride, rows);
     free(rows);
 }
 
-static inline float bilinear(const pixel_view *v, int k, float x, float y)
+static inline float bilinear(const pixel_view *view, int k, float x, float y)
 {
     float fx = floorf(x), fy = floorf(y);
-    if (!(fx >= -1 && fy >= -1 && fx < (float)v->w && fy < (float)v->h)) return 0;
+    if (!(fx >= -1 && fy >= -1 && fx < (float)view->w && fy < (float)view->h)) return 0;
     int ix = (int)fx, iy = (int)fy;
     float dx = x - fx, dy = y - fy;
-    int left = ix >= 0, right = ix + 1 < v->w, top = iy >= 0, bottom = iy + 1 < v->h;
-    float a = left && top ? pixel_at(v, k, iy, ix) : 0, b = left && bottom ? pixel_at(v, k, iy + 1, ix) : 0;
-    float c = right && top ? pixel_at(v, k, iy, ix + 1) : 0, d = right && bottom ? pixel_at(v, k, iy + 1, ix + 1) : 0;
+    int left = ix >= 0, right = ix + 1 < view->w, top = iy >= 0, bottom = iy + 1 < view->h;
+    float a = left && top ? pixel_at(view, k, iy, ix) : 0, b = left && bottom ? pixel_at(view, k, iy + 1, ix) : 0;
+    float c = right && top ? pixel_at(view, k, iy, ix + 1) : 0, d = right && bottom ? pixel_at(view, k, iy + 1, ix + 1)
+        : 0;
     return (1 - dy) * (1 - dx) * a + dy * (1 - dx) * b + (1 - dy) * dx * c + dy * dx * d;
 }
 
-void augment_place(const pixel_view *v, pixel_rect at, float *out, int out_w, int out_h)
+void augment_place(const pixel_view *view, pixel_rect at, float *out, int out_w, int out_h)
 {
     size_t plane = (size_t)out_w * (size_t)out_h;
-    for (size_t i = 0; i < plane * (size_t)v->c; ++i) out[i] = .5f;
+    for (size_t i = 0; i < plane * (size_t)view->c; ++i) out[i] = .5f;
     int x0 = at.x > 0 ? at.x : 0, y0 = at.y > 0 ? at.y : 0;
     int x1 = at.x < out_w - at.w ? at.x + at.w : out_w, y1 = at.y < out_h - at.h ? at.y + at.h : out_h;
     for (int y = y0; y < y1; ++y) {
-        float ry = (float)(y - at.y) / (float)at.h * (float)v->h;
+        float ry = (float)(y - at.y) / (float)at.h * (float)view->h;
         for (int x = x0; x < x1; ++x) {
-            float rx = (float)(x - at.x) / (float)at.w * (float)v->w;
+            float rx = (float)(x - at.x) / (float)at.w * (float)view->w;
             float *p = out + (size_t)y * (size_t)out_w + (size_t)x;
-            for (int k = 0; k < v->c; ++k) p[(size_t)k * plane] = bilinear(v, k, rx, ry);
+            for (int k = 0; k < view->c; ++k) p[(size_t)k * plane] = bilinear(view, k, rx, ry);
         }
     }
 }
 
-void augment_rotate_crop(const pixel_view *v, const crop_geometry *g, float *out, int w, int h)
+void augment_rotate_crop(const pixel_view *view, const crop_geometry *g, float *out, int w, int h)
 {
-    double cosine = cos(g->rad), sine = sin(g->rad), cx = v->w / 2., cy = v->h / 2.;
+    double cosine = cos(g->rad), sine = sin(g->rad), cx = view->w / 2., cy = view->h / 2.;
     size_t plane = (size_t)w * (size_t)h;
     for (int y = 0; y < h; ++y) {
         double t = (y - h / 2. + g->dy) / g->scale;
         for (int x = 0; x < w; ++x, ++out) {
             double s = (x - w / 2. + g->dx) / g->scale * g->aspect;
             float rx = (float)(cosine * s - sine * t + cx), ry = (float)(sine * s + cosine * t + cy);
-            for (int k = 0; k < v->c; ++k) out[(size_t)k * plane] = bilinear(v, k, rx, ry);
+            for (int k = 0; k < view->c; ++k) out[(size_t)k * plane] = bilinear(view, k, rx, ry);
         }
     }
 }
@@ -132,7 +134,8 @@ static inline float channel(float sixth, float v, float chroma)
     return larger(smaller(out, 1), 0);
 }
 
-/* To HSV and back (Smith, "Color gamut transform pairs", 1978) without branches, so that the compiler makes vectors of it. */
+/* To HSV and back (Smith, "Color gamut transform pairs", 1978) without branches, so that the compiler makes vectors of
+ * it. */
 void augment_distort(float *x, size_t n, float hue, float saturation, float exposure)
 {
     float *red = x, *green = x + n, *blue = x + 2 * n, turn = 6 * hue;
@@ -174,24 +177,24 @@ void augment_shift(const float *in, float *out, int c, int h, int w, int dx, int
 }
 
 /* s or 1/s, s uniform in [1, most]. */
-static double draw_scale(rng *r, double most)
+static double draw_scale(rng *rng, double most)
 {
-    double s = rng_uniform(r, 1, most);
-    return rng_below(r, 2) ? s : 1 / s;
+    double s = rng_uniform(rng, 1, most);
+    return rng_below(rng, 2) ? s : 1 / s;
 }
 
-static crop_geometry draw_geometry(const augment_spec *a, rng *r, int in_w, int in_h, int w, int h)
+static crop_geometry draw_geometry(const augment_spec *augment, rng *rng, int in_w, int in_h, int w, int h)
 {
-    int lo = a->min_crop < a->max_crop ? a->min_crop : a->max_crop;
-    int hi = a->min_crop < a->max_crop ? a->max_crop : a->min_crop;
-    crop_geometry g = { .aspect = draw_scale(r, a->aspect) };
-    double size = lo + (double)rng_below(r, (uint64_t)(hi - lo) + 1);
+    int lo = augment->min_crop < augment->max_crop ? augment->min_crop : augment->max_crop;
+    int hi = augment->min_crop < augment->max_crop ? augment->max_crop : augment->min_crop;
+    crop_geometry g = { .aspect = draw_scale(rng, augment->aspect) };
+    double size = lo + (double)rng_below(rng, (uint64_t)(hi - lo) + 1);
     int shorter = in_h < in_w * g.aspect ? in_h : (int)(in_w * g.aspect);
     g.scale = size / (shorter > 0 ? shorter : 1);
-    g.rad = rng_uniform(r, -a->angle, a->angle) * (3.14159265358979323846 / 180);
+    g.rad = rng_uniform(rng, -augment->angle, augment->angle) * (3.14159265358979323846 / 180);
     double room_x = (in_w * g.scale / g.aspect - w) / 2, room_y = (in_h * g.scale - h) / 2;
-    g.dx = rng_uniform(r, -room_x, room_x);
-    g.dy = rng_uniform(r, -room_y, room_y);
+    g.dx = rng_uniform(rng, -room_x, room_x);
+    g.dy = rng_uniform(rng, -room_y, room_y);
     return g;
 }
 
@@ -208,37 +211,40 @@ static void place_bytes(const uint8_t *in, int w, int h, int c, int dx, int dy, 
         }
 }
 
-static void resize_crop_shift(const pixel_view *v, const crop_geometry *g, int dx, int dy, float *out, int w, int h)
+static void resize_crop_shift(const pixel_view *view, const crop_geometry *g, int dx, int dy, float *out, int w, int h)
 {
     if (!dx && !dy) {
-        augment_rotate_crop(v, g, out, w, h);
+        augment_rotate_crop(view, g, out, w, h);
         return;
     }
-    float *cropped = mem_calloc((size_t)v->c * (size_t)w * (size_t)h, sizeof *cropped);
-    augment_rotate_crop(v, g, cropped, w, h);
-    augment_shift(cropped, out, v->c, h, w, dx, dy);
+    float *cropped = mem_calloc((size_t)view->c * (size_t)w * (size_t)h, sizeof *cropped);
+    augment_rotate_crop(view, g, cropped, w, h);
+    augment_shift(cropped, out, view->c, h, w, dx, dy);
     free(cropped);
 }
 
-void augment_colours(float *x, size_t n, int c, const augment_spec *a, rng *r)
+void augment_colours(float *x, size_t n, int c, const augment_spec *augment, rng *rng)
 {
-    if (c != 3 || (a->hue == 0 && a->saturation == 1 && a->exposure == 1)) return;
-    float hue = (float)rng_uniform(r, -a->hue, a->hue);
-    float saturation = (float)draw_scale(r, a->saturation), exposure = (float)draw_scale(r, a->exposure);
+    if (c != 3 || (augment->hue == 0 && augment->saturation == 1 && augment->exposure == 1)) return;
+    float hue = (float)rng_uniform(rng, -augment->hue, augment->hue);
+    float saturation = (float)draw_scale(rng, augment->saturation), exposure = (float)draw_scale(rng,
+        augment->exposure);
     augment_distort(x, n, hue, saturation, exposure);
 }
 
-void augment_image(const uint8_t *in, int w, int h, int c, const augment_spec *a, rng *r, float *out, int out_w, int out_h)
+void augment_image(const uint8_t *in, int w, int h, int c, const augment_spec *augment, rng *rng, float *out, int out_w,
+                   int out_h)
 {
-    int crop = a->min_crop != out_w || a->max_crop != out_w || a->angle != 0 || a->aspect != 1 || w != out_w || h != out_h;
+    int crop = augment->min_crop != out_w || augment->max_crop != out_w || augment->angle != 0 ||
+        augment->aspect != 1 || w != out_w || h != out_h;
     crop_geometry g = { 0 };
-    if (crop) g = draw_geometry(a, r, w, h, out_w, out_h);
+    if (crop) g = draw_geometry(augment, rng, w, h, out_w, out_h);
     int dx = 0, dy = 0, mirror = 0;
-    if (a->pad > 0) {
-        dx = (int)rng_below(r, 2 * (uint64_t)a->pad + 1) - a->pad;
-        dy = (int)rng_below(r, 2 * (uint64_t)a->pad + 1) - a->pad;
+    if (augment->pad > 0) {
+        dx = (int)rng_below(rng, 2 * (uint64_t)augment->pad + 1) - augment->pad;
+        dy = (int)rng_below(rng, 2 * (uint64_t)augment->pad + 1) - augment->pad;
     }
-    if (a->flip) mirror = (int)rng_below(r, 2);
+    if (augment->flip) mirror = (int)rng_below(rng, 2);
     if (crop) {
         pixel_view v = whole(in, w, h, c);
         resize_crop_shift(&v, &g, dx, dy, out, out_w, out_h);
@@ -246,7 +252,7 @@ void augment_image(const uint8_t *in, int w, int h, int c, const augment_spec *a
     } else {
         place_bytes(in, w, h, c, dx, dy, mirror, out);
     }
-    augment_colours(out, (size_t)out_w * (size_t)out_h, c, a, r);
+    augment_colours(out, (size_t)out_w * (size_t)out_h, c, augment, rng);
 }
 
 void augment_centre(const uint8_t *in, int w, int h, int c, float *out, int out_w, int out_h)

@@ -3,8 +3,8 @@
  * Training as stock Darknet's load_data_detection: the image is given a new aspect ratio, each side times 1 +- jitter,
  * fills the input in one direction and lies at a random place in the other, on 0.5 grey; then flip and colours.
  * Where images are stretched, as AlexeyAB's Darknet does, each edge of the image is moved by +- jitter of its side and
- * what is between the edges fills the input. Boxes go where their pixels go, are clipped to the input, and those under a
- * thousandth of it in width or height are dropped (fill_truth_detection).
+ * what is between the edges fills the input. Boxes go where their pixels go, are clipped to the input, and those under
+ * a thousandth of it in width or height are dropped (fill_truth_detection).
  *
  * Multi-scale as AlexeyAB's: every ten steps a size between base / k and base k, k = 1.4 or what random= says, in
  * multiples of 32; at 416 that is 288 to 576 (stock: 320 to 608 whatever the base).
@@ -28,39 +28,39 @@ static pixel_view view_of(const uint8_t *in, int w, int h, int c)
 }
 
 /* 1 + uniform in [-jitter, jitter), far enough from zero whatever the jitter. */
-static double jittered(rng *r, double jitter)
+static double jittered(rng *rng, double jitter)
 {
-    double v = 1 + rng_uniform(r, -jitter, jitter);
+    double v = 1 + rng_uniform(rng, -jitter, jitter);
     return v > .1 ? v : .1;
 }
 
 static int at_least_one(double v) { return v < 1 ? 1 : (int)v; }
 
-static pixel_rect draw_letterboxed(rng *r, double jitter, int w, int h, int out_w, int out_h)
+static pixel_rect draw_letterboxed(rng *rng, double jitter, int w, int h, int out_w, int out_h)
 {
-    double wide = w * jittered(r, jitter), aspect = wide / (h * jittered(r, jitter));
+    double wide = w * jittered(rng, jitter), aspect = wide / (h * jittered(rng, jitter));
     pixel_rect at = { .w = out_w, .h = out_h };
     if (aspect * out_h < out_w) at.w = at_least_one(aspect * out_h);
     else at.h = at_least_one(out_w / aspect);
-    at.x = (int)rng_uniform(r, 0, out_w - at.w);
-    at.y = (int)rng_uniform(r, 0, out_h - at.h);
+    at.x = (int)rng_uniform(rng, 0, out_w - at.w);
+    at.y = (int)rng_uniform(rng, 0, out_h - at.h);
     return at;
 }
 
 /* One direction: the edges are drawn, what is between them fills `out` pixels. */
-static void draw_side(rng *r, double jitter, int out, int *at, int *length)
+static void draw_side(rng *rng, double jitter, int out, int *at, int *length)
 {
-    double low = rng_uniform(r, -jitter, jitter), high = rng_uniform(r, -jitter, jitter), between = 1 - low - high;
+    double low = rng_uniform(rng, -jitter, jitter), high = rng_uniform(rng, -jitter, jitter), between = 1 - low - high;
     if (between < .1) between = .1;
     *length = at_least_one(round(out / between));
     *at = (int)round(-low * out / between);
 }
 
-static pixel_rect draw_stretched(rng *r, double jitter, int out_w, int out_h)
+static pixel_rect draw_stretched(rng *rng, double jitter, int out_w, int out_h)
 {
     pixel_rect at;
-    draw_side(r, jitter, out_w, &at.x, &at.w);
-    draw_side(r, jitter, out_h, &at.y, &at.h);
+    draw_side(rng, jitter, out_w, &at.x, &at.w);
+    draw_side(rng, jitter, out_h, &at.y, &at.h);
     return at;
 }
 
@@ -71,49 +71,53 @@ static pixel_rect still_rect(int w, int h, int stretch, int out_w, int out_h)
 
 static image_place place_of(pixel_rect at, int w, int h, int out_w, int out_h)
 {
-    return (image_place){ .x = (float)at.x / (float)out_w, .y = (float)at.y / (float)out_h, .w = (float)at.w / (float)out_w,
+    return (image_place){ .x = (float)at.x / (float)out_w, .y = (float)at.y / (float)out_h,
+                          .w = (float)at.w / (float)out_w,
                           .h = (float)at.h / (float)out_h, .image_w = w, .image_h = h };
 }
 
-void augment_fit(const uint8_t *in, int w, int h, int c, int stretch, float *out, int out_w, int out_h, image_place *p)
+void augment_fit(const uint8_t *in, int w, int h, int c, int stretch, float *out, int out_w, int out_h,
+                 image_place *place)
 {
     pixel_view v = view_of(in, w, h, c);
     if (stretch) augment_resample(&v, out, out_w, out_h, (size_t)out_w, (size_t)out_w * (size_t)out_h);
     else augment_letterbox(in, w, h, c, out, out_w, out_h);
-    *p = place_of(still_rect(w, h, stretch, out_w, out_h), w, h, out_w, out_h);
+    *place = place_of(still_rect(w, h, stretch, out_w, out_h), w, h, out_w, out_h);
 }
 
-static int draw_shift(rng *r, int pad, int most)
+static int draw_shift(rng *rng, int pad, int most)
 {
     int limit = pad < most ? pad : most;
-    return (int)rng_below(r, 2 * (uint64_t)limit + 1) - limit;
+    return (int)rng_below(rng, 2 * (uint64_t)limit + 1) - limit;
 }
 
-static pixel_rect draw_rect(const augment_spec *a, rng *r, int w, int h, int out_w, int out_h)
+static pixel_rect draw_rect(const augment_spec *augment, rng *rng, int w, int h, int out_w, int out_h)
 {
-    double jitter = fmin(a->jitter, .9);
-    pixel_rect at = still_rect(w, h, a->stretch, out_w, out_h);
-    if (jitter > 0) at = a->stretch ? draw_stretched(r, jitter, out_w, out_h) : draw_letterboxed(r, jitter, w, h, out_w, out_h);
-    if (a->pad > 0) at.x += draw_shift(r, a->pad, out_w);
-    if (a->pad > 0) at.y += draw_shift(r, a->pad, out_h);
+    double jitter = fmin(augment->jitter, .9);
+    pixel_rect at = still_rect(w, h, augment->stretch, out_w, out_h);
+    if (jitter > 0) at = augment->stretch ? draw_stretched(rng, jitter, out_w, out_h)
+        : draw_letterboxed(rng, jitter, w, h, out_w, out_h);
+    if (augment->pad > 0) at.x += draw_shift(rng, augment->pad, out_w);
+    if (augment->pad > 0) at.y += draw_shift(rng, augment->pad, out_h);
     return at;
 }
 
-void augment_detect(const uint8_t *in, int w, int h, int c, const augment_spec *a, rng *r, float *out, int out_w, int out_h, image_place *p)
+void augment_detect(const uint8_t *in, int w, int h, int c, const augment_spec *augment, rng *rng, float *out,
+                    int out_w, int out_h, image_place *place)
 {
-    if (a->jitter > 0 || a->pad > 0) {
+    if (augment->jitter > 0 || augment->pad > 0) {
         pixel_view v = view_of(in, w, h, c);
-        pixel_rect at = draw_rect(a, r, w, h, out_w, out_h);
+        pixel_rect at = draw_rect(augment, rng, w, h, out_w, out_h);
         augment_place(&v, at, out, out_w, out_h);
-        *p = place_of(at, w, h, out_w, out_h);
+        *place = place_of(at, w, h, out_w, out_h);
     } else {
-        augment_fit(in, w, h, c, a->stretch, out, out_w, out_h, p);
+        augment_fit(in, w, h, c, augment->stretch, out, out_w, out_h, place);
     }
-    if (a->flip && rng_below(r, 2)) {
+    if (augment->flip && rng_below(rng, 2)) {
         augment_flip(out, c, out_h, out_w);
-        p->mirrored = 1;
+        place->mirrored = 1;
     }
-    augment_colours(out, (size_t)out_w * (size_t)out_h, c, a, r);
+    augment_colours(out, (size_t)out_w * (size_t)out_h, c, augment, rng);
 }
 
 /* ---- boxes ---- */
@@ -127,27 +131,27 @@ static void clip(float *centre, float *size)
 }
 
 /* One row of truth; 0 where the box is dropped. */
-static int put_truth(const image_place *p, data_box b, float *row)
+static int put_truth(const image_place *place, data_box box, float *row)
 {
-    b = boxes_to_input(p, b);
-    clip(&b.x, &b.w);
-    clip(&b.y, &b.h);
-    if (!(b.w >= .001f && b.h >= .001f)) return 0;
-    memcpy(row, (float[5]){ b.x, b.y, b.w, b.h, (float)b.class }, 5 * sizeof *row);
+    box = boxes_to_input(place, box);
+    clip(&box.x, &box.w);
+    clip(&box.y, &box.h);
+    if (!(box.w >= .001f && box.h >= .001f)) return 0;
+    memcpy(row, (float[5]){ box.x, box.y, box.w, box.h, (float)box.class }, 5 * sizeof *row);
     return 1;
 }
 
-int augment_truth(const data_box *b, int n, const image_place *p, rng *r, float *truth, int max)
+int augment_truth(const data_box *box, int n, const image_place *place, rng *rng, float *truth, int max)
 {
     int *order = mem_calloc((size_t)n + 1, sizeof *order), found = 0;
     for (int i = 0; i < n; ++i) order[i] = i;
-    for (int i = n; r && i > 1; --i) {
-        int j = (int)rng_below(r, (uint64_t)i), t = order[i - 1];
+    for (int i = n; rng && i > 1; --i) {
+        int j = (int)rng_below(rng, (uint64_t)i), t = order[i - 1];
         order[i - 1] = order[j];
         order[j] = t;
     }
     memset(truth, 0, 5 * (size_t)max * sizeof *truth);
-    for (int i = 0; i < n && found < max; ++i) found += put_truth(p, b[order[i]], truth + 5 * found);
+    for (int i = 0; i < n && found < max; ++i) found += put_truth(place, box[order[i]], truth + 5 * found);
     free(order);
     return found;
 }
@@ -162,7 +166,10 @@ static int round_to_step(double v)
     return SIZE_STEP * (steps < 1 ? 1 : steps > 1 << 20 ? 1 << 20 : (int)steps);
 }
 
-static void size_from_width(int base_w, int base_h, int *w, int *h) { *h = round_to_step((double)base_h * *w / base_w); }
+static void size_from_width(int base_w, int base_h, int *w, int *h)
+{
+    *h = round_to_step((double)base_h * *w / base_w);
+}
 
 void augment_size(uint64_t seed, uint64_t step, float random, int base_w, int base_h, int *w, int *h)
 {

@@ -10,7 +10,8 @@ typedef struct augment_spec {
     int flip;                        /* mirror half of the images */
     int min_crop, max_crop;          /* Darknet's random resize-and-crop; both equal to width = off */
     float angle, aspect, hue, saturation, exposure;
-    int detector;                    /* images are placed with jitter, not cropped; min_crop, max_crop, angle, aspect are off */
+    /* images are placed with jitter, not cropped; min_crop, max_crop, angle, aspect are off */
+    int detector;
     int stretch;                     /* detectors: the image fills the input, else it is letterboxed */
     float jitter;                    /* detectors: share of a side by which the place is drawn; 0 = off */
     float random;                    /* detectors: multi-scale, the largest factor (1 stands for 1.4); 0 = off */

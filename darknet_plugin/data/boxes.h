@@ -19,24 +19,24 @@ typedef struct image_place {
     int image_w, image_h;    /* of the image, in pixels */
 } image_place;
 
-static inline data_box boxes_to_input(const image_place *p, data_box b)
+static inline data_box boxes_to_input(const image_place *place, data_box box)
 {
-    b.x = p->x + p->w * b.x;
-    b.y = p->y + p->h * b.y;
-    b.w *= p->w;
-    b.h *= p->h;
-    if (p->mirrored) b.x = 1 - b.x;
-    return b;
+    box.x = place->x + place->w * box.x;
+    box.y = place->y + place->h * box.y;
+    box.w *= place->w;
+    box.h *= place->h;
+    if (place->mirrored) box.x = 1 - box.x;
+    return box;
 }
 
-static inline data_box boxes_to_image(const image_place *p, data_box b)
+static inline data_box boxes_to_image(const image_place *place, data_box box)
 {
-    if (p->mirrored) b.x = 1 - b.x;
-    b.x = (b.x - p->x) / p->w;
-    b.y = (b.y - p->y) / p->h;
-    b.w /= p->w;
-    b.h /= p->h;
-    return b;
+    if (place->mirrored) box.x = 1 - box.x;
+    box.x = (box.x - place->x) / place->w;
+    box.y = (box.y - place->y) / place->h;
+    box.w /= place->w;
+    box.h /= place->h;
+    return box;
 }
 
 #endif

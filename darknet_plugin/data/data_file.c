@@ -44,12 +44,12 @@ static const data_key keys[] = {
 };
 enum { KEYS = sizeof keys / sizeof *keys };
 
-static char *trim(char *s)
+static char *trim(char *text)
 {
-    while (isspace((unsigned char)*s)) ++s;
-    size_t n = strlen(s);
-    while (n && isspace((unsigned char)s[n - 1])) s[--n] = 0;
-    return s;
+    while (isspace((unsigned char)*text)) ++text;
+    size_t n = strlen(text);
+    while (n && isspace((unsigned char)text[n - 1])) text[--n] = 0;
+    return text;
 }
 
 /* Cuts a comment off: a whole line's, or # after white space. */
@@ -90,7 +90,8 @@ static int unknown_key(const char *name, const char *path, int line, diag *d)
     return 0;
 }
 
-static int set_key(data_lines *t, int *seen, const char *name, const char *value, const char *path, int line, diag *d)
+static int set_key(data_lines *lines, int *seen, const char *name, const char *value, const char *path, int line,
+                   diag *d)
 {
     int i = find_key(name);
     if (i < 0) return unknown_key(name, path, line, d);
@@ -99,7 +100,7 @@ static int set_key(data_lines *t, int *seen, const char *name, const char *value
         return -1;
     }
     seen[i] = line;
-    void *at = (char *)t + keys[i].at;
+    void *at = (char *)lines + keys[i].at;
     if (keys[i].type == OTHERS) return 0;
     if (!*value) {
         diag_error(d, path, line, NULL, "%s= has no value", name);
@@ -110,7 +111,7 @@ static int set_key(data_lines *t, int *seen, const char *name, const char *value
     return 0;
 }
 
-static int read_line(data_lines *t, int *seen, char *text, const char *path, int line, diag *d)
+static int read_line(data_lines *lines, int *seen, char *text, const char *path, int line, diag *d)
 {
     text = trim(text);
     strip_comment(text);
@@ -121,7 +122,7 @@ static int read_line(data_lines *t, int *seen, char *text, const char *path, int
         return -1;
     }
     *equals = 0;
-    return set_key(t, seen, trim(text), trim(equals + 1), path, line, d);
+    return set_key(lines, seen, trim(text), trim(equals + 1), path, line, d);
 }
 
 static FILE *open_text(const char *path, diag *d)
@@ -132,7 +133,7 @@ static FILE *open_text(const char *path, diag *d)
     return in;
 }
 
-static int read_lines(data_lines *t, const char *path, diag *d)
+static int read_lines(data_lines *lines, const char *path, diag *d)
 {
     FILE *in = open_text(path, d);
     if (!in) return -1;
@@ -144,7 +145,7 @@ static int read_lines(data_lines *t, const char *path, diag *d)
             diag_error(d, path, 0, NULL, "not a .data file: not a text, or too long");
             bad = -1;
         } else {
-            read_line(t, seen, text, path, line, d);
+            read_line(lines, seen, text, path, line, d);
         }
     }
     if (!bad) bad = data_read_whole(in, path, d);
@@ -153,8 +154,8 @@ static int read_lines(data_lines *t, const char *path, diag *d)
     return bad;
 }
 
-/* The first `classes` lines of a names file; NULL after reporting. Lists look for names at every letter of a path, so their
- * length is limited. */
+/* The first `classes` lines of a names file; NULL after reporting. Lists look for names at every letter of a path, so
+ * their length is limited. */
 static char **read_names(const char *path, const char *from, int classes, diag *d)
 {
     FILE *in = open_text(path, d);
@@ -169,7 +170,8 @@ static char **read_names(const char *path, const char *from, int classes, diag *
         ++lines;
         if (lines > (size_t)classes) continue;
         if (!*s) diag_error(d, path, (int)lines, NULL, "empty name");
-        if (strlen(s) > MAX_NAME) diag_error(d, path, (int)lines, NULL, "a name of %zu letters, expected at most %d", strlen(s), MAX_NAME);
+        if (strlen(s) > MAX_NAME) diag_error(d, path, (int)lines, NULL, "a name of %zu letters, expected at most %d",
+                                             strlen(s), MAX_NAME);
         name = mem_realloc(name, kept + 1, sizeof *name);
         name[kept++] = mem_strdup(s);
     }
@@ -182,22 +184,22 @@ static char **read_names(const char *path, const char *from, int classes, diag *
     return NULL;
 }
 
-static void load_names(data_lines *t, diag *d)
+static void load_names(data_lines *lines, diag *d)
 {
-    data_file *f = &t->f;
-    const char *value = t->names ? t->names : t->labels;
+    data_file *f = &lines->f;
+    const char *value = lines->names ? lines->names : lines->labels;
     if (!value || f->classes < 1) return;
     f->names_path = data_resolve(f->path, value);
     f->name = read_names(f->names_path, f->path, f->classes, d);
-    if (!t->names || !t->labels || !strcmp(t->names, t->labels)) return;
-    char *path = data_resolve(f->path, t->labels);
+    if (!lines->names || !lines->labels || !strcmp(lines->names, lines->labels)) return;
+    char *path = data_resolve(f->path, lines->labels);
     f->tag = read_names(path, f->path, f->classes, d);
     free(path);
 }
 
-static void check_whole(data_lines *t, int errors, diag *d)
+static void check_whole(data_lines *lines, int errors, diag *d)
 {
-    data_file *f = &t->f;
+    data_file *f = &lines->f;
     if (!f->classes && diag_errors(d) == errors) {
         diag_error(d, f->path, 0, NULL, "classes= is missing");
         diag_hint(d, "add a line `classes = 10` (the number of classes)");
@@ -206,7 +208,7 @@ static void check_whole(data_lines *t, int errors, diag *d)
     if (f->classes && f->top > f->classes)
         diag_error(d, f->path, 0, NULL, "top=%d is more than classes=%d", f->top, f->classes);
     if (!f->backup) f->backup = mem_strdup("backup");
-    if (!f->valid && t->test) f->valid = mem_strdup(t->test);
+    if (!f->valid && lines->test) f->valid = mem_strdup(lines->test);
 }
 
 data_file *data_file_read(const char *path, diag *d)
@@ -227,19 +229,20 @@ data_file *data_file_read(const char *path, diag *d)
     return NULL;
 }
 
-void data_file_free(data_file *f)
+void data_file_free(data_file *file)
 {
-    if (!f) return;
-    data_free_strings(f->name, f->name ? (size_t)f->classes : 0);
-    data_free_strings(f->tag, f->tag ? (size_t)f->classes : 0);
-    char *text[] = { f->path, f->names_path, f->train, f->valid, f->train_labels, f->valid_labels, f->format, f->backup };
+    if (!file) return;
+    data_free_strings(file->name, file->name ? (size_t)file->classes : 0);
+    data_free_strings(file->tag, file->tag ? (size_t)file->classes : 0);
+    char *text[] = { file->path, file->names_path, file->train, file->valid, file->train_labels, file->valid_labels,
+                     file->format, file->backup };
     for (size_t i = 0; i < sizeof text / sizeof *text; ++i) free(text[i]);
-    free(f);
+    free(file);
 }
 
-const char *data_file_class(const data_file *f, int i, char *buf, size_t len)
+const char *data_file_class(const data_file *file, int i, char *buf, size_t len)
 {
-    if (f->name && i < f->classes) return f->name[i];
+    if (file->name && i < file->classes) return file->name[i];
     snprintf(buf, len, "%d", i);
     return buf;
 }

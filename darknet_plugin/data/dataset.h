@@ -25,13 +25,14 @@ typedef struct data_file {
     char **name;                /* classes names, or NULL if the file names none */
     char *names_path;           /* resolved names/labels file; NULL if none */
     char **tag;                 /* what lists match paths with: classes lines of labels=, or NULL where it is `name` */
-    char *train, *valid, *train_labels, *valid_labels, *format, *backup;   /* NULL where absent; backup defaults to "backup" */
+    /* NULL where absent; backup defaults to "backup" */
+    char *train, *valid, *train_labels, *valid_labels, *format, *backup;
 } data_file;
 
 data_file *data_file_read(const char *path, diag *d);   /* NULL after reporting; the caller frees with data_file_free */
-void data_file_free(data_file *f);
+void data_file_free(data_file *file);
 /* The name of class i, or its number, written to buf, where it has none; borrowed. */
-const char *data_file_class(const data_file *f, int i, char *buf, size_t len);
+const char *data_file_class(const data_file *file, int i, char *buf, size_t len);
 
 typedef enum { DATA_TRAIN, DATA_VALID } data_split;
 
@@ -43,26 +44,28 @@ enum { DATA_IMAGES = 0, DATA_CLASSES = 1, DATA_DETECTOR = 2, DATA_BOXES = 4 };
 
 /* Opens one split and checks all of it that can be checked without decoding images. `limit` > 0 keeps the first
  * `limit` images. The caller frees with dataset_free; NULL after reporting. */
-dataset *dataset_open(const data_file *f, data_split split, size_t limit, int need, diag *d);
-void dataset_free(dataset *s);
-size_t dataset_count(const dataset *s);
-int dataset_classes(const dataset *s);
-/* Hash of the images: of their pixels where they are kept in memory, of a list's paths and files' sizes. Labels do not count. */
-uint64_t dataset_identity(const dataset *s);
-int dataset_label(const dataset *s, size_t i);                 /* 0..classes-1, or -1 */
-int dataset_ambiguous(const dataset *s, size_t i);             /* its label is -1 because several are in its path */
-int dataset_has_boxes(const dataset *s);                       /* opened with DATA_BOXES */
+dataset *dataset_open(const data_file *file, data_split split, size_t limit, int need, diag *d);
+void dataset_free(dataset *set);
+size_t dataset_count(const dataset *set);
+int dataset_classes(const dataset *set);
+/* Hash of the images: of their pixels where they are kept in memory, of a list's paths and files' sizes. Labels do not
+ * count. */
+uint64_t dataset_identity(const dataset *set);
+int dataset_label(const dataset *set, size_t i);                 /* 0..classes-1, or -1 */
+int dataset_ambiguous(const dataset *set, size_t i);             /* its label is -1 because several are in its path */
+int dataset_has_boxes(const dataset *set);                       /* opened with DATA_BOXES */
 /* The *n boxes of image i, relative to it, as its label file has them (they may reach beyond the image); borrowed, NULL
  * where there are none. */
-const data_box *dataset_boxes(const dataset *s, size_t i, int *n);
+const data_box *dataset_boxes(const dataset *set, size_t i, int *n);
 /* Why a detector's image i is left out, borrowed; NULL where it is used. dataset_read refuses it with that reason. */
-const char *dataset_left_out(const dataset *s, size_t i);
+const char *dataset_left_out(const dataset *set, size_t i);
 /* The rule of how many images may be left out: 1 %. */
-int dataset_too_many_left_out(const dataset *s, size_t left_out);
+int dataset_too_many_left_out(const dataset *set, size_t left_out);
 /* "t10k-images-idx3-ubyte.gz#17" or the image's path; written to buf. */
-const char *dataset_name(const dataset *s, size_t i, char *buf, size_t len);
+const char *dataset_name(const dataset *set, size_t i, char *buf, size_t len);
 /* 8-bit interleaved pixels (h, w, channels) of image i, converted to `channels` (1 or 3; grey is replicated).
  * *pixels is the caller's to free(). Safe to call from several threads. 0, or -1 with a reason in `why`. */
-int dataset_read(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
+int dataset_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
+                 size_t why_len);
 
 #endif

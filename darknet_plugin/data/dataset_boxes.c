@@ -1,9 +1,9 @@
 /* Label files of detectors: a text an image, a line an object, `class x y w h`, centre and size relative to the image.
  *
- * Where Darknet looks for the file of an image: the first "images" of the path becomes "labels", then so do "JPEGImages"
- * and "raw", and the extension .txt (fill_truth_detection in its data.c). That misses where a folder above has such a
- * word in its name, so the last folder of just that name is tried next, then the image's own folder, where AlexeyAB's
- * users keep label files. An empty file is an image without objects; a file that is not there is not.
+ * Where Darknet looks for the file of an image: the first "images" of the path becomes "labels", then so do
+ * "JPEGImages" and "raw", and the extension .txt (fill_truth_detection in its data.c). That misses where a folder above
+ * has such a word in its name, so the last folder of just that name is tried next, then the image's own folder, where
+ * AlexeyAB's users keep label files. An empty file is an image without objects; a file that is not there is not.
  *
  * AlexeyAB's Darknet drops what it cannot use and goes on; so does this, with file and line of the first of them and
  * their number: lines that are not five numbers, classes out of range, boxes of no size or beside the image. Where not
@@ -92,52 +92,53 @@ char *data_label_path(const char *image)
 
 /* ---- what it holds ---- */
 
-static const char *parse_class(char **p, int classes, int *class)
+static const char *parse_class(char **text, int classes, int *class)
 {
     static const char *const wrong = "expected `class x y w h`, five numbers";
     char *end;
     errno = 0;
-    long n = strtol(*p, &end, 10);
-    if (end == *p || !strchr(" \t", *end) || !*end) return wrong;
+    long n = strtol(*text, &end, 10);
+    if (end == *text || !strchr(" \t", *end) || !*end) return wrong;
     if (errno || n < 0 || n >= classes) return "the class is out of range";
     *class = (int)n;
-    *p = end;
+    *text = end;
     return NULL;
 }
 
-static int parse_numbers(char *p, float v[4])
+static int parse_numbers(char *text, float v[4])
 {
     for (int i = 0; i < 4; ++i) {
         char *end;
-        v[i] = (float)strtod(p, &end);
-        if (end == p || !isfinite(v[i])) return -1;
-        p = end;
+        v[i] = (float)strtod(text, &end);
+        if (end == text || !isfinite(v[i])) return -1;
+        text = end;
     }
-    return p[strspn(p, " \t\r\n")] ? -1 : 0;
+    return text[strspn(text, " \t\r\n")] ? -1 : 0;
 }
 
 /* What is wrong with a line, or NULL. */
-static const char *parse_box(char *text, int classes, data_box *b)
+static const char *parse_box(char *text, int classes, data_box *box)
 {
     float v[4];
-    const char *wrong = parse_class(&text, classes, &b->class);
+    const char *wrong = parse_class(&text, classes, &box->class);
     if (wrong) return wrong;
     if (parse_numbers(text, v)) return "expected `class x y w h`, five numbers";
-    *b = (data_box){ v[0], v[1], v[2], v[3], b->class };
-    if (!(b->w > 0 && b->h > 0)) return "the box has no size";
-    if (fabsf(b->x) > 2 || fabsf(b->y) > 2 || b->w > 2 || b->h > 2) return "x y w h are not relative to the image, 0 to 1";
-    if (b->x + b->w / 2 <= 0 || b->x - b->w / 2 >= 1 || b->y + b->h / 2 <= 0 || b->y - b->h / 2 >= 1)
+    *box = (data_box){ v[0], v[1], v[2], v[3], box->class };
+    if (!(box->w > 0 && box->h > 0)) return "the box has no size";
+    if (fabsf(box->x) > 2 || fabsf(box->y) > 2 || box->w > 2 || box->h > 2)
+        return "x y w h are not relative to the image, 0 to 1";
+    if (box->x + box->w / 2 <= 0 || box->x - box->w / 2 >= 1 || box->y + box->h / 2 <= 0 || box->y - box->h / 2 >= 1)
         return "the box lies beside the image";
     return NULL;
 }
 
-static void add_box(box_reader *r, const data_box *b)
+static void add_box(box_reader *r, const data_box *box)
 {
     if (r->boxes == r->room) {
         r->room = r->room ? 2 * r->room : 1024;
         r->s->box = mem_realloc(r->s->box, r->room, sizeof *r->s->box);
     }
-    r->s->box[r->boxes++] = *b;
+    r->s->box[r->boxes++] = *box;
 }
 
 static void drop_box(box_reader *r, const char *path, int line, const char *text, const char *wrong)
@@ -145,7 +146,8 @@ static void drop_box(box_reader *r, const char *path, int line, const char *text
     if (r->dropped++ >= SHOWN) return;
     size_t length = strcspn(text, "\r\n");
     diag_warn(r->d, path, line, NULL, "box dropped: %s: \"%.*s\"", wrong, (int)(length < 60 ? length : 60), text);
-    if (strstr(wrong, "out of range")) diag_hint(r->d, "classes=%d, so a class is 0 to %d", r->s->classes, r->s->classes - 1);
+    if (strstr(wrong, "out of range")) diag_hint(r->d, "classes=%d, so a class is 0 to %d", r->s->classes,
+                                                 r->s->classes - 1);
 }
 
 static void read_boxes_of(box_reader *r, const char *path, FILE *in)
@@ -174,47 +176,48 @@ static FILE *open_labels(const char *path)
     return fopen(path, "r");
 }
 
-static int sum_up(const box_reader *r, const data_request *q)
+static int sum_up(const box_reader *r, const data_request *request)
 {
     if (r->dropped && !r->boxes) {
-        diag_error(r->d, q->file[0], 0, NULL, "none of the %zu boxes of its images is of use", r->dropped);
+        diag_error(r->d, request->file[0], 0, NULL, "none of the %zu boxes of its images is of use", r->dropped);
         return -1;
     }
     if (r->dropped > SHOWN)
-        diag_warn(r->d, q->file[0], 0, NULL, "%zu of %zu boxes were dropped; the first %d follow", r->dropped, r->dropped + r->boxes, SHOWN);
+        diag_warn(r->d, request->file[0], 0, NULL, "%zu of %zu boxes were dropped; the first %d follow", r->dropped,
+                  r->dropped + r->boxes, SHOWN);
     return 0;
 }
 
-int data_read_boxes(dataset *s, const data_request *q, diag *d)
+int data_read_boxes(dataset *set, const data_request *request, diag *d)
 {
-    box_reader r = { .s = s, .d = d };
+    box_reader r = { .s = set, .d = d };
     int errors = diag_errors(d);
-    s->box_at = mem_calloc(s->count + 1, sizeof *s->box_at);
-    for (size_t i = 0; i < s->count; ++i) {
-        s->box_at[i] = r.boxes;
-        if (s->left_out[i]) continue;
-        char *path = data_label_path(s->path[i]);
+    set->box_at = mem_calloc(set->count + 1, sizeof *set->box_at);
+    for (size_t i = 0; i < set->count; ++i) {
+        set->box_at[i] = r.boxes;
+        if (set->left_out[i]) continue;
+        char *path = data_label_path(set->path[i]);
         FILE *in = open_labels(path);
         if (in) read_boxes_of(&r, path, in);
-        if (!in || data_read_whole(in, path, d)) s->left_out[i] = DATA_NO_LABELS;
+        if (!in || data_read_whole(in, path, d)) set->left_out[i] = DATA_NO_LABELS;
         if (in) fclose(in);
         free(path);
     }
-    s->box_at[s->count] = r.boxes;
-    return sum_up(&r, q) || diag_errors(d) > errors ? -1 : 0;
+    set->box_at[set->count] = r.boxes;
+    return sum_up(&r, request) || diag_errors(d) > errors ? -1 : 0;
 }
 
 /* ---- images without a file ---- */
 
 /* ": a.jpg, b.jpg, ..."; the caller frees. */
-static char *first_names(const dataset *s, data_left_out kind)
+static char *first_names(const dataset *set, data_left_out kind)
 {
     char *text = mem_strdup("");
     int shown = 0;
-    for (size_t i = 0; i < s->count && shown <= SHOWN; ++i) {
-        if (s->left_out[i] != kind) continue;
-        char *label = kind == DATA_NO_LABELS ? data_label_path(s->path[i]) : NULL;
-        const char *gap = shown ? ", " : ": ", *name = label ? label : s->path[i];
+    for (size_t i = 0; i < set->count && shown <= SHOWN; ++i) {
+        if (set->left_out[i] != kind) continue;
+        char *label = kind == DATA_NO_LABELS ? data_label_path(set->path[i]) : NULL;
+        const char *gap = shown ? ", " : ": ", *name = label ? label : set->path[i];
         char *more = mem_printf("%s%s%s", text, gap, shown++ < SHOWN ? name : "...");
         free(label);
         free(text);
@@ -223,23 +226,25 @@ static char *first_names(const dataset *s, data_left_out kind)
     return text;
 }
 
-static void report_kind(const dataset *s, const data_request *q, data_left_out kind, size_t n, int too_many, diag *d)
+static void report_kind(const dataset *set, const data_request *request, data_left_out kind, size_t n, int too_many,
+                        diag *d)
 {
     if (!n) return;
     const char *what = kind == DATA_NO_IMAGE ? "images are not there or not readable" : "images have no label file";
     const char *then = too_many ? "; up to 1 % are left out" : " and are left out";
-    char *names = first_names(s, kind);
-    (too_many ? diag_error : diag_warn)(d, q->file[0], 0, NULL, "%zu of %zu %s%s%s", n, s->count, what, then, names);
+    char *names = first_names(set, kind);
+    (too_many ? diag_error : diag_warn)(d, request->file[0], 0, NULL, "%zu of %zu %s%s%s", n, set->count, what, then,
+                                        names);
     if (kind == DATA_NO_LABELS) diag_hint(d, "an image without objects has an empty label file");
     free(names);
 }
 
-int data_report_left_out(const dataset *s, const data_request *q, diag *d)
+int data_report_left_out(const dataset *set, const data_request *request, diag *d)
 {
     size_t n[3] = { 0 };
-    for (size_t i = 0; i < s->count; ++i) n[s->left_out[i]]++;
-    int too_many = dataset_too_many_left_out(s, n[DATA_NO_IMAGE] + n[DATA_NO_LABELS]);
-    report_kind(s, q, DATA_NO_IMAGE, n[DATA_NO_IMAGE], too_many, d);
-    report_kind(s, q, DATA_NO_LABELS, n[DATA_NO_LABELS], too_many, d);
+    for (size_t i = 0; i < set->count; ++i) n[set->left_out[i]]++;
+    int too_many = dataset_too_many_left_out(set, n[DATA_NO_IMAGE] + n[DATA_NO_LABELS]);
+    report_kind(set, request, DATA_NO_IMAGE, n[DATA_NO_IMAGE], too_many, d);
+    report_kind(set, request, DATA_NO_LABELS, n[DATA_NO_LABELS], too_many, d);
     return too_many ? -1 : 0;
 }

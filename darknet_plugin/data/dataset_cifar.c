@@ -1,7 +1,8 @@
 /* The binary versions of CIFAR-10 and CIFAR-100 (A. Krizhevsky, www.cs.toronto.edu/~kriz/cifar.html). A record is
  *   CIFAR-10    label,               then 3 planes (red, green, blue) of 32x32 bytes: 3073 bytes
  *   CIFAR-100   coarse, fine label,  then the same:                                  3074 bytes
- * A file is nothing but records, so its size and the number of classes tell which it is. The coarse label is ignored. */
+ * A file is nothing but records, so its size and the number of classes tell which it is. The coarse label is ignored.
+ * */
 #include "dataset_internal.h"
 #include "darknet_plugin/base/mem.h"
 
@@ -27,37 +28,38 @@ static int probe(const char *path, size_t record)
 static int probe10(const char *path, int classes) { return classes == 10 && probe(path, 1 + BODY); }
 static int probe100(const char *path, int classes) { return classes == 100 && probe(path, 2 + BODY); }
 
-static void add_record(dataset *s, size_t i, const uint8_t *record, int labels)
+static void add_record(dataset *set, size_t i, const uint8_t *record, int labels)
 {
     const uint8_t *plane = record + labels;
-    uint8_t *out = s->pixels + i * BODY;
-    s->label[i] = record[labels - 1];
+    uint8_t *out = set->pixels + i * BODY;
+    set->label[i] = record[labels - 1];
     for (size_t p = 0; p < AREA; ++p)
         for (size_t k = 0; k < 3; ++k) out[3 * p + k] = plane[k * AREA + p];
 }
 
-static int read_records(dataset *s, FILE *in, const char *path, size_t n, int labels, diag *d)
+static int read_records(dataset *set, FILE *in, const char *path, size_t n, int labels, diag *d)
 {
     uint8_t record[2 + BODY];
     size_t size = (size_t)labels + BODY;
-    s->pixels = mem_realloc(s->pixels, s->count + n, BODY);
-    s->label = mem_realloc(s->label, s->count + n, sizeof *s->label);
+    set->pixels = mem_realloc(set->pixels, set->count + n, BODY);
+    set->label = mem_realloc(set->label, set->count + n, sizeof *set->label);
     for (size_t i = 0; i < n; ++i) {
         if (fread(record, 1, size, in) != size) {
             diag_error(d, path, 0, NULL, "cannot be read beyond record %zu of %zu", i, n);
             return -1;
         }
-        add_record(s, s->count + i, record, labels);
+        add_record(set, set->count + i, record, labels);
     }
-    return data_check_labels(s, s->count, n, path, d);
+    return data_check_labels(set, set->count, n, path, d);
 }
 
-static int add_file(dataset *s, const char *path, int labels, diag *d)
+static int add_file(dataset *set, const char *path, int labels, diag *d)
 {
     size_t size = file_size(path), record = (size_t)labels + BODY, other = (size_t)(3 - labels) + BODY;
     if (!size || size % record) {
         diag_error(d, path, 0, NULL, "%zu bytes are not a whole number of %zu-byte records", size, record);
-        if (size && size % other == 0) diag_hint(d, "they would be records of format=%s", labels == 1 ? "cifar100" : "cifar10");
+        if (size && size % other == 0) diag_hint(d, "they would be records of format=%s", labels == 1 ? "cifar100"
+                                                 : "cifar10");
         return -1;
     }
     FILE *in = fopen(path, "rb");
@@ -65,24 +67,24 @@ static int add_file(dataset *s, const char *path, int labels, diag *d)
         diag_error(d, path, 0, NULL, "%s", strerror(errno));
         return -1;
     }
-    data_add_part(s, path);
-    int bad = read_records(s, in, path, size / record, labels, d);
+    data_add_part(set, path);
+    int bad = read_records(set, in, path, size / record, labels, d);
     fclose(in);
-    if (!bad) s->count += size / record;
+    if (!bad) set->count += size / record;
     return bad;
 }
 
-static int open_files(dataset *s, const data_request *q, int labels, diag *d)
+static int open_files(dataset *set, const data_request *request, int labels, diag *d)
 {
     int bad = 0;
-    s->w = s->h = SIDE;
-    s->c = 3;
-    for (int i = 0; i < q->files; ++i) bad |= add_file(s, q->file[i], labels, d);
+    set->w = set->h = SIDE;
+    set->c = 3;
+    for (int i = 0; i < request->files; ++i) bad |= add_file(set, request->file[i], labels, d);
     return bad;
 }
 
-static int open10(dataset *s, const data_request *q, diag *d) { return open_files(s, q, 1, d); }
-static int open100(dataset *s, const data_request *q, diag *d) { return open_files(s, q, 2, d); }
+static int open10(dataset *set, const data_request *request, diag *d) { return open_files(set, request, 1, d); }
+static int open100(dataset *set, const data_request *request, diag *d) { return open_files(set, request, 2, d); }
 
 const data_format data_cifar10 = { "cifar10", probe10, open10, data_read_memory };
 const data_format data_cifar100 = { "cifar100", probe100, open100, data_read_memory };

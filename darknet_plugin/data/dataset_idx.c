@@ -2,7 +2,8 @@
  * plain or gzipped. Big-endian words:
  *   images  0x00000803, count, rows, columns, then count*rows*columns bytes
  *   labels  0x00000801, count, then count bytes
- * Only unsigned bytes. The header is believed only as far as there are bytes to match: memory grows with what is read. */
+ * Only unsigned bytes. The header is believed only as far as there are bytes to match: memory grows with what is read.
+ * */
 #include "dataset_internal.h"
 #include "darknet_plugin/base/mem.h"
 
@@ -16,10 +17,10 @@ typedef struct idx_header {
     uint32_t magic, n, h, w;   /* h and w are 1 for labels */
 } idx_header;
 
-static int read_word(gzFile z, uint32_t *word)
+static int read_word(gzFile zip, uint32_t *word)
 {
     uint8_t b[4];
-    if (gzread(z, b, 4) != 4) return -1;
+    if (gzread(zip, b, 4) != 4) return -1;
     *word = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
     return 0;
 }
@@ -36,10 +37,10 @@ static int idx_probe(const char *path, int classes)
     return ok;
 }
 
-static int read_header(gzFile z, const char *path, uint32_t want, idx_header *h, diag *d)
+static int read_header(gzFile zip, const char *path, uint32_t want, idx_header *h, diag *d)
 {
     *h = (idx_header){ .h = 1, .w = 1 };
-    if (read_word(z, &h->magic)) {
+    if (read_word(zip, &h->magic)) {
         diag_error(d, path, 0, NULL, "too short for an IDX file, or damaged");
         return -1;
     }
@@ -48,7 +49,7 @@ static int read_header(gzFile z, const char *path, uint32_t want, idx_header *h,
                    want == MAGIC_IMAGES ? "image" : "label", h->magic, want);
         return -1;
     }
-    if (read_word(z, &h->n) || (want == MAGIC_IMAGES && (read_word(z, &h->h) || read_word(z, &h->w)))) {
+    if (read_word(zip, &h->n) || (want == MAGIC_IMAGES && (read_word(zip, &h->h) || read_word(zip, &h->w)))) {
         diag_error(d, path, 0, NULL, "the IDX header is cut short");
         return -1;
     }
@@ -60,7 +61,7 @@ static int read_header(gzFile z, const char *path, uint32_t want, idx_header *h,
 }
 
 /* Appends up to `want` bytes to *buf, which holds `used`; returns how many came. */
-static size_t read_bytes(gzFile z, uint8_t **buf, size_t used, size_t want)
+static size_t read_bytes(gzFile zip, uint8_t **buf, size_t used, size_t want)
 {
     size_t got = 0, room = 0;
     while (got < want) {
@@ -70,7 +71,7 @@ static size_t read_bytes(gzFile z, uint8_t **buf, size_t used, size_t want)
             *buf = mem_realloc(*buf, used + room, 1);
         }
         size_t piece = room - got < (size_t)1 << 20 ? room - got : (size_t)1 << 20;
-        int n = gzread(z, *buf + used + got, (unsigned)piece);
+        int n = gzread(zip, *buf + used + got, (unsigned)piece);
         if (n <= 0) break;
         got += (size_t)n;
     }
@@ -78,17 +79,17 @@ static size_t read_bytes(gzFile z, uint8_t **buf, size_t used, size_t want)
 }
 
 /* The body: exactly n*h*w bytes, no more and no less. 0 or -1 after reporting. */
-static int read_body(gzFile z, const char *path, const idx_header *h, uint8_t **buf, size_t used, diag *d)
+static int read_body(gzFile zip, const char *path, const idx_header *h, uint8_t **buf, size_t used, diag *d)
 {
-    size_t size = (size_t)h->h * h->w, want = size * h->n, got = read_bytes(z, buf, used, want);
+    size_t size = (size_t)h->h * h->w, want = size * h->n, got = read_bytes(zip, buf, used, want);
     const char *what = h->magic == MAGIC_IMAGES ? "images" : "labels";
     if (got < want) {
         diag_error(d, path, 0, NULL, "truncated or damaged: %zu of %u %s", got / size, h->n, what);
         return -1;
     }
     uint8_t more;
-    int rest = gzread(z, &more, 1), code = Z_OK;
-    if (rest <= 0) gzerror(z, &code);
+    int rest = gzread(zip, &more, 1), code = Z_OK;
+    if (rest <= 0) gzerror(zip, &code);
     if (rest == 0 && code == Z_OK) return 0;
     if (rest > 0) diag_error(d, path, 0, NULL, "longer than its header says: bytes follow the %u %s", h->n, what);
     else diag_error(d, path, 0, NULL, "damaged after the %u %s: the gzip check failed", h->n, what);
@@ -119,75 +120,76 @@ static char *labels_beside(const char *images)
 }
 
 /* Where part i's labels are. NULL: none; *bad is set if that is an error. */
-static char *find_labels(const data_request *q, int i, int *bad, diag *d)
+static char *find_labels(const data_request *request, int i, int *bad, diag *d)
 {
-    const char *images = q->file[i];
+    const char *images = request->file[i];
     int named = 0;
-    char *path = NULL, **name = q->labels ? data_split_commas(q->labels, &named) : NULL;
-    if (q->labels && named != q->files) {
+    char *path = NULL, **name = request->labels ? data_split_commas(request->labels, &named) : NULL;
+    if (request->labels && named != request->files) {
         if (i == 0)
-            diag_error(d, q->f->path, 0, NULL, "%s_labels= names %d files, %s= %d", q->key, named, q->key, q->files);
+            diag_error(d, request->f->path, 0, NULL, "%s_labels= names %d files, %s= %d", request->key, named,
+                       request->key, request->files);
         *bad = -1;
     } else {
-        path = named ? data_resolve(q->f->path, name[i]) : labels_beside(images);
+        path = named ? data_resolve(request->f->path, name[i]) : labels_beside(images);
     }
     data_free_strings(name, (size_t)named);
     if (*bad || (path && data_is_file(path))) return path;
-    if (q->labels || (q->need & DATA_CLASSES)) {
+    if (request->labels || (request->need & DATA_CLASSES)) {
         *bad = -1;
         if (path) diag_error(d, path, 0, NULL, "label file is not there or not readable (images: %s)", images);
         else diag_error(d, images, 0, NULL, "no label file known for these images");
-        diag_hint(d, "name it with %s_labels= in %s", q->key, q->f->path);
+        diag_hint(d, "name it with %s_labels= in %s", request->key, request->f->path);
     }
     free(path);
     return NULL;
 }
 
-/* Labels of the n images from s->count on; -1 each where there is no file. */
-static int add_labels(dataset *s, const data_request *q, int i, size_t n, diag *d)
+/* Labels of the n images from set->count on; -1 each where there is no file. */
+static int add_labels(dataset *set, const data_request *request, int i, size_t n, diag *d)
 {
     int bad = 0;
-    char *path = find_labels(q, i, &bad, d);
+    char *path = find_labels(request, i, &bad, d);
     uint8_t *byte = NULL;
     idx_header h = { 0 };
     if (!bad && path) bad = read_idx(path, MAGIC_LABELS, &h, &byte, 0, d);
     if (!bad && path && h.n != n) {
-        diag_error(d, path, 0, NULL, "%u labels, but %s holds %zu images", h.n, q->file[i], n);
+        diag_error(d, path, 0, NULL, "%u labels, but %s holds %zu images", h.n, request->file[i], n);
         bad = -1;
     }
     if (!bad) {
-        s->label = mem_realloc(s->label, s->count + n, sizeof *s->label);
-        for (size_t k = 0; k < n; ++k) s->label[s->count + k] = path ? byte[k] : -1;
-        if (path) bad = data_check_labels(s, s->count, n, path, d);
+        set->label = mem_realloc(set->label, set->count + n, sizeof *set->label);
+        for (size_t k = 0; k < n; ++k) set->label[set->count + k] = path ? byte[k] : -1;
+        if (path) bad = data_check_labels(set, set->count, n, path, d);
     }
     free(byte);
     free(path);
     return bad;
 }
 
-static int add_file(dataset *s, const data_request *q, int i, diag *d)
+static int add_file(dataset *set, const data_request *request, int i, diag *d)
 {
     idx_header h;
-    const char *path = q->file[i];
-    size_t used = s->count * (size_t)s->w * (size_t)s->h;
-    if (read_idx(path, MAGIC_IMAGES, &h, &s->pixels, used, d)) return -1;
-    if (s->count && ((int)h.w != s->w || (int)h.h != s->h)) {
-        diag_error(d, path, 0, NULL, "images of %ux%u, but %s has %dx%d", h.w, h.h, q->file[0], s->w, s->h);
+    const char *path = request->file[i];
+    size_t used = set->count * (size_t)set->w * (size_t)set->h;
+    if (read_idx(path, MAGIC_IMAGES, &h, &set->pixels, used, d)) return -1;
+    if (set->count && ((int)h.w != set->w || (int)h.h != set->h)) {
+        diag_error(d, path, 0, NULL, "images of %ux%u, but %s has %dx%d", h.w, h.h, request->file[0], set->w, set->h);
         return -1;
     }
-    s->w = (int)h.w;
-    s->h = (int)h.h;
-    data_add_part(s, path);
-    int bad = add_labels(s, q, i, h.n, d);
-    if (!bad) s->count += h.n;
+    set->w = (int)h.w;
+    set->h = (int)h.h;
+    data_add_part(set, path);
+    int bad = add_labels(set, request, i, h.n, d);
+    if (!bad) set->count += h.n;
     return bad;
 }
 
-static int idx_open(dataset *s, const data_request *q, diag *d)
+static int idx_open(dataset *set, const data_request *request, diag *d)
 {
-    s->c = 1;
+    set->c = 1;
     int bad = 0;
-    for (int i = 0; i < q->files; ++i) bad |= add_file(s, q, i, d);
+    for (int i = 0; i < request->files; ++i) bad |= add_file(set, request, i, d);
     return bad;
 }
 

@@ -17,8 +17,9 @@ typedef struct data_request {
 typedef struct data_format {
     const char *name;
     int (*probe)(const char *path, int classes);                     /* does the file look like one of these? */
-    int (*open)(dataset *s, const data_request *q, diag *d);         /* fills s; 0, or -1 after reporting */
-    int (*read)(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
+    int (*open)(dataset *set, const data_request *request, diag *d);         /* fills s; 0, or -1 after reporting */
+    int (*read)(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
+                size_t why_len);
 } data_format;
 
 enum { DATA_NO_CLASS = -1, DATA_SEVERAL_CLASSES = -2 };   /* what stands for a label where there is none */
@@ -58,20 +59,21 @@ int data_read_whole(FILE *in, const char *path, diag *d);
 const char *data_base_name(const char *path);           /* after the last slash, borrowed */
 /* "a, b" -> trimmed items, each owned, as is the array; *n how many. */
 char **data_split_commas(const char *text, int *n);
-void data_free_strings(char **s, size_t n);
+void data_free_strings(char **text, size_t n);
 
-/* Registers that the images from s->count on come from `file`. */
-void data_add_part(dataset *s, const char *file);
+/* Registers that the images from set->count on come from `file`. */
+void data_add_part(dataset *set, const char *file);
 /* The reader of formats kept in memory: converts pixels of image i to `channels`. */
-int data_read_memory(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
+int data_read_memory(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
+                     size_t why_len);
 /* Reads the label files of a detector's images; 0, or -1 after reporting. */
-int data_read_boxes(dataset *s, const data_request *q, diag *d);
+int data_read_boxes(dataset *set, const data_request *request, diag *d);
 /* Reports images that are left out and their number; -1 where they are more than 1 %. */
-int data_report_left_out(const dataset *s, const data_request *q, diag *d);
+int data_report_left_out(const dataset *set, const data_request *request, diag *d);
 /* Where the label file of an image is: that which is there, or else where Darknet looks for it. The caller frees. */
 char *data_label_path(const char *image);
 
 /* Reports labels first..first+n-1 that are outside 0..classes-1 (the first and how many). 0 or -1. */
-int data_check_labels(const dataset *s, size_t first, size_t n, const char *file, diag *d);
+int data_check_labels(const dataset *set, size_t first, size_t n, const char *file, diag *d);
 
 #endif

@@ -1,4 +1,5 @@
-/* What the dataset formats share (see dataset_internal.h): files that a .data file names, labels, pixels kept in memory. */
+/* What the dataset formats share (see dataset_internal.h): files that a .data file names, labels, pixels kept in
+ * memory. */
 #include "dataset_internal.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -43,10 +44,10 @@ const char *data_base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-void data_free_strings(char **s, size_t n)
+void data_free_strings(char **text, size_t n)
 {
-    for (size_t i = 0; s && i < n; ++i) free(s[i]);
-    free(s);
+    for (size_t i = 0; text && i < n; ++i) free(text[i]);
+    free(text);
 }
 
 char **data_split_commas(const char *text, int *n)
@@ -67,22 +68,22 @@ char **data_split_commas(const char *text, int *n)
     return item;
 }
 
-void data_add_part(dataset *s, const char *file)
+void data_add_part(dataset *set, const char *file)
 {
-    s->part = mem_realloc(s->part, (size_t)s->parts + 1, sizeof *s->part);
-    s->part[s->parts++] = (data_part){ mem_strdup(file), s->count };
+    set->part = mem_realloc(set->part, (size_t)set->parts + 1, sizeof *set->part);
+    set->part[set->parts++] = (data_part){ mem_strdup(file), set->count };
 }
 
-int data_check_labels(const dataset *s, size_t first, size_t n, const char *file, diag *d)
+int data_check_labels(const dataset *set, size_t first, size_t n, const char *file, diag *d)
 {
     size_t bad = 0, at = 0;
     for (size_t i = first; i < first + n; ++i)
-        if (s->label[i] < 0 || s->label[i] >= s->classes) {
+        if (set->label[i] < 0 || set->label[i] >= set->classes) {
             if (!bad++) at = i;
         }
     if (!bad) return 0;
-    diag_error(d, file, 0, NULL, "label %d of image %zu is not in 0..%d (%zu such labels)", s->label[at], at - first,
-               s->classes - 1, bad);
+    diag_error(d, file, 0, NULL, "label %d of image %zu is not in 0..%d (%zu such labels)", set->label[at], at - first,
+               set->classes - 1, bad);
     diag_hint(d, "set classes= in the .data file to the number of classes of these labels");
     return -1;
 }
@@ -98,19 +99,20 @@ static void convert_pixels(const uint8_t *in, int c, uint8_t *out, int channels,
             out[i] = (uint8_t)((in[3 * i] * 4899 + in[3 * i + 1] * 9617 + in[3 * i + 2] * 1868 + 8192) >> 14);
 }
 
-int data_read_memory(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len)
+int data_read_memory(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
+                     size_t why_len)
 {
-    size_t n = (size_t)s->w * (size_t)s->h;
+    size_t n = (size_t)set->w * (size_t)set->h;
     uint8_t *out = malloc(n * (size_t)channels);
     if (!out) {
         snprintf(why, why_len, "out of memory for %zu pixels", n);
         return -1;
     }
-    convert_pixels(s->pixels + i * n * (size_t)s->c, s->c, out, channels, n);
+    convert_pixels(set->pixels + i * n * (size_t)set->c, set->c, out, channels, n);
     *pixels = out;
-    *w = s->w;
-    *h = s->h;
+    *w = set->w;
+    *h = set->h;
     return 0;
 }
 
-int dataset_too_many_left_out(const dataset *s, size_t left_out) { return left_out > s->count / 100; }
+int dataset_too_many_left_out(const dataset *set, size_t left_out) { return left_out > set->count / 100; }

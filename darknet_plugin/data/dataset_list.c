@@ -29,7 +29,7 @@ typedef struct list_reader list_reader;
 
 struct list_reader {
     dataset *s;
-    void (*entry)(list_reader *r, char *text, int line);   /* adds a line's image */
+    void (*entry)(list_reader *reader, char *text, int line);   /* adds a line's image */
     const data_request *q;
     const char *list;            /* the file being read, borrowed */
     diag *d;
@@ -46,44 +46,44 @@ static int by_name(const void *a, const void *b)
     return order ? order : x->class - y->class;
 }
 
-static void sort_names(list_reader *r)
+static void sort_names(list_reader *reader)
 {
-    const data_file *f = r->q->f;
+    const data_file *f = reader->q->f;
     char *const *label = f->tag ? f->tag : f->name;
     if (!label) return;          /* classes= alone is a number anyone can write */
-    r->known = mem_calloc(2 * (size_t)f->classes, sizeof *r->known);
-    r->label = mem_calloc((size_t)f->classes, sizeof *r->label);
+    reader->known = mem_calloc(2 * (size_t)f->classes, sizeof *reader->known);
+    reader->label = mem_calloc((size_t)f->classes, sizeof *reader->label);
     for (int i = 0; i < f->classes; ++i) {
-        if (f->name) r->known[r->knowns++] = (named_class){ f->name[i], i };
-        if (f->tag) r->known[r->knowns++] = (named_class){ f->tag[i], i };
-        if (label) r->label[r->labels++] = (named_class){ label[i], i };
+        if (f->name) reader->known[reader->knowns++] = (named_class){ f->name[i], i };
+        if (f->tag) reader->known[reader->knowns++] = (named_class){ f->tag[i], i };
+        if (label) reader->label[reader->labels++] = (named_class){ label[i], i };
     }
-    qsort(r->known, r->knowns, sizeof *r->known, by_name);
-    qsort(r->label, r->labels, sizeof *r->label, by_name);
+    qsort(reader->known, reader->knowns, sizeof *reader->known, by_name);
+    qsort(reader->label, reader->labels, sizeof *reader->label, by_name);
 }
 
-static int class_by_name(const list_reader *r, const char *name)
+static int class_by_name(const list_reader *reader, const char *name)
 {
-    size_t lo = 0, hi = r->knowns;
+    size_t lo = 0, hi = reader->knowns;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        if (strcmp(r->known[mid].name, name) < 0) lo = mid + 1;
+        if (strcmp(reader->known[mid].name, name) < 0) lo = mid + 1;
         else hi = mid;
     }
     int class = UNKNOWN;
-    for (; lo < r->knowns && !strcmp(r->known[lo].name, name); ++lo) {
-        if (class >= 0 && class != r->known[lo].class) return AMBIGUOUS;
-        class = r->known[lo].class;
+    for (; lo < reader->knowns && !strcmp(reader->known[lo].name, name); ++lo) {
+        if (class >= 0 && class != reader->known[lo].class) return AMBIGUOUS;
+        class = reader->known[lo].class;
     }
     return class;
 }
 
-static int class_by_number(const list_reader *r, const char *text)
+static int class_by_number(const list_reader *reader, const char *text)
 {
     size_t digits = strspn(text, "0123456789");
     if (!digits || text[digits] || digits > 9) return UNKNOWN;
     long n = strtol(text, NULL, 10);
-    return n < r->s->classes ? (int)n : UNKNOWN;
+    return n < reader->s->classes ? (int)n : UNKNOWN;
 }
 
 /* The first label in [lo, hi), which agree in their first k bytes, whose byte k is at least c. */
@@ -106,32 +106,32 @@ static void found_class(int found[2], int c)
 
 /* Darknet's rule: the classes (the first two) whose label is in `path`. At each place the sorted labels are narrowed
  * down byte by byte, so that a thousand labels cost little more than one. */
-static void classes_by_substring(const list_reader *r, const char *path, int found[2])
+static void classes_by_substring(const list_reader *reader, const char *path, int found[2])
 {
     found[0] = found[1] = UNKNOWN;
     for (; *path && found[1] == UNKNOWN; ++path) {
-        size_t lo = 0, hi = r->labels;
+        size_t lo = 0, hi = reader->labels;
         for (size_t k = 0; lo < hi; ++k) {
-            for (; lo < hi && !r->label[lo].name[k]; ++lo) found_class(found, r->label[lo].class);
+            for (; lo < hi && !reader->label[lo].name[k]; ++lo) found_class(found, reader->label[lo].class);
             int c = (unsigned char)path[k];
             if (!c) break;
-            lo = first_from(r->label, lo, hi, k, c);
-            hi = first_from(r->label, lo, hi, k, c + 1);
+            lo = first_from(reader->label, lo, hi, k, c);
+            hi = first_from(reader->label, lo, hi, k, c + 1);
         }
     }
 }
 
-static char *find_image(const list_reader *r, const char *name)
+static char *find_image(const list_reader *reader, const char *name)
 {
-    char *path = data_resolve(r->list, name);
+    char *path = data_resolve(reader->list, name);
     if (data_is_file(path)) return path;
     free(path);
     return NULL;
 }
 
-static void add_image(list_reader *r, char *path, int label)
+static void add_image(list_reader *reader, char *path, int label)
 {
-    dataset *s = r->s;
+    dataset *s = reader->s;
     if (s->room == s->count) {
         s->room = s->room ? 2 * s->room : 1024;
         s->path = mem_realloc(s->path, s->room, sizeof *s->path);
@@ -145,105 +145,109 @@ static void add_image(list_reader *r, char *path, int label)
 
 /* "path class", split at the leftmost blank that leaves a known class behind an existing file. Cuts `text` and returns
  * the file (the caller frees) and its class; NULL if there is no such split. */
-static char *split_class(const list_reader *r, char *text, int *class)
+static char *split_class(const list_reader *reader, char *text, int *class)
 {
     for (char *p = text + strcspn(text, " \t"); *p; p += strcspn(p, " \t")) {
         char *gap = p, blank = *p;
         p += strspn(p, " \t");
-        *class = class_by_name(r, p);
-        if (*class == UNKNOWN) *class = class_by_number(r, p);
+        *class = class_by_name(reader, p);
+        if (*class == UNKNOWN) *class = class_by_number(reader, p);
         if (*class == UNKNOWN) continue;
         *gap = 0;
-        char *path = find_image(r, text);
+        char *path = find_image(reader, text);
         if (path) return path;
         *gap = blank;
     }
     return NULL;
 }
 
-static void report_missing(list_reader *r, char *text, int line)
+static void report_missing(list_reader *reader, char *text, int line)
 {
-    if (r->bad.missing++ >= SHOWN) return;
+    if (reader->bad.missing++ >= SHOWN) return;
     char *last = text + strlen(text);
     while (last > text && !isspace((unsigned char)last[-1])) --last;
     char *gap = last;
     while (gap > text && isspace((unsigned char)gap[-1])) --gap;
-    char *name = mem_printf("%.*s", (int)(gap - text), text), *path = gap > text ? find_image(r, name) : NULL;
+    char *name = mem_printf("%.*s", (int)(gap - text), text), *path = gap > text ? find_image(reader, name) : NULL;
     if (path)
-        diag_error(r->d, r->list, line, NULL, "class \"%.100s\" of %s is neither a label nor a number from 0 to %d", last, name,
-                   r->s->classes - 1);
+        diag_error(reader->d, reader->list, line, NULL,
+                   "class \"%.100s\" of %s is neither a label nor a number from 0 to %d", last, name,
+                   reader->s->classes - 1);
     else
-        diag_error(r->d, r->list, line, NULL, "image %s is not there or not readable", text);
+        diag_error(reader->d, reader->list, line, NULL, "image %s is not there or not readable", text);
     free(path);
     free(name);
 }
 
-static void report_class(list_reader *r, const char *text, const int found[2], int line)
+static void report_class(list_reader *reader, const char *text, const int found[2], int line)
 {
-    if (r->bad.classless++ >= SHOWN) return;
-    const data_file *f = r->q->f;
+    if (reader->bad.classless++ >= SHOWN) return;
+    const data_file *f = reader->q->f;
     char *const *label = f->tag ? f->tag : f->name;
     if (!label) {
-        diag_error(r->d, r->list, line, NULL, "image %s has no class", text);
-        diag_hint(r->d, "write the class behind the path, or name the labels with names= in %s", f->path);
+        diag_error(reader->d, reader->list, line, NULL, "image %s has no class", text);
+        diag_hint(reader->d, "write the class behind the path, or name the labels with names= in %s", f->path);
         return;
     }
     if (found[0] == UNKNOWN)
-        diag_error(r->d, r->list, line, NULL, "image %s has no class: none of the %d labels is in its path", text, f->classes);
+        diag_error(reader->d, reader->list, line, NULL, "image %s has no class: none of the %d labels is in its path",
+                   text, f->classes);
     else
-        diag_error(r->d, r->list, line, NULL, "image %s has several classes: labels \"%s\" and \"%s\" are both in its path", text,
+        diag_error(reader->d, reader->list, line, NULL,
+                   "image %s has several classes: labels \"%s\" and \"%s\" are both in its path", text,
                    label[found[0]], label[found[1]]);
-    diag_hint(r->d, "write the class behind the path");
+    diag_hint(reader->d, "write the class behind the path");
 }
 
 /* A line without a class of its own; takes `path`. */
-static void add_by_substring(list_reader *r, const char *text, char *path, int line)
+static void add_by_substring(list_reader *reader, const char *text, char *path, int line)
 {
     int found[2];
-    classes_by_substring(r, text, found);
+    classes_by_substring(reader, text, found);
     int single = found[0] != UNKNOWN && found[1] == UNKNOWN;
-    if (single || !(r->q->need & DATA_CLASSES)) {
-        add_image(r, path, single ? found[0] : found[0] == UNKNOWN ? DATA_NO_CLASS : DATA_SEVERAL_CLASSES);
+    if (single || !(reader->q->need & DATA_CLASSES)) {
+        add_image(reader, path, single ? found[0] : found[0] == UNKNOWN ? DATA_NO_CLASS : DATA_SEVERAL_CLASSES);
         return;
     }
-    report_class(r, text, found, line);
+    report_class(reader, text, found, line);
     free(path);
 }
 
-static void read_entry(list_reader *r, char *text, int line)
+static void read_entry(list_reader *reader, char *text, int line)
 {
     int class;
-    char *path = split_class(r, text, &class);
+    char *path = split_class(reader, text, &class);
     if (path && class == AMBIGUOUS) {
-        diag_error(r->d, r->list, line, NULL, "the class of image %s is a name that stands twice among the labels", text);
+        diag_error(reader->d, reader->list, line, NULL,
+                   "the class of image %s is a name that stands twice among the labels", text);
         free(path);
     } else if (path) {
-        add_image(r, path, class);
-    } else if ((path = find_image(r, text))) {
-        add_by_substring(r, text, path, line);
+        add_image(reader, path, class);
+    } else if ((path = find_image(reader, text))) {
+        add_by_substring(reader, text, path, line);
     } else {
-        report_missing(r, text, line);
+        report_missing(reader, text, line);
     }
 }
 
 /* A detector's image; one that is not there keeps its number, so that numbers do not depend on what is. */
-static void read_detector_entry(list_reader *r, char *text, int line)
+static void read_detector_entry(list_reader *reader, char *text, int line)
 {
     (void)line;
-    char *path = data_resolve(r->list, text);
+    char *path = data_resolve(reader->list, text);
     int there = data_is_file(path);
-    add_image(r, path, -1);
-    if (!there) r->s->left_out[r->s->count - 1] = DATA_NO_IMAGE;
+    add_image(reader, path, -1);
+    if (!there) reader->s->left_out[reader->s->count - 1] = DATA_NO_IMAGE;
 }
 
-static char *trim(char *s, size_t n)
+static char *trim(char *text, size_t n)
 {
-    while (n && isspace((unsigned char)s[n - 1])) s[--n] = 0;
-    while (isspace((unsigned char)*s)) ++s;
-    return s;
+    while (n && isspace((unsigned char)text[n - 1])) text[--n] = 0;
+    while (isspace((unsigned char)*text)) ++text;
+    return text;
 }
 
-static void read_lines(list_reader *r, FILE *in)
+static void read_lines(list_reader *reader, FILE *in)
 {
     char *text = NULL;
     size_t room = 0;
@@ -251,35 +255,37 @@ static void read_lines(list_reader *r, FILE *in)
     for (ssize_t n; (n = mem_getline(&text, &room, in)) >= 0;) {
         ++line;
         if (memchr(text, 0, (size_t)n)) {
-            diag_error(r->d, r->list, line, NULL, "neither IDX, CIFAR nor a list of images: not a text file");
+            diag_error(reader->d, reader->list, line, NULL, "neither IDX, CIFAR nor a list of images: not a text file");
             break;
         }
         char *entry = trim(text, (size_t)n);
         if (line == 1 && !strncmp(entry, "\xef\xbb\xbf", 3)) entry += 3;
-        if (*entry) r->entry(r, entry, line);
+        if (*entry) reader->entry(reader, entry, line);
     }
     free(text);
 }
 
-static void sum_up(const list_reader *r)
+static void sum_up(const list_reader *reader)
 {
-    if (r->bad.missing > SHOWN)
-        diag_error(r->d, r->list, 0, NULL, "%zu images are missing; the first %d follow", r->bad.missing, SHOWN);
-    if (r->bad.classless > SHOWN)
-        diag_error(r->d, r->list, 0, NULL, "%zu images have no single class; the first %d follow", r->bad.classless, SHOWN);
+    if (reader->bad.missing > SHOWN)
+        diag_error(reader->d, reader->list, 0, NULL, "%zu images are missing; the first %d follow", reader->bad.missing,
+                   SHOWN);
+    if (reader->bad.classless > SHOWN)
+        diag_error(reader->d, reader->list, 0, NULL, "%zu images have no single class; the first %d follow",
+                   reader->bad.classless, SHOWN);
 }
 
-static void read_list(list_reader *r)
+static void read_list(list_reader *reader)
 {
-    FILE *in = fopen(r->list, "r");
+    FILE *in = fopen(reader->list, "r");
     if (!in) {
-        diag_error(r->d, r->list, 0, NULL, "%s", strerror(errno));
+        diag_error(reader->d, reader->list, 0, NULL, "%s", strerror(errno));
         return;
     }
-    r->bad = (complaints){ 0 };
-    read_lines(r, in);
-    data_read_whole(in, r->list, r->d);
-    sum_up(r);
+    reader->bad = (complaints){ 0 };
+    read_lines(reader, in);
+    data_read_whole(in, reader->list, reader->d);
+    sum_up(reader);
     fclose(in);
 }
 
@@ -289,13 +295,13 @@ static int list_probe(const char *path, int classes)
     return 1;
 }
 
-static int list_open(dataset *s, const data_request *q, diag *d)
+static int list_open(dataset *set, const data_request *request, diag *d)
 {
-    int detector = q->need & (DATA_DETECTOR | DATA_BOXES), errors = diag_errors(d);
-    list_reader r = { .s = s, .q = q, .d = d, .entry = detector ? read_detector_entry : read_entry };
+    int detector = request->need & (DATA_DETECTOR | DATA_BOXES), errors = diag_errors(d);
+    list_reader r = { .s = set, .q = request, .d = d, .entry = detector ? read_detector_entry : read_entry };
     if (!detector) sort_names(&r);
-    for (int i = 0; i < q->files; ++i) {
-        r.list = q->file[i];
+    for (int i = 0; i < request->files; ++i) {
+        r.list = request->file[i];
         read_list(&r);
     }
     free(r.known);
@@ -303,9 +309,10 @@ static int list_open(dataset *s, const data_request *q, diag *d)
     return diag_errors(d) > errors ? -1 : 0;
 }
 
-static int list_read(const dataset *s, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len)
+static int list_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
+                     size_t why_len)
 {
-    return image_decode(s->path[i], channels, pixels, w, h, why, why_len);
+    return image_decode(set->path[i], channels, pixels, w, h, why, why_len);
 }
 
 const data_format data_list = { "list", list_probe, list_open, list_read };

@@ -52,12 +52,12 @@ int check_size(size_t w, size_t h, char *why, size_t len)
     return fail(why, len, text);
 }
 
-int open_regular(const char *path, FILE **f, struct stat *st, char *why, size_t len)
+int open_regular(const char *path, FILE **file, struct stat *st, char *why, size_t len)
 {
     if (stat(path, st)) return fail(why, len, strerror(errno));
     if (!S_ISREG(st->st_mode)) return fail(why, len, "not a regular file");
-    *f = fopen(path, "rb");
-    return *f ? 0 : fail(why, len, strerror(errno));
+    *file = fopen(path, "rb");
+    return *file ? 0 : fail(why, len, strerror(errno));
 }
 
 /* Is the size that the header declares one the file could have? */
@@ -74,7 +74,8 @@ int check_image(const char *path, char *why, size_t len)
     if (unknown) return fail(why, len, text);
     if (check_size(s.w, s.h, why, len)) return -1;
     if (!s.per_byte || s.w * s.h / s.per_byte <= (size_t)st.st_size) return 0;
-    snprintf(text, sizeof text, "damaged: %zux%zu pixels are more than %zu bytes can hold", s.w, s.h, (size_t)st.st_size);
+    snprintf(text, sizeof text, "damaged: %zux%zu pixels are more than %zu bytes can hold", s.w, s.h,
+             (size_t)st.st_size);
     return fail(why, len, text);
 }
 
@@ -108,13 +109,15 @@ cv::Mat decode(const char *path, int channels)
 
 
 /* A picture as the bytes of a file of that kind, ".png" or the like. */
-int encode(const char *kind, const uint8_t *pixels, int w, int h, int c, std::vector<uchar> &bytes, char *why, size_t len)
+int encode(const char *kind, const uint8_t *pixels, int w, int h, int c, std::vector<uchar> &bytes, char *why,
+           size_t len)
 {
     if ((c != 1 && c != 3) || w < 1 || h < 1) return fail(why, len, "not a picture's size");
     try {
         cv::Mat m(h, w, c == 3 ? CV_8UC3 : CV_8UC1, const_cast<uint8_t *>(pixels)), bgr;
         if (c == 3) cv::cvtColor(m, bgr, cv::COLOR_RGB2BGR);
-        if (cv::haveImageWriter(std::string("x") + kind)) return cv::imencode(kind, c == 3 ? bgr : m, bytes) ? 0 : fail(why, len, "OpenCV refuses it");
+        if (cv::haveImageWriter(std::string("x") + kind)) return cv::imencode(kind, c == 3 ? bgr : m, bytes)
+            ? 0 : fail(why, len, "OpenCV refuses it");
         return fail(why, len, "its name ends on no kind that OpenCV writes, such as .png or .jpg");
     } catch (const std::exception &e) {
         return fail(why, len, e);
@@ -184,7 +187,8 @@ text_line measure_text(const char *text, int w, int h)
 
 void put_text(cv::Mat &m, const char *text, const text_line &t, int left, int top, const cv::Scalar &colour)
 {
-    cv::putText(m, text, cv::Point(left, top + t.height - t.base), cv::FONT_HERSHEY_SIMPLEX, t.scale, colour, t.thickness, cv::LINE_AA);
+    cv::putText(m, text, cv::Point(left, top + t.height - t.base), cv::FONT_HERSHEY_SIMPLEX, t.scale, colour,
+                t.thickness, cv::LINE_AA);
 }
 
 /* Black on light, white on dark (luma of ITU-R BT.601). */
@@ -208,7 +212,8 @@ void draw_label(cv::Mat &m, const cv::Rect &r, const uint8_t colour[3], const ch
 {
     text_line t = measure_text(label, m.cols, m.rows);
     int w = t.width + 2 * t.margin, h = t.height + t.margin;
-    int left = std::max(0, std::min(r.x, m.cols - w)), top = r.y >= h ? r.y - h : std::max(0, std::min(r.y, m.rows - h));
+    int left = std::max(0, std::min(r.x, m.cols - w)), top = r.y >= h ? r.y - h
+        : std::max(0, std::min(r.y, m.rows - h));
     cv::Rect ground = cv::Rect(left, top, w, h) & cv::Rect(0, 0, m.cols, m.rows);
     cv::Mat inside = m(ground);
     inside.setTo(cv::Scalar(colour[0], colour[1], colour[2]));
@@ -219,7 +224,8 @@ void draw_label(cv::Mat &m, const cv::Rect &r, const uint8_t colour[3], const ch
 
 extern "C" int image_draw_box(uint8_t *pixels, int w, int h, image_box box, const uint8_t colour[3], const char *label)
 {
-    int left = std::max(box.left, 0), top = std::max(box.top, 0), right = std::min(box.right, w), bottom = std::min(box.bottom, h);
+    int left = std::max(box.left, 0), top = std::max(box.top, 0), right = std::min(box.right, w),
+        bottom = std::min(box.bottom, h);
     if (left >= right || top >= bottom) return 0;
     try {
         cv::Mat m(h, w, CV_8UC3, pixels);
@@ -253,13 +259,15 @@ int caption_height(const char *caption, const image_rgb *under)
 
 }
 
-extern "C" int image_side_by_side(const image_rgb *left, const image_rgb *right, const char *left_caption, const char *right_caption,
+extern "C" int image_side_by_side(const image_rgb *left, const image_rgb *right, const char *left_caption,
+                                  const char *right_caption,
                                   image_rgb *out)
 {
     const int gap = 4;
     *out = image_rgb{ NULL, 0, 0 };
     try {
-        int top = std::max(caption_height(left_caption, left), caption_height(right_caption, right)), h = std::max(left->h, right->h);
+        int top = std::max(caption_height(left_caption, left), caption_height(right_caption, right)),
+            h = std::max(left->h, right->h);
         if (check_size((size_t)left->w + (size_t)right->w + gap, (size_t)h + (size_t)top, NULL, 0)) return -1;
         cv::Mat m(h + top, left->w + gap + right->w, CV_8UC3, cv::Scalar(32, 32, 32));
         paste(m, left, 0, top, left_caption);
@@ -308,18 +316,18 @@ extern "C" video_in *video_open(const char *source, char *why, size_t why_len)
     return NULL;
 }
 
-extern "C" double video_fps(const video_in *v)
+extern "C" double video_fps(const video_in *video)
 {
-    double fps = v->capture.get(cv::CAP_PROP_FPS);
+    double fps = video->capture.get(cv::CAP_PROP_FPS);
     return fps > 0 && fps <= 1000 ? fps : 25;
 }
 
-extern "C" int video_next(video_in *v, image_rgb *frame, char *why, size_t why_len)
+extern "C" int video_next(video_in *video, image_rgb *frame, char *why, size_t why_len)
 {
     *frame = image_rgb{ NULL, 0, 0 };
     try {
         cv::Mat m;
-        if (!v->capture.read(m) || m.empty()) return 0;
+        if (!video->capture.read(m) || m.empty()) return 0;
         if (m.type() != CV_8UC3) return fail(why, why_len, "frames are not of 8-bit colour");
         if (check_size((size_t)m.cols, (size_t)m.rows, why, why_len)) return -1;
         cv::cvtColor(m, m, cv::COLOR_BGR2RGB);
@@ -329,9 +337,9 @@ extern "C" int video_next(video_in *v, image_rgb *frame, char *why, size_t why_l
     }
 }
 
-extern "C" void video_close(video_in *v)
+extern "C" void video_close(video_in *video)
 {
-    delete v;
+    delete video;
 }
 
 namespace {
@@ -351,40 +359,41 @@ std::string part_name(const std::string &path, const char *extension)
     return path.substr(0, at) + "." + path.substr(at) + ".tmp." + std::to_string(getpid()) + extension;
 }
 
-int start_video(video_out *v, double fps, char *why, size_t len)
+int start_video(video_out *video, double fps, char *why, size_t len)
 {
     for (const auto &row : containers) {
         size_t n = strlen(row.extension);
-        if (v->path.size() <= n || v->path.compare(v->path.size() - n, n, row.extension)) continue;
-        v->part = part_name(v->path, row.extension);
-        if (v->writer.open(v->part, cv::CAP_FFMPEG, row.codec, fps, cv::Size(v->w, v->h))) return 0;
-        unlink(v->part.c_str());
+        if (video->path.size() <= n || video->path.compare(video->path.size() - n, n, row.extension)) continue;
+        video->part = part_name(video->path, row.extension);
+        if (video->writer.open(video->part, cv::CAP_FFMPEG, row.codec, fps, cv::Size(video->w, video->h))) return 0;
+        unlink(video->part.c_str());
         return fail(why, len, "cannot be created, or OpenCV cannot write such a video");
     }
     return fail(why, len, "a video's name ends in .mp4 or .avi");
 }
 
 /* OpenCV tells nobody that a disk is full: the file must hold every frame. */
-int is_whole(const video_out *v)
+int is_whole(const video_out *video)
 {
-    cv::VideoCapture written(v->part, cv::CAP_FFMPEG);
+    cv::VideoCapture written(video->part, cv::CAP_FFMPEG);
     int frames = 0;
-    while (written.isOpened() && frames < v->frames && written.grab()) ++frames;
-    return frames == v->frames;
+    while (written.isOpened() && frames < video->frames && written.grab()) ++frames;
+    return frames == video->frames;
 }
 
 /* Why a video may be cut short: nobody kept the system's reason. */
-const char *likely_reason(const video_out *v)
+const char *likely_reason(const video_out *video)
 {
     struct statvfs room;
-    return !statvfs(v->part.c_str(), &room) && (double)room.f_bavail * (double)room.f_frsize < 1e6 ? strerror(ENOSPC) : "OpenCV could not write all of it";
+    return !statvfs(video->part.c_str(), &room) && (double)room.f_bavail * (double)room.f_frsize < 1e6
+        ? strerror(ENOSPC) : "OpenCV could not write all of it";
 }
 
-int keep_video(const video_out *v, char *why, size_t len)
+int keep_video(const video_out *video, char *why, size_t len)
 {
-    if (!is_whole(v)) return fail(why, len, likely_reason(v));
-    int fd = open(v->part.c_str(), O_RDONLY | O_CLOEXEC);
-    int failed = fd < 0 || fsync(fd) || out_file_rename(v->part.c_str(), v->path.c_str()), problem = errno;
+    if (!is_whole(video)) return fail(why, len, likely_reason(video));
+    int fd = open(video->part.c_str(), O_RDONLY | O_CLOEXEC);
+    int failed = fd < 0 || fsync(fd) || out_file_rename(video->part.c_str(), video->path.c_str()), problem = errno;
     if (fd >= 0) close(fd);
     return failed ? fail(why, len, strerror(problem)) : 0;
 }
@@ -409,34 +418,34 @@ extern "C" video_out *video_create(const char *path, int w, int h, double fps, c
     return NULL;
 }
 
-extern "C" int video_add(video_out *v, const uint8_t *pixels, char *why, size_t why_len)
+extern "C" int video_add(video_out *video, const uint8_t *pixels, char *why, size_t why_len)
 {
     try {
         cv::Mat bgr;
-        cv::cvtColor(cv::Mat(v->h, v->w, CV_8UC3, const_cast<uint8_t *>(pixels)), bgr, cv::COLOR_RGB2BGR);
-        v->writer.write(bgr);
-        ++v->frames;
+        cv::cvtColor(cv::Mat(video->h, video->w, CV_8UC3, const_cast<uint8_t *>(pixels)), bgr, cv::COLOR_RGB2BGR);
+        video->writer.write(bgr);
+        ++video->frames;
         return 0;
     } catch (const std::exception &e) {
         return fail(why, why_len, e);
     }
 }
 
-extern "C" int video_finish(video_out *v, int keep, char *why, size_t why_len)
+extern "C" int video_finish(video_out *video, int keep, char *why, size_t why_len)
 {
     int failed = 0;
     try {
-        v->writer.release();
+        video->writer.release();
     } catch (const std::exception &e) {
         failed = fail(why, why_len, e);
     }
     try {
-        if (keep && !failed) failed = keep_video(v, why, why_len);
+        if (keep && !failed) failed = keep_video(video, why, why_len);
     } catch (const std::exception &e) {
         failed = fail(why, why_len, e);
     }
-    if (!keep || failed) unlink(v->part.c_str());
-    delete v;
+    if (!keep || failed) unlink(video->part.c_str());
+    delete video;
     return failed;
 }
 

@@ -1,9 +1,10 @@
-/* Headers of the image formats that are accepted, a row each. OpenCV knows a dozen more, from DICOM to OpenEXR, and would
- * spend gigabytes on what a few bytes declare; none of them is met in training sets, so they are refused.
+/* Headers of the image formats that are accepted, a row each. OpenCV knows a dozen more, from DICOM to OpenEXR, and
+ * would spend gigabytes on what a few bytes declare; none of them is met in training sets, so they are refused.
  *
- * How many pixels can a byte stand for? deflate's longest match is 258 bytes in 2 bits at best, a ratio of 1032, of pixels
- * of 1 bit: 8256. JPEG spends at least a bit on 8x8 pixels, 512 a byte; files that end early are filled with grey, so it gets
- * twice that. A BMP's runs skip up to 255x255 pixels in 4 bytes. TIFF has codes for white pages, WebP for flat ones: no limit. */
+ * How many pixels can a byte stand for? deflate's longest match is 258 bytes in 2 bits at best, a ratio of 1032, of
+ * pixels of 1 bit: 8256. JPEG spends at least a bit on 8x8 pixels, 512 a byte; files that end early are filled with
+ * grey, so it gets twice that. A BMP's runs skip up to 255x255 pixels in 4 bytes. TIFF has codes for white pages, WebP
+ * for flat ones: no limit. */
 #include "image_size.h"
 
 #include <stdint.h>
@@ -29,23 +30,23 @@ static size_t little(const unsigned char *b, int n)
 
 /* ---- PNG (w3.org/TR/png, 11.2.2): IHDR comes first ---- */
 
-static int png(FILE *f, const unsigned char *b, image_size *s)
+static int png(FILE *file, const unsigned char *b, image_size *size)
 {
-    (void)f;
-    s->w = big(b + 16, 4);
-    s->h = big(b + 20, 4);
+    (void)file;
+    size->w = big(b + 16, 4);
+    size->h = big(b + 20, 4);
     return memcmp(b + 12, "IHDR", 4) ? -1 : 0;
 }
 
 /* ---- JPEG (ISO 10918-1 B.1 and B.2.2): segments up to the frame header ---- */
 
 /* The next marker: fill bytes, and as in libjpeg anything else, are passed over. -1 at the end. */
-static int jpeg_marker(FILE *f)
+static int jpeg_marker(FILE *file)
 {
-    int c = getc(f);
+    int c = getc(file);
     do {
-        while (c != EOF && c != 0xff) c = getc(f);
-        while (c == 0xff) c = getc(f);
+        while (c != EOF && c != 0xff) c = getc(file);
+        while (c == 0xff) c = getc(file);
     } while (c == 0);
     return c == EOF ? -1 : c;
 }
@@ -53,20 +54,20 @@ static int jpeg_marker(FILE *f)
 static int stands_alone(int marker) { return marker == 1 || (marker >= 0xd0 && marker <= 0xd8); }
 static int is_frame(int m) { return m >= 0xc0 && m <= 0xcf && m != 0xc4 && m != 0xc8 && m != 0xcc; }
 
-static int jpeg(FILE *f, const unsigned char *start, image_size *s)
+static int jpeg(FILE *file, const unsigned char *start, image_size *size)
 {
     unsigned char b[7];
     (void)start;
-    for (int m; (m = jpeg_marker(f)) >= 0;) {
+    for (int m; (m = jpeg_marker(file)) >= 0;) {
         if (stands_alone(m)) continue;
-        if (m == 0xd9 || m == 0xda || fread(b, 1, 2, f) != 2 || big(b, 2) < 2) return -1;
+        if (m == 0xd9 || m == 0xda || fread(b, 1, 2, file) != 2 || big(b, 2) < 2) return -1;
         if (!is_frame(m)) {
-            if (fseek(f, (long)big(b, 2) - 2, SEEK_CUR)) return -1;
+            if (fseek(file, (long)big(b, 2) - 2, SEEK_CUR)) return -1;
             continue;
         }
-        if (fread(b, 1, 5, f) != 5) return -1;
-        s->h = big(b + 1, 2);
-        s->w = big(b + 3, 2);
+        if (fread(b, 1, 5, file) != 5) return -1;
+        size->h = big(b + 1, 2);
+        size->w = big(b + 3, 2);
         return 0;
     }
     return -1;
@@ -74,36 +75,36 @@ static int jpeg(FILE *f, const unsigned char *start, image_size *s)
 
 /* ---- BMP: a header of 12 bytes with 16-bit sizes, or a longer one with signed 32-bit sizes ---- */
 
-static int bmp(FILE *f, const unsigned char *b, image_size *s)
+static int bmp(FILE *file, const unsigned char *b, image_size *size)
 {
-    (void)f;
+    (void)file;
     int old = little(b + 14, 4) == 12;
     int32_t h = (int32_t)(uint32_t)little(b + 22, 4);
-    s->w = old ? little(b + 18, 2) : little(b + 18, 4);
-    s->h = old ? little(b + 20, 2) : h < 0 ? (size_t)-(int64_t)h : (size_t)h;
+    size->w = old ? little(b + 18, 2) : little(b + 18, 4);
+    size->h = old ? little(b + 20, 2) : h < 0 ? (size_t)-(int64_t)h : (size_t)h;
     return 0;
 }
 
 /* ---- PNM (netpbm.sourceforge.net/doc/ppm.html): two numbers between blanks and comments ---- */
 
 /* -1 where there is none, or one that no image has. */
-static int pnm_number(FILE *f, size_t *v)
+static int pnm_number(FILE *file, size_t *v)
 {
-    int c = getc(f);
+    int c = getc(file);
     while (c == ' ' || (c >= '\t' && c <= '\r') || c == '#') {
         if (c == '#')
-            while (c != EOF && c != '\n' && c != '\r') c = getc(f);
-        else c = getc(f);
+            while (c != EOF && c != '\n' && c != '\r') c = getc(file);
+        else c = getc(file);
     }
     if (c < '0' || c > '9') return -1;
-    for (*v = 0; c >= '0' && c <= '9' && *v < INT32_MAX; c = getc(f)) *v = 10 * *v + (size_t)(c - '0');
+    for (*v = 0; c >= '0' && c <= '9' && *v < INT32_MAX; c = getc(file)) *v = 10 * *v + (size_t)(c - '0');
     return 0;
 }
 
-static int pnm(FILE *f, const unsigned char *b, image_size *s)
+static int pnm(FILE *file, const unsigned char *b, image_size *size)
 {
-    if (b[1] < '1' || b[1] > '6' || fseek(f, 2, SEEK_SET)) return -1;
-    return pnm_number(f, &s->w) || pnm_number(f, &s->h) ? -1 : 0;
+    if (b[1] < '1' || b[1] > '6' || fseek(file, 2, SEEK_SET)) return -1;
+    return pnm_number(file, &size->w) || pnm_number(file, &size->h) ? -1 : 0;
 }
 
 /* ---- TIFF 6.0: the first directory's entries (12 bytes: tag, type, count, value) ---- */
@@ -116,33 +117,33 @@ static void enlarge(size_t *side, size_t to)
     if (to > *side) *side = to;
 }
 
-static int tiff(FILE *f, const unsigned char *b, image_size *s)
+static int tiff(FILE *file, const unsigned char *b, image_size *size)
 {
     size_t (*word)(const unsigned char *, int) = *b == 'I' ? little : big;
     unsigned char e[12];
-    if (fseek(f, (long)word(b + 4, 4), SEEK_SET) || fread(e, 1, 2, f) != 2) return -1;
-    for (size_t n = word(e, 2); n && fread(e, 1, 12, f) == 12; --n) {
+    if (fseek(file, (long)word(b + 4, 4), SEEK_SET) || fread(e, 1, 2, file) != 2) return -1;
+    for (size_t n = word(e, 2); n && fread(e, 1, 12, file) == 12; --n) {
         size_t tag = word(e, 2), value = word(e + 8, word(e + 2, 2) == SHORT ? 2 : 4);
-        if (tag == WIDTH || tag == TILE_WIDTH) enlarge(&s->w, value);
-        if (tag == HEIGHT || tag == TILE_HEIGHT) enlarge(&s->h, value);
+        if (tag == WIDTH || tag == TILE_WIDTH) enlarge(&size->w, value);
+        if (tag == HEIGHT || tag == TILE_HEIGHT) enlarge(&size->h, value);
     }
-    return s->w && s->h ? 0 : -1;
+    return size->w && size->h ? 0 : -1;
 }
 
 /* ---- WebP (RFC 9649): lossy, lossless, extended ---- */
 
-static int webp(FILE *f, const unsigned char *b, image_size *s)
+static int webp(FILE *file, const unsigned char *b, image_size *size)
 {
-    (void)f;
+    (void)file;
     if (!memcmp(b + 12, "VP8 ", 4) && !memcmp(b + 23, "\x9d\x01\x2a", 3)) {
-        s->w = little(b + 26, 2) & 0x3fff;
-        s->h = little(b + 28, 2) & 0x3fff;
+        size->w = little(b + 26, 2) & 0x3fff;
+        size->h = little(b + 28, 2) & 0x3fff;
     } else if (!memcmp(b + 12, "VP8L", 4) && b[20] == 0x2f) {
-        s->w = (little(b + 21, 4) & 0x3fff) + 1;
-        s->h = (little(b + 21, 4) >> 14 & 0x3fff) + 1;
+        size->w = (little(b + 21, 4) & 0x3fff) + 1;
+        size->h = (little(b + 21, 4) >> 14 & 0x3fff) + 1;
     } else if (!memcmp(b + 12, "VP8X", 4)) {
-        s->w = little(b + 24, 3) + 1;
-        s->h = little(b + 27, 3) + 1;
+        size->w = little(b + 24, 3) + 1;
+        size->h = little(b + 27, 3) + 1;
     } else {
         return -1;
     }
@@ -156,20 +157,21 @@ static const struct {
     size_t per_byte;
     int (*read)(FILE *f, const unsigned char *start, image_size *s);
 } FORMATS[] = {
-    { "\xff\xd8\xff", 3, 0, 1024, jpeg }, { "\x89PNG\r\n\x1a\n", 8, 0, 8256, png }, { "BM", 2, 0, 16384, bmp }, { "P", 1, 0, 8, pnm },
+    { "\xff\xd8\xff", 3, 0, 1024, jpeg }, { "\x89PNG\r\n\x1a\n", 8, 0, 8256, png }, { "BM", 2, 0, 16384, bmp },
+        { "P", 1, 0, 8, pnm },
     { "II*\0", 4, 0, 0, tiff }, { "MM\0*", 4, 0, 0, tiff }, { "WEBP", 4, 8, 0, webp },
 };
 
-int image_size_read(FILE *f, image_size *s)
+int image_size_read(FILE *file, image_size *size)
 {
     unsigned char b[START] = { 0 };
-    size_t n = fread(b, 1, sizeof b, f);
-    *s = (image_size){ 0 };
+    size_t n = fread(b, 1, sizeof b, file);
+    *size = (image_size){ 0 };
     for (size_t i = 0; n && i < sizeof FORMATS / sizeof *FORMATS; ++i) {
         if (memcmp(b + FORMATS[i].at, FORMATS[i].magic, FORMATS[i].n)) continue;
-        s->per_byte = FORMATS[i].per_byte;
-        clearerr(f);
-        return FORMATS[i].read == jpeg && fseek(f, 2, SEEK_SET) ? -1 : FORMATS[i].read(f, b, s);
+        size->per_byte = FORMATS[i].per_byte;
+        clearerr(file);
+        return FORMATS[i].read == jpeg && fseek(file, 2, SEEK_SET) ? -1 : FORMATS[i].read(file, b, size);
     }
     return -1;
 }

@@ -13,8 +13,9 @@ typedef struct image_size {
     size_t per_byte;     /* pixels that a byte of such a file can stand for at most; 0: any number */
 } image_size;
 
-/* Reads the header of a file open at its beginning. 0, or -1: none of the formats in the table, or its header is damaged. */
-int image_size_read(FILE *f, image_size *s);
+/* Reads the header of a file open at its beginning. 0, or -1: none of the formats in the table, or its header is
+ * damaged. */
+int image_size_read(FILE *file, image_size *size);
 extern const char image_size_formats[];   /* "JPEG, PNG, ..." */
 
 #ifdef __cplusplus

@@ -65,40 +65,42 @@ static void shuffle(size_t *order, size_t n, uint64_t seed, uint64_t epoch)
 }
 
 /* Which images training batch number `seq` holds, at which size. Under the lock. */
-static void plan_training(loader *l, slot *s, uint64_t seq)
+static void plan_training(loader *loader, slot *slot, uint64_t seq)
 {
-    uint64_t past = seq * (uint64_t)l->o.batch, at = l->o.start + past, step = (uint64_t)l->o.step_images;
-    augment_size(l->o.seed, l->o.start / step + past / step, l->o.augment.random, l->o.w, l->o.h, &s->b.w, &s->b.h);
-    s->b.n = l->o.batch;
-    s->b.epoch = at / l->count;
-    for (int j = 0; j < l->o.batch; ++j, ++at) {
-        uint64_t epoch = at / l->count;
-        if (epoch != l->order_of) shuffle(l->order, l->count, l->o.seed, epoch);
-        l->order_of = epoch;
-        s->b.index[j] = l->order[at % l->count];
-        s->b.view[j] = l->o.views > 0 ? epoch % (uint64_t)l->o.views : epoch;
+    uint64_t past = seq * (uint64_t)loader->o.batch, at = loader->o.start + past,
+        step = (uint64_t)loader->o.step_images;
+    augment_size(loader->o.seed, loader->o.start / step + past / step, loader->o.augment.random, loader->o.w,
+                 loader->o.h, &slot->b.w, &slot->b.h);
+    slot->b.n = loader->o.batch;
+    slot->b.epoch = at / loader->count;
+    for (int j = 0; j < loader->o.batch; ++j, ++at) {
+        uint64_t epoch = at / loader->count;
+        if (epoch != loader->order_of) shuffle(loader->order, loader->count, loader->o.seed, epoch);
+        loader->order_of = epoch;
+        slot->b.index[j] = loader->order[at % loader->count];
+        slot->b.view[j] = loader->o.views > 0 ? epoch % (uint64_t)loader->o.views : epoch;
     }
 }
 
 /* Images `at`, at + 1, ... of views * count; the last one again where the last batch is not full. */
-static void plan_views(loader *l, slot *s, uint64_t seq)
+static void plan_views(loader *loader, slot *slot, uint64_t seq)
 {
-    uint64_t at = l->o.start + seq * (uint64_t)l->o.batch, all = (uint64_t)l->o.views * l->count;
-    s->b.n = all - at < (uint64_t)l->o.batch ? (int)(all - at) : l->o.batch;
-    s->b.epoch = at / l->count;
-    for (int j = 0; j < l->o.batch; ++j) {
-        uint64_t i = at + (uint64_t)(j < s->b.n ? j : s->b.n - 1);
-        s->b.index[j] = i % l->count;
-        s->b.view[j] = i / l->count;
+    uint64_t at = loader->o.start + seq * (uint64_t)loader->o.batch, all = (uint64_t)loader->o.views * loader->count;
+    slot->b.n = all - at < (uint64_t)loader->o.batch ? (int)(all - at) : loader->o.batch;
+    slot->b.epoch = at / loader->count;
+    for (int j = 0; j < loader->o.batch; ++j) {
+        uint64_t i = at + (uint64_t)(j < slot->b.n ? j : slot->b.n - 1);
+        slot->b.index[j] = i % loader->count;
+        slot->b.view[j] = i / loader->count;
     }
 }
 
-static void plan_in_order(loader *l, slot *s, uint64_t seq)
+static void plan_in_order(loader *loader, slot *slot, uint64_t seq)
 {
-    uint64_t first = seq * (uint64_t)l->o.batch, left = l->count - first;
-    s->b.n = left < (uint64_t)l->o.batch ? (int)left : l->o.batch;
-    s->b.epoch = 0;
-    for (int j = 0; j < l->o.batch; ++j) s->b.index[j] = first + (uint64_t)(j < s->b.n ? j : s->b.n - 1);
+    uint64_t first = seq * (uint64_t)loader->o.batch, left = loader->count - first;
+    slot->b.n = left < (uint64_t)loader->o.batch ? (int)left : loader->o.batch;
+    slot->b.epoch = 0;
+    for (int j = 0; j < loader->o.batch; ++j) slot->b.index[j] = first + (uint64_t)(j < slot->b.n ? j : slot->b.n - 1);
 }
 
 typedef struct picture {
@@ -106,9 +108,12 @@ typedef struct picture {
     int w, h;
 } picture;
 
-static int is_random(const loader *l) { return l->o.how == LOAD_TRAIN || l->o.how == LOAD_VIEWS; }
-static size_t image_floats(const loader *l, const batch *b) { return (size_t)l->o.c * (size_t)b->h * (size_t)b->w; }
-static size_t truth_floats(const loader *l) { return 5 * (size_t)l->o.max_boxes; }
+static int is_random(const loader *loader) { return loader->o.how == LOAD_TRAIN || loader->o.how == LOAD_VIEWS; }
+static size_t image_floats(const loader *loader, const batch *batch)
+{
+    return (size_t)loader->o.c * (size_t)batch->h * (size_t)batch->w;
+}
+static size_t truth_floats(const loader *loader) { return 5 * (size_t)loader->o.max_boxes; }
 
 static void add_lost(lost_list *list, uint64_t index, char *why)
 {
@@ -119,106 +124,111 @@ static void add_lost(lost_list *list, uint64_t index, char *why)
     list->image[list->n++] = (lost_image){ index, why };
 }
 
-/* Image `i`; 0, 1 if it is a detector's and written down as lost, or -1 with the reason in s->why. */
-static int read_picture(const loader *l, slot *s, uint64_t i, picture *p)
+/* Image `i`; 0, 1 if it is a detector's and written down as lost, or -1 with the reason in slot->why. */
+static int read_picture(const loader *loader, slot *slot, uint64_t i, picture *picture)
 {
     char why[256] = "", name[700];
-    if (!dataset_read(l->o.data, i, l->o.c, &p->pixels, &p->w, &p->h, why, sizeof why)) return 0;
-    dataset_name(l->o.data, i, name, sizeof name);
-    if (l->o.augment.detector) {
-        add_lost(&s->lost, i, mem_printf("%s: %s", name, why));
+    if (!dataset_read(loader->o.data, i, loader->o.c, &picture->pixels, &picture->w, &picture->h, why, sizeof why))
+        return 0;
+    dataset_name(loader->o.data, i, name, sizeof name);
+    if (loader->o.augment.detector) {
+        add_lost(&slot->lost, i, mem_printf("%s: %s", name, why));
         return 1;
     }
-    snprintf(s->why, sizeof s->why, "%s: %s", name, why);
+    snprintf(slot->why, sizeof slot->why, "%s: %s", name, why);
     return -1;
 }
 
 /* Another image in place of j: the first readable one of those drawn by (seed, view, image). */
-static int substitute(const loader *l, slot *s, int j, picture *p)
+static int substitute(const loader *loader, slot *slot, int j, picture *picture)
 {
-    rng r = rng_make(l->o.seed, s->b.view[j], s->b.index[j], RNG_SUBSTITUTE);
+    rng r = rng_make(loader->o.seed, slot->b.view[j], slot->b.index[j], RNG_SUBSTITUTE);
     for (int tries = 0; tries < 100; ++tries) {
-        s->b.index[j] = rng_below(&r, l->count);
-        if (!read_picture(l, s, s->b.index[j], p)) return 0;
+        slot->b.index[j] = rng_below(&r, loader->count);
+        if (!read_picture(loader, slot, slot->b.index[j], picture)) return 0;
     }
     return 1;
 }
 
-static void prepare_detector(const loader *l, slot *s, int j, const picture *p, float *x)
+static void prepare_detector(const loader *loader, slot *slot, int j, const picture *picture, float *x)
 {
-    const loader_options *o = &l->o;
-    image_place *place = &s->b.place[j];
-    rng r = rng_make(o->seed, s->b.view[j], s->b.index[j], RNG_AUGMENT);
-    if (is_random(l)) augment_detect(p->pixels, p->w, p->h, o->c, &o->augment, &r, x, s->b.w, s->b.h, place);
-    else augment_fit(p->pixels, p->w, p->h, o->c, o->augment.stretch, x, s->b.w, s->b.h, place);
-    if (!s->b.truth) return;
+    const loader_options *o = &loader->o;
+    image_place *place = &slot->b.place[j];
+    rng r = rng_make(o->seed, slot->b.view[j], slot->b.index[j], RNG_AUGMENT);
+    if (is_random(loader)) augment_detect(picture->pixels, picture->w, picture->h, o->c, &o->augment, &r, x, slot->b.w,
+                                          slot->b.h, place);
+    else augment_fit(picture->pixels, picture->w, picture->h, o->c, o->augment.stretch, x, slot->b.w, slot->b.h, place);
+    if (!slot->b.truth) return;
     int n;
-    const data_box *box = dataset_boxes(o->data, s->b.index[j], &n);
-    augment_truth(box, n, place, is_random(l) ? &r : NULL, s->b.truth + (size_t)j * truth_floats(l), o->max_boxes);
+    const data_box *box = dataset_boxes(o->data, slot->b.index[j], &n);
+    augment_truth(box, n, place, is_random(loader) ? &r : NULL, slot->b.truth + (size_t)j * truth_floats(loader),
+                  o->max_boxes);
 }
 
-static void prepare_classifier(const loader *l, slot *s, int j, const picture *p, float *x)
+static void prepare_classifier(const loader *loader, slot *slot, int j, const picture *picture, float *x)
 {
-    const loader_options *o = &l->o;
-    rng r = rng_make(o->seed, s->b.view[j], s->b.index[j], RNG_AUGMENT);
-    if (is_random(l)) augment_image(p->pixels, p->w, p->h, o->c, &o->augment, &r, x, o->w, o->h);
-    else if (o->how == LOAD_VALID) augment_centre(p->pixels, p->w, p->h, o->c, x, o->w, o->h);
-    else augment_letterbox(p->pixels, p->w, p->h, o->c, x, o->w, o->h);
+    const loader_options *o = &loader->o;
+    rng r = rng_make(o->seed, slot->b.view[j], slot->b.index[j], RNG_AUGMENT);
+    if (is_random(loader)) augment_image(picture->pixels, picture->w, picture->h, o->c, &o->augment, &r, x, o->w, o->h);
+    else if (o->how == LOAD_VALID) augment_centre(picture->pixels, picture->w, picture->h, o->c, x, o->w, o->h);
+    else augment_letterbox(picture->pixels, picture->w, picture->h, o->c, x, o->w, o->h);
 }
 
-/* Image j of the slot: bytes -> floats. 0, 1 if it is to be left out, or -1 with the reason in s->why. */
-static int prepare_image(const loader *l, slot *s, int j)
+/* Image j of the slot: bytes -> floats. 0, 1 if it is to be left out, or -1 with the reason in slot->why. */
+static int prepare_image(const loader *loader, slot *slot, int j)
 {
     picture p;
-    float *x = s->b.x + (size_t)j * image_floats(l, &s->b);
-    int status = read_picture(l, s, s->b.index[j], &p);
-    if (status > 0 && is_random(l)) status = substitute(l, s, j, &p);
+    float *x = slot->b.x + (size_t)j * image_floats(loader, &slot->b);
+    int status = read_picture(loader, slot, slot->b.index[j], &p);
+    if (status > 0 && is_random(loader)) status = substitute(loader, slot, j, &p);
     if (status) return status;
-    (l->o.augment.detector ? prepare_detector : prepare_classifier)(l, s, j, &p, x);
+    (loader->o.augment.detector ? prepare_detector : prepare_classifier)(loader, slot, j, &p, x);
     free(p.pixels);
-    s->b.label[j] = dataset_label(l->o.data, s->b.index[j]);
+    slot->b.label[j] = dataset_label(loader->o.data, slot->b.index[j]);
     return 0;
 }
 
 /* Image j is image `from` once more. */
-static void repeat_image(const loader *l, batch *b, int j, int from)
+static void repeat_image(const loader *loader, batch *batch, int j, int from)
 {
-    size_t image = image_floats(l, b), truth = truth_floats(l);
-    memcpy(b->x + (size_t)j * image, b->x + (size_t)from * image, image * sizeof *b->x);
-    b->label[j] = b->label[from];
-    b->index[j] = b->index[from];
-    b->view[j] = b->view[from];
-    if (b->place) b->place[j] = b->place[from];
-    if (b->truth) memcpy(b->truth + (size_t)j * truth, b->truth + (size_t)from * truth, truth * sizeof *b->truth);
+    size_t image = image_floats(loader, batch), truth = truth_floats(loader);
+    memcpy(batch->x + (size_t)j * image, batch->x + (size_t)from * image, image * sizeof *batch->x);
+    batch->label[j] = batch->label[from];
+    batch->index[j] = batch->index[from];
+    batch->view[j] = batch->view[from];
+    if (batch->place) batch->place[j] = batch->place[from];
+    if (batch->truth) memcpy(batch->truth + (size_t)j * truth, batch->truth + (size_t)from * truth,
+                             truth * sizeof *batch->truth);
 }
 
-static void prepare_batch(const loader *l, slot *s)
+static void prepare_batch(const loader *loader, slot *slot)
 {
-    int planned = s->b.n;
-    s->why[0] = 0;
-    s->b.n = 0;
+    int planned = slot->b.n;
+    slot->why[0] = 0;
+    slot->b.n = 0;
     for (int j = 0; j < planned; ++j) {
-        s->b.index[s->b.n] = s->b.index[j];
-        s->b.view[s->b.n] = s->b.view[j];
-        int status = prepare_image(l, s, s->b.n);
+        slot->b.index[slot->b.n] = slot->b.index[j];
+        slot->b.view[slot->b.n] = slot->b.view[j];
+        int status = prepare_image(loader, slot, slot->b.n);
         if (status < 0) return;
-        s->b.n += !status;
+        slot->b.n += !status;
     }
-    for (int j = s->b.n; s->b.n && j < l->o.batch; ++j) repeat_image(l, &s->b, j, s->b.n - 1);
+    for (int j = slot->b.n; slot->b.n && j < loader->o.batch; ++j) repeat_image(loader, &slot->b, j, slot->b.n - 1);
 }
 
 /* The next batch to prepare, planned; NULL when the loader stops or has no more. Under the lock. */
-static slot *claim(loader *l)
+static slot *claim(loader *loader)
 {
-    while (!l->stopping && l->claimed < l->batches && l->ring[l->claimed % l->slots].state != SLOT_FREE)
-        pthread_cond_wait(&l->claimable, &l->lock);
-    if (l->stopping || l->claimed >= l->batches) return NULL;
-    uint64_t seq = l->claimed++;
-    slot *s = &l->ring[seq % l->slots];
+    while (!loader->stopping && loader->claimed < loader->batches &&
+           loader->ring[loader->claimed % loader->slots].state != SLOT_FREE)
+        pthread_cond_wait(&loader->claimable, &loader->lock);
+    if (loader->stopping || loader->claimed >= loader->batches) return NULL;
+    uint64_t seq = loader->claimed++;
+    slot *s = &loader->ring[seq % loader->slots];
     s->state = SLOT_BUSY;
-    if (l->o.how == LOAD_TRAIN) plan_training(l, s, seq);
-    else if (l->o.how == LOAD_VIEWS) plan_views(l, s, seq);
-    else plan_in_order(l, s, seq);
+    if (loader->o.how == LOAD_TRAIN) plan_training(loader, s, seq);
+    else if (loader->o.how == LOAD_VIEWS) plan_views(loader, s, seq);
+    else plan_in_order(loader, s, seq);
     return s;
 }
 
@@ -239,67 +249,69 @@ static void *work(void *arg)
 }
 
 /* Two batches a thread and two more, fewer where that would be more than a quarter of a gigabyte. */
-static uint64_t count_slots(const loader_options *o, int w, int h)
+static uint64_t count_slots(const loader_options *options, int w, int h)
 {
-    double bytes = 4. * o->batch * o->c * h * w;
-    uint64_t most = 2 * (uint64_t)o->threads + 2, least = (uint64_t)o->threads + 1;
+    double bytes = 4. * options->batch * options->c * h * w;
+    uint64_t most = 2 * (uint64_t)options->threads + 2, least = (uint64_t)options->threads + 1;
     return bytes * (double)most > (double)(1 << 28) ? least : most;
 }
 
 /* w, h: the largest that x must hold. */
-static void make_slot(slot *s, const loader_options *o, int w, int h)
+static void make_slot(slot *slot, const loader_options *options, int w, int h)
 {
-    size_t n = (size_t)o->batch;
-    s->b.w = o->w;
-    s->b.h = o->h;
-    s->b.x = mem_calloc(n, (size_t)o->c * (size_t)h * (size_t)w * sizeof *s->b.x);
-    if (o->augment.detector) s->b.place = mem_calloc(n, sizeof *s->b.place);
-    if (o->max_boxes > 0 && dataset_has_boxes(o->data)) s->b.truth = mem_calloc(n, 5 * (size_t)o->max_boxes * sizeof *s->b.truth);
-    s->b.label = mem_calloc(n, sizeof *s->b.label);
-    s->b.index = mem_calloc(n, sizeof *s->b.index);
-    s->b.view = mem_calloc(n, sizeof *s->b.view);
+    size_t n = (size_t)options->batch;
+    slot->b.w = options->w;
+    slot->b.h = options->h;
+    slot->b.x = mem_calloc(n, (size_t)options->c * (size_t)h * (size_t)w * sizeof *slot->b.x);
+    if (options->augment.detector) slot->b.place = mem_calloc(n, sizeof *slot->b.place);
+    if (options->max_boxes > 0 && dataset_has_boxes(options->data))
+        slot->b.truth = mem_calloc(n, 5 * (size_t)options->max_boxes * sizeof *slot->b.truth);
+    slot->b.label = mem_calloc(n, sizeof *slot->b.label);
+    slot->b.index = mem_calloc(n, sizeof *slot->b.index);
+    slot->b.view = mem_calloc(n, sizeof *slot->b.view);
 }
 
 /* Signals are the main thread's business. */
-static int start_threads(loader *l)
+static int start_threads(loader *loader)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (l->threads < l->o.threads && !pthread_create(&l->thread[l->threads], NULL, work, l)) ++l->threads;
+    while (loader->threads < loader->o.threads && !pthread_create(&loader->thread[loader->threads], NULL, work, loader))
+        ++loader->threads;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return l->threads ? 0 : -1;
+    return loader->threads ? 0 : -1;
 }
 
-static int check_options(const loader_options *o, diag *d)
+static int check_options(const loader_options *options, diag *d)
 {
     int bad = diag_errors(d);
-    if (o->c != 1 && o->c != 3)
-        diag_error(d, NULL, 0, NULL, "the net takes %d channels, but images have 1 or 3", o->c);
-    if (o->batch < 1 || o->h < 1 || o->w < 1)
-        diag_error(d, NULL, 0, NULL, "no batches of %d images of %dx%d", o->batch, o->w, o->h);
-    if (!dataset_count(o->data)) diag_error(d, NULL, 0, NULL, "the dataset has no images");
+    if (options->c != 1 && options->c != 3)
+        diag_error(d, NULL, 0, NULL, "the net takes %d channels, but images have 1 or 3", options->c);
+    if (options->batch < 1 || options->h < 1 || options->w < 1)
+        diag_error(d, NULL, 0, NULL, "no batches of %d images of %dx%d", options->batch, options->w, options->h);
+    if (!dataset_count(options->data)) diag_error(d, NULL, 0, NULL, "the dataset has no images");
     return diag_errors(d) - bad;
 }
 
-loader *loader_start(const loader_options *o, diag *d)
+loader *loader_start(const loader_options *options, diag *d)
 {
-    if (check_options(o, d)) return NULL;
+    if (check_options(options, d)) return NULL;
     loader *l = mem_calloc(1, sizeof *l);
-    l->o = *o;
+    l->o = *options;
     if (l->o.threads < 1) l->o.threads = 1;
-    if (l->o.step_images < 1) l->o.step_images = o->batch;
-    if (o->how != LOAD_TRAIN || !o->augment.detector) l->o.augment.random = 0;
-    l->count = dataset_count(o->data);
-    uint64_t batch = (uint64_t)o->batch;
-    uint64_t images = o->how == LOAD_VIEWS ? l->count * (uint64_t)o->views - o->start : l->count;
-    l->batches = o->how == LOAD_TRAIN ? UINT64_MAX : (images + batch - 1) / batch;
+    if (l->o.step_images < 1) l->o.step_images = options->batch;
+    if (options->how != LOAD_TRAIN || !options->augment.detector) l->o.augment.random = 0;
+    l->count = dataset_count(options->data);
+    uint64_t batch = (uint64_t)options->batch;
+    uint64_t images = options->how == LOAD_VIEWS ? l->count * (uint64_t)options->views - options->start : l->count;
+    l->batches = options->how == LOAD_TRAIN ? UINT64_MAX : (images + batch - 1) / batch;
     int w, h;
-    augment_largest_size(l->o.augment.random, o->w, o->h, &w, &h);
+    augment_largest_size(l->o.augment.random, options->w, options->h, &w, &h);
     l->slots = count_slots(&l->o, w, h);
     l->ring = mem_calloc(l->slots, sizeof *l->ring);
-    for (uint64_t i = 0; i < l->slots; ++i) make_slot(&l->ring[i], o, w, h);
-    l->order = mem_calloc(o->how == LOAD_TRAIN ? l->count : 1, sizeof *l->order);
+    for (uint64_t i = 0; i < l->slots; ++i) make_slot(&l->ring[i], options, w, h);
+    l->order = mem_calloc(options->how == LOAD_TRAIN ? l->count : 1, sizeof *l->order);
     l->order_of = UINT64_MAX;
     l->thread = mem_calloc((size_t)l->o.threads, sizeof *l->thread);
     pthread_mutex_init(&l->lock, NULL);
@@ -312,19 +324,19 @@ loader *loader_start(const loader_options *o, diag *d)
 }
 
 /* Waits for batch `handed` and gives the one before back to the workers. */
-static slot *take(loader *l)
+static slot *take(loader *loader)
 {
-    pthread_mutex_lock(&l->lock);
-    if (l->handed) {
-        l->ring[(l->handed - 1) % l->slots].state = SLOT_FREE;
-        pthread_cond_signal(&l->claimable);
+    pthread_mutex_lock(&loader->lock);
+    if (loader->handed) {
+        loader->ring[(loader->handed - 1) % loader->slots].state = SLOT_FREE;
+        pthread_cond_signal(&loader->claimable);
     }
     slot *s = NULL;
-    if (l->handed < l->batches) {
-        s = &l->ring[l->handed++ % l->slots];
-        while (s->state != SLOT_READY) pthread_cond_wait(&l->ready, &l->lock);
+    if (loader->handed < loader->batches) {
+        s = &loader->ring[loader->handed++ % loader->slots];
+        while (s->state != SLOT_READY) pthread_cond_wait(&loader->ready, &loader->lock);
     }
-    pthread_mutex_unlock(&l->lock);
+    pthread_mutex_unlock(&loader->lock);
     return s;
 }
 
@@ -343,69 +355,71 @@ static size_t find_lost(const lost_list *list, uint64_t index)
 }
 
 /* Takes what the slot has lost over to the loader's list. */
-static void count_lost(loader *l, slot *s)
+static void count_lost(loader *loader, slot *slot)
 {
-    for (size_t i = 0; i < s->lost.n; ++i) {
-        lost_image lost = s->lost.image[i];
-        size_t at = find_lost(&l->lost, lost.index);
-        if (at < l->lost.n && l->lost.image[at].index == lost.index) {
+    for (size_t i = 0; i < slot->lost.n; ++i) {
+        lost_image lost = slot->lost.image[i];
+        size_t at = find_lost(&loader->lost, lost.index);
+        if (at < loader->lost.n && loader->lost.image[at].index == lost.index) {
             free(lost.why);
             continue;
         }
-        add_lost(&l->lost, 0, NULL);
-        memmove(l->lost.image + at + 1, l->lost.image + at, (l->lost.n - 1 - at) * sizeof lost);
-        l->lost.image[at] = lost;
+        add_lost(&loader->lost, 0, NULL);
+        memmove(loader->lost.image + at + 1, loader->lost.image + at, (loader->lost.n - 1 - at) * sizeof lost);
+        loader->lost.image[at] = lost;
     }
-    s->lost.n = 0;
+    slot->lost.n = 0;
 }
 
 /* ": a.jpg: why, b.jpg: why, ..." of the first ten, with or without those that the data set has named itself. */
-static char *lost_names(const loader *l, int all, size_t *n)
+static char *lost_names(const loader *loader, int all, size_t *n)
 {
     char *text = mem_strdup("");
     *n = 0;
-    for (size_t i = 0; i < l->lost.n; ++i) {
-        if (!all && dataset_left_out(l->o.data, l->lost.image[i].index)) continue;
+    for (size_t i = 0; i < loader->lost.n; ++i) {
+        if (!all && dataset_left_out(loader->o.data, loader->lost.image[i].index)) continue;
         if (++*n > 10) continue;
-        char *more = mem_printf("%s%s%s", text, *n == 1 ? ": " : ", ", l->lost.image[i].why);
+        char *more = mem_printf("%s%s%s", text, *n == 1 ? ": " : ", ", loader->lost.image[i].why);
         free(text);
         text = more;
     }
     return text;
 }
 
-static void report_lost(const loader *l, int too_many, diag *d)
+static void report_lost(const loader *loader, int too_many, diag *d)
 {
     size_t n;
-    char *names = lost_names(l, too_many, &n);
-    const char *what = too_many ? "cannot be read; up to 1 % are left out" : "could not be read and were left out", *rest = n > 10 ? ", ..." : "";
-    if (n) (too_many ? diag_error : diag_warn)(d, NULL, 0, NULL, "%zu of %zu images %s%s%s", n, l->count, what, names, rest);
+    char *names = lost_names(loader, too_many, &n);
+    const char *what = too_many ? "cannot be read; up to 1 % are left out" : "could not be read and were left out",
+        *rest = n > 10 ? ", ..." : "";
+    if (n) (too_many ? diag_error : diag_warn)(d, NULL, 0, NULL, "%zu of %zu images %s%s%s", n, loader->count, what,
+                                               names, rest);
     free(names);
 }
 
-size_t loader_left_out(const loader *l, diag *d)
+size_t loader_left_out(const loader *loader, diag *d)
 {
-    report_lost(l, 0, d);
-    return l->lost.n;
+    report_lost(loader, 0, d);
+    return loader->lost.n;
 }
 
 /* Whether the batch may be used; reports why not. */
-static int accept(loader *l, slot *s, diag *d)
+static int accept(loader *loader, slot *slot, diag *d)
 {
-    count_lost(l, s);
-    int too_many = dataset_too_many_left_out(l->o.data, l->lost.n);
-    if (too_many) report_lost(l, 1, d);
-    else if (s->why[0]) diag_error(d, NULL, 0, NULL, "%s", s->why);
-    return !too_many && !s->why[0];
+    count_lost(loader, slot);
+    int too_many = dataset_too_many_left_out(loader->o.data, loader->lost.n);
+    if (too_many) report_lost(loader, 1, d);
+    else if (slot->why[0]) diag_error(d, NULL, 0, NULL, "%s", slot->why);
+    return !too_many && !slot->why[0];
 }
 
-const batch *loader_next(loader *l, diag *d)
+const batch *loader_next(loader *loader, diag *d)
 {
-    while (!l->failed) {
-        slot *s = take(l);
+    while (!loader->failed) {
+        slot *s = take(loader);
         if (!s) return NULL;
-        l->failed = !accept(l, s, d);
-        if (!l->failed && s->b.n) return &s->b;
+        loader->failed = !accept(loader, s, d);
+        if (!loader->failed && s->b.n) return &s->b;
     }
     return NULL;
 }
@@ -416,32 +430,32 @@ static void free_lost(lost_list *list)
     free(list->image);
 }
 
-static void free_slot(slot *s)
+static void free_slot(slot *slot)
 {
-    free(s->b.x);
-    free(s->b.label);
-    free(s->b.truth);
-    free(s->b.place);
-    free(s->b.index);
-    free(s->b.view);
-    free_lost(&s->lost);
+    free(slot->b.x);
+    free(slot->b.label);
+    free(slot->b.truth);
+    free(slot->b.place);
+    free(slot->b.index);
+    free(slot->b.view);
+    free_lost(&slot->lost);
 }
 
-void loader_stop(loader *l)
+void loader_stop(loader *loader)
 {
-    if (!l) return;
-    pthread_mutex_lock(&l->lock);
-    l->stopping = 1;
-    pthread_cond_broadcast(&l->claimable);
-    pthread_mutex_unlock(&l->lock);
-    for (int i = 0; i < l->threads; ++i) pthread_join(l->thread[i], NULL);
-    pthread_cond_destroy(&l->ready);
-    pthread_cond_destroy(&l->claimable);
-    pthread_mutex_destroy(&l->lock);
-    for (uint64_t i = 0; i < l->slots; ++i) free_slot(&l->ring[i]);
-    free_lost(&l->lost);
-    free(l->ring);
-    free(l->order);
-    free(l->thread);
-    free(l);
+    if (!loader) return;
+    pthread_mutex_lock(&loader->lock);
+    loader->stopping = 1;
+    pthread_cond_broadcast(&loader->claimable);
+    pthread_mutex_unlock(&loader->lock);
+    for (int i = 0; i < loader->threads; ++i) pthread_join(loader->thread[i], NULL);
+    pthread_cond_destroy(&loader->ready);
+    pthread_cond_destroy(&loader->claimable);
+    pthread_mutex_destroy(&loader->lock);
+    for (uint64_t i = 0; i < loader->slots; ++i) free_slot(&loader->ring[i]);
+    free_lost(&loader->lost);
+    free(loader->ring);
+    free(loader->order);
+    free(loader->thread);
+    free(loader);
 }

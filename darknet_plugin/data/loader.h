@@ -25,15 +25,18 @@ typedef struct loader_options {
     uint64_t start;              /* training and views: number of images already consumed */
     int threads;                 /* >= 1 */
     int max_boxes;               /* detectors: truths an image (the net's truths / 5); 0: none are wanted */
-    int step_images;             /* training with augment.random: images a step, between which the size changes; 0: batch */
+    /* training with augment.random: images a step, between which the size changes; 0: batch */
+    int step_images;
 } loader_options;
 
 typedef struct batch {
-    int n;                       /* images that count (the last batch of a validation may be partial; the rest repeats) */
+    /* images that count (the last batch of a validation may be partial; the rest repeats) */
+    int n;
     int h, w;                    /* of x: as in the options, or drawn by multi-scale (augment_size) */
     float *x;                    /* (batch, c, h, w) */
     int *label;                  /* batch, -1 = unlabelled */
-    float *truth;                /* (batch, max_boxes, 5), Darknet's: x y w h class, zeros behind the last; NULL without boxes */
+    /* (batch, max_boxes, 5), Darknet's: x y w h class, zeros behind the last; NULL without boxes */
+    float *truth;
     image_place *place;          /* batch, where each image lies in x; detectors, else NULL */
     uint64_t *index;             /* batch, numbers in the dataset */
     uint64_t *view;              /* batch, which random view of each */
@@ -42,11 +45,12 @@ typedef struct batch {
 
 typedef struct loader loader;
 
-loader *loader_start(const loader_options *o, diag *d);   /* the caller ends it with loader_stop */
-/* The next batch, borrowed until the next call; NULL at the end of a validation, or after a failure, which is in `d`. */
-const batch *loader_next(loader *l, diag *d);
+loader *loader_start(const loader_options *options, diag *d);   /* the caller ends it with loader_stop */
+/* The next batch, borrowed until the next call; NULL at the end of a validation, or after a failure, which is in `d`.
+ * */
+const batch *loader_next(loader *loader, diag *d);
 /* How many images of a detector could not be read so far; a warning names those that the data set did not leave out. */
-size_t loader_left_out(const loader *l, diag *d);
-void loader_stop(loader *l);
+size_t loader_left_out(const loader *loader, diag *d);
+void loader_stop(loader *loader);
 
 #endif

@@ -1,9 +1,9 @@
 /* Timing the readers of a deployed network (see bench.h).
  *
  * Two measurements: latency at batch 1, then throughput. In each all readers are open together and take turns, a fifth
- * of their time a turn; a reader that has used up its time on one run is not asked again. Each first run is not counted,
- * since it plans and touches memory, unless it already takes all the time there is. The throughput batch of a slow reader
- * is cut so that a few runs fit: it has little to gain from a larger one.
+ * of their time a turn; a reader that has used up its time on one run is not asked again. Each first run is not
+ * counted, since it plans and touches memory, unless it already takes all the time there is. The throughput batch of a
+ * slow reader is cut so that a few runs fit: it has little to gain from a larger one.
  *
  *   this runtime   every layer frozen: batch norm folded into the weights, blocked maps, Winograd
  *   libdarknet     the host's network_predict with no layer of ours bound; Debian's runs on one thread
@@ -46,81 +46,82 @@ char *bench_text(const lowered *low, int batch, size_t *len)
 
 /* ---- this runtime and the host ---- */
 
-static int bind_frozen(const side *s, diag *d)
+static int bind_frozen(const side *side, diag *d)
 {
-    cpu_mode *mode = mem_calloc((size_t)s->net->n, sizeof *mode);
-    for (int i = 0; i < s->net->n; ++i) mode[i] = CPU_FROZEN;
-    cpu_options o = { .backend = s->job->backend, .mode = mode, .layouts = 1 };
-    int failed = cpu_bind(s->net, &o, d);
+    cpu_mode *mode = mem_calloc((size_t)side->net->n, sizeof *mode);
+    for (int i = 0; i < side->net->n; ++i) mode[i] = CPU_FROZEN;
+    cpu_options o = { .backend = side->job->backend, .mode = mode, .layouts = 1 };
+    int failed = cpu_bind(side->net, &o, d);
     free(mode);
     return failed;
 }
 
-static int open_net(side *s, int own, diag *d)
+static int open_net(side *side, int own, diag *d)
 {
     size_t len;
-    char *text = bench_text(s->job->low, s->batch, &len);
-    s->net = host_parse(text, len, s->job->low->source->path, d);
+    char *text = bench_text(side->job->low, side->batch, &len);
+    side->net = host_parse(text, len, side->job->low->source->path, d);
     free(text);
-    if (!s->net) return -1;
-    s->host_input = s->net->input;
-    if ((own && bind_frozen(s, d)) || weights_load(s->net, s->job->low->shape, s->job->weights, NULL, d)) return -1;
-    if (own) cpu_statistics_loaded(s->net, 0, s->net->n);
+    if (!side->net) return -1;
+    side->host_input = side->net->input;
+    if ((own && bind_frozen(side, d)) || weights_load(side->net, side->job->low->shape, side->job->weights, NULL, d))
+        return -1;
+    if (own) cpu_statistics_loaded(side->net, 0, side->net->n);
     return 0;
 }
 
-static int open_either(side *s, int own)
+static int open_either(side *side, int own)
 {
     diag *d = diag_new();
-    int failed = open_net(s, own, d);
-    if (failed) snprintf(s->why, WHY, "%s", diag_count(d) ? diag_get(d, diag_count(d) - 1)->text : "refused");
+    int failed = open_net(side, own, d);
+    if (failed) snprintf(side->why, WHY, "%s", diag_count(d) ? diag_get(d, diag_count(d) - 1)->text : "refused");
     diag_free(d);
     return failed;
 }
 
-static int open_own(side *s) { return open_either(s, 1); }
-static int open_host(side *s) { return open_either(s, 0); }
+static int open_own(side *side) { return open_either(side, 1); }
+static int open_host(side *side) { return open_either(side, 0); }
 
-static int run_own(side *s)
+static int run_own(side *side)
 {
-    s->net->input = (float *)s->job->x;      /* layers only read their input */
-    s->net->truth = NULL;
-    network_forward(s->net, s->net->n, 0);
+    side->net->input = (float *)side->job->x;      /* layers only read their input */
+    side->net->truth = NULL;
+    network_forward(side->net, side->net->n, 0);
     return 0;
 }
 
-static int run_host(side *s)
+static int run_host(side *side)
 {
-    (void)network_predict(s->net, (float *)s->job->x);
+    (void)network_predict(side->net, (float *)side->job->x);
     return 0;
 }
 
-static void close_net(side *s)
+static void close_net(side *side)
 {
-    if (!s->net) return;
-    s->net->input = s->host_input;
-    cpu_unbind(s->net);
-    host_free(s->net);
+    if (!side->net) return;
+    side->net->input = side->host_input;
+    cpu_unbind(side->net);
+    host_free(side->net);
 }
 
 /* ---- OpenCV ---- */
 
-static int open_opencv(side *s)
+static int open_opencv(side *side)
 {
-    s->dnn = dnn_read_darknet(s->job->cfg, s->job->weights, s->why, WHY);
+    side->dnn = dnn_read_darknet(side->job->cfg, side->job->weights, side->why, WHY);
     dnn_set_threads(parallel_threads());
-    return s->dnn ? 0 : -1;
+    return side->dnn ? 0 : -1;
 }
 
-static int run_opencv(side *s)
+static int run_opencv(side *side)
 {
-    const net_shape *n = s->job->low->shape;
-    return dnn_run(s->dnn, s->job->x, s->batch, n->c, n->h, n->w, s->why, WHY);
+    const net_shape *n = side->job->low->shape;
+    return dnn_run(side->dnn, side->job->x, side->batch, n->c, n->h, n->w, side->why, WHY);
 }
 
-static void close_opencv(side *s)
+static void close_opencv(side *side)
 {
-    if (s->dnn) dnn_free(s->dnn);
+    if (side->dnn) dnn_free(side->dnn);
     dnn_set_threads(1);
 }
 
@@ -166,26 +167,26 @@ static bench_times times_of(samples *s, int batch)
 }
 
 /* Seconds of one run; negative if it failed. */
-static double time_run(int reader, side *s)
+static double time_run(int reader, side *side)
 {
     double begin = clock_now();
-    return READERS[reader].run(s) ? -1 : clock_now() - begin;
+    return READERS[reader].run(side) ? -1 : clock_now() - begin;
 }
 
-static int open_side(int reader, side *s, samples *m, double budget)
+static int open_side(int reader, side *side, samples *m, double budget)
 {
-    if (READERS[reader].open(s)) return -1;
-    double first = time_run(reader, s);
+    if (READERS[reader].open(side)) return -1;
+    double first = time_run(reader, side);
     if (first >= budget) add_sample(m, first);
     return first < 0 ? -1 : 0;
 }
 
 /* Runs until the turn is over; at least one run, if there is time left at all. */
-static int take_turn(int reader, side *s, samples *m, double budget)
+static int take_turn(int reader, side *side, samples *m, double budget)
 {
     double end = m->spent + budget / ROUNDS;
     while (!m->n || (m->spent < end && m->spent < budget)) {
-        double seconds = time_run(reader, s);
+        double seconds = time_run(reader, side);
         if (seconds < 0) return -1;
         add_sample(m, seconds);
     }

@@ -1,6 +1,6 @@
-/* `darknet distill export CFG WEIGHTS OUT`: OUT.cfg and OUT.weights, plain Darknet, and FILE.onnx. All are written under
- * temporary names beside their own, verified, and only then given these: weights first and the cfg last, so that a cfg which is
- * there has its weights. */
+/* `darknet distill export CFG WEIGHTS OUT`: OUT.cfg and OUT.weights, plain Darknet, and FILE.onnx. All are written
+ * under temporary names beside their own, verified, and only then given these: weights first and the cfg last, so that
+ * a cfg which is there has its weights. */
 #include "net_pair.h"
 #include "weights_tools/onnx/onnx_layers.h"
 #include "export.h"
@@ -12,54 +12,55 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static void take_names(export_job *j)
+static void take_names(export_job *job)
 {
-    j->name[EXPORT_CFG] = mem_printf("%s.cfg", j->arg[2]);
-    j->name[EXPORT_WEIGHTS] = mem_printf("%s.weights", j->arg[2]);
-    if (j->o->onnx) j->name[EXPORT_ONNX] = mem_strdup(j->o->onnx);
+    job->name[EXPORT_CFG] = mem_printf("%s.cfg", job->arg[2]);
+    job->name[EXPORT_WEIGHTS] = mem_printf("%s.weights", job->arg[2]);
+    if (job->o->onnx) job->name[EXPORT_ONNX] = mem_strdup(job->o->onnx);
 }
 
-static int same_names(const export_job *j)
+static int same_names(const export_job *job)
 {
-    const char *onnx = j->name[EXPORT_ONNX];
-    return onnx && (!strcmp(onnx, j->name[EXPORT_CFG]) || !strcmp(onnx, j->name[EXPORT_WEIGHTS]));
+    const char *onnx = job->name[EXPORT_ONNX];
+    return onnx && (!strcmp(onnx, job->name[EXPORT_CFG]) || !strcmp(onnx, job->name[EXPORT_WEIGHTS]));
 }
 
 /* What would only be noticed when the first of the files has its name already. */
-static int check_names(const export_job *j, diag *d)
+static int check_names(const export_job *job, diag *d)
 {
     struct stat st;
     for (int i = 0; i < EXPORT_FILES; ++i) {
-        if (!j->name[i] || stat(j->name[i], &st) || !S_ISDIR(st.st_mode)) continue;
-        diag_error(d, j->name[i], 0, NULL, "cannot write: %s", strerror(EISDIR));
+        if (!job->name[i] || stat(job->name[i], &st) || !S_ISDIR(st.st_mode)) continue;
+        diag_error(d, job->name[i], 0, NULL, "cannot write: %s", strerror(EISDIR));
         return -1;
     }
-    if (!same_names(j)) return 0;
-    diag_error(d, j->name[EXPORT_ONNX], 0, NULL, "this name is taken by another file of the export");
+    if (!same_names(job)) return 0;
+    diag_error(d, job->name[EXPORT_ONNX], 0, NULL, "this name is taken by another file of the export");
     return -1;
 }
 
-static int write_files(export_job *j, diag *d)
+static int write_files(export_job *job, diag *d)
 {
-    const deployed *p = j->p;
-    if (net_file_cfg(&j->file[EXPORT_CFG], j->name[EXPORT_CFG], p->low->cfg, d)) return -1;
-    if (net_file_weights(&j->file[EXPORT_WEIGHTS], j->name[EXPORT_WEIGHTS], p->net, d)) return -1;
-    if (!j->name[EXPORT_ONNX]) return 0;
-    return net_file_onnx(&j->file[EXPORT_ONNX], j->name[EXPORT_ONNX], p->net, p->low->cfg, p->output, p->outputs, d);
+    const deployed *p = job->p;
+    if (net_file_cfg(&job->file[EXPORT_CFG], job->name[EXPORT_CFG], p->low->cfg, d)) return -1;
+    if (net_file_weights(&job->file[EXPORT_WEIGHTS], job->name[EXPORT_WEIGHTS], p->net, d)) return -1;
+    if (!job->name[EXPORT_ONNX]) return 0;
+    return net_file_onnx(&job->file[EXPORT_ONNX], job->name[EXPORT_ONNX], p->net, p->low->cfg, p->output, p->outputs,
+                         d);
 }
 
 /* Encoder, and the tails as they would be on the encoder's own channels. */
-static double macs_alone(const lowered *l)
+static double macs_alone(const lowered *low)
 {
     double sum = 0;
-    for (int i = 0; i < l->shape->n; ++i)
-        if (l->role[i] == ROLE_STUDENT) sum += l->shape->layer[i].macs;
-    for (int h = 0; h < l->heads; ++h) {
-        const lower_head *head = &l->head[h];
-        const layer_shape *p = head->projector >= 0 ? &l->shape->layer[head->projector] : NULL;
+    for (int i = 0; i < low->shape->n; ++i)
+        if (low->role[i] == ROLE_STUDENT) sum += low->shape->layer[i].macs;
+    for (int h = 0; h < low->heads; ++h) {
+        const lower_head *head = &low->head[h];
+        const layer_shape *p = head->projector >= 0 ? &low->shape->layer[head->projector] : NULL;
         double part = p ? (double)p->in_c / p->c : 1;
         for (int k = 0; k < head->tails; ++k) {
-            const layer_shape *s = &l->shape->layer[head->tail + k];
+            const layer_shape *s = &low->shape->layer[head->tail + k];
             sum += s->macs * part;
             if (s->stored) part = 1;
         }
@@ -67,70 +68,73 @@ static double macs_alone(const lowered *l)
     return sum;
 }
 
-static int edit(export_job *j, diag *d)
+static int edit(export_job *job, diag *d)
 {
-    j->macs = j->p->low->shape->macs;
-    j->macs_alone = macs_alone(j->p->low);
-    if (j->o->merge && (j->merged = deploy_merge(j->p, d)) < 0) return -1;
-    if (j->o->fold && (j->folded = deploy_fold(j->p, d)) < 0) return -1;
+    job->macs = job->p->low->shape->macs;
+    job->macs_alone = macs_alone(job->p->low);
+    if (job->o->merge && (job->merged = deploy_merge(job->p, d)) < 0) return -1;
+    if (job->o->fold && (job->folded = deploy_fold(job->p, d)) < 0) return -1;
     return 0;
 }
 
-static const char *not_opencv(const deployed *p)
+static const char *not_opencv(const deployed *net_out)
 {
     reader_note note[READER_ROWS];
-    int n = readers_note(p->low->cfg, p->low->shape, note);
+    int n = readers_note(net_out->low->cfg, net_out->low->shape, note);
     const reader_note *first = readers_not_opencv(note, n);
     return first ? first->row->construct : NULL;
 }
 
-static int verify_files(export_job *j, lower_mode mode, diag *d)
+static int verify_files(export_job *job, lower_mode mode, diag *d)
 {
-    const net_shape *s = j->p->low->shape;
-    if (!j->o->verify) return 0;
+    const net_shape *s = job->p->low->shape;
+    if (!job->o->verify) return 0;
     if (s->c < 1 || s->h < 1 || s->w < 1) {
-        diag_warn(d, j->arg[0], 0, NULL, "not verified: a network on %d plain numbers takes no images", s->inputs);
+        diag_warn(d, job->arg[0], 0, NULL, "not verified: a network on %d plain numbers takes no images", s->inputs);
         return 0;
     }
-    if (export_images(j, d)) return -1;
+    if (export_images(job, d)) return -1;
     verify_job v = {
-        .cfg = j->file[EXPORT_CFG].temp, .weights = j->file[EXPORT_WEIGHTS].temp, .onnx = j->file[EXPORT_ONNX].temp,
-        .not_opencv = not_opencv(j->p),
-        .n = j->n, .c = s->c, .h = s->h, .w = s->w, .outputs = j->p->outputs, .output = j->p->output, .values = deploy_values(j->p),
-        .raw = j->p->raw, .pixels = j->pixels, .answer = j->answer,
-        .source = { .cfg = j->arg[0], .weights = j->arg[1], .mode = mode, .from = j->p->from },
+        .cfg = job->file[EXPORT_CFG].temp, .weights = job->file[EXPORT_WEIGHTS].temp,
+            .onnx = job->file[EXPORT_ONNX].temp,
+        .not_opencv = not_opencv(job->p),
+        .n = job->n, .c = s->c, .h = s->h, .w = s->w, .outputs = job->p->outputs, .output = job->p->output,
+            .values = deploy_values(job->p),
+        .raw = job->p->raw, .pixels = job->pixels, .answer = job->answer,
+        .source = { .cfg = job->arg[0], .weights = job->arg[1], .mode = mode, .from = job->p->from },
     };
-    int failed = verify_deployed(&v, j->result, d);
-    if (!failed && model_is_detector(j->m)) failed = verify_boxes(&v, j->m, j->boxes, d);
+    int failed = verify_deployed(&v, job->result, d);
+    if (!failed && model_is_detector(job->m)) failed = verify_boxes(&v, job->m, job->boxes, d);
     return failed;
 }
 
-static int export_model(export_job *j, lower_mode mode, diag *d)
+static int export_model(export_job *job, lower_mode mode, diag *d)
 {
-    model_options mo = { .threads = j->o->threads, .mode = mode };
-    if (check_names(j, d) || model_backend(j->o->backend, &mo.backend, d)) return -1;
-    if (!(j->m = model_open(j->arg[0], &mo, d)) || model_load_whole(j->m, j->arg[1], d)) return -1;
-    if (!(j->p = deploy_open(j->m, j->arg[0], d)) || edit(j, d) || write_files(j, d)) return -1;
-    if (verify_files(j, mode, d) || (j->o->teacher && export_teacher(j, d)) || out_file_keep(j->file, EXPORT_FILES, d)) return -1;
-    return export_report(j, d);
+    model_options mo = { .threads = job->o->threads, .mode = mode };
+    if (check_names(job, d) || model_backend(job->o->backend, &mo.backend, d)) return -1;
+    if (!(job->m = model_open(job->arg[0], &mo, d)) || model_load_whole(job->m, job->arg[1], d)) return -1;
+    if (!(job->p = deploy_open(job->m, job->arg[0], d)) || edit(job, d) || write_files(job, d)) return -1;
+    if (verify_files(job, mode, d) || (job->o->teacher && export_teacher(job, d)) || out_file_keep(job->file,
+        EXPORT_FILES, d)) return -1;
+    return export_report(job, d);
 }
 
-static void close_job(export_job *j)
+static void close_job(export_job *job)
 {
     for (int i = 0; i < EXPORT_FILES; ++i) {
-        out_file_drop(&j->file[i]);
-        free(j->name[i]);
+        out_file_drop(&job->file[i]);
+        free(job->name[i]);
     }
-    deploy_close(j->p);
-    model_close(j->m);
-    free(j->pixels);
-    free(j->answer);
-    free(j->teacher);
+    deploy_close(job->p);
+    model_close(job->m);
+    free(job->pixels);
+    free(job->answer);
+    free(job->teacher);
 }
 
-int export_network(const options *o, const char *const arg[3], lower_mode mode, diag *d)
+int export_network(const options *options, const char *const arg[3], lower_mode mode, diag *d)
 {
-    export_job j = { .o = o, .arg = arg };
+    export_job j = { .o = options, .arg = arg };
     take_names(&j);
     int failed = export_model(&j, mode, d);
     close_job(&j);

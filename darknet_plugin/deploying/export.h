@@ -29,16 +29,16 @@ typedef struct export_job {
     char *teacher;                    /* the [teacher] section, owned; NULL = not asked for */
 } export_job;
 
-/* The whole export of o->fold, merge, teacher, onnx, verify, data, json; prints to o->out. `arg` is CFG WEIGHTS OUT. `mode`:
- * how CFG is read, LOWER_TRAIN compares with the training network and needs its teacher. 0, or -1 after reporting; then no file
- * of the three is there that was not there before. */
-int export_network(const options *o, const char *const arg[3], lower_mode mode, diag *d);
+/* The whole export of options->fold, merge, teacher, onnx, verify, data, json; prints to options->out. `arg` is CFG
+ * WEIGHTS OUT. `mode`: how CFG is read, LOWER_TRAIN compares with the training network and needs its teacher. 0, or -1
+ * after reporting; then no file of the three is there that was not there before. */
+int export_network(const options *options, const char *const arg[3], lower_mode mode, diag *d);
 
 /* Fills pixels, answer and n; 0 or -1 with a message. */
-int export_images(export_job *j, diag *d);
-/* Reads the written files as a teacher's and fills j->teacher; 0 or -1 with messages. */
-int export_teacher(export_job *j, diag *d);
+int export_images(export_job *job, diag *d);
+/* Reads the written files as a teacher's and fills job->teacher; 0 or -1 with messages. */
+int export_teacher(export_job *job, diag *d);
 /* Prints a table, or one JSON object. */
-int export_report(const export_job *j, diag *d);
+int export_report(const export_job *job, diag *d);
 
 #endif

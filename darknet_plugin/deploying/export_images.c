@@ -9,72 +9,74 @@
 #include <stdlib.h>
 
 /* Noise with some structure: a random level an image, so that answers differ. */
-static void noise_images(export_job *j, size_t bytes)
+static void noise_images(export_job *job, size_t bytes)
 {
-    for (int i = 0; i < j->n; ++i) {
+    for (int i = 0; i < job->n; ++i) {
         rng r = rng_make(1, 0, (uint64_t)i, RNG_TEST);
         double level = rng_uniform(&r, 0, 200), width = rng_uniform(&r, 1, 55);
-        for (size_t k = 0; k < bytes; ++k) j->pixels[(size_t)i * bytes + k] = (uint8_t)(level + rng_uniform(&r, 0, width));
+        for (size_t k = 0; k < bytes; ++k) job->pixels[(size_t)i * bytes + k] = (uint8_t)(level + rng_uniform(&r, 0,
+            width));
     }
 }
 
 /* Image i of the data set as the net sees it, back in bytes. */
-static int data_image(const dataset *data, size_t i, const net_shape *s, uint8_t *out, diag *d)
+static int data_image(const dataset *data, size_t i, const net_shape *shape, uint8_t *out, diag *d)
 {
     uint8_t *pixels;
     int w, h;
     char why[256], name[256];
-    if (dataset_read(data, i, s->c, &pixels, &w, &h, why, sizeof why)) {
+    if (dataset_read(data, i, shape->c, &pixels, &w, &h, why, sizeof why)) {
         diag_error(d, dataset_name(data, i, name, sizeof name), 0, NULL, "cannot read this image: %s", why);
         return -1;
     }
-    size_t plane = (size_t)s->h * (size_t)s->w;
-    float *x = mem_calloc(plane * (size_t)s->c, sizeof *x);
-    augment_centre(pixels, w, h, s->c, x, s->w, s->h);
-    for (size_t k = 0; k < plane * (size_t)s->c; ++k)
-        out[k % plane * (size_t)s->c + k / plane] = (uint8_t)lrintf(fminf(fmaxf(x[k], 0), 1) * 255);
+    size_t plane = (size_t)shape->h * (size_t)shape->w;
+    float *x = mem_calloc(plane * (size_t)shape->c, sizeof *x);
+    augment_centre(pixels, w, h, shape->c, x, shape->w, shape->h);
+    for (size_t k = 0; k < plane * (size_t)shape->c; ++k)
+        out[k % plane * (size_t)shape->c + k / plane] = (uint8_t)lrintf(fminf(fmaxf(x[k], 0), 1) * 255);
     free(x);
     free(pixels);
     return 0;
 }
 
-static int data_images(export_job *j, const char *path, size_t bytes, diag *d)
+static int data_images(export_job *job, const char *path, size_t bytes, diag *d)
 {
     data_file *f = data_file_read(path, d);
-    dataset *data = f ? dataset_open(f, DATA_VALID, (size_t)j->n, 0, d) : NULL;
+    dataset *data = f ? dataset_open(f, DATA_VALID, (size_t)job->n, 0, d) : NULL;
     int failed = !data;
-    if (data && dataset_count(data) < (size_t)j->n) j->n = (int)dataset_count(data);
-    for (int i = 0; !failed && i < j->n; ++i) failed = data_image(data, (size_t)i, j->m->low->shape, j->pixels + (size_t)i * bytes, d);
+    if (data && dataset_count(data) < (size_t)job->n) job->n = (int)dataset_count(data);
+    for (int i = 0; !failed && i < job->n; ++i) failed = data_image(data, (size_t)i, job->m->low->shape,
+                                                                    job->pixels + (size_t)i * bytes, d);
     dataset_free(data);
     data_file_free(f);
     return failed ? -1 : 0;
 }
 
-static void answer_images(export_job *j)
+static void answer_images(export_job *job)
 {
-    const net_shape *s = j->m->low->shape;
-    size_t bytes = (size_t)s->c * (size_t)s->h * (size_t)s->w, values = (size_t)deploy_values(j->p);
-    int batch = j->m->net->batch;
+    const net_shape *s = job->m->low->shape;
+    size_t bytes = (size_t)s->c * (size_t)s->h * (size_t)s->w, values = (size_t)deploy_values(job->p);
+    int batch = job->m->net->batch;
     float *x = mem_calloc((size_t)batch * bytes, sizeof *x);
-    for (int i = 0; i < j->n; i += batch) {
-        int n = j->n - i < batch ? j->n - i : batch;
+    for (int i = 0; i < job->n; i += batch) {
+        int n = job->n - i < batch ? job->n - i : batch;
         for (int b = 0; b < n; ++b)
-            verify_planar(j->pixels + (size_t)(i + b) * bytes, s->c, s->h, s->w, x + (size_t)b * bytes);
-        model_predict(j->m, x);
-        for (int b = 0; b < n; ++b) deploy_answer(j->p, j->m->net, b, j->answer + (size_t)(i + b) * values);
+            verify_planar(job->pixels + (size_t)(i + b) * bytes, s->c, s->h, s->w, x + (size_t)b * bytes);
+        model_predict(job->m, x);
+        for (int b = 0; b < n; ++b) deploy_answer(job->p, job->m->net, b, job->answer + (size_t)(i + b) * values);
     }
     free(x);
 }
 
-int export_images(export_job *j, diag *d)
+int export_images(export_job *job, diag *d)
 {
-    const net_shape *s = j->m->low->shape;
+    const net_shape *s = job->m->low->shape;
     size_t bytes = (size_t)s->c * (size_t)s->h * (size_t)s->w;
-    j->n = j->o->verify;
-    j->pixels = mem_calloc((size_t)j->n, bytes);
-    if (!j->o->data) noise_images(j, bytes);
-    else if (data_images(j, j->o->data, bytes, d)) return -1;
-    j->answer = mem_calloc((size_t)j->n * (size_t)deploy_values(j->p), sizeof *j->answer);
-    answer_images(j);
+    job->n = job->o->verify;
+    job->pixels = mem_calloc((size_t)job->n, bytes);
+    if (!job->o->data) noise_images(job, bytes);
+    else if (data_images(job, job->o->data, bytes, d)) return -1;
+    job->answer = mem_calloc((size_t)job->n * (size_t)deploy_values(job->p), sizeof *job->answer);
+    answer_images(job);
     return 0;
 }

@@ -1,7 +1,8 @@
-/* The exported network as a teacher of the next distillation. A plain exported cfg has all it takes: stock sections, weights of
- * its size, input as the student's. What may differ is the tap: tap=auto finds what feeds the last layer with weights, and the
- * wanted one is the map before the reused classifier, which lies further up where that has several such layers. So the files are
- * read as [teacher] would read them, with auto and, where that finds another layer, with the number. */
+/* The exported network as a teacher of the next distillation. A plain exported cfg has all it takes: stock sections,
+ * weights of its size, input as the student's. What may differ is the tap: tap=auto finds what feeds the last layer
+ * with weights, and the wanted one is the map before the reused classifier, which lies further up where that has
+ * several such layers. So the files are read as [teacher] would read them, with auto and, where that finds another
+ * layer, with the number. */
 #include "export.h"
 #include "darknet_plugin/lowering/lower_build.h"
 #include "darknet_plugin/base/mem.h"
@@ -10,21 +11,21 @@
 #include <string.h>
 
 /* The smallest cfg that names it. */
-static cfg_file *asking(const export_job *j, const char *tap)
+static cfg_file *asking(const export_job *job, const char *tap)
 {
     cfg_file *c = cfg_new("[teacher]");
-    cfg_append_copy(c, cfg_net(j->p->low->cfg));
-    cfg_section *t = cfg_append(c, "teacher", j->file[EXPORT_CFG].temp, 0);
-    cfg_set(t, "cfg", "%s", j->file[EXPORT_CFG].temp);
-    cfg_set(t, "weights", "%s", j->file[EXPORT_WEIGHTS].temp);
+    cfg_append_copy(c, cfg_net(job->p->low->cfg));
+    cfg_section *t = cfg_append(c, "teacher", job->file[EXPORT_CFG].temp, 0);
+    cfg_set(t, "cfg", "%s", job->file[EXPORT_CFG].temp);
+    cfg_set(t, "weights", "%s", job->file[EXPORT_WEIGHTS].temp);
     if (tap) cfg_set(t, "tap", "%s", tap);
     return c;
 }
 
 /* Its taps as text, and its weights measured; NULL with messages. The caller frees. */
-static char *read_as_teacher(const export_job *j, const char *tap, diag *d)
+static char *read_as_teacher(const export_job *job, const char *tap, diag *d)
 {
-    cfg_file *c = asking(j, tap);
+    cfg_file *c = asking(job, tap);
     int n;
     teacher_spec *t = teachers_read(c, 1, &n, d);
     weights_info info;
@@ -41,35 +42,36 @@ static char *read_as_teacher(const export_job *j, const char *tap, diag *d)
 }
 
 /* The maps before the reused classifiers; NULL in a plain cfg. */
-static char *wanted_taps(const export_job *j)
+static char *wanted_taps(const export_job *job)
 {
     char *text = NULL;
-    for (int i = 0; i < j->p->low->heads; ++i) {
-        if (j->p->feature[i] < 0) continue;
-        char *more = mem_printf("%s%s%d", text ? text : "", text ? "," : "", j->p->feature[i]);
+    for (int i = 0; i < job->p->low->heads; ++i) {
+        if (job->p->feature[i] < 0) continue;
+        char *more = mem_printf("%s%s%d", text ? text : "", text ? "," : "", job->p->feature[i]);
         free(text);
         text = more;
     }
     return text;
 }
 
-static void write_section(export_job *j, const char *wanted, const char *found)
+static void write_section(export_job *job, const char *wanted, const char *found)
 {
     const char *tap = !found || (wanted && strcmp(found, wanted)) ? wanted : NULL;
     char *line = tap ? mem_printf("tap=%s\n", tap) : mem_strdup("");
-    j->teacher = mem_printf("[teacher]\ncfg=%s\nweights=%s\n%s# tap: layer %s\n", j->name[EXPORT_CFG], j->name[EXPORT_WEIGHTS], line,
+    job->teacher = mem_printf("[teacher]\ncfg=%s\nweights=%s\n%s# tap: layer %s\n", job->name[EXPORT_CFG],
+                              job->name[EXPORT_WEIGHTS], line,
                             tap ? tap : found);
     free(line);
 }
 
-int export_teacher(export_job *j, diag *d)
+int export_teacher(export_job *job, diag *d)
 {
     diag *unsaid = diag_new();
-    char *wanted = wanted_taps(j), *found = read_as_teacher(j, NULL, wanted ? unsaid : d), *named = NULL;
+    char *wanted = wanted_taps(job), *found = read_as_teacher(job, NULL, wanted ? unsaid : d), *named = NULL;
     int other = wanted && (!found || strcmp(found, wanted));
-    if (other) named = read_as_teacher(j, wanted, d);
+    if (other) named = read_as_teacher(job, wanted, d);
     int failed = other ? !named : !found;
-    if (!failed) write_section(j, wanted, found);
+    if (!failed) write_section(job, wanted, found);
     diag_free(unsaid);
     free(wanted);
     free(found);

@@ -51,21 +51,21 @@ static bool ends(const std::string &name, const std::string &suffix)
 }
 
 /* "" if no layer's name ends so. */
-static std::string layer_ending(const dnn_net *n, const std::string &suffix)
+static std::string layer_ending(const dnn_net *net, const std::string &suffix)
 {
-    std::vector<std::string> names = n->net.getLayerNames();
+    std::vector<std::string> names = net->net.getLayerNames();
     for (size_t i = names.size(); i-- > 0;)
         if (ends(names[i], suffix)) return names[i];
     return "";
 }
 
 /* Layer 7 becomes conv_7, bn_7, and its activation relu_8: the importer counts on before it adds that. */
-extern "C" int dnn_darknet_name(const dnn_net *n, int i, char *name, size_t len)
+extern "C" int dnn_darknet_name(const dnn_net *net, int i, char *name, size_t len)
 {
     static const char *const activations[] = { "relu_", "leaky_", "logistic_", "tanh_", "swish_", "mish_" };
     std::string own = "_" + std::to_string(i), next = std::to_string(i + 1), found;
     try {
-        for (const std::string &s : n->net.getLayerNames()) {
+        for (const std::string &s : net->net.getLayerNames()) {
             bool activation = false, activates = false;
             for (const char *a : activations) {
                 activation = activation || !s.compare(0, strlen(a), a);
@@ -80,15 +80,16 @@ extern "C" int dnn_darknet_name(const dnn_net *n, int i, char *name, size_t len)
     return found.empty() ? -1 : 0;
 }
 
-extern "C" int dnn_forward_layer(dnn_net *n, const char *suffix, const float *x, int c, int h, int w, float *out, int max, char *why,
+extern "C" int dnn_forward_layer(dnn_net *net, const char *suffix, const float *x, int c, int h, int w, float *out,
+                                 int max, char *why,
                                  size_t why_len)
 {
     try {
         const int shape[4] = { 1, c, h, w };
-        std::string name = suffix ? layer_ending(n, suffix) : "";
+        std::string name = suffix ? layer_ending(net, suffix) : "";
         if (suffix && name.empty()) return fail(why, why_len, "there is no such layer");
-        n->net.setInput(cv::Mat(4, shape, CV_32F, const_cast<float *>(x)).clone());
-        cv::Mat y = n->net.forward(name).clone();
+        net->net.setInput(cv::Mat(4, shape, CV_32F, const_cast<float *>(x)).clone());
+        cv::Mat y = net->net.forward(name).clone();
         if (y.type() != CV_32F) return fail(why, why_len, "the layer's output is not of floats");
         size_t count = y.total();
         if (count > (size_t)max) count = (size_t)max;
@@ -99,22 +100,25 @@ extern "C" int dnn_forward_layer(dnn_net *n, const char *suffix, const float *x,
     }
 }
 
-extern "C" int dnn_forward(dnn_net *n, const float *x, int c, int h, int w, float *out, int max, char *why, size_t why_len)
+extern "C" int dnn_forward(dnn_net *net, const float *x, int c, int h, int w, float *out, int max, char *why,
+                           size_t why_len)
 {
-    return dnn_forward_layer(n, NULL, x, c, h, w, out, max, why, why_len);
+    return dnn_forward_layer(net, NULL, x, c, h, w, out, max, why, why_len);
 }
 
-extern "C" int dnn_forward_rows(dnn_net *n, const float *x, int c, int h, int w, int columns, float **rows, char *why, size_t why_len)
+extern "C" int dnn_forward_rows(dnn_net *net, const float *x, int c, int h, int w, int columns, float **rows, char *why,
+                                size_t why_len)
 {
     *rows = NULL;
     try {
         const int shape[4] = { 1, c, h, w };
         std::vector<cv::Mat> y;
         size_t all = 0;
-        n->net.setInput(cv::Mat(4, shape, CV_32F, const_cast<float *>(x)).clone());
-        n->net.forward(y, n->net.getUnconnectedOutLayersNames());
+        net->net.setInput(cv::Mat(4, shape, CV_32F, const_cast<float *>(x)).clone());
+        net->net.forward(y, net->net.getUnconnectedOutLayersNames());
         for (const cv::Mat &m : y) {
-            if (m.dims != 2 || m.cols != columns || m.type() != CV_32F) return fail(why, why_len, "an output is no table of boxes");
+            if (m.dims != 2 || m.cols != columns || m.type() != CV_32F)
+                return fail(why, why_len, "an output is no table of boxes");
             all += m.total();
         }
         float *to = *rows = (float *)malloc((all ? all : 1) * sizeof **rows);
@@ -131,13 +135,13 @@ extern "C" int dnn_forward_rows(dnn_net *n, const float *x, int c, int h, int w,
     }
 }
 
-extern "C" int dnn_run(dnn_net *n, const float *x, int images, int c, int h, int w, char *why, size_t why_len)
+extern "C" int dnn_run(dnn_net *net, const float *x, int images, int c, int h, int w, char *why, size_t why_len)
 {
     try {
         const int shape[4] = { images, c, h, w };
         std::vector<cv::Mat> y;
-        n->net.setInput(cv::Mat(4, shape, CV_32F, const_cast<float *>(x)));
-        n->net.forward(y, n->net.getUnconnectedOutLayersNames());
+        net->net.setInput(cv::Mat(4, shape, CV_32F, const_cast<float *>(x)));
+        net->net.forward(y, net->net.getUnconnectedOutLayersNames());
         return 0;
     } catch (const std::exception &e) {
         return fail(why, why_len, e);
@@ -149,7 +153,7 @@ extern "C" void dnn_set_threads(int n)
     cv::setNumThreads(n);
 }
 
-extern "C" void dnn_free(dnn_net *n)
+extern "C" void dnn_free(dnn_net *net)
 {
-    delete n;
+    delete net;
 }

@@ -9,46 +9,47 @@
 #include <string.h>
 #include <unistd.h>
 
-int net_pair_begin(net_pair *p, const char *out, diag *d)
+int net_pair_begin(net_pair *pair, const char *out, diag *d)
 {
     const char *slash = strrchr(out, '/');
     char *folder = slash ? mem_printf("%.*s/", (int)(slash - out), out) : mem_strdup(".");
     int bad = access(folder, W_OK | X_OK);
     if (bad) diag_error(d, out, 0, NULL, "cannot write: %s", strerror(errno));
     free(folder);
-    *p = (net_pair){ 0 };
+    *pair = (net_pair){ 0 };
     if (bad) return -1;
-    p->cfg = mem_printf("%s.cfg", out);
-    p->weights = mem_printf("%s.weights", out);
+    pair->cfg = mem_printf("%s.cfg", out);
+    pair->weights = mem_printf("%s.weights", out);
     return 0;
 }
 
-int net_file_cfg(out_file *f, const char *path, const cfg_file *cfg, diag *d)
+int net_file_cfg(out_file *file, const char *path, const cfg_file *cfg, diag *d)
 {
     size_t len;
-    if (out_file_open(f, path, d)) return -1;
+    if (out_file_open(file, path, d)) return -1;
     char *text = cfg_text(cfg, &len);
-    int failed = fwrite(text, 1, len, f->file) != len;
+    int failed = fwrite(text, 1, len, file->file) != len;
     free(text);
-    return out_file_finish(f, failed, d);
+    return out_file_finish(file, failed, d);
 }
 
-int net_file_weights(out_file *f, const char *path, const network *net, diag *d)
+int net_file_weights(out_file *file, const char *path, const network *net, diag *d)
 {
-    return out_file_open(f, path, d) || out_file_finish(f, weights_write(net, f->file), d) ? -1 : 0;
+    return out_file_open(file, path, d) || out_file_finish(file, weights_write(net, file->file), d) ? -1 : 0;
 }
 
-int net_pair_write(net_pair *p, const cfg_file *cfg, const network *net, diag *d)
+int net_pair_write(net_pair *pair, const cfg_file *cfg, const network *net, diag *d)
 {
-    return net_file_cfg(&p->file[PAIR_CFG], p->cfg, cfg, d) || net_file_weights(&p->file[PAIR_WEIGHTS], p->weights, net, d) ? -1 : 0;
+    return net_file_cfg(&pair->file[PAIR_CFG], pair->cfg, cfg, d) || net_file_weights(&pair->file[PAIR_WEIGHTS],
+        pair->weights, net, d) ? -1 : 0;
 }
 
-int net_pair_keep(net_pair *p, diag *d) { return out_file_keep(p->file, PAIR_FILES, d); }
+int net_pair_keep(net_pair *pair, diag *d) { return out_file_keep(pair->file, PAIR_FILES, d); }
 
-void net_pair_end(net_pair *p)
+void net_pair_end(net_pair *pair)
 {
-    for (int i = 0; i < PAIR_FILES; ++i) out_file_drop(&p->file[i]);
-    free(p->cfg);
-    free(p->weights);
-    *p = (net_pair){ 0 };
+    for (int i = 0; i < PAIR_FILES; ++i) out_file_drop(&pair->file[i]);
+    free(pair->cfg);
+    free(pair->weights);
+    *pair = (net_pair){ 0 };
 }

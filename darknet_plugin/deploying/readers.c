@@ -1,7 +1,7 @@
-/* Who will not take a deployed cfg, and what to change (see readers.h). The exported cfg is what pjreddie's Darknet, AlexeyAB's
- * and hank-ai's forks read alike; OpenCV's importer lacks some sections, and the converters behind ncnn, TensorRT and tkDNN know
- * the YOLO family's layers: batch norm + leaky or linear convolutions without groups, and no [connected].
- * To add a construct write its test and its row. */
+/* Who will not take a deployed cfg, and what to change (see readers.h). The exported cfg is what pjreddie's Darknet,
+ * AlexeyAB's and hank-ai's forks read alike; OpenCV's importer lacks some sections, and the converters behind ncnn,
+ * TensorRT and tkDNN know the YOLO family's layers: batch norm + leaky or linear convolutions without groups, and no
+ * [connected]. To add a construct write its test and its row. */
 #include "readers.h"
 
 #include <string.h>
@@ -14,20 +14,28 @@ static int has_groups(const reader_site *at) { return is(at, "convolutional") &&
 static int is_connected(const reader_site *at) { return is(at, "connected"); }
 static int normalises(const reader_site *at) { return number(at, "batch_normalize", 0) != 0; }
 static int normalises_connected(const reader_site *at) { return is_connected(at) && normalises(at); }
-static int has_temperature(const reader_site *at) { return is(at, "softmax") && cfg_float(at->s, "temperature", 1) != 1; }
-static int weighs_shortcut(const reader_site *at) { return is(at, "shortcut") && (cfg_find(at->s, "alpha") || cfg_find(at->s, "beta")); }
+static int has_temperature(const reader_site *at)
+{
+    return is(at, "softmax") && cfg_float(at->s, "temperature", 1) != 1;
+}
+static int weighs_shortcut(const reader_site *at)
+{
+    return is(at, "shortcut") && (cfg_find(at->s, "alpha") || cfg_find(at->s, "beta"));
+}
 
 static int resizes_shortcut(const reader_site *at)
 {
     int from = number(at, "from", 0);
     if (!is(at, "shortcut")) return 0;
-    const layer_shape *l = &at->shape->layer[at->s->index], *f = &at->shape->layer[from < 0 ? at->s->index + from : from];
+    const layer_shape *l = &at->shape->layer[at->s->index], *f = &at->shape->layer[from < 0 ? at->s->index + from
+                                                                                   : from];
     return f->h != l->h || f->w != l->w;
 }
 
 /* What OpenCV 4.6's importer accepts. */
 static const char *const opencv_sections[] = {
-    "convolutional", "connected", "maxpool", "avgpool", "softmax", "route", "dropout", "cost", "reorg", "region", "shortcut",
+    "convolutional", "connected", "maxpool", "avgpool", "softmax", "route", "dropout", "cost", "reorg", "region",
+        "shortcut",
     "upsample", "yolo", NULL
 };
 static const char *const opencv_activations[] = { "linear", "relu", "leaky", "logistic", "tanh", NULL };
@@ -40,23 +48,31 @@ static int listed(const char *text, const char *const *list)
 }
 
 static int unknown_to_opencv(const reader_site *at) { return !listed(at->s->name, opencv_sections); }
-static int odd_activation(const reader_site *at) { return !listed(cfg_str(at->s, "activation", "linear"), opencv_activations); }
+static int odd_activation(const reader_site *at)
+{
+    return !listed(cfg_str(at->s, "activation", "linear"), opencv_activations);
+}
 
 static const reader_row rows[] = {
-    { "activation=relu", uses_relu, 0, "several ncnn and TensorRT converters lack it", "train with activation=leaky, or give them -onnx" },
+    { "activation=relu", uses_relu, 0, "several ncnn and TensorRT converters lack it",
+      "train with activation=leaky, or give them -onnx" },
     { "groups= (depthwise convolution or pooling)", has_groups, 0, "ncnn, TensorRT converters and tkDNN want groups=1",
       "stack=bottleneck or linear in place of depthwise; a student map of the teacher's size needs no pooling; or -onnx" },
     { "[connected]", is_connected, 0, "ncnn, TensorRT converters and tkDNN lack it",
       "[avgpool] and a 1x1 [convolutional] with the same weights compute the same; or -onnx" },
     { "[connected] batch_normalize=1", normalises_connected, 1, "OpenCV answers NaN", "-fold" },
     { "batch_normalize=1", normalises, 0,
-      "AlexeyAB's fork and Darknet on a GPU have another epsilon: off by 1e-5 at a variance of 0.05, by 1 % at 0.0001", "-fold" },
+      "AlexeyAB's fork and Darknet on a GPU have another epsilon: off by 1e-5 at a variance of 0.05, by 1 % at 0.0001",
+          "-fold" },
     { "[softmax] temperature=", has_temperature, 1, "OpenCV ignores it", "divide the layer before by it, or -onnx" },
-    { "[shortcut] alpha= or beta=", weighs_shortcut, 1, "OpenCV refuses or ignores them", "scale a convolution before it instead" },
+    { "[shortcut] alpha= or beta=", weighs_shortcut, 1, "OpenCV refuses or ignores them",
+      "scale a convolution before it instead" },
     { "[shortcut] between maps of unlike sizes", resizes_shortcut, 1, "OpenCV refuses the cfg",
       "a 1x1 convolution, behind [maxpool] size=1 where the size shrinks, brings both to one size; or -onnx" },
-    { "a section beyond convolutions, pooling, joins and heads", unknown_to_opencv, 1, "OpenCV refuses the cfg", "use another layer there, or -onnx where that knows it" },
-    { "an activation other than linear, relu, leaky, logistic, tanh", odd_activation, 1, "OpenCV refuses the cfg", "train with leaky, or -onnx" },
+    { "a section beyond convolutions, pooling, joins and heads", unknown_to_opencv, 1, "OpenCV refuses the cfg",
+      "use another layer there, or -onnx where that knows it" },
+    { "an activation other than linear, relu, leaky, logistic, tanh", odd_activation, 1, "OpenCV refuses the cfg",
+      "train with leaky, or -onnx" },
 };
 _Static_assert(sizeof rows / sizeof *rows <= READER_ROWS, "room for every row");
 

@@ -40,8 +40,8 @@ typedef struct verify_result {
 
 enum { VERIFY_HOST, VERIFY_OPENCV, VERIFY_ONNX, VERIFY_STOCK, VERIFY_READERS };
 
-/* Runs all readers. -1 with messages if one failed to run or went beyond its bound, naming the first layer that differs where
- * its reader lets us look inside; results are filled anyway. */
+/* Runs all readers. -1 with messages if one failed to run or went beyond its bound, naming the first layer that differs
+ * where its reader lets us look inside; results are filled anyway. */
 int verify_deployed(const verify_job *job, verify_result result[VERIFY_READERS], diag *d);
 /* (h, w, c) bytes to (c, h, w) floats in 0..1, as stock Darknet decodes an image. */
 void verify_planar(const uint8_t *pixels, int c, int h, int w, float *x);

@@ -8,20 +8,23 @@
 
 #define VERIFY_STOCK_PROGRAM "/usr/bin/darknet"
 
-static inline size_t verify_image_bytes(const verify_job *j) { return (size_t)j->c * (size_t)j->h * (size_t)j->w; }
+static inline size_t verify_image_bytes(const verify_job *job)
+{
+    return (size_t)job->c * (size_t)job->h * (size_t)job->w;
+}
 /* Compares image's (values) with the training network's; what is not a number is an infinite difference. */
-void verify_compare(const verify_job *j, int image, const float *got, verify_result *r);
+void verify_compare(const verify_job *job, int image, const float *got, verify_result *result);
 /* The deployed files in the unmodified host library; NULL with a message. The caller frees with host_free. */
-network *verify_open_host(const verify_job *j, diag *d);
+network *verify_open_host(const verify_job *job, diag *d);
 
-/* The stock program's work folder: as many names, `images` pictures as PNG (job's, again from the first where they are fewer),
- * the list of them, and stock.data: classes=, names= and the lines of `data`. 0, or -1 and errno. */
-int verify_write_stock_files(const verify_job *j, int classes, int images, const char *data, const char *folder);
+/* The stock program's work folder: as many names, `images` pictures as PNG (job's, again from the first where they are
+ * fewer), the list of them, and stock.data: classes=, names= and the lines of `data`. 0, or -1 and errno. */
+int verify_write_stock_files(const verify_job *job, int classes, int images, const char *data, const char *folder);
 /* Waits for a child process: 0 if it ended well. */
 int verify_wait(int child);
-/* Fills r; 0, or -1 after reporting. */
-int verify_stock(const verify_job *j, verify_result *r, diag *d);
-/* Adds a hint to the message added last: the first layer of `reader` that differs on image r->worst. */
-void verify_name_layer(const verify_job *j, int reader, const verify_result *r, diag *d);
+/* Fills result; 0, or -1 after reporting. */
+int verify_stock(const verify_job *job, verify_result *result, diag *d);
+/* Adds a hint to the message added last: the first layer of `reader` that differs on image result->worst. */
+void verify_name_layer(const verify_job *job, int reader, const verify_result *result, diag *d);
 
 #endif

@@ -21,28 +21,28 @@ static int first_of(const float *x, int n)
     return best;
 }
 
-void verify_compare(const verify_job *j, int image, const float *got, verify_result *r)
+void verify_compare(const verify_job *job, int image, const float *got, verify_result *result)
 {
-    const float *want = j->answer + (size_t)image * (size_t)j->values;
-    for (int i = 0; i < j->values; ++i) {
+    const float *want = job->answer + (size_t)image * (size_t)job->values;
+    for (int i = 0; i < job->values; ++i) {
         double e = fabs((double)got[i] - (double)want[i]);
-        if (e <= r->difference) continue;
-        r->difference = isfinite(e) ? e : INFINITY;
-        r->worst = image;
+        if (e <= result->difference) continue;
+        result->difference = isfinite(e) ? e : INFINITY;
+        result->worst = image;
     }
-    r->agree += first_of(got, j->values) == first_of(want, j->values);
+    result->agree += first_of(got, job->values) == first_of(want, job->values);
 }
 
-network *verify_open_host(const verify_job *j, diag *d)
+network *verify_open_host(const verify_job *job, diag *d)
 {
-    cfg_file *c = cfg_read(j->cfg, d);
+    cfg_file *c = cfg_read(job->cfg, d);
     if (!c) return NULL;
     size_t len;
     char *text = cfg_text(c, &len);
-    network *net = host_parse(text, len, j->cfg, d);
+    network *net = host_parse(text, len, job->cfg, d);
     free(text);
     cfg_free(c);
     if (!net) return NULL;
-    host_load_weights(net, j->weights);
+    host_load_weights(net, job->weights);
     return net;
 }

@@ -1,5 +1,5 @@
-/* The stock program on PNG files (see verify.h). It prints percentages with two digits, so its bound is wider by half a unit of
- * the last one. Only classifiers are asked here; a detector's boxes are verify_boxes.c's. */
+/* The stock program on PNG files (see verify.h). It prints percentages with two digits, so its bound is wider by half a
+ * unit of the last one. Only classifiers are asked here; a detector's boxes are verify_boxes.c's. */
 #include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/base/mem.h"
 #include "verify_internal.h"
@@ -11,16 +11,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-int verify_write_stock_files(const verify_job *j, int classes, int images, const char *data_text, const char *folder)
+int verify_write_stock_files(const verify_job *job, int classes, int images, const char *data_text, const char *folder)
 {
-    char *names = mem_printf("%s/names", folder), *data = mem_printf("%s/stock.data", folder), *list = mem_printf("%s/list", folder);
+    char *names = mem_printf("%s/names", folder), *data = mem_printf("%s/stock.data", folder),
+        *list = mem_printf("%s/list", folder);
     FILE *fn = fopen(names, "w"), *fd = fopen(data, "w"), *fl = fopen(list, "w");
     int failed = !fn || !fd || !fl;
     for (int i = 0; !failed && i < classes; ++i) failed = fprintf(fn, "class%d\n", i) < 0;
     if (!failed) failed = fprintf(fd, "classes=%d\nnames=%s\n%s", classes, names, data_text) < 0;
     for (int i = 0; !failed && i < images; ++i) {
         char *png = mem_printf("%s/%d.png", folder, i);
-        failed = image_write(png, j->pixels + (size_t)(i % j->n) * verify_image_bytes(j), j->w, j->h, j->c) || fprintf(fl, "%s\n", png) < 0;
+        failed = image_write(png, job->pixels + (size_t)(i % job->n) * verify_image_bytes(job), job->w, job->h,
+                             job->c) || fprintf(fl, "%s\n", png) < 0;
         free(png);
     }
     if (fn && fclose(fn)) failed = 1;
@@ -39,62 +41,65 @@ int verify_wait(int child)
     return child > 0 && WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -1;
 }
 
-static int write_stock_files(const verify_job *j, const char *folder, diag *d)
+static int write_stock_files(const verify_job *job, const char *folder, diag *d)
 {
-    char *data = mem_printf("top=%d\n", j->values);
-    int failed = verify_write_stock_files(j, j->values, j->n, data, folder);
+    char *data = mem_printf("top=%d\n", job->values);
+    int failed = verify_write_stock_files(job, job->values, job->n, data, folder);
     if (failed) diag_error(d, folder, 0, NULL, "cannot write files for the stock program: %s", strerror(errno));
     free(data);
     return failed;
 }
 
-static void exec_stock(const verify_job *j, const char *folder)
+static void exec_stock(const verify_job *job, const char *folder)
 {
-    char *data = mem_printf("%s/stock.data", folder), *list = mem_printf("%s/list", folder), *out = mem_printf("%s/out", folder);
-    int in_fd = open(list, O_RDONLY), out_fd = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600), null = open("/dev/null", O_WRONLY);
+    char *data = mem_printf("%s/stock.data", folder), *list = mem_printf("%s/list", folder),
+        *out = mem_printf("%s/out", folder);
+    int in_fd = open(list, O_RDONLY), out_fd = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600),
+        null = open("/dev/null", O_WRONLY);
     dup2(in_fd, STDIN_FILENO);
     dup2(out_fd, STDOUT_FILENO);
     dup2(null, STDERR_FILENO);
-    execl(VERIFY_STOCK_PROGRAM, VERIFY_STOCK_PROGRAM, "classifier", "predict", data, j->cfg, j->weights, (char *)NULL);
+    execl(VERIFY_STOCK_PROGRAM, VERIFY_STOCK_PROGRAM, "classifier", "predict", data, job->cfg, job->weights,
+          (char *)NULL);
     _exit(127);
 }
 
-static int run_stock_program(const verify_job *j, const char *folder, diag *d)
+static int run_stock_program(const verify_job *job, const char *folder, diag *d)
 {
     pid_t child = fork();
-    if (!child) exec_stock(j, folder);
+    if (!child) exec_stock(job, folder);
     if (!verify_wait(child)) return 0;
     diag_error(d, VERIFY_STOCK_PROGRAM, 0, NULL, "failed on the exported network");
     return -1;
 }
 
 /* Its output: classes lines "12.34%: class7" an image, after prompts without a newline. */
-static int read_stock_answers(const verify_job *j, const char *folder, verify_result *r, diag *d)
+static int read_stock_answers(const verify_job *job, const char *folder, verify_result *result, diag *d)
 {
     char *path = mem_printf("%s/out", folder), line[512];
-    float *got = mem_calloc((size_t)j->values, sizeof *got);
+    float *got = mem_calloc((size_t)job->values, sizeof *got);
     FILE *f = fopen(path, "r");
     int lines = 0, images = 0;
     while (f && fgets(line, sizeof line, f)) {
         char *name = strstr(line, "%: class"), *start = name;
         int class;
         while (start && start > line && strchr("0123456789.naif-", start[-1])) --start;
-        if (!name || sscanf(name, "%%: class%d", &class) != 1 || class < 0 || class >= j->values) continue;
+        if (!name || sscanf(name, "%%: class%d", &class) != 1 || class < 0 || class >= job->values) continue;
         got[class] = strtof(start, NULL) / 100;
-        if (++lines % j->values == 0 && images < j->n) verify_compare(j, images++, got, r);
+        if (++lines % job->values == 0 && images < job->n) verify_compare(job, images++, got, result);
     }
     if (f) fclose(f);
     free(got);
     free(path);
-    if (images == j->n && lines == j->n * j->values) return 0;
-    diag_error(d, VERIFY_STOCK_PROGRAM, 0, NULL, "answered %d of %d images", images, j->n);
+    if (images == job->n && lines == job->n * job->values) return 0;
+    diag_error(d, VERIFY_STOCK_PROGRAM, 0, NULL, "answered %d of %d images", images, job->n);
     return -1;
 }
 
-static void remove_folder(const verify_job *j, const char *folder)
+static void remove_folder(const verify_job *job, const char *folder)
 {
     static const char *const names[] = { "names", "stock.data", "list", "out" };
-    for (int i = 0; i < j->n + 4; ++i) {
+    for (int i = 0; i < job->n + 4; ++i) {
         char *path = i < 4 ? mem_printf("%s/%s", folder, names[i]) : mem_printf("%s/%d.png", folder, i - 4);
         unlink(path);
         free(path);
@@ -102,21 +107,22 @@ static void remove_folder(const verify_job *j, const char *folder)
     rmdir(folder);
 }
 
-int verify_stock(const verify_job *j, verify_result *r, diag *d)
+int verify_stock(const verify_job *job, verify_result *result, diag *d)
 {
     const char *tmp = getenv("TMPDIR");
-    if (j->raw || access(VERIFY_STOCK_PROGRAM, X_OK)) {
-        snprintf(r->why, sizeof r->why, j->raw ? "head maps cannot be asked for" : "not installed");
+    if (job->raw || access(VERIFY_STOCK_PROGRAM, X_OK)) {
+        snprintf(result->why, sizeof result->why, job->raw ? "head maps cannot be asked for" : "not installed");
         return 0;
     }
     char *folder = mem_printf("%s/distill-XXXXXX", tmp ? tmp : "/tmp");
     int failed = !mkdtemp(folder);
     if (failed) diag_error(d, folder, 0, NULL, "cannot make a temporary folder: %s", strerror(errno));
     else {
-        failed = write_stock_files(j, folder, d) || run_stock_program(j, folder, d) || read_stock_answers(j, folder, r, d);
-        remove_folder(j, folder);
+        failed = write_stock_files(job, folder, d) || run_stock_program(job, folder, d) || read_stock_answers(job,
+            folder, result, d);
+        remove_folder(job, folder);
     }
     free(folder);
-    r->ran = !failed;
+    result->ran = !failed;
     return failed;
 }

@@ -13,18 +13,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-void lower_free(lowered *l)
+void lower_free(lowered *low)
 {
-    if (!l) return;
-    for (int i = 0; i < l->heads; ++i) free(l->head[i].tail_of);
-    free(l->head);
-    free(l->role);
-    free(l->out);
-    teachers_free(l->teacher, l->teachers);
-    cfg_free(l->cfg);
-    cfg_free(l->source);
-    shapes_free(l->shape);
-    free(l);
+    if (!low) return;
+    for (int i = 0; i < low->heads; ++i) free(low->head[i].tail_of);
+    free(low->head);
+    free(low->role);
+    free(low->out);
+    teachers_free(low->teacher, low->teachers);
+    cfg_free(low->cfg);
+    cfg_free(low->source);
+    shapes_free(low->shape);
+    free(low);
 }
 
 /* One row a plugin section: what must stand beside it, and how it is lowered. Stock sections have no row. */
@@ -36,78 +36,83 @@ static const struct plugin_row {
     { "projector", NULL, "feature_l2", lower_projector, "[feature_l2] is the loss that trains it" },
     { "feature_l2", "projector", "reused_classifier", lower_loss,
       "without [reused_classifier] nothing could predict; without a projector write [projector] stack=none" },
-    { "reused_classifier", "feature_l2", NULL, lower_tail, "the order is [projector], [feature_l2], [reused_classifier]" },
+    { "reused_classifier", "feature_l2", NULL, lower_tail,
+      "the order is [projector], [feature_l2], [reused_classifier]" },
 };
 
-static const struct plugin_row *plugin_row(const cfg_section *s)
+static const struct plugin_row *plugin_row(const cfg_section *section)
 {
     for (size_t i = 0; i < sizeof plugin / sizeof *plugin; ++i)
-        if (cfg_is(s, plugin[i].name)) return &plugin[i];
+        if (cfg_is(section, plugin[i].name)) return &plugin[i];
     return NULL;
 }
 
-static void check_neighbour(lower_build *b, const cfg_section *s, const struct plugin_row *row, int at, const char *wanted,
+static void check_neighbour(lower_build *build, const cfg_section *section, const struct plugin_row *row, int at,
+                            const char *wanted,
                             const char *where)
 {
-    const cfg_section *there = cfg_layer(b->l->source, at);
+    const cfg_section *there = cfg_layer(build->l->source, at);
     if (!wanted || (there && cfg_is(there, wanted))) return;
-    diag_error(b->d, s->file, s->line, s->name, "expected [%s] %s it, not %s%s%s", wanted, where, there ? "[" : "",
+    diag_error(build->d, section->file, section->line, section->name, "expected [%s] %s it, not %s%s%s", wanted, where,
+               there ? "[" : "",
                there ? there->name : "nothing", there ? "]" : "");
-    diag_hint(b->d, "%s", row->hint);
+    diag_hint(build->d, "%s", row->hint);
 }
 
-static void count_heads(lower_build *b)
+static void count_heads(lower_build *build)
 {
-    for (int i = 0; i < b->l->source->n; ++i) {
-        const cfg_section *s = &b->l->source->section[i];
+    for (int i = 0; i < build->l->source->n; ++i) {
+        const cfg_section *s = &build->l->source->section[i];
         const struct plugin_row *row = plugin_row(s);
         if (!row) continue;
-        check_neighbour(b, s, row, s->index - 1, row->before, "before");
-        check_neighbour(b, s, row, s->index + 1, row->after, "after");
-        if (!row->before) ++b->l->heads;
+        check_neighbour(build, s, row, s->index - 1, row->before, "before");
+        check_neighbour(build, s, row, s->index + 1, row->after, "after");
+        if (!row->before) ++build->l->heads;
     }
-    b->l->head = mem_calloc((size_t)b->l->heads + 1, sizeof *b->l->head);
-    for (int i = 0; i < b->l->heads; ++i)
-        b->l->head[i] = (lower_head){ .tap = -1, .tap_index = -1, .feeds = -1, .pool = -1, .projector = -1, .loss = -1, .tail = -1,
+    build->l->head = mem_calloc((size_t)build->l->heads + 1, sizeof *build->l->head);
+    for (int i = 0; i < build->l->heads; ++i)
+        build->l->head[i] = (lower_head){ .tap = -1, .tap_index = -1, .feeds = -1, .pool = -1, .projector = -1,
+                                          .loss = -1, .tail = -1,
                                       .target_pool = 1, .scale = 1, .mean = 1 };
 }
 
 /* The first section that needs a teacher; NULL in a plain cfg. */
-static const cfg_section *first_plugin(const cfg_file *c)
+static const cfg_section *first_plugin(const cfg_file *cfg)
 {
-    for (int i = 0; i < c->n; ++i)
-        if (plugin_row(&c->section[i])) return &c->section[i];
+    for (int i = 0; i < cfg->n; ++i)
+        if (plugin_row(&cfg->section[i])) return &cfg->section[i];
     return NULL;
 }
 
 /* Sections that stand alone: a teacher nobody asks, questions without a teacher. */
-static void check_teacher_there(lower_build *b)
+static void check_teacher_there(lower_build *build)
 {
-    const cfg_section *t = cfg_first(b->l->source, "teacher"), *p = first_plugin(b->l->source);
+    const cfg_section *t = cfg_first(build->l->source, "teacher"), *p = first_plugin(build->l->source);
     if (p && !t) {
-        diag_error(b->d, p->file, p->line, p->name, "there is no [teacher] section to learn from");
-        diag_hint(b->d, "add [teacher] with cfg= and weights= after [net]");
+        diag_error(build->d, p->file, p->line, p->name, "there is no [teacher] section to learn from");
+        diag_hint(build->d, "add [teacher] with cfg= and weights= after [net]");
     } else if (t && !p) {
-        diag_error(b->d, t->file, t->line, t->name, "nothing is learnt from it: [projector], [feature_l2] and [reused_classifier] are missing");
-        diag_hint(b->d, "they stand at the end of the student, in this order");
+        diag_error(build->d, t->file, t->line, t->name,
+                   "nothing is learnt from it: [projector], [feature_l2] and [reused_classifier] are missing");
+        diag_hint(build->d, "they stand at the end of the student, in this order");
     }
 }
 
-static void lower_preamble(lower_build *b)
+static void lower_preamble(lower_build *build)
 {
-    cfg_section *net = cfg_append_copy(b->l->cfg, cfg_net(b->l->source));
-    if (b->mode == LOWER_DEPLOY) lower_deploy_net(net);
+    cfg_section *net = cfg_append_copy(build->l->cfg, cfg_net(build->l->source));
+    if (build->mode == LOWER_DEPLOY) lower_deploy_net(net);
 }
 
 /* All layers, as far as it makes sense to go on. */
-static int lower_all(lower_build *b)
+static int lower_all(lower_build *build)
 {
-    int n = cfg_layers(b->l->source), bad = 0;
-    b->map = mem_calloc((size_t)n + 1, sizeof *b->map);
-    lower_preamble(b);
+    int n = cfg_layers(build->l->source), bad = 0;
+    build->map = mem_calloc((size_t)n + 1, sizeof *build->map);
+    lower_preamble(build);
     for (int i = 0; i < n && bad != -2; ++i) {
-        const struct plugin_row *row = plugin_row(lower_at(b, i));
-        int status = row ? row->lower(b, i) : lower_stock(b, i);
+        const struct plugin_row *row = plugin_row(lower_at(build, i));
+        int status = row ? row->lower(build, i) : lower_stock(build, i);
         if (status) bad = status;
     }
     return bad;
@@ -120,7 +125,8 @@ static int build(lower_build *b, int clean)
     b->errors = diag_errors(b->d);
     count_heads(b);
     check_teacher_there(b);
-    if (cfg_first(l->source, "teacher") && !(l->teacher = teachers_read(l->source, b->mode == LOWER_TRAIN, &l->teachers, b->d))) return -1;
+    if (cfg_first(l->source, "teacher") && !(l->teacher = teachers_read(l->source, b->mode == LOWER_TRAIN, &l->teachers,
+                                                                        b->d))) return -1;
     if (!clean || diag_errors(b->d) > b->errors || (l->teacher && lower_assign_taps(b))) return -1;
     if (lower_all(b) || !(l->shape = shapes_infer(l->cfg, b->d))) return -1;
     if (!l->heads || b->mode == LOWER_DEPLOY) l->trained = l->shape->n;

@@ -79,21 +79,21 @@ lowered *lower_read(const char *path, lower_mode mode, diag *d);
 lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d);
 /* The same from text that is already parsed; takes ownership of `source` even if it fails. */
 lowered *lower_cfg(cfg_file *source, lower_mode mode, diag *d);
-void lower_free(lowered *l);
+void lower_free(lowered *low);
 
 /* Tap `auto`: the layers that feed the teacher's classifier(s), in order. See tap.c for the rule.
  * Returns how many, 0 after reporting why; *taps is the caller's to free. `at` is the section to blame. */
 int tap_find(const cfg_file *teacher, const net_shape *shape, const cfg_section *at, int **taps, diag *d);
 /* A detector's outputs: all [yolo] and [region] layers, in order. How many; *out is the caller's to free. */
-int lower_outputs(const cfg_file *c, int **out);
+int lower_outputs(const cfg_file *cfg, int **out);
 /* The activation the tapped feature went through: "relu", "leaky", ..., "linear" where routes disagree. Borrowed. */
 const char *tap_activation(const cfg_file *teacher, int tap);
 
 /* The stride of a 1x1 convolution that stock Darknet would ignore; 0 for everything else. Deploying rewrites it. */
-int lower_strided_1x1(const cfg_section *s);
+int lower_strided_1x1(const cfg_section *section);
 /* The key in which a section names the layers it reads; NULL if it only reads the one before. [route] reads nothing but
  * those; every other section reads the one before too. Lowered cfgs have absolute numbers there. */
-const char *lower_reader_key(const cfg_section *s);
+const char *lower_reader_key(const cfg_section *section);
 
 /* A file named in a cfg: as it stands if readable, else relative to the cfg's folder. The caller frees. */
 char *lower_resolve_path(const char *cfg_path, const char *name);

@@ -19,42 +19,44 @@ typedef struct lower_build {
 } lower_build;
 
 /* Layer i as the user wrote it; borrowed. */
-static inline const cfg_section *lower_at(const lower_build *b, int i)
+static inline const cfg_section *lower_at(const lower_build *build, int i)
 {
-    return cfg_layer(b->l->source, i);
+    return cfg_layer(build->l->source, i);
 }
 /* Gives the layers appended to l->cfg since the last call their role. */
-void lower_mark(lower_build *b, layer_role role);
+void lower_mark(lower_build *build, layer_role role);
 
 /* One source section each; 0, -1 after reporting, -2 where going on makes no sense. */
-int lower_stock(lower_build *b, int i);
-int lower_projector(lower_build *b, int i);
-int lower_loss(lower_build *b, int i);
-int lower_tail(lower_build *b, int i);
+int lower_stock(lower_build *build, int i);
+int lower_projector(lower_build *build, int i);
+int lower_loss(lower_build *build, int i);
+int lower_tail(lower_build *build, int i);
 
 /* The finished cfg against the teacher: copied layers must have its parameter shapes. 0, or -1 after reporting. */
-int lower_check_tails(const lower_build *b);
+int lower_check_tails(const lower_build *build);
 /* Turns a section into what deploys everywhere. */
-void lower_deploy_net(cfg_section *s);
-void lower_deploy_layer(cfg_section *s);
-/* (lower_deploy.c, too) Appends the [maxpool] that takes over the stride of a 1x1 convolution; call it before that one. */
-void lower_append_stride(lower_build *b, const cfg_section *s);
+void lower_deploy_net(cfg_section *section);
+void lower_deploy_layer(cfg_section *section);
+/* (lower_deploy.c, too) Appends the [maxpool] that takes over the stride of a 1x1 convolution; call it before that one.
+ * */
+void lower_append_stride(lower_build *build, const cfg_section *section);
 /* Darknet's default of a section's activation key; NULL if it has no such key. */
 const char *lower_default_activation(const char *section);
 /* Takes keys out of a copied teacher layer that would change how it loads or trains. */
-void lower_strip_frozen(cfg_section *s);
+void lower_strip_frozen(cfg_section *section);
 
 /* The teacher of a head. */
-static inline const teacher_spec *lower_teacher(const lower_build *b, const lower_head *h)
+static inline const teacher_spec *lower_teacher(const lower_build *build, const lower_head *head)
 {
-    return &b->l->teacher[h->teacher];
+    return &build->l->teacher[head->teacher];
 }
 
-/* All [teacher] sections of `source`, *n of them; NULL after reporting. `weights` = 1: their weights files must be there. */
+/* All [teacher] sections of `source`, *n of them; NULL after reporting. `weights` = 1: their weights files must be
+ * there. */
 teacher_spec *teachers_read(const cfg_file *source, int weights, int *n, diag *d);
-void teachers_free(teacher_spec *t, int n);
+void teachers_free(teacher_spec *spec, int n);
 /* Which triple learns from which tap; 0, or -1 after reporting. */
-int lower_assign_taps(lower_build *b);
-void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *a);
+int lower_assign_taps(lower_build *build);
+void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment);
 
 #endif

@@ -5,8 +5,8 @@
  * one fork refuses. What a layer computes in inference stays as it was.
  *
  * A 1x1 convolution with a stride becomes [maxpool] size=1 with that stride and the convolution without: stock Darknet
- * ignores a 1x1's stride on a CPU. Both take every stride-th pixel from the first on, a maxpool stores no weights, so the
- * weights file is the same; the numbers of all later layers rise by one, which whoever appends them sees to. */
+ * ignores a 1x1's stride on a CPU. Both take every stride-th pixel from the first on, a maxpool stores no weights, so
+ * the weights file is the same; the numbers of all later layers rise by one, which whoever appends them sees to. */
 #include "darknet_plugin/sections/cfg_keys.h"
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
@@ -19,7 +19,8 @@ static const char *const net_keys[] = { "batch", "subdivisions", "width", "heigh
 /* Only training asks for these. */
 static const char *const training_keys[] = { "truth", "smooth", NULL };
 /* Skipping or freezing a layer of this net is wrong for a copy of it, trained elsewhere and complete. */
-static const char *const loading_keys[] = { "dontload", "dontloadscales", "dontsave", "numload", "stopbackward", "onlyforward",
+static const char *const loading_keys[] = { "dontload", "dontloadscales", "dontsave", "numload", "stopbackward",
+                                            "onlyforward",
                                             "learning_rate", NULL };
 
 static int listed(const char *key, const char *const *list)
@@ -30,29 +31,29 @@ static int listed(const char *key, const char *const *list)
 }
 
 /* A copy of the key, since cfg_unset frees the one in the section. */
-static void unset_at(cfg_section *s, int i)
+static void unset_at(cfg_section *section, int i)
 {
-    char *key = mem_strdup(s->pair[i].key);
-    cfg_unset(s, key);
+    char *key = mem_strdup(section->pair[i].key);
+    cfg_unset(section, key);
     free(key);
 }
 
-void lower_deploy_net(cfg_section *s)
+void lower_deploy_net(cfg_section *section)
 {
-    for (int i = s->n - 1; i >= 0; --i)
-        if (!listed(s->pair[i].key, net_keys)) unset_at(s, i);
-    cfg_set(s, "batch", "1");
-    cfg_set(s, "subdivisions", "1");
+    for (int i = section->n - 1; i >= 0; --i)
+        if (!listed(section->pair[i].key, net_keys)) unset_at(section, i);
+    cfg_set(section, "batch", "1");
+    cfg_set(section, "subdivisions", "1");
 }
 
-static void unset_all(cfg_section *s, const char *const *key)
+static void unset_all(cfg_section *section, const char *const *key)
 {
-    for (; *key; ++key) cfg_unset(s, *key);
+    for (; *key; ++key) cfg_unset(section, *key);
 }
 
-void lower_strip_frozen(cfg_section *s)
+void lower_strip_frozen(cfg_section *section)
 {
-    unset_all(s, loading_keys);
+    unset_all(section, loading_keys);
 }
 
 /* The shortest plain decimal that reads back as the same float. */
@@ -89,49 +90,51 @@ static char *without_exponents(const char *value)
 }
 
 /* What a key means anyway: OpenCV refuses a shortcut's beta, stock Darknet calls scale_x_y unused. */
-static void drop_defaults(cfg_section *s)
+static void drop_defaults(cfg_section *at)
 {
-    static const struct { const char *section, *key; } ones[] = { { "shortcut", "alpha" }, { "shortcut", "beta" }, { "yolo", "scale_x_y" } };
+    static const struct { const char *section, *key; } ones[] = { { "shortcut", "alpha" }, { "shortcut", "beta" },
+                                                                  { "yolo", "scale_x_y" } };
     for (size_t i = 0; i < sizeof ones / sizeof *ones; ++i)
-        if (cfg_is(s, ones[i].section) && cfg_float(s, ones[i].key, 1) == 1) cfg_unset(s, ones[i].key);
+        if (cfg_is(at, ones[i].section) && cfg_float(at, ones[i].key, 1) == 1) cfg_unset(at, ones[i].key);
 }
 
 /* Keys that the host ignored while training would mean something to a fork. */
-static void drop_unknown(cfg_section *s)
+static void drop_unknown(cfg_section *section)
 {
-    const section_row *row = cfg_section_row(s->name);
-    for (int i = s->n - 1; row && i >= 0; --i) {
-        const key_row *k = cfg_key_row(row, s->pair[i].key);
-        if (!k || k->elsewhere) unset_at(s, i);
+    const section_row *row = cfg_section_row(section->name);
+    for (int i = section->n - 1; row && i >= 0; --i) {
+        const key_row *k = cfg_key_row(row, section->pair[i].key);
+        if (!k || k->elsewhere) unset_at(section, i);
     }
 }
 
-int lower_strided_1x1(const cfg_section *s)
+int lower_strided_1x1(const cfg_section *section)
 {
-    int stride = cfg_int(s, "stride", 1);
-    return cfg_is(s, "convolutional") && cfg_int(s, "size", 1) == 1 && (cfg_int(s, "pad", 0) || !cfg_int(s, "padding", 0)) &&
+    int stride = cfg_int(section, "stride", 1);
+    return cfg_is(section, "convolutional") && cfg_int(section, "size", 1) == 1 && (cfg_int(section, "pad", 0) ||
+                                                                                    !cfg_int(section, "padding", 0)) &&
            stride > 1 ? stride : 0;
 }
 
-void lower_append_stride(lower_build *b, const cfg_section *s)
+void lower_append_stride(lower_build *build, const cfg_section *section)
 {
-    cfg_section *pool = cfg_append(b->l->cfg, "maxpool", s->file, s->line);
+    cfg_section *pool = cfg_append(build->l->cfg, "maxpool", section->file, section->line);
     cfg_set(pool, "size", "1");
-    cfg_set(pool, "stride", "%d", lower_strided_1x1(s));
+    cfg_set(pool, "stride", "%d", lower_strided_1x1(section));
 }
 
-void lower_deploy_layer(cfg_section *s)
+void lower_deploy_layer(cfg_section *section)
 {
-    const char *def = lower_default_activation(s->name);
-    if (lower_strided_1x1(s)) cfg_set(s, "stride", "1");
-    unset_all(s, loading_keys);
-    unset_all(s, training_keys);
-    drop_unknown(s);
-    drop_defaults(s);
-    if (def && !cfg_find(s, "activation")) cfg_set(s, "activation", "%s", def);
-    for (int i = 0; i < s->n; ++i) {
-        char *plain = without_exponents(s->pair[i].value);
-        if (plain) cfg_set(s, s->pair[i].key, "%s", plain);
+    const char *def = lower_default_activation(section->name);
+    if (lower_strided_1x1(section)) cfg_set(section, "stride", "1");
+    unset_all(section, loading_keys);
+    unset_all(section, training_keys);
+    drop_unknown(section);
+    drop_defaults(section);
+    if (def && !cfg_find(section, "activation")) cfg_set(section, "activation", "%s", def);
+    for (int i = 0; i < section->n; ++i) {
+        char *plain = without_exponents(section->pair[i].value);
+        if (plain) cfg_set(section, section->pair[i].key, "%s", plain);
         free(plain);
     }
 }

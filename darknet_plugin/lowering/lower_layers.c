@@ -10,36 +10,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int no_gradient(const lower_build *b, const cfg_section *s, int line, int from)
+static int no_gradient(const lower_build *build, const cfg_section *section, int line, int from)
 {
-    diag_error(b->d, s->file, line, s->name, "reads layer %d, a [reused_classifier] (line %d): it is frozen, nothing trained may read it",
-               from, lower_at(b, from)->line);
-    diag_hint(b->d, "read the [projector] or a layer before it; after a [reused_classifier] a student goes on with [route]");
+    diag_error(build->d, section->file, line, section->name,
+               "reads layer %d, a [reused_classifier] (line %d): it is frozen, nothing trained may read it",
+               from, lower_at(build, from)->line);
+    diag_hint(build->d,
+              "read the [projector] or a layer before it; after a [reused_classifier] a student goes on with [route]");
     return -1;
 }
 
 /* One number of a route or shortcut -> the lowered layer; -1 after reporting. */
-static int lower_reference(const lower_build *b, int i, const char *key, int number)
+static int lower_reference(const lower_build *build, int i, const char *key, int number)
 {
-    const cfg_section *s = lower_at(b, i);
+    const cfg_section *s = lower_at(build, i);
     long from = number < 0 ? (long)i + number : number;
     int line = cfg_line(s, key);
     if (from < 0 || from >= i) {
-        diag_error(b->d, s->file, line, s->name, "%s=%d is layer %ld: expected one before this, which is layer %d", key, number, from, i);
-        diag_hint(b->d, "layers are counted from 0, [net], [teacher] and [augment] not among them");
+        diag_error(build->d, s->file, line, s->name, "%s=%d is layer %ld: expected one before this, which is layer %d",
+                   key, number, from, i);
+        diag_hint(build->d, "layers are counted from 0, [net], [teacher] and [augment] not among them");
         return -1;
     }
-    if (cfg_is(lower_at(b, from), "reused_classifier")) return no_gradient(b, s, line, (int)from);
-    return b->map[from];
+    if (cfg_is(lower_at(build, from), "reused_classifier")) return no_gradient(build, s, line, (int)from);
+    return build->map[from];
 }
 
-/* Rewrites the numbers of section lower_at(b, i) in its copy `out`. */
-static int rewrite_references(const lower_build *b, int i, const char *key, cfg_section *out)
+/* Rewrites the numbers of section lower_at(build, i) in its copy `out`. */
+static int rewrite_references(const lower_build *build, int i, const char *key, cfg_section *out)
 {
-    int *from, n = cfg_ints(lower_at(b, i), key, &from), bad = 0;
+    int *from, n = cfg_ints(lower_at(build, i), key, &from), bad = 0;
     char *text = mem_calloc((size_t)n + 1, 12), *end = text;   /* 12: ",2147483647" and the end */
     for (int k = 0; k < n; ++k) {
-        int to = lower_reference(b, i, key, from[k]);
+        int to = lower_reference(build, i, key, from[k]);
         end += snprintf(end, 12, "%s%d", k ? "," : "", to);
         bad |= to < 0;
     }
@@ -50,58 +53,61 @@ static int rewrite_references(const lower_build *b, int i, const char *key, cfg_
 }
 
 /* Reads of the layer before that no key mentions. */
-static int check_previous(const lower_build *b, int i)
+static int check_previous(const lower_build *build, int i)
 {
-    const cfg_section *s = lower_at(b, i);
-    if (!i || !cfg_is(lower_at(b, i - 1), "reused_classifier") || cfg_is(s, "route")) return 0;
-    return no_gradient(b, s, s->line, i - 1);
+    const cfg_section *s = lower_at(build, i);
+    if (!i || !cfg_is(lower_at(build, i - 1), "reused_classifier") || cfg_is(s, "route")) return 0;
+    return no_gradient(build, s, s->line, i - 1);
 }
 
 static const char *const own_heads[] = { "softmax", "cost", "yolo", "region", NULL };
 
-static int check_student(const lower_build *b, const cfg_section *s)
+static int check_student(const lower_build *build, const cfg_section *section)
 {
-    if (!b->l->heads) return 0;
+    if (!build->l->heads) return 0;
     for (const char *const *name = own_heads; *name; ++name) {
-        if (!cfg_is(s, *name)) continue;
-        diag_warn(b->d, s->file, s->line, s->name, "the student's own output is trained by nothing: [feature_l2] is the only loss");
-        diag_hint(b->d, "leave out the student's classifier, the teacher's is reused");
+        if (!cfg_is(section, *name)) continue;
+        diag_warn(build->d, section->file, section->line, section->name,
+                  "the student's own output is trained by nothing: [feature_l2] is the only loss");
+        diag_hint(build->d, "leave out the student's classifier, the teacher's is reused");
     }
-    if (!cfg_is(s, "crop")) return 0;
-    diag_error(b->d, s->file, s->line, s->name, "not supported in a student, its random crop is hidden from the teacher");
-    diag_hint(b->d, "[augment] pad= crops at random, for both alike");
+    if (!cfg_is(section, "crop")) return 0;
+    diag_error(build->d, section->file, section->line, section->name,
+               "not supported in a student, its random crop is hidden from the teacher");
+    diag_hint(build->d, "[augment] pad= crops at random, for both alike");
     return -1;
 }
 
 /* The host has room for 90 boxes an image, whatever max= says, and would read on behind them. */
-static void limit_boxes(cfg_section *s)
+static void limit_boxes(cfg_section *section)
 {
-    if ((cfg_is(s, "yolo") || cfg_is(s, "region")) && cfg_int(s, "max", 90) > 90) cfg_set(s, "max", "90");
+    if ((cfg_is(section, "yolo") || cfg_is(section, "region")) && cfg_int(section, "max", 90) > 90)
+        cfg_set(section, "max", "90");
 }
 
-int lower_stock(lower_build *b, int i)
+int lower_stock(lower_build *build, int i)
 {
-    const cfg_section *s = lower_at(b, i);
-    if (b->mode == LOWER_DEPLOY && lower_strided_1x1(s)) lower_append_stride(b, s);
-    cfg_section *out = cfg_append_copy(b->l->cfg, s);
+    const cfg_section *s = lower_at(build, i);
+    if (build->mode == LOWER_DEPLOY && lower_strided_1x1(s)) lower_append_stride(build, s);
+    cfg_section *out = cfg_append_copy(build->l->cfg, s);
     const char *key = lower_reader_key(s);
-    int bad = check_previous(b, i) | check_student(b, s);
-    if (key) bad |= rewrite_references(b, i, key, out);
+    int bad = check_previous(build, i) | check_student(build, s);
+    if (key) bad |= rewrite_references(build, i, key, out);
     limit_boxes(out);
-    if (b->mode == LOWER_DEPLOY) lower_deploy_layer(out);
-    lower_mark(b, ROLE_STUDENT);
-    b->map[i] = b->lowered_layers - 1;
-    if (bad) b->student_bad = 1;
+    if (build->mode == LOWER_DEPLOY) lower_deploy_layer(out);
+    lower_mark(build, ROLE_STUDENT);
+    build->map[i] = build->lowered_layers - 1;
+    if (bad) build->student_bad = 1;
     return bad;
 }
 
 /* Shapes of what stands so far; NULL after reporting (once: a cfg that is known to be wrong is not blamed again). */
-static net_shape *shapes_so_far(const lower_build *b)
+static net_shape *shapes_so_far(const lower_build *build)
 {
     diag *quiet = diag_new();
-    net_shape *s = shapes_infer(b->l->cfg, quiet);
+    net_shape *s = shapes_infer(build->l->cfg, quiet);
     diag_free(quiet);
-    if (!s && diag_errors(b->d) == b->errors) shapes_free(shapes_infer(b->l->cfg, b->d));
+    if (!s && diag_errors(build->d) == build->errors) shapes_free(shapes_infer(build->l->cfg, build->d));
     return s;
 }
 
@@ -112,92 +118,97 @@ static int whole_factor(int ah, int aw, int bh, int bw)
 }
 
 /* Frozen average pooling: a depthwise convolution, whose weights 1/k^2 are filled in after loading. */
-static void append_pool(lower_build *b, const cfg_section *p, int c, int k)
+static void append_pool(lower_build *build, const cfg_section *section, int c, int k)
 {
-    cfg_section *o = cfg_append(b->l->cfg, "convolutional", p->file, p->line);
+    cfg_section *o = cfg_append(build->l->cfg, "convolutional", section->file, section->line);
     cfg_set(o, "filters", "%d", c);
     cfg_set(o, "groups", "%d", c);
     cfg_set(o, "size", "%d", k);
     cfg_set(o, "stride", "%d", k);
     cfg_set(o, "pad", "0");
     cfg_set(o, "activation", "linear");
-    lower_mark(b, ROLE_POOL);
-    b->l->head[b->head].pool = b->lowered_layers - 1;
+    lower_mark(build, ROLE_POOL);
+    build->l->head[build->head].pool = build->lowered_layers - 1;
 }
 
-static int has_map(const layer_shape *s)
+static int has_map(const layer_shape *layer_shape)
 {
-    return s->h > 0 && s->w > 0 && s->c > 0;
+    return layer_shape->h > 0 && layer_shape->w > 0 && layer_shape->c > 0;
 }
 
 /* Brings student and teacher maps to one size: pools the larger. */
-static int match_maps(lower_build *b, int i, const layer_shape *s, const layer_shape *t)
+static int match_maps(lower_build *build, int i, const layer_shape *s, const layer_shape *t)
 {
-    const cfg_section *p = lower_at(b, i);
-    lower_head *h = &b->l->head[b->head];
+    const cfg_section *p = lower_at(build, i);
+    lower_head *h = &build->l->head[build->head];
     if (!has_map(s)) {
-        diag_error(b->d, p->file, p->line, p->name, "the layer before, [%s], has no feature map", lower_at(b, i - 1)->name);
+        diag_error(build->d, p->file, p->line, p->name, "the layer before, [%s], has no feature map",
+                   lower_at(build, i - 1)->name);
         return -1;
     }
-    if (lower_teacher(b, h)->outs && (s->h != t->h || s->w != t->w)) {
-        diag_error(b->d, p->file, p->line, p->name, "a detector's heads must have the teacher's strides: its map is %dx%d (layer %d), student's %dx%d (layer %d)",
+    if (lower_teacher(build, h)->outs && (s->h != t->h || s->w != t->w)) {
+        diag_error(build->d, p->file, p->line, p->name,
+                   "a detector's heads must have the teacher's strides: its map is %dx%d (layer %d), student's %dx%d (layer %d)",
                    t->w, t->h, h->tap, s->w, s->h, i - 1);
-        diag_hint(b->d, "triples take the teacher's heads in order; tap=N names another");
+        diag_hint(build->d, "triples take the teacher's heads in order; tap=N names another");
         return -1;
     }
     int down = whole_factor(s->h, s->w, t->h, t->w), up = whole_factor(t->h, t->w, s->h, s->w);
-    if (down > 1) append_pool(b, p, s->c, down);
+    if (down > 1) append_pool(build, p, s->c, down);
     if (up > 1) h->target_pool = up;
     if (down || up) return 0;
-    diag_error(b->d, p->file, p->line, p->name, "map sizes do not divide: teacher's is %dx%d (layer %d), student's %dx%d (layer %d)",
+    diag_error(build->d, p->file, p->line, p->name,
+               "map sizes do not divide: teacher's is %dx%d (layer %d), student's %dx%d (layer %d)",
                t->w, t->h, h->tap, s->w, s->h, i - 1);
-    diag_hint(b->d, "both sides must differ by the same whole factor; change a stride of the student or [teacher] width= height=");
+    diag_hint(build->d,
+              "both sides must differ by the same whole factor; change a stride of the student or [teacher] width= height=");
     return -1;
 }
 
-static int check_feed(const lower_build *b, int i)
+static int check_feed(const lower_build *build, int i)
 {
-    const cfg_section *p = lower_at(b, i);
-    if (i > 0) return check_previous(b, i);
-    diag_error(b->d, p->file, p->line, p->name, "no student layer before it");
-    diag_hint(b->d, "the student's encoder comes first, then [projector], [feature_l2] and [reused_classifier]");
+    const cfg_section *p = lower_at(build, i);
+    if (i > 0) return check_previous(build, i);
+    diag_error(build->d, p->file, p->line, p->name, "no student layer before it");
+    diag_hint(build->d, "the student's encoder comes first, then [projector], [feature_l2] and [reused_classifier]");
     return -1;
 }
 
-int lower_projector(lower_build *b, int i)
+int lower_projector(lower_build *build, int i)
 {
-    lower_head *h = &b->l->head[b->head];
-    const teacher_spec *t = lower_teacher(b, h);
+    lower_head *h = &build->l->head[build->head];
+    const teacher_spec *t = lower_teacher(build, h);
     const layer_shape *tap = &t->shape->layer[h->tap];
-    if (check_feed(b, i)) return -2;
-    b->map[i] = h->feeds = b->map[i - 1];
-    if (b->student_bad) return -1;
-    net_shape *shape = shapes_so_far(b);
+    if (check_feed(build, i)) return -2;
+    build->map[i] = h->feeds = build->map[i - 1];
+    if (build->student_bad) return -1;
+    net_shape *shape = shapes_so_far(build);
     if (!shape) return -2;
     layer_shape feed = shape->layer[shape->n - 1];
     shapes_free(shape);
-    int bad = match_maps(b, i, &feed, tap);
-    h->projector = b->lowered_layers;
-    h->projectors = has_map(&feed) ? projector_append(b->l->cfg, lower_at(b, i), feed.c, tap->c, tap_activation(t->cfg, h->tap), b->d) : -1;
+    int bad = match_maps(build, i, &feed, tap);
+    h->projector = build->lowered_layers;
+    h->projectors = has_map(&feed) ? projector_append(build->l->cfg, lower_at(build, i), feed.c, tap->c,
+                                                      tap_activation(t->cfg, h->tap), build->d) : -1;
     if (h->projectors < 0) return -2;
     if (!h->projectors) h->projector = -1;
-    lower_mark(b, ROLE_PROJECTOR);
-    b->map[i] = b->lowered_layers - 1;
+    lower_mark(build, ROLE_PROJECTOR);
+    build->map[i] = build->lowered_layers - 1;
     return bad;
 }
 
-int lower_loss(lower_build *b, int i)
+int lower_loss(lower_build *build, int i)
 {
-    const cfg_section *s = lower_at(b, i);
-    lower_head *h = &b->l->head[b->head];
+    const cfg_section *s = lower_at(build, i);
+    lower_head *h = &build->l->head[build->head];
     h->scale = (float)cfg_float(s, "scale", 1);
     h->mean = strcmp(cfg_str(s, "reduction", "mean"), "sum") != 0;
-    if (b->mode == LOWER_TRAIN) {
-        cfg_set(cfg_append(b->l->cfg, "activation", s->file, s->line), "activation", "linear");
-        lower_mark(b, ROLE_LOSS);
-        h->loss = b->lowered_layers - 1;
-        b->l->trained = b->lowered_layers;
+    if (build->mode == LOWER_TRAIN) {
+        cfg_set(cfg_append(build->l->cfg, "activation", s->file, s->line), "activation", "linear");
+        lower_mark(build, ROLE_LOSS);
+        h->loss = build->lowered_layers - 1;
+        build->l->trained = build->lowered_layers;
     }
-    b->map[i] = b->lowered_layers - 1;
+    build->map[i] = build->lowered_layers - 1;
     return 0;
 }

@@ -1,19 +1,21 @@
 /* Which triple learns from which tap.
  *
- * The taps of all teachers, one teacher after another, need one triple each. A triple takes the next tap that nobody has
- * taken, of the teacher it names by teacher=NAME or of any; tap=N names one: the N-th of that teacher's list, from 0. */
+ * The taps of all teachers, one teacher after another, need one triple each. A triple takes the next tap that nobody
+ * has taken, of the teacher it names by teacher=NAME or of any; tap=N names one: the N-th of that teacher's list, from
+ * 0. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The section of a triple that says `key`; place i is the triple's last. NULL where none does, *clash = 1 where two disagree. */
-static const cfg_section *sayer(const lower_build *b, int i, const char *key, int *clash)
+/* The section of a triple that says `key`; place i is the triple's last. NULL where none does, *clash = 1 where two
+ * disagree. */
+static const cfg_section *sayer(const lower_build *build, int i, const char *key, int *clash)
 {
     const cfg_section *says = NULL;
     for (int k = i - 2; k <= i; ++k) {
-        const cfg_section *s = lower_at(b, k);
+        const cfg_section *s = lower_at(build, k);
         if (!s || !cfg_find(s, key)) continue;
         if (says && strcmp(cfg_str(says, key, ""), cfg_str(s, key, ""))) *clash = 1;
         else says = s;
@@ -21,89 +23,95 @@ static const cfg_section *sayer(const lower_build *b, int i, const char *key, in
     return says;
 }
 
-static int find_teacher(const lower_build *b, const char *name)
+static int find_teacher(const lower_build *build, const char *name)
 {
     int k = 0;
-    while (k < b->l->teachers && strcmp(b->l->teacher[k].name, name)) ++k;
-    return k < b->l->teachers ? k : -1;
+    while (k < build->l->teachers && strcmp(build->l->teacher[k].name, name)) ++k;
+    return k < build->l->teachers ? k : -1;
 }
 
 /* The teacher a triple asks for; -1 = any, -2 after reporting. */
-static int asked_teacher(const lower_build *b, int i)
+static int asked_teacher(const lower_build *build, int i)
 {
     int clash = 0;
-    const cfg_section *s = sayer(b, i, "teacher", &clash);
+    const cfg_section *s = sayer(build, i, "teacher", &clash);
     if (!s) return -1;
     const char *name = cfg_str(s, "teacher", "");
-    int k = find_teacher(b, name);
+    int k = find_teacher(build, name);
     if (!clash && k >= 0) return k;
-    if (clash) diag_error(b->d, s->file, cfg_line(s, "teacher"), s->name, "this triple's sections name different teachers");
-    else diag_error(b->d, s->file, cfg_line(s, "teacher"), s->name, "teacher=%s: no [teacher] has this name", name);
-    diag_hint(b->d, "[teacher] name= gives one a name");
+    if (clash) diag_error(build->d, s->file, cfg_line(s, "teacher"), s->name,
+                          "this triple's sections name different teachers");
+    else diag_error(build->d, s->file, cfg_line(s, "teacher"), s->name, "teacher=%s: no [teacher] has this name", name);
+    diag_hint(build->d, "[teacher] name= gives one a name");
     return -2;
 }
 
 /* The next tap nobody has taken, of teacher `k` or of any; counted over all. -1 if there is none. */
-static int next_tap(const lowered *l, int k, const char *taken)
+static int next_tap(const lowered *low, int k, const char *taken)
 {
-    const teacher_spec *t = &l->teacher[k < 0 ? 0 : k], *last = &l->teacher[k < 0 ? l->teachers - 1 : k];
+    const teacher_spec *t = &low->teacher[k < 0 ? 0 : k], *last = &low->teacher[k < 0 ? low->teachers - 1 : k];
     for (int i = t->taps_before; i < last->taps_before + last->taps; ++i)
         if (!taken[i]) return i;
     return -1;
 }
 
-static const char tap_hint[] = "tap=N is the N-th of [teacher] tap=, counted from 0; without it triples take them in order";
+static const char tap_hint[] =
+    "tap=N is the N-th of [teacher] tap=, counted from 0; without it triples take them in order";
 
 /* A triple's tap, counted over all; -1 after reporting. */
-static int choose_tap(const lower_build *b, int i, const char *taken)
+static int choose_tap(const lower_build *build, int i, const char *taken)
 {
-    const lowered *l = b->l;
-    int clash = 0, k = asked_teacher(b, i);
+    const lowered *l = build->l;
+    int clash = 0, k = asked_teacher(build, i);
     if (k == -2) return -1;
-    const cfg_section *says = sayer(b, i, "tap", &clash), *s = says ? says : lower_at(b, i);
+    const cfg_section *says = sayer(build, i, "tap", &clash), *s = says ? says : lower_at(build, i);
     const teacher_spec *t = &l->teacher[k < 0 ? 0 : k];
     int asked = says ? cfg_int(s, "tap", 0) : -1, tap = asked < 0 ? next_tap(l, k, taken) : t->taps_before + asked;
     if (clash)
-        diag_error(b->d, s->file, cfg_line(s, "tap"), s->name, "this triple's sections name different taps");
+        diag_error(build->d, s->file, cfg_line(s, "tap"), s->name, "this triple's sections name different taps");
     else if (asked >= 0 && k < 0 && l->teachers > 1)
-        diag_error(b->d, s->file, cfg_line(s, "tap"), s->name, "tap=%d of which of the %d teachers? write teacher=NAME too", asked, l->teachers);
+        diag_error(build->d, s->file, cfg_line(s, "tap"), s->name,
+                   "tap=%d of which of the %d teachers? write teacher=NAME too", asked, l->teachers);
     else if (asked >= t->taps)
-        diag_error(b->d, s->file, cfg_line(s, "tap"), s->name, "tap=%d is out of range: [teacher] has %d, 0 to %d", asked, t->taps, t->taps - 1);
+        diag_error(build->d, s->file, cfg_line(s, "tap"), s->name, "tap=%d is out of range: [teacher] has %d, 0 to %d",
+                   asked, t->taps, t->taps - 1);
     else if (tap < 0)
-        diag_error(b->d, s->file, s->line, s->name, "no tap of teacher %s is left for this triple", t->name);
+        diag_error(build->d, s->file, s->line, s->name, "no tap of teacher %s is left for this triple", t->name);
     else if (taken[tap])
-        diag_error(b->d, s->file, cfg_line(s, "tap"), s->name, "tap %d (teacher layer %d) is used twice", asked, t->tap[asked]);
+        diag_error(build->d, s->file, cfg_line(s, "tap"), s->name, "tap %d (teacher layer %d) is used twice", asked,
+                   t->tap[asked]);
     else
         return tap;
-    diag_hint(b->d, tap_hint);
+    diag_hint(build->d, tap_hint);
     return -1;
 }
 
-static void take(const lowered *l, lower_head *h, int tap)
+static void take(const lowered *low, lower_head *head, int tap)
 {
-    h->teacher = 0;
-    while (tap >= l->teacher[h->teacher].taps_before + l->teacher[h->teacher].taps) ++h->teacher;
-    const teacher_spec *t = &l->teacher[h->teacher];
-    h->tap_index = tap - t->taps_before;
-    h->tap = t->tap[h->tap_index];
+    head->teacher = 0;
+    while (tap >= low->teacher[head->teacher].taps_before + low->teacher[head->teacher].taps) ++head->teacher;
+    const teacher_spec *t = &low->teacher[head->teacher];
+    head->tap_index = tap - t->taps_before;
+    head->tap = t->tap[head->tap_index];
 }
 
-int lower_assign_taps(lower_build *b)
+int lower_assign_taps(lower_build *build)
 {
-    lowered *l = b->l;
+    lowered *l = build->l;
     const teacher_spec *t = l->teacher, *last = &t[l->teachers - 1];
     lower_head *h = l->head;
     int bad = 0, taps = last->taps_before + last->taps;
     if (l->heads != taps) {
-        diag_error(b->d, t->section->file, cfg_line(t->section, "tap"), t->section->name,
+        diag_error(build->d, t->section->file, cfg_line(t->section, "tap"), t->section->name,
                    "%d taps for %d triples of [projector], [feature_l2] and [reused_classifier]", taps, l->heads);
-        diag_hint(b->d, "each tap needs a triple of its own; the first tap is layer %d of %s", t->tap[0], t->cfg_path);
+        diag_hint(build->d, "each tap needs a triple of its own; the first tap is layer %d of %s", t->tap[0],
+                  t->cfg_path);
         return -1;
     }
     char *taken = mem_calloc((size_t)taps, 1);
     for (int i = 0; i < cfg_layers(l->source); ++i) {
-        if (!cfg_is(lower_at(b, i), "reused_classifier")) continue;
-        int tap = choose_tap(b, i, taken);
+        if (!cfg_is(lower_at(build, i), "reused_classifier")) continue;
+        int tap = choose_tap(build, i, taken);
         if (tap < 0) bad = -1;
         else taken[tap] = 1, take(l, h, tap);
         ++h;

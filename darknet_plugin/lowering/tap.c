@@ -47,7 +47,8 @@ static int walk_back(const cfg_file *teacher, const net_shape *shape, int out, c
     if (i < 0) return no_tap(at, cfg_layer(teacher, out), d, "no layer with weights before the output");
     int classifier = i;
     for (--i; i >= 0 && is_any(cfg_layer(teacher, i)->name, pooled); --i) {}
-    if (i < 0) return no_tap(at, cfg_layer(teacher, classifier), d, "the classifier reads the network's input, there is no feature");
+    if (i < 0) return no_tap(at, cfg_layer(teacher, classifier), d,
+                             "the classifier reads the network's input, there is no feature");
     return i;
 }
 
@@ -61,7 +62,8 @@ static int find_all(const cfg_file *teacher, const net_shape *shape, const cfg_s
         if ((tap[found++] = walk_back(teacher, shape, i, at, d)) < 0) return 0;
     }
     if (!found) {
-        diag_error(d, at->file, cfg_line(at, "tap"), at->name, "tap=auto: the teacher ends on [%s], not on [softmax], [yolo] or [region]",
+        diag_error(d, at->file, cfg_line(at, "tap"), at->name,
+                   "tap=auto: the teacher ends on [%s], not on [softmax], [yolo] or [region]",
                    last < 0 ? "net" : cfg_layer(teacher, last)->name);
         diag_hint(d, tap_hint);
     }
@@ -73,7 +75,8 @@ int tap_find(const cfg_file *teacher, const net_shape *shape, const cfg_section 
     const cfg_section *v1 = cfg_first(teacher, "detection");
     int *tap = mem_calloc((size_t)shape->n + 1, sizeof *tap), found = 0;
     if (v1) {
-        diag_error(d, at->file, cfg_line(at, "cfg"), at->name, "a [detection] teacher (%s:%d) is not supported", v1->file, v1->line);
+        diag_error(d, at->file, cfg_line(at, "cfg"), at->name, "a [detection] teacher (%s:%d) is not supported",
+                   v1->file, v1->line);
         diag_hint(d, "teachers end on [softmax], [yolo] or [region]");
     } else {
         found = find_all(teacher, shape, at, tap, d);
@@ -83,18 +86,19 @@ int tap_find(const cfg_file *teacher, const net_shape *shape, const cfg_section 
     return found;
 }
 
-int lower_outputs(const cfg_file *c, int **out)
+int lower_outputs(const cfg_file *cfg, int **out)
 {
     int n = 0;
-    *out = mem_calloc((size_t)cfg_layers(c) + 1, sizeof **out);
-    for (int i = 0; i < cfg_layers(c); ++i)
-        if (is_any(cfg_layer(c, i)->name, detector_outputs)) (*out)[n++] = i;
+    *out = mem_calloc((size_t)cfg_layers(cfg) + 1, sizeof **out);
+    for (int i = 0; i < cfg_layers(cfg); ++i)
+        if (is_any(cfg_layer(cfg, i)->name, detector_outputs)) (*out)[n++] = i;
     return n;
 }
 
 /* Sections with an activation of their own, and Darknet's default for it. */
 static const struct { const char *name, *def; } activated[] = {
-    { "convolutional", "logistic" }, { "connected", "logistic" }, { "local", "logistic" }, { "deconvolutional", "logistic" },
+    { "convolutional", "logistic" }, { "connected", "logistic" }, { "local", "logistic" },
+        { "deconvolutional", "logistic" },
     { "rnn", "logistic" }, { "crnn", "logistic" }, { "shortcut", "linear" }, { "activation", "linear" },
 };
 
@@ -107,9 +111,9 @@ const char *lower_default_activation(const char *section)
 
 static const char *const transparent[] = { "dropout", "maxpool", "avgpool", "upsample", "reorg", NULL };
 
-static const char *route_activation(const cfg_section *s, int i, const char *const *act)
+static const char *route_activation(const cfg_section *section, int i, const char *const *act)
 {
-    int *from, n = cfg_ints(s, "layers", &from);
+    int *from, n = cfg_ints(section, "layers", &from);
     const char *common = NULL;
     for (int k = 0; k < n; ++k) {
         int j = from[k] < 0 ? i + from[k] : from[k];
@@ -122,12 +126,12 @@ static const char *route_activation(const cfg_section *s, int i, const char *con
     return common ? common : "linear";
 }
 
-static const char *layer_activation(const cfg_section *s, int i, const char *const *act)
+static const char *layer_activation(const cfg_section *section, int i, const char *const *act)
 {
-    const char *def = lower_default_activation(s->name);
-    if (def) return cfg_str(s, "activation", def);
-    if (cfg_is(s, "route")) return route_activation(s, i, act);
-    return i > 0 && is_any(s->name, transparent) ? act[i - 1] : "linear";
+    const char *def = lower_default_activation(section->name);
+    if (def) return cfg_str(section, "activation", def);
+    if (cfg_is(section, "route")) return route_activation(section, i, act);
+    return i > 0 && is_any(section->name, transparent) ? act[i - 1] : "linear";
 }
 
 /* From the front, once a layer: a route of routes walked from behind could take for ever. */

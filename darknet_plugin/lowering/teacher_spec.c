@@ -14,20 +14,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void forget(teacher_spec *t)
+static void forget(teacher_spec *spec)
 {
-    free(t->cfg_path);
-    free(t->weights_path);
-    free(t->tap);
-    free(t->out);
-    cfg_free(t->cfg);
-    shapes_free(t->shape);
+    free(spec->cfg_path);
+    free(spec->weights_path);
+    free(spec->tap);
+    free(spec->out);
+    cfg_free(spec->cfg);
+    shapes_free(spec->shape);
 }
 
-void teachers_free(teacher_spec *t, int n)
+void teachers_free(teacher_spec *spec, int n)
 {
-    for (int i = 0; i < n; ++i) forget(&t[i]);
-    free(t);
+    for (int i = 0; i < n; ++i) forget(&spec[i]);
+    free(spec);
 }
 
 /* A section's complaint about the teacher stands at the key it comes from. */
@@ -54,16 +54,18 @@ char *lower_resolve_path(const char *cfg_path, const char *name)
     return mem_strdup(name);
 }
 
-static int check_kind(const teacher_spec *t, const cfg_file *c, diag *d)
+static int check_kind(const teacher_spec *spec, const cfg_file *cfg, diag *d)
 {
-    const cfg_section *v1 = cfg_first(c, "detection");
-    if (cfg_first(c, "teacher") || cfg_first(c, "projector") || cfg_first(c, "feature_l2") || cfg_first(c, "reused_classifier")) {
-        diag_error(d, BLAME(t, "cfg"), "%s is a distillation itself", t->cfg_path);
-        diag_hint(d, "export it first: darknet distill export %s WEIGHTS OUT, then name OUT.cfg and OUT.weights", t->cfg_path);
+    const cfg_section *v1 = cfg_first(cfg, "detection");
+    if (cfg_first(cfg, "teacher") || cfg_first(cfg, "projector") || cfg_first(cfg, "feature_l2") ||
+        cfg_first(cfg, "reused_classifier")) {
+        diag_error(d, BLAME(spec, "cfg"), "%s is a distillation itself", spec->cfg_path);
+        diag_hint(d, "export it first: darknet distill export %s WEIGHTS OUT, then name OUT.cfg and OUT.weights",
+                  spec->cfg_path);
         return -1;
     }
     if (v1) {
-        diag_error(d, BLAME(t, "cfg"), "a [detection] teacher (%s:%d) is not supported", v1->file, v1->line);
+        diag_error(d, BLAME(spec, "cfg"), "a [detection] teacher (%s:%d) is not supported", v1->file, v1->line);
         diag_hint(d, "teachers end on [softmax], [yolo] or [region]");
         return -1;
     }
@@ -77,165 +79,173 @@ static int divided(int batch, int subdivisions)
 }
 
 /* The teacher's stock sections with [net] edited. */
-static cfg_file *edited(const cfg_file *c, const cfg_section *student)
+static cfg_file *edited(const cfg_file *cfg, const cfg_section *student)
 {
-    cfg_file *out = cfg_new(c->path);
-    for (int i = 0; i < c->n; ++i)
-        if (!cfg_is(&c->section[i], "augment")) cfg_append_copy(out, &c->section[i]);
-    cfg_set(&out->section[0], "batch", "%d", divided(cfg_int(student, "batch", 1), cfg_int(student, "subdivisions", 1)));
+    cfg_file *out = cfg_new(cfg->path);
+    for (int i = 0; i < cfg->n; ++i)
+        if (!cfg_is(&cfg->section[i], "augment")) cfg_append_copy(out, &cfg->section[i]);
+    cfg_set(&out->section[0], "batch", "%d", divided(cfg_int(student, "batch", 1), cfg_int(student, "subdivisions",
+        1)));
     cfg_set(&out->section[0], "subdivisions", "1");
     return out;
 }
 
-static int read_cfg(teacher_spec *t, const cfg_file *source, diag *d)
+static int read_cfg(teacher_spec *spec, const cfg_file *source, diag *d)
 {
-    const char *name = cfg_str(t->section, "cfg", NULL);
+    const char *name = cfg_str(spec->section, "cfg", NULL);
     if (!name) return -1;   /* a required key: the reader has reported it */
-    t->cfg_path = lower_resolve_path(source->path, name);
-    if (!readable_file(t->cfg_path)) {
-        diag_error(d, BLAME(t, "cfg"), "cannot read the teacher's cfg %s: %s", t->cfg_path, strerror(errno));
+    spec->cfg_path = lower_resolve_path(source->path, name);
+    if (!readable_file(spec->cfg_path)) {
+        diag_error(d, BLAME(spec, "cfg"), "cannot read the teacher's cfg %s: %s", spec->cfg_path, strerror(errno));
         return -1;
     }
     int before = diag_errors(d);
-    cfg_file *c = cfg_read(t->cfg_path, d);
-    if (c && cfg_net(c) && diag_errors(d) == before && !check_kind(t, c, d)) t->cfg = edited(c, cfg_net(source));
+    cfg_file *c = cfg_read(spec->cfg_path, d);
+    if (c && cfg_net(c) && diag_errors(d) == before && !check_kind(spec, c, d)) spec->cfg = edited(c, cfg_net(source));
     cfg_free(c);
-    return t->cfg && (t->shape = shapes_infer(t->cfg, d)) ? 0 : -1;
+    return spec->cfg && (spec->shape = shapes_infer(spec->cfg, d)) ? 0 : -1;
 }
 
-static int read_weights(teacher_spec *t, const cfg_file *source, int must_exist, diag *d)
+static int read_weights(teacher_spec *spec, const cfg_file *source, int must_exist, diag *d)
 {
-    const char *name = cfg_str(t->section, "weights", NULL);
+    const char *name = cfg_str(spec->section, "weights", NULL);
     if (!name) return 0;
-    t->weights_path = lower_resolve_path(source->path, name);
-    if (!must_exist || readable_file(t->weights_path)) return 0;
-    diag_error(d, BLAME(t, "weights"), "cannot read the teacher's weights %s: %s", t->weights_path, strerror(errno));
+    spec->weights_path = lower_resolve_path(source->path, name);
+    if (!must_exist || readable_file(spec->weights_path)) return 0;
+    diag_error(d, BLAME(spec, "weights"), "cannot read the teacher's weights %s: %s", spec->weights_path,
+               strerror(errno));
     return -1;
 }
 
-static int check_tap(const teacher_spec *t, int tap, diag *d)
+static int check_tap(const teacher_spec *spec, int tap, diag *d)
 {
-    const layer_shape *s = tap >= 0 && tap < t->shape->n ? &t->shape->layer[tap] : NULL;
+    const layer_shape *s = tap >= 0 && tap < spec->shape->n ? &spec->shape->layer[tap] : NULL;
     if (!s) {
-        diag_error(d, BLAME(t, "tap"), "tap=%d is out of range: %s has %d layers, 0 to %d", tap, t->cfg_path, t->shape->n, t->shape->n - 1);
+        diag_error(d, BLAME(spec, "tap"), "tap=%d is out of range: %s has %d layers, 0 to %d", tap, spec->cfg_path,
+                   spec->shape->n, spec->shape->n - 1);
         return -1;
     }
     if (s->c > 0 && s->h > 0 && s->w > 0) return 0;
-    diag_error(d, BLAME(t, "tap"), "tap=%d is a [%s], which has no feature map", tap, cfg_layer(t->cfg, tap)->name);
+    diag_error(d, BLAME(spec, "tap"), "tap=%d is a [%s], which has no feature map", tap,
+               cfg_layer(spec->cfg, tap)->name);
     return -1;
 }
 
-static int read_taps(teacher_spec *t, diag *d)
+static int read_taps(teacher_spec *spec, diag *d)
 {
     int bad = 0;
-    if (!strcmp(cfg_str(t->section, "tap", "auto"), "auto"))
-        t->taps = tap_find(t->cfg, t->shape, t->section, &t->tap, d);
+    if (!strcmp(cfg_str(spec->section, "tap", "auto"), "auto"))
+        spec->taps = tap_find(spec->cfg, spec->shape, spec->section, &spec->tap, d);
     else
-        t->taps = cfg_ints(t->section, "tap", &t->tap);
-    for (int i = 0; i < t->taps; ++i) {
-        int wrong = check_tap(t, t->tap[i], d);
+        spec->taps = cfg_ints(spec->section, "tap", &spec->tap);
+    for (int i = 0; i < spec->taps; ++i) {
+        int wrong = check_tap(spec, spec->tap[i], d);
         bad |= wrong;
-        if (!wrong && t->tap[i] >= t->cut) t->cut = t->tap[i] + 1;
+        if (!wrong && spec->tap[i] >= spec->cut) spec->cut = spec->tap[i] + 1;
     }
-    return t->taps && !bad ? 0 : -1;
+    return spec->taps && !bad ? 0 : -1;
 }
 
 /* A list of one number or three (the reader has counted them); the one counts for all. */
-static void read_three(teacher_spec *t, const char *key, float def, float out[3])
+static void read_three(teacher_spec *spec, const char *key, float def, float out[3])
 {
     float *v;
-    int n = cfg_floats(t->section, key, &v);
+    int n = cfg_floats(spec->section, key, &v);
     for (int i = 0; i < 3; ++i) out[i] = n ? v[n >= 3 ? i : 0] : def;
-    if (n) t->normalise = 1;
+    if (n) spec->normalise = 1;
     free(v);
 }
 
-static void set_size(cfg_file *c, int w, int h)
+static void set_size(cfg_file *cfg, int w, int h)
 {
-    cfg_set(&c->section[0], "width", "%d", w);
-    cfg_set(&c->section[0], "height", "%d", h);
+    cfg_set(&cfg->section[0], "width", "%d", w);
+    cfg_set(&cfg->section[0], "height", "%d", h);
 }
 
-static int same_weights(const net_shape *a, const net_shape *b)
+static int same_weights(const net_shape *shape, const net_shape *dims)
 {
-    for (int i = 0; i < a->n; ++i)
-        if (a->layer[i].stored != b->layer[i].stored) return 0;
-    return a->n == b->n;
+    for (int i = 0; i < shape->n; ++i)
+        if (shape->layer[i].stored != dims->layer[i].stored) return 0;
+    return shape->n == dims->n;
 }
 
 /* The teacher at w x h if its weights are the same there; 1 if it now has that size. */
-static int resized(teacher_spec *t, int w, int h)
+static int resized(teacher_spec *spec, int w, int h)
 {
-    int own_w = t->shape->w, own_h = t->shape->h;
+    int own_w = spec->shape->w, own_h = spec->shape->h;
     if (w == own_w && h == own_h) return 1;
     diag *quiet = diag_new();
-    set_size(t->cfg, w, h);
-    net_shape *s = shapes_infer(t->cfg, quiet);
+    set_size(spec->cfg, w, h);
+    net_shape *s = shapes_infer(spec->cfg, quiet);
     diag_free(quiet);
-    if (!s || !same_weights(s, t->shape)) {
-        set_size(t->cfg, own_w, own_h);
+    if (!s || !same_weights(s, spec->shape)) {
+        set_size(spec->cfg, own_w, own_h);
         shapes_free(s);
         return 0;
     }
-    shapes_free(t->shape);
-    t->shape = s;
+    shapes_free(spec->shape);
+    spec->shape = s;
     return 1;
 }
 
 /* Networks on plain vectors ([net] inputs=) have nothing to resize. */
-static int check_input(const teacher_spec *t, const cfg_section *net, int w, int h, int c, diag *d)
+static int check_input(const teacher_spec *spec, const cfg_section *net, int w, int h, int c, diag *d)
 {
     size_t all = (size_t)w * (size_t)h * (size_t)c;
     int map = w > 0 && h > 0 && c > 0, inputs = cfg_int(net, "inputs", all < INT_MAX ? (int)all : INT_MAX);
-    if (map != (t->shape->w > 0 && t->shape->h > 0 && t->shape->c > 0) || (!map && inputs != t->shape->inputs)) {
-        diag_error(d, BLAME(t, "cfg"), "teacher's input is %dx%dx%d (%d numbers), student's is %dx%dx%d (%d)", t->shape->w,
-                   t->shape->h, t->shape->c, t->shape->inputs, w, h, c, inputs);
+    if (map != (spec->shape->w > 0 && spec->shape->h > 0 && spec->shape->c > 0) ||
+        (!map && inputs != spec->shape->inputs)) {
+        diag_error(d, BLAME(spec, "cfg"), "teacher's input is %dx%dx%d (%d numbers), student's is %dx%dx%d (%d)",
+                   spec->shape->w,
+                   spec->shape->h, spec->shape->c, spec->shape->inputs, w, h, c, inputs);
         return -1;
     }
-    if (c == t->shape->c) return map;
-    diag_error(d, BLAME(t, "cfg"), "teacher's input has %d channels, student's has %d", t->shape->c, c);
+    if (c == spec->shape->c) return map;
+    diag_error(d, BLAME(spec, "cfg"), "teacher's input has %d channels, student's has %d", spec->shape->c, c);
     return -1;
 }
 
-static int set_input(teacher_spec *t, const cfg_section *net, diag *d)
+static int set_input(teacher_spec *spec, const cfg_section *net, diag *d)
 {
     int w = cfg_int(net, "width", 0), h = cfg_int(net, "height", 0), c = cfg_int(net, "channels", 0);
-    int map = check_input(t, net, w, h, c, d);
+    int map = check_input(spec, net, w, h, c, d);
     if (map <= 0) return map;
-    int asked = cfg_find(t->section, "width") || cfg_find(t->section, "height");
-    int want_w = asked ? cfg_int(t->section, "width", t->shape->w) : w;
-    int want_h = asked ? cfg_int(t->section, "height", t->shape->h) : h;
-    if (!resized(t, want_w, want_h) && asked) {
-        diag_error(d, BLAME(t, "width"), "teacher cannot run at %dx%d: its weights are for %dx%d", want_w, want_h, t->shape->w,
-                   t->shape->h);
+    int asked = cfg_find(spec->section, "width") || cfg_find(spec->section, "height");
+    int want_w = asked ? cfg_int(spec->section, "width", spec->shape->w) : w;
+    int want_h = asked ? cfg_int(spec->section, "height", spec->shape->h) : h;
+    if (!resized(spec, want_w, want_h) && asked) {
+        diag_error(d, BLAME(spec, "width"), "teacher cannot run at %dx%d: its weights are for %dx%d", want_w, want_h,
+                   spec->shape->w,
+                   spec->shape->h);
         diag_hint(d, "without width= and height= images are resized for the teacher");
         return -1;
     }
-    t->resize = t->shape->w != w || t->shape->h != h;
+    spec->resize = spec->shape->w != w || spec->shape->h != h;
     return 0;
 }
 
-static int read_teacher(teacher_spec *t, const cfg_file *source, int weights, diag *d)
+static int read_teacher(teacher_spec *spec, const cfg_file *source, int weights, diag *d)
 {
-    t->name = cfg_str(t->section, "name", "");
-    read_three(t, "mean", 0, t->mean);
-    read_three(t, "std", 1, t->std);
-    int bad = read_weights(t, source, weights, d) | read_cfg(t, source, d);
-    if (t->cfg) t->outs = lower_outputs(t->cfg, &t->out);
-    if (t->shape) bad |= read_taps(t, d) | set_input(t, cfg_net(source), d);
+    spec->name = cfg_str(spec->section, "name", "");
+    read_three(spec, "mean", 0, spec->mean);
+    read_three(spec, "std", 1, spec->std);
+    int bad = read_weights(spec, source, weights, d) | read_cfg(spec, source, d);
+    if (spec->cfg) spec->outs = lower_outputs(spec->cfg, &spec->out);
+    if (spec->shape) bad |= read_taps(spec, d) | set_input(spec, cfg_net(source), d);
     return bad;
 }
 
 /* Where there are several, triples, caches and results tell them apart by name. */
-static int check_names(const teacher_spec *t, int n, diag *d)
+static int check_names(const teacher_spec *spec, int n, diag *d)
 {
     int bad = 0;
     for (int i = 0; n > 1 && i < n; ++i) {
         int same = 0;
-        while (strcmp(t[same].name, t[i].name)) ++same;
-        if (t[i].name[0] && same == i) continue;
-        if (!t[i].name[0]) diag_error(d, BLAME(&t[i], "name"), "one of %d teachers, without a name", n);
-        else diag_error(d, BLAME(&t[i], "name"), "name=%s is the teacher's of line %d already", t[i].name, t[same].section->line);
+        while (strcmp(spec[same].name, spec[i].name)) ++same;
+        if (spec[i].name[0] && same == i) continue;
+        if (!spec[i].name[0]) diag_error(d, BLAME(&spec[i], "name"), "one of %d teachers, without a name", n);
+        else diag_error(d, BLAME(&spec[i], "name"), "name=%s is the teacher's of line %d already", spec[i].name,
+                        spec[same].section->line);
         diag_hint(d, "name=, one word each, tells teachers apart: [feature_l2] teacher=NAME");
         bad = -1;
     }

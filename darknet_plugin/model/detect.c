@@ -1,8 +1,8 @@
 /* From raw head outputs to boxes (see detect.h).
  *
  * A head's layer keeps, for each anchor, 4 numbers of a box t (coords, where a [region] has more), the objectness o and
- * one number a class p, each a map of its h x w cells; its own forward has put x, y, o and p through the logistic (or, in
- * a [region] with softmax=1, the classes through a softmax). With s = scale_x_y and the cell's column and row c, r:
+ * one number a class p, each a map of its h x w cells; its own forward has put x, y, o and p through the logistic (or,
+ * in a [region] with softmax=1, the classes through a softmax). With s = scale_x_y and the cell's column and row c, r:
  *   x = (s tx - (s - 1)/2 + c) / w        width  = exp(tw) anchor_w        probability of a class = o p
  *   y = (s ty - (s - 1)/2 + r) / h        height = exp(th) anchor_h
  * in parts of the net's input; [yolo] gives its anchors in pixels of that input and picks them by mask, [region] in
@@ -39,7 +39,8 @@ static head_plan yolo_plan(const layer *l, const network *net)
 static head_plan region_plan(const layer *l, const network *net)
 {
     (void)net;
-    return (head_plan){ .coords = l->coords, .objectness = l->background ? -1 : l->coords, .unit_w = 1. / l->w, .unit_h = 1. / l->h };
+    return (head_plan){ .coords = l->coords, .objectness = l->background ? -1 : l->coords, .unit_w = 1. / l->w,
+                        .unit_h = 1. / l->h };
 }
 
 static const head_row rows[] = { { YOLO, "yolo", yolo_plan }, { REGION, "region", region_plan } };
@@ -51,63 +52,65 @@ static const head_row *row_of(const layer *l)
     return NULL;
 }
 
-static int check_head(const detect_heads *h, const layer *l, const cfg_section *s, diag *d)
+static int check_head(const detect_heads *heads, const layer *l, const cfg_section *section, diag *d)
 {
     const char *why = NULL;
     if (l->softmax_tree) why = "tree= (a hierarchy of classes) is not supported";
     else if (l->type == REGION && l->coords < 4) why = "a box needs coords=4";
-    if (why) diag_error(d, s->file, s->line, s->name, "%s", why);
-    else if (h->n && l->classes != h->classes)
-        diag_error(d, s->file, cfg_line(s, "classes"), s->name, "has %d classes, the head before it %d", l->classes, h->classes);
+    if (why) diag_error(d, section->file, section->line, section->name, "%s", why);
+    else if (heads->n && l->classes != heads->classes)
+        diag_error(d, section->file, cfg_line(section, "classes"), section->name,
+                   "has %d classes, the head before it %d", l->classes, heads->classes);
     else return 0;
     return -1;
 }
 
-static float scale_of(const cfg_section *s, diag *d)
+static float scale_of(const cfg_section *section, diag *d)
 {
-    float scale = (float)cfg_float(s, "scale_x_y", 1);
+    float scale = (float)cfg_float(section, "scale_x_y", 1);
     if (scale != 1)
-        diag_warn(d, s->file, cfg_line(s, "scale_x_y"), s->name, "scale_x_y=%g is taken into account here; stock Darknet ignores it, "
+        diag_warn(d, section->file, cfg_line(section, "scale_x_y"), section->name,
+                  "scale_x_y=%g is taken into account here; stock Darknet ignores it, "
                   "its boxes lie up to %.3g cells elsewhere", (double)scale, fabs((double)scale - 1) / 2);
     return scale;
 }
 
-int detect_heads_of(const network *net, const cfg_file *cfg, detect_heads *h, diag *d)
+int detect_heads_of(const network *net, const cfg_file *cfg, detect_heads *heads, diag *d)
 {
-    *h = (detect_heads){ .net = net, .head = mem_calloc((size_t)net->n + 1, sizeof *h->head) };
+    *heads = (detect_heads){ .net = net, .head = mem_calloc((size_t)net->n + 1, sizeof *heads->head) };
     for (int i = 0; i < net->n; ++i) {
         const layer *l = &net->layers[i];
         if (!row_of(l)) continue;
         const cfg_section *s = cfg_layer(cfg, i);
         BUG_UNLESS(s && cfg_is(s, row_of(l)->name), "the cfg is not the network's");
-        if (check_head(h, l, s, d)) return -1;
-        h->classes = l->classes;
-        h->head[h->n++] = (detect_head){ .l = l, .scale_x_y = scale_of(s, d) };
+        if (check_head(heads, l, s, d)) return -1;
+        heads->classes = l->classes;
+        heads->head[heads->n++] = (detect_head){ .l = l, .scale_x_y = scale_of(s, d) };
     }
-    if (h->n) return 0;
+    if (heads->n) return 0;
     diag_error(d, cfg->path, 0, NULL, "has no [yolo] and no [region]: not a detector");
     return -1;
 }
 
-void detect_heads_free(detect_heads *h)
+void detect_heads_free(detect_heads *heads)
 {
-    free(h->head);
-    *h = (detect_heads){ 0 };
+    free(heads->head);
+    *heads = (detect_heads){ 0 };
 }
 
-void detect_list_add(detect_list *l, const detect_box *box)
+void detect_list_add(detect_list *list, const detect_box *box)
 {
-    if (l->n == l->room) {
-        l->room = l->room ? 2 * l->room : 64;
-        l->box = mem_realloc(l->box, l->room, sizeof *l->box);
+    if (list->n == list->room) {
+        list->room = list->room ? 2 * list->room : 64;
+        list->box = mem_realloc(list->box, list->room, sizeof *list->box);
     }
-    l->box[l->n++] = *box;
+    list->box[list->n++] = *box;
 }
 
-void detect_list_free(detect_list *l)
+void detect_list_free(detect_list *list)
 {
-    free(l->box);
-    *l = (detect_list){ 0 };
+    free(list->box);
+    *list = (detect_list){ 0 };
 }
 
 static float overlap(float a, float a_size, float b, float b_size)
@@ -116,12 +119,12 @@ static float overlap(float a, float a_size, float b, float b_size)
     return right - left;
 }
 
-float detect_iou(const detect_box *a, const detect_box *b)
+float detect_iou(const detect_box *box, const detect_box *place)
 {
-    float w = overlap(a->x, a->w, b->x, b->w), h = overlap(a->y, a->h, b->y, b->h);
+    float w = overlap(box->x, box->w, place->x, place->w), h = overlap(box->y, box->h, place->y, place->h);
     if (!(w > 0 && h > 0)) return 0;
     float both = w * h;
-    return both / (a->w * a->h + b->w * b->h - both);
+    return both / (box->w * box->h + place->w * place->h - both);
 }
 
 /* What carries a box from the net's input to the image: v' = (v - shift) * scale. */
@@ -137,7 +140,8 @@ static frame frame_of(const network *net, int w, int h, int letterbox)
     else fit_w = (int)((int64_t)w * net->h / h);
     fit_w = fit_w < 1 ? 1 : fit_w;
     fit_h = fit_h < 1 ? 1 : fit_h;
-    return (frame){ (net->w - fit_w) / 2. / net->w, (net->h - fit_h) / 2. / net->h, (double)net->w / fit_w, (double)net->h / fit_h };
+    return (frame){ (net->w - fit_w) / 2. / net->w, (net->h - fit_h) / 2. / net->h, (double)net->w / fit_w,
+                    (double)net->h / fit_h };
 }
 
 /* One anchor in one cell of one image. */
@@ -155,16 +159,17 @@ static detect_box decode(const place *p, const frame *f)
     const float *t = p->at;
     const float *anchor = l->biases + 2 * (size_t)(p->plan.mask ? p->plan.mask[p->anchor] : p->anchor);
     double s = (double)p->head->scale_x_y, back = (s - 1) / 2;
-    double x = (p->cell % l->w + (double)t[0] * s - back) / l->w, y = (p->cell / l->w + (double)t[p->stride] * s - back) / l->h;
+    double x = (p->cell % l->w + (double)t[0] * s - back) / l->w,
+        y = (p->cell / l->w + (double)t[p->stride] * s - back) / l->h;
     double w = exp((double)t[2 * p->stride]) * (double)anchor[0] * p->plan.unit_w;
     double h = exp((double)t[3 * p->stride]) * (double)anchor[1] * p->plan.unit_h;
     return (detect_box){ .x = (float)((x - f->shift_x) * f->scale_x), .y = (float)((y - f->shift_y) * f->scale_y),
                          .w = (float)(w * f->scale_x), .h = (float)(h * f->scale_y) };
 }
 
-static int finite_box(const detect_box *b)
+static int finite_box(const detect_box *box)
 {
-    return isfinite(b->x) && isfinite(b->y) && isfinite(b->w) && isfinite(b->h);
+    return isfinite(box->x) && isfinite(box->y) && isfinite(box->w) && isfinite(box->h);
 }
 
 /* Every class that passes, at one place; written so that NaN does not. */
@@ -182,13 +187,14 @@ static void add_place(const place *p, const frame *f, float threshold, int image
     }
 }
 
-static void add_head(const detect_heads *h, int i, int b, const frame *f, float threshold, int image, detect_list *out)
+static void add_head(const detect_heads *heads, int i, int b, const frame *f, float threshold, int image,
+                     detect_list *out)
 {
-    const layer *l = h->head[i].l;
+    const layer *l = heads->head[i].l;
     size_t cells = (size_t)l->w * (size_t)l->h;
-    place p = { .head = &h->head[i], .plan = row_of(l)->plan(l, h->net), .stride = cells };
+    place p = { .head = &heads->head[i], .plan = row_of(l)->plan(l, heads->net), .stride = cells };
     size_t entries = (size_t)(p.plan.coords + 1 + l->classes);
-    const float *output = (h->head[i].output ? h->head[i].output : l->output) + (size_t)b * (size_t)l->outputs;
+    const float *output = (heads->head[i].output ? heads->head[i].output : l->output) + (size_t)b * (size_t)l->outputs;
     for (p.cell = 0; p.cell < (int)cells; ++p.cell)
         for (p.anchor = 0; p.anchor < l->n; ++p.anchor) {
             p.at = output + (size_t)p.anchor * entries * cells + (size_t)p.cell;
@@ -241,23 +247,24 @@ static size_t thin(ranked *r, size_t n, float nms, size_t most)
 }
 
 /* Sorts and thins the boxes that one image has added from `begin` on. */
-static void finish_image(detect_list *out, size_t begin, const detect_options *o)
+static void finish_image(detect_list *out, size_t begin, const detect_options *options)
 {
     size_t n = out->n - begin;
     ranked *r = mem_calloc(n + 1, sizeof *r);
     for (size_t i = 0; i < n; ++i) r[i] = (ranked){ out->box[begin + i], i };
     qsort(r, n, sizeof *r, by_class);
-    n = thin(r, n, o->nms, (size_t)o->most);
+    n = thin(r, n, options->nms, (size_t)options->most);
     qsort(r, n, sizeof *r, by_probability);
     for (size_t i = 0; i < n; ++i) out->box[begin + i] = r[i].box;
     out->n = begin + n;
     free(r);
 }
 
-void detect_image(const detect_heads *h, int b, int image_w, int image_h, const detect_options *o, int image, detect_list *out)
+void detect_image(const detect_heads *heads, int b, int image_w, int image_h, const detect_options *options, int image,
+                  detect_list *out)
 {
     size_t begin = out->n;
-    frame f = frame_of(h->net, image_w, image_h, o->letterbox);
-    for (int i = 0; i < h->n; ++i) add_head(h, i, b, &f, o->threshold, image, out);
-    finish_image(out, begin, o);
+    frame f = frame_of(heads->net, image_w, image_h, options->letterbox);
+    for (int i = 0; i < heads->n; ++i) add_head(heads, i, b, &f, options->threshold, image, out);
+    finish_image(out, begin, options);
 }

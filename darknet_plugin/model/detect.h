@@ -1,5 +1,6 @@
 /* From the outputs of [yolo] and [region] layers to boxes: decoded, moved back from the net's input to the image, and
- * thinned by class. What comes out equals what stock Darknet's get_network_boxes and do_nms_sort give (tests compare). */
+ * thinned by class. What comes out equals what stock Darknet's get_network_boxes and do_nms_sort give (tests compare).
+ * */
 #ifndef DISTILL_DETECT_H
 #define DISTILL_DETECT_H
 #include "darknet_plugin/sections/cfg.h"
@@ -30,8 +31,10 @@ typedef struct detect_heads {
 } detect_heads;
 
 typedef struct detect_options {
-    float threshold;          /* objectness and probability must exceed it; Darknet: .5 to look at, .001 or .005 to measure */
-    float nms;                /* a box goes if its IoU with a likelier one of its class exceeds this; >= 1: none does. Darknet: .45 */
+    /* objectness and probability must exceed it; Darknet: .5 to look at, .001 or .005 to measure */
+    float threshold;
+    /* a box goes if its IoU with a likelier one of its class exceeds this; >= 1: none does. Darknet: .45 */
+    float nms;
     int letterbox;            /* 1: the image was letterboxed to the net's input, 0: stretched to it */
     int most;                 /* boxes of one class in one image, the likeliest ones; 0 = any number */
 } detect_options;
@@ -39,18 +42,19 @@ typedef struct detect_options {
 /* Finds every [yolo] and [region] of `net`, in whose order `cfg` (stock sections, one a layer) holds them. 0; -1 with a
  * message in `d` if there is none, their classes differ or one is of a kind that is not supported. End it with
  * detect_heads_free in either case. */
-int detect_heads_of(const network *net, const cfg_file *cfg, detect_heads *h, diag *d);
-void detect_heads_free(detect_heads *h);
+int detect_heads_of(const network *net, const cfg_file *cfg, detect_heads *heads, diag *d);
+void detect_heads_free(detect_heads *heads);
 
 /* Appends to `out` the boxes of entry b of the batch that `net` ran last in inference: heads hold
- * (batch, anchors * (coords + 1 + classes), h, w). image_w, image_h: its own size in pixels, `image`: its number in the result.
- * Order: likeliest first; among equals lower class first, then head, cell and anchor as Darknet counts them. Boxes that
- * are not finite are left out. */
-void detect_image(const detect_heads *h, int b, int image_w, int image_h, const detect_options *o, int image, detect_list *out);
+ * (batch, anchors * (coords + 1 + classes), heads, w). image_w, image_h: its own size in pixels, `image`: its number in
+ * the result. Order: likeliest first; among equals lower class first, then head, cell and anchor as Darknet counts
+ * them. Boxes that are not finite are left out. */
+void detect_image(const detect_heads *heads, int b, int image_w, int image_h, const detect_options *options, int image,
+                  detect_list *out);
 
-void detect_list_add(detect_list *l, const detect_box *box);
-void detect_list_free(detect_list *l);
+void detect_list_add(detect_list *list, const detect_box *box);
+void detect_list_free(detect_list *list);
 /* Intersection over union of two boxes, 0 where they do not meet. */
-float detect_iou(const detect_box *a, const detect_box *b);
+float detect_iou(const detect_box *box, const detect_box *place);
 
 #endif

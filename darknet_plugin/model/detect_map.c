@@ -1,11 +1,11 @@
 /* Average precision (see detect_map.h).
  *
- * For each class and IoU threshold t: boxes, likeliest first, are matched within their image; a match is a true positive,
- * anything else a false one; after the k likeliest boxes precision is tp/k and recall tp/truths. With the precision made
- * to fall (at each recall the best precision at that recall or beyond), AP is its mean at `points` recalls or its area.
- * Sources: Everingham et al., "The PASCAL Visual Object Classes Challenge" (2010), section 4.2; Lin et al., "Microsoft
- * COCO" (2014) and its COCOeval, whose order of sums and ties is kept, so that results agree to rounding.
- * Left out: COCO's small, medium and large areas, since boxes here know no pixels. */
+ * For each class and IoU threshold t: boxes, likeliest first, are matched within their image; a match is a true
+ * positive, anything else a false one; after the k likeliest boxes precision is tp/k and recall tp/truths. With the
+ * precision made to fall (at each recall the best precision at that recall or beyond), AP is its mean at `points`
+ * recalls or its area. Sources: Everingham et al., "The PASCAL Visual Object Classes Challenge" (2010), section 4.2;
+ * Lin et al., "Microsoft COCO" (2014) and its COCOeval, whose order of sums and ties is kept, so that results agree to
+ * rounding. Left out: COCO's small, medium and large areas, since boxes here know no pixels. */
 #include "detect_map.h"
 
 #include "darknet_plugin/base/bug.h"
@@ -64,7 +64,8 @@ static inline double larger(double a, double b) { return a > b ? a : b; }
 static double overlap_of(const corners *box, const wanted *truth)
 {
     const corners *t = &truth->at;
-    double w = smaller(t->right, box->right) - larger(t->left, box->left), h = smaller(t->bottom, box->bottom) - larger(t->top, box->top);
+    double w = smaller(t->right, box->right) - larger(t->left, box->left), h = smaller(t->bottom, box->bottom) -
+        larger(t->top, box->top);
     if (!(w > 0 && h > 0)) return 0;
     double both = w * h;
     return both / (truth->truth->crowd ? box->area : box->area + t->area - both);
@@ -98,26 +99,26 @@ static size_t pick_any(const wanted *t, size_t n, const double *overlap, double 
     return found;
 }
 
-static void match(const measure *m, found *f, wanted *t, size_t n)
+static void match(const measure *measure, found *found, wanted *t, size_t n)
 {
-    corners at = corners_of(f->box->x, f->box->y, f->box->w, f->box->h);
-    for (size_t j = 0; j < n; ++j) m->overlap[j] = overlap_of(&at, &t[j]);
+    corners at = corners_of(found->box->x, found->box->y, found->box->w, found->box->h);
+    for (size_t j = 0; j < n; ++j) measure->overlap[j] = overlap_of(&at, &t[j]);
     for (unsigned i = 0; i < THRESHOLDS; ++i) {
         unsigned bit = 1u << i;
-        size_t k = (m->r->darknet ? pick_any : pick_free)(t, n, m->overlap, m->iou[i], bit);
+        size_t k = (measure->r->darknet ? pick_any : pick_free)(t, n, measure->overlap, measure->iou[i], bit);
         if (k == n) continue;
-        if (t[k].truth->crowd) f->ignored |= bit;
-        else if (!(t[k].taken & bit)) f->hit |= bit;
+        if (t[k].truth->crowd) found->ignored |= bit;
+        else if (!(t[k].taken & bit)) found->hit |= bit;
         t[k].taken |= bit;
     }
 }
 
 #define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
 
-static int compare_places(const detect_box *a, const detect_box *b)
+static int compare_places(const detect_box *box, const detect_box *place)
 {
-    int label = COMPARE(a->label, b->label);
-    return label ? label : COMPARE(a->image, b->image);
+    int label = COMPARE(box->label, place->label);
+    return label ? label : COMPARE(box->image, place->image);
 }
 
 /* By class, image, probability downwards, order given. */
@@ -145,69 +146,69 @@ static int by_place(const void *x, const void *y)
     return label ? label : image ? image : crowd ? crowd : COMPARE(a->order, b->order);
 }
 
-static int compare_to_truth(const detect_box *b, const map_truth *t)
+static int compare_to_truth(const detect_box *box, const map_truth *t)
 {
-    int label = COMPARE(b->label, t->label);
-    return label ? label : COMPARE(b->image, t->image);
+    int label = COMPARE(box->label, t->label);
+    return label ? label : COMPARE(box->image, t->image);
 }
 
 /* Matches image by image and drops boxes beyond the most that count. */
-static void match_all(measure *m)
+static void match_all(measure *measure)
 {
     size_t kept = 0, in_image = 0, begin = 0, end = 0;
-    qsort(m->box, m->n, sizeof *m->box, by_image);
-    for (size_t i = 0; i < m->n; ++i) {
-        found *f = &m->box[i];
-        in_image = kept && !compare_places(m->box[kept - 1].box, f->box) ? in_image + 1 : 1;
-        if (m->r->most && in_image > (size_t)m->r->most) {
+    qsort(measure->box, measure->n, sizeof *measure->box, by_image);
+    for (size_t i = 0; i < measure->n; ++i) {
+        found *f = &measure->box[i];
+        in_image = kept && !compare_places(measure->box[kept - 1].box, f->box) ? in_image + 1 : 1;
+        if (measure->r->most && in_image > (size_t)measure->r->most) {
             --in_image;
             continue;
         }
-        while (begin < m->m && compare_to_truth(f->box, m->truth[begin].truth) > 0) ++begin;
-        for (end = begin; end < m->m && !compare_to_truth(f->box, m->truth[end].truth); ++end) {}
-        match(m, f, m->truth + begin, end - begin);
-        m->box[kept++] = *f;
+        while (begin < measure->m && compare_to_truth(f->box, measure->truth[begin].truth) > 0) ++begin;
+        for (end = begin; end < measure->m && !compare_to_truth(f->box, measure->truth[end].truth); ++end) {}
+        match(measure, f, measure->truth + begin, end - begin);
+        measure->box[kept++] = *f;
     }
-    m->n = kept;
-    qsort(m->box, m->n, sizeof *m->box, by_probability);
+    measure->n = kept;
+    qsort(measure->box, measure->n, sizeof *measure->box, by_probability);
 }
 
 /* Mean of the falling precision at `points` recalls; a recall that is never reached has none. */
-static double mean_at_points(const measure *m, size_t n, int points)
+static double mean_at_points(const measure *measure, size_t n, int points)
 {
     double sum = 0, step = 1. / (points - 1);
     size_t at = 0;
     for (int i = 0; i < points; ++i) {
         double want = i == points - 1 ? 1 : i * step;
-        while (at < n && m->recall[at] < want) ++at;
-        if (at < n) sum += m->precision[at];
+        while (at < n && measure->recall[at] < want) ++at;
+        if (at < n) sum += measure->precision[at];
     }
     return sum / points;
 }
 
-static double area(const measure *m, size_t n)
+static double area(const measure *measure, size_t n)
 {
     double sum = 0, before = 0;
     for (size_t i = 0; i < n; ++i) {
-        sum += (m->recall[i] - before) * m->precision[i];
-        before = m->recall[i];
+        sum += (measure->recall[i] - before) * measure->precision[i];
+        before = measure->recall[i];
     }
     return sum;
 }
 
-/* Of the n boxes f of one class, at the threshold of `bit`. COCOeval keeps the denominator from 0 by an epsilon. */
-static double average_precision(const measure *m, const found *f, size_t n, size_t truths, unsigned bit)
+/* Of the n boxes found of one class, at the threshold of `bit`. COCOeval keeps the denominator from 0 by an epsilon. */
+static double average_precision(const measure *measure, const found *found, size_t n, size_t truths, unsigned bit)
 {
     size_t tp = 0, fp = 0;
     for (size_t i = 0; i < n; ++i) {
-        tp += (f[i].hit & bit) != 0;
-        fp += !((f[i].hit | f[i].ignored) & bit);
-        m->precision[i] = (double)tp / ((double)(fp + tp) + DBL_EPSILON);
-        m->recall[i] = (double)tp / (double)truths;
+        tp += (found[i].hit & bit) != 0;
+        fp += !((found[i].hit | found[i].ignored) & bit);
+        measure->precision[i] = (double)tp / ((double)(fp + tp) + DBL_EPSILON);
+        measure->recall[i] = (double)tp / (double)truths;
     }
     for (size_t i = n; i-- > 1;)
-        if (m->precision[i] > m->precision[i - 1]) m->precision[i - 1] = m->precision[i];
-    return 100 * (m->r->points ? mean_at_points(m, n, m->r->points) : area(m, n));
+        if (measure->precision[i] > measure->precision[i - 1]) measure->precision[i - 1] = measure->precision[i];
+    return 100 * (measure->r->points ? mean_at_points(measure, n, measure->r->points) : area(measure, n));
 }
 
 static double percent(size_t part, size_t rest)
@@ -222,24 +223,24 @@ static void finish_counts(map_class *c)
     c->recall = percent(c->tp, c->fn);
 }
 
-static void measure_class(const measure *m, const found *f, size_t n, map_class *c)
+static void measure_class(const measure *measure, const found *found, size_t n, map_class *c)
 {
     for (size_t i = 0; i < n; ++i) {
-        if (!(f[i].box->probability > m->threshold)) continue;
-        c->tp += f[i].hit & 1;
-        c->fp += !((f[i].hit | f[i].ignored) & 1);
+        if (!(found[i].box->probability > measure->threshold)) continue;
+        c->tp += found[i].hit & 1;
+        c->fp += !((found[i].hit | found[i].ignored) & 1);
     }
     finish_counts(c);
     if (!c->truths) return;
     for (unsigned i = 0; i < THRESHOLDS; ++i) {
-        double ap = average_precision(m, f, n, c->truths, 1u << i);
+        double ap = average_precision(measure, found, n, c->truths, 1u << i);
         if (i == 0) c->ap50 = ap;
         c->ap += ap;
     }
     c->ap /= THRESHOLDS;
 }
 
-static void add_up(const map_rules *r, map_result *out)
+static void add_up(const map_rules *rules, map_result *out)
 {
     map_class *all = &out->all;
     for (int k = 0; k < out->classes; ++k) {
@@ -252,7 +253,7 @@ static void add_up(const map_rules *r, map_result *out)
         out->present += c->truths > 0;
     }
     finish_counts(all);
-    int over = r->darknet ? out->classes : out->present;
+    int over = rules->darknet ? out->classes : out->present;
     if (!over) return;
     all->ap50 /= over;
     all->ap /= over;
@@ -269,9 +270,10 @@ static void fill_thresholds(double *iou)
     iou[THRESHOLDS - 1] = .95;
 }
 
-static measure make_measure(const map_rules *r, const detect_box *box, size_t n, const map_truth *truth, size_t m, double threshold)
+static measure make_measure(const map_rules *rules, const detect_box *box, size_t n, const map_truth *truth, size_t m,
+                            double threshold)
 {
-    measure x = { .r = r, .threshold = threshold, .n = n, .m = m };
+    measure x = { .r = rules, .threshold = threshold, .n = n, .m = m };
     fill_thresholds(x.iou);
     x.box = mem_calloc(n + 1, sizeof *x.box);
     x.truth = mem_calloc(m + 1, sizeof *x.truth);
@@ -280,21 +282,23 @@ static measure make_measure(const map_rules *r, const detect_box *box, size_t n,
     x.recall = mem_calloc(n + 1, sizeof *x.recall);
     for (size_t i = 0; i < n; ++i) x.box[i] = (found){ .box = &box[i], .order = i };
     for (size_t i = 0; i < m; ++i)
-        x.truth[i] = (wanted){ .truth = &truth[i], .order = i, .at = corners_of(truth[i].x, truth[i].y, truth[i].w, truth[i].h) };
+        x.truth[i] = (wanted){ .truth = &truth[i], .order = i, .at = corners_of(truth[i].x, truth[i].y, truth[i].w,
+                                                                                truth[i].h) };
     qsort(x.truth, m, sizeof *x.truth, by_place);
     return x;
 }
 
-static void free_measure(measure *m)
+static void free_measure(measure *measure)
 {
-    free(m->box);
-    free(m->truth);
-    free(m->overlap);
-    free(m->precision);
-    free(m->recall);
+    free(measure->box);
+    free(measure->truth);
+    free(measure->overlap);
+    free(measure->precision);
+    free(measure->recall);
 }
 
-map_result map_measure(const map_rules *r, int classes, const detect_box *box, size_t n, const map_truth *truth, size_t m, double threshold)
+map_result map_measure(const map_rules *rules, int classes, const detect_box *box, size_t n, const map_truth *truth,
+                       size_t m, double threshold)
 {
     map_result out = { .of = mem_calloc((size_t)classes + 1, sizeof *out.of), .classes = classes };
     for (size_t i = 0; i < n; ++i) BUG_UNLESS(box[i].label >= 0 && box[i].label < classes, "a box of no class");
@@ -302,20 +306,20 @@ map_result map_measure(const map_rules *r, int classes, const detect_box *box, s
         BUG_UNLESS(truth[i].label >= 0 && truth[i].label < classes, "a truth of no class");
         out.of[truth[i].label].truths += !truth[i].crowd;
     }
-    measure x = make_measure(r, box, n, truth, m, threshold);
+    measure x = make_measure(rules, box, n, truth, m, threshold);
     match_all(&x);
     for (size_t k = 0, i = 0; k < (size_t)classes; ++k) {
         size_t from = i;
         while (i < x.n && x.box[i].box->label == (int)k) ++i;
         measure_class(&x, x.box + from, i - from, &out.of[k]);
     }
-    add_up(r, &out);
+    add_up(rules, &out);
     free_measure(&x);
     return out;
 }
 
-void map_free(map_result *r)
+void map_free(map_result *result)
 {
-    free(r->of);
-    *r = (map_result){ 0 };
+    free(result->of);
+    *result = (map_result){ 0 };
 }

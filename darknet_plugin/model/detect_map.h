@@ -1,5 +1,6 @@
 /* How good boxes are: average precision of each class and its mean, by COCO's rules or by those of AlexeyAB's
- * `darknet detector map`. Numbers by COCO's rules equal pycocotools' COCOeval (area=all, maxDets=100). All in percent. */
+ * `darknet detector map`. Numbers by COCO's rules equal pycocotools' COCOeval (area=all, maxDets=100). All in percent.
+ * */
 #ifndef DISTILL_DETECT_MAP_H
 #define DISTILL_DETECT_MAP_H
 #include "detect.h"
@@ -17,7 +18,8 @@ typedef struct map_rules {
     int darknet;              /* AlexeyAB's matching and mean (below), else COCO's */
 } map_rules;
 
-/* COCO:    a box takes the best truth not yet taken, IoU at the threshold counts; 101 points; 100 boxes of a class in an
+/* COCO:    a box takes the best truth not yet taken, IoU at the threshold counts; 101 points; 100 boxes of a class in
+ * an
  *          image; the mean is over classes that have truths.
  * darknet: a box goes to the best truth, taken or not, IoU must exceed the threshold; area under the curve (-points of
  *          `map` is `points`); the mean is over all classes, those without truths count as 0. */
@@ -32,14 +34,16 @@ typedef struct map_class {
 
 typedef struct map_result {
     map_class *of;            /* (classes), owned */
-    map_class all;            /* sums of the counts; their precision and recall; mean of ap50 and ap: mAP@.5 and mAP@[.5:.95] */
+    /* sums of the counts; their precision and recall; mean of ap50 and ap: mAP@.5 and mAP@[.5:.95] */
+    map_class all;
     int classes, present;     /* present: classes that have truths */
 } map_result;
 
-/* Measures n boxes against m truths, both in any order but such that equal probabilities in one image count in the order
- * given. Labels must be below `classes`. Precision and recall are those of boxes whose probability exceeds `threshold`
- * (Darknet's is .25). The caller ends the result with map_free. */
-map_result map_measure(const map_rules *r, int classes, const detect_box *box, size_t n, const map_truth *truth, size_t m, double threshold);
-void map_free(map_result *r);
+/* Measures n boxes against m truths, both in any order but such that equal probabilities in one image count in the
+ * order given. Labels must be below `classes`. Precision and recall are those of boxes whose probability exceeds
+ * `threshold` (Darknet's is .25). The caller ends the result with map_free. */
+map_result map_measure(const map_rules *rules, int classes, const detect_box *box, size_t n, const map_truth *truth,
+                       size_t m, double threshold);
+void map_free(map_result *result);
 
 #endif

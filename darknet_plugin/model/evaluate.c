@@ -53,32 +53,34 @@ static void count_image(tally *t, const float *answer, int classes, int label)
 static score finish_tally(tally *t, int classes, size_t labelled)
 {
     score s = { 0 };
-    if (labelled) s = (score){ .top1 = 100. * (double)t->top1 / (double)labelled, .top5 = 100. * (double)t->top5 / (double)labelled };
+    if (labelled) s = (score){ .top1 = 100. * (double)t->top1 / (double)labelled,
+                               .top5 = 100. * (double)t->top5 / (double)labelled };
     for (int i = 0; i < classes; ++i) s.spread = fmax(s.spread, t->high[i] - t->low[i]);
     free(t->low);
     free(t->high);
     return s;
 }
 
-static const float *student_answer(const model *m, int t, int *outputs)
+static const float *student_answer(const model *model, int t, int *outputs)
 {
-    if (m->teacher) return model_answer_as(m, t, outputs);
-    *outputs = m->classes;
-    return m->net->output;
+    if (model->teacher) return model_answer_as(model, t, outputs);
+    *outputs = model->classes;
+    return model->net->output;
 }
 
 /* Number of answers per image in comparison t; 0 after reporting. */
-static int classes_of(const model *m, const dataset *data, int t, diag *d)
+static int classes_of(const model *model, const dataset *data, int t, diag *d)
 {
     int outputs;
-    const char *cfg = m->low->source->path;
-    student_answer(m, t, &outputs);
-    if (m->low->teachers < 2 && dataset_classes(data) != outputs) {
+    const char *cfg = model->low->source->path;
+    student_answer(model, t, &outputs);
+    if (model->low->teachers < 2 && dataset_classes(data) != outputs) {
         diag_error(d, cfg, 0, NULL, "network has %d outputs, data set has %d classes", outputs, dataset_classes(data));
         return 0;
     }
-    if (m->teacher && teacher_outputs(m->teacher[t]) != outputs) {
-        diag_error(d, cfg, 0, NULL, "teacher has %d outputs, student has %d", teacher_outputs(m->teacher[t]), outputs);
+    if (model->teacher && teacher_outputs(model->teacher[t]) != outputs) {
+        diag_error(d, cfg, 0, NULL, "teacher has %d outputs, student has %d", teacher_outputs(model->teacher[t]),
+                   outputs);
         return 0;
     }
     return outputs;
@@ -93,30 +95,30 @@ typedef struct counting {
     size_t agree[MAX_TEACHERS];
 } counting;
 
-static void count_answers(counting *c, const batch *b, int k)
+static void count_answers(counting *c, const batch *batch, int k)
 {
     int n = c->classes[k], ignore;
     top_comparison *now = &c->e->of[k];
     const float *t = c->e->has_teacher ? teacher_answer(c->m->teacher[k]) : NULL;
     const float *s = c->e->has_student ? student_answer(c->m, k, &ignore) : NULL;
-    for (int i = 0; i < b->n; ++i) {
+    for (int i = 0; i < batch->n; ++i) {
         size_t at = (size_t)i * (size_t)n;
-        int label = now->rated ? b->label[i] : -1;
+        int label = now->rated ? batch->label[i] : -1;
         if (s) count_image(&c->student[k], s + at, n, label);
         if (t) count_image(&c->teacher[k], t + at, n, label);
         if (s && t) c->agree[k] += first_of(s + at, n) == first_of(t + at, n);
     }
-    if (s && t) now->feature_mse += model_feature_mse(c->m, k, b->n) * b->n;
+    if (s && t) now->feature_mse += model_feature_mse(c->m, k, batch->n) * batch->n;
 }
 
-static void count_batch(counting *c, const batch *b)
+static void count_batch(counting *c, const batch *batch)
 {
     evaluation *e = c->e;
-    if (e->has_teacher) model_run_teachers(c->m, b->x, 1);
-    if (e->has_student) model_predict(c->m, b->x);
-    for (int k = 0; k < e->n; ++k) count_answers(c, b, k);
-    for (int i = 0; i < b->n; ++i) e->labelled += b->label[i] >= 0;
-    e->images += (size_t)b->n;
+    if (e->has_teacher) model_run_teachers(c->m, batch->x, 1);
+    if (e->has_student) model_predict(c->m, batch->x);
+    for (int k = 0; k < e->n; ++k) count_answers(c, batch, k);
+    for (int i = 0; i < batch->n; ++i) e->labelled += batch->label[i] >= 0;
+    e->images += (size_t)batch->n;
 }
 
 static void finish(counting *c)
@@ -136,7 +138,8 @@ static int begin(counting *c, const dataset *data, int who, diag *d)
 {
     const lowered *low = c->m->low;
     int n = c->m->teacher ? low->teachers : 1;
-    *c->e = (evaluation){ .has_student = who & EVALUATE_STUDENT, .has_teacher = c->m->teacher && (who & EVALUATE_TEACHER), .n = n,
+    *c->e = (evaluation){ .has_student = who & EVALUATE_STUDENT, .has_teacher = c->m->teacher &&
+                          (who & EVALUATE_TEACHER), .n = n,
                           .last = low->heads ? low->head[low->heads - 1].teacher : 0 };
     for (int k = 0; k < n; ++k)
         if (!(c->classes[k] = classes_of(c->m, data, k, d))) return -1;
@@ -149,12 +152,13 @@ static int begin(counting *c, const dataset *data, int who, diag *d)
     return 0;
 }
 
-int evaluate(model *m, const dataset *data, int threads, int who, evaluation *e, diag *d)
+int evaluate(model *model, const dataset *data, int threads, int who, evaluation *evaluation, diag *d)
 {
-    counting c = { .m = m, .e = e };
+    counting c = { .m = model, .e = evaluation };
     loader_options lo = {
-        .data = data, .how = LOAD_VALID, .batch = m->net->batch, .c = m->low->shape->c, .h = m->low->shape->h,
-        .w = m->low->shape->w, .threads = threads > 0 ? threads : 1,
+        .data = data, .how = LOAD_VALID, .batch = model->net->batch, .c = model->low->shape->c,
+            .h = model->low->shape->h,
+        .w = model->low->shape->w, .threads = threads > 0 ? threads : 1,
     };
     if (begin(&c, data, who, d)) return -1;
     loader *l = loader_start(&lo, d);
@@ -165,15 +169,15 @@ int evaluate(model *m, const dataset *data, int threads, int who, evaluation *e,
     return !l || diag_errors(d) > before ? -1 : 0;
 }
 
-/* Guessing gives p = 1 / classes, within three standard deviations; where so few images are labelled that guessing could name
- * nearly all of them, nothing is proven. */
-const char *evaluate_suspicious(const score *s, size_t labelled, int classes)
+/* Guessing gives p = 1 / classes, within three standard deviations; where so few images are labelled that guessing
+ * could name nearly all of them, nothing is proven. */
+const char *evaluate_suspicious(const score *score, size_t labelled, int classes)
 {
-    if (!(s->spread > 1e-6)) return "gives the same answer to every image";
+    if (!(score->spread > 1e-6)) return "gives the same answer to every image";
     double p = 1. / classes;
     if (!labelled || classes < 2) return NULL;
     double deviation = 3 * sqrt(p * (1 - p) / (double)labelled);
     if (p + deviation > .9) return NULL;
-    if (s->top1 < 100 * (p - deviation)) return "is worse than chance: are its classes in the order of names=?";
-    return s->top1 <= 100 * (p + deviation) ? "is not better than chance" : NULL;
+    if (score->top1 < 100 * (p - deviation)) return "is worse than chance: are its classes in the order of names=?";
+    return score->top1 <= 100 * (p + deviation) ? "is not better than chance" : NULL;
 }

@@ -29,10 +29,11 @@ enum { EVALUATE_STUDENT = 1, EVALUATE_TEACHER = 2 };
 
 /* Runs every image once, in inference mode, in the net's own batch. `who` = EVALUATE_ bits; teachers are left out
  * where the cfg has none. -1 with a message if images cannot be read or classes differ. */
-int evaluate(model *m, const dataset *data, int threads, int who, evaluation *e, diag *d);
+int evaluate(model *model, const dataset *data, int threads, int who, evaluation *evaluation, diag *d);
 
-/* A teacher nobody should learn from: not above chance, or the same answer to everything. NULL if it looks sane, else why. */
-const char *evaluate_suspicious(const score *s, size_t labelled, int classes);
+/* A teacher nobody should learn from: not above chance, or the same answer to everything. NULL if it looks sane, else
+ * why. */
+const char *evaluate_suspicious(const score *score, size_t labelled, int classes);
 
 /* Position of class `label` when `n` answers are sorted downwards, 0 = first; ties count against it. */
 int evaluate_rank(const float *answer, int n, int label);

@@ -21,16 +21,16 @@ typedef struct detect_evaluation {
     detect_comparison of[MAX_TEACHERS];
 } detect_evaluation;
 
-/* Runs every image once, letterboxed or stretched as the cfg's augment says, in the net's own batch. `who` = EVALUATE_ bits.
- * `data` was opened with DATA_BOXES. Boxes above .001 count, after suppression at an IoU of .45. -1 with messages. The
- * caller ends it with detect_evaluation_free in either case. */
-int evaluate_detector(model *m, const dataset *data, int threads, int who, detect_evaluation *e, diag *d);
-void detect_evaluation_free(detect_evaluation *e);
+/* Runs every image once, letterboxed or stretched as the cfg's augment says, in the net's own batch. `who` = EVALUATE_
+ * bits. `data` was opened with DATA_BOXES. Boxes above .001 count, after suppression at an IoU of .45. -1 with
+ * messages. The caller ends it with detect_evaluation_free in either case. */
+int evaluate_detector(model *model, const dataset *data, int threads, int who, detect_evaluation *evaluation, diag *d);
+void detect_evaluation_free(detect_evaluation *evaluation);
 
-/* The heads of the student that answer for teacher t (plain: all), for detect_image. 0, or -1 with a message. The caller ends
- * it with detect_heads_free. */
-int detect_student_heads(const model *m, int t, detect_heads *h, diag *d);
+/* The heads of the student that answer for teacher t (plain: all), for detect_image. 0, or -1 with a message. The
+ * caller ends it with detect_heads_free. */
+int detect_student_heads(const model *model, int t, detect_heads *heads, diag *d);
 /* Those of teacher t itself, for what it answered last. */
-int detect_teacher_heads(const model *m, int t, detect_heads *h, diag *d);
+int detect_teacher_heads(const model *model, int t, detect_heads *heads, diag *d);
 
 #endif

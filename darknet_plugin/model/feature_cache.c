@@ -1,9 +1,9 @@
 /* One file, memory-mapped for reading, appended to with pwrite (see feature_cache.h).
  *
- * Writing through the map would end in SIGBUS on a full disk; pwrite says ENOSPC. The map covers the largest file there can
- * be, so it need not move while the file grows; nothing behind the file's end is touched. zstd at level 1 halves half floats
- * behind a ReLU (60 % zeros: `zstd -b1 -B12608` on the demo's cache, 2.1 times fewer bytes, 620 MB/s back), which for a
- * student's thousand images a second is some 2 % of the time. */
+ * Writing through the map would end in SIGBUS on a full disk; pwrite says ENOSPC. The map covers the largest file there
+ * can be, so it need not move while the file grows; nothing behind the file's end is touched. zstd at level 1 halves
+ * half floats behind a ReLU (60 % zeros: `zstd -b1 -B12608` on the demo's cache, 2.1 times fewer bytes, 620 MB/s back),
+ * which for a student's thousand images a second is some 2 % of the time. */
 #include "feature_cache.h"
 
 #include "darknet_plugin/base/key_text.h"
@@ -46,15 +46,15 @@ struct feature_cache {
 };
 
 static size_t rounded(size_t n) { return (n + HEAD - 1) / HEAD * HEAD; }
-static size_t entry_at(const feature_cache *c, uint64_t view, uint64_t image)
+static size_t entry_at(const feature_cache *cache, uint64_t view, uint64_t image)
 {
-    return HEADER + (size_t)(view * c->s.count + image) * sizeof(index_entry);
+    return HEADER + (size_t)(view * cache->s.count + image) * sizeof(index_entry);
 }
 
-static index_entry entry_of(const feature_cache *c, uint64_t view, uint64_t image)
+static index_entry entry_of(const feature_cache *cache, uint64_t view, uint64_t image)
 {
     index_entry e;
-    memcpy(&e, c->map + entry_at(c, view, image), sizeof e);
+    memcpy(&e, cache->map + entry_at(cache, view, image), sizeof e);
     return e;
 }
 
@@ -88,112 +88,118 @@ static int write_all(int fd, const void *data, size_t n, size_t at)
 
 /* ---- opening ---- */
 
-static int trouble(const feature_cache *c, const char *what, diag *d)
+static int trouble(const feature_cache *cache, const char *what, diag *d)
 {
-    diag_error(d, c->path, 0, NULL, "%s: %s", what, strerror(errno));
+    diag_error(d, cache->path, 0, NULL, "%s: %s", what, strerror(errno));
     return -1;
 }
 
-static int measure_file(feature_cache *c, diag *d)
+static int measure_file(feature_cache *cache, diag *d)
 {
     size_t all, index;
-    for (int i = 0; i < c->s.taps; ++i) {
-        c->at[i] = c->maps;
-        c->maps += feature_bytes(c->s.type, c->s.tap[i].c, (size_t)c->s.tap[i].h * (size_t)c->s.tap[i].w);
+    for (int i = 0; i < cache->s.taps; ++i) {
+        cache->at[i] = cache->maps;
+        cache->maps += feature_bytes(cache->s.type, cache->s.tap[i].c, (size_t)cache->s.tap[i].h *
+                                     (size_t)cache->s.tap[i].w);
     }
-    if (!__builtin_mul_overflow(c->s.count, c->s.views, &all) && !__builtin_mul_overflow(all, sizeof(index_entry), &index)
-        && !__builtin_mul_overflow(all, c->maps + HEAD, &c->most) && index < (size_t)1 << 45 && c->most < (size_t)1 << 46) {
-        c->records = rounded(HEADER + index);
-        c->most += c->records;
+    if (!__builtin_mul_overflow(cache->s.count, cache->s.views, &all) && !__builtin_mul_overflow(all,
+        sizeof(index_entry), &index)
+        && !__builtin_mul_overflow(all, cache->maps + HEAD, &cache->most) && index < (size_t)1 << 45 &&
+            cache->most < (size_t)1 << 46) {
+        cache->records = rounded(HEADER + index);
+        cache->most += cache->records;
         return 0;
     }
-    diag_error(d, c->path, 0, NULL, "%llu views of %llu images are too many", (unsigned long long)c->s.views, (unsigned long long)c->s.count);
+    diag_error(d, cache->path, 0, NULL, "%llu views of %llu images are too many", (unsigned long long)cache->s.views,
+               (unsigned long long)cache->s.count);
     return -1;
 }
 
 /* Room for what is not on the disk yet. */
-static int check_room(const feature_cache *c, const struct stat *st, diag *d)
+static int check_room(const feature_cache *cache, const struct stat *st, diag *d)
 {
     struct statvfs v;
-    if (!c->writes || fstatvfs(c->fd, &v)) return 0;
-    double have = (double)v.f_bavail * (double)v.f_frsize, need = (double)c->most - (double)st->st_blocks * 512;
+    if (!cache->writes || fstatvfs(cache->fd, &v)) return 0;
+    double have = (double)v.f_bavail * (double)v.f_frsize, need = (double)cache->most - (double)st->st_blocks * 512;
     if (need <= have) return 0;
-    diag_error(d, c->path, 0, NULL, "needs up to %.3g GB, %.3g GB free", need / 1e9, have / 1e9);
+    diag_error(d, cache->path, 0, NULL, "needs up to %.3g GB, %.3g GB free", need / 1e9, have / 1e9);
     diag_hint(d, "fewer views=, or cache_type=u8, takes less");
     return -1;
 }
 
-/* The index is looked at through the map before it is filled: on a tmpfs that is full, reading a hole ends in SIGBUS. */
-static int take_room(const feature_cache *c)
+/* The index is looked at through the map before it is filled: on a tmpfs that is full, reading a hole ends in SIGBUS.
+ * */
+static int take_room(const feature_cache *cache)
 {
-    if (!fallocate(c->fd, 0, 0, (off_t)c->records)) return 0;
-    return errno == EOPNOTSUPP || errno == ENOSYS ? ftruncate(c->fd, (off_t)c->records) : -1;
+    if (!fallocate(cache->fd, 0, 0, (off_t)cache->records)) return 0;
+    return errno == EOPNOTSUPP || errno == ENOSYS ? ftruncate(cache->fd, (off_t)cache->records) : -1;
 }
 
-static int make_file(feature_cache *c, diag *d)
+static int make_file(feature_cache *cache, diag *d)
 {
     char header[HEADER] = MAGIC;
-    if (strlen(MAGIC) + strlen(c->s.key) >= HEADER) {
-        diag_error(d, c->path, 0, NULL, "this run's description does not fit into a cache's header");
+    if (strlen(MAGIC) + strlen(cache->s.key) >= HEADER) {
+        diag_error(d, cache->path, 0, NULL, "this run's description does not fit into a cache's header");
         return -1;
     }
-    strcat(header, c->s.key);
-    c->end = c->records;
-    if (take_room(c) || write_all(c->fd, header, HEADER, 0)) return trouble(c, "cannot be written", d);
+    strcat(header, cache->s.key);
+    cache->end = cache->records;
+    if (take_room(cache) || write_all(cache->fd, header, HEADER, 0)) return trouble(cache, "cannot be written", d);
     return 0;
 }
 
-static int check_file(feature_cache *c, off_t size, diag *d)
+static int check_file(feature_cache *cache, off_t size, diag *d)
 {
     char header[HEADER + 1] = "";
-    if (pread(c->fd, header, HEADER, 0) != HEADER || strncmp(header, MAGIC, strlen(MAGIC))) {
-        diag_error(d, c->path, 0, NULL, "is not a feature cache");
+    if (pread(cache->fd, header, HEADER, 0) != HEADER || strncmp(header, MAGIC, strlen(MAGIC))) {
+        diag_error(d, cache->path, 0, NULL, "is not a feature cache");
         return -1;
     }
-    if (keys_differ(c->path, header + strlen(MAGIC), c->s.key, d)) return -1;
-    c->end = (size_t)size;
-    if (c->end >= c->records && c->end <= 2 * c->most) return 0;
-    diag_error(d, c->path, 0, NULL, "has %lld bytes, expected at least %zu: it was cut", (long long)size, c->records);
+    if (keys_differ(cache->path, header + strlen(MAGIC), cache->s.key, d)) return -1;
+    cache->end = (size_t)size;
+    if (cache->end >= cache->records && cache->end <= 2 * cache->most) return 0;
+    diag_error(d, cache->path, 0, NULL, "has %lld bytes, expected at least %zu: it was cut", (long long)size,
+               cache->records);
     diag_hint(d, "remove it; it will be made again");
     return -1;
 }
 
-static int map_file(feature_cache *c, diag *d)
+static int map_file(feature_cache *cache, diag *d)
 {
-    if (c->end > c->most) c->most = c->end;   /* damaged records have been replaced */
-    c->most += c->most / 8;                   /* and may be again */
-    void *p = mmap(NULL, c->most, PROT_READ, MAP_SHARED, c->fd, 0);
-    if (p == MAP_FAILED) return trouble(c, "cannot be mapped", d);
-    c->map = p;
-    madvise(p, c->most, MADV_RANDOM);
+    if (cache->end > cache->most) cache->most = cache->end;   /* damaged records have been replaced */
+    cache->most += cache->most / 8;                   /* and may be again */
+    void *p = mmap(NULL, cache->most, PROT_READ, MAP_SHARED, cache->fd, 0);
+    if (p == MAP_FAILED) return trouble(cache, "cannot be mapped", d);
+    cache->map = p;
+    madvise(p, cache->most, MADV_RANDOM);
     return 0;
 }
 
-static int open_file(feature_cache *c, diag *d)
+static int open_file(feature_cache *cache, diag *d)
 {
     struct stat st;
-    c->fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    c->writes = c->fd >= 0;
-    if (c->fd < 0 && (errno == EACCES || errno == EROFS)) c->fd = open(c->path, O_RDONLY | O_CLOEXEC);
-    if (c->fd < 0) return trouble(c, "cannot be opened", d);
-    if (c->writes && flock(c->fd, LOCK_EX | LOCK_NB)) {
-        diag_warn(d, c->path, 0, NULL, "another process is filling it; what is missing is computed and not stored");
-        c->writes = 0;
+    cache->fd = open(cache->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    cache->writes = cache->fd >= 0;
+    if (cache->fd < 0 && (errno == EACCES || errno == EROFS)) cache->fd = open(cache->path, O_RDONLY | O_CLOEXEC);
+    if (cache->fd < 0) return trouble(cache, "cannot be opened", d);
+    if (cache->writes && flock(cache->fd, LOCK_EX | LOCK_NB)) {
+        diag_warn(d, cache->path, 0, NULL, "another process is filling it; what is missing is computed and not stored");
+        cache->writes = 0;
     }
-    if (fstat(c->fd, &st)) return trouble(c, "cannot be read", d);
+    if (fstat(cache->fd, &st)) return trouble(cache, "cannot be read", d);
     if (!S_ISREG(st.st_mode)) {
-        diag_error(d, c->path, 0, NULL, "is not a regular file");
+        diag_error(d, cache->path, 0, NULL, "is not a regular file");
         return -1;
     }
-    if (check_room(c, &st, d)) return -1;
-    if (!st.st_size && c->writes) return make_file(c, d);
-    return check_file(c, st.st_size, d);
+    if (check_room(cache, &st, d)) return -1;
+    if (!st.st_size && cache->writes) return make_file(cache, d);
+    return check_file(cache, st.st_size, d);
 }
 
-feature_cache *feature_cache_open(const char *path, const feature_cache_spec *s, diag *d)
+feature_cache *feature_cache_open(const char *path, const feature_cache_spec *spec, diag *d)
 {
     feature_cache *c = mem_calloc(1, sizeof *c);
-    c->s = *s;
+    c->s = *spec;
     c->path = mem_strdup(path);
     c->fd = -1;
     if (!measure_file(c, d) && !open_file(c, d) && !map_file(c, d)) return c;
@@ -203,97 +209,109 @@ feature_cache *feature_cache_open(const char *path, const feature_cache_spec *s,
     return NULL;
 }
 
-void feature_cache_close(feature_cache *c)
+void feature_cache_close(feature_cache *cache)
 {
-    if (!c) return;
-    if (c->map) munmap((void *)(uintptr_t)c->map, c->most);
-    if (c->fd >= 0) close(c->fd);
-    free(c->path);
-    free(c);
+    if (!cache) return;
+    if (cache->map) munmap((void *)(uintptr_t)cache->map, cache->most);
+    if (cache->fd >= 0) close(cache->fd);
+    free(cache->path);
+    free(cache);
 }
 
-int feature_cache_sync(feature_cache *c, diag *d) { return c->writes && fsync(c->fd) ? trouble(c, "cannot be written", d) : 0; }
+int feature_cache_sync(feature_cache *cache, diag *d)
+{
+    return cache->writes && fsync(cache->fd) ? trouble(cache, "cannot be written", d) : 0;
+}
 
 /* ---- records ---- */
 
 static uint32_t crc_of(const void *data, size_t n) { return (uint32_t)crc32_z(0, data, n); }
 
-int feature_cache_has(const feature_cache *c, uint64_t view, uint64_t image) { return entry_of(c, view, image).at != 0; }
-size_t feature_cache_maps_bytes(const feature_cache *c) { return c->maps; }
-size_t feature_cache_at(const feature_cache *c, int tap) { return c->at[tap]; }
-size_t feature_cache_packed_room(const feature_cache *c) { return rounded(HEAD + ZSTD_compressBound(c->maps)); }
-size_t feature_cache_file_bytes(const feature_cache *c) { return c->end; }
+int feature_cache_has(const feature_cache *cache, uint64_t view, uint64_t image)
+{
+    return entry_of(cache, view, image).at != 0;
+}
+size_t feature_cache_maps_bytes(const feature_cache *cache) { return cache->maps; }
+size_t feature_cache_at(const feature_cache *cache, int tap) { return cache->at[tap]; }
+size_t feature_cache_packed_room(const feature_cache *cache) { return rounded(HEAD + ZSTD_compressBound(cache->maps)); }
+size_t feature_cache_file_bytes(const feature_cache *cache) { return cache->end; }
 
 /* The file may have grown by another process's hand since we looked. */
-static int within_file(const feature_cache *c, index_entry e)
+static int within_file(const feature_cache *cache, index_entry e)
 {
     struct stat st;
-    if (e.at % HEAD || e.at < c->records || e.at > c->most - HEAD || e.bytes > c->maps || e.bytes > c->most - HEAD - e.at) return 0;
-    return e.at + HEAD + e.bytes <= c->end || (!fstat(c->fd, &st) && (uint64_t)st.st_size >= e.at + HEAD + e.bytes);
+    if (e.at % HEAD || e.at < cache->records || e.at > cache->most - HEAD || e.bytes > cache->maps ||
+        e.bytes > cache->most - HEAD - e.at) return 0;
+    return e.at + HEAD + e.bytes <= cache->end || (!fstat(cache->fd, &st) && (uint64_t)st.st_size >= e.at + HEAD +
+                                                   e.bytes);
 }
 
-int feature_cache_get(const feature_cache *c, uint64_t view, uint64_t image, void *room, feature_map *maps)
+int feature_cache_get(const feature_cache *cache, uint64_t view, uint64_t image, void *room, feature_map *maps)
 {
-    index_entry e = entry_of(c, view, image);
+    index_entry e = entry_of(cache, view, image);
     record_head h;
     if (!e.at) return 0;
-    if (!within_file(c, e)) return -1;
-    const char *from = c->map + e.at + HEAD;
+    if (!within_file(cache, e)) return -1;
+    const char *from = cache->map + e.at + HEAD;
     memcpy(&h, from - HEAD, sizeof h);
-    if (h.mark != MARK || h.image != image || h.view != view || h.bytes != e.bytes || h.crc != crc_of(from, e.bytes)) return -1;
-    if (e.bytes < c->maps) {
-        if (ZSTD_decompress(room, c->maps, from, e.bytes) != c->maps) return -1;
+    if (h.mark != MARK || h.image != image || h.view != view || h.bytes != e.bytes || h.crc != crc_of(from, e.bytes))
+        return -1;
+    if (e.bytes < cache->maps) {
+        if (ZSTD_decompress(room, cache->maps, from, e.bytes) != cache->maps) return -1;
         from = room;
     }
-    for (int i = 0; i < c->s.taps; ++i) maps[i] = feature_stored(c->s.type, c->s.tap[i].c, from + c->at[i]);
+    for (int i = 0; i < cache->s.taps; ++i) maps[i] = feature_stored(cache->s.type, cache->s.tap[i].c,
+                                                                     from + cache->at[i]);
     return 1;
 }
 
-size_t feature_cache_pack(const feature_cache *c, uint64_t view, uint64_t image, const void *maps, void *packed)
+size_t feature_cache_pack(const feature_cache *cache, uint64_t view, uint64_t image, const void *maps, void *packed)
 {
     char *to = packed;
-    size_t n = ZSTD_compress(to + HEAD, feature_cache_packed_room(c) - HEAD, maps, c->maps, LEVEL);
-    if (ZSTD_isError(n) || n >= c->maps) memcpy(to + HEAD, maps, n = c->maps);
+    size_t n = ZSTD_compress(to + HEAD, feature_cache_packed_room(cache) - HEAD, maps, cache->maps, LEVEL);
+    if (ZSTD_isError(n) || n >= cache->maps) memcpy(to + HEAD, maps, n = cache->maps);
     record_head h = { .mark = MARK, .crc = crc_of(to + HEAD, n), .image = image, .view = view, .bytes = n };
     memset(to, 0, HEAD);
     memcpy(to, &h, sizeof h);
     return HEAD + n;
 }
 
-void feature_cache_put(feature_cache *c, uint64_t view, uint64_t image, const void *packed, size_t bytes, diag *d)
+void feature_cache_put(feature_cache *cache, uint64_t view, uint64_t image, const void *packed, size_t bytes, diag *d)
 {
-    size_t at = rounded(c->end);
+    size_t at = rounded(cache->end);
     index_entry e = { .at = at, .bytes = bytes - HEAD };
-    if (!c->writes) return;
-    if (at + bytes > c->most) errno = EFBIG;
-    else if (!write_all(c->fd, packed, bytes, at) && !write_all(c->fd, &e, sizeof e, entry_at(c, view, image))) {
-        c->end = at + bytes;
+    if (!cache->writes) return;
+    if (at + bytes > cache->most) errno = EFBIG;
+    else if (!write_all(cache->fd, packed, bytes, at) && !write_all(cache->fd, &e, sizeof e,
+                                                                    entry_at(cache, view, image))) {
+        cache->end = at + bytes;
         return;
     }
-    diag_warn(d, c->path, 0, NULL, "cannot be written any more: %s; the rest is computed and not stored", strerror(errno));
-    c->writes = 0;
+    diag_warn(d, cache->path, 0, NULL, "cannot be written any more: %s; the rest is computed and not stored",
+              strerror(errno));
+    cache->writes = 0;
 }
 
-void feature_cache_done(feature_cache *c, int records)
+void feature_cache_done(feature_cache *cache, int records)
 {
-    c->read += (size_t)records * (HEAD + c->maps);
-    if (c->read < LET_GO) return;
-    c->read = 0;
-    madvise((char *)(uintptr_t)c->map, c->most, MADV_DONTNEED);
+    cache->read += (size_t)records * (HEAD + cache->maps);
+    if (cache->read < LET_GO) return;
+    cache->read = 0;
+    madvise((char *)(uintptr_t)cache->map, cache->most, MADV_DONTNEED);
 }
 
-uint64_t feature_cache_missing(const feature_cache *c)
+uint64_t feature_cache_missing(const feature_cache *cache)
 {
     uint64_t missing = 0;
-    for (uint64_t v = 0; v < c->s.views; ++v)
-        for (uint64_t i = 0; i < c->s.count; ++i) missing += !feature_cache_has(c, v, i);
+    for (uint64_t v = 0; v < cache->s.views; ++v)
+        for (uint64_t i = 0; i < cache->s.count; ++i) missing += !feature_cache_has(cache, v, i);
     return missing;
 }
 
-double feature_cache_wants(const feature_cache *c, dev_t *dev)
+double feature_cache_wants(const feature_cache *cache, dev_t *dev)
 {
     struct stat st;
-    if (!c->writes || fstat(c->fd, &st)) return 0;
+    if (!cache->writes || fstat(cache->fd, &st)) return 0;
     *dev = st.st_dev;
-    return (double)feature_cache_missing(c) * (double)(HEAD + c->maps);
+    return (double)feature_cache_missing(cache) * (double)(HEAD + cache->maps);
 }

@@ -1,6 +1,6 @@
 /* Cached targets (see features.h). A batch of which anything is missing runs through the teacher whole: that is every
- * batch while the cache is filled and next to none afterwards. What was computed is used as it is stored, rounded to the
- * cache's type, so that a run does not depend on what the cache held before. */
+ * batch while the cache is filled and next to none afterwards. What was computed is used as it is stored, rounded to
+ * the cache's type, so that a run does not depend on what the cache held before. */
 #include "features.h"
 
 #include "darknet_plugin/base/hash.h"
@@ -31,50 +31,58 @@ struct features {
 static uint64_t hash_text(const char *text, uint64_t h) { return hash_bytes(text, strlen(text), h); }
 
 /* Of the sections behind [net], whose keys but the input's size do not matter to a frozen network. */
-static uint64_t hash_layers(const cfg_file *c)
+static uint64_t hash_layers(const cfg_file *cfg)
 {
     uint64_t h = HASH_START;
-    for (int i = 1; i < c->n; ++i) {
-        h = hash_text(c->section[i].name, h);
-        for (int k = 0; k < c->section[i].n; ++k) h = hash_text(c->section[i].pair[k].value, hash_text(c->section[i].pair[k].key, h));
+    for (int i = 1; i < cfg->n; ++i) {
+        h = hash_text(cfg->section[i].name, h);
+        for (int k = 0; k < cfg->section[i].n; ++k) h = hash_text(cfg->section[i].pair[k].value,
+                                                                  hash_text(cfg->section[i].pair[k].key, h));
     }
     return h;
 }
 
-static char *taps_text(const teacher_spec *s)
+static char *taps_text(const teacher_spec *spec)
 {
     char *text = mem_strdup("");
-    for (int i = 0; i < s->taps; ++i) {
-        const layer_shape *l = &s->shape->layer[s->tap[i]];
-        char *more = mem_printf("%s%slayer %d of %dx%dx%d", text, i ? ", " : "", s->tap[i], l->c, l->h, l->w);
+    for (int i = 0; i < spec->taps; ++i) {
+        const layer_shape *l = &spec->shape->layer[spec->tap[i]];
+        char *more = mem_printf("%s%slayer %d of %dx%dx%d", text, i ? ", " : "", spec->tap[i], l->c, l->h, l->w);
         free(text);
         text = more;
     }
     return text;
 }
 
-static char *augment_text(const features_options *o)
+static char *augment_text(const features_options *options)
 {
-    const augment_spec *a = o->augment;
+    const augment_spec *a = options->augment;
     if (a->detector)
-        return mem_printf("seed %llu, %s, pad %d, flip %d, jitter %g, hue %g, saturation %g, exposure %g", (unsigned long long)o->seed,
-                          a->stretch ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, a->hue, a->saturation, a->exposure);
+        return mem_printf("seed %llu, %s, pad %d, flip %d, jitter %g, hue %g, saturation %g, exposure %g",
+                          (unsigned long long)options->seed,
+                          a->stretch ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, a->hue, a->saturation,
+                              a->exposure);
     if (!a->any) return mem_strdup("none");
     return mem_printf("seed %llu, pad %d, flip %d, crop %d to %d, angle %g, aspect %g, hue %g, saturation %g, exposure %g",
-                      (unsigned long long)o->seed, a->pad, a->flip, a->min_crop, a->max_crop, a->angle, a->aspect, a->hue, a->saturation,
+                      (unsigned long long)options->seed, a->pad, a->flip, a->min_crop, a->max_crop, a->angle, a->aspect,
+                          a->hue, a->saturation,
                       a->exposure);
 }
 
-static char *key_of(const teacher *t, const features_options *o)
+static char *key_of(const teacher *teacher, const features_options *options)
 {
-    const teacher_spec *s = t->spec;
-    char *taps = taps_text(s), *augment = augment_text(o);
-    char *key = mem_printf("teacher weights=%016llx\nteacher layers=%016llx\ntaps=%s\nstudent's input=%dx%dx%d\nteacher's input=%dx%dx%d, "
+    const teacher_spec *s = teacher->spec;
+    char *taps = taps_text(s), *augment = augment_text(options);
+    char *key =
+        mem_printf("teacher weights=%016llx\nteacher layers=%016llx\ntaps=%s\nstudent's input=%dx%dx%d\nteacher's input=%dx%dx%d, "
                            "mean %.9g %.9g %.9g, std %.9g %.9g %.9g\ntype=%s\ndata set=%016llx\nimages=%llu\nviews=%llu\naugmentation=%s\n",
-                           (unsigned long long)weights_hash(t->net, 0, s->cut), (unsigned long long)hash_layers(s->cfg), taps, t->c, t->h,
-                           t->w, s->shape->c, s->shape->h, s->shape->w, s->mean[0], s->mean[1], s->mean[2], s->std[0], s->std[1], s->std[2],
-                           feature_type_name(o->type), (unsigned long long)o->data, (unsigned long long)o->images,
-                           (unsigned long long)o->views, augment);
+                           (unsigned long long)weights_hash(teacher->net, 0, s->cut),
+                               (unsigned long long)hash_layers(s->cfg), taps, teacher->c, teacher->h,
+                           teacher->w, s->shape->c, s->shape->h, s->shape->w, s->mean[0], s->mean[1], s->mean[2],
+                               s->std[0], s->std[1], s->std[2],
+                           feature_type_name(options->type), (unsigned long long)options->data,
+                               (unsigned long long)options->images,
+                           (unsigned long long)options->views, augment);
     free(taps);
     free(augment);
     return key;
@@ -82,33 +90,35 @@ static char *key_of(const teacher *t, const features_options *o)
 
 /* ---- opening ---- */
 
-static int describe(features *f, const features_options *o, diag *d)
+static int describe(features *features, const features_options *options, diag *d)
 {
-    const teacher_spec *s = f->t->spec;
+    const teacher_spec *s = features->t->spec;
     if (s->taps > FEATURE_TAPS) {
-        diag_error(d, o->path, 0, NULL, "a cache holds up to %d taps, this teacher has %d", FEATURE_TAPS, s->taps);
+        diag_error(d, options->path, 0, NULL, "a cache holds up to %d taps, this teacher has %d", FEATURE_TAPS,
+                   s->taps);
         return -1;
     }
-    f->spec = (feature_cache_spec){ .type = o->type, .taps = s->taps, .count = o->images, .views = o->views };
+    features->spec = (feature_cache_spec){ .type = options->type, .taps = s->taps, .count = options->images,
+                                           .views = options->views };
     for (int i = 0; i < s->taps; ++i) {
         const layer_shape *l = &s->shape->layer[s->tap[i]];
-        f->spec.tap[i].c = l->c;
-        f->spec.tap[i].h = l->h;
-        f->spec.tap[i].w = l->w;
+        features->spec.tap[i].c = l->c;
+        features->spec.tap[i].h = l->h;
+        features->spec.tap[i].w = l->w;
     }
     return 0;
 }
 
-features *features_open(teacher *t, const features_options *o, diag *d)
+features *features_open(teacher *teacher, const features_options *options, diag *d)
 {
     features *f = mem_calloc(1, sizeof *f);
-    size_t batch = (size_t)t->net->batch * (size_t)t->parts;
-    f->t = t;
+    size_t batch = (size_t)teacher->net->batch * (size_t)teacher->parts;
+    f->t = teacher;
     f->batch = (int)batch;
-    if (!describe(f, o, d)) {
-        char *key = key_of(t, o);
+    if (!describe(f, options, d)) {
+        char *key = key_of(teacher, options);
         f->spec.key = key;
-        f->cache = feature_cache_open(o->path, &f->spec, d);
+        f->cache = feature_cache_open(options->path, &f->spec, d);
         f->spec.key = NULL;
         free(key);
     }
@@ -127,25 +137,31 @@ features *features_open(teacher *t, const features_options *o, diag *d)
     return f;
 }
 
-void features_close(features *f)
+void features_close(features *features)
 {
-    if (!f) return;
-    feature_cache_close(f->cache);
-    free(f->staging);
-    free(f->packed);
-    free(f->bytes);
-    free(f->maps);
-    free(f->image);
-    free(f->view);
-    free(f->hit);
-    free(f->bad);
-    free(f);
+    if (!features) return;
+    feature_cache_close(features->cache);
+    free(features->staging);
+    free(features->packed);
+    free(features->bytes);
+    free(features->maps);
+    free(features->image);
+    free(features->view);
+    free(features->hit);
+    free(features->bad);
+    free(features);
 }
 
 /* ---- batches ---- */
 
-static char *maps_of(const features *f, size_t b) { return f->staging + b * feature_cache_maps_bytes(f->cache); }
-static char *packed_of(const features *f, size_t b) { return f->packed + b * feature_cache_packed_room(f->cache); }
+static char *maps_of(const features *features, size_t b)
+{
+    return features->staging + b * feature_cache_maps_bytes(features->cache);
+}
+static char *packed_of(const features *features, size_t b)
+{
+    return features->packed + b * feature_cache_packed_room(features->cache);
+}
 
 static void read_images(void *ctx, size_t begin, size_t end)
 {
@@ -158,15 +174,15 @@ static void read_images(void *ctx, size_t begin, size_t end)
 }
 
 /* Fills in `hit`; how many are missing. */
-static int read_records(features *f, const uint64_t *image, const uint64_t *view)
+static int read_records(features *features, const uint64_t *image, const uint64_t *view)
 {
     int missing = 0;
-    memcpy(f->image, image, (size_t)f->batch * sizeof *image);
-    memcpy(f->view, view, (size_t)f->batch * sizeof *view);
-    parallel_for((size_t)f->batch, read_images, f);
-    for (int b = 0; b < f->batch; ++b) {
-        missing += f->hit[b] < 1;
-        f->count.damaged += f->hit[b] < 0;
+    memcpy(features->image, image, (size_t)features->batch * sizeof *image);
+    memcpy(features->view, view, (size_t)features->batch * sizeof *view);
+    parallel_for((size_t)features->batch, read_images, features);
+    for (int b = 0; b < features->batch; ++b) {
+        missing += features->hit[b] < 1;
+        features->count.damaged += features->hit[b] < 0;
     }
     return missing;
 }
@@ -189,36 +205,42 @@ static void store_images(void *ctx, size_t begin, size_t end)
     }
 }
 
-static int write_records(features *f, diag *d)
+static int write_records(features *features, diag *d)
 {
-    for (int b = 0; b < f->batch; ++b) {
-        if (f->bad[b]) {
-            diag_error(d, f->t->spec->weights_path, 0, NULL, "the teacher's feature of image %llu is not finite", (unsigned long long)f->image[b]);
+    for (int b = 0; b < features->batch; ++b) {
+        if (features->bad[b]) {
+            diag_error(d, features->t->spec->weights_path, 0, NULL, "the teacher's feature of image %llu is not finite",
+                       (unsigned long long)features->image[b]);
             return -1;
         }
-        if (f->hit[b] < 1) feature_cache_put(f->cache, f->view[b], f->image[b], packed_of(f, (size_t)b), f->bytes[b], d);
+        if (features->hit[b] < 1) feature_cache_put(features->cache, features->view[b], features->image[b],
+                                                    packed_of(features, (size_t)b), features->bytes[b], d);
     }
     return 0;
 }
 
-int features_of_batch(features *f, const float *x, const uint64_t *image, const uint64_t *view, diag *d)
+int features_of_batch(features *features, const float *x, const uint64_t *image, const uint64_t *view, diag *d)
 {
-    int missing = read_records(f, image, view);
-    f->count.read += (uint64_t)(f->batch - missing);
-    f->count.computed += (uint64_t)missing;
+    int missing = read_records(features, image, view);
+    features->count.read += (uint64_t)(features->batch - missing);
+    features->count.computed += (uint64_t)missing;
     if (!missing) return 0;
-    teacher_forward(f->t, x, 0);
-    for (int i = 0; i < f->spec.taps; ++i) f->live[i] = teacher_feature(f->t, f->t->spec->tap[i]);
-    parallel_for((size_t)f->batch, store_images, f);
-    return write_records(f, d);
+    teacher_forward(features->t, x, 0);
+    for (int i = 0; i < features->spec.taps; ++i) features->live[i] = teacher_feature(features->t,
+        features->t->spec->tap[i]);
+    parallel_for((size_t)features->batch, store_images, features);
+    return write_records(features, d);
 }
 
-const feature_map *features_of_tap(const features *f, int tap) { return f->maps + (size_t)tap * (size_t)f->batch; }
+const feature_map *features_of_tap(const features *features, int tap)
+{
+    return features->maps + (size_t)tap * (size_t)features->batch;
+}
 
-void features_done(features *f) { feature_cache_done(f->cache, f->batch); }
+void features_done(features *features) { feature_cache_done(features->cache, features->batch); }
 
-features_count features_counts(const features *f) { return f->count; }
+features_count features_counts(const features *features) { return features->count; }
 
-feature_cache *features_cache(const features *f) { return f->cache; }
+feature_cache *features_cache(const features *features) { return features->cache; }
 
-const char *features_type(const features *f) { return feature_type_name(f->spec.type); }
+const char *features_type(const features *features) { return feature_type_name(features->spec.type); }

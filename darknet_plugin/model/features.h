@@ -1,5 +1,5 @@
-/* Where a training step's targets come from when they are cached: read where they are stored, computed by the live teacher
- * and stored where they are not. Without a cache, model.c asks the teacher directly. */
+/* Where a training step's targets come from when they are cached: read where they are stored, computed by the live
+ * teacher and stored where they are not. Without a cache, model.c asks the teacher directly. */
 #ifndef DISTILL_FEATURES_H
 #define DISTILL_FEATURES_H
 #include "feature_cache.h"
@@ -15,21 +15,22 @@ typedef struct features_options {
     const augment_spec *augment;
 } features_options;
 
-/* Opens or makes the cache for this teacher. NULL with messages. `t` is borrowed. */
-features *features_open(teacher *t, const features_options *o, diag *d);
-void features_close(features *f);
+/* Opens or makes the cache for this teacher. NULL with messages. `teacher` is borrowed. */
+features *features_open(teacher *teacher, const features_options *options, diag *d);
+void features_close(features *features);
 
-/* Targets of a batch x = (batch, c, h, w) whose images are view[b] of image[b]. 0, or -1 with a message if the teacher's map
- * of one is not finite. They are borrowed until features_done. A cache that cannot be written any longer is a warning. */
-int features_of_batch(features *f, const float *x, const uint64_t *image, const uint64_t *view, diag *d);
-const feature_map *features_of_tap(const features *f, int tap);   /* batch maps; `tap` counts spec->tap */
-void features_done(features *f);
+/* Targets of a batch x = (batch, c, h, w) whose images are view[b] of image[b]. 0, or -1 with a message if the
+ * teacher's map of one is not finite. They are borrowed until features_done. A cache that cannot be written any longer
+ * is a warning. */
+int features_of_batch(features *features, const float *x, const uint64_t *image, const uint64_t *view, diag *d);
+const feature_map *features_of_tap(const features *features, int tap);   /* batch maps; `tap` counts spec->tap */
+void features_done(features *features);
 
 typedef struct features_count {
     uint64_t read, computed, damaged;
 } features_count;
-features_count features_counts(const features *f);
-feature_cache *features_cache(const features *f);   /* borrowed */
-const char *features_type(const features *f); /* how they are stored: "f16", ... */
+features_count features_counts(const features *features);
+feature_cache *features_cache(const features *features);   /* borrowed */
+const char *features_type(const features *features); /* how they are stored: "f16", ... */
 
 #endif

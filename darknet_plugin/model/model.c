@@ -35,105 +35,106 @@ int model_backend(const char *text, cpu_backend *backend, diag *d)
 }
 
 /* The layer that answers. */
-static int end_of_tail(const lower_head *h) { return h->tail + h->tails - 1; }
+static int end_of_tail(const lower_head *head) { return head->tail + head->tails - 1; }
 
-static int bind_layers(model *m, const model_options *o, diag *d)
+static int bind_layers(model *model, const model_options *options, diag *d)
 {
-    size_t n = (size_t)m->net->n;
+    size_t n = (size_t)model->net->n;
     cpu_mode *mode = mem_calloc(n, sizeof *mode);
     char *keep = mem_calloc(n, 1);
-    for (size_t i = 0; i < n; ++i) mode[i] = MODE_OF[m->low->role[i]];
-    for (int i = 0; i < m->low->heads; ++i)
-        if (m->low->head[i].tails) keep[end_of_tail(&m->low->head[i])] = 1;
-    for (int i = 0; i < m->low->outs; ++i) keep[m->low->out[i]] = 1;
-    cpu_options c = { .backend = o->backend, .seed = o->seed, .mode = mode, .layouts = 1, .keep = keep };
-    int failed = cpu_bind(m->net, &c, d) || gpu_bind(m->net, d);
+    for (size_t i = 0; i < n; ++i) mode[i] = MODE_OF[model->low->role[i]];
+    for (int i = 0; i < model->low->heads; ++i)
+        if (model->low->head[i].tails) keep[end_of_tail(&model->low->head[i])] = 1;
+    for (int i = 0; i < model->low->outs; ++i) keep[model->low->out[i]] = 1;
+    cpu_options c = { .backend = options->backend, .seed = options->seed, .mode = mode, .layouts = 1, .keep = keep };
+    int failed = cpu_bind(model->net, &c, d) || gpu_bind(model->net, d);
     free(keep);
     free(mode);
     return failed;
 }
 
-static int make_losses(model *m, diag *d)
+static int make_losses(model *model, diag *d)
 {
-    for (int i = 0; i < m->low->heads; ++i) {
-        const lower_head *h = &m->low->head[i];
+    for (int i = 0; i < model->low->heads; ++i) {
+        const lower_head *h = &model->low->head[i];
         if (h->loss < 0) continue;
-        const layer_shape *s = &m->low->shape->layer[h->loss];
-        feature_l2_params p = { .scale = h->scale, .mean = h->mean, .target_pool = h->target_pool, .c = s->c, .h = s->h, .w = s->w };
-        if (make_feature_l2_layer(&m->net->layers[h->loss], p, d)) return -1;
+        const layer_shape *s = &model->low->shape->layer[h->loss];
+        feature_l2_params p = { .scale = h->scale, .mean = h->mean, .target_pool = h->target_pool, .c = s->c, .h = s->h,
+                                .w = s->w };
+        if (make_feature_l2_layer(&model->net->layers[h->loss], p, d)) return -1;
     }
     return 0;
 }
 
 /* The frozen pooling before a projector: a depthwise convolution whose weights are all 1/k^2. */
-static void fill_pools(model *m)
+static void fill_pools(model *model)
 {
-    for (int i = 0; i < m->low->heads; ++i) {
-        if (m->low->head[i].pool < 0) continue;
-        layer *l = &m->net->layers[m->low->head[i].pool];
+    for (int i = 0; i < model->low->heads; ++i) {
+        if (model->low->head[i].pool < 0) continue;
+        layer *l = &model->net->layers[model->low->head[i].pool];
         float weight = 1.f / (float)(l->size * l->size);
         for (int j = 0; j < l->nweights; ++j) l->weights[j] = weight;
         memset(l->biases, 0, (size_t)l->n * sizeof *l->biases);
     }
 }
 
-static int copy_tails(model *m, diag *d)
+static int copy_tails(model *model, diag *d)
 {
     int failed = 0;
-    for (int i = 0; m->teacher && i < m->low->heads; ++i) {
-        const lower_head *h = &m->low->head[i];
-        failed |= copy_reused_classifier(m->net, h->tail, h->tails, m->teacher[h->teacher]->net, h->tail_of, d);
+    for (int i = 0; model->teacher && i < model->low->heads; ++i) {
+        const lower_head *h = &model->low->head[i];
+        failed |= copy_reused_classifier(model->net, h->tail, h->tails, model->teacher[h->teacher]->net, h->tail_of, d);
     }
-    cpu_weights_changed(m->net);
+    cpu_weights_changed(model->net);
     return failed;
 }
 
-static int open_network(model *m, const char *cfg, const model_options *o, diag *d)
+static int open_network(model *model, const char *cfg, const model_options *options, diag *d)
 {
     size_t len;
-    char *text = cfg_text(m->low->cfg, &len);
-    m->net = host_parse(text, len, cfg, d);
+    char *text = cfg_text(model->low->cfg, &len);
+    model->net = host_parse(text, len, cfg, d);
     free(text);
-    if (!m->net) return -1;
-    m->host_input = m->net->input;
-    m->host_truth = m->net->truth;
-    m->classes = m->net->outputs;
-    if (make_losses(m, d) || bind_layers(m, o, d)) return -1;
-    cpu_init_weights(m->net, 0, m->net->n, o->seed);
+    if (!model->net) return -1;
+    model->host_input = model->net->input;
+    model->host_truth = model->net->truth;
+    model->classes = model->net->outputs;
+    if (make_losses(model, d) || bind_layers(model, options, d)) return -1;
+    cpu_init_weights(model->net, 0, model->net->n, options->seed);
     return 0;
 }
 
-static int open_teachers(model *m, cpu_backend backend, diag *d)
+static int open_teachers(model *model, cpu_backend backend, diag *d)
 {
-    const lowered *low = m->low;
-    m->teacher = mem_calloc((size_t)low->teachers, sizeof *m->teacher);
-    m->features = mem_calloc((size_t)low->teachers, sizeof *m->features);
+    const lowered *low = model->low;
+    model->teacher = mem_calloc((size_t)low->teachers, sizeof *model->teacher);
+    model->features = mem_calloc((size_t)low->teachers, sizeof *model->features);
     for (int i = 0; i < low->teachers; ++i) {
-        m->teacher[i] = teacher_open(&low->teacher[i], low->shape->c, low->shape->h, low->shape->w, backend, d);
-        if (!m->teacher[i]) return -1;
+        model->teacher[i] = teacher_open(&low->teacher[i], low->shape->c, low->shape->h, low->shape->w, backend, d);
+        if (!model->teacher[i]) return -1;
     }
-    return copy_tails(m, d);
+    return copy_tails(model, d);
 }
 
-static void close_teachers(model *m)
+static void close_teachers(model *model)
 {
-    for (int i = 0; m->teacher && i < m->low->teachers; ++i) {
-        features_close(m->features[i]);
-        teacher_close(m->teacher[i]);
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i) {
+        features_close(model->features[i]);
+        teacher_close(model->teacher[i]);
     }
-    free(m->features);
-    free(m->teacher);
+    free(model->features);
+    free(model->teacher);
 }
 
-model *model_open(const char *cfg, const model_options *o, diag *d)
+model *model_open(const char *cfg, const model_options *options, diag *d)
 {
-    lowered *low = lower_read_batch(cfg, o->mode, o->batch, d);
+    lowered *low = lower_read_batch(cfg, options->mode, options->batch, d);
     if (!low) return NULL;
     model *m = mem_calloc(1, sizeof *m);
     m->low = low;
-    parallel_set_threads(o->threads);
-    int failed = open_network(m, cfg, o, d);
-    if (!failed && low->teacher && o->mode == LOWER_TRAIN) failed = open_teachers(m, o->backend, d);
+    parallel_set_threads(options->threads);
+    int failed = open_network(m, cfg, options, d);
+    if (!failed && low->teacher && options->mode == LOWER_TRAIN) failed = open_teachers(m, options->backend, d);
     if (failed) {
         model_close(m);
         return NULL;
@@ -143,84 +144,89 @@ model *model_open(const char *cfg, const model_options *o, diag *d)
     return m;
 }
 
-void model_close(model *m)
+void model_close(model *model)
 {
-    if (!m) return;
-    if (m->net) {
-        m->net->input = m->host_input;
-        m->net->truth = m->host_truth;
-        gpu_unbind(m->net);
-        for (int i = 0; i < m->low->heads; ++i)
-            if (m->low->head[i].loss >= 0) free_feature_l2_layer(&m->net->layers[m->low->head[i].loss]);
-        cpu_unbind(m->net);
-        host_free(m->net);
+    if (!model) return;
+    if (model->net) {
+        model->net->input = model->host_input;
+        model->net->truth = model->host_truth;
+        gpu_unbind(model->net);
+        for (int i = 0; i < model->low->heads; ++i)
+            if (model->low->head[i].loss >= 0) free_feature_l2_layer(&model->net->layers[model->low->head[i].loss]);
+        cpu_unbind(model->net);
+        host_free(model->net);
     }
-    close_teachers(m);
-    lower_free(m->low);
-    free(m);
+    close_teachers(model);
+    lower_free(model->low);
+    free(model);
 }
 
-static int tails_are_the_teachers(const model *m, const char *weights, diag *d)
+static int tails_are_the_teachers(const model *model, const char *weights, diag *d)
 {
-    for (int i = 0; m->teacher && i < m->low->heads; ++i) {
-        const lower_head *h = &m->low->head[i];
-        int differs = compare_reused_classifier(m->net, h->tail, h->tails, m->teacher[h->teacher]->net, h->tail_of);
+    for (int i = 0; model->teacher && i < model->low->heads; ++i) {
+        const lower_head *h = &model->low->head[i];
+        int differs = compare_reused_classifier(model->net, h->tail, h->tails, model->teacher[h->teacher]->net,
+                                                h->tail_of);
         if (!differs) continue;
         diag_error(d, weights, 0, NULL, "layer %d, part of the reused classifier, is not the teacher's", differs - 1);
-        diag_hint(d, "these weights were trained with another teacher than %s", m->low->teacher[h->teacher].weights_path);
+        diag_hint(d, "these weights were trained with another teacher than %s",
+                  model->low->teacher[h->teacher].weights_path);
         return -1;
     }
     return 0;
 }
 
-int model_load(model *m, const char *weights, weights_info *info, diag *d)
+int model_load(model *model, const char *weights, weights_info *info, diag *d)
 {
     weights_info own;
     if (!info) info = &own;
-    if (weights_load(m->net, m->low->shape, weights, info, d)) return -1;
-    int whole = info->layers >= m->net->n;
-    if (whole && tails_are_the_teachers(m, weights, d)) return -1;
-    if (!whole && copy_tails(m, d)) return -1;
-    fill_pools(m);
-    cpu_statistics_loaded(m->net, 0, info->layers);
-    gpu_push(m->net);
+    if (weights_load(model->net, model->low->shape, weights, info, d)) return -1;
+    int whole = info->layers >= model->net->n;
+    if (whole && tails_are_the_teachers(model, weights, d)) return -1;
+    if (!whole && copy_tails(model, d)) return -1;
+    fill_pools(model);
+    cpu_statistics_loaded(model->net, 0, info->layers);
+    gpu_push(model->net);
     return 0;
 }
 
-int model_load_whole(model *m, const char *weights, diag *d)
+int model_load_whole(model *model, const char *weights, diag *d)
 {
     weights_info info;
-    if (model_load(m, weights, &info, d)) return -1;
-    if (info.layers >= m->net->n) return 0;
-    diag_error(d, weights, 0, NULL, "holds %d of the network's %d layers", info.layers, m->net->n);
+    if (model_load(model, weights, &info, d)) return -1;
+    if (info.layers >= model->net->n) return 0;
+    diag_error(d, weights, 0, NULL, "holds %d of the network's %d layers", info.layers, model->net->n);
     return -1;
 }
 
-int model_is_detector(const model *m) { return m->low->outs > 0; }
+int model_is_detector(const model *model) { return model->low->outs > 0; }
 
-int model_fit(model *m, const char *text, diag *d)
+int model_fit(model *model, const char *text, diag *d)
 {
     if (!text) return 0;
     int stretch = !strcmp(text, "stretch");
-    if (!stretch && strcmp(text, "letterbox")) diag_error(d, NULL, 0, NULL, "'-fit %s': expected letterbox or stretch", text);
-    else if (!model_is_detector(m)) diag_error(d, NULL, 0, NULL, "'-fit %s' is for detectors", text);
-    else return m->low->augment.stretch = stretch, 0;
+    if (!stretch && strcmp(text, "letterbox")) diag_error(d, NULL, 0, NULL, "'-fit %s': expected letterbox or stretch",
+                                                          text);
+    else if (!model_is_detector(model)) diag_error(d, NULL, 0, NULL, "'-fit %s' is for detectors", text);
+    else return model->low->augment.stretch = stretch, 0;
     return -1;
 }
 
-int model_fits_classes(const model *m, const data_file *f, diag *d)
+int model_fits_classes(const model *model, const data_file *file, diag *d)
 {
-    const char *cfg = m->low->source->path;
-    if (!model_is_detector(m) && f->classes == m->classes) return 0;
-    if (!model_is_detector(m)) diag_error(d, cfg, 0, NULL, "network has %d outputs, %s has %d classes", m->classes, f->path, f->classes);
-    for (int i = 0; i < m->low->outs; ++i) {
-        const cfg_section *s = cfg_layer(m->low->cfg, m->low->out[i]);
+    const char *cfg = model->low->source->path;
+    if (!model_is_detector(model) && file->classes == model->classes) return 0;
+    if (!model_is_detector(model)) diag_error(d, cfg, 0, NULL, "network has %d outputs, %s has %d classes",
+                                              model->classes, file->path, file->classes);
+    for (int i = 0; i < model->low->outs; ++i) {
+        const cfg_section *s = cfg_layer(model->low->cfg, model->low->out[i]);
         int classes = cfg_int(s, "classes", 20);
-        if (classes == f->classes) continue;
-        diag_error(d, s->file, cfg_line(s, "classes"), s->name, "%d classes, %s has %d", classes, f->path, f->classes);
+        if (classes == file->classes) continue;
+        diag_error(d, s->file, cfg_line(s, "classes"), s->name, "%d classes, %s has %d", classes, file->path,
+                   file->classes);
         return -1;
     }
-    return model_is_detector(m) ? 0 : -1;
+    return model_is_detector(model) ? 0 : -1;
 }
 
 /* One-hot rows; an unlabelled image has an all-zero one. */
@@ -232,13 +238,14 @@ static void fill_truth(network *net, const int *labels)
         if (labels[b] >= 0 && labels[b] < net->truths) net->truth[(size_t)b * n + (size_t)labels[b]] = 1;
 }
 
-static void set_targets(model *m)
+static void set_targets(model *model)
 {
-    for (int i = 0; i < m->low->heads; ++i) {
-        const lower_head *h = &m->low->head[i];
-        layer *l = h->loss >= 0 ? &m->net->layers[h->loss] : NULL;
-        if (l && m->features[h->teacher]) set_feature_l2_maps(l, features_of_tap(m->features[h->teacher], h->tap_index));
-        else if (l) set_feature_l2_target(l, teacher_target(m->teacher[h->teacher], h->tap));
+    for (int i = 0; i < model->low->heads; ++i) {
+        const lower_head *h = &model->low->head[i];
+        layer *l = h->loss >= 0 ? &model->net->layers[h->loss] : NULL;
+        if (l && model->features[h->teacher]) set_feature_l2_maps(l, features_of_tap(model->features[h->teacher],
+            h->tap_index));
+        else if (l) set_feature_l2_target(l, teacher_target(model->teacher[h->teacher], h->tap));
     }
 }
 
@@ -250,45 +257,45 @@ static double total_cost(const network *net, int end)
     return sum / net->batch;
 }
 
-int model_resize(model *m, int w, int h, diag *d)
+int model_resize(model *model, int w, int h, diag *d)
 {
-    network *net = m->net;
+    network *net = model->net;
     if (net->w == w && net->h == h) return 0;
-    for (int i = 0; m->teacher && i < m->low->teachers; ++i)
-        if (teacher_resize(m->teacher[i], w, h, d)) return -1;
-    net->input = m->host_input;
-    net->truth = m->host_truth;
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i)
+        if (teacher_resize(model->teacher[i], w, h, d)) return -1;
+    net->input = model->host_input;
+    net->truth = model->host_truth;
     if (network_resize(net, w, h, d)) return -1;
-    m->host_input = net->input;
-    m->host_truth = net->truth;
+    model->host_input = net->input;
+    model->host_truth = net->truth;
     return 0;
 }
 
-double model_train_step(model *m, const float *x, const int *labels, const float *boxes)
+double model_train_step(model *model, const float *x, const int *labels, const float *boxes)
 {
-    network *net = m->net;
-    for (int i = 0; m->teacher && i < m->low->teachers; ++i)
-        if (!m->features[i]) teacher_forward(m->teacher[i], x, 0);
-    if (m->teacher) set_targets(m);
-    if (boxes && !m->teacher) memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
-    else if (labels && !m->teacher) fill_truth(net, labels);
+    network *net = model->net;
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i)
+        if (!model->features[i]) teacher_forward(model->teacher[i], x, 0);
+    if (model->teacher) set_targets(model);
+    if (boxes && !model->teacher) memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
+    else if (labels && !model->teacher) fill_truth(net, labels);
     net->input = (float *)x;     /* layers only read their input */
     *net->seen += (size_t)net->batch;
-    network_forward(net, m->low->trained, 1);
-    double cost = total_cost(net, m->low->trained);
-    if (isfinite(cost)) network_backward(net, m->low->trained);
-    model_taught(m);
+    network_forward(net, model->low->trained, 1);
+    double cost = total_cost(net, model->low->trained);
+    if (isfinite(cost)) network_backward(net, model->low->trained);
+    model_taught(model);
     return cost;
 }
 
-void model_run_teachers(model *m, const float *x, int whole)
+void model_run_teachers(model *model, const float *x, int whole)
 {
-    for (int i = 0; m->teacher && i < m->low->teachers; ++i) teacher_forward(m->teacher[i], x, whole);
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i) teacher_forward(model->teacher[i], x, whole);
 }
 
-const float *model_predict(model *m, const float *x)
+const float *model_predict(model *model, const float *x)
 {
-    network *net = m->net;
+    network *net = model->net;
     float *truth = net->truth;
     net->input = (float *)x;
     net->truth = NULL;           /* no loss wanted */
@@ -298,19 +305,21 @@ const float *model_predict(model *m, const float *x)
 }
 
 /* Mean of (s - t)^2 with the target pooled as the loss would. */
-static double head_mse(const model *m, const lower_head *h, int n)
+static double head_mse(const model *model, const lower_head *head, int n)
 {
-    const layer_shape *s = &m->low->shape->layer[h->loss];
-    gpu_pull_output(m->net, h->loss);
-    const float *student = m->net->layers[h->loss].output, *target = teacher_feature(m->teacher[h->teacher], h->tap);
-    int k = h->target_pool;
+    const layer_shape *s = &model->low->shape->layer[head->loss];
+    gpu_pull_output(model->net, head->loss);
+    const float *student = model->net->layers[head->loss].output,
+        *target = teacher_feature(model->teacher[head->teacher], head->tap);
+    int k = head->target_pool;
     double sum = 0;
     size_t maps = (size_t)n * (size_t)s->c, row = (size_t)s->w * (size_t)k;
     for (size_t map = 0; map < maps; ++map)
         for (int y = 0; y < s->h; ++y)
             for (int x = 0; x < s->w; ++x) {
                 double t = 0;
-                const float *window = target + (map * (size_t)s->h * (size_t)k + (size_t)y * (size_t)k) * row + (size_t)x * (size_t)k;
+                const float *window = target + (map * (size_t)s->h * (size_t)k + (size_t)y * (size_t)k) * row +
+                    (size_t)x * (size_t)k;
                 for (int i = 0; i < k * k; ++i) t += window[(size_t)(i / k) * row + (size_t)(i % k)];
                 double e = *student++ - t / (k * k);
                 sum += e * e;
@@ -318,26 +327,26 @@ static double head_mse(const model *m, const lower_head *h, int n)
     return sum / (double)(maps * (size_t)s->h * (size_t)s->w);
 }
 
-double model_feature_mse(const model *m, int t, int n)
+double model_feature_mse(const model *model, int t, int n)
 {
     double sum = 0;
     int heads = 0;
-    for (int i = 0; i < m->low->heads; ++i) {
-        if (m->low->head[i].teacher != t) continue;
-        sum += head_mse(m, &m->low->head[i], n);
+    for (int i = 0; i < model->low->heads; ++i) {
+        if (model->low->head[i].teacher != t) continue;
+        sum += head_mse(model, &model->low->head[i], n);
         ++heads;
     }
     return heads ? sum / heads : 0;
 }
 
-const float *model_answer_as(const model *m, int t, int *outputs)
+const float *model_answer_as(const model *model, int t, int *outputs)
 {
     int end = -1;
-    for (int i = 0; i < m->low->heads; ++i)
-        if (m->low->head[i].teacher == t) end = end_of_tail(&m->low->head[i]);
+    for (int i = 0; i < model->low->heads; ++i)
+        if (model->low->head[i].teacher == t) end = end_of_tail(&model->low->head[i]);
     if (end < 0) return NULL;
-    const layer *l = &m->net->layers[end];
-    gpu_pull_output(m->net, end);
+    const layer *l = &model->net->layers[end];
+    gpu_pull_output(model->net, end);
     *outputs = l->outputs;
     return l->output;
 }

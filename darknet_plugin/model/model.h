@@ -26,14 +26,14 @@ typedef struct model {
 
 /* Reads, lowers, parses and binds `cfg`, opens its teacher, initialises every trained weight by seed and copies the
  * teacher's classifier into the tail. NULL with messages in `d`; the caller closes it. */
-model *model_open(const char *cfg, const model_options *o, diag *d);
-void model_close(model *m);
+model *model_open(const char *cfg, const model_options *options, diag *d);
+void model_close(model *model);
 
 /* Loads a whole network or as many whole layers as the file holds. A whole file's reused classifier must equal the
  * teacher's. *info may be NULL. */
-int model_load(model *m, const char *weights, weights_info *info, diag *d);
+int model_load(model *model, const char *weights, weights_info *info, diag *d);
 /* The same, but anything less than a whole network is an error. */
-int model_load_whole(model *m, const char *weights, diag *d);
+int model_load_whole(model *model, const char *weights, diag *d);
 
 /* What the user asked of the caches: 0 or NULL where a flag was not given, then each [teacher]'s keys count. */
 typedef struct model_cache {
@@ -42,38 +42,41 @@ typedef struct model_cache {
     uint64_t seed, images, data;   /* of the training set */
 } model_cache;
 /* Is a cache asked for, by `path` or by a [teacher]? Is one open? */
-int model_wants_cache(const model *m, const char *path);
-int model_cached(const model *m);
-/* Opens the caches that are asked for. The views that training shall cycle through are *views: 0 = a new one each epoch. */
-int model_open_cache(model *m, const model_cache *c, uint64_t *views, diag *d);
+int model_wants_cache(const model *model, const char *path);
+int model_cached(const model *model);
+/* Opens the caches that are asked for. The views that training shall cycle through are *views: 0 = a new one each
+ * epoch. */
+int model_open_cache(model *model, const model_cache *cache, uint64_t *views, diag *d);
 /* Before model_train_step, where there are caches: the targets of view[b] of image[b]. 0, or -1 with a message. */
-int model_teach(model *m, const float *x, const uint64_t *image, const uint64_t *view, diag *d);
+int model_teach(model *model, const float *x, const uint64_t *image, const uint64_t *view, diag *d);
 /* They are not needed any more. */
-void model_taught(model *m);
+void model_taught(model *model);
 /* How many targets came from where, over all caches. */
-features_count model_features_counts(const model *m);
+features_count model_features_counts(const model *model);
 
 /* One forward and backward over a sub-batch: x = (batch, c, h, w), labels NULL or batch of them (-1: none), boxes of a
  * detector NULL or (batch, net->truths), as its [yolo] wants them. With a teacher neither is used.
- * Raises *net->seen; the caller updates. Returns the loss, mean over the batch; where it is not finite nothing runs backward. */
-double model_train_step(model *m, const float *x, const int *labels, const float *boxes);
+ * Raises *net->seen; the caller updates. Returns the loss, mean over the batch; where it is not finite nothing runs
+ * backward. */
+double model_train_step(model *model, const float *x, const int *labels, const float *boxes);
 /* All networks, teachers too, for inputs of w x h; no cache may be open. 0, or -1 with a message where one cannot. */
-int model_resize(model *m, int w, int h, diag *d);
+int model_resize(model *model, int w, int h, diag *d);
 /* Runs all teachers on x, up to their taps or whole. */
-void model_run_teachers(model *m, const float *x, int whole);
+void model_run_teachers(model *model, const float *x, int whole);
 /* Inference of the whole network; the result is (batch, classes), borrowed until the next run. */
-const float *model_predict(model *m, const float *x);
+const float *model_predict(model *model, const float *x);
 /* After it: the student's answer through the classifier of teacher `t`, (batch, *outputs), borrowed as long. */
-const float *model_answer_as(const model *m, int t, int *outputs);
-/* Mean squared error of teacher t's features of the first n images of the last model_predict and model_run_teachers (same x). */
-double model_feature_mse(const model *m, int t, int n);
+const float *model_answer_as(const model *model, int t, int *outputs);
+/* Mean squared error of teacher t's features of the first n images of the last model_predict and model_run_teachers
+ * (same x). */
+double model_feature_mse(const model *model, int t, int n);
 
 /* Does it end on [yolo] or [region]? */
-int model_is_detector(const model *m);
+int model_is_detector(const model *model);
 /* "-fit" text, NULL = as the cfg says: how images fill a detector's input. 0, or -1 with a message. */
-int model_fit(model *m, const char *text, diag *d);
+int model_fit(model *model, const char *text, diag *d);
 /* As many classes as the .data file? 0, or -1 with a message. */
-int model_fits_classes(const model *m, const data_file *f, diag *d);
+int model_fits_classes(const model *model, const data_file *file, diag *d);
 
 /* "-backend" text to a backend of the CPU; -1 with a message. */
 int model_backend(const char *text, cpu_backend *backend, diag *d);

@@ -4,29 +4,30 @@
 
 #include <stdlib.h>
 
-int model_wants_cache(const model *m, const char *path)
+int model_wants_cache(const model *model, const char *path)
 {
-    for (int i = 0; m->teacher && i < m->low->teachers; ++i)
-        if (path || cfg_find(m->low->teacher[i].section, "cache")) return 1;
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i)
+        if (path || cfg_find(model->low->teacher[i].section, "cache")) return 1;
     return 0;
 }
 
-int model_cached(const model *m)
+int model_cached(const model *model)
 {
-    for (int i = 0; m->teacher && i < m->low->teachers; ++i)
-        if (m->features[i]) return 1;
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i)
+        if (model->features[i]) return 1;
     return 0;
 }
 
 /* Views that a flag or a [teacher] asks for; 0 = none. Two that ask for different ones cannot both be had. */
-static int views_asked(const model *m, const model_cache *c, uint64_t *views, diag *d)
+static int views_asked(const model *model, const model_cache *cache, uint64_t *views, diag *d)
 {
-    *views = (uint64_t)c->views;
-    for (int i = 0; m->teacher && !c->views && i < m->low->teachers; ++i) {
-        const cfg_section *t = m->low->teacher[i].section;
+    *views = (uint64_t)cache->views;
+    for (int i = 0; model->teacher && !cache->views && i < model->low->teachers; ++i) {
+        const cfg_section *t = model->low->teacher[i].section;
         uint64_t asked = (uint64_t)cfg_int(t, "views", 0);
         if (asked && *views && asked != *views) {
-            diag_error(d, t->file, cfg_line(t, "views"), t->name, "views=%llu, but another teacher has %llu", (unsigned long long)asked,
+            diag_error(d, t->file, cfg_line(t, "views"), t->name, "views=%llu, but another teacher has %llu",
+                       (unsigned long long)asked,
                        (unsigned long long)*views);
             return -1;
         }
@@ -36,66 +37,69 @@ static int views_asked(const model *m, const model_cache *c, uint64_t *views, di
 }
 
 /* Where teacher i's features are kept: the caller's to free; NULL = nowhere. */
-static char *cache_path(const model *m, const model_cache *c, int i)
+static char *cache_path(const model *model, const model_cache *cache, int i)
 {
-    const teacher_spec *t = &m->low->teacher[i];
+    const teacher_spec *t = &model->low->teacher[i];
     const char *own = cfg_str(t->section, "cache", NULL);
-    if (c->path) return m->low->teachers > 1 ? mem_printf("%s.%s", c->path, t->name) : mem_strdup(c->path);
+    if (cache->path) return model->low->teachers > 1 ? mem_printf("%s.%s", cache->path, t->name)
+        : mem_strdup(cache->path);
     return own ? mem_strdup(own) : NULL;
 }
 
-static int open_cache(model *m, const model_cache *c, int i, uint64_t views, diag *d)
+static int open_cache(model *model, const model_cache *cache, int i, uint64_t views, diag *d)
 {
-    const char *name = c->type ? c->type : cfg_str(m->low->teacher[i].section, "cache_type", "f16");
+    const char *name = cache->type ? cache->type : cfg_str(model->low->teacher[i].section, "cache_type", "f16");
     int type = feature_type_of(name);
-    char *path = cache_path(m, c, i);
+    char *path = cache_path(model, cache, i);
     if (type < 0) diag_error(d, NULL, 0, NULL, "'-type %s': expected f16, f32 or u8", name);
-    features_options o = { .path = path, .type = (feature_type)type, .views = views, .seed = c->seed, .images = c->images, .data = c->data,
-                           .augment = &m->low->augment };
-    if (path && type >= 0) m->features[i] = features_open(m->teacher[i], &o, d);
-    int failed = path && !m->features[i];
+    features_options o = { .path = path, .type = (feature_type)type, .views = views, .seed = cache->seed,
+                           .images = cache->images, .data = cache->data,
+                           .augment = &model->low->augment };
+    if (path && type >= 0) model->features[i] = features_open(model->teacher[i], &o, d);
+    int failed = path && !model->features[i];
     free(path);
     return failed;
 }
 
-int model_open_cache(model *m, const model_cache *c, uint64_t *views, diag *d)
+int model_open_cache(model *model, const model_cache *cache, uint64_t *views, diag *d)
 {
-    if (views_asked(m, c, views, d)) return -1;
-    if (c->path && !m->teacher) {
-        diag_error(d, m->low->source->path, 0, NULL, "has no [teacher] whose features could be cached");
+    if (views_asked(model, cache, views, d)) return -1;
+    if (cache->path && !model->teacher) {
+        diag_error(d, model->low->source->path, 0, NULL, "has no [teacher] whose features could be cached");
         return -1;
     }
-    if (!model_wants_cache(m, c->path)) return 0;
-    if (m->low->augment.random > 0) {
-        diag_error(d, m->low->source->path, 0, NULL, "a cache holds features of one size, random=1 changes the input's");
+    if (!model_wants_cache(model, cache->path)) return 0;
+    if (model->low->augment.random > 0) {
+        diag_error(d, model->low->source->path, 0, NULL,
+                   "a cache holds features of one size, random=1 changes the input's");
         diag_hint(d, "train without a cache, or write random=0 in [augment]");
         return -1;
     }
-    if (!*views) *views = m->low->augment.any ? 4 : 1;
-    for (int i = 0; i < m->low->teachers; ++i)
-        if (open_cache(m, c, i, *views, d)) return -1;
+    if (!*views) *views = model->low->augment.any ? 4 : 1;
+    for (int i = 0; i < model->low->teachers; ++i)
+        if (open_cache(model, cache, i, *views, d)) return -1;
     return 0;
 }
 
-int model_teach(model *m, const float *x, const uint64_t *image, const uint64_t *view, diag *d)
+int model_teach(model *model, const float *x, const uint64_t *image, const uint64_t *view, diag *d)
 {
-    for (int i = 0; m->teacher && i < m->low->teachers; ++i)
-        if (m->features[i] && features_of_batch(m->features[i], x, image, view, d)) return -1;
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i)
+        if (model->features[i] && features_of_batch(model->features[i], x, image, view, d)) return -1;
     return 0;
 }
 
-void model_taught(model *m)
+void model_taught(model *model)
 {
-    for (int i = 0; m->teacher && i < m->low->teachers; ++i)
-        if (m->features[i]) features_done(m->features[i]);
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i)
+        if (model->features[i]) features_done(model->features[i]);
 }
 
-features_count model_features_counts(const model *m)
+features_count model_features_counts(const model *model)
 {
     features_count sum = { 0 };
-    for (int i = 0; m->teacher && i < m->low->teachers; ++i) {
-        if (!m->features[i]) continue;
-        features_count c = features_counts(m->features[i]);
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i) {
+        if (!model->features[i]) continue;
+        features_count c = features_counts(model->features[i]);
         sum.read += c.read;
         sum.computed += c.computed;
         sum.damaged += c.damaged;

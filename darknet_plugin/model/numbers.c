@@ -1,5 +1,5 @@
-/* Finding what is not finite, and undoing the step that made it (see numbers.h). A look at all weights and their updates costs
- * about half a percent of a small net's step, and less of a large one's. */
+/* Finding what is not finite, and undoing the step that made it (see numbers.h). A look at all weights and their
+ * updates costs about half a percent of a small net's step, and less of a large one's. */
 #include "numbers.h"
 
 #include "layers/gpu/gpu.h"
@@ -28,22 +28,22 @@ int numbers_finite(const float *x, size_t n)
 }
 
 /* A message at layer i's section: "layer 7: <what>". */
-static void report(const model *m, int i, const char *what, diag *d)
+static void report(const model *model, int i, const char *what, diag *d)
 {
-    const cfg_section *s = cfg_layer(m->low->cfg, i);
-    diag_error(d, s->file, s->line, m->low->role[i] == ROLE_LOSS ? "feature_l2" : s->name, "layer %d: %s", i, what);
+    const cfg_section *s = cfg_layer(model->low->cfg, i);
+    diag_error(d, s->file, s->line, model->low->role[i] == ROLE_LOSS ? "feature_l2" : s->name, "layer %d: %s", i, what);
 }
 
 /* ---- the loss ---- */
 
-static int bad_teacher(const model *m, diag *d)
+static int bad_teacher(const model *model, diag *d)
 {
-    for (int i = 0; m->teacher && i < m->low->teachers; ++i) {
-        const teacher_spec *t = &m->low->teacher[i];
-        if (m->features[i]) continue;   /* they are looked at when they are stored */
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i) {
+        const teacher_spec *t = &model->low->teacher[i];
+        if (model->features[i]) continue;   /* they are looked at when they are stored */
         for (int k = 0; k < t->taps; ++k) {
-            size_t n = (size_t)m->net->batch * (size_t)m->teacher[i]->net->layers[t->tap[k]].outputs;
-            if (numbers_finite(teacher_feature(m->teacher[i], t->tap[k]), n)) continue;
+            size_t n = (size_t)model->net->batch * (size_t)model->teacher[i]->net->layers[t->tap[k]].outputs;
+            if (numbers_finite(teacher_feature(model->teacher[i], t->tap[k]), n)) continue;
             diag_error(d, t->weights_path, 0, NULL, "the teacher's feature (its layer %d) is not finite", t->tap[k]);
             return 1;
         }
@@ -51,24 +51,25 @@ static int bad_teacher(const model *m, diag *d)
     return 0;
 }
 
-static int bad_output(const model *m, diag *d)
+static int bad_output(const model *model, diag *d)
 {
-    for (int i = 0; i < m->low->trained; ++i) {
+    for (int i = 0; i < model->low->trained; ++i) {
         size_t n;
-        gpu_pull_output(m->net, i);
-        const float *y = cpu_layer_output(m->net, i, &n);
+        gpu_pull_output(model->net, i);
+        const float *y = cpu_layer_output(model->net, i, &n);
         if (!y || numbers_finite(y, n)) continue;
-        report(m, i, "the first whose output is not finite", d);
+        report(model, i, "the first whose output is not finite", d);
         return 1;
     }
     return 0;
 }
 
-void numbers_explain_loss(const model *m, const float *x, double loss, diag *d)
+void numbers_explain_loss(const model *model, const float *x, double loss, diag *d)
 {
-    size_t n = (size_t)m->net->batch * (size_t)m->net->inputs;
+    size_t n = (size_t)model->net->batch * (size_t)model->net->inputs;
     if (!numbers_finite(x, n)) diag_error(d, NULL, 0, NULL, "an image's values are not finite");
-    else if (!bad_teacher(m, d) && !bad_output(m, d)) report(m, m->low->trained - 1, "its outputs are finite, their loss is not", d);
+    else if (!bad_teacher(model, d) && !bad_output(model, d))
+        report(model, model->low->trained - 1, "its outputs are finite, their loss is not", d);
     diag_hint(d, "the loss is %g", loss);
 }
 
@@ -81,40 +82,40 @@ static void look(void *ctx, float *x, size_t n)
 }
 
 /* On a device a kernel looks; only where it finds something the arrays come back to be looked at one by one. */
-static int fine_on_device(const model *m, gpu_half half)
+static int fine_on_device(const model *model, gpu_half half)
 {
-    if (!gpu_has(m->net)) return 0;
-    if (gpu_finite(m->net, m->low->trained, half)) return 1;
-    gpu_pull(m->net);
+    if (!gpu_has(model->net)) return 0;
+    if (gpu_finite(model->net, model->low->trained, half)) return 1;
+    gpu_pull(model->net);
     return 0;
 }
 
-int numbers_check_updates(const model *m, diag *d)
+int numbers_check_updates(const model *model, diag *d)
 {
     int good = 1;
-    if (fine_on_device(m, GPU_UPDATES)) return 0;
-    run_state_arrays(m->net, 0, m->low->trained, look, &good);
+    if (fine_on_device(model, GPU_UPDATES)) return 0;
+    run_state_arrays(model->net, 0, model->low->trained, look, &good);
     if (good) return 0;
-    for (int i = m->low->trained - 1; i >= 0; --i) {
+    for (int i = model->low->trained - 1; i >= 0; --i) {
         good = 1;
-        run_state_arrays(m->net, i, i + 1, look, &good);
+        run_state_arrays(model->net, i, i + 1, look, &good);
         if (good) continue;
-        report(m, i, "its gradient is not finite", d);
+        report(model, i, "its gradient is not finite", d);
         return -1;
     }
     return -1;
 }
 
-int numbers_check_weights(const model *m, diag *d)
+int numbers_check_weights(const model *model, diag *d)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
-    if (fine_on_device(m, GPU_WEIGHTS)) return 0;
-    for (int i = 0; i < m->low->trained; ++i) {
-        int n = weights_tensors(&m->net->layers[i], t);
+    if (fine_on_device(model, GPU_WEIGHTS)) return 0;
+    for (int i = 0; i < model->low->trained; ++i) {
+        int n = weights_tensors(&model->net->layers[i], t);
         for (int k = 0; k < n; ++k) {
             if (numbers_finite(t[k].data, t[k].n)) continue;
             char *what = mem_printf("not all of its %s is finite any more", t[k].name);
-            report(m, i, what, d);
+            report(model, i, what, d);
             free(what);
             return -1;
         }
@@ -144,48 +145,48 @@ static void visit(void *ctx, float *x, size_t n)
     w->n += n;
 }
 
-static void walk_all(walk *w, const model *m)
+static void walk_all(walk *walk, const model *model)
 {
-    run_state_arrays(m->net, 0, m->low->trained, visit, w);
-    for (int i = 0; i < m->low->trained; ++i) {
-        const layer *l = &m->net->layers[i];
+    run_state_arrays(model->net, 0, model->low->trained, visit, walk);
+    for (int i = 0; i < model->low->trained; ++i) {
+        const layer *l = &model->net->layers[i];
         if (!l->update || !l->batch_normalize) continue;
-        visit(w, l->rolling_mean, (size_t)l->out_c);
-        visit(w, l->rolling_variance, (size_t)l->out_c);
+        visit(walk, l->rolling_mean, (size_t)l->out_c);
+        visit(walk, l->rolling_variance, (size_t)l->out_c);
     }
 }
 
-step_copy *step_copy_new(const model *m)
+step_copy *step_copy_new(const model *model)
 {
     step_copy *c = mem_calloc(1, sizeof *c);
     walk w = { 0 };
-    walk_all(&w, m);
+    walk_all(&w, model);
     c->n = w.n;
     c->x = mem_calloc(w.n, sizeof *c->x);
-    c->statistics = mem_calloc((size_t)m->net->n, sizeof *c->statistics);
+    c->statistics = mem_calloc((size_t)model->net->n, sizeof *c->statistics);
     return c;
 }
 
-void step_copy_keep(step_copy *c, const model *m)
+void step_copy_keep(step_copy *copy, const model *model)
 {
-    walk w = { .at = c->x };
-    gpu_pull(m->net);
-    walk_all(&w, m);
-    for (int i = 0; i < m->net->n; ++i) c->statistics[i] = cpu_statistics_count(&m->net->layers[i]);
+    walk w = { .at = copy->x };
+    gpu_pull(model->net);
+    walk_all(&w, model);
+    for (int i = 0; i < model->net->n; ++i) copy->statistics[i] = cpu_statistics_count(&model->net->layers[i]);
 }
 
-void step_copy_undo(const step_copy *c, model *m)
+void step_copy_undo(const step_copy *copy, model *model)
 {
-    walk w = { .at = c->x, .undo = 1 };
-    walk_all(&w, m);
-    gpu_push(m->net);
-    for (int i = 0; i < m->net->n; ++i) cpu_set_statistics_count(&m->net->layers[i], c->statistics[i]);
+    walk w = { .at = copy->x, .undo = 1 };
+    walk_all(&w, model);
+    gpu_push(model->net);
+    for (int i = 0; i < model->net->n; ++i) cpu_set_statistics_count(&model->net->layers[i], copy->statistics[i]);
 }
 
-void step_copy_free(step_copy *c)
+void step_copy_free(step_copy *copy)
 {
-    if (!c) return;
-    free(c->x);
-    free(c->statistics);
-    free(c);
+    if (!copy) return;
+    free(copy->x);
+    free(copy->statistics);
+    free(copy);
 }

@@ -1,5 +1,5 @@
-/* Writing and reading the sidecar of a checkpoint (see run_state.h). The file is read whole: it cannot make us take more
- * memory than it has bytes, and every length in it is held against what is left. */
+/* Writing and reading the sidecar of a checkpoint (see run_state.h). The file is read whole: it cannot make us take
+ * more memory than it has bytes, and every length in it is held against what is left. */
 #include "run_state.h"
 
 #include "layers/cpu/cpu.h"
@@ -114,12 +114,13 @@ static uint64_t trained_layers(const network *net, int end)
     return n;
 }
 
-int run_state_write(FILE *f, const network *net, int end, uint64_t weights, const run_progress *p, const char *key)
+int run_state_write(FILE *file, const network *net, int end, uint64_t weights, const run_progress *progress,
+                    const char *key)
 {
-    writer w = { .f = f, .hash = HASH_START };
+    writer w = { .f = file, .hash = HASH_START };
     put(&w, MAGIC, MAGIC_BYTES);
     put_number(&w, weights);
-    put(&w, p, sizeof *p);
+    put(&w, progress, sizeof *progress);
     put_number(&w, strlen(key));
     put(&w, key, strlen(key));
     put_number(&w, trained_layers(net, end));
@@ -138,18 +139,18 @@ typedef struct reader {
 } reader;
 
 /* `n` bytes, NULL if there are not as many. */
-static const char *take(reader *r, uint64_t n)
+static const char *take(reader *reader, uint64_t n)
 {
-    const char *p = r->at;
-    if (n > r->left) return NULL;
-    r->at += n;
-    r->left -= n;
+    const char *p = reader->at;
+    if (n > reader->left) return NULL;
+    reader->at += n;
+    reader->left -= n;
     return p;
 }
 
-static int take_number(reader *r, uint64_t *n)
+static int take_number(reader *reader, uint64_t *n)
 {
-    const char *p = take(r, sizeof *n);
+    const char *p = take(reader, sizeof *n);
     if (p) memcpy(n, p, sizeof *n);
     return p ? 0 : -1;
 }
@@ -172,16 +173,16 @@ static char *read_file_whole(const char *path, size_t *bytes, diag *d)
     return data;
 }
 
-static int parse(run_state *s, reader r)
+static int parse(run_state *state, reader reader)
 {
     uint64_t key;
     const char *p;
-    if (take_number(&r, &s->weights) || !(p = take(&r, sizeof s->progress))) return -1;
-    memcpy(&s->progress, p, sizeof s->progress);
-    if (take_number(&r, &key) || key > MOST_KEY || !(p = take(&r, key))) return -1;
-    s->key = mem_printf("%.*s", (int)key, p);
-    s->layers = r.at;
-    s->layers_bytes = r.left;
+    if (take_number(&reader, &state->weights) || !(p = take(&reader, sizeof state->progress))) return -1;
+    memcpy(&state->progress, p, sizeof state->progress);
+    if (take_number(&reader, &key) || key > MOST_KEY || !(p = take(&reader, key))) return -1;
+    state->key = mem_printf("%.*s", (int)key, p);
+    state->layers = reader.at;
+    state->layers_bytes = reader.left;
     return 0;
 }
 
@@ -189,10 +190,12 @@ static int parse(run_state *s, reader r)
 static int check_file(const char *path, const char *file, size_t bytes, reader *r, diag *d)
 {
     uint64_t sum;
-    if (bytes < MAGIC_BYTES || memcmp(file, MAGIC, MAGIC_BYTES)) return bad_file(path, "is not a state of a training run", d);
+    if (bytes < MAGIC_BYTES || memcmp(file, MAGIC, MAGIC_BYTES))
+        return bad_file(path, "is not a state of a training run", d);
     if (bytes < MAGIC_BYTES + sizeof sum) return bad_file(path, "is cut short", d);
     memcpy(&sum, file + bytes - sizeof sum, sizeof sum);
-    if (sum != hash_bytes(file, bytes - sizeof sum, HASH_START)) return bad_file(path, "is damaged: its checksum is wrong", d);
+    if (sum != hash_bytes(file, bytes - sizeof sum, HASH_START))
+        return bad_file(path, "is damaged: its checksum is wrong", d);
     *r = (reader){ file + MAGIC_BYTES, bytes - MAGIC_BYTES - sizeof sum };
     return 0;
 }
@@ -211,26 +214,26 @@ run_state *run_state_read(const char *path, diag *d)
 }
 
 /* One layer's part; `set` = 0 only looks whether it fits. */
-static int take_layer(reader *r, network *net, int end, int set)
+static int take_layer(reader *reader, network *net, int end, int set)
 {
     uint64_t index, statistics, arrays, n;
     weights_tensor t[MOST_ARRAYS];
-    if (take_number(r, &index) || take_number(r, &statistics) || take_number(r, &arrays)) return -1;
+    if (take_number(reader, &index) || take_number(reader, &statistics) || take_number(reader, &arrays)) return -1;
     if (index >= (uint64_t)end || !net->layers[index].update || statistics > 100) return -1;
     if (arrays != (uint64_t)layer_arrays(&net->layers[index], t)) return -1;
     if (set) cpu_set_statistics_count(&net->layers[index], (int)statistics);
     for (uint64_t k = 0; k < arrays; ++k) {
-        if (take_number(r, &n) || n != t[k].n) return -1;
-        const char *p = take(r, n * sizeof *t[k].data);
+        if (take_number(reader, &n) || n != t[k].n) return -1;
+        const char *p = take(reader, n * sizeof *t[k].data);
         if (!p) return -1;
         if (set) memcpy(t[k].data, p, n * sizeof *t[k].data);
     }
     return 0;
 }
 
-static int take_layers(const run_state *s, network *net, int end, int set)
+static int take_layers(const run_state *state, network *net, int end, int set)
 {
-    reader r = { s->layers, s->layers_bytes };
+    reader r = { state->layers, state->layers_bytes };
     uint64_t layers;
     if (take_number(&r, &layers) || layers != trained_layers(net, end)) return -1;
     for (uint64_t i = 0; i < layers; ++i)
@@ -238,19 +241,19 @@ static int take_layers(const run_state *s, network *net, int end, int set)
     return r.left ? -1 : 0;
 }
 
-int run_state_apply(const run_state *s, network *net, int end, const char *path, diag *d)
+int run_state_apply(const run_state *state, network *net, int end, const char *path, diag *d)
 {
-    if (take_layers(s, net, end, 0)) return bad_file(path, "is the state of another network: its layers differ", d);
-    (void)take_layers(s, net, end, 1);
-    *net->seen = s->progress.seen;
-    *net->t = (int)s->progress.updates;
+    if (take_layers(state, net, end, 0)) return bad_file(path, "is the state of another network: its layers differ", d);
+    (void)take_layers(state, net, end, 1);
+    *net->seen = state->progress.seen;
+    *net->t = (int)state->progress.updates;
     return 0;
 }
 
-void run_state_free(run_state *s)
+void run_state_free(run_state *state)
 {
-    if (!s) return;
-    free(s->key);
-    free(s->file);
-    free(s);
+    if (!state) return;
+    free(state->key);
+    free(state->file);
+    free(state);
 }

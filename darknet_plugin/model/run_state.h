@@ -1,4 +1,5 @@
-/* The sidecar of a checkpoint: everything a training run needs to go on bit for bit that its weights file does not hold.
+/* The sidecar of a checkpoint: everything a training run needs to go on bit for bit that its weights file does not
+ * hold.
  *
  *   magic       "distill state 1\n"
  *   weights     hash of the weights it belongs to (weights_hash)
@@ -43,15 +44,18 @@ typedef struct run_state {
 /* Calls visit(ctx, x, n) for each array that a step of layers begin..end-1 changes besides the weights themselves. */
 typedef void (*run_state_visit)(void *ctx, float *x, size_t n);
 void run_state_arrays(const network *net, int begin, int end, run_state_visit visit, void *ctx);
-/* The first of layers 0..end-1 that keeps more than can be written, -1 = none: its training cannot be resumed exactly. */
+/* The first of layers 0..end-1 that keeps more than can be written, -1 = none: its training cannot be resumed exactly.
+ * */
 int run_state_unsupported(const network *net, int end);
 
-/* Writes the state of layers 0..end-1 to `f`. 0, or -1 and errno. */
-int run_state_write(FILE *f, const network *net, int end, uint64_t weights, const run_progress *p, const char *key);
+/* Writes the state of layers 0..end-1 to `file`. 0, or -1 and errno. */
+int run_state_write(FILE *file, const network *net, int end, uint64_t weights, const run_progress *progress,
+                    const char *key);
 /* Reads `path` and checks it against its checksum. NULL with a message; free with run_state_free. */
 run_state *run_state_read(const char *path, diag *d);
-/* Gives layers 0..end-1 their arrays and counts, and the network its own. Nothing is changed if they do not fit: -1 with a message. */
-int run_state_apply(const run_state *s, network *net, int end, const char *path, diag *d);
-void run_state_free(run_state *s);
+/* Gives layers 0..end-1 their arrays and counts, and the network its own. Nothing is changed if they do not fit: -1
+ * with a message. */
+int run_state_apply(const run_state *state, network *net, int end, const char *path, diag *d);
+void run_state_free(run_state *state);
 
 #endif

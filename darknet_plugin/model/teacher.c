@@ -26,17 +26,17 @@ static int bind_frozen(network *net, const teacher_spec *spec, cpu_backend backe
     return failed;
 }
 
-static int load_weights_of(teacher *t, diag *d)
+static int load_weights_of(teacher *teacher, diag *d)
 {
-    const teacher_spec *s = t->spec;
+    const teacher_spec *s = teacher->spec;
     weights_info info;
     if (!s->weights_path) {
         diag_error(d, s->section->file, s->section->line, "teacher", "no weights= for the teacher");
         return -1;
     }
-    if (weights_load(t->net, s->shape, s->weights_path, &info, d)) return -1;
-    if (info.layers < t->net->n) {
-        diag_error(d, s->weights_path, 0, NULL, "holds %d of the teacher's %d layers", info.layers, t->net->n);
+    if (weights_load(teacher->net, s->shape, s->weights_path, &info, d)) return -1;
+    if (info.layers < teacher->net->n) {
+        diag_error(d, s->weights_path, 0, NULL, "holds %d of the teacher's %d layers", info.layers, teacher->net->n);
         return -1;
     }
     return 0;
@@ -53,29 +53,36 @@ static int part_of(int batch, cpu_backend backend)
 }
 
 /* The host has allocated for the whole batch; what is never touched costs nothing. */
-static void divide_batch(teacher *t, cpu_backend backend)
+static void divide_batch(teacher *teacher, cpu_backend backend)
 {
-    network *net = t->net;
-    const teacher_spec *s = t->spec;
+    network *net = teacher->net;
+    const teacher_spec *s = teacher->spec;
     size_t batch = (size_t)net->batch;
-    net->batch = part_of(net->batch, backend);   /* set_batch_network asks cuDNN for a device, where the host has that */
+    /* set_batch_network asks cuDNN for a device, where the host has that */
+    net->batch = part_of(net->batch, backend);
     for (int i = 0; i < net->n; ++i) net->layers[i].batch = net->batch;
-    t->parts = (int)batch / net->batch;
-    t->feature = mem_calloc((size_t)s->taps, sizeof *t->feature);
-    t->out = mem_calloc((size_t)s->outs + 1, sizeof *t->out);
+    teacher->parts = (int)batch / net->batch;
+    teacher->feature = mem_calloc((size_t)s->taps, sizeof *teacher->feature);
+    teacher->out = mem_calloc((size_t)s->outs + 1, sizeof *teacher->out);
 }
 
 /* Room for what parts answer, by the layers' present sizes; none where the whole batch is one part. */
-static void make_room(teacher *t)
+static void make_room(teacher *teacher)
 {
-    const network *net = t->net;
-    const teacher_spec *s = t->spec;
-    size_t batch = (size_t)net->batch * (size_t)t->parts;
-    if (s->normalise || s->resize) t->prepared = mem_realloc(t->prepared, (size_t)net->batch * (size_t)net->inputs, sizeof(float));
-    if (t->parts == 1) return;
-    for (int i = 0; i < s->taps; ++i) t->feature[i] = mem_realloc(t->feature[i], batch * (size_t)net->layers[s->tap[i]].outputs, sizeof(float));
-    for (int i = 0; i < s->outs; ++i) t->out[i] = mem_realloc(t->out[i], batch * (size_t)net->layers[s->out[i]].outputs, sizeof(float));
-    t->answer = mem_realloc(t->answer, batch * (size_t)net->outputs, sizeof(float));
+    const network *net = teacher->net;
+    const teacher_spec *s = teacher->spec;
+    size_t batch = (size_t)net->batch * (size_t)teacher->parts;
+    if (s->normalise || s->resize) teacher->prepared = mem_realloc(teacher->prepared,
+                                                                   (size_t)net->batch * (size_t)net->inputs,
+                                                                       sizeof(float));
+    if (teacher->parts == 1) return;
+    for (int i = 0; i < s->taps; ++i) teacher->feature[i] = mem_realloc(teacher->feature[i],
+                                                                        batch * (size_t)net->layers[s->tap[i]].outputs,
+                                                                            sizeof(float));
+    for (int i = 0; i < s->outs; ++i) teacher->out[i] = mem_realloc(teacher->out[i],
+                                                                    batch * (size_t)net->layers[s->out[i]].outputs,
+                                                                        sizeof(float));
+    teacher->answer = mem_realloc(teacher->answer, batch * (size_t)net->outputs, sizeof(float));
 }
 
 teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend backend, diag *d)
@@ -98,43 +105,44 @@ teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend
     return t;
 }
 
-void teacher_close(teacher *t)
+void teacher_close(teacher *teacher)
 {
-    if (!t) return;
-    t->net->input = t->host_input;
-    gpu_unbind(t->net);
-    cpu_unbind(t->net);
-    host_free(t->net);
-    for (int i = 0; i < t->spec->taps; ++i) free(t->feature[i]);
-    for (int i = 0; i < t->spec->outs; ++i) free(t->out[i]);
-    free(t->feature);
-    free(t->out);
-    free(t->answer);
-    free(t->prepared);
-    free(t);
+    if (!teacher) return;
+    teacher->net->input = teacher->host_input;
+    gpu_unbind(teacher->net);
+    cpu_unbind(teacher->net);
+    host_free(teacher->net);
+    for (int i = 0; i < teacher->spec->taps; ++i) free(teacher->feature[i]);
+    for (int i = 0; i < teacher->spec->outs; ++i) free(teacher->out[i]);
+    free(teacher->feature);
+    free(teacher->out);
+    free(teacher->answer);
+    free(teacher->prepared);
+    free(teacher);
 }
 
-static void prepare_image(const teacher *t, const float *x, float *out)
+static void prepare_image(const teacher *teacher, const float *x, float *out)
 {
-    const network *net = t->net;
+    const network *net = teacher->net;
     size_t plane = (size_t)net->h * (size_t)net->w;
-    if (t->spec->resize) augment_resize(x, t->c, t->h, t->w, out, net->h, net->w);
-    else memcpy(out, x, plane * (size_t)t->c * sizeof *out);
-    if (!t->spec->normalise) return;
-    for (int c = 0; c < t->c; ++c) {
-        float mean = t->spec->mean[c % 3], inv = 1 / t->spec->std[c % 3];
+    if (teacher->spec->resize) augment_resize(x, teacher->c, teacher->h, teacher->w, out, net->h, net->w);
+    else memcpy(out, x, plane * (size_t)teacher->c * sizeof *out);
+    if (!teacher->spec->normalise) return;
+    for (int c = 0; c < teacher->c; ++c) {
+        float mean = teacher->spec->mean[c % 3], inv = 1 / teacher->spec->std[c % 3];
         for (size_t i = 0; i < plane; ++i) out[(size_t)c * plane + i] = (out[(size_t)c * plane + i] - mean) * inv;
     }
 }
 
-static void forward_part(teacher *t, const float *x, int whole)
+static void forward_part(teacher *teacher, const float *x, int whole)
 {
-    network *net = t->net;
-    size_t in = (size_t)t->c * (size_t)t->h * (size_t)t->w;
-    if (t->prepared)
-        for (int b = 0; b < net->batch; ++b) prepare_image(t, x + (size_t)b * in, t->prepared + (size_t)b * (size_t)net->inputs);
-    net->input = t->prepared ? t->prepared : (float *)x;   /* layers only read their input */
-    network_forward(net, whole ? net->n : t->spec->cut, 0);
+    network *net = teacher->net;
+    size_t in = (size_t)teacher->c * (size_t)teacher->h * (size_t)teacher->w;
+    if (teacher->prepared)
+        for (int b = 0; b < net->batch; ++b) prepare_image(teacher, x + (size_t)b * in, teacher->prepared + (size_t)b *
+                                                           (size_t)net->inputs);
+    net->input = teacher->prepared ? teacher->prepared : (float *)x;   /* layers only read their input */
+    network_forward(net, whole ? net->n : teacher->spec->cut, 0);
 }
 
 /* Part number `part` of an array over the whole batch, `n` numbers an image. */
@@ -143,58 +151,59 @@ static void keep_part(float *whole, int part, const float *of, size_t n)
     memcpy(whole + (size_t)part * n, of, n * sizeof *of);
 }
 
-void teacher_forward(teacher *t, const float *x, int whole)
+void teacher_forward(teacher *teacher, const float *x, int whole)
 {
-    const network *net = t->net;
-    size_t batch = (size_t)net->batch, in = batch * (size_t)t->c * (size_t)t->h * (size_t)t->w;
-    for (int part = 0; part < t->parts; ++part) {
-        forward_part(t, x + (size_t)part * in, whole);
-        if (t->parts == 1) return;
-        for (int i = 0; i < t->spec->taps; ++i) {
-            const layer *l = &net->layers[t->spec->tap[i]];
-            keep_part(t->feature[i], part, l->output, batch * (size_t)l->outputs);
+    const network *net = teacher->net;
+    size_t batch = (size_t)net->batch, in = batch * (size_t)teacher->c * (size_t)teacher->h * (size_t)teacher->w;
+    for (int part = 0; part < teacher->parts; ++part) {
+        forward_part(teacher, x + (size_t)part * in, whole);
+        if (teacher->parts == 1) return;
+        for (int i = 0; i < teacher->spec->taps; ++i) {
+            const layer *l = &net->layers[teacher->spec->tap[i]];
+            keep_part(teacher->feature[i], part, l->output, batch * (size_t)l->outputs);
         }
-        for (int i = 0; whole && i < t->spec->outs; ++i) {
-            const layer *l = &net->layers[t->spec->out[i]];
-            keep_part(t->out[i], part, l->output, batch * (size_t)l->outputs);
+        for (int i = 0; whole && i < teacher->spec->outs; ++i) {
+            const layer *l = &net->layers[teacher->spec->out[i]];
+            keep_part(teacher->out[i], part, l->output, batch * (size_t)l->outputs);
         }
-        if (whole) keep_part(t->answer, part, net->output, batch * (size_t)net->outputs);
+        if (whole) keep_part(teacher->answer, part, net->output, batch * (size_t)net->outputs);
     }
 }
 
-const float *teacher_feature(const teacher *t, int tap)
+const float *teacher_feature(const teacher *teacher, int tap)
 {
-    for (int i = 0; t->parts > 1 && i < t->spec->taps; ++i)
-        if (t->spec->tap[i] == tap) return t->feature[i];
-    gpu_pull_output(t->net, tap);
-    return t->net->layers[tap].output;
+    for (int i = 0; teacher->parts > 1 && i < teacher->spec->taps; ++i)
+        if (teacher->spec->tap[i] == tap) return teacher->feature[i];
+    gpu_pull_output(teacher->net, tap);
+    return teacher->net->layers[tap].output;
 }
 
-const float *teacher_target(const teacher *t, int tap)
+const float *teacher_target(const teacher *teacher, int tap)
 {
-    return gpu_has(t->net) ? gpu_output(t->net, tap) : teacher_feature(t, tap);
+    return gpu_has(teacher->net) ? gpu_output(teacher->net, tap) : teacher_feature(teacher, tap);
 }
 
-const float *teacher_answer(const teacher *t) { return t->answer ? t->answer : t->net->output; }
-int teacher_outputs(const teacher *t) { return t->net->outputs; }
+const float *teacher_answer(const teacher *teacher) { return teacher->answer ? teacher->answer : teacher->net->output; }
+int teacher_outputs(const teacher *teacher) { return teacher->net->outputs; }
 
-const float *teacher_detections(const teacher *t, int k)
+const float *teacher_detections(const teacher *teacher, int k)
 {
-    return t->parts > 1 ? t->out[k] : t->net->layers[t->spec->out[k]].output;
+    return teacher->parts > 1 ? teacher->out[k] : teacher->net->layers[teacher->spec->out[k]].output;
 }
 
-int teacher_resize(teacher *t, int w, int h, diag *d)
+int teacher_resize(teacher *teacher, int w, int h, diag *d)
 {
-    if (t->spec->resize) {
-        diag_error(d, t->spec->section->file, t->spec->section->line, "teacher", "its input has a size of its own, so the student's cannot change");
+    if (teacher->spec->resize) {
+        diag_error(d, teacher->spec->section->file, teacher->spec->section->line, "teacher",
+                   "its input has a size of its own, so the student's cannot change");
         diag_hint(d, "random=1 needs a teacher that runs at the student's size");
         return -1;
     }
-    t->net->input = t->host_input;
-    if (network_resize(t->net, w, h, d)) return -1;
-    t->host_input = t->net->input;
-    t->w = w;
-    t->h = h;
-    make_room(t);
+    teacher->net->input = teacher->host_input;
+    if (network_resize(teacher->net, w, h, d)) return -1;
+    teacher->host_input = teacher->net->input;
+    teacher->w = w;
+    teacher->h = h;
+    make_room(teacher);
     return 0;
 }

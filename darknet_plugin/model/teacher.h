@@ -9,7 +9,8 @@ typedef struct teacher {
     network *net;                /* owned, all layers frozen */
     const teacher_spec *spec;    /* borrowed from the lowered cfg */
     float *host_input;           /* net->input as the host allocated it, owned by net */
-    float *prepared;             /* (net->batch, c, h, w) normalised or resized, owned; NULL if the student's batch will do */
+    /* (net->batch, c, h, w) normalised or resized, owned; NULL if the student's batch will do */
+    float *prepared;
     int c, h, w;                 /* the student's input */
     int parts;                   /* the student's batch is this many of net->batch */
     float **feature;             /* per tap of spec: (batch, tc, th, tw), owned; NULL if parts is 1 */
@@ -17,22 +18,23 @@ typedef struct teacher {
     float **out;                 /* per detection layer of spec: (batch, outputs), owned; NULL if parts is 1 */
 } teacher;
 
-/* Parses, binds and loads the teacher. c, h, w: the student's input. NULL with messages in `d`; close with teacher_close. */
+/* Parses, binds and loads the teacher. c, h, w: the student's input. NULL with messages in `d`; close with
+ * teacher_close. */
 teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend backend, diag *d);
-void teacher_close(teacher *t);
+void teacher_close(teacher *teacher);
 
 /* Runs layers up to the deepest tap, or all of them (whole = 1), on the student's batch x = (batch, c, h, w). */
-void teacher_forward(teacher *t, const float *x, int whole);
+void teacher_forward(teacher *teacher, const float *x, int whole);
 /* The feature map of tap layer `tap` after teacher_forward: (batch, tc, th, tw), borrowed until the next forward. */
-const float *teacher_feature(const teacher *t, int tap);
+const float *teacher_feature(const teacher *teacher, int tap);
 /* The same for feature_l2: in the device's memory where the teacher is on one. */
-const float *teacher_target(const teacher *t, int tap);
+const float *teacher_target(const teacher *teacher, int tap);
 /* The teacher's own answer, (batch, outputs), after a whole forward. */
-const float *teacher_answer(const teacher *t);
-int teacher_outputs(const teacher *t);
+const float *teacher_answer(const teacher *teacher);
+int teacher_outputs(const teacher *teacher);
 /* Of a detector: what its k-th [yolo] or [region] layer answered, (batch, outputs). */
-const float *teacher_detections(const teacher *t, int k);
+const float *teacher_detections(const teacher *teacher, int k);
 /* From now on the student's input is w x h, and the teacher's too. 0, or -1 with a message. */
-int teacher_resize(teacher *t, int w, int h, diag *d);
+int teacher_resize(teacher *teacher, int w, int h, diag *d);
 
 #endif

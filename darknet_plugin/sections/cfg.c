@@ -16,56 +16,57 @@ cfg_file *cfg_new(const char *path)
     return c;
 }
 
-static void free_pair(cfg_pair *p)
+static void free_pair(cfg_pair *pair)
 {
-    free(p->key);
-    free(p->value);
+    free(pair->key);
+    free(pair->value);
 }
 
-static void free_section_of(cfg_section *s)
+static void free_section_of(cfg_section *section)
 {
-    for (int i = 0; i < s->n; ++i) free_pair(&s->pair[i]);
-    free(s->pair);
-    free(s->name);
-    free(s->file);
+    for (int i = 0; i < section->n; ++i) free_pair(&section->pair[i]);
+    free(section->pair);
+    free(section->name);
+    free(section->file);
 }
 
-void cfg_free(cfg_file *c)
+void cfg_free(cfg_file *cfg)
 {
-    if (!c) return;
-    for (int i = 0; i < c->n; ++i) free_section_of(&c->section[i]);
-    free(c->section);
-    free(c->path);
-    free(c);
+    if (!cfg) return;
+    for (int i = 0; i < cfg->n; ++i) free_section_of(&cfg->section[i]);
+    free(cfg->section);
+    free(cfg->path);
+    free(cfg);
 }
 
 /* Number of the next layer: one more than the last that has one. */
-static int next_index(const cfg_file *c)
+static int next_index(const cfg_file *cfg)
 {
-    for (int i = c->n - 1; i >= 0; --i)
-        if (c->section[i].index >= 0) return c->section[i].index + 1;
+    for (int i = cfg->n - 1; i >= 0; --i)
+        if (cfg->section[i].index >= 0) return cfg->section[i].index + 1;
     return 0;
 }
 
-cfg_section *cfg_append(cfg_file *c, const char *name, const char *file, int line)
+cfg_section *cfg_append(cfg_file *cfg, const char *name, const char *file, int line)
 {
     const section_row *row = cfg_section_row(name);
     int preamble = row && row->kind == SECTION_PREAMBLE;
     cfg_section s = { .name = mem_strdup(row ? row->name : name), .file = mem_strdup(file), .line = line,
-                      .index = preamble ? -1 : next_index(c) };
-    c->section = mem_realloc(c->section, (size_t)c->n + 1, sizeof s);
-    c->section[c->n] = s;
-    return &c->section[c->n++];
+                      .index = preamble ? -1 : next_index(cfg) };
+    cfg->section = mem_realloc(cfg->section, (size_t)cfg->n + 1, sizeof s);
+    cfg->section[cfg->n] = s;
+    return &cfg->section[cfg->n++];
 }
 
-cfg_section *cfg_append_copy(cfg_file *c, const cfg_section *s)
+cfg_section *cfg_append_copy(cfg_file *cfg, const cfg_section *section)
 {
-    cfg_pair *pair = mem_calloc((size_t)s->n, sizeof *pair);
-    for (int i = 0; i < s->n; ++i)
-        pair[i] = (cfg_pair){ mem_strdup(s->pair[i].key), mem_strdup(s->pair[i].value), s->pair[i].line };
-    int n = s->n;   /* `s` may lie in c and move */
-    char *name = mem_strdup(s->name), *file = mem_strdup(s->file);
-    cfg_section *copy = cfg_append(c, name, file, s->line);
+    cfg_pair *pair = mem_calloc((size_t)section->n, sizeof *pair);
+    for (int i = 0; i < section->n; ++i)
+        pair[i] = (cfg_pair){ mem_strdup(section->pair[i].key), mem_strdup(section->pair[i].value),
+                              section->pair[i].line };
+    int n = section->n;   /* `s` may lie in c and move */
+    char *name = mem_strdup(section->name), *file = mem_strdup(section->file);
+    cfg_section *copy = cfg_append(cfg, name, file, section->line);
     copy->pair = pair;
     copy->n = n;
     free(name);
@@ -73,20 +74,20 @@ cfg_section *cfg_append_copy(cfg_file *c, const cfg_section *s)
     return copy;
 }
 
-void cfg_set(cfg_section *s, const char *key, const char *fmt, ...)
+void cfg_set(cfg_section *section, const char *key, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
     char *value = mem_vprintf(fmt, ap);
     va_end(ap);
-    for (int i = 0; i < s->n; ++i)
-        if (!strcmp(s->pair[i].key, key)) {
-            free(s->pair[i].value);
-            s->pair[i].value = value;
+    for (int i = 0; i < section->n; ++i)
+        if (!strcmp(section->pair[i].key, key)) {
+            free(section->pair[i].value);
+            section->pair[i].value = value;
             return;
         }
-    s->pair = mem_realloc(s->pair, (size_t)s->n + 1, sizeof *s->pair);
-    s->pair[s->n++] = (cfg_pair){ mem_strdup(key), value, s->line };
+    section->pair = mem_realloc(section->pair, (size_t)section->n + 1, sizeof *section->pair);
+    section->pair[section->n++] = (cfg_pair){ mem_strdup(key), value, section->line };
 }
 
 void cfg_set_ints(cfg_section *section, const char *key, const int *number, int n)
@@ -97,25 +98,25 @@ void cfg_set_ints(cfg_section *section, const char *key, const int *number, int 
     free(text);
 }
 
-void cfg_unset(cfg_section *s, const char *key)
+void cfg_unset(cfg_section *section, const char *key)
 {
     int kept = 0;
-    for (int i = 0; i < s->n; ++i)
-        if (strcmp(s->pair[i].key, key)) s->pair[kept++] = s->pair[i];
-        else free_pair(&s->pair[i]);
-    s->n = kept;
+    for (int i = 0; i < section->n; ++i)
+        if (strcmp(section->pair[i].key, key)) section->pair[kept++] = section->pair[i];
+        else free_pair(&section->pair[i]);
+    section->n = kept;
 }
 
-const cfg_pair *cfg_find(const cfg_section *s, const char *key)
+const cfg_pair *cfg_find(const cfg_section *section, const char *key)
 {
-    for (int i = 0; i < s->n; ++i)
-        if (!strcmp(s->pair[i].key, key)) return &s->pair[i];
+    for (int i = 0; i < section->n; ++i)
+        if (!strcmp(section->pair[i].key, key)) return &section->pair[i];
     return NULL;
 }
 
-const char *cfg_str(const cfg_section *s, const char *key, const char *def)
+const char *cfg_str(const cfg_section *section, const char *key, const char *def)
 {
-    const cfg_pair *p = cfg_find(s, key);
+    const cfg_pair *p = cfg_find(section, key);
     return p ? p->value : def;
 }
 
@@ -126,25 +127,25 @@ static int to_int(const char *text)
     return v > INT_MAX ? INT_MAX : v < INT_MIN ? INT_MIN : (int)v;
 }
 
-int cfg_int(const cfg_section *s, const char *key, int def)
+int cfg_int(const cfg_section *section, const char *key, int def)
 {
-    const cfg_pair *p = cfg_find(s, key);
+    const cfg_pair *p = cfg_find(section, key);
     return p ? to_int(p->value) : def;
 }
 
-double cfg_float(const cfg_section *s, const char *key, double def)
+double cfg_float(const cfg_section *section, const char *key, double def)
 {
-    const cfg_pair *p = cfg_find(s, key);
+    const cfg_pair *p = cfg_find(section, key);
     return p ? strtod(p->value, NULL) : def;
 }
 
-int cfg_line(const cfg_section *s, const char *key)
+int cfg_line(const cfg_section *section, const char *key)
 {
-    const cfg_pair *p = cfg_find(s, key);
-    return p && p->line ? p->line : s->line;
+    const cfg_pair *p = cfg_find(section, key);
+    return p && p->line ? p->line : section->line;
 }
 
-int cfg_is(const cfg_section *s, const char *name) { return !strcmp(s->name, name); }
+int cfg_is(const cfg_section *section, const char *name) { return !strcmp(section->name, name); }
 
 static int list_length(const char *text)
 {
@@ -161,9 +162,9 @@ static const char *list_next(const char *text)
     return comma ? comma + 1 : text + strlen(text);
 }
 
-int cfg_ints(const cfg_section *s, const char *key, int **out)
+int cfg_ints(const cfg_section *section, const char *key, int **out)
 {
-    const char *text = cfg_str(s, key, NULL);
+    const char *text = cfg_str(section, key, NULL);
     *out = NULL;
     if (!text) return 0;
     int n = list_length(text);
@@ -172,9 +173,9 @@ int cfg_ints(const cfg_section *s, const char *key, int **out)
     return n;
 }
 
-int cfg_floats(const cfg_section *s, const char *key, float **out)
+int cfg_floats(const cfg_section *section, const char *key, float **out)
 {
-    const char *text = cfg_str(s, key, NULL);
+    const char *text = cfg_str(section, key, NULL);
     *out = NULL;
     if (!text) return 0;
     int n = list_length(text);
@@ -183,41 +184,42 @@ int cfg_floats(const cfg_section *s, const char *key, float **out)
     return n;
 }
 
-const cfg_section *cfg_first(const cfg_file *c, const char *name)
+const cfg_section *cfg_first(const cfg_file *cfg, const char *name)
 {
-    for (int i = 0; i < c->n; ++i)
-        if (cfg_is(&c->section[i], name)) return &c->section[i];
+    for (int i = 0; i < cfg->n; ++i)
+        if (cfg_is(&cfg->section[i], name)) return &cfg->section[i];
     return NULL;
 }
 
-const cfg_section *cfg_net(const cfg_file *c) { return cfg_first(c, "net"); }
+const cfg_section *cfg_net(const cfg_file *cfg) { return cfg_first(cfg, "net"); }
 
-const cfg_section *cfg_layer(const cfg_file *c, int index)
+const cfg_section *cfg_layer(const cfg_file *cfg, int index)
 {
     if (index < 0) return NULL;
-    for (int i = index < c->n ? index : c->n; i < c->n; ++i)   /* layer i is never before section i */
-        if (c->section[i].index == index) return &c->section[i];
+    for (int i = index < cfg->n ? index : cfg->n; i < cfg->n; ++i)   /* layer i is never before section i */
+        if (cfg->section[i].index == index) return &cfg->section[i];
     return NULL;
 }
 
-int cfg_layers(const cfg_file *c) { return next_index(c); }
+int cfg_layers(const cfg_file *cfg) { return next_index(cfg); }
 
-int cfg_is_distillation(const cfg_file *c)
+int cfg_is_distillation(const cfg_file *cfg)
 {
-    for (int i = 0; i < c->n; ++i) {
-        const section_row *row = cfg_section_row(c->section[i].name);
-        if (row && (row->kind == SECTION_PLUGIN || (row->kind == SECTION_PREAMBLE && strcmp(row->name, "net")))) return 1;
+    for (int i = 0; i < cfg->n; ++i) {
+        const section_row *row = cfg_section_row(cfg->section[i].name);
+        if (row && (row->kind == SECTION_PLUGIN || (row->kind == SECTION_PREAMBLE && strcmp(row->name, "net"))))
+            return 1;
     }
     return 0;
 }
 
-char *cfg_text(const cfg_file *c, size_t *len)
+char *cfg_text(const cfg_file *cfg, size_t *len)
 {
     char *text = NULL;
     size_t size = 0;
     FILE *f = mem_stream(&text, &size);
-    for (int i = 0; i < c->n; ++i) {
-        const cfg_section *s = &c->section[i];
+    for (int i = 0; i < cfg->n; ++i) {
+        const cfg_section *s = &cfg->section[i];
         fprintf(f, "%s[%s]\n", i ? "\n" : "", s->name);
         for (int k = 0; k < s->n; ++k) fprintf(f, "%s=%s\n", s->pair[k].key, s->pair[k].value);
     }

@@ -38,40 +38,42 @@ typedef struct cfg_file {
 cfg_file *cfg_read(const char *path, diag *d);
 /* The same from memory; `path` only names it in messages. */
 cfg_file *cfg_parse(const char *path, const char *text, size_t len, diag *d);
-void cfg_free(cfg_file *c);
+void cfg_free(cfg_file *cfg);
 
 /* An empty cfg to build sections into. `path` is copied. */
 cfg_file *cfg_new(const char *path);
 /* Appends a section (texts copied); index = -1 for net/teacher/augment, else the next layer number.
  * The result is borrowed and valid until the next append. */
-cfg_section *cfg_append(cfg_file *c, const char *name, const char *file, int line);
-/* Appends a deep copy of `s`, renumbered like cfg_append. */
-cfg_section *cfg_append_copy(cfg_file *c, const cfg_section *s);
+cfg_section *cfg_append(cfg_file *cfg, const char *name, const char *file, int line);
+/* Appends a deep copy of `section`, renumbered like cfg_append. */
+cfg_section *cfg_append_copy(cfg_file *cfg, const cfg_section *section);
 /* Sets (replaces or adds) or removes a key. */
-void cfg_set(cfg_section *s, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void cfg_set(cfg_section *section, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Sets a key to "1,2,3". */
-void cfg_set_ints(cfg_section *s, const char *key, const int *number, int n);
-void cfg_unset(cfg_section *s, const char *key);
+void cfg_set_ints(cfg_section *section, const char *key, const int *number, int n);
+void cfg_unset(cfg_section *section, const char *key);
 
 /* Look-ups. The value of a key or the default; first of duplicates, as Darknet does. */
-const cfg_pair *cfg_find(const cfg_section *s, const char *key);            /* NULL if absent */
-const char *cfg_str(const cfg_section *s, const char *key, const char *def);
-int cfg_int(const cfg_section *s, const char *key, int def);
-double cfg_float(const cfg_section *s, const char *key, double def);
-int cfg_line(const cfg_section *s, const char *key);                        /* the key's line, else the section's */
-int cfg_is(const cfg_section *s, const char *name);
-int cfg_is_boxes(const cfg_section *s);                                      /* [yolo] or [region]: a detector's output */
+const cfg_pair *cfg_find(const cfg_section *section, const char *key);            /* NULL if absent */
+const char *cfg_str(const cfg_section *section, const char *key, const char *def);
+int cfg_int(const cfg_section *section, const char *key, int def);
+double cfg_float(const cfg_section *section, const char *key, double def);
+/* the key's line, else the section's */
+int cfg_line(const cfg_section *section, const char *key);
+int cfg_is(const cfg_section *section, const char *name);
+/* [yolo] or [region]: a detector's output */
+int cfg_is_boxes(const cfg_section *section);
 /* "1,2 , -3" -> numbers; returns how many, *out is the caller's to free (NULL if none). */
-int cfg_ints(const cfg_section *s, const char *key, int **out);
-int cfg_floats(const cfg_section *s, const char *key, float **out);
+int cfg_ints(const cfg_section *section, const char *key, int **out);
+int cfg_floats(const cfg_section *section, const char *key, float **out);
 
-const cfg_section *cfg_net(const cfg_file *c);                              /* [net]; NULL if it has none */
-const cfg_section *cfg_first(const cfg_file *c, const char *name);          /* first section of that name */
-const cfg_section *cfg_layer(const cfg_file *c, int index);                 /* layer `index`, NULL if out of range */
-int cfg_layers(const cfg_file *c);                                          /* number of layers */
-int cfg_is_distillation(const cfg_file *c);                                 /* has any plugin section */
+const cfg_section *cfg_net(const cfg_file *cfg);                              /* [net]; NULL if it has none */
+const cfg_section *cfg_first(const cfg_file *cfg, const char *name);          /* first section of that name */
+const cfg_section *cfg_layer(const cfg_file *cfg, int index);                 /* layer `index`, NULL if out of range */
+int cfg_layers(const cfg_file *cfg);                                          /* number of layers */
+int cfg_is_distillation(const cfg_file *cfg);                                 /* has any plugin section */
 
 /* The cfg as text that every Darknet reads (no comments, "key=value"); the caller frees. */
-char *cfg_text(const cfg_file *c, size_t *len);
+char *cfg_text(const cfg_file *cfg, size_t *len);
 
 #endif

@@ -2,7 +2,8 @@
  *
  * Taken from what the host's parser asks for, with the ranges outside of which it divides by zero, overruns a
  * buffer or computes something else in silence. Keys of AlexeyAB's fork that change what a network computes are
- * listed with the one value at which both agree; those that only steer its training or its box suppression are ELSEWHERE. */
+ * listed with the one value at which both agree; those that only steer its training or its box suppression are
+ * ELSEWHERE. */
 #include "cfg_keys.h"
 #include "darknet_plugin/base/words.h"
 
@@ -38,9 +39,11 @@ static const key_row net_keys[] = {
     COUNT("max_crop"), COUNT("min_crop"), POSITIVE("max_ratio"), POSITIVE("min_ratio"), FLAG("center"),
     POSITIVE("clip"), REAL("angle"), POSITIVE("aspect"), POSITIVE("saturation"), POSITIVE("exposure"),
     POSITIVE("hue"), FLAG("flip"), FLAG("random"), FLAG("notruth"), INT("seen", 0, BIG),
-    ELSEWHERE("mosaic"), ELSEWHERE("mosaic_bound"), ELSEWHERE("mixup"), ELSEWHERE("cutmix"), ELSEWHERE("blur"), ELSEWHERE("gaussian_noise"),
+    ELSEWHERE("mosaic"), ELSEWHERE("mosaic_bound"), ELSEWHERE("mixup"), ELSEWHERE("cutmix"), ELSEWHERE("blur"),
+        ELSEWHERE("gaussian_noise"),
     ELSEWHERE("max_chart_loss"), ELSEWHERE("letter_box"), ELSEWHERE("dynamic_minibatch"), ELSEWHERE("ema_alpha"),
-    ELSEWHERE("use_cuda_graph"), ELSEWHERE("adversarial_lr"), ELSEWHERE("optimized_memory"), ELSEWHERE("workspace_size_limit_MB"), END
+    ELSEWHERE("use_cuda_graph"), ELSEWHERE("adversarial_lr"), ELSEWHERE("optimized_memory"),
+        ELSEWHERE("workspace_size_limit_MB"), END
 };
 
 static const key_row convolutional_keys[] = {
@@ -99,7 +102,8 @@ static const key_row yolo_keys[] = {
     REAL("ignore_thresh"), REAL("truth_thresh"), POSITIVE("random"), TEXT("map"), FOREIGN("new_coords", 0),
     FLOAT("scale_x_y", 1, 4),   /* boxes are decoded with it here, not by the host: see detect.h */
     ELSEWHERE("iou_thresh"), ELSEWHERE("cls_normalizer"), ELSEWHERE("iou_normalizer"), ELSEWHERE("obj_normalizer"),
-    ELSEWHERE("delta_normalizer"), ELSEWHERE("iou_loss"), ELSEWHERE("iou_thresh_kind"), ELSEWHERE("nms_kind"), ELSEWHERE("beta_nms"),
+    ELSEWHERE("delta_normalizer"), ELSEWHERE("iou_loss"), ELSEWHERE("iou_thresh_kind"), ELSEWHERE("nms_kind"),
+        ELSEWHERE("beta_nms"),
     ELSEWHERE("max_delta"), ELSEWHERE("resize"), ELSEWHERE("counters_per_class"), ELSEWHERE("label_smooth_eps"),
     ELSEWHERE("objectness_smooth"), ELSEWHERE("focal_loss"), ELSEWHERE("show_details"), ELSEWHERE("track_history_size"),
     ELSEWHERE("sim_thresh"), ELSEWHERE("embedding_layer"), END
@@ -126,7 +130,8 @@ static const key_row teacher_keys[] = {
     TEXT("name"), TEXT("cache"), CHOICE("cache_type", "f16|f32|u8", NULL), INT("views", 1, 1000000), END
 };
 static const key_row augment_keys[] = {
-    INT("pad", 0, BIG), FLAG("flip"), FLOAT("jitter", 0, .9), FLOAT("random", 0, 4), CHOICE("fit", "letterbox|stretch", NULL), END
+    INT("pad", 0, BIG), FLAG("flip"), FLOAT("jitter", 0, .9), FLOAT("random", 0, 4), CHOICE("fit", "letterbox|stretch",
+        NULL), END
 };
 static const key_row projector_keys[] = {
     COUNT("reduction"), CHOICE("stack", "bottleneck|1x1|1x1-1x1|depthwise|linear|none", NULL),
@@ -194,14 +199,14 @@ const section_row *cfg_section_row(const char *name)
 }
 
 /* The keys that every section of this kind may have besides its own. */
-static const key_row *common_keys(const section_row *s)
+static const key_row *common_keys(const section_row *row)
 {
-    return s->kind == SECTION_STOCK ? layer_keys : no_keys;
+    return row->kind == SECTION_STOCK ? layer_keys : no_keys;
 }
 
-const key_row *cfg_key_row(const section_row *s, const char *key)
+const key_row *cfg_key_row(const section_row *row, const char *key)
 {
-    const key_row *list[] = { s->keys, common_keys(s) };
+    const key_row *list[] = { row->keys, common_keys(row) };
     for (int i = 0; i < 2; ++i)
         for (const key_row *k = list[i]; k->name; ++k)
             if (!strcmp(k->name, key)) return k;
@@ -219,11 +224,11 @@ const char *cfg_nearest_section(const char *name)
     return nearest_name(name, names, n);
 }
 
-const char *cfg_nearest_key(const section_row *s, const char *key)
+const char *cfg_nearest_key(const section_row *row, const char *key)
 {
     const char *names[MOST_KEYS];
     int n = 0;
-    const key_row *list[] = { s->keys, common_keys(s) };
+    const key_row *list[] = { row->keys, common_keys(row) };
     for (int i = 0; i < 2; ++i)
         for (const key_row *k = list[i]; k->name && n < MOST_KEYS; ++k) names[n++] = k->name;
     return nearest_name(key, names, n);

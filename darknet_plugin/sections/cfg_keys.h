@@ -13,7 +13,8 @@ typedef struct key_row {
     int required;
     unsigned counts;       /* lists: bit n set = n values are accepted; 0 = any number of them */
     const char *hint;      /* said where the value is refused, or NULL */
-    int elsewhere;         /* another Darknet's, and nothing to what a network computes here: read, named, not deployed */
+    /* another Darknet's, and nothing to what a network computes here: read, named, not deployed */
+    int elsewhere;
 } key_row;
 
 typedef enum { SECTION_PREAMBLE, SECTION_STOCK, SECTION_PLUGIN } section_kind;
@@ -27,8 +28,8 @@ typedef struct section_row {
 
 const section_row *cfg_section_row(const char *name);           /* by full or short name; NULL if unknown */
 const section_row *cfg_section_rows(int *n);
-const key_row *cfg_key_row(const section_row *s, const char *key);   /* also knows keys every layer may have */
+const key_row *cfg_key_row(const section_row *row, const char *key);   /* also knows keys every layer may have */
 const char *cfg_nearest_section(const char *name);              /* NULL if nothing is near */
-const char *cfg_nearest_key(const section_row *s, const char *key);
+const char *cfg_nearest_key(const section_row *row, const char *key);
 
 #endif

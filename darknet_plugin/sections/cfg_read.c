@@ -16,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_FILE = 16 << 20, MAX_LINE = 65536, MAX_KEYS = 1000, MAX_SECTIONS = 10000, MAX_ERRORS = 100, MAX_WARNINGS = 1000, MAX_CHOICES = 32 };
+enum { MAX_FILE = 16 << 20, MAX_LINE = 65536, MAX_KEYS = 1000, MAX_SECTIONS = 10000, MAX_ERRORS = 100,
+       MAX_WARNINGS = 1000, MAX_CHOICES = 32 };
 
 typedef struct reader {
     cfg_file *c;
@@ -27,49 +28,55 @@ typedef struct reader {
     char *elsewhere;          /* keys of another Darknet that were met, owned; NULL = none */
 } reader;
 
-static int blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\v' || c == '\f'; }
+static int blank(char text)
+{
+    return text == ' ' || text == '\t' || text == '\r' || text == '\n' || text == '\v' || text == '\f';
+}
 
 /* Drops every blank, as Darknet does. */
-static void strip_blanks(char *s)
+static void strip_blanks(char *text)
 {
-    char *to = s;
-    for (; *s; ++s)
-        if (!blank(*s)) *to++ = *s;
+    char *to = text;
+    for (; *text; ++text)
+        if (!blank(*text)) *to++ = *text;
     *to = 0;
 }
 
-static char *trim(char *s)
+static char *trim(char *text)
 {
-    size_t n = strlen(s);
-    while (n && blank(s[n - 1])) s[--n] = 0;
-    while (blank(*s)) ++s;
-    return s;
+    size_t n = strlen(text);
+    while (n && blank(text[n - 1])) text[--n] = 0;
+    while (blank(*text)) ++text;
+    return text;
 }
 
-static void cut_comment(char *s)
+static void cut_comment(char *text)
 {
-    for (size_t i = 1; s[i - 1] && s[i]; ++i)
-        if (s[i] == '#' && blank(s[i - 1])) s[i] = 0;
+    for (size_t i = 1; text[i - 1] && text[i]; ++i)
+        if (text[i] == '#' && blank(text[i - 1])) text[i] = 0;
 }
 
-static cfg_section *current(const reader *r) { return r->c->n ? &r->c->section[r->c->n - 1] : NULL; }
+static cfg_section *current(const reader *reader)
+{
+    return reader->c->n ? &reader->c->section[reader->c->n - 1] : NULL;
+}
 
 /* ---- values ---- */
 
-static int is_whole(const char *s)
+static int is_whole(const char *text)
 {
-    if (*s == '-' || *s == '+') ++s;
-    size_t digits = strspn(s, "0123456789");
-    return digits && !s[digits];
+    if (*text == '-' || *text == '+') ++text;
+    size_t digits = strspn(text, "0123456789");
+    return digits && !text[digits];
 }
 
 /* A plain decimal number; strtod alone would take "nan", "inf" and hexadecimal too. */
-static int is_number(const char *s)
+static int is_number(const char *text)
 {
     char *end;
-    if (!*s || s[strspn(s, "0123456789+-.eE")]) return 0;
-    (void)strtod(s, &end);
-    return !*end && end != s;
+    if (!*text || text[strspn(text, "0123456789+-.eE")]) return 0;
+    (void)strtod(text, &end);
+    return !*end && end != text;
 }
 
 static int one_of(const char *word, const char *choices)
@@ -80,11 +87,11 @@ static int one_of(const char *word, const char *choices)
     return 0;
 }
 
-static int is_list(const key_row *k) { return k->type == KEY_INTS || k->type == KEY_FLOATS; }
+static int is_list(const key_row *row) { return row->type == KEY_INTS || row->type == KEY_FLOATS; }
 
-static const char *expected(const key_row *k)
+static const char *expected(const key_row *row)
 {
-    switch (k->type) {
+    switch (row->type) {
     case KEY_INT: return "a whole number";
     case KEY_FLOAT: return "a number";
     case KEY_INTS: return "whole numbers separated by commas";
@@ -93,75 +100,76 @@ static const char *expected(const key_row *k)
 }
 
 /* What the row allows, as told to someone who gave v. */
-static void range_text(const key_row *k, double v, char *out, size_t size)
+static void range_text(const key_row *row, double v, char *out, size_t size)
 {
-    if (k->min == k->max) snprintf(out, size, "%.10g", k->min);
-    else if (k->max >= 2147483647.0 && v < k->min) snprintf(out, size, "at least %.10g", k->min);
-    else snprintf(out, size, "%.10g to %.10g", k->min, k->max);
+    if (row->min == row->max) snprintf(out, size, "%.10g", row->min);
+    else if (row->max >= 2147483647.0 && v < row->min) snprintf(out, size, "at least %.10g", row->min);
+    else snprintf(out, size, "%.10g to %.10g", row->min, row->max);
 }
 
-static void value_error(reader *r, const cfg_pair *p, const key_row *k, const char *what, const char *wanted)
+static void value_error(reader *reader, const cfg_pair *pair, const key_row *row, const char *what, const char *wanted)
 {
-    const cfg_section *s = current(r);
-    diag_error(r->d, s->file, p->line, s->name, "'%s' is %s, expected %s", p->key, what, wanted);
-    if (k->hint) diag_hint(r->d, "%s", k->hint);
+    const cfg_section *s = current(reader);
+    diag_error(reader->d, s->file, pair->line, s->name, "'%s' is %s, expected %s", pair->key, what, wanted);
+    if (row->hint) diag_hint(reader->d, "%s", row->hint);
 }
 
-static void malformed(reader *r, const cfg_pair *p, const key_row *k)
+static void malformed(reader *reader, const cfg_pair *pair, const key_row *row)
 {
-    char *what = mem_printf("'%s'", p->value);
-    char *wanted = mem_printf("%s%s%s%s", expected(k), k->choices ? " or '" : "", k->choices ? k->choices : "",
-                              k->choices ? "'" : "");
-    value_error(r, p, k, what, wanted);
+    char *what = mem_printf("'%s'", pair->value);
+    char *wanted = mem_printf("%s%s%s%s", expected(row), row->choices ? " or '" : "", row->choices ? row->choices : "",
+                              row->choices ? "'" : "");
+    value_error(reader, pair, row, what, wanted);
     free(what);
     free(wanted);
 }
 
 /* One number of the value, already cut out of its list. 0 = good. */
-static int check_number(reader *r, const cfg_pair *p, const key_row *k, const char *text)
+static int check_number(reader *reader, const cfg_pair *pair, const key_row *row, const char *text)
 {
-    int whole = k->type == KEY_INT || k->type == KEY_INTS;
+    int whole = row->type == KEY_INT || row->type == KEY_INTS;
     if (whole ? !is_whole(text) : !is_number(text)) {
-        malformed(r, p, k);
+        malformed(reader, pair, row);
         return -1;
     }
     double v = strtod(text, NULL);
-    if (v >= k->min && v <= k->max) return 0;
+    if (v >= row->min && v <= row->max) return 0;
     char wanted[64];
-    range_text(k, v, wanted, sizeof wanted);
-    value_error(r, p, k, text, wanted);
+    range_text(row, v, wanted, sizeof wanted);
+    value_error(reader, pair, row, text, wanted);
     return -1;
 }
 
-static void check_count(reader *r, const cfg_pair *p, const key_row *k, int n)
+static void check_count(reader *reader, const cfg_pair *pair, const key_row *row, int n)
 {
     char wanted[64] = "";
-    if (!k->counts || (n < 32 && k->counts >> n & 1)) return;
+    if (!row->counts || (n < 32 && row->counts >> n & 1)) return;
     for (int i = 0; i < 32; ++i)
-        if (k->counts >> i & 1)
+        if (row->counts >> i & 1)
             snprintf(wanted + strlen(wanted), sizeof wanted - strlen(wanted), "%s%d", wanted[0] ? " or " : "", i);
-    const cfg_section *s = current(r);
-    diag_error(r->d, s->file, p->line, s->name, "'%s' has %d numbers, expected %s", p->key, n, wanted);
+    const cfg_section *s = current(reader);
+    diag_error(reader->d, s->file, pair->line, s->name, "'%s' has %d numbers, expected %s", pair->key, n, wanted);
 }
 
-static void check_list(reader *r, const cfg_pair *p, const key_row *k)
+static void check_list(reader *reader, const cfg_pair *pair, const key_row *row)
 {
-    char *copy = mem_strdup(p->value), *rest = copy;
+    char *copy = mem_strdup(pair->value), *rest = copy;
     int n = 0, bad = 0;
     while (rest && !bad) {
         char *item = strsep(&rest, ",");
-        bad = check_number(r, p, k, item);
+        bad = check_number(reader, pair, row, item);
         ++n;
     }
-    if (!bad) check_count(r, p, k, n);
+    if (!bad) check_count(reader, pair, row, n);
     free(copy);
 }
 
-static void check_choice(reader *r, const cfg_pair *p, const key_row *k)
+static void check_choice(reader *reader, const cfg_pair *pair, const key_row *row)
 {
-    if (one_of(p->value, k->choices)) return;
+    if (one_of(pair->value, row->choices)) return;
     const char *name[MAX_CHOICES];
-    char *copy = mem_strdup(k->choices), *rest = copy, *what = mem_printf("'%s'", p->value), wanted[512] = "one of: ";
+    char *copy = mem_strdup(row->choices), *rest = copy, *what = mem_printf("'%s'", pair->value),
+        wanted[512] = "one of: ";
     int n = 0;
     while (rest && n < MAX_CHOICES) {
         size_t at = strlen(wanted);
@@ -169,164 +177,171 @@ static void check_choice(reader *r, const cfg_pair *p, const key_row *k)
         snprintf(wanted + at, sizeof wanted - at, "%s%s", n ? ", " : "", name[n]);
         ++n;
     }
-    value_error(r, p, k, what, wanted);
-    const char *near = nearest_name(p->value, name, n);
-    if (near) diag_hint(r->d, "did you mean '%s'?", near);
+    value_error(reader, pair, row, what, wanted);
+    const char *near = nearest_name(pair->value, name, n);
+    if (near) diag_hint(reader->d, "did you mean '%s'?", near);
     free(what);
     free(copy);
 }
 
-static void check_value(reader *r, const cfg_pair *p, const key_row *k)
+static void check_value(reader *reader, const cfg_pair *pair, const key_row *row)
 {
-    if (k->type == KEY_STR) return;
-    if (k->type == KEY_CHOICE) check_choice(r, p, k);
-    else if (k->choices && one_of(p->value, k->choices)) return;
-    else if (is_list(k)) check_list(r, p, k);
-    else (void)check_number(r, p, k, p->value);
+    if (row->type == KEY_STR) return;
+    if (row->type == KEY_CHOICE) check_choice(reader, pair, row);
+    else if (row->choices && one_of(pair->value, row->choices)) return;
+    else if (is_list(row)) check_list(reader, pair, row);
+    else (void)check_number(reader, pair, row, pair->value);
 }
 
 /* ---- keys ---- */
 
-static int of_stock(const reader *r)
+static int of_stock(const reader *reader)
 {
-    return r->row->kind == SECTION_STOCK || !strcmp(r->row->name, "net");
+    return reader->row->kind == SECTION_STOCK || !strcmp(reader->row->name, "net");
 }
 
-static void unknown_key(reader *r, const char *key)
+static void unknown_key(reader *reader, const char *key)
 {
-    const cfg_section *s = current(r);
-    const char *near = cfg_nearest_key(r->row, key);
-    if (!near && of_stock(r)) {
-        diag_warn(r->d, s->file, r->line, s->name, "key '%.60s' is unknown to this Darknet and ignored", key);
+    const cfg_section *s = current(reader);
+    const char *near = cfg_nearest_key(reader->row, key);
+    if (!near && of_stock(reader)) {
+        diag_warn(reader->d, s->file, reader->line, s->name, "key '%.60s' is unknown to this Darknet and ignored", key);
         return;
     }
-    diag_error(r->d, s->file, r->line, s->name, "unknown key '%.60s'", key);
-    if (near) diag_hint(r->d, "did you mean '%s'?", near);
+    diag_error(reader->d, s->file, reader->line, s->name, "unknown key '%.60s'", key);
+    if (near) diag_hint(reader->d, "did you mean '%s'?", near);
 }
 
 /* The first counts, as in Darknet; OpenCV would take the last. Darknet's own cfgs do this in [net]. */
-static void given_twice(reader *r, const cfg_pair *first)
+static void given_twice(reader *reader, const cfg_pair *first)
 {
     static const char text[] = "'%s' is given twice, the first on line %d counts";
-    const cfg_section *s = current(r);
-    if (cfg_is(s, "net")) diag_warn(r->d, s->file, r->line, s->name, text, first->key, first->line);
-    else diag_error(r->d, s->file, r->line, s->name, text, first->key, first->line);
+    const cfg_section *s = current(reader);
+    if (cfg_is(s, "net")) diag_warn(reader->d, s->file, reader->line, s->name, text, first->key, first->line);
+    else diag_error(reader->d, s->file, reader->line, s->name, text, first->key, first->line);
 }
 
 /* Keys that mean nothing here are named once, all together (finish_elsewhere). */
-static void note_elsewhere(reader *r, const char *section, const char *key)
+static void note_elsewhere(reader *reader, const char *section, const char *key)
 {
-    char *name = mem_printf("[%s] %s", section, key), *said = r->elsewhere ? strstr(r->elsewhere, name) : NULL;
+    char *name = mem_printf("[%s] %s", section, key), *said = reader->elsewhere ? strstr(reader->elsewhere, name)
+        : NULL;
     size_t n = strlen(name);
     if (said && (!said[n] || said[n] == ',')) {
         free(name);
         return;
     }
-    char *all = r->elsewhere ? mem_printf("%s, %s", r->elsewhere, name) : mem_strdup(name);
-    free(r->elsewhere);
+    char *all = reader->elsewhere ? mem_printf("%s, %s", reader->elsewhere, name) : mem_strdup(name);
+    free(reader->elsewhere);
     free(name);
-    r->elsewhere = all;
+    reader->elsewhere = all;
 }
 
-static void finish_elsewhere(reader *r)
+static void finish_elsewhere(reader *reader)
 {
-    if (!r->elsewhere) return;
-    diag_warn(r->d, r->c->path, 0, NULL, "keys that steer training or box suppression in AlexeyAB's Darknet mean nothing here: %s", r->elsewhere);
-    free(r->elsewhere);
+    if (!reader->elsewhere) return;
+    diag_warn(reader->d, reader->c->path, 0, NULL,
+              "keys that steer training or box suppression in AlexeyAB's Darknet mean nothing here: %s",
+                  reader->elsewhere);
+    free(reader->elsewhere);
 }
 
-static void add_pair(reader *r, const char *key, const char *value)
+static void add_pair(reader *reader, const char *key, const char *value)
 {
-    cfg_section *s = current(r);
+    cfg_section *s = current(reader);
     const cfg_pair *twin = cfg_find(s, key);
     if (twin) {
-        given_twice(r, twin);
+        given_twice(reader, twin);
         return;
     }
     if (s->n >= MAX_KEYS) {
-        if (s->n == MAX_KEYS) diag_error(r->d, s->file, r->line, s->name, "more than %d keys in one section", MAX_KEYS);
+        if (s->n == MAX_KEYS) diag_error(reader->d, s->file, reader->line, s->name, "more than %d keys in one section",
+                                         MAX_KEYS);
         return;
     }
     s->pair = mem_realloc(s->pair, (size_t)s->n + 1, sizeof *s->pair);
-    s->pair[s->n++] = (cfg_pair){ mem_strdup(key), mem_strdup(value), r->line };
-    if (!r->row) return;
-    const key_row *k = cfg_key_row(r->row, key);
-    if (k && k->elsewhere) note_elsewhere(r, s->name, key);
-    else if (k) check_value(r, &s->pair[s->n - 1], k);
-    else unknown_key(r, key);
+    s->pair[s->n++] = (cfg_pair){ mem_strdup(key), mem_strdup(value), reader->line };
+    if (!reader->row) return;
+    const key_row *k = cfg_key_row(reader->row, key);
+    if (k && k->elsewhere) note_elsewhere(reader, s->name, key);
+    else if (k) check_value(reader, &s->pair[s->n - 1], k);
+    else unknown_key(reader, key);
 }
 
-static void read_pair(reader *r, char *text)
+static void read_pair(reader *reader, char *text)
 {
-    cfg_section *s = current(r);
+    cfg_section *s = current(reader);
     char *equals = strchr(text, '=');
     const char *name = s ? s->name : NULL;
     if (!equals) {
-        diag_error(r->d, r->c->path, r->line, name, "'%.60s' is neither a [section] nor key=value", text);
+        diag_error(reader->d, reader->c->path, reader->line, name, "'%.60s' is neither a [section] nor key=value",
+                   text);
         return;
     }
     *equals = 0;
     char *value = trim(equals + 1);
     strip_blanks(text);
-    const key_row *k = r->row ? cfg_key_row(r->row, text) : NULL;
-    if (!k || k->type != KEY_STR || of_stock(r)) strip_blanks(value);
-    if (!s) diag_error(r->d, r->c->path, r->line, NULL, "'%.60s' stands before any section", text);
-    else if (!*text) diag_error(r->d, r->c->path, r->line, name, "no key before '='");
-    else if (!*value) diag_error(r->d, r->c->path, r->line, name, "'%.60s' has no value", text);
-    else add_pair(r, text, value);
+    const key_row *k = reader->row ? cfg_key_row(reader->row, text) : NULL;
+    if (!k || k->type != KEY_STR || of_stock(reader)) strip_blanks(value);
+    if (!s) diag_error(reader->d, reader->c->path, reader->line, NULL, "'%.60s' stands before any section", text);
+    else if (!*text) diag_error(reader->d, reader->c->path, reader->line, name, "no key before '='");
+    else if (!*value) diag_error(reader->d, reader->c->path, reader->line, name, "'%.60s' has no value", text);
+    else add_pair(reader, text, value);
 }
 
 /* ---- sections ---- */
 
-static void finish_section(reader *r)
+static void finish_section(reader *reader)
 {
-    const cfg_section *s = current(r);
-    if (!s || !r->row) return;
-    for (const key_row *k = r->row->keys; k->name; ++k)
+    const cfg_section *s = current(reader);
+    if (!s || !reader->row) return;
+    for (const key_row *k = reader->row->keys; k->name; ++k)
         if (k->required && !cfg_find(s, k->name))
-            diag_error(r->d, s->file, s->line, s->name, "'%s' is missing", k->name);
+            diag_error(reader->d, s->file, s->line, s->name, "'%s' is missing", k->name);
 }
 
-static void check_preamble(reader *r, const section_row *row)
+static void check_preamble(reader *reader, const section_row *row)
 {
-    const cfg_file *c = r->c;
+    const cfg_file *c = reader->c;
     const cfg_section *twin = strcmp(row->name, "teacher") ? cfg_first(c, row->name) : NULL;
     if (twin) {
-        diag_error(r->d, c->path, r->line, row->name, "is given twice, first on line %d", twin->line);
+        diag_error(reader->d, c->path, reader->line, row->name, "is given twice, first on line %d", twin->line);
     } else if (c->n && !strcmp(row->name, "net")) {
-        diag_error(r->d, c->path, r->line, row->name, "must be the first section");
+        diag_error(reader->d, c->path, reader->line, row->name, "must be the first section");
     } else if (cfg_layers(c)) {
-        diag_error(r->d, c->path, r->line, row->name, "must stand before the first layer");
+        diag_error(reader->d, c->path, reader->line, row->name, "must stand before the first layer");
     }
 }
 
-static void read_section(reader *r, char *text)
+static void read_section(reader *reader, char *text)
 {
-    finish_section(r);
+    finish_section(reader);
     strip_blanks(text);
     size_t n = strlen(text);
     if (text[n - 1] == ']') text[n - 1] = 0;
-    else diag_error(r->d, r->c->path, r->line, NULL, "'%.60s' is not closed by ']'", text);
+    else diag_error(reader->d, reader->c->path, reader->line, NULL, "'%.60s' is not closed by ']'", text);
     const char *name = text + 1;
-    r->row = cfg_section_row(name);
-    if (!r->row) {
+    reader->row = cfg_section_row(name);
+    if (!reader->row) {
         const char *near = cfg_nearest_section(name);
-        diag_error(r->d, r->c->path, r->line, NULL, "unknown section [%.60s]", name);
-        if (near) diag_hint(r->d, "did you mean [%s]?", near);
-    } else if (r->row->kind == SECTION_PREAMBLE) {
-        check_preamble(r, r->row);
+        diag_error(reader->d, reader->c->path, reader->line, NULL, "unknown section [%.60s]", name);
+        if (near) diag_hint(reader->d, "did you mean [%s]?", near);
+    } else if (reader->row->kind == SECTION_PREAMBLE) {
+        check_preamble(reader, reader->row);
     }
-    if (!r->c->n && (!r->row || strcmp(r->row->name, "net")))
-        diag_error(r->d, r->c->path, r->line, NULL, "the first section must be [net], not [%.60s]", name);
-    (void)cfg_append(r->c, name, r->c->path, r->line);
+    if (!reader->c->n && (!reader->row || strcmp(reader->row->name, "net")))
+        diag_error(reader->d, reader->c->path, reader->line, NULL, "the first section must be [net], not [%.60s]",
+                   name);
+    (void)cfg_append(reader->c, name, reader->c->path, reader->line);
 }
 
 /* ---- lines ---- */
 
-static void read_line(reader *r, const char *line, size_t len)
+static void read_line(reader *reader, const char *line, size_t len)
 {
     if (len > MAX_LINE) {
-        diag_error(r->d, r->c->path, r->line, NULL, "line of %zu characters, expected at most %d", len, MAX_LINE);
+        diag_error(reader->d, reader->c->path, reader->line, NULL, "line of %zu characters, expected at most %d", len,
+                   MAX_LINE);
         return;
     }
     char *copy = mem_calloc(len + 1, 1);
@@ -335,8 +350,8 @@ static void read_line(reader *r, const char *line, size_t len)
     if (*text && *text != '#' && *text != ';') {
         cut_comment(text);
         text = trim(text);
-        if (*text == '[') read_section(r, text);
-        else read_pair(r, text);
+        if (*text == '[') read_section(reader, text);
+        else read_pair(reader, text);
     }
     free(copy);
 }
@@ -350,10 +365,11 @@ static size_t binary_at(const char *text, size_t len)
 }
 
 /* Why reading ends here, NULL if it need not: what follows takes time with the square of these. */
-static const char *too_much(const reader *r)
+static const char *too_much(const reader *reader)
 {
-    if (r->c->n > MAX_SECTIONS) return "more sections than any network has";
-    return diag_errors(r->d) - r->errors >= MAX_ERRORS || diag_warnings(r->d) - r->warnings >= MAX_WARNINGS ? "too many mistakes" : NULL;
+    if (reader->c->n > MAX_SECTIONS) return "more sections than any network has";
+    return diag_errors(reader->d) - reader->errors >= MAX_ERRORS || diag_warnings(reader->d) -
+        reader->warnings >= MAX_WARNINGS ? "too many mistakes" : NULL;
 }
 
 cfg_file *cfg_parse(const char *path, const char *text, size_t len, diag *d)
@@ -382,13 +398,13 @@ cfg_file *cfg_parse(const char *path, const char *text, size_t len, diag *d)
     return r.c;
 }
 
-static char *read_all(FILE *f, size_t *len)
+static char *read_all(FILE *file, size_t *len)
 {
     char *text = NULL;
     size_t n = 0, room = 0, got;
     do {
         if (n + 65536 > room) text = mem_realloc(text, room = 2 * room + 65536, 1);
-        n += got = fread(text + n, 1, 65536, f);
+        n += got = fread(text + n, 1, 65536, file);
     } while (got && n <= MAX_FILE);
     *len = n;
     return text;

@@ -11,50 +11,52 @@
 
 /* ---- [net] ---- */
 
-static int at_least_1(shape_run *r, const char *key)
+static int at_least_1(shape_run *run, const char *key)
 {
-    int v = cfg_int(r->s, key, 1);
-    if (v < 1) shape_error(r, key, "'%s' is %d, expected at least 1", key, v);
+    int v = cfg_int(run->s, key, 1);
+    if (v < 1) shape_error(run, key, "'%s' is %d, expected at least 1", key, v);
     return v;
 }
 
-static void infer_batch(shape_run *r, net_shape *n)
+static void infer_batch(shape_run *run, net_shape *shape)
 {
-    n->batch = at_least_1(r, "batch");
-    n->subdivisions = at_least_1(r, "subdivisions");
-    (void)at_least_1(r, "time_steps");
-    if (n->batch > 0 && n->subdivisions > 0 && n->batch % n->subdivisions)
-        shape_error(r, "subdivisions", "'subdivisions' is %d, which does not divide batch=%d", n->subdivisions, n->batch);
+    shape->batch = at_least_1(run, "batch");
+    shape->subdivisions = at_least_1(run, "subdivisions");
+    (void)at_least_1(run, "time_steps");
+    if (shape->batch > 0 && shape->subdivisions > 0 && shape->batch % shape->subdivisions)
+        shape_error(run, "subdivisions", "'subdivisions' is %d, which does not divide batch=%d", shape->subdivisions,
+                    shape->batch);
 }
 
-static int infer_input(shape_run *r, net_shape *n)
+static int infer_input(shape_run *run, net_shape *shape)
 {
-    n->h = cfg_int(r->s, "height", 0);
-    n->w = cfg_int(r->s, "width", 0);
-    n->c = cfg_int(r->s, "channels", 0);
-    double whole = (double)n->h * n->w * n->c;
+    shape->h = cfg_int(run->s, "height", 0);
+    shape->w = cfg_int(run->s, "width", 0);
+    shape->c = cfg_int(run->s, "channels", 0);
+    double whole = (double)shape->h * shape->w * shape->c;
     if (whole > INT_MAX) {
-        shape_error(r, NULL, "a %dx%dx%d input is more than Darknet can count", n->c, n->h, n->w);
+        shape_error(run, NULL, "a %dx%dx%d input is more than Darknet can count", shape->c, shape->h, shape->w);
         return 0;
     }
-    n->inputs = cfg_int(r->s, "inputs", (int)whole);
-    if (n->inputs < 1 || n->h < 0 || n->w < 0 || n->c < 0) {
-        shape_error(r, NULL, "needs width, height and channels, or inputs");
+    shape->inputs = cfg_int(run->s, "inputs", (int)whole);
+    if (shape->inputs < 1 || shape->h < 0 || shape->w < 0 || shape->c < 0) {
+        shape_error(run, NULL, "needs width, height and channels, or inputs");
         return 0;
     }
-    if (whole > 0 && n->inputs != (int)whole)
-        shape_error(r, "inputs", "'inputs' is %d, but a %dx%dx%d image has %d", n->inputs, n->c, n->h, n->w, (int)whole);
+    if (whole > 0 && shape->inputs != (int)whole)
+        shape_error(run, "inputs", "'inputs' is %d, but a %dx%dx%d image has %d", shape->inputs, shape->c, shape->h,
+                    shape->w, (int)whole);
     return 1;
 }
 
-static void check_policy(shape_run *r)
+static void check_policy(shape_run *run)
 {
     int *steps;
     float *scales;
-    if (strcmp(cfg_str(r->s, "policy", "constant"), "steps")) return;
-    int n = cfg_ints(r->s, "steps", &steps), m = cfg_floats(r->s, "scales", &scales);
-    if (!n || !m) shape_error(r, "policy", "policy=steps needs 'steps' and 'scales'");
-    else if (n != m) shape_error(r, "scales", "'scales' has %d numbers, expected %d as in 'steps'", m, n);
+    if (strcmp(cfg_str(run->s, "policy", "constant"), "steps")) return;
+    int n = cfg_ints(run->s, "steps", &steps), m = cfg_floats(run->s, "scales", &scales);
+    if (!n || !m) shape_error(run, "policy", "policy=steps needs 'steps' and 'scales'");
+    else if (n != m) shape_error(run, "scales", "'scales' has %d numbers, expected %d as in 'steps'", m, n);
     free(steps);
     free(scales);
 }
@@ -62,73 +64,74 @@ static void check_policy(shape_run *r)
 /* ---- layers ---- */
 
 /* The host counts batch * outputs in an int. */
-static void check_batch(shape_run *r, const net_shape *n, int steps)
+static void check_batch(shape_run *run, const net_shape *shape, int steps)
 {
-    double batch = n->subdivisions > 0 ? (double)(n->batch / n->subdivisions) * steps : 0;
-    if (batch * r->l->outputs > INT_MAX)
-        shape_error(r, NULL, "%d outputs x batch %.0f is more than Darknet can count", r->l->outputs, batch);
+    double batch = shape->subdivisions > 0 ? (double)(shape->batch / shape->subdivisions) * steps : 0;
+    if (batch * run->l->outputs > INT_MAX)
+        shape_error(run, NULL, "%d outputs x batch %.0f is more than Darknet can count", run->l->outputs, batch);
 }
 
-static void infer_layer(shape_run *r, const net_shape *n, int steps, unsigned char *known)
+static void infer_layer(shape_run *run, const net_shape *shape, int steps, unsigned char *known)
 {
-    const shape_row *row = shape_row_of(r->s->name);
+    const shape_row *row = shape_row_of(run->s->name);
     if (!row) {
-        shape_error(r, NULL, "is no section of stock Darknet");
+        shape_error(run, NULL, "is no section of stock Darknet");
         return;
     }
-    known[r->i] = (unsigned char)row->infer(r);
-    if (cfg_int(r->s, "dontsave", 0)) r->l->stored = 0;
-    if (known[r->i]) check_batch(r, n, steps);
+    known[run->i] = (unsigned char)row->infer(run);
+    if (cfg_int(run->s, "dontsave", 0)) run->l->stored = 0;
+    if (known[run->i]) check_batch(run, shape, steps);
 }
 
-static void carry(shape_run *r, const net_shape *n)
+static void carry(shape_run *run, const net_shape *shape)
 {
-    const layer_shape *last = r->i ? &n->layer[r->i - 1] : NULL;
-    r->l->in_h = last ? last->h : n->h;
-    r->l->in_w = last ? last->w : n->w;
-    r->l->in_c = last ? last->c : n->c;
-    r->l->inputs = last ? last->outputs : n->inputs;
+    const layer_shape *last = run->i ? &shape->layer[run->i - 1] : NULL;
+    run->l->in_h = last ? last->h : shape->h;
+    run->l->in_w = last ? last->w : shape->w;
+    run->l->in_c = last ? last->c : shape->c;
+    run->l->inputs = last ? last->outputs : shape->inputs;
 }
 
-static void infer_layers(shape_run *r, net_shape *n, int input_known, int steps)
+static void infer_layers(shape_run *run, net_shape *shape, int input_known, int steps)
 {
-    unsigned char *known = mem_calloc((size_t)n->n, 1);
-    r->known = known;
-    r->layer = n->layer;
-    for (r->i = 0; r->i < n->n; ++r->i) {
-        r->s = r->at[r->i];
-        r->l = &n->layer[r->i];
-        r->in_known = r->i ? known[r->i - 1] : input_known;
-        carry(r, n);
-        infer_layer(r, n, steps, known);
-        n->params += r->l->params;
-        n->stored += r->l->stored;
-        n->macs += r->l->macs;
+    unsigned char *known = mem_calloc((size_t)shape->n, 1);
+    run->known = known;
+    run->layer = shape->layer;
+    for (run->i = 0; run->i < shape->n; ++run->i) {
+        run->s = run->at[run->i];
+        run->l = &shape->layer[run->i];
+        run->in_known = run->i ? known[run->i - 1] : input_known;
+        carry(run, shape);
+        infer_layer(run, shape, steps, known);
+        shape->params += run->l->params;
+        shape->stored += run->l->stored;
+        shape->macs += run->l->macs;
     }
     free(known);
 }
 
 /* Sections of the layers, in order; the array is the caller's to free. */
-static const cfg_section **layer_sections(const cfg_file *c, int n)
+static const cfg_section **layer_sections(const cfg_file *cfg, int n)
 {
     const cfg_section **at = mem_calloc((size_t)n, sizeof *at);
     int k = 0;
-    for (int i = 0; i < c->n && k < n; ++i)
-        if (c->section[i].index >= 0) at[k++] = &c->section[i];
+    for (int i = 0; i < cfg->n && k < n; ++i)
+        if (cfg->section[i].index >= 0) at[k++] = &cfg->section[i];
     return at;
 }
 
-net_shape *shapes_infer(const cfg_file *c, diag *d)
+net_shape *shapes_infer(const cfg_file *cfg, diag *d)
 {
-    const cfg_section *net = cfg_net(c);
+    const cfg_section *net = cfg_net(cfg);
     if (!net) {
-        if (!diag_told(d, c->path, c->n ? c->section[0].line : 0)) diag_error(d, c->path, 0, NULL, "has no [net] section");
+        if (!diag_told(d, cfg->path, cfg->n ? cfg->section[0].line : 0))
+            diag_error(d, cfg->path, 0, NULL, "has no [net] section");
         return NULL;
     }
     net_shape *n = mem_calloc(1, sizeof *n);
-    n->n = cfg_layers(c);
+    n->n = cfg_layers(cfg);
     n->layer = mem_calloc((size_t)n->n, sizeof *n->layer);
-    const cfg_section **at = layer_sections(c, n->n);
+    const cfg_section **at = layer_sections(cfg, n->n);
     shape_run r = { .at = at, .s = net, .d = d };
     if (!n->n) shape_error(&r, NULL, "has no layers after it");
     infer_batch(&r, n);
@@ -141,17 +144,17 @@ net_shape *shapes_infer(const cfg_file *c, diag *d)
     return NULL;
 }
 
-void shapes_free(net_shape *s)
+void shapes_free(net_shape *shape)
 {
-    if (!s) return;
-    free(s->layer);
-    free(s);
+    if (!shape) return;
+    free(shape->layer);
+    free(shape);
 }
 
-size_t shapes_file_bytes(const net_shape *s, int n)
+size_t shapes_file_bytes(const net_shape *shape, int n)
 {
     size_t floats = 0;
-    for (int i = 0; i < n && i < s->n; ++i) floats += s->layer[i].stored;
+    for (int i = 0; i < n && i < shape->n; ++i) floats += shape->layer[i].stored;
     return 20 + 4 * floats;
 }
 

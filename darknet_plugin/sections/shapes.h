@@ -23,13 +23,13 @@ typedef struct net_shape {
     double macs;
 } net_shape;
 
-/* `c` must be a stock cfg (lower first). Every impossible shape is reported in `d` with the section's own
+/* `cfg` must be a stock cfg (lower first). Every impossible shape is reported in `d` with the section's own
  * file:line, and inference goes on where it can. Returns NULL if there were errors; the caller frees. */
-net_shape *shapes_infer(const cfg_file *c, diag *d);
-void shapes_free(net_shape *s);
+net_shape *shapes_infer(const cfg_file *cfg, diag *d);
+void shapes_free(net_shape *shape);
 
 /* Size in bytes of the weights file of layers 0..n-1 written by this Darknet (20-byte header). */
-size_t shapes_file_bytes(const net_shape *s, int n);
+size_t shapes_file_bytes(const net_shape *shape, int n);
 /* Does section type `name` have weights in a weights file? */
 int shapes_has_weights(const char *section_name);
 

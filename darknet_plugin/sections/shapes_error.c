@@ -1,5 +1,5 @@
-/* Where a shape is impossible: one message a line of the cfg. Of two mistakes on one line only the first is told, so that a
- * malformed number is not also a wrong shape. */
+/* Where a shape is impossible: one message a line of the cfg. Of two mistakes on one line only the first is told, so
+ * that a malformed number is not also a wrong shape. */
 #include "shapes_layers.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -7,16 +7,16 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-void shape_error(shape_run *r, const char *key, const char *fmt, ...)
+void shape_error(shape_run *run, const char *key, const char *fmt, ...)
 {
-    const cfg_section *s = r->s;
+    const cfg_section *s = run->s;
     int line = key ? cfg_line(s, key) : s->line;
     va_list ap;
-    r->failed = 1;
-    if (diag_told(r->d, s->file, line)) return;
+    run->failed = 1;
+    if (diag_told(run->d, s->file, line)) return;
     va_start(ap, fmt);
     char *text = mem_vprintf(fmt, ap);
     va_end(ap);
-    diag_error(r->d, s->file, line, s->name, "%s", text);
+    diag_error(run->d, s->file, line, s->name, "%s", text);
     free(text);
 }

@@ -21,12 +21,12 @@ typedef struct shape_run {
 typedef struct shape_row {
     const char *name;
     int weights;                    /* has floats in a weights file */
-    int (*infer)(shape_run *r);     /* fills r->l; 1 if the output came out */
+    int (*infer)(shape_run *run);     /* fills r->l; 1 if the output came out */
 } shape_row;
 
 const shape_row *shape_row_of(const char *name);   /* NULL if no stock layer */
 
 /* Adds an error at `key`'s line (NULL: the section's), unless there is one on that line already. */
-void shape_error(shape_run *r, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void shape_error(shape_run *run, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -14,76 +14,82 @@
 
 /* ---- what a run was started with ---- */
 
-static uint64_t hash_cfg(const cfg_file *c)
+static uint64_t hash_cfg(const cfg_file *cfg)
 {
     size_t len;
-    char *text = cfg_text(c, &len);
+    char *text = cfg_text(cfg, &len);
     uint64_t h = hash_bytes(text, len, HASH_START);
     free(text);
     return h;
 }
 
 /* Images and what is known about them. */
-static uint64_t hash_data(const dataset *s)
+static uint64_t hash_data(const dataset *set)
 {
-    if (!s) return 0;
-    uint64_t h = dataset_identity(s);
-    for (size_t i = 0; i < dataset_count(s); ++i) {
-        int n, label = dataset_label(s, i);
-        const data_box *box = dataset_boxes(s, i, &n);
+    if (!set) return 0;
+    uint64_t h = dataset_identity(set);
+    for (size_t i = 0; i < dataset_count(set); ++i) {
+        int n, label = dataset_label(set, i);
+        const data_box *box = dataset_boxes(set, i, &n);
         h = hash_bytes(&label, sizeof label, h);
         h = hash_bytes(box, (size_t)n * sizeof *box, h);
     }
     return h;
 }
 
-static char *teachers_text(const model *m)
+static char *teachers_text(const model *model)
 {
     char *text = mem_strdup("");
-    for (int i = 0; m->teacher && i < m->low->teachers; ++i) {
-        const teacher_spec *t = &m->low->teacher[i];
-        const network *net = m->teacher[i]->net;
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i) {
+        const teacher_spec *t = &model->low->teacher[i];
+        const network *net = model->teacher[i]->net;
         char *more = mem_printf("%steacher %s=layers %016llx, weights %016llx, features %s\n", text, t->name,
                                 (unsigned long long)hash_cfg(t->cfg), (unsigned long long)weights_hash(net, 0, net->n),
-                                m->features[i] ? features_type(m->features[i]) : "live");
+                                model->features[i] ? features_type(model->features[i]) : "live");
         free(text);
         text = more;
     }
     return text;
 }
 
-static char *make_key(const checkpoint_run *r)
+static char *make_key(const checkpoint_run *run)
 {
-    const model *m = r->m;
+    const model *m = run->m;
     char *teachers = teachers_text(m), *who = cpu_identity();
-    char *key = mem_printf("cfg=%016llx\nweights at the start=%016llx, %zu images seen\n%straining images=%zu, %016llx\nvalidation images=%zu, %016llx\nseed=%llu\nviews=%llu\n"
+    char *key =
+        mem_printf("cfg=%016llx\nweights at the start=%016llx, %zu images seen\n%straining images=%zu, %016llx\nvalidation images=%zu, %016llx\nseed=%llu\nviews=%llu\n"
                            "backend=%s\nthreads=%d\n%s",
-                           (unsigned long long)hash_cfg(m->low->source), (unsigned long long)weights_hash(m->net, 0, m->net->n), *m->net->seen, teachers, dataset_count(r->train),
-                           (unsigned long long)hash_data(r->train), r->valid ? dataset_count(r->valid) : 0,
-                           (unsigned long long)hash_data(r->valid), (unsigned long long)r->seed, (unsigned long long)r->views,
-                           r->backend ? r->backend : "dnnl", r->threads, who);
+                           (unsigned long long)hash_cfg(m->low->source), (unsigned long long)weights_hash(m->net, 0,
+                               m->net->n), *m->net->seen, teachers, dataset_count(run->train),
+                           (unsigned long long)hash_data(run->train), run->valid ? dataset_count(run->valid) : 0,
+                           (unsigned long long)hash_data(run->valid), (unsigned long long)run->seed,
+                               (unsigned long long)run->views,
+                           run->backend ? run->backend : "dnnl", run->threads, who);
     free(teachers);
     free(who);
     return key;
 }
 
-checkpoint *checkpoint_open(const char *folder, const char *name, const checkpoint_run *r)
+checkpoint *checkpoint_open(const char *folder, const char *name, const checkpoint_run *run)
 {
     checkpoint *c = mem_calloc(1, sizeof *c);
-    *c = (checkpoint){ .folder = folder, .name = name, .key = make_key(r) };
+    *c = (checkpoint){ .folder = folder, .name = name, .key = make_key(run) };
     return c;
 }
 
-void checkpoint_free(checkpoint *c)
+void checkpoint_free(checkpoint *checkpoint)
 {
-    if (!c) return;
-    free(c->key);
-    free(c);
+    if (!checkpoint) return;
+    free(checkpoint->key);
+    free(checkpoint);
 }
 
 /* ---- saving ---- */
 
-static char *path_of(const checkpoint *c, const char *suffix) { return mem_printf("%s/%s_last.%s", c->folder, c->name, suffix); }
+static char *path_of(const checkpoint *checkpoint, const char *suffix)
+{
+    return mem_printf("%s/%s_last.%s", checkpoint->folder, checkpoint->name, suffix);
+}
 
 int checkpoint_exists(const char *folder, const char *name)
 {
@@ -93,23 +99,25 @@ int checkpoint_exists(const char *folder, const char *name)
     return there;
 }
 
-uint64_t checkpoint_seen(const checkpoint *c)
+uint64_t checkpoint_seen(const checkpoint *checkpoint)
 {
-    char *path = path_of(c, "state");
+    char *path = path_of(checkpoint, "state");
     diag *unsaid = diag_new();
     run_state *s = access(path, F_OK) ? NULL : run_state_read(path, unsaid);
-    uint64_t seen = s && !strcmp(s->key, c->key) ? s->progress.seen : 0;
+    uint64_t seen = s && !strcmp(s->key, checkpoint->key) ? s->progress.seen : 0;
     run_state_free(s);
     diag_free(unsaid);
     free(path);
     return seen;
 }
 
-static int save_state(const checkpoint *c, const model *m, const run_progress *p, const char *path, diag *d)
+static int save_state(const checkpoint *checkpoint, const model *model, const run_progress *progress, const char *path,
+                      diag *d)
 {
     out_file f;
     if (out_file_open(&f, path, d)) return -1;
-    int failed = run_state_write(f.file, m->net, m->low->trained, weights_hash(m->net, 0, m->net->n), p, c->key);
+    int failed = run_state_write(f.file, model->net, model->low->trained, weights_hash(model->net, 0, model->net->n),
+                                 progress, checkpoint->key);
     return out_file_close(&f, failed, d);
 }
 
@@ -121,11 +129,12 @@ static int move_weights(const char *from, const char *to, diag *d)
     return -1;
 }
 
-int checkpoint_save(const checkpoint *c, const model *m, const run_progress *p, diag *d)
+int checkpoint_save(const checkpoint *checkpoint, const model *model, const run_progress *progress, diag *d)
 {
-    char *weights = path_of(c, "weights"), *fresh = path_of(c, "weights.new"), *state = path_of(c, "state");
-    int failed = weights_save(m->net, fresh, d);
-    if (!failed && save_state(c, m, p, state, d)) {
+    char *weights = path_of(checkpoint, "weights"), *fresh = path_of(checkpoint, "weights.new"),
+        *state = path_of(checkpoint, "state");
+    int failed = weights_save(model->net, fresh, d);
+    if (!failed && save_state(checkpoint, model, progress, state, d)) {
         failed = -1;
         unlink(fresh);
     }
@@ -139,35 +148,39 @@ int checkpoint_save(const checkpoint *c, const model *m, const run_progress *p, 
 /* ---- resuming ---- */
 
 /* Every line in which the two runs differ. */
-static int same_run(const checkpoint *c, const run_state *s, const char *path, int force, diag *d)
+static int same_run(const checkpoint *checkpoint, const run_state *state, const char *path, int force, diag *d)
 {
-    const char *has = s->key, *want = c->key;
+    const char *has = state->key, *want = checkpoint->key;
     key_difference k;
     int n = 0, more;
     while ((more = key_next_difference(&has, &want, &k)) > 0) {
-        (force ? diag_warn : diag_error)(d, path, 0, NULL, "the run was started with %.*s, now it is %.*s", k.has_length, k.has, k.want_length, k.want);
+        (force ? diag_warn : diag_error)(d, path, 0, NULL, "the run was started with %.*s, now it is %.*s",
+                                         k.has_length, k.has, k.want_length, k.want);
         ++n;
     }
-    if (more < 0) (force ? diag_warn : diag_error)(d, path, 0, NULL, "the run was started by another version of this program");
+    if (more < 0) (force ? diag_warn : diag_error)(d, path, 0, NULL,
+                                                   "the run was started by another version of this program");
     if (!n && !more) return 0;
-    diag_hint(d, force ? "the result will not be that of an uninterrupted run" : "-force goes on all the same; the result is then not that of an uninterrupted run");
+    diag_hint(d, force ? "the result will not be that of an uninterrupted run"
+              : "-force goes on all the same; the result is then not that of an uninterrupted run");
     return force ? 0 : -1;
 }
 
-/* Loads `weights` if they are those of the state: 1; 0: they are others, or not there. -1 with a message: they do not load. */
-static int load_if(model *m, const char *weights, const run_state *s, diag *d)
+/* Loads `weights` if they are those of the state: 1; 0: they are others, or not there. -1 with a message: they do not
+ * load. */
+static int load_if(model *model, const char *weights, const run_state *state, diag *d)
 {
     if (access(weights, F_OK)) return 0;
-    if (model_load_whole(m, weights, d)) return -1;
-    return weights_hash(m->net, 0, m->net->n) == s->weights;
+    if (model_load_whole(model, weights, d)) return -1;
+    return weights_hash(model->net, 0, model->net->n) == state->weights;
 }
 
-static int load_pair(model *m, const run_state *s, const char *weights, const char *fresh, diag *d)
+static int load_pair(model *model, const run_state *state, const char *weights, const char *fresh, diag *d)
 {
-    int is = load_if(m, weights, s, d);
+    int is = load_if(model, weights, state, d);
     if (is > 0) unlink(fresh);   /* no state came after it, or it is the same */
     if (is) return is > 0 ? 0 : -1;
-    is = load_if(m, fresh, s, d);
+    is = load_if(model, fresh, state, d);
     if (is) return is > 0 ? move_weights(fresh, weights, d) : -1;
     diag_error(d, weights, 0, NULL, "are not the weights that the state beside them belongs to");
     diag_hint(d, "give them as the third argument, without -resume, to go on without the state");
@@ -184,35 +197,37 @@ static int without_state(const char *weights, diag *d)
 }
 
 /* A recurrent layer keeps more than a state holds. */
-static int can_resume(const model *m, diag *d)
+static int can_resume(const model *model, diag *d)
 {
-    int i = run_state_unsupported(m->net, m->low->trained);
+    int i = run_state_unsupported(model->net, model->low->trained);
     if (i < 0) return 1;
-    const cfg_section *s = cfg_layer(m->low->cfg, i);
+    const cfg_section *s = cfg_layer(model->low->cfg, i);
     diag_error(d, s->file, s->line, s->name, "layer %d: its training cannot be resumed exactly", i);
     diag_hint(d, "give the weights as the third argument, without -resume: momentum then starts at zero");
     return 0;
 }
 
-static int resume(const checkpoint *c, model *m, run_progress *p, int force, const char *state, const char *weights, const char *fresh, diag *d)
+static int resume(const checkpoint *checkpoint, model *model, run_progress *progress, int force, const char *state,
+                  const char *weights, const char *fresh, diag *d)
 {
     if (access(state, F_OK)) return without_state(weights, d);
-    if (!can_resume(m, d)) return -1;
+    if (!can_resume(model, d)) return -1;
     run_state *s = run_state_read(state, d);
-    int failed = !s || same_run(c, s, state, force, d) || load_pair(m, s, weights, fresh, d)
-                 || run_state_apply(s, m->net, m->low->trained, state, d);
+    int failed = !s || same_run(checkpoint, s, state, force, d) || load_pair(model, s, weights, fresh, d)
+                 || run_state_apply(s, model->net, model->low->trained, state, d);
     if (!failed) {
-        *p = s->progress;
-        gpu_push(m->net);
+        *progress = s->progress;
+        gpu_push(model->net);
     }
     run_state_free(s);
     return failed ? -1 : 1;
 }
 
-int checkpoint_resume(const checkpoint *c, model *m, run_progress *p, int force, diag *d)
+int checkpoint_resume(const checkpoint *checkpoint, model *model, run_progress *progress, int force, diag *d)
 {
-    char *weights = path_of(c, "weights"), *fresh = path_of(c, "weights.new"), *state = path_of(c, "state");
-    int found = resume(c, m, p, force, state, weights, fresh, d);
+    char *weights = path_of(checkpoint, "weights"), *fresh = path_of(checkpoint, "weights.new"),
+        *state = path_of(checkpoint, "state");
+    int found = resume(checkpoint, model, progress, force, state, weights, fresh, d);
     free(weights);
     free(fresh);
     free(state);

@@ -4,8 +4,8 @@
  *   2  the state is written: from its rename on, the new pair counts (it has the hash of its weights)
  *   3  NAME_last.weights.new becomes NAME_last.weights
  *
- * Every step is written, fsynced and renamed. A run that ends between 2 and 3 left the new weights under their first name:
- * resuming finds them by their hash and takes step 3. */
+ * Every step is written, fsynced and renamed. A run that ends between 2 and 3 left the new weights under their first
+ * name: resuming finds them by their hash and takes step 3. */
 #ifndef DISTILL_CHECKPOINT_H
 #define DISTILL_CHECKPOINT_H
 #include "darknet_plugin/model/model.h"
@@ -25,19 +25,19 @@ typedef struct checkpoint_run {
     uint64_t seed, views;
 } checkpoint_run;
 
-/* Called before training, with the weights it starts from. NULL is never returned; free with checkpoint_free. `folder` and `name`
- * are borrowed. */
-checkpoint *checkpoint_open(const char *folder, const char *name, const checkpoint_run *r);
-void checkpoint_free(checkpoint *c);
+/* Called before training, with the weights it starts from. NULL is never returned; free with checkpoint_free. `folder`
+ * and `name` are borrowed. */
+checkpoint *checkpoint_open(const char *folder, const char *name, const checkpoint_run *run);
+void checkpoint_free(checkpoint *checkpoint);
 
 /* Is there a state to resume? */
 int checkpoint_exists(const char *folder, const char *name);
 /* How many images a run of the same start had seen whose state is there, 0 = there is none. */
-uint64_t checkpoint_seen(const checkpoint *c);
+uint64_t checkpoint_seen(const checkpoint *checkpoint);
 /* Saves the pair. 0, or -1 with a message: the previous pair is intact. */
-int checkpoint_save(const checkpoint *c, const model *m, const run_progress *p, diag *d);
-/* Loads the pair into `m` and *p: 1. 0: there is none, and no weights either. -1 with messages: damaged, not a pair, or from a
- * run that was started with something else, unless `force`, which makes that a warning. */
-int checkpoint_resume(const checkpoint *c, model *m, run_progress *p, int force, diag *d);
+int checkpoint_save(const checkpoint *checkpoint, const model *model, const run_progress *progress, diag *d);
+/* Loads the pair into `model` and *progress: 1. 0: there is none, and no weights either. -1 with messages: damaged, not
+ * a pair, or from a run that was started with something else, unless `force`, which makes that a warning. */
+int checkpoint_resume(const checkpoint *checkpoint, model *model, run_progress *progress, int force, diag *d);
 
 #endif

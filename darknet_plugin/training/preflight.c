@@ -1,8 +1,9 @@
 /* The run and the disk (see preflight.h).
  *
- * The checkpoints are written as they will be, beside their names, fsynced, and thrown away. Room is what the three files and
- * their states will take beyond what is there, and twice the largest, since a file is replaced by one that is whole. The state of
- * a run is counted as two times the weights for momentum, four times for Adam, more than it takes. */
+ * The checkpoints are written as they will be, beside their names, fsynced, and thrown away. Room is what the three
+ * files and their states will take beyond what is there, and twice the largest, since a file is replaced by one that is
+ * whole. The state of a run is counted as two times the weights for momentum, four times for Adam, more than it takes.
+ * */
 #include "preflight.h"
 
 #include "darknet_plugin/deploying/deploy.h"
@@ -56,31 +57,32 @@ static void remove_leftovers(const char *folder, const char *name)
 
 /* ---- room ---- */
 
-static double cache_wants(const model *m, dev_t device)
+static double cache_wants(const model *model, dev_t device)
 {
     double sum = 0;
-    for (int i = 0; m->teacher && i < m->low->teachers; ++i) {
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i) {
         dev_t where = 0;
-        double wants = m->features[i] ? feature_cache_wants(features_cache(m->features[i]), &where) : 0;
+        double wants = model->features[i] ? feature_cache_wants(features_cache(model->features[i]), &where) : 0;
         if (wants > 0 && where == device) sum += wants;
     }
     return sum;
 }
 
-static double grows_by(const preflight_job *p, const char *suffix, const char *end, double bytes)
+static double grows_by(const preflight_job *job, const char *suffix, const char *end, double bytes)
 {
     struct stat st;
-    char *path = mem_printf("%s/%s_%s.%s", p->folder, p->name, suffix, end);
+    char *path = mem_printf("%s/%s_%s.%s", job->folder, job->name, suffix, end);
     double more = stat(path, &st) ? bytes : bytes - (double)st.st_size;
     free(path);
     return more > 0 ? more : 0;
 }
 
-static double room_needed(const preflight_job *p)
+static double room_needed(const preflight_job *job)
 {
-    double weights = (double)shapes_file_bytes(p->m->low->shape, p->m->low->shape->n), state = (p->m->net->adam ? 4 : 2) * weights;
-    double sum = 2 * (state > weights ? state : weights) + grows_by(p, "last", "state", state);
-    for (int i = 0; i < N_CHECKPOINTS; ++i) sum += grows_by(p, CHECKPOINTS[i], "weights", weights);
+    double weights = (double)shapes_file_bytes(job->m->low->shape, job->m->low->shape->n),
+        state = (job->m->net->adam ? 4 : 2) * weights;
+    double sum = 2 * (state > weights ? state : weights) + grows_by(job, "last", "state", state);
+    for (int i = 0; i < N_CHECKPOINTS; ++i) sum += grows_by(job, CHECKPOINTS[i], "weights", weights);
     return sum;
 }
 
@@ -90,51 +92,53 @@ static void bytes_text(double bytes, char *out, size_t len)
     snprintf(out, len, bytes < 1e9 ? "%.3g MB" : "%.3g GB", bytes / (bytes < 1e9 ? 1e6 : 1e9));
 }
 
-static int check_room(const preflight_job *p, diag *d)
+static int check_room(const preflight_job *job, diag *d)
 {
     struct statvfs v;
     struct stat st;
     char need[32], have[32];
-    if (statvfs(p->folder, &v) || stat(p->folder, &st)) return 0;
-    double free_bytes = (double)v.f_bavail * (double)v.f_frsize, cache = cache_wants(p->m, st.st_dev), all = room_needed(p) + cache;
+    if (statvfs(job->folder, &v) || stat(job->folder, &st)) return 0;
+    double free_bytes = (double)v.f_bavail * (double)v.f_frsize, cache = cache_wants(job->m, st.st_dev),
+        all = room_needed(job) + cache;
     if (all <= free_bytes) return 0;
     bytes_text(all, need, sizeof need);
     bytes_text(free_bytes, have, sizeof have);
-    diag_error(d, p->folder, 0, NULL, "training needs up to %s, %s free", need, have);
+    diag_error(d, job->folder, 0, NULL, "training needs up to %s, %s free", need, have);
     if (cache > 0) {
         bytes_text(cache, need, sizeof need);
         diag_hint(d, "%s of it for the feature cache: fewer views=, or cache_type=u8, takes less", need);
-    } else diag_hint(d, "three weights files, the state of the run, and twice the largest of them while it is replaced");
+    } else diag_hint(d,
+                     "three weights files, the state of the run, and twice the largest of them while it is replaced");
     return -1;
 }
 
-static int check_folder(const preflight_job *p, run_lock *lock, diag *d)
+static int check_folder(const preflight_job *job, run_lock *lock, diag *d)
 {
     int bad = 0;
-    if (weights_make_folder(p->folder, d) || run_lock_take(lock, p->folder, p->name, d)) return -1;
-    if (lock->path) remove_leftovers(p->folder, p->name);
-    for (int i = 0; i < N_CHECKPOINTS && !bad; ++i) bad = try_file(p->folder, p->name, CHECKPOINTS[i], d);
-    return bad | check_room(p, d);
+    if (weights_make_folder(job->folder, d) || run_lock_take(lock, job->folder, job->name, d)) return -1;
+    if (lock->path) remove_leftovers(job->folder, job->name);
+    for (int i = 0; i < N_CHECKPOINTS && !bad; ++i) bad = try_file(job->folder, job->name, CHECKPOINTS[i], d);
+    return bad | check_room(job, d);
 }
 
 /* ---- the network ---- */
 
-static int check_export(const preflight_job *p, diag *d)
+static int check_export(const preflight_job *job, diag *d)
 {
     int errors = diag_errors(d);
-    deployed *out = deploy_open(p->m, p->cfg, d);
+    deployed *out = deploy_open(job->m, job->cfg, d);
     deploy_close(out);
     if (out) return 0;
     if (diag_errors(d) > errors) diag_hint(d, "this network trains, but what comes of it could not be exported");
     return -1;
 }
 
-int preflight(const preflight_job *p, run_lock *lock, diag *d)
+int preflight(const preflight_job *job, run_lock *lock, diag *d)
 {
-    int bad = check_folder(p, lock, d);
-    bad |= check_export(p, d);
-    bad |= preflight_data(p, d);
-    if (!bad) bad = teacher_check(p->m, p->train, p->threads, p->seed, p->force, d);
+    int bad = check_folder(job, lock, d);
+    bad |= check_export(job, d);
+    bad |= preflight_data(job, d);
+    if (!bad) bad = teacher_check(job->m, job->train, job->threads, job->seed, job->force, d);
     if (bad) run_lock_release(lock);
     return bad ? -1 : 0;
 }

@@ -1,5 +1,6 @@
-/* What `train` will need hours later, looked at before its first step, in seconds: folders that can be written to, room on the
- * disk, images that can be read, labels that say something, a network that exports. What is wrong is reported all at once.
+/* What `train` will need hours later, looked at before its first step, in seconds: folders that can be written to, room
+ * on the disk, images that can be read, labels that say something, a network that exports. What is wrong is reported
+ * all at once.
  *
  *   preflight.c        the run and the disk: lock, files, room, export
  *   preflight_data.c   images and labels        teacher_check.c   what the teacher answers */
@@ -18,11 +19,12 @@ typedef struct preflight_job {
     uint64_t seed;
 } preflight_job;
 
-/* 0, with `lock` taken: the caller releases it at the end of the run. -1 with messages, then nothing is locked. Warnings are only
- * added to `d`; the caller prints them. */
-int preflight(const preflight_job *p, run_lock *lock, diag *d);
+/* 0, with `lock` taken: the caller releases it at the end of the run. -1 with messages, then nothing is locked.
+ * Warnings are only added to `d`; the caller prints them. */
+int preflight(const preflight_job *job, run_lock *lock, diag *d);
 
-/* Some images of either set are decoded, first and last among them; labels are counted. -1 with messages, or warnings. */
-int preflight_data(const preflight_job *p, diag *d);
+/* Some images of either set are decoded, first and last among them; labels are counted. -1 with messages, or warnings.
+ * */
+int preflight_data(const preflight_job *job, diag *d);
 
 #endif

@@ -1,8 +1,8 @@
 /* flock on a file of the backup folder (see run_lock.h).
  *
- * Removing a lock file is a race: who has opened it just before waits for a file that has no name any more, while the next one
- * makes a new file and locks that. So the name is removed while the lock is held, and whoever gets a lock looks whether its file
- * still has the name, else begins again. */
+ * Removing a lock file is a race: who has opened it just before waits for a file that has no name any more, while the
+ * next one makes a new file and locks that. So the name is removed while the lock is held, and whoever gets a lock
+ * looks whether its file still has the name, else begins again. */
 #include "run_lock.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -20,7 +20,10 @@ enum { ATTEMPTS = 100, TEXT = 256 };
 /* Where nothing of this sort is known to the file system. */
 static int has_no_locks(int why) { return why == ENOLCK || why == ENOSYS || why == EOPNOTSUPP || why == EINVAL; }
 
-static int same_file(const struct stat *a, const struct stat *b) { return a->st_dev == b->st_dev && a->st_ino == b->st_ino; }
+static int same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
 
 static int is_named(int fd, const char *path)
 {
@@ -34,7 +37,8 @@ static void sign(int fd)
 {
     char host[65] = "", text[TEXT];
     gethostname(host, sizeof host - 1);
-    int n = snprintf(text, sizeof text, "process %ld on %s since %lld\n", (long)getpid(), *host ? host : "?", (long long)time(NULL));
+    int n = snprintf(text, sizeof text, "process %ld on %s since %lld\n", (long)getpid(), *host ? host : "?",
+                     (long long)time(NULL));
     if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)n, 0) != n) return;   /* only the message will know less */
 }
 
@@ -49,10 +53,10 @@ static void clock_text(time_t t, char *out, size_t len)
     strftime(out, len, same ? "%H:%M" : "%Y-%m-%d %H:%M", &at);
 }
 
-static int is_host_name(const char *s)
+static int is_host_name(const char *text)
 {
-    for (; *s; ++s)
-        if (*s <= ' ' || *s > '~') return 0;
+    for (; *text; ++text)
+        if (*text <= ' ' || *text > '~') return 0;
     return 1;
 }
 
@@ -62,7 +66,8 @@ static char *holder(int fd)
     char text[TEXT] = "", host[65], mine[65] = "", when[32];
     long pid;
     long long since;
-    if (pread(fd, text, sizeof text - 1, 0) < 0 || sscanf(text, "process %ld on %64s since %lld", &pid, host, &since) != 3
+    if (pread(fd, text, sizeof text - 1, 0) < 0 || sscanf(text, "process %ld on %64s since %lld", &pid, host,
+                                                          &since) != 3
         || pid < 1 || since < 0 || since > 1LL << 40 || !is_host_name(host)) return mem_strdup("another process");
     gethostname(mine, sizeof mine - 1);
     clock_text((time_t)since, when, sizeof when);
@@ -70,11 +75,11 @@ static char *holder(int fd)
     return mem_printf("process %ld on %s since %s", pid, host, when);
 }
 
-static void report_held(const run_lock *l, int fd, diag *d)
+static void report_held(const run_lock *lock, int fd, diag *d)
 {
     char *who = holder(fd);
-    int stem = (int)(strlen(l->path) - strlen(".lock"));
-    diag_error(d, NULL, 0, NULL, "%.*s is in use by %s", stem, l->path, who);
+    int stem = (int)(strlen(lock->path) - strlen(".lock"));
+    diag_error(d, NULL, 0, NULL, "%.*s is in use by %s", stem, lock->path, who);
     diag_hint(d, "two runs would overwrite each other's checkpoints: give another -backup folder, or wait");
     free(who);
 }
@@ -91,7 +96,8 @@ static int try_lock(run_lock *l, int (*lock)(int, int), diag *d)
     }
     if (lock(l->fd, LOCK_EX | LOCK_NB)) {
         if (has_no_locks(errno))
-            diag_warn(d, l->path, 0, NULL, "this file system has no locks (%s): make sure that no other run writes here", strerror(errno));
+            diag_warn(d, l->path, 0, NULL,
+                      "this file system has no locks (%s): make sure that no other run writes here", strerror(errno));
         else if (errno == EWOULDBLOCK) report_held(l, l->fd, d);
         else diag_error(d, l->path, 0, NULL, "cannot lock: %s", strerror(errno));
         return -1;
@@ -112,13 +118,13 @@ static int take(run_lock *l, int (*lock)(int, int), diag *d)
     return got > 0 ? 0 : -1;
 }
 
-static void forget(run_lock *l)
+static void forget(run_lock *lock)
 {
-    mem_finished(&l->file);
-    if (l->fd >= 0) close(l->fd);
-    free(l->path);
-    free(l->folder);
-    *l = (run_lock){ .fd = -1 };
+    mem_finished(&lock->file);
+    if (lock->fd >= 0) close(lock->fd);
+    free(lock->path);
+    free(lock->folder);
+    *lock = (run_lock){ .fd = -1 };
 }
 
 int run_lock_take_by(run_lock *l, const char *folder, const char *name, int (*lock)(int, int), diag *d)
@@ -135,26 +141,30 @@ int run_lock_take_by(run_lock *l, const char *folder, const char *name, int (*lo
     return diag_errors(d) > errors ? -1 : 0;
 }
 
-int run_lock_take(run_lock *l, const char *folder, const char *name, diag *d) { return run_lock_take_by(l, folder, name, flock, d); }
-
-int run_lock_check(run_lock *l, diag *d)
+int run_lock_take(run_lock *lock, const char *folder, const char *name, diag *d)
 {
-    struct stat now;
-    if (!l->path) return 0;
-    if (stat(l->folder, &now)) {
-        diag_error(d, l->folder, 0, NULL, "cannot write: %s", strerror(errno));
-        return -1;
-    }
-    if (!same_file(&now, &l->there)) {
-        diag_error(d, l->folder, 0, NULL, "is not the folder that it was when the run began: unmounted, or replaced");
-        return -1;
-    }
-    return is_named(l->fd, l->path) ? 0 : take(l, flock, d);
+    return run_lock_take_by(lock, folder, name, flock, d);
 }
 
-void run_lock_release(run_lock *l)
+int run_lock_check(run_lock *lock, diag *d)
 {
-    if (!l->path) return;
-    if (is_named(l->fd, l->path)) unlink(l->path);
-    forget(l);
+    struct stat now;
+    if (!lock->path) return 0;
+    if (stat(lock->folder, &now)) {
+        diag_error(d, lock->folder, 0, NULL, "cannot write: %s", strerror(errno));
+        return -1;
+    }
+    if (!same_file(&now, &lock->there)) {
+        diag_error(d, lock->folder, 0, NULL,
+                   "is not the folder that it was when the run began: unmounted, or replaced");
+        return -1;
+    }
+    return is_named(lock->fd, lock->path) ? 0 : take(lock, flock, d);
+}
+
+void run_lock_release(run_lock *lock)
+{
+    if (!lock->path) return;
+    if (is_named(lock->fd, lock->path)) unlink(lock->path);
+    forget(lock);
 }

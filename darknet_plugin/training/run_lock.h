@@ -1,7 +1,7 @@
 /* One training run a NAME in a backup folder: two would overwrite each other's checkpoints.
  *
- * The lock is flock on `FOLDER/NAME.lock`, which the system drops when the process ends, however it ends: a file left by a killed
- * run locks nobody out. The file says who holds it, for the message; at a normal end it is removed. */
+ * The lock is flock on `FOLDER/NAME.lock`, which the system drops when the process ends, however it ends: a file left
+ * by a killed run locks nobody out. The file says who holds it, for the message; at a normal end it is removed. */
 #ifndef DISTILL_RUN_LOCK_H
 #define DISTILL_RUN_LOCK_H
 #include "darknet_plugin/base/diag.h"
@@ -16,14 +16,15 @@ typedef struct run_lock {
     mem_unfinished file;     /* removed where memory runs out */
 } run_lock;
 
-/* Locks NAME in `folder`, which exists; *l must stay where it is until it is released. -1 with a message that says who has it, or why there can be no such file. Where the file
- * system has no locks a warning says so, and nothing is held. */
-int run_lock_take(run_lock *l, const char *folder, const char *name, diag *d);
-/* Is it still ours, in the folder that it was? -1 with a message where the folder has gone or is another one (unmounted, replaced),
- * or another process has taken the name; a lock file that somebody removed is made again. */
-int run_lock_check(run_lock *l, diag *d);
+/* Locks NAME in `folder`, which exists; *lock must stay where it is until it is released. -1 with a message that says
+ * who has it, or why there can be no such file. Where the file system has no locks a warning says so, and nothing is
+ * held. */
+int run_lock_take(run_lock *lock, const char *folder, const char *name, diag *d);
+/* Is it still ours, in the folder that it was? -1 with a message where the folder has gone or is another one
+ * (unmounted, replaced), or another process has taken the name; a lock file that somebody removed is made again. */
+int run_lock_check(run_lock *lock, diag *d);
 /* Removes the file and frees. */
-void run_lock_release(run_lock *l);
+void run_lock_release(run_lock *lock);
 
 /* run_lock_take with another flock, for the test. */
 int run_lock_take_by(run_lock *l, const char *folder, const char *name, int (*lock)(int fd, int operation), diag *d);

@@ -16,17 +16,18 @@ typedef struct trainer_options {
     int threads;                  /* loader threads */
     uint64_t seed, views;         /* views: 0 = a new one each epoch */
     const char *backend;          /* as the user names it, NULL = the default */
-    int resume, force;            /* go on where NAME_last.state says; even if that run was started with something else */
+    /* go on where NAME_last.state says; even if that run was started with something else */
+    int resume, force;
     int pause;                    /* seconds between checkpoints, besides those at every epoch's end; 0: one a step */
     int skip_nan;                 /* steps that may be left out because they are not finite */
     int quiet;                    /* one line an epoch */
     FILE *out;
 } trainer_options;
 
-/* Trains to the end and leaves NAME_final.weights. -1 with messages: bad length, unreadable images, a loss, gradient or weight
- * that is not a number (checkpoints stay as they were), files that cannot be written. 1: a signal ended it after a step, all is
- * saved. */
-int trainer_run(const trainer_options *o, diag *d);
+/* Trains to the end and leaves NAME_final.weights. -1 with messages: bad length, unreadable images, a loss, gradient or
+ * weight that is not a number (checkpoints stay as they were), files that cannot be written. 1: a signal ended it after
+ * a step, all is saved. */
+int trainer_run(const trainer_options *options, diag *d);
 
 /* "cfg/fashion-simkd.cfg" -> "fashion-simkd"; the caller frees. */
 char *trainer_name(const char *cfg);

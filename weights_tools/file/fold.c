@@ -2,8 +2,8 @@
  *
  *   f = scale / (sqrt(variance) + 1e-6),   z = f * (w * x - mean) + bias = (f w) * x + (bias - f mean)
  *
- * the formula of layers/cpu/batchnorm.c and of the host's CPU code, here in doubles. Left out: binary and xnor weights, which
- * are made from the unfolded ones at each run, and batch norm inside [deconvolutional] and recurrent sections. */
+ * the formula of layers/cpu/batchnorm.c and of the host's CPU code, here in doubles. Left out: binary and xnor weights,
+ * which are made from the unfolded ones at each run, and batch norm inside [deconvolutional] and recurrent sections. */
 #include "fold.h"
 
 #include <math.h>
@@ -33,31 +33,32 @@ void fold_arrays(const layer *l, float *weights, float *biases)
     }
 }
 
-void fold_layer(layer *l, cfg_section *s)
+void fold_layer(layer *l, cfg_section *section)
 {
     if (!l->batch_normalize) return;
     fold_arrays(l, l->weights, l->biases);
     l->batch_normalize = 0;
-    cfg_unset(s, "batch_normalize");
+    cfg_unset(section, "batch_normalize");
 }
 
-static int refuse(const cfg_section *s, diag *d)
+static int refuse(const cfg_section *section, diag *d)
 {
-    diag_error(d, s->file, s->line, s->name, "a section of its own cannot be folded into weights before it");
+    diag_error(d, section->file, section->line, section->name,
+               "a section of its own cannot be folded into weights before it");
     diag_hint(d, "write batch_normalize=1 in the section before it");
     return -1;
 }
 
-static int fold_one(layer *l, cfg_section *s, diag *d)
+static int fold_one(layer *l, cfg_section *section, diag *d)
 {
-    if (cfg_is(s, "batchnorm")) return refuse(s, d);
-    if (!cfg_int(s, "batch_normalize", 0)) return 0;
+    if (cfg_is(section, "batchnorm")) return refuse(section, d);
+    if (!cfg_int(section, "batch_normalize", 0)) return 0;
     if ((l->type != CONVOLUTIONAL && l->type != CONNECTED) || l->binary || l->xnor) {
-        diag_warn(d, s->file, cfg_line(s, "batch_normalize"), s->name, "its batch norm stays");
+        diag_warn(d, section->file, cfg_line(section, "batch_normalize"), section->name, "its batch norm stays");
         diag_hint(d, "only [convolutional] (not binary or xnor) and [connected] are folded");
         return 0;
     }
-    fold_layer(l, s);
+    fold_layer(l, section);
     return 1;
 }
 

@@ -1,6 +1,6 @@
-/* Measuring, reading and loading a weights file. The file says nothing about its own contents, and Darknet loads whatever is
- * there: too short, too long, another network's. So the size is held against the cfg's shapes first, everything is
- * read and looked at, and only then is the network touched.
+/* Measuring, reading and loading a weights file. The file says nothing about its own contents, and Darknet loads
+ * whatever is there: too short, too long, another network's. So the size is held against the cfg's shapes first,
+ * everything is read and looked at, and only then is the network touched.
  *
  * A file may hold the first layers only, if it ends on a layer's border: that is how Darknet keeps pretrained
  * backbones (darknet53.conv.74). Not supported: the transposed files of 2014 (version 1000 and above). */
@@ -26,21 +26,21 @@ static FILE *open_regular(const char *path, size_t *bytes, diag *d)
     return NULL;
 }
 
-static int read_seen(FILE *f, weights_info *info)
+static int read_seen(FILE *file, weights_info *info)
 {
     uint32_t narrow;
     int wide = info->major * 10 + info->minor >= 2;
     info->header_bytes = wide ? LONG_HEADER : SHORT_HEADER;
-    if (wide) return fread(&info->seen, sizeof info->seen, 1, f) == 1 ? 0 : -1;
-    if (fread(&narrow, sizeof narrow, 1, f) != 1) return -1;
+    if (wide) return fread(&info->seen, sizeof info->seen, 1, file) == 1 ? 0 : -1;
+    if (fread(&narrow, sizeof narrow, 1, file) != 1) return -1;
     info->seen = narrow;
     return 0;
 }
 
-static int read_header(FILE *f, const char *path, size_t bytes, weights_info *info, diag *d)
+static int read_header(FILE *file, const char *path, size_t bytes, weights_info *info, diag *d)
 {
     int32_t v[3];
-    int ok = fread(v, sizeof v, 1, f) == 1;
+    int ok = fread(v, sizeof v, 1, file) == 1;
     if (ok && (v[0] < 0 || v[1] < 0 || v[2] < 0)) {
         diag_error(d, path, 0, NULL, "not a weights file: its version is %d.%d.%d", v[0], v[1], v[2]);
         return -1;
@@ -53,7 +53,7 @@ static int read_header(FILE *f, const char *path, size_t bytes, weights_info *in
         info->major = v[0];
         info->minor = v[1];
         info->revision = v[2];
-        ok = !read_seen(f, info);
+        ok = !read_seen(file, info);
     }
     if (!ok) diag_error(d, path, 0, NULL, "%zu bytes, expected a header of at least %d", bytes, SHORT_HEADER);
     return ok ? 0 : -1;
@@ -66,11 +66,11 @@ typedef struct border {
     int inside;              /* the layer it ends in */
 } border;
 
-static border find_border(const net_shape *s, size_t floats)
+static border find_border(const net_shape *shape, size_t floats)
 {
     border b = { 0, 0, 0 };
-    for (int i = 0; i < s->n; ++i) {
-        size_t n = s->layer[i].stored;
+    for (int i = 0; i < shape->n; ++i) {
+        size_t n = shape->layer[i].stored;
         b.inside = i;
         if (!n) continue;
         if (n > floats - b.floats) return b;
@@ -80,10 +80,10 @@ static border find_border(const net_shape *s, size_t floats)
     return b;
 }
 
-static int layers_with_weights(const net_shape *s)
+static int layers_with_weights(const net_shape *shape)
 {
     int n = 0;
-    for (int i = 0; i < s->n; ++i) n += s->layer[i].stored > 0;
+    for (int i = 0; i < shape->n; ++i) n += shape->layer[i].stored > 0;
     return n;
 }
 
@@ -94,11 +94,11 @@ static size_t bytes_of(size_t header, size_t floats)
     return bytes > SIZE_MAX - header ? SIZE_MAX : bytes + header;
 }
 
-static void report_size(const char *path, const net_shape *s, size_t bytes, size_t header, border b, diag *d)
+static void report_size(const char *path, const net_shape *shape, size_t bytes, size_t header, border b, diag *d)
 {
-    size_t whole = bytes_of(header, s->stored);
+    size_t whole = bytes_of(header, shape->stored);
     diag_error(d, path, 0, NULL, "%zu bytes, expected %zu for the cfg's %d layers with weights",
-               bytes, whole, layers_with_weights(s));
+               bytes, whole, layers_with_weights(shape));
     if (bytes > whole)
         diag_hint(d, "%zu bytes are left over after the last layer: is it the file of another cfg?", bytes - whole);
     else if (b.layers)
@@ -109,20 +109,21 @@ static void report_size(const char *path, const net_shape *s, size_t bytes, size
 }
 
 /* Holds the file's size against the shapes; fills info->floats and info->layers. */
-static int measure(const char *path, const net_shape *s, size_t bytes, weights_info *info, diag *d)
+static int measure(const char *path, const net_shape *shape, size_t bytes, weights_info *info, diag *d)
 {
     size_t body = bytes - info->header_bytes;
-    border b = find_border(s, body / sizeof(float));
+    border b = find_border(shape, body / sizeof(float));
     info->floats = b.floats;
-    info->layers = b.floats == s->stored ? s->n : b.layers;
+    info->layers = b.floats == shape->stored ? shape->n : b.layers;
     if (body == bytes_of(0, b.floats) && info->layers) return 0;
-    report_size(path, s, bytes, info->header_bytes, b, d);
+    report_size(path, shape, bytes, info->header_bytes, b, d);
     return -1;
 }
 
 /* The file, read up to the first float, and measured: *fits says whether it holds whole layers and nothing else, else
  * there is a message. NULL with a message where it is no weights file at all. */
-static FILE *open_measured(const char *path, const net_shape *s, size_t *bytes, weights_info *info, int *fits, diag *d)
+static FILE *open_measured(const char *path, const net_shape *shape, size_t *bytes, weights_info *info, int *fits,
+                           diag *d)
 {
     FILE *f = open_regular(path, bytes, d);
     if (!f) return NULL;
@@ -130,7 +131,7 @@ static FILE *open_measured(const char *path, const net_shape *s, size_t *bytes, 
         fclose(f);
         return NULL;
     }
-    *fits = !measure(path, s, *bytes, info, d);
+    *fits = !measure(path, shape, *bytes, info, d);
     return f;
 }
 
@@ -145,25 +146,25 @@ int weights_inspect(const char *path, const net_shape *shape, weights_info *info
     return fits ? 0 : -1;
 }
 
-int weights_read(const char *path, const net_shape *shape, weights_contents *c, diag *d)
+int weights_read(const char *path, const net_shape *shape, weights_contents *contents, diag *d)
 {
     int fits;
-    memset(c, 0, sizeof *c);
-    FILE *f = open_measured(path, shape, &c->bytes, &c->info, &fits, d);
+    memset(contents, 0, sizeof *contents);
+    FILE *f = open_measured(path, shape, &contents->bytes, &contents->info, &fits, d);
     if (!f) return -1;
-    c->expected = bytes_of(c->info.header_bytes, shape->stored);
-    c->x = mem_realloc(NULL, c->info.floats, sizeof *c->x);
-    int failed = fread(c->x, sizeof *c->x, c->info.floats, f) != c->info.floats;
+    contents->expected = bytes_of(contents->info.header_bytes, shape->stored);
+    contents->x = mem_realloc(NULL, contents->info.floats, sizeof *contents->x);
+    int failed = fread(contents->x, sizeof *contents->x, contents->info.floats, f) != contents->info.floats;
     if (failed) diag_error(d, path, 0, NULL, "cannot read weights: %s", ferror(f) ? strerror(errno) : "it got shorter");
     fclose(f);
-    if (failed) weights_drop(c);
+    if (failed) weights_drop(contents);
     return failed ? -1 : !fits;
 }
 
-void weights_drop(weights_contents *c)
+void weights_drop(weights_contents *contents)
 {
-    free(c->x);
-    memset(c, 0, sizeof *c);
+    free(contents->x);
+    memset(contents, 0, sizeof *contents);
 }
 
 /* Keys with which the host reads less than, or something else than, what it writes. */
@@ -183,20 +184,20 @@ static int refuse_half_loaders(const network *net, const char *path, diag *d)
     return 0;
 }
 
-int weights_check_layers(const network *net, const net_shape *s, const char *path, diag *d)
+int weights_check_layers(const network *net, const net_shape *shape, const char *path, diag *d)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
-    if (net->n != s->n) {
-        diag_error(d, path, 0, NULL, "cannot load: the network has %d layers, expected %d", net->n, s->n);
+    if (net->n != shape->n) {
+        diag_error(d, path, 0, NULL, "cannot load: the network has %d layers, expected %d", net->n, shape->n);
         return -1;
     }
     for (int i = 0; i < net->n; ++i) {
         size_t sum = 0;
         int n = weights_tensors(&net->layers[i], t);
         for (int j = 0; j < n; ++j) sum += t[j].n;
-        if (sum == s->layer[i].stored) continue;
+        if (sum == shape->layer[i].stored) continue;
         diag_error(d, path, 0, NULL, "cannot load: layer %d holds %zu values, expected %zu", i, sum,
-                   s->layer[i].stored);
+                   shape->layer[i].stored);
         return -1;
     }
     return 0;
@@ -209,13 +210,13 @@ int weights_is_variance(const char *name)
 }
 
 /* NaN, infinity and negative variances never come out of training that worked. */
-int weights_check_values(const weights_tensor *t, int layer, const char *path, diag *d)
+int weights_check_values(const weights_tensor *tensor, int layer, const char *path, diag *d)
 {
-    int positive = weights_is_variance(t->name);
-    for (size_t k = 0; k < t->n; ++k) {
-        if (isfinite(t->data[k]) && !(positive && t->data[k] < 0)) continue;
-        diag_error(d, path, 0, NULL, "layer %d: %s[%zu] is %g", layer, t->name, k, (double)t->data[k]);
-        diag_hint(d, isfinite(t->data[k]) ? "a variance is never negative: is it the file of another cfg?"
+    int positive = weights_is_variance(tensor->name);
+    for (size_t k = 0; k < tensor->n; ++k) {
+        if (isfinite(tensor->data[k]) && !(positive && tensor->data[k] < 0)) continue;
+        diag_error(d, path, 0, NULL, "layer %d: %s[%zu] is %g", layer, tensor->name, k, (double)tensor->data[k]);
+        diag_hint(d, isfinite(tensor->data[k]) ? "a variance is never negative: is it the file of another cfg?"
                                           : "training diverged before this file was written, or it is not for this cfg");
         return -1;
     }

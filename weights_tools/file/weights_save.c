@@ -1,5 +1,5 @@
-/* Writing a weights file, whole or not at all (out_file.h). The bytes are those of Darknet's save_weights, but for layers with
- * dontsave=1: they are written too, since the host's loader expects them. */
+/* Writing a weights file, whole or not at all (out_file.h). The bytes are those of Darknet's save_weights, but for
+ * layers with dontsave=1: they are written too, since the host's loader expects them. */
 #include "weights_file.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -8,16 +8,16 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-int weights_write(const network *net, FILE *f)
+int weights_write(const network *net, FILE *file)
 {
     const int32_t version[3] = { 0, 2, 0 };
     const uint64_t seen = *net->seen;
     weights_tensor t[WEIGHTS_MAX_TENSORS];
-    if (fwrite(version, sizeof version, 1, f) != 1 || fwrite(&seen, sizeof seen, 1, f) != 1) return -1;
+    if (fwrite(version, sizeof version, 1, file) != 1 || fwrite(&seen, sizeof seen, 1, file) != 1) return -1;
     for (int i = 0; i < net->n; ++i) {
         int n = weights_tensors(&net->layers[i], t);
         for (int j = 0; j < n; ++j)
-            if (fwrite(t[j].data, sizeof *t[j].data, t[j].n, f) != t[j].n) return -1;
+            if (fwrite(t[j].data, sizeof *t[j].data, t[j].n, file) != t[j].n) return -1;
     }
     return 0;
 }

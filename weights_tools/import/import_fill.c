@@ -1,10 +1,10 @@
 /* A group's values into its layer.
  *
  * Batch norm: the source divides by sqrt(v + e), this Darknet by sqrt(v') + 1e-6, so v' = (sqrt(v + e) - 1e-6)^2 is
- * stored, which makes both divide by the same number. Where sqrt(v + e) is below 1e-6, nothing stored could do that: v' = 0
- * comes nearest. A convolution's own bias b before its batch norm goes into the mean, (x + b) - m = x - (m - b). Without
- * affine parameters scale is 1 and shift 0. A layer without bias gets 0. A layer with batch norm whose source has none,
- * being folded, gets one that changes nothing: v' such that the host's sqrt(v') + 1e-6 is 1. */
+ * stored, which makes both divide by the same number. Where sqrt(v + e) is below 1e-6, nothing stored could do that: v'
+ * = 0 comes nearest. A convolution's own bias b before its batch norm goes into the mean, (x + b) - m = x - (m - b).
+ * Without affine parameters scale is 1 and shift 0. A layer without bias gets 0. A layer with batch norm whose source
+ * has none, being folded, gets one that changes nothing: v' such that the host's sqrt(v') + 1e-6 is 1. */
 #include "import.h"
 
 #include <math.h>
@@ -17,11 +17,11 @@ float import_variance(double v, double epsilon)
     return root > 0 ? (float)(root * root) : 0;
 }
 
-static int check_values(const import_job *j, const named_tensor *x, tensor_part part, diag *d)
+static int check_values(const import_job *job, const named_tensor *tensor, tensor_part part, diag *d)
 {
-    for (size_t i = 0; i < x->n; ++i) {
-        if (isfinite(x->data[i]) && !(part == PART_VARIANCE && x->data[i] < 0)) continue;
-        diag_error(d, j->model, 0, NULL, "'%s': value %zu is %g", x->name, i, (double)x->data[i]);
+    for (size_t i = 0; i < tensor->n; ++i) {
+        if (isfinite(tensor->data[i]) && !(part == PART_VARIANCE && tensor->data[i] < 0)) continue;
+        diag_error(d, job->model, 0, NULL, "'%s': value %zu is %g", tensor->name, i, (double)tensor->data[i]);
         return -1;
     }
     return 0;
@@ -33,29 +33,29 @@ static void copy_or(float *to, const named_tensor *from, size_t n, float otherwi
     for (size_t i = 0; i < n; ++i) to[i] = from ? from->data[i] : otherwise;
 }
 
-static void fill_norm(const import_job *j, const tensor_group *g, const layer *l, size_t n)
+static void fill_norm(const import_job *job, const tensor_group *group, const layer *l, size_t n)
 {
-    const named_tensor *v = g->part[PART_VARIANCE], *bias = g->part[PART_BIAS];
-    double epsilon = v && v->epsilon >= 0 ? v->epsilon : j->epsilon;
-    copy_or(l->scales, g->part[PART_SCALE], n, 1);
-    copy_or(l->biases, g->part[PART_SHIFT], n, 0);
-    copy_or(l->rolling_mean, g->part[PART_MEAN], n, 0);
+    const named_tensor *v = group->part[PART_VARIANCE], *bias = group->part[PART_BIAS];
+    double epsilon = v && v->epsilon >= 0 ? v->epsilon : job->epsilon;
+    copy_or(l->scales, group->part[PART_SCALE], n, 1);
+    copy_or(l->biases, group->part[PART_SHIFT], n, 0);
+    copy_or(l->rolling_mean, group->part[PART_MEAN], n, 0);
     for (size_t i = 0; i < n; ++i) {
         l->rolling_variance[i] = v ? import_variance(v->data[i], epsilon) : import_variance(1, 0);
         if (bias) l->rolling_mean[i] -= bias->data[i];
     }
 }
 
-int import_fill(const import_job *j, int group, diag *d)
+int import_fill(const import_job *job, int group, diag *d)
 {
-    const tensor_group *g = &j->groups.group[group];
-    const layer *l = &j->net->layers[j->layer[group]];
+    const tensor_group *g = &job->groups.group[group];
+    const layer *l = &job->net->layers[job->layer[group]];
     const named_tensor *w = g->part[PART_WEIGHT];
     size_t n = w->dim[0];
     for (int p = 0; p < PARTS; ++p)
-        if (g->part[p] && check_values(j, g->part[p], (tensor_part)p, d)) return -1;
+        if (g->part[p] && check_values(job, g->part[p], (tensor_part)p, d)) return -1;
     memcpy(l->weights, w->data, w->n * sizeof *w->data);
-    if (l->batch_normalize) fill_norm(j, g, l, n);
+    if (l->batch_normalize) fill_norm(job, g, l, n);
     else copy_or(l->biases, g->part[PART_BIAS], n, 0);
     return 0;
 }

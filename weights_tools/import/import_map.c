@@ -9,12 +9,12 @@
 #include <string.h>
 
 /* Without blanks around it, in place. */
-static char *trimmed(char *s)
+static char *trimmed(char *text)
 {
-    s += strspn(s, " \t\r\n");
-    size_t n = strlen(s);
-    while (n && strchr(" \t\r\n", s[n - 1])) s[--n] = 0;
-    return s;
+    text += strspn(text, " \t\r\n");
+    size_t n = strlen(text);
+    while (n && strchr(" \t\r\n", text[n - 1])) text[--n] = 0;
+    return text;
 }
 
 static int layer_number(const char *text, int *layer)
@@ -33,7 +33,7 @@ static const char *without_module(const char *name)
     return strncmp(name, "module.", 7) ? name : name + 7;
 }
 
-static int read_line(import_map *m, char *text, int line, diag *d)
+static int read_line(import_map *map, char *text, int line, diag *d)
 {
     int layer;
     text[strcspn(text, "#")] = 0;
@@ -42,22 +42,22 @@ static int read_line(import_map *m, char *text, int line, diag *d)
     if (equals) *equals = 0;
     char *name = trimmed(text);
     if (!equals || !*name || layer_number(trimmed(equals + 1), &layer)) {
-        diag_error(d, m->path, line, NULL, "expected 'name = layer number' or 'name = none'");
+        diag_error(d, map->path, line, NULL, "expected 'name = layer number' or 'name = none'");
         return -1;
     }
-    m->row = mem_realloc(m->row, (size_t)m->n + 1, sizeof *m->row);
-    m->row[m->n++] = (map_row){ .name = mem_strdup(without_module(name)), .layer = layer, .line = line };
+    map->row = mem_realloc(map->row, (size_t)map->n + 1, sizeof *map->row);
+    map->row[map->n++] = (map_row){ .name = mem_strdup(without_module(name)), .layer = layer, .line = line };
     return 0;
 }
 
-int import_map_read(const char *path, import_map *m, diag *d)
+int import_map_read(const char *path, import_map *map, diag *d)
 {
     char *text = NULL;
     size_t room = 0;
     int failed = 0, line = 0;
-    *m = (import_map){ .path = path };
+    *map = (import_map){ .path = path };
     FILE *f = fopen(path, "r");
-    while (f && mem_getline(&text, &room, f) >= 0) failed |= read_line(m, text, ++line, d);
+    while (f && mem_getline(&text, &room, f) >= 0) failed |= read_line(map, text, ++line, d);
     if (!f || ferror(f)) {
         diag_error(d, path, 0, NULL, "cannot read this map: %s", strerror(errno));
         failed = -1;
@@ -67,11 +67,11 @@ int import_map_read(const char *path, import_map *m, diag *d)
     return failed;
 }
 
-void import_map_free(import_map *m)
+void import_map_free(import_map *map)
 {
-    for (int i = 0; i < m->n; ++i) free(m->row[i].name);
-    free(m->row);
-    *m = (import_map){ 0 };
+    for (int i = 0; i < map->n; ++i) free(map->row[i].name);
+    free(map->row);
+    *map = (import_map){ 0 };
 }
 
 /* "conv1" names module "conv1"; so does "conv1.weight". */
@@ -81,10 +81,10 @@ static int names_module(const char *said, const char *module)
     return !strncmp(said, module, n) && (!said[n] || (said[n] == '.' && !strchr(said + n + 1, '.')));
 }
 
-map_row *import_map_find(const import_map *m, const char *module)
+map_row *import_map_find(const import_map *map, const char *module)
 {
     module = without_module(module);
-    for (int i = 0; i < m->n; ++i)
-        if (names_module(m->row[i].name, module)) return &m->row[i];
+    for (int i = 0; i < map->n; ++i)
+        if (names_module(map->row[i].name, module)) return &map->row[i];
     return NULL;
 }

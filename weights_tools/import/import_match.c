@@ -27,16 +27,18 @@ typedef struct slot {
     size_t in[3];                /* map that a [connected] reads */
 } slot;
 
-static int read_slot(const import_job *j, int i, slot *s)
+static int read_slot(const import_job *job, int i, slot *s)
 {
-    const layer *l = &j->net->layers[i];
-    const layer_shape *shape = &j->low->shape->layer[i];
+    const layer *l = &job->net->layers[i];
+    const layer_shape *shape = &job->low->shape->layer[i];
     *s = (slot){ .norm = l->batch_normalize };
     if (l->type == CONVOLUTIONAL) {
         size_t k = (size_t)l->size;
-        *s = (slot){ .out = (size_t)l->n, .rows = { (size_t)l->n, (size_t)(l->c / l->groups), k, k }, .dims = 4, .norm = l->batch_normalize };
+        *s = (slot){ .out = (size_t)l->n, .rows = { (size_t)l->n, (size_t)(l->c / l->groups), k, k }, .dims = 4,
+                     .norm = l->batch_normalize };
     } else if (l->type == CONNECTED) {
-        *s = (slot){ .out = (size_t)l->outputs, .rows = { (size_t)l->outputs, (size_t)l->inputs }, .dims = 2, .norm = l->batch_normalize,
+        *s = (slot){ .out = (size_t)l->outputs, .rows = { (size_t)l->outputs, (size_t)l->inputs }, .dims = 2,
+                     .norm = l->batch_normalize,
                      .in = { (size_t)shape->in_c, (size_t)shape->in_h, (size_t)shape->in_w } };
     }
     return s->dims > 0;
@@ -47,177 +49,188 @@ static int same_sizes(const size_t *a, const size_t *b, int n)
     return !memcmp(a, b, (size_t)n * sizeof *a);
 }
 
-static int weights_fit(const named_tensor *w, const slot *s)
+static int weights_fit(const named_tensor *tensor, const slot *slot)
 {
-    if (w->dims == s->dims) return same_sizes(w->dim, s->rows, s->dims);
-    if (s->dims == 4 && w->dims == 2) return s->rows[2] == 1 && same_sizes(w->dim, s->rows, 2);
-    if (s->dims != 2 || w->dims != 4 || w->dim[0] != s->out) return 0;
-    return same_sizes(w->dim + 1, s->in, 3) || (w->dim[1] == s->rows[1] && w->dim[2] == 1 && w->dim[3] == 1);
+    if (tensor->dims == slot->dims) return same_sizes(tensor->dim, slot->rows, slot->dims);
+    if (slot->dims == 4 && tensor->dims == 2) return slot->rows[2] == 1 && same_sizes(tensor->dim, slot->rows, 2);
+    if (slot->dims != 2 || tensor->dims != 4 || tensor->dim[0] != slot->out) return 0;
+    return same_sizes(tensor->dim + 1, slot->in, 3) || (tensor->dim[1] == slot->rows[1] && tensor->dim[2] == 1 &&
+                                                        tensor->dim[3] == 1);
 }
 
-static int fits(const import_job *j, const tensor_group *g, const slot *s)
+static int fits(const import_job *job, const tensor_group *group, const slot *slot)
 {
-    int norm = g->part[PART_MEAN] != NULL;
+    int norm = group->part[PART_MEAN] != NULL;
     for (int p = PART_BIAS; p < PARTS; ++p)
-        if (g->part[p] && g->part[p]->n != s->out) return 0;
-    return weights_fit(g->part[PART_WEIGHT], s) && (norm == s->norm || (j->tensors->folded && !norm));
+        if (group->part[p] && group->part[p]->n != slot->out) return 0;
+    return weights_fit(group->part[PART_WEIGHT], slot) && (norm == slot->norm || (job->tensors->folded && !norm));
 }
 
 /* ---- messages ---- */
 
-static const cfg_section *section_of(const import_job *j, int i) { return cfg_layer(j->low->cfg, i); }
+static const cfg_section *section_of(const import_job *job, int i) { return cfg_layer(job->low->cfg, i); }
 
-static const char *slot_text(const slot *s, char *out)
+static const char *slot_text(const slot *slot, char *out)
 {
     char sizes[TENSOR_TEXT];
-    snprintf(out, TENSOR_TEXT + 30, "%s%s", tensor_text(s->dims, s->rows, sizes), s->norm ? " with batch norm" : " without batch norm");
+    snprintf(out, TENSOR_TEXT + 30, "%s%s", tensor_text(slot->dims, slot->rows, sizes), slot->norm ? " with batch norm"
+             : " without batch norm");
     return out;
 }
 
-static void group_text(const tensor_group *g, char *out, size_t room)
+static void group_text(const tensor_group *group, char *out, size_t room)
 {
     char sizes[TENSOR_TEXT];
-    const named_tensor *w = g->part[PART_WEIGHT];
-    snprintf(out, room, "'%s' %s with%s batch norm", w->name, tensor_text(w->dims, w->dim, sizes), g->part[PART_MEAN] ? "" : "out");
+    const named_tensor *w = group->part[PART_WEIGHT];
+    snprintf(out, room, "'%s' %s with%s batch norm", w->name, tensor_text(w->dims, w->dim, sizes),
+             group->part[PART_MEAN] ? "" : "out");
 }
 
-static int first_free(const import_job *j, const char *taken, slot *s)
+static int first_free(const import_job *job, const char *taken, slot *slot)
 {
-    for (int i = 0; i < j->net->n; ++i)
-        if (!taken[i] && read_slot(j, i, s)) return i;
+    for (int i = 0; i < job->net->n; ++i)
+        if (!taken[i] && read_slot(job, i, slot)) return i;
     return -1;
 }
 
-static int fits_nothing(const import_job *j, const tensor_group *g, const char *taken, diag *d)
+static int fits_nothing(const import_job *job, const tensor_group *group, const char *taken, diag *d)
 {
     char what[TENSOR_TEXT + 1200], want[TENSOR_TEXT + 30];
     slot s;
-    int i = first_free(j, taken, &s);
-    group_text(g, what, sizeof what);
-    if (i < 0) diag_error(d, j->model, 0, NULL, "%s fits no layer: all layers of %s have their weights", what, j->cfg);
-    else diag_error(d, j->model, 0, NULL, "%s fits no layer that is left: the next, [%s] #%d (%s:%d), wants %s", what,
-                    section_of(j, i)->name, i, section_of(j, i)->file, section_of(j, i)->line, slot_text(&s, want));
-    if (i < 0) diag_hint(d, "'%s = none' in a file given by -map leaves it out", g->name);
+    int i = first_free(job, taken, &s);
+    group_text(group, what, sizeof what);
+    if (i < 0) diag_error(d, job->model, 0, NULL, "%s fits no layer: all layers of %s have their weights", what,
+                          job->cfg);
+    else diag_error(d, job->model, 0, NULL, "%s fits no layer that is left: the next, [%s] #%d (%s:%d), wants %s", what,
+                    section_of(job, i)->name, i, section_of(job, i)->file, section_of(job, i)->line,
+                        slot_text(&s, want));
+    if (i < 0) diag_hint(d, "'%s = none' in a file given by -map leaves it out", group->name);
     return -1;
 }
 
-static int undecided(const import_job *j, const tensor_group *g, int before, int behind, diag *d)
+static int undecided(const import_job *job, const tensor_group *group, int before, int behind, diag *d)
 {
     char what[TENSOR_TEXT + 1200];
-    group_text(g, what, sizeof what);
-    diag_error(d, j->model, 0, NULL, "%s fits [%s] #%d, passed over before, and [%s] #%d: order does not tell which", what,
-               section_of(j, before)->name, before, section_of(j, behind)->name, behind);
-    diag_hint(d, "say it in a file given by -map: '%s = %d' or '%s = %d'", g->name, before, g->name, behind);
+    group_text(group, what, sizeof what);
+    diag_error(d, job->model, 0, NULL, "%s fits [%s] #%d, passed over before, and [%s] #%d: order does not tell which",
+               what,
+               section_of(job, before)->name, before, section_of(job, behind)->name, behind);
+    diag_hint(d, "say it in a file given by -map: '%s = %d' or '%s = %d'", group->name, before, group->name, behind);
     return -1;
 }
 
-static int unfilled(const import_job *j, int i, const slot *s, diag *d)
+static int unfilled(const import_job *job, int i, const slot *slot, diag *d)
 {
     char want[TENSOR_TEXT + 30];
-    const cfg_section *at = section_of(j, i);
-    diag_error(d, at->file, at->line, at->name, "layer %d wants %s, and nothing in %s is left for it", i, slot_text(s, want), j->model);
-    for (int g = 0; g < j->groups.n; ++g)
-        if (j->layer[g] < 0) {
+    const cfg_section *at = section_of(job, i);
+    diag_error(d, at->file, at->line, at->name, "layer %d wants %s, and nothing in %s is left for it", i,
+               slot_text(slot, want), job->model);
+    for (int g = 0; g < job->groups.n; ++g)
+        if (job->layer[g] < 0) {
             char what[TENSOR_TEXT + 1200];
-            group_text(&j->groups.group[g], what, sizeof what);
+            group_text(&job->groups.group[g], what, sizeof what);
             diag_hint(d, "the first tensor that fits nothing is %s", what);
             break;
         }
     return -1;
 }
 
-static void print_line(const import_job *j, int g, int layer)
+static void print_line(const import_job *job, int g, int layer)
 {
     char sizes[TENSOR_TEXT];
-    const tensor_group *x = &j->groups.group[g];
+    const tensor_group *x = &job->groups.group[g];
     slot s;
     if (layer < 0) {
-        fprintf(j->out, "%s -> not used\n", x->part[PART_WEIGHT]->name);
+        fprintf(job->out, "%s -> not used\n", x->part[PART_WEIGHT]->name);
         return;
     }
-    read_slot(j, layer, &s);
-    fprintf(j->out, "%s -> [%s] #%d %s", x->part[PART_WEIGHT]->name, section_of(j, layer)->name, layer, tensor_text(s.dims, s.rows, sizes));
-    if (x->norm) fprintf(j->out, ", batch norm %s", x->norm);
-    else if (s.norm) fprintf(j->out, ", batch norm that changes nothing: the model has it folded");
-    fprintf(j->out, "\n");
+    read_slot(job, layer, &s);
+    fprintf(job->out, "%s -> [%s] #%d %s", x->part[PART_WEIGHT]->name, section_of(job, layer)->name, layer,
+            tensor_text(s.dims, s.rows, sizes));
+    if (x->norm) fprintf(job->out, ", batch norm %s", x->norm);
+    else if (s.norm) fprintf(job->out, ", batch norm that changes nothing: the model has it folded");
+    fprintf(job->out, "\n");
 }
 
 /* ---- the rule ---- */
 
-static int give(import_job *j, int g, int layer, char *taken)
+static int give(import_job *job, int g, int layer, char *taken)
 {
     taken[layer] = 1;
-    j->layer[g] = layer;
-    print_line(j, g, layer);
+    job->layer[g] = layer;
+    print_line(job, g, layer);
     return 0;
 }
 
-static int give_as_said(import_job *j, int g, char *taken, diag *d)
+static int give_as_said(import_job *job, int g, char *taken, diag *d)
 {
-    const tensor_group *x = &j->groups.group[g];
+    const tensor_group *x = &job->groups.group[g];
     char what[TENSOR_TEXT + 1200], want[TENSOR_TEXT + 30];
     int i = x->row->layer;
     slot s;
     group_text(x, what, sizeof what);
-    if (i >= j->net->n || !read_slot(j, i, &s))
-        diag_error(d, j->map.path, x->row->line, NULL, "layer %d of %s has no weights of a convolution or connected layer", i, j->cfg);
-    else if (taken[i]) diag_error(d, j->map.path, x->row->line, NULL, "layer %d is given twice", i);
-    else if (!fits(j, x, &s))
-        diag_error(d, j->map.path, x->row->line, NULL, "%s does not fit layer %d, which wants %s", what, i, slot_text(&s, want));
-    else return give(j, g, i, taken);
+    if (i >= job->net->n || !read_slot(job, i, &s))
+        diag_error(d, job->map.path, x->row->line, NULL,
+                   "layer %d of %s has no weights of a convolution or connected layer", i, job->cfg);
+    else if (taken[i]) diag_error(d, job->map.path, x->row->line, NULL, "layer %d is given twice", i);
+    else if (!fits(job, x, &s))
+        diag_error(d, job->map.path, x->row->line, NULL, "%s does not fit layer %d, which wants %s", what, i,
+                   slot_text(&s, want));
+    else return give(job, g, i, taken);
     return -1;
 }
 
 /* `last` = the layer filled before, -1 at first. */
-static int give_by_order(import_job *j, int g, int last, char *taken, diag *d)
+static int give_by_order(import_job *job, int g, int last, char *taken, diag *d)
 {
-    const tensor_group *x = &j->groups.group[g];
+    const tensor_group *x = &job->groups.group[g];
     int before = -1, behind = -1;
     slot s;
-    for (int i = 0; i < j->net->n; ++i) {
-        if (taken[i] || !read_slot(j, i, &s) || !fits(j, x, &s)) continue;
+    for (int i = 0; i < job->net->n; ++i) {
+        if (taken[i] || !read_slot(job, i, &s) || !fits(job, x, &s)) continue;
         if (i < last && before < 0) before = i;
         if (i > last && behind < 0) behind = i;
     }
-    if (before >= 0 && behind >= 0) return undecided(j, x, before, behind, d);
-    if (before >= 0 || behind >= 0) return give(j, g, before >= 0 ? before : behind, taken);
-    if (!j->encoder) return fits_nothing(j, x, taken, d);
-    print_line(j, g, -1);
+    if (before >= 0 && behind >= 0) return undecided(job, x, before, behind, d);
+    if (before >= 0 || behind >= 0) return give(job, g, before >= 0 ? before : behind, taken);
+    if (!job->encoder) return fits_nothing(job, x, taken, d);
+    print_line(job, g, -1);
     return 0;
 }
 
-static int check_types(const import_job *j, diag *d)
+static int check_types(const import_job *job, diag *d)
 {
     slot s;
-    for (int i = 0; i < j->net->n; ++i) {
-        const cfg_section *at = section_of(j, i);
-        if (!shapes_has_weights(at->name) || read_slot(j, i, &s)) continue;
-        diag_error(d, at->file, at->line, at->name, "weights can be imported into [convolutional] and [connected] only");
+    for (int i = 0; i < job->net->n; ++i) {
+        const cfg_section *at = section_of(job, i);
+        if (!shapes_has_weights(at->name) || read_slot(job, i, &s)) continue;
+        diag_error(d, at->file, at->line, at->name,
+                   "weights can be imported into [convolutional] and [connected] only");
         return -1;
     }
     return 0;
 }
 
-static int match_all(import_job *j, char *taken, diag *d)
+static int match_all(import_job *job, char *taken, diag *d)
 {
     int failed = 0, last = -1;
     slot s;
-    for (int g = 0; g < j->groups.n && !failed; ++g)
-        if (j->groups.group[g].row) failed = give_as_said(j, g, taken, d);
-    for (int g = 0; g < j->groups.n && !failed; ++g) {
-        if (!j->groups.group[g].row) failed = give_by_order(j, g, last, taken, d);
-        if (j->layer[g] >= 0) last = j->layer[g];
+    for (int g = 0; g < job->groups.n && !failed; ++g)
+        if (job->groups.group[g].row) failed = give_as_said(job, g, taken, d);
+    for (int g = 0; g < job->groups.n && !failed; ++g) {
+        if (!job->groups.group[g].row) failed = give_by_order(job, g, last, taken, d);
+        if (job->layer[g] >= 0) last = job->layer[g];
     }
-    int i = failed ? -1 : first_free(j, taken, &s);
-    return failed || (i >= 0 && unfilled(j, i, &s, d)) ? -1 : 0;
+    int i = failed ? -1 : first_free(job, taken, &s);
+    return failed || (i >= 0 && unfilled(job, i, &s, d)) ? -1 : 0;
 }
 
-int import_match(import_job *j, diag *d)
+int import_match(import_job *job, diag *d)
 {
-    char *taken = mem_calloc((size_t)j->net->n, 1);
-    j->layer = mem_calloc((size_t)j->groups.n, sizeof *j->layer);
-    for (int g = 0; g < j->groups.n; ++g) j->layer[g] = -1;
-    int failed = check_types(j, d) || match_all(j, taken, d);
+    char *taken = mem_calloc((size_t)job->net->n, 1);
+    job->layer = mem_calloc((size_t)job->groups.n, sizeof *job->layer);
+    for (int g = 0; g < job->groups.n; ++g) job->layer[g] = -1;
+    int failed = check_types(job, d) || match_all(job, taken, d);
     free(taken);
     return failed ? -1 : 0;
 }

@@ -14,15 +14,15 @@ named_tensors *named_tensors_new(const char *path, size_t bytes)
     return t;
 }
 
-void named_tensors_free(named_tensors *t)
+void named_tensors_free(named_tensors *tensors)
 {
-    if (!t) return;
-    for (int i = 0; i < t->n; ++i) {
-        free(t->tensor[i].name);
-        free(t->tensor[i].data);
+    if (!tensors) return;
+    for (int i = 0; i < tensors->n; ++i) {
+        free(tensors->tensor[i].name);
+        free(tensors->tensor[i].data);
     }
-    free(t->tensor);
-    free(t);
+    free(tensors->tensor);
+    free(tensors);
 }
 
 void printable(char *text)
@@ -49,13 +49,13 @@ const char *tensor_text(int dims, const size_t *dim, char *out)
 }
 
 /* The tensor's place in the list, with no values yet. */
-static named_tensor *append(named_tensors *t, const char *name, int dims, const size_t *dim, size_t n)
+static named_tensor *append(named_tensors *tensors, const char *name, int dims, const size_t *dim, size_t n)
 {
-    if (t->n == t->room) {
-        t->room = 2 * t->room + 64;
-        t->tensor = mem_realloc(t->tensor, (size_t)t->room, sizeof *t->tensor);
+    if (tensors->n == tensors->room) {
+        tensors->room = 2 * tensors->room + 64;
+        tensors->tensor = mem_realloc(tensors->tensor, (size_t)tensors->room, sizeof *tensors->tensor);
     }
-    named_tensor *x = &t->tensor[t->n++];
+    named_tensor *x = &tensors->tensor[tensors->n++];
     *x = (named_tensor){ .name = mem_strdup(name), .dims = dims, .n = n, .layer = -1, .epsilon = -1 };
     if (dims) memcpy(x->dim, dim, (size_t)dims * sizeof *dim);
     printable(x->name);
@@ -65,28 +65,32 @@ static named_tensor *append(named_tensors *t, const char *name, int dims, const 
 enum { SHARED_LETTERS = 8 };     /* of each letter in the file */
 
 /* Why there is no room for this tensor; NULL if there is. */
-static const char *no_room(const named_tensors *t, size_t letters, int dims, const size_t *dim, size_t *n)
+static const char *no_room(const named_tensors *tensors, size_t letters, int dims, const size_t *dim, size_t *n)
 {
-    if (dims < 0 || dims > TENSOR_MAX_DIMS || tensor_count(dims, dim, n) || *n > t->limit - t->values) return "values";
-    return letters > SHARED_LETTERS * t->limit - t->letters ? "names" : NULL;
+    if (dims < 0 || dims > TENSOR_MAX_DIMS || tensor_count(dims, dim, n) || *n > tensors->limit - tensors->values)
+        return "values";
+    return letters > SHARED_LETTERS * tensors->limit - tensors->letters ? "names" : NULL;
 }
 
-named_tensor *named_tensors_add(named_tensors *t, const char *name, int dims, const size_t *dim, diag *d)
+named_tensor *named_tensors_add(named_tensors *tensors, const char *name, int dims, const size_t *dim, diag *d)
 {
     size_t n, letters = strlen(name);
-    const char *lacks = no_room(t, letters, dims, dim, &n);
-    if (lacks || t->n == TENSOR_MAX) {
+    const char *lacks = no_room(tensors, letters, dims, dim, &n);
+    if (lacks || tensors->n == TENSOR_MAX) {
         char *clean = mem_printf("%.200s", name);
         printable(clean);
-        if (!lacks) diag_error(d, t->path, 0, NULL, "more than %d tensors", TENSOR_MAX);
-        else if (*lacks == 'n') diag_error(d, t->path, 0, NULL, "longer names than a file of %zu bytes explains, up to tensor '%s'", t->limit, clean);
-        else diag_error(d, t->path, 0, NULL, "tensor '%s' is larger than a file of %zu bytes can hold", clean, t->limit);
+        if (!lacks) diag_error(d, tensors->path, 0, NULL, "more than %d tensors", TENSOR_MAX);
+        else if (*lacks == 'n') diag_error(d, tensors->path, 0, NULL,
+                                           "longer names than a file of %zu bytes explains, up to tensor '%s'",
+                                               tensors->limit, clean);
+        else diag_error(d, tensors->path, 0, NULL, "tensor '%s' is larger than a file of %zu bytes can hold", clean,
+                        tensors->limit);
         free(clean);
         return NULL;
     }
-    named_tensor *x = append(t, name, dims, dim, n);
+    named_tensor *x = append(tensors, name, dims, dim, n);
     x->data = mem_calloc(n, sizeof *x->data);
-    t->values += n;
-    t->letters += letters;
+    tensors->values += n;
+    tensors->letters += letters;
     return x;
 }

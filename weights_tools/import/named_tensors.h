@@ -36,8 +36,10 @@ typedef struct named_tensors {
     int n, room;
     named_tensor *tensor;          /* n in file order, owned */
     size_t values, limit;          /* floats so far, and how many the file can hold at most */
-    size_t letters;                /* of names so far: joined from parts that stand in the file once, they may add up to more */
-    int folded;                    /* the format's exporters fold batch norm: a layer without one may stand for one with */
+    /* of names so far: joined from parts that stand in the file once, they may add up to more */
+    size_t letters;
+    /* the format's exporters fold batch norm: a layer without one may stand for one with */
+    int folded;
 } named_tensors;
 
 /* A file in memory. */
@@ -49,13 +51,13 @@ typedef struct file_image {
 
 /* Reads a model by what it contains. NULL with messages in `d`; the caller frees. `path` must live as long. */
 named_tensors *named_tensors_read(const char *path, diag *d);
-void named_tensors_free(named_tensors *t);
+void named_tensors_free(named_tensors *tensors);
 /* An empty list for a file of `bytes` bytes. */
 named_tensors *named_tensors_new(const char *path, size_t bytes);
 
-/* For readers: appends a tensor with room for its values, which the caller fills; borrowed until the next call. Its name
- * is copied, unprintable bytes become '?'. NULL after reporting where it is larger than the file allows. */
-named_tensor *named_tensors_add(named_tensors *t, const char *name, int dims, const size_t *dim, diag *d);
+/* For readers: appends a tensor with room for its values, which the caller fills; borrowed until the next call. Its
+ * name is copied, unprintable bytes become '?'. NULL after reporting where it is larger than the file allows. */
+named_tensor *named_tensors_add(named_tensors *tensors, const char *name, int dims, const size_t *dim, diag *d);
 /* Product of `dims` sizes; -1 where it does not fit a size_t. */
 int tensor_count(int dims, const size_t *dim, size_t *n);
 /* "16x16x3x3", "number" where dims = 0; into out[TENSOR_TEXT], which is returned. */
@@ -63,11 +65,11 @@ const char *tensor_text(int dims, const size_t *dim, char *out);
 /* Makes unprintable bytes '?': names come from files and go to terminals. */
 void printable(char *text);
 
-/* Readers: append to `t` in the file's order. 0, or -1 with messages. */
-int torch_zip_read(const file_image *f, named_tensors *t, diag *d);
-int torch_legacy_read(const file_image *f, named_tensors *t, diag *d);
-int safetensors_read(const file_image *f, named_tensors *t, diag *d);
-int onnx_read(const file_image *f, named_tensors *t, diag *d);
+/* Readers: append to `tensors` in the file's order. 0, or -1 with messages. */
+int torch_zip_read(const file_image *file, named_tensors *tensors, diag *d);
+int torch_legacy_read(const file_image *file, named_tensors *tensors, diag *d);
+int safetensors_read(const file_image *file, named_tensors *tensors, diag *d);
+int onnx_read(const file_image *file, named_tensors *tensors, diag *d);
 
 #ifdef __cplusplus
 }

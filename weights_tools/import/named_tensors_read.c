@@ -1,5 +1,5 @@
-/* The choice of a reader. A format is known by its first bytes; ONNX, a bare protobuf, has no mark of its own but begins with a
- * small version number, and its file name is taken as a hint besides. */
+/* The choice of a reader. A format is known by its first bytes; ONNX, a bare protobuf, has no mark of its own but
+ * begins with a small version number, and its file name is taken as a hint besides. */
 #include "named_tensors.h"
 
 #include "darknet_plugin/base/in_file.h"
@@ -11,32 +11,34 @@
 #include <unistd.h>
 
 /* Zip archives begin with a local file header. */
-static int is_zip(const file_image *f)
+static int is_zip(const file_image *file)
 {
-    return f->n >= 4 && !memcmp(f->byte, "PK\3\4", 4);
+    return file->n >= 4 && !memcmp(file->byte, "PK\3\4", 4);
 }
 
 /* torch.save before 1.6: a pickle (protocol 2) of the number 0x1950a86a20f9469cfc6c. */
-static int is_torch_legacy(const file_image *f)
+static int is_torch_legacy(const file_image *file)
 {
-    static const unsigned char magic[] = { 0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.' };
-    return f->n >= sizeof magic && !memcmp(f->byte, magic, sizeof magic);
+    static const unsigned char magic[] = { 0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50,
+                                           0x19, '.' };
+    return file->n >= sizeof magic && !memcmp(file->byte, magic, sizeof magic);
 }
 
 /* The header's length as 64 bits, then JSON. */
-static int is_safetensors(const file_image *f)
+static int is_safetensors(const file_image *file)
 {
     uint64_t header;
-    if (f->n < 10 || f->byte[8] != '{') return 0;
-    memcpy(&header, f->byte, sizeof header);
-    return header <= f->n - 8;
+    if (file->n < 10 || file->byte[8] != '{') return 0;
+    memcpy(&header, file->byte, sizeof header);
+    return header <= file->n - 8;
 }
 
 /* Field 1, ir_version, is a small number (8 in 2022); protobuf writes fields in their order. */
-static int is_onnx(const file_image *f)
+static int is_onnx(const file_image *file)
 {
-    size_t n = strlen(f->path);
-    return f->n >= 2 && ((f->byte[0] == 8 && f->byte[1] < 64) || (n > 5 && !strcmp(f->path + n - 5, ".onnx")));
+    size_t n = strlen(file->path);
+    return file->n >= 2 && ((file->byte[0] == 8 && file->byte[1] < 64) ||
+                            (n > 5 && !strcmp(file->path + n - 5, ".onnx")));
 }
 
 static const struct format_row {
@@ -52,33 +54,33 @@ static const struct format_row {
 };
 enum { FORMAT_COUNT = sizeof FORMATS / sizeof *FORMATS };
 
-static const struct format_row *format_of(const file_image *f, diag *d)
+static const struct format_row *format_of(const file_image *file, diag *d)
 {
     for (int i = 0; i < FORMAT_COUNT; ++i)
-        if (FORMATS[i].known(f)) return &FORMATS[i];
-    diag_error(d, f->path, 0, NULL, "is no PyTorch checkpoint, no safetensors and no ONNX file");
+        if (FORMATS[i].known(file)) return &FORMATS[i];
+    diag_error(d, file->path, 0, NULL, "is no PyTorch checkpoint, no safetensors and no ONNX file");
     diag_hint(d, "in PyTorch: torch.save(model.state_dict(), 'model.pt')");
     return NULL;
 }
 
-static int load_image(const char *path, file_image *f, diag *d)
+static int load_image(const char *path, file_image *file, diag *d)
 {
-    *f = (file_image){ .path = path };
-    int fd = in_file_open(path, "this model", &f->n, d);
+    *file = (file_image){ .path = path };
+    int fd = in_file_open(path, "this model", &file->n, d);
     if (fd < 0) return -1;
-    f->byte = in_file_take(fd, f->n);
-    if (!f->byte) diag_error(d, path, 0, NULL, "cannot read this model: %s", strerror(errno));
+    file->byte = in_file_take(fd, file->n);
+    if (!file->byte) diag_error(d, path, 0, NULL, "cannot read this model: %s", strerror(errno));
     close(fd);
-    return f->byte ? 0 : -1;
+    return file->byte ? 0 : -1;
 }
 
-static int read_format(const struct format_row *row, const file_image *f, named_tensors *t, diag *d)
+static int read_format(const struct format_row *row, const file_image *file, named_tensors *tensors, diag *d)
 {
-    t->format = row->name;
-    t->folded = row->folded;
-    if (row->read(f, t, d)) return -1;
-    if (t->n) return 0;
-    diag_error(d, f->path, 0, NULL, "%s without any tensor in it", row->name);
+    tensors->format = row->name;
+    tensors->folded = row->folded;
+    if (row->read(file, tensors, d)) return -1;
+    if (tensors->n) return 0;
+    diag_error(d, file->path, 0, NULL, "%s without any tensor in it", row->name);
     return -1;
 }
 

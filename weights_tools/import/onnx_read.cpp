@@ -1,9 +1,9 @@
 /* ONNX initialisers as named tensors, in the order of the graph's nodes.
  *
  * Names are of no help there: exporters fold batch norms and number what is left. But nodes stand in the order in which
- * they run, and each says what its inputs are. So Conv, Gemm and MatMul are one layer each, a BatchNormalization belongs
- * to the layer whose output it reads and brings its own epsilon, an Add of a constant behind a MatMul is its bias.
- * A Gemm's weights are turned to out x in where they are not (transB=0), a MatMul's always.
+ * they run, and each says what its inputs are. So Conv, Gemm and MatMul are one layer each, a BatchNormalization
+ * belongs to the layer whose output it reads and brings its own epsilon, an Add of a constant behind a MatMul is its
+ * bias. A Gemm's weights are turned to out x in where they are not (transB=0), a MatMul's always.
  *
  * A plain CNN only: any other node that takes constant floats is refused, since Darknet would compute without them.
  * What is not looked at: strides, padding, activations, how layers are joined. The cfg says that. */
@@ -42,110 +42,113 @@ private:
     std::set<int> matmuls, biased, normed;
     int layers = 0;
 
-    int node(const NodeProto &n);
-    int conv(const NodeProto &n);
-    int gemm(const NodeProto &n);
-    int matmul(const NodeProto &n);
-    int batch_norm(const NodeProto &n);
-    int add(const NodeProto &n);
-    int anything(const NodeProto &n);
-    int weight(const NodeProto &n, bool transposed);
-    int bias(const NodeProto &n, const TensorProto *p, int layer);
-    int part(const TensorProto &p, int layer, tensor_part which, double epsilon, bool transposed);
-    int fill(const TensorProto &p, named_tensor *x);
-    int bad(const NodeProto &n, const char *what);
-    const TensorProto *input(const NodeProto &n, int i) const;
+    int node(const NodeProto &op);
+    int conv(const NodeProto &node);
+    int gemm(const NodeProto &node);
+    int matmul(const NodeProto &node);
+    int batch_norm(const NodeProto &node);
+    int add(const NodeProto &node);
+    int anything(const NodeProto &node);
+    int weight(const NodeProto &node, bool transposed);
+    int bias(const NodeProto &node, const TensorProto *tensor, int layer);
+    int part(const TensorProto &tensor, int layer, tensor_part which, double epsilon, bool transposed);
+    int fill(const TensorProto &tensor, named_tensor *one);
+    int bad(const NodeProto &node, const char *what);
+    const TensorProto *input(const NodeProto &node, int i) const;
 };
 
-const AttributeProto *attribute(const NodeProto &n, const char *name)
+const AttributeProto *attribute(const NodeProto &node, const char *name)
 {
-    for (const AttributeProto &a : n.attribute())
+    for (const AttributeProto &a : node.attribute())
         if (a.name() == name) return &a;
     return nullptr;
 }
 
-double number(const NodeProto &n, const char *name, double def)
+double number(const NodeProto &node, const char *name, double def)
 {
-    const AttributeProto *a = attribute(n, name);
+    const AttributeProto *a = attribute(node, name);
     return !a ? def : a->type() == AttributeProto::INT ? static_cast<double>(a->i()) : static_cast<double>(a->f());
 }
 
 /* The node's name, else its first output's, printable. */
-std::string name_of(const NodeProto &n)
+std::string name_of(const NodeProto &node)
 {
-    std::string s = !n.name().empty() || !n.output_size() ? n.name() : n.output(0);
+    std::string s = !node.name().empty() || !node.output_size() ? node.name() : node.output(0);
     s = s.substr(0, s.find('\0'));
     if (!s.empty()) printable(&s[0]);
     return s;
 }
 
-int reader::bad(const NodeProto &n, const char *what)
+int reader::bad(const NodeProto &node, const char *what)
 {
-    std::string type = n.op_type().substr(0, n.op_type().find('\0'));
+    std::string type = node.op_type().substr(0, node.op_type().find('\0'));
     if (!type.empty()) printable(&type[0]);
-    diag_error(d, t->path, 0, nullptr, "node '%s' (%s): %s", name_of(n).c_str(), type.c_str(), what);
+    diag_error(d, t->path, 0, nullptr, "node '%s' (%s): %s", name_of(node).c_str(), type.c_str(), what);
     return -1;
 }
 
-const TensorProto *reader::input(const NodeProto &n, int i) const
+const TensorProto *reader::input(const NodeProto &node, int i) const
 {
-    auto at = i < n.input_size() ? constant.find(n.input(i)) : constant.end();
+    auto at = i < node.input_size() ? constant.find(node.input(i)) : constant.end();
     return at == constant.end() ? nullptr : at->second;
 }
 
-bool is_float(const TensorProto &p)
+bool is_float(const TensorProto &tensor)
 {
-    const element_row *e = element_of_onnx(p.data_type());
+    const element_row *e = element_of_onnx(tensor.data_type());
     return !e || !e->integer;
 }
 
 /* Values lie as bytes or in a list of their own type. */
-int reader::fill(const TensorProto &p, named_tensor *x)
+int reader::fill(const TensorProto &tensor, named_tensor *one)
 {
-    const element_row *e = element_of_onnx(p.data_type());
-    if (p.data_location() == TensorProto::EXTERNAL) {
-        diag_error(d, t->path, 0, nullptr, "tensor '%s' lies in another file", x->name);
+    const element_row *e = element_of_onnx(tensor.data_type());
+    if (tensor.data_location() == TensorProto::EXTERNAL) {
+        diag_error(d, t->path, 0, nullptr, "tensor '%s' lies in another file", one->name);
         diag_hint(d, "save the model with all its tensors inside");
         return -1;
     }
-    if (e && p.raw_data().size() / e->bytes == x->n && p.raw_data().size() % e->bytes == 0 && x->n) {
-        elements_read(e, reinterpret_cast<const unsigned char *>(p.raw_data().data()), x->n, x->data);
+    if (e && tensor.raw_data().size() / e->bytes == one->n && tensor.raw_data().size() % e->bytes == 0 && one->n) {
+        elements_read(e, reinterpret_cast<const unsigned char *>(tensor.raw_data().data()), one->n, one->data);
         return 0;
     }
-    if (p.data_type() == TensorProto::FLOAT && static_cast<size_t>(p.float_data_size()) == x->n) {
-        for (size_t i = 0; i < x->n; ++i) x->data[i] = p.float_data(static_cast<int>(i));
+    if (tensor.data_type() == TensorProto::FLOAT && static_cast<size_t>(tensor.float_data_size()) == one->n) {
+        for (size_t i = 0; i < one->n; ++i) one->data[i] = tensor.float_data(static_cast<int>(i));
         return 0;
     }
-    diag_error(d, t->path, 0, nullptr, "tensor '%s' has not the %zu values its sizes ask for, or of a type not supported (%d)", x->name, x->n,
-               static_cast<int>(p.data_type()));
+    diag_error(d, t->path, 0, nullptr,
+               "tensor '%s' has not the %zu values its sizes ask for, or of a type not supported (%d)", one->name,
+                   one->n,
+               static_cast<int>(tensor.data_type()));
     return -1;
 }
 
-void transpose(named_tensor *x)
+void transpose(named_tensor *tensor)
 {
-    size_t in = x->dim[0], out = x->dim[1];
-    std::vector<float> copy(x->data, x->data + x->n);
+    size_t in = tensor->dim[0], out = tensor->dim[1];
+    std::vector<float> copy(tensor->data, tensor->data + tensor->n);
     for (size_t i = 0; i < in; ++i)
-        for (size_t o = 0; o < out; ++o) x->data[o * in + i] = copy[i * out + o];
-    x->dim[0] = out;
-    x->dim[1] = in;
+        for (size_t o = 0; o < out; ++o) tensor->data[o * in + i] = copy[i * out + o];
+    tensor->dim[0] = out;
+    tensor->dim[1] = in;
 }
 
 /* Appends one constant as a part of a layer. */
-int reader::part(const TensorProto &p, int layer, tensor_part which, double epsilon, bool transposed)
+int reader::part(const TensorProto &tensor, int layer, tensor_part which, double epsilon, bool transposed)
 {
     size_t dim[TENSOR_MAX_DIMS];
     int dims = 0;
-    for (int64_t k : p.dims()) {
+    for (int64_t k : tensor.dims()) {
         if (k < 0 || dims == TENSOR_MAX_DIMS) {
-            diag_error(d, t->path, 0, nullptr, "a tensor of negative size, or of more than %d dimensions", TENSOR_MAX_DIMS);
+            diag_error(d, t->path, 0, nullptr, "a tensor of negative size, or of more than %d dimensions",
+                       TENSOR_MAX_DIMS);
             return -1;
         }
         dim[dims++] = static_cast<size_t>(k);
     }
     if (which != PART_WEIGHT && dims == 2 && dim[0] == 1) dim[0] = dim[1], dims = 1;   /* a row is a list */
-    named_tensor *x = named_tensors_add(t, p.name().c_str(), dims, dim, d);
-    if (!x || fill(p, x)) return -1;
+    named_tensor *x = named_tensors_add(t, tensor.name().c_str(), dims, dim, d);
+    if (!x || fill(tensor, x)) return -1;
     x->layer = layer;
     x->part = which;
     x->epsilon = epsilon;
@@ -153,100 +156,101 @@ int reader::part(const TensorProto &p, int layer, tensor_part which, double epsi
     return 0;
 }
 
-int reader::weight(const NodeProto &n, bool transposed)
+int reader::weight(const NodeProto &node, bool transposed)
 {
-    const TensorProto *w = input(n, 1);
-    if (!w || !n.output_size()) return bad(n, "its weights are no constant");
-    if (transposed && w->dims_size() != 2) return bad(n, "its weights are no matrix");
-    layer_of[n.output(0)] = layers;
+    const TensorProto *w = input(node, 1);
+    if (!w || !node.output_size()) return bad(node, "its weights are no constant");
+    if (transposed && w->dims_size() != 2) return bad(node, "its weights are no matrix");
+    layer_of[node.output(0)] = layers;
     return part(*w, layers++, PART_WEIGHT, -1, transposed);
 }
 
-int reader::bias(const NodeProto &n, const TensorProto *p, int layer)
+int reader::bias(const NodeProto &node, const TensorProto *tensor, int layer)
 {
-    if (!p) return bad(n, "its bias is no constant");
-    if (!biased.insert(layer).second || normed.count(layer)) return bad(n, "a second bias");
-    return part(*p, layer, PART_BIAS, -1, false);
+    if (!tensor) return bad(node, "its bias is no constant");
+    if (!biased.insert(layer).second || normed.count(layer)) return bad(node, "a second bias");
+    return part(*tensor, layer, PART_BIAS, -1, false);
 }
 
-int reader::conv(const NodeProto &n)
+int reader::conv(const NodeProto &node)
 {
-    if (weight(n, false)) return -1;
-    return n.input_size() > 2 && !n.input(2).empty() ? bias(n, input(n, 2), layers - 1) : 0;
+    if (weight(node, false)) return -1;
+    return node.input_size() > 2 && !node.input(2).empty() ? bias(node, input(node, 2), layers - 1) : 0;
 }
 
-int reader::gemm(const NodeProto &n)
+int reader::gemm(const NodeProto &node)
 {
-    if (number(n, "alpha", 1) != 1 || number(n, "beta", 1) != 1 || number(n, "transA", 0) != 0)
-        return bad(n, "alpha, beta or transA of a Gemm are not supported");
-    if (weight(n, number(n, "transB", 0) == 0)) return -1;
-    return n.input_size() > 2 && !n.input(2).empty() ? bias(n, input(n, 2), layers - 1) : 0;
+    if (number(node, "alpha", 1) != 1 || number(node, "beta", 1) != 1 || number(node, "transA", 0) != 0)
+        return bad(node, "alpha, beta or transA of a Gemm are not supported");
+    if (weight(node, number(node, "transB", 0) == 0)) return -1;
+    return node.input_size() > 2 && !node.input(2).empty() ? bias(node, input(node, 2), layers - 1) : 0;
 }
 
-int reader::matmul(const NodeProto &n)
+int reader::matmul(const NodeProto &node)
 {
     matmuls.insert(layers);
-    return weight(n, true);
+    return weight(node, true);
 }
 
-int reader::batch_norm(const NodeProto &n)
+int reader::batch_norm(const NodeProto &node)
 {
     static const tensor_part parts[] = { PART_SCALE, PART_SHIFT, PART_MEAN, PART_VARIANCE };
-    auto before = n.input_size() ? layer_of.find(n.input(0)) : layer_of.end();
-    if (before == layer_of.end()) return bad(n, "follows no Conv, Gemm or MatMul");
+    auto before = node.input_size() ? layer_of.find(node.input(0)) : layer_of.end();
+    if (before == layer_of.end()) return bad(node, "follows no Conv, Gemm or MatMul");
     int layer = before->second;
-    if (!normed.insert(layer).second) return bad(n, "a second batch norm of one layer");
+    if (!normed.insert(layer).second) return bad(node, "a second batch norm of one layer");
     for (int i = 0; i < 4; ++i) {
-        const TensorProto *p = input(n, i + 1);
-        if (!p) return bad(n, "its parameters are no constants");
-        if (part(*p, layer, parts[i], number(n, "epsilon", 1e-5), false)) return -1;
+        const TensorProto *p = input(node, i + 1);
+        if (!p) return bad(node, "its parameters are no constants");
+        if (part(*p, layer, parts[i], number(node, "epsilon", 1e-5), false)) return -1;
     }
     return 0;
 }
 
 /* Behind a MatMul: its bias. A sum of two maps has no constant. */
-int reader::add(const NodeProto &n)
+int reader::add(const NodeProto &node)
 {
-    for (int i = 0; n.input_size() == 2 && n.output_size() && i < 2; ++i) {
-        auto before = layer_of.find(n.input(i));
-        const TensorProto *p = input(n, 1 - i);
+    for (int i = 0; node.input_size() == 2 && node.output_size() && i < 2; ++i) {
+        auto before = layer_of.find(node.input(i));
+        const TensorProto *p = input(node, 1 - i);
         if (before == layer_of.end() || !matmuls.count(before->second) || !p) continue;
-        layer_of[n.output(0)] = before->second;
-        return bias(n, p, before->second);
+        layer_of[node.output(0)] = before->second;
+        return bias(node, p, before->second);
     }
-    return anything(n);
+    return anything(node);
 }
 
 /* Constant floats that are no weights: sizes and limits. */
-int reader::anything(const NodeProto &n)
+int reader::anything(const NodeProto &node)
 {
     static const std::set<std::string> harmless = { "Clip", "Pad", "Resize", "Upsample", "Reshape", "Slice" };
-    if (n.op_type() == "Identity" && n.input_size() && n.output_size()) {
-        if (const TensorProto *p = input(n, 0)) constant[n.output(0)] = p;
-        auto before = layer_of.find(n.input(0));
-        if (before != layer_of.end()) layer_of[n.output(0)] = before->second;
+    if (node.op_type() == "Identity" && node.input_size() && node.output_size()) {
+        if (const TensorProto *p = input(node, 0)) constant[node.output(0)] = p;
+        auto before = layer_of.find(node.input(0));
+        if (before != layer_of.end()) layer_of[node.output(0)] = before->second;
         return 0;
     }
-    if (n.op_type() == "Constant" && n.output_size()) {
-        const AttributeProto *a = attribute(n, "value");
-        if (a && a->has_t()) constant[n.output(0)] = &a->t();
+    if (node.op_type() == "Constant" && node.output_size()) {
+        const AttributeProto *a = attribute(node, "value");
+        if (a && a->has_t()) constant[node.output(0)] = &a->t();
         return 0;
     }
-    for (int i = 0; i < n.input_size(); ++i) {
-        const TensorProto *p = input(n, i);
-        if (p && is_float(*p) && !harmless.count(n.op_type())) return bad(n, "takes constants that no layer of a plain CNN has");
+    for (int i = 0; i < node.input_size(); ++i) {
+        const TensorProto *p = input(node, i);
+        if (p && is_float(*p) && !harmless.count(node.op_type()))
+            return bad(node, "takes constants that no layer of a plain CNN has");
     }
     return 0;
 }
 
-int reader::node(const NodeProto &n)
+int reader::node(const NodeProto &op)
 {
     static const std::map<std::string, int (reader::*)(const NodeProto &)> nodes = {
         { "Conv", &reader::conv }, { "Gemm", &reader::gemm }, { "MatMul", &reader::matmul },
         { "BatchNormalization", &reader::batch_norm }, { "Add", &reader::add },
     };
-    auto at = nodes.find(n.op_type());
-    return at == nodes.end() ? anything(n) : (this->*at->second)(n);
+    auto at = nodes.find(op.op_type());
+    return at == nodes.end() ? anything(op) : (this->*at->second)(op);
 }
 
 int reader::read(const onnx::GraphProto &g)
@@ -259,27 +263,28 @@ int reader::read(const onnx::GraphProto &g)
 
 } // namespace
 
-extern "C" int onnx_read(const file_image *f, named_tensors *t, diag *d)
+extern "C" int onnx_read(const file_image *file, named_tensors *tensors, diag *d)
 {
     const char *why = "cannot be parsed";
     try {
         google::protobuf::SetLogHandler(nullptr);
         onnx::ModelProto m;
-        if (f->n > INT_MAX) why = "is larger than 2 GB";
-        else if (m.ParseFromArray(f->byte, static_cast<int>(f->n)) && m.has_graph()) return reader(t, d).read(m.graph());
+        if (file->n > INT_MAX) why = "is larger than 2 GB";
+        else if (m.ParseFromArray(file->byte, static_cast<int>(file->n)) && m.has_graph())
+            return reader(tensors, d).read(m.graph());
     } catch (const std::exception &) {
         why = "is too large to parse";
     }
-    diag_error(d, f->path, 0, nullptr, "this ONNX model %s", why);
+    diag_error(d, file->path, 0, nullptr, "this ONNX model %s", why);
     return -1;
 }
 
 #else
 
-extern "C" int onnx_read(const file_image *f, named_tensors *t, diag *d)
+extern "C" int onnx_read(const file_image *file, named_tensors *tensors, diag *d)
 {
-    (void)t;
-    diag_error(d, f->path, 0, nullptr, "this darknet was built without ONNX");
+    (void)tensors;
+    diag_error(d, file->path, 0, nullptr, "this darknet was built without ONNX");
     diag_hint(d, "build it with 'make ONNX=1'; Debian's libonnx-dev and libprotobuf-dev are needed");
     return -1;
 }

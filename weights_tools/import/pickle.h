@@ -2,7 +2,8 @@
  *
  * A pickle is a program for a small stack machine. Of its 68 opcodes this one has those that numbers, strings, lists,
  * tuples, dicts and tensors need; of all that Python can import it knows a handful of names (pickle_globals.c). Calling
- * one of them builds a value here and does nothing else. Everything else is refused by name: "refuses global os.system".
+ * one of them builds a value here and does nothing else. Everything else is refused by name: "refuses global
+ * os.system".
  *
  * Values may contain themselves (a list appended to itself): whoever walks them limits the depth. */
 #ifndef DISTILL_PICKLE_H
@@ -53,11 +54,11 @@ typedef struct pickle {
     size_t bytes;                     /* how long it was */
 } pickle;
 
-/* Runs one pickle of at most n bytes (the first STOP ends it). 0, or -1 with a message; *p is to be freed either way.
- * `byte` must live as long as *p. */
-int pickle_read(const char *path, const unsigned char *byte, size_t n, pickle *p, diag *d);
-void pickle_free(pickle *p);
-int pickle_text_is(const pickle_value *v, const char *text);
+/* Runs one pickle of at most n bytes (the first STOP ends it). 0, or -1 with a message; *pickle is to be freed either
+ * way. `byte` must live as long as *p. */
+int pickle_read(const char *path, const unsigned char *byte, size_t n, pickle *pickle, diag *d);
+void pickle_free(pickle *pickle);
+int pickle_text_is(const pickle_value *value, const char *text);
 /* The value of a text key in a dict; NULL if there is none. */
 const pickle_value *pickle_get(const pickle_value *dict, const char *key);
 

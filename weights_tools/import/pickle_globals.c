@@ -15,23 +15,25 @@
 
 #include <string.h>
 
-static pickle_value *bad(pickle_machine *m, const char *what)
+static pickle_value *bad(pickle_machine *machine, const char *what)
 {
-    pickle_fail(m, "%s", what);
+    pickle_fail(machine, "%s", what);
     return NULL;
 }
 
-static pickle_value *ordered_dict(pickle_machine *m, const pickle_value *args)
+static pickle_value *ordered_dict(pickle_machine *machine, const pickle_value *args)
 {
-    pickle_value *v = pickle_new(m, PICKLE_DICT);
+    pickle_value *v = pickle_new(machine, PICKLE_DICT);
     if (!args->n) return v;
     const pickle_value *list = args->item[0];
-    if (args->n != 1 || (list->kind != PICKLE_LIST && list->kind != PICKLE_TUPLE)) return bad(m, "an OrderedDict of something odd");
-    if (list->n > m->n - m->copied) return bad(m, "more copies of a list than its bytes explain");
-    m->copied += list->n;
+    if (args->n != 1 || (list->kind != PICKLE_LIST && list->kind != PICKLE_TUPLE))
+        return bad(machine, "an OrderedDict of something odd");
+    if (list->n > machine->n - machine->copied) return bad(machine, "more copies of a list than its bytes explain");
+    machine->copied += list->n;
     for (size_t i = 0; i < list->n; ++i) {
         const pickle_value *pair = list->item[i];
-        if ((pair->kind != PICKLE_LIST && pair->kind != PICKLE_TUPLE) || pair->n != 2) return bad(m, "an OrderedDict of something odd");
+        if ((pair->kind != PICKLE_LIST && pair->kind != PICKLE_TUPLE) || pair->n != 2)
+            return bad(machine, "an OrderedDict of something odd");
         pickle_append(v, pair->item[0]);
         pickle_append(v, pair->item[1]);
     }
@@ -39,51 +41,53 @@ static pickle_value *ordered_dict(pickle_machine *m, const pickle_value *args)
 }
 
 /* A whole number that is not negative; -1 otherwise. */
-static int whole(const pickle_value *v, size_t *n)
+static int whole(const pickle_value *value, size_t *n)
 {
-    if (v->kind != PICKLE_INT || v->i < 0) return -1;
-    *n = (size_t)v->i;
+    if (value->kind != PICKLE_INT || value->i < 0) return -1;
+    *n = (size_t)value->i;
     return 0;
 }
 
-static int read_sizes(const pickle_value *size, const pickle_value *stride, pickle_tensor *t)
+static int read_sizes(const pickle_value *size, const pickle_value *stride, pickle_tensor *tensor)
 {
-    if (size->kind != PICKLE_TUPLE || stride->kind != PICKLE_TUPLE || size->n != stride->n || size->n > TENSOR_MAX_DIMS) return -1;
-    t->dims = (int)size->n;
-    for (int i = 0; i < t->dims; ++i)
-        if (whole(size->item[i], &t->dim[i]) || whole(stride->item[i], &t->stride[i])) return -1;
+    if (size->kind != PICKLE_TUPLE || stride->kind != PICKLE_TUPLE || size->n != stride->n || size->n > TENSOR_MAX_DIMS)
+        return -1;
+    tensor->dims = (int)size->n;
+    for (int i = 0; i < tensor->dims; ++i)
+        if (whole(size->item[i], &tensor->dim[i]) || whole(stride->item[i], &tensor->stride[i])) return -1;
     return 0;
 }
 
 /* Does every element lie within the storage? */
-static int view_fits(const pickle_tensor *t)
+static int view_fits(const pickle_tensor *tensor)
 {
-    size_t n, last = t->offset, step;
-    if (tensor_count(t->dims, t->dim, &n)) return 0;
+    size_t n, last = tensor->offset, step;
+    if (tensor_count(tensor->dims, tensor->dim, &n)) return 0;
     if (!n) return 1;
-    for (int i = 0; i < t->dims; ++i)
-        if (__builtin_mul_overflow(t->dim[i] - 1, t->stride[i], &step) || __builtin_add_overflow(last, step, &last)) return 0;
-    return last < t->storage->n && n <= t->storage->n;
+    for (int i = 0; i < tensor->dims; ++i)
+        if (__builtin_mul_overflow(tensor->dim[i] - 1, tensor->stride[i], &step) || __builtin_add_overflow(last, step,
+            &last)) return 0;
+    return last < tensor->storage->n && n <= tensor->storage->n;
 }
 
-static pickle_value *rebuild_tensor(pickle_machine *m, const pickle_value *args)
+static pickle_value *rebuild_tensor(pickle_machine *machine, const pickle_value *args)
 {
-    if (args->n < 4 || args->item[0]->kind != PICKLE_STORAGE) return bad(m, "a tensor without a storage");
-    pickle_value *v = pickle_new(m, PICKLE_TENSOR);
+    if (args->n < 4 || args->item[0]->kind != PICKLE_STORAGE) return bad(machine, "a tensor without a storage");
+    pickle_value *v = pickle_new(machine, PICKLE_TENSOR);
     pickle_tensor *t = v->tensor = mem_calloc(1, sizeof *t);
     t->storage = args->item[0]->storage;
     if (whole(args->item[1], &t->offset) || read_sizes(args->item[2], args->item[3], t))
-        return bad(m, "a tensor's offset, sizes or strides are no lists of whole numbers from 0");
+        return bad(machine, "a tensor's offset, sizes or strides are no lists of whole numbers from 0");
     if (view_fits(t)) return v;
     char text[TENSOR_TEXT];
-    pickle_fail(m, "a tensor of %s from element %zu on does not fit its storage of %zu elements",
+    pickle_fail(machine, "a tensor of %s from element %zu on does not fit its storage of %zu elements",
                 tensor_text(t->dims, t->dim, text), t->offset, t->storage->n);
     return NULL;
 }
 
-static pickle_value *rebuild_parameter(pickle_machine *m, const pickle_value *args)
+static pickle_value *rebuild_parameter(pickle_machine *machine, const pickle_value *args)
 {
-    if (args->n < 1 || args->item[0]->kind != PICKLE_TENSOR) return bad(m, "a parameter without a tensor");
+    if (args->n < 1 || args->item[0]->kind != PICKLE_TENSOR) return bad(machine, "a parameter without a tensor");
     return args->item[0];
 }
 
@@ -99,35 +103,39 @@ static int same(const char *name, const char *text, size_t len)
     return strlen(name) == len && !memcmp(name, text, len);
 }
 
-static int refuse(pickle_machine *m, const char *module, size_t module_len, const char *name, size_t name_len)
+static int refuse(pickle_machine *machine, const char *module, size_t module_len, const char *name, size_t name_len)
 {
-    pickle_fail(m, "refuses global %.*s.%.*s", (int)(module_len > 200 ? 200 : module_len), module,
+    pickle_fail(machine, "refuses global %.*s.%.*s", (int)(module_len > 200 ? 200 : module_len), module,
                 (int)(name_len > 200 ? 200 : name_len), name);
-    diag_hint(m->d, "nothing in a file is executed: save the weights alone, torch.save(model.state_dict(), 'model.pt')");
+    diag_hint(machine->d,
+              "nothing in a file is executed: save the weights alone, torch.save(model.state_dict(), 'model.pt')");
     return -1;
 }
 
-pickle_value *pickle_global(pickle_machine *m, const char *module, size_t module_len, const char *name, size_t name_len)
+pickle_value *pickle_global(pickle_machine *machine, const char *module, size_t module_len, const char *name,
+                            size_t name_len)
 {
-    pickle_value *v = pickle_new(m, PICKLE_GLOBAL);
+    pickle_value *v = pickle_new(machine, PICKLE_GLOBAL);
     for (size_t i = 0; i < sizeof GLOBALS / sizeof *GLOBALS; ++i)
-        if (same(GLOBALS[i].module, module, module_len) && same(GLOBALS[i].name, name, name_len)) v->global = &GLOBALS[i];
+        if (same(GLOBALS[i].module, module, module_len) && same(GLOBALS[i].name, name, name_len))
+            v->global = &GLOBALS[i];
     if (same("torch", module, module_len)) v->element = element_of_torch(name, name_len);
     if (v->global || v->element) return v;
-    refuse(m, module, module_len, name, name_len);
+    refuse(machine, module, module_len, name, name_len);
     return NULL;
 }
 
-pickle_value *pickle_new_storage(pickle_machine *m, const pickle_value *id)
+pickle_value *pickle_new_storage(pickle_machine *machine, const pickle_value *id)
 {
     pickle_value *const *a = id->item;
-    if (id->kind != PICKLE_TUPLE || id->n < 5 || !pickle_text_is(a[0], "storage")) return bad(m, "a persistent id that is no storage");
-    if (id->n > 5 && a[5]->kind != PICKLE_NONE) return bad(m, "refuses a storage that is a view of another");
-    pickle_value *v = pickle_new(m, PICKLE_STORAGE);
+    if (id->kind != PICKLE_TUPLE || id->n < 5 || !pickle_text_is(a[0], "storage"))
+        return bad(machine, "a persistent id that is no storage");
+    if (id->n > 5 && a[5]->kind != PICKLE_NONE) return bad(machine, "refuses a storage that is a view of another");
+    pickle_value *v = pickle_new(machine, PICKLE_STORAGE);
     pickle_storage *s = v->storage = mem_calloc(1, sizeof *s);
     s->type = a[1]->element;
-    if (a[1]->kind != PICKLE_GLOBAL || !s->type) return bad(m, "a storage of an unknown type");
-    if (a[2]->kind != PICKLE_TEXT || whole(a[4], &s->n)) return bad(m, "a storage without a key or a size");
+    if (a[1]->kind != PICKLE_GLOBAL || !s->type) return bad(machine, "a storage of an unknown type");
+    if (a[2]->kind != PICKLE_TEXT || whole(a[4], &s->n)) return bad(machine, "a storage without a key or a size");
     s->key = a[2]->text;
     s->key_len = a[2]->n;
     return v;

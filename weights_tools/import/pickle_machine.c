@@ -1,4 +1,5 @@
-/* What the pickle machine's opcodes work with (see pickle_machine.h): its stack, its list of values, the bytes it reads. */
+/* What the pickle machine's opcodes work with (see pickle_machine.h): its stack, its list of values, the bytes it
+ * reads. */
 #include "pickle_machine.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -7,39 +8,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-int pickle_fail(pickle_machine *m, const char *fmt, ...)
+int pickle_fail(pickle_machine *machine, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
     char *text = mem_vprintf(fmt, ap);
     va_end(ap);
     printable(text);
-    diag_error(m->d, m->path, 0, NULL, "bad pickle at byte %zu: %s", m->at, text);
+    diag_error(machine->d, machine->path, 0, NULL, "bad pickle at byte %zu: %s", machine->at, text);
     free(text);
     return -1;
 }
 
-pickle_value *pickle_new(pickle_machine *m, pickle_kind kind)
+pickle_value *pickle_new(pickle_machine *machine, pickle_kind kind)
 {
     pickle_value *v = mem_calloc(1, sizeof *v);
     v->kind = kind;
-    v->next = m->p->all;
-    return m->p->all = v;
+    v->next = machine->p->all;
+    return machine->p->all = v;
 }
 
-void pickle_push(pickle_machine *m, pickle_value *v)
+void pickle_push(pickle_machine *machine, pickle_value *value)
 {
-    if (m->depth == m->stack_room) {
-        m->stack_room = 2 * m->stack_room + 64;
-        m->stack = mem_realloc(m->stack, m->stack_room, sizeof *m->stack);
+    if (machine->depth == machine->stack_room) {
+        machine->stack_room = 2 * machine->stack_room + 64;
+        machine->stack = mem_realloc(machine->stack, machine->stack_room, sizeof *machine->stack);
     }
-    m->stack[m->depth++] = v;
+    machine->stack[machine->depth++] = value;
 }
 
-pickle_value *pickle_pop(pickle_machine *m)
+pickle_value *pickle_pop(pickle_machine *machine)
 {
-    if (m->depth && m->stack[m->depth - 1]->kind != PICKLE_MARK) return m->stack[--m->depth];
-    pickle_fail(m, "nothing left on the stack");
+    if (machine->depth && machine->stack[machine->depth - 1]->kind != PICKLE_MARK)
+        return machine->stack[--machine->depth];
+    pickle_fail(machine, "nothing left on the stack");
     return NULL;
 }
 
@@ -52,27 +54,27 @@ void pickle_append(pickle_value *to, pickle_value *item)
     to->item[to->n++] = item;
 }
 
-const unsigned char *pickle_take(pickle_machine *m, size_t n)
+const unsigned char *pickle_take(pickle_machine *machine, size_t n)
 {
-    if (n > m->n - m->at) {
-        pickle_fail(m, "it ends here, %zu more bytes are wanted", n);
+    if (n > machine->n - machine->at) {
+        pickle_fail(machine, "it ends here, %zu more bytes are wanted", n);
         return NULL;
     }
-    m->at += n;
-    return m->byte + m->at - n;
+    machine->at += n;
+    return machine->byte + machine->at - n;
 }
 
-int pickle_take_number(pickle_machine *m, size_t bytes, uint64_t *v)
+int pickle_take_number(pickle_machine *machine, size_t bytes, uint64_t *v)
 {
-    const unsigned char *p = pickle_take(m, bytes);
+    const unsigned char *p = pickle_take(machine, bytes);
     *v = 0;
     for (size_t i = 0; p && i < bytes; ++i) *v |= (uint64_t)p[i] << 8 * i;
     return p ? 0 : -1;
 }
 
-int pickle_text_is(const pickle_value *v, const char *text)
+int pickle_text_is(const pickle_value *value, const char *text)
 {
-    return v->kind == PICKLE_TEXT && v->n == strlen(text) && !memcmp(v->text, text, v->n);
+    return value->kind == PICKLE_TEXT && value->n == strlen(text) && !memcmp(value->text, text, value->n);
 }
 
 const pickle_value *pickle_get(const pickle_value *dict, const char *key)

@@ -3,9 +3,9 @@
  *   { "conv1.weight": { "dtype": "F32", "shape": [16,3,3,3], "data_offsets": [0, 1728] }, "__metadata__": {...} }
  *
  * Offsets count bytes behind the header; each must span exactly what shape and dtype say. Format:
- * https://github.com/huggingface/safetensors. Its usual writer sorts tensors by name, so their order in the model is lost:
- * where all names stand in order, numbers in them are ordered by value (layer1.2 before layer1.10), which is as near to
- * the model's order as names can tell. */
+ * https://github.com/huggingface/safetensors. Its usual writer sorts tensors by name, so their order in the model is
+ * lost: where all names stand in order, numbers in them are ordered by value (layer1.2 before layer1.10), which is as
+ * near to the model's order as names can tell. */
 #include "elements.h"
 #include "named_tensors.h"
 
@@ -18,19 +18,19 @@
 #include <string.h>
 
 /* A whole number from 0 that a double holds exactly. */
-static int whole(const cJSON *j, size_t *n)
+static int whole(const cJSON *object, size_t *n)
 {
-    if (!cJSON_IsNumber(j) || !(j->valuedouble >= 0 && j->valuedouble <= 9007199254740992.)) return -1;
-    *n = (size_t)j->valuedouble;
-    return (double)*n == j->valuedouble ? 0 : -1;
+    if (!cJSON_IsNumber(object) || !(object->valuedouble >= 0 && object->valuedouble <= 9007199254740992.)) return -1;
+    *n = (size_t)object->valuedouble;
+    return (double)*n == object->valuedouble ? 0 : -1;
 }
 
-static int read_shape(const cJSON *j, int *dims, size_t *dim)
+static int read_shape(const cJSON *object, int *dims, size_t *dim)
 {
     const cJSON *v;
     *dims = 0;
-    if (!cJSON_IsArray(j)) return -1;
-    cJSON_ArrayForEach(v, j)
+    if (!cJSON_IsArray(object)) return -1;
+    cJSON_ArrayForEach(v, object)
         if (*dims == TENSOR_MAX_DIMS || whole(v, &dim[(*dims)++])) return -1;
     return 0;
 }
@@ -41,33 +41,35 @@ typedef struct span {
     size_t dim[TENSOR_MAX_DIMS], begin, end;
 } span;
 
-static int read_span(const cJSON *j, span *s)
+static int read_span(const cJSON *object, span *s)
 {
-    const cJSON *offsets = cJSON_GetObjectItemCaseSensitive(j, "data_offsets");
-    const char *type = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(j, "dtype"));
+    const cJSON *offsets = cJSON_GetObjectItemCaseSensitive(object, "data_offsets");
+    const char *type = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "dtype"));
     s->type = type ? element_of_safetensors(type) : NULL;
-    if (!s->type || read_shape(cJSON_GetObjectItemCaseSensitive(j, "shape"), &s->dims, s->dim)) return -1;
+    if (!s->type || read_shape(cJSON_GetObjectItemCaseSensitive(object, "shape"), &s->dims, s->dim)) return -1;
     if (cJSON_GetArraySize(offsets) != 2) return -1;
     return whole(cJSON_GetArrayItem(offsets, 0), &s->begin) || whole(cJSON_GetArrayItem(offsets, 1), &s->end) ? -1 : 0;
 }
 
 /* One tensor; `values` are the `room` bytes behind the header. */
-static int add_tensor(const cJSON *j, const unsigned char *values, size_t room, named_tensors *t, diag *d)
+static int add_tensor(const cJSON *object, const unsigned char *values, size_t room, named_tensors *tensors, diag *d)
 {
     span s;
     size_t n, bytes;
-    char *name = mem_strdup(j->string);
+    char *name = mem_strdup(object->string);
     printable(name);
     int failed = -1;
-    if (read_span(j, &s)) {
-        diag_error(d, t->path, 0, NULL, "tensor '%s' has no dtype, shape and data_offsets that can be read", name);
-    } else if (tensor_count(s.dims, s.dim, &n) || __builtin_mul_overflow(n, s.type->bytes, &bytes) || s.end < s.begin || s.end > room ||
+    if (read_span(object, &s)) {
+        diag_error(d, tensors->path, 0, NULL, "tensor '%s' has no dtype, shape and data_offsets that can be read",
+                   name);
+    } else if (tensor_count(s.dims, s.dim, &n) || __builtin_mul_overflow(n, s.type->bytes, &bytes) || s.end < s.begin ||
+               s.end > room ||
                s.end - s.begin != bytes) {
         char text[TENSOR_TEXT];
-        diag_error(d, t->path, 0, NULL, "tensor '%s' is %s of %s but bytes %zu to %zu of %zu are its place", name,
+        diag_error(d, tensors->path, 0, NULL, "tensor '%s' is %s of %s but bytes %zu to %zu of %zu are its place", name,
                    tensor_text(s.dims, s.dim, text), s.type->safetensors, s.begin, s.end, room);
     } else {
-        named_tensor *x = named_tensors_add(t, j->string, s.dims, s.dim, d);
+        named_tensor *x = named_tensors_add(tensors, object->string, s.dims, s.dim, d);
         failed = x ? 0 : -1;
         if (x) x->integer = s.type->integer;
         if (x) elements_read(s.type, values + s.begin, n, x->data);
@@ -105,32 +107,32 @@ static int by_name(const void *a, const void *b)
     return c ? c : strcmp(x->name, y->name);
 }
 
-static void restore_order(named_tensors *t)
+static void restore_order(named_tensors *tensors)
 {
     const char *last = "";
-    if (!t->n) return;
-    for (int i = 0; i < t->n; ++i) {
-        if (t->tensor[i].integer) continue;     /* sorted apart, by their type */
-        if (strcmp(last, t->tensor[i].name) > 0) return;
-        last = t->tensor[i].name;
+    if (!tensors->n) return;
+    for (int i = 0; i < tensors->n; ++i) {
+        if (tensors->tensor[i].integer) continue;     /* sorted apart, by their type */
+        if (strcmp(last, tensors->tensor[i].name) > 0) return;
+        last = tensors->tensor[i].name;
     }
-    qsort(t->tensor, (size_t)t->n, sizeof *t->tensor, by_name);
+    qsort(tensors->tensor, (size_t)tensors->n, sizeof *tensors->tensor, by_name);
 }
 
-int safetensors_read(const file_image *f, named_tensors *t, diag *d)
+int safetensors_read(const file_image *file, named_tensors *tensors, diag *d)
 {
     uint64_t header;
-    memcpy(&header, f->byte, sizeof header);    /* it fits: see is_safetensors */
-    const unsigned char *values = f->byte + 8 + header;
-    cJSON *j = cJSON_ParseWithLength((const char *)f->byte + 8, (size_t)header);
+    memcpy(&header, file->byte, sizeof header);    /* it fits: see is_safetensors */
+    const unsigned char *values = file->byte + 8 + header;
+    cJSON *j = cJSON_ParseWithLength((const char *)file->byte + 8, (size_t)header);
     int failed = !cJSON_IsObject(j);
-    if (failed) diag_error(d, f->path, 0, NULL, "the header of %zu bytes is no JSON object", (size_t)header);
+    if (failed) diag_error(d, file->path, 0, NULL, "the header of %zu bytes is no JSON object", (size_t)header);
     const cJSON *v;
     cJSON_ArrayForEach(v, j) {
         if (failed || !strcmp(v->string, "__metadata__")) continue;
-        failed = add_tensor(v, values, f->n - 8 - (size_t)header, t, d);
+        failed = add_tensor(v, values, file->n - 8 - (size_t)header, tensors, d);
     }
     cJSON_Delete(j);
-    if (!failed) restore_order(t);
+    if (!failed) restore_order(tensors);
     return failed ? -1 : 0;
 }

@@ -1,15 +1,16 @@
 /* From a list of tensors to groups, one a layer.
  *
- * A name is a module's and a kind: "layer1.0.bn1" + "running_mean". A module with running_mean and running_var is a batch
- * norm, one with a weight of two or more dimensions is a convolution or a linear layer; both may lack what they were made
- * without (bias=False, affine=False). Whose batch norm is it? The first of these that holds:
+ * A name is a module's and a kind: "layer1.0.bn1" + "running_mean". A module with running_mean and running_var is a
+ * batch norm, one with a weight of two or more dimensions is a convolution or a linear layer; both may lack what they
+ * were made without (bias=False, affine=False). Whose batch norm is it? The first of these that holds:
  *
  *   1. the map names the same layer for both
  *   2. one module beside it, of as many outputs and without a batch norm yet, has the same number behind its name:
  *      layer1.0.conv1 and layer1.0.bn1, block.conv and block.norm
  *   3. the nearest convolution or linear layer before it, if that has as many outputs and no batch norm yet
  *
- * Readers that know the graph (ONNX) say it themselves. Whole numbers (num_batches_tracked) are no weights: left out. */
+ * Readers that know the graph (ONNX) say it themselves. Whole numbers (num_batches_tracked) are no weights: left out.
+ * */
 #include "tensor_groups.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -34,8 +35,8 @@ typedef struct grouping {
     diag *d;
 } grouping;
 
-static int is_norm(const module *m) { return m->part[PART_MEAN] || m->part[PART_VARIANCE]; }
-static size_t outputs(const module *m) { return m->part[PART_WEIGHT]->dim[0]; }
+static int is_norm(const module *module) { return module->part[PART_MEAN] || module->part[PART_VARIANCE]; }
+static size_t outputs(const module *module) { return module->part[PART_WEIGHT]->dim[0]; }
 
 static const struct { const char *name; tensor_part part; } KINDS[] = {
     { "weight", PART_WEIGHT }, { "bias", PART_BIAS }, { "running_mean", PART_MEAN }, { "running_var", PART_VARIANCE },
@@ -49,69 +50,71 @@ static int part_of(const char *kind)
 }
 
 /* The module of that name, made if there is none yet. Its tensors mostly follow one another. */
-static module *module_of(grouping *g, const char *name, size_t len)
+static module *module_of(grouping *groups, const char *name, size_t len)
 {
-    for (int i = g->n - 1; i >= 0; --i)
-        if (!strncmp(g->m[i].name, name, len) && !g->m[i].name[len]) return &g->m[i];
-    if (g->n % 256 == 0) g->m = mem_realloc(g->m, (size_t)g->n + 256, sizeof *g->m);
-    g->m[g->n] = (module){ .name = mem_printf("%.*s", (int)len, name), .partner = -1 };
-    g->m[g->n].row = import_map_find(g->map, g->m[g->n].name);
-    return &g->m[g->n++];
+    for (int i = groups->n - 1; i >= 0; --i)
+        if (!strncmp(groups->m[i].name, name, len) && !groups->m[i].name[len]) return &groups->m[i];
+    if (groups->n % 256 == 0) groups->m = mem_realloc(groups->m, (size_t)groups->n + 256, sizeof *groups->m);
+    groups->m[groups->n] = (module){ .name = mem_printf("%.*s", (int)len, name), .partner = -1 };
+    groups->m[groups->n].row = import_map_find(groups->map, groups->m[groups->n].name);
+    return &groups->m[groups->n++];
 }
 
-static int left_out(const grouping *g, const named_tensor *x)
+static int left_out(const grouping *groups, const named_tensor *tensor)
 {
-    map_row *row = import_map_find(g->map, x->name);
+    map_row *row = import_map_find(groups->map, tensor->name);
     if (!row || row->layer != MAP_NONE) return 0;
     row->used = 1;
     return 1;
 }
 
 /* A tensor into its module by name. */
-static int sort_in(grouping *g, const named_tensor *x)
+static int sort_in(grouping *groups, const named_tensor *tensor)
 {
-    const char *dot = strrchr(x->name, '.'), *kind = dot ? dot + 1 : x->name;
+    const char *dot = strrchr(tensor->name, '.'), *kind = dot ? dot + 1 : tensor->name;
     int part = part_of(kind);
     char text[TENSOR_TEXT];
-    if (left_out(g, x)) return 0;
-    module *m = part < 0 ? NULL : module_of(g, x->name, dot ? (size_t)(dot - x->name) : 0);
+    if (left_out(groups, tensor)) return 0;
+    module *m = part < 0 ? NULL : module_of(groups, tensor->name, dot ? (size_t)(dot - tensor->name) : 0);
     if (m && m->row && m->row->layer == MAP_NONE) return m->row->used = 1, 0;
-    if (m && !m->part[part]) return m->part[part] = x, 0;
-    diag_error(g->d, g->t->path, 0, NULL, "tensor '%s' %s is %s", x->name, tensor_text(x->dims, x->dim, text),
+    if (m && !m->part[part]) return m->part[part] = tensor, 0;
+    diag_error(groups->d, groups->t->path, 0, NULL, "tensor '%s' %s is %s", tensor->name,
+               tensor_text(tensor->dims, tensor->dim, text),
                m ? "there twice" : "no weight, bias or running statistic");
-    diag_hint(g->d, "'%s = none' in a file given by -map leaves it out", x->name);
+    diag_hint(groups->d, "'%s = none' in a file given by -map leaves it out", tensor->name);
     return -1;
 }
 
 /* ---- what a module is ---- */
 
-static int check_norm(const module *m, const named_tensor **odd)
+static int check_norm(const module *module, const named_tensor **odd)
 {
-    size_t n = m->part[PART_MEAN] ? m->part[PART_MEAN]->n : 0;
+    size_t n = module->part[PART_MEAN] ? module->part[PART_MEAN]->n : 0;
     for (int i = 0; i < PARTS; ++i) {
-        *odd = m->part[i];
+        *odd = module->part[i];
         if (*odd && ((*odd)->dims != 1 || (*odd)->n != n)) return -1;
     }
-    *odd = m->part[PART_MEAN] ? m->part[PART_MEAN] : m->part[PART_VARIANCE];
-    return m->part[PART_MEAN] && m->part[PART_VARIANCE] ? 0 : -1;
+    *odd = module->part[PART_MEAN] ? module->part[PART_MEAN] : module->part[PART_VARIANCE];
+    return module->part[PART_MEAN] && module->part[PART_VARIANCE] ? 0 : -1;
 }
 
-static int check_weights(const module *m, const named_tensor **odd)
+static int check_weights(const module *module, const named_tensor **odd)
 {
-    *odd = m->part[PART_WEIGHT] ? m->part[PART_WEIGHT] : m->part[PART_BIAS];
-    if (!m->part[PART_WEIGHT] || m->part[PART_WEIGHT]->dims < 2) return -1;
-    *odd = m->part[PART_BIAS];
-    return *odd && (*odd)->n != outputs(m) ? -1 : 0;
+    *odd = module->part[PART_WEIGHT] ? module->part[PART_WEIGHT] : module->part[PART_BIAS];
+    if (!module->part[PART_WEIGHT] || module->part[PART_WEIGHT]->dims < 2) return -1;
+    *odd = module->part[PART_BIAS];
+    return *odd && (*odd)->n != outputs(module) ? -1 : 0;
 }
 
-static int check_module(const grouping *g, const module *m)
+static int check_module(const grouping *groups, const module *module)
 {
     const named_tensor *odd = NULL;
     char text[TENSOR_TEXT];
-    if (!(is_norm(m) ? check_norm(m, &odd) : check_weights(m, &odd)) || !odd) return 0;
-    diag_error(g->d, g->t->path, 0, NULL, "'%s' %s belongs to no convolution, linear layer or batch norm", odd->name,
+    if (!(is_norm(module) ? check_norm(module, &odd) : check_weights(module, &odd)) || !odd) return 0;
+    diag_error(groups->d, groups->t->path, 0, NULL, "'%s' %s belongs to no convolution, linear layer or batch norm",
+               odd->name,
                tensor_text(odd->dims, odd->dim, text));
-    diag_hint(g->d, "'%s = none' in a file given by -map leaves it out", m->name);
+    diag_hint(groups->d, "'%s = none' in a file given by -map leaves it out", module->name);
     return -1;
 }
 
@@ -142,49 +145,52 @@ static int could_have(const module *m, const module *norm)
     return !is_norm(m) && m->partner < 0 && m->part[PART_WEIGHT] && outputs(m) == norm->part[PART_MEAN]->n;
 }
 
-static int by_map(const grouping *g, const module *norm)
+static int by_map(const grouping *groups, const module *norm)
 {
     if (!norm->row) return -1;
-    for (int i = 0; i < g->n; ++i)
-        if (could_have(&g->m[i], norm) && g->m[i].row && g->m[i].row->layer == norm->row->layer) return i;
+    for (int i = 0; i < groups->n; ++i)
+        if (could_have(&groups->m[i], norm) && groups->m[i].row && groups->m[i].row->layer == norm->row->layer)
+            return i;
     return -1;
 }
 
-static int by_number(const grouping *g, const module *norm)
+static int by_number(const grouping *groups, const module *norm)
 {
     const char *number = end_number(last_name(norm->name));
     int found = -1;
     if (number == last_name(norm->name)) return -1;      /* a place in a list, or no name */
-    for (int i = 0; i < g->n; ++i) {
-        const char *other = g->m[i].name;
-        if (!could_have(&g->m[i], norm) || !beside(other, norm->name) || strcmp(end_number(last_name(other)), number)) continue;
+    for (int i = 0; i < groups->n; ++i) {
+        const char *other = groups->m[i].name;
+        if (!could_have(&groups->m[i], norm) || !beside(other, norm->name) || strcmp(end_number(last_name(other)),
+            number)) continue;
         if (found >= 0) return -1;
         found = i;
     }
     return found;
 }
 
-static int by_place(const grouping *g, int at)
+static int by_place(const grouping *groups, int at)
 {
     int i = at - 1;
-    while (i >= 0 && is_norm(&g->m[i])) --i;
-    return i >= 0 && could_have(&g->m[i], &g->m[at]) ? i : -1;
+    while (i >= 0 && is_norm(&groups->m[i])) --i;
+    return i >= 0 && could_have(&groups->m[i], &groups->m[at]) ? i : -1;
 }
 
-static int pair_norm(grouping *g, int at)
+static int pair_norm(grouping *groups, int at)
 {
-    module *norm = &g->m[at];
-    int i = by_map(g, norm);
-    if (i < 0) i = by_number(g, norm);
-    if (i < 0) i = by_place(g, at);
+    module *norm = &groups->m[at];
+    int i = by_map(groups, norm);
+    if (i < 0) i = by_number(groups, norm);
+    if (i < 0) i = by_place(groups, at);
     if (i >= 0) {
-        g->m[norm->partner = i].partner = at;
+        groups->m[norm->partner = i].partner = at;
         if (norm->row) norm->row->used = 1;
         return 0;
     }
-    diag_error(g->d, g->t->path, 0, NULL, "batch norm '%s' of %zu channels: no layer of as many outputs stands before it", norm->name,
+    diag_error(groups->d, groups->t->path, 0, NULL,
+               "batch norm '%s' of %zu channels: no layer of as many outputs stands before it", norm->name,
                norm->part[PART_MEAN]->n);
-    diag_hint(g->d, "a file given by -map can say '%s = N' and the same N for its convolution", norm->name);
+    diag_hint(groups->d, "a file given by -map can say '%s = N' and the same N for its convolution", norm->name);
     return -1;
 }
 
@@ -197,7 +203,7 @@ static tensor_group *new_group(tensor_groups *out, const char *name)
     return &out->group[out->n++];
 }
 
-static void add_group(const grouping *g, const module *m, tensor_groups *out)
+static void add_group(const grouping *groups, const module *m, tensor_groups *out)
 {
     tensor_group *x = new_group(out, m->name);
     x->part[PART_WEIGHT] = m->part[PART_WEIGHT];
@@ -205,7 +211,7 @@ static void add_group(const grouping *g, const module *m, tensor_groups *out)
     x->row = m->row;
     if (m->row) m->row->used = 1;
     if (m->partner < 0) return;
-    const module *norm = &g->m[m->partner];
+    const module *norm = &groups->m[m->partner];
     x->norm = mem_strdup(norm->name);
     x->part[PART_SCALE] = norm->part[PART_WEIGHT];
     x->part[PART_SHIFT] = norm->part[PART_BIAS];
@@ -213,16 +219,17 @@ static void add_group(const grouping *g, const module *m, tensor_groups *out)
     x->part[PART_VARIANCE] = norm->part[PART_VARIANCE];
 }
 
-static int group_by_name(grouping *g, tensor_groups *out)
+static int group_by_name(grouping *groups, tensor_groups *out)
 {
     int failed = 0;
-    for (int i = 0; i < g->t->n && !failed; ++i)
-        if (!g->t->tensor[i].integer) failed = sort_in(g, &g->t->tensor[i]);
-    for (int i = 0; i < g->n && !failed; ++i) failed = check_module(g, &g->m[i]);
-    for (int i = 0; i < g->n && !failed; ++i)
-        if (is_norm(&g->m[i]) && (!g->m[i].row || g->m[i].row->layer != MAP_NONE)) failed = pair_norm(g, i);
-    for (int i = 0; i < g->n && !failed; ++i)
-        if (!is_norm(&g->m[i]) && g->m[i].part[PART_WEIGHT]) add_group(g, &g->m[i], out);
+    for (int i = 0; i < groups->t->n && !failed; ++i)
+        if (!groups->t->tensor[i].integer) failed = sort_in(groups, &groups->t->tensor[i]);
+    for (int i = 0; i < groups->n && !failed; ++i) failed = check_module(groups, &groups->m[i]);
+    for (int i = 0; i < groups->n && !failed; ++i)
+        if (is_norm(&groups->m[i]) && (!groups->m[i].row || groups->m[i].row->layer != MAP_NONE))
+            failed = pair_norm(groups, i);
+    for (int i = 0; i < groups->n && !failed; ++i)
+        if (!is_norm(&groups->m[i]) && groups->m[i].part[PART_WEIGHT]) add_group(groups, &groups->m[i], out);
     return failed;
 }
 
@@ -234,14 +241,14 @@ static char *module_name(const char *tensor)
 }
 
 /* The reader knew: tensors of one layer stand together or follow later, layers rise in the order of their weights. */
-static int group_by_layer(grouping *g, tensor_groups *out)
+static int group_by_layer(grouping *groups, tensor_groups *out)
 {
-    for (int i = 0; i < g->t->n; ++i) {
-        const named_tensor *x = &g->t->tensor[i];
+    for (int i = 0; i < groups->t->n; ++i) {
+        const named_tensor *x = &groups->t->tensor[i];
         if (x->layer == out->n && x->part == PART_WEIGHT) {
             char *name = module_name(x->name);
             tensor_group *made = new_group(out, name);
-            map_row *row = import_map_find(g->map, name);
+            map_row *row = import_map_find(groups->map, name);
             made->row = row;
             if (row) row->used = 1;
             free(name);
@@ -252,24 +259,26 @@ static int group_by_layer(grouping *g, tensor_groups *out)
     return 0;
 }
 
-static int check_map_used(const grouping *g)
+static int check_map_used(const grouping *groups)
 {
-    for (int i = 0; i < g->map->n; ++i) {
-        if (g->map->row[i].used) continue;
-        diag_error(g->d, g->map->path, g->map->row[i].line, NULL, "'%s' is no tensor or module of %s", g->map->row[i].name, g->t->path);
+    for (int i = 0; i < groups->map->n; ++i) {
+        if (groups->map->row[i].used) continue;
+        diag_error(groups->d, groups->map->path, groups->map->row[i].line, NULL, "'%s' is no tensor or module of %s",
+                   groups->map->row[i].name, groups->t->path);
         return -1;
     }
     return 0;
 }
 
-int tensor_groups_make(const named_tensors *t, const import_map *map, tensor_groups *out, diag *d)
+int tensor_groups_make(const named_tensors *tensors, const import_map *map, tensor_groups *out, diag *d)
 {
-    grouping g = { .t = t, .map = map, .d = d };
+    grouping g = { .t = tensors, .map = map, .d = d };
     *out = (tensor_groups){ 0 };
-    int failed = t->n && t->tensor[0].layer >= 0 ? group_by_layer(&g, out) : group_by_name(&g, out);
+    int failed = tensors->n && tensors->tensor[0].layer >= 0 ? group_by_layer(&g, out) : group_by_name(&g, out);
     failed = failed || check_map_used(&g);
     if (!failed && !out->n) {
-        diag_error(d, t->path, 0, NULL, "no weights of a convolution or linear layer among its %d tensors", t->n);
+        diag_error(d, tensors->path, 0, NULL, "no weights of a convolution or linear layer among its %d tensors",
+                   tensors->n);
         failed = -1;
     }
     for (int i = 0; i < g.n; ++i) free(g.m[i].name);

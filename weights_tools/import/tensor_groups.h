@@ -18,10 +18,11 @@ typedef struct import_map {
 } import_map;
 
 /* Lines "name = number" or "name = none"; # begins a comment. 0, or -1 with file:line; the caller frees. */
-int import_map_read(const char *path, import_map *m, diag *d);
-void import_map_free(import_map *m);
-/* The row of a module: said by its own name or by one of its tensors'; NULL if none. A leading "module." does not count. */
-map_row *import_map_find(const import_map *m, const char *module);
+int import_map_read(const char *path, import_map *map, diag *d);
+void import_map_free(import_map *map);
+/* The row of a module: said by its own name or by one of its tensors'; NULL if none. A leading "module." does not
+ * count. */
+map_row *import_map_find(const import_map *map, const char *module);
 
 typedef struct tensor_group {
     char *name, *norm;                   /* modules of the weights and of the batch norm (NULL if none), owned */
@@ -34,8 +35,8 @@ typedef struct tensor_groups {
     tensor_group *group;                 /* n, in file order of their weights; owned */
 } tensor_groups;
 
-/* Groups all of `t`; both must outlive the result. 0, or -1 with messages; free it either way. */
-int tensor_groups_make(const named_tensors *t, const import_map *map, tensor_groups *g, diag *d);
+/* Groups all of `tensors`; both must outlive the result. 0, or -1 with messages; free it either way. */
+int tensor_groups_make(const named_tensors *tensors, const import_map *map, tensor_groups *g, diag *d);
 void tensor_groups_free(tensor_groups *g);
 
 #endif

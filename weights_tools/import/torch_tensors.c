@@ -14,7 +14,8 @@ enum { DEEPEST = 32, MOST_VISITS = 4 * TENSOR_MAX };
 
 static const char *const MODEL_KEYS[] = { "state_dict", "model_state_dict", "model", "net", "network", NULL };
 /* Beside a model that lies bare in the file. */
-static const char *const NO_MODEL[] = { "optimizer", "optimizer_state_dict", "scheduler", "lr_scheduler", "scaler", NULL };
+static const char *const NO_MODEL[] = { "optimizer", "optimizer_state_dict", "scheduler", "lr_scheduler", "scaler",
+                                        NULL };
 
 static int is_any(const pickle_value *key, const char *const *list)
 {
@@ -23,15 +24,15 @@ static int is_any(const pickle_value *key, const char *const *list)
     return 0;
 }
 
-static const pickle_value *find_model(const pickle_value *v)
+static const pickle_value *find_model(const pickle_value *value)
 {
     for (int depth = 0; depth < DEEPEST; ++depth) {
         const pickle_value *inner = NULL;
-        for (const char *const *key = MODEL_KEYS; *key && !inner; ++key) inner = pickle_get(v, *key);
-        if (!inner || inner->kind != PICKLE_DICT) return v;
-        v = inner;
+        for (const char *const *key = MODEL_KEYS; *key && !inner; ++key) inner = pickle_get(value, *key);
+        if (!inner || inner->kind != PICKLE_DICT) return value;
+        value = inner;
     }
-    return v;
+    return value;
 }
 
 typedef struct walk {
@@ -40,33 +41,33 @@ typedef struct walk {
     int visits;
 } walk;
 
-static int odd(const walk *w, const char *what)
+static int odd(const walk *walk, const char *what)
 {
-    diag_error(w->d, w->t->path, 0, NULL, "%s", what);
+    diag_error(walk->d, walk->t->path, 0, NULL, "%s", what);
     return -1;
 }
 
 /* Copies a view: odometer over its sizes, first dimension slowest. */
-static void copy_view(const pickle_tensor *t, float *out, size_t n)
+static void copy_view(const pickle_tensor *tensor, float *out, size_t n)
 {
-    size_t at[TENSOR_MAX_DIMS] = { 0 }, bytes = t->storage->type->bytes, from = t->offset;
+    size_t at[TENSOR_MAX_DIMS] = { 0 }, bytes = tensor->storage->type->bytes, from = tensor->offset;
     for (size_t i = 0; i < n; ++i) {
-        out[i] = t->storage->type->read(t->storage->byte + from * bytes);
-        for (int k = t->dims - 1; k >= 0; --k) {
-            from += t->stride[k];
-            if (++at[k] < t->dim[k]) break;
-            from -= at[k] * t->stride[k];
+        out[i] = tensor->storage->type->read(tensor->storage->byte + from * bytes);
+        for (int k = tensor->dims - 1; k >= 0; --k) {
+            from += tensor->stride[k];
+            if (++at[k] < tensor->dim[k]) break;
+            from -= at[k] * tensor->stride[k];
             at[k] = 0;
         }
     }
 }
 
-static int add_tensor(walk *w, const char *name, const pickle_tensor *t)
+static int add_tensor(walk *walk, const char *name, const pickle_tensor *tensor)
 {
-    named_tensor *x = named_tensors_add(w->t, name, t->dims, t->dim, w->d);
+    named_tensor *x = named_tensors_add(walk->t, name, tensor->dims, tensor->dim, walk->d);
     if (!x) return -1;
-    x->integer = t->storage->type->integer;
-    copy_view(t, x->data, x->n);
+    x->integer = tensor->storage->type->integer;
+    copy_view(tensor, x->data, x->n);
     return 0;
 }
 
@@ -74,38 +75,39 @@ static char *join(const char *prefix, const pickle_value *key, size_t index)
 {
     const char *dot = *prefix ? "." : "";
     if (!key) return mem_printf("%s%s%zu", prefix, dot, index);
-    if (key->kind == PICKLE_TEXT) return mem_printf("%s%s%.*s", prefix, dot, (int)(key->n > 1000 ? 1000 : key->n), key->text);
+    if (key->kind == PICKLE_TEXT) return mem_printf("%s%s%.*s", prefix, dot, (int)(key->n > 1000 ? 1000 : key->n),
+                                                    key->text);
     return mem_printf("%s%s%lld", prefix, dot, (long long)key->i);
 }
 
-static int visit(walk *w, const char *name, const pickle_value *v, int depth);
+static int visit(walk *walk, const char *name, const pickle_value *value, int depth);
 
-static int visit_items(walk *w, const char *name, const pickle_value *v, int depth)
+static int visit_items(walk *walk, const char *name, const pickle_value *value, int depth)
 {
-    int dict = v->kind == PICKLE_DICT, failed = 0;
-    for (size_t i = 0; i < v->n && !failed; i += dict ? 2 : 1) {
-        const pickle_value *key = dict ? v->item[i] : NULL;
+    int dict = value->kind == PICKLE_DICT, failed = 0;
+    for (size_t i = 0; i < value->n && !failed; i += dict ? 2 : 1) {
+        const pickle_value *key = dict ? value->item[i] : NULL;
         if (key && !depth && is_any(key, NO_MODEL)) continue;
         char *full = join(name, key, i);
-        failed = visit(w, full, v->item[i + (size_t)dict], depth + 1);
+        failed = visit(walk, full, value->item[i + (size_t)dict], depth + 1);
         free(full);
     }
     return failed;
 }
 
-static int visit(walk *w, const char *name, const pickle_value *v, int depth)
+static int visit(walk *walk, const char *name, const pickle_value *value, int depth)
 {
-    if (++w->visits > MOST_VISITS) return odd(w, "has more entries than any model");
-    if (v->kind == PICKLE_TENSOR) return add_tensor(w, name, v->tensor);
-    if (v->kind != PICKLE_DICT && v->kind != PICKLE_LIST && v->kind != PICKLE_TUPLE) return 0;
-    if (depth == DEEPEST) return odd(w, "dicts and lists are nested too deeply, or contain themselves");
-    return visit_items(w, name, v, depth);
+    if (++walk->visits > MOST_VISITS) return odd(walk, "has more entries than any model");
+    if (value->kind == PICKLE_TENSOR) return add_tensor(walk, name, value->tensor);
+    if (value->kind != PICKLE_DICT && value->kind != PICKLE_LIST && value->kind != PICKLE_TUPLE) return 0;
+    if (depth == DEEPEST) return odd(walk, "dicts and lists are nested too deeply, or contain themselves");
+    return visit_items(walk, name, value, depth);
 }
 
-int torch_tensors(const pickle *p, named_tensors *t, diag *d)
+int torch_tensors(const pickle *pickle, named_tensors *tensors, diag *d)
 {
-    walk w = { .t = t, .d = d };
-    return visit(&w, "", find_model(p->root), 0);
+    walk w = { .t = tensors, .d = d };
+    return visit(&w, "", find_model(pickle->root), 0);
 }
 
 static int compare_keys(const char *a, size_t na, const char *b, size_t nb)
@@ -120,13 +122,13 @@ static int by_key(const void *a, const void *b)
     return compare_keys(x->key, x->key_len, y->key, y->key_len);
 }
 
-storage_list torch_storages(const pickle *p)
+storage_list torch_storages(const pickle *pickle)
 {
     storage_list l = { 0 };
-    for (const pickle_value *v = p->all; v; v = v->next) l.n += v->storage != NULL && v->storage->key;
+    for (const pickle_value *v = pickle->all; v; v = v->next) l.n += v->storage != NULL && v->storage->key;
     l.at = mem_calloc(l.n, sizeof *l.at);
     size_t i = 0;
-    for (const pickle_value *v = p->all; v; v = v->next)
+    for (const pickle_value *v = pickle->all; v; v = v->next)
         if (v->storage && v->storage->key) l.at[i++] = v->storage;
     qsort(l.at, l.n, sizeof *l.at, by_key);
     return l;

@@ -2,13 +2,15 @@
  *
  *   convolutional, connected   Conv / Gemm with batch norm folded in doubles (fold.h): readers' epsilons cannot matter
  *   maxpool                    Darknet's padding: `padding` rows in all, half of them (rounded down) before the map
- *   softmax                    over all of an image's numbers, or each of `groups` parts, after a division by temperature
+ *   softmax                    over all of an image's numbers, or each of `groups` parts, after a division by
+ * temperature
  *   shortcut                   Add; of a larger map every k-th row and column first, zeros for channels that it lacks
  *   yolo, region               their input, the raw head map; boxes are the caller's to decode
  *   dropout, cost              nothing
  *
- * A tensor is a map (N, c, h, w) or, behind [connected] and [softmax], rows (N, numbers); who needs the other kind gets it by
- * Flatten or Reshape. The tensor of layer 7 is called layer_7. To add a section: write its function and its row. */
+ * A tensor is a map (N, c, h, w) or, behind [connected] and [softmax], rows (N, numbers); who needs the other kind gets
+ * it by Flatten or Reshape. The tensor of layer 7 is called layer_7. To add a section: write its function and its row.
+ * */
 #include "onnx_layers.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -32,71 +34,75 @@ typedef struct build {
 } build;
 
 /* A name that lives as long as the build. */
-__attribute__((format(printf, 2, 3))) static const char *name(build *b, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static const char *name(build *graph, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
     char *s = mem_vprintf(fmt, ap);
     va_end(ap);
-    b->text = mem_realloc(b->text, (size_t)b->texts + 1, sizeof *b->text);
-    return b->text[b->texts++] = s;
+    graph->text = mem_realloc(graph->text, (size_t)graph->texts + 1, sizeof *graph->text);
+    return graph->text[graph->texts++] = s;
 }
 
-static const char *value_of(const build *b, int i) { return i < 0 ? "input" : b->value[i]; }
-static int is_rows(const build *b, int i) { return i >= 0 && b->rows[i]; }
-static const layer *at(const build *b, int i) { return &b->net->layers[i]; }
+static const char *value_of(const build *graph, int i) { return i < 0 ? "input" : graph->value[i]; }
+static int is_rows(const build *graph, int i) { return i >= 0 && graph->rows[i]; }
+static const layer *at(const build *graph, int i) { return &graph->net->layers[i]; }
 
-static void node1(build *b, const char *op, const char *in, const char *out) { onnx_node(b->m, op, &in, 1, out); }
-
-static void node2(build *b, const char *op, const char *x, const char *y, const char *out)
+static void node1(build *graph, const char *op, const char *in, const char *out)
 {
-    const char *in[] = { x, y };
-    onnx_node(b->m, op, in, 2, out);
+    onnx_node(graph->m, op, &in, 1, out);
 }
 
-static const char *reshaped(build *b, const char *in, const int64_t *dims, int n, const char *out)
+static void node2(build *graph, const char *op, const char *text, const char *word, const char *out)
 {
-    const char *shape = name(b, "shape_%d", b->texts);
-    onnx_int64s(b->m, shape, dims, n);
-    node2(b, "Reshape", in, shape, out);
+    const char *in[] = { text, word };
+    onnx_node(graph->m, op, in, 2, out);
+}
+
+static const char *reshaped(build *graph, const char *in, const int64_t *dims, int n, const char *out)
+{
+    const char *shape = name(graph, "shape_%d", graph->texts);
+    onnx_int64s(graph->m, shape, dims, n);
+    node2(graph, "Reshape", in, shape, out);
     return out;
 }
 
 /* Layer i's output as a map; 0 in the shape keeps the batch. */
-static const char *as_map(build *b, int i)
+static const char *as_map(build *graph, int i)
 {
-    if (!is_rows(b, i)) return value_of(b, i);
-    const int64_t dims[4] = { 0, at(b, i)->out_c, at(b, i)->out_h, at(b, i)->out_w };
-    return reshaped(b, value_of(b, i), dims, 4, name(b, "map_%d", b->texts));
+    if (!is_rows(graph, i)) return value_of(graph, i);
+    const int64_t dims[4] = { 0, at(graph, i)->out_c, at(graph, i)->out_h, at(graph, i)->out_w };
+    return reshaped(graph, value_of(graph, i), dims, 4, name(graph, "map_%d", graph->texts));
 }
 
-static const char *flat(build *b, const char *map, const char *out)
+static const char *flat(build *graph, const char *map, const char *out)
 {
-    node1(b, "Flatten", map, out);
-    onnx_int(b->m, "axis", 1);
+    node1(graph, "Flatten", map, out);
+    onnx_int(graph->m, "axis", 1);
     return out;
 }
 
-static const char *as_rows(build *b, int i)
+static const char *as_rows(build *graph, int i)
 {
-    return is_rows(b, i) ? value_of(b, i) : flat(b, value_of(b, i), name(b, "rows_%d", b->texts));
+    return is_rows(graph, i) ? value_of(graph, i) : flat(graph, value_of(graph, i),
+                                                         name(graph, "rows_%d", graph->texts));
 }
 
-/* x times a number. */
-static const char *scaled(build *b, const char *x, float factor)
+/* text times a number. */
+static const char *scaled(build *graph, const char *text, float factor)
 {
-    if (factor == 1) return x;
-    const char *number = name(b, "number_%d", b->texts), *out = name(b, "scaled_%d", b->texts);
+    if (factor == 1) return text;
+    const char *number = name(graph, "number_%d", graph->texts), *out = name(graph, "scaled_%d", graph->texts);
     const int64_t one = 1;
-    onnx_floats(b->m, number, &one, 1, &factor);
-    node2(b, "Mul", x, number, out);
+    onnx_floats(graph->m, number, &one, 1, &factor);
+    node2(graph, "Mul", text, number, out);
     return out;
 }
 
-static int refuse(build *b, int i, const char *key, const char *what)
+static int refuse(build *graph, int i, const char *key, const char *what)
 {
-    const cfg_section *s = cfg_layer(b->cfg, i);
-    diag_error(b->d, s->file, key ? cfg_line(s, key) : s->line, s->name, "ONNX export does not know %s", what);
+    const cfg_section *s = cfg_layer(graph->cfg, i);
+    diag_error(graph->d, s->file, key ? cfg_line(s, key) : s->line, s->name, "ONNX export does not know %s", what);
     return -1;
 }
 
@@ -107,216 +113,224 @@ static const struct activation_row {
     const char *op;
     float alpha, gamma;      /* attributes; 0 = the operator has none */
 } activations[] = {
-    { RELU, "Relu", 0, 0 }, { LEAKY, "LeakyRelu", .1f, 0 }, { RELIE, "LeakyRelu", .01f, 0 }, { LOGISTIC, "Sigmoid", 0, 0 },
+    { RELU, "Relu", 0, 0 }, { LEAKY, "LeakyRelu", .1f, 0 }, { RELIE, "LeakyRelu", .01f, 0 },
+        { LOGISTIC, "Sigmoid", 0, 0 },
     { TANH, "Tanh", 0, 0 }, { ELU, "Elu", 1, 0 }, { SELU, "Selu", 1.6732f, 1.0507f },
 };
 
-static const struct activation_row *activation_row(ACTIVATION a)
+static const struct activation_row *activation_row(ACTIVATION activation)
 {
     for (size_t i = 0; i < sizeof activations / sizeof *activations; ++i)
-        if (activations[i].activation == a) return &activations[i];
+        if (activations[i].activation == activation) return &activations[i];
     return NULL;
 }
 
 /* What layer i's activation reads is called so: the layer's own name if there is none. */
-static const char *before_activation(build *b, int i)
+static const char *before_activation(build *graph, int i)
 {
-    return at(b, i)->activation == LINEAR ? b->value[i] : name(b, "layer_%d_linear", i);
+    return at(graph, i)->activation == LINEAR ? graph->value[i] : name(graph, "layer_%d_linear", i);
 }
 
-static int activate(build *b, int i, const char *x)
+static int activate(build *graph, int i, const char *text)
 {
-    const struct activation_row *row = activation_row(at(b, i)->activation);
-    if (at(b, i)->activation == LINEAR) return 0;
+    const struct activation_row *row = activation_row(at(graph, i)->activation);
+    if (at(graph, i)->activation == LINEAR) return 0;
     if (!row) {
-        const char *a = cfg_str(cfg_layer(b->cfg, i), "activation", "");
-        refuse(b, i, "activation", name(b, "activation=%s", a));
-        diag_hint(b->d, "it knows linear, relu, leaky, relie, logistic, tanh, elu and selu");
+        const char *a = cfg_str(cfg_layer(graph->cfg, i), "activation", "");
+        refuse(graph, i, "activation", name(graph, "activation=%s", a));
+        diag_hint(graph->d, "it knows linear, relu, leaky, relie, logistic, tanh, elu and selu");
         return -1;
     }
-    node1(b, row->op, x, b->value[i]);
-    if (row->alpha) onnx_float(b->m, "alpha", row->alpha);
-    if (row->gamma) onnx_float(b->m, "gamma", row->gamma);
+    node1(graph, row->op, text, graph->value[i]);
+    if (row->alpha) onnx_float(graph->m, "alpha", row->alpha);
+    if (row->gamma) onnx_float(graph->m, "gamma", row->gamma);
     return 0;
 }
 
 /* ---- sections ---- */
 
 /* Weights and biases of a [convolutional] or [connected], folded. */
-static void add_arrays(build *b, int i, const int64_t *dims, int n, const char *in[3])
+static void add_arrays(build *graph, int i, const int64_t *dims, int n, const char *in[3])
 {
-    const layer *l = at(b, i);
+    const layer *l = at(graph, i);
     size_t floats = 1;
     for (int k = 0; k < n; ++k) floats *= (size_t)dims[k];
     float *w = mem_calloc(floats, sizeof *w), *bias = mem_calloc((size_t)dims[0], sizeof *bias);
     fold_arrays(l, w, bias);
-    in[1] = name(b, "layer_%d_weights", i);
-    in[2] = name(b, "layer_%d_biases", i);
-    onnx_floats(b->m, in[1], dims, n, w);
-    onnx_floats(b->m, in[2], dims, 1, bias);
+    in[1] = name(graph, "layer_%d_weights", i);
+    in[2] = name(graph, "layer_%d_biases", i);
+    onnx_floats(graph->m, in[1], dims, n, w);
+    onnx_floats(graph->m, in[2], dims, 1, bias);
     free(w);
     free(bias);
 }
 
-static int convolutional(build *b, int i)
+static int convolutional(build *graph, int i)
 {
-    const layer *l = at(b, i);
-    const char *in[3] = { as_map(b, i - 1) }, *out = before_activation(b, i);
+    const layer *l = at(graph, i);
+    const char *in[3] = { as_map(graph, i - 1) }, *out = before_activation(graph, i);
     const int64_t dims[4] = { l->n, l->c / l->groups, l->size, l->size }, kernel[2] = { l->size, l->size };
     const int64_t stride[2] = { l->stride, l->stride }, pads[4] = { l->pad, l->pad, l->pad, l->pad };
-    if (l->binary || l->xnor) return refuse(b, i, NULL, "binary weights");
-    add_arrays(b, i, dims, 4, in);
-    onnx_node(b->m, "Conv", in, 3, out);
-    onnx_ints(b->m, "kernel_shape", kernel, 2);
-    onnx_ints(b->m, "strides", stride, 2);
-    onnx_ints(b->m, "pads", pads, 4);
-    onnx_int(b->m, "group", l->groups);
-    return activate(b, i, out);
+    if (l->binary || l->xnor) return refuse(graph, i, NULL, "binary weights");
+    add_arrays(graph, i, dims, 4, in);
+    onnx_node(graph->m, "Conv", in, 3, out);
+    onnx_ints(graph->m, "kernel_shape", kernel, 2);
+    onnx_ints(graph->m, "strides", stride, 2);
+    onnx_ints(graph->m, "pads", pads, 4);
+    onnx_int(graph->m, "group", l->groups);
+    return activate(graph, i, out);
 }
 
-static int connected(build *b, int i)
+static int connected(build *graph, int i)
 {
-    const layer *l = at(b, i);
-    const char *in[3] = { as_rows(b, i - 1) }, *out = before_activation(b, i);
+    const layer *l = at(graph, i);
+    const char *in[3] = { as_rows(graph, i - 1) }, *out = before_activation(graph, i);
     const int64_t dims[2] = { l->outputs, l->inputs };
-    add_arrays(b, i, dims, 2, in);
-    onnx_node(b->m, "Gemm", in, 3, out);
-    onnx_int(b->m, "transB", 1);
-    b->rows[i] = 1;
-    return activate(b, i, out);
+    add_arrays(graph, i, dims, 2, in);
+    onnx_node(graph->m, "Gemm", in, 3, out);
+    onnx_int(graph->m, "transB", 1);
+    graph->rows[i] = 1;
+    return activate(graph, i, out);
 }
 
-static int maxpool(build *b, int i)
+static int maxpool(build *graph, int i)
 {
-    const layer *l = at(b, i);
+    const layer *l = at(graph, i);
     int before = l->pad / 2, after = l->pad - before;
-    const int64_t kernel[2] = { l->size, l->size }, stride[2] = { l->stride, l->stride }, pads[4] = { before, before, after, after };
-    if (after >= l->size) return refuse(b, i, "padding", "padding as large as the window");
-    node1(b, "MaxPool", as_map(b, i - 1), b->value[i]);
-    onnx_ints(b->m, "kernel_shape", kernel, 2);
-    onnx_ints(b->m, "strides", stride, 2);
-    onnx_ints(b->m, "pads", pads, 4);
+    const int64_t kernel[2] = { l->size, l->size }, stride[2] = { l->stride, l->stride },
+        pads[4] = { before, before, after, after };
+    if (after >= l->size) return refuse(graph, i, "padding", "padding as large as the window");
+    node1(graph, "MaxPool", as_map(graph, i - 1), graph->value[i]);
+    onnx_ints(graph->m, "kernel_shape", kernel, 2);
+    onnx_ints(graph->m, "strides", stride, 2);
+    onnx_ints(graph->m, "pads", pads, 4);
     return 0;
 }
 
-static int avgpool(build *b, int i)
+static int avgpool(build *graph, int i)
 {
-    node1(b, "GlobalAveragePool", as_map(b, i - 1), b->value[i]);
+    node1(graph, "GlobalAveragePool", as_map(graph, i - 1), graph->value[i]);
     return 0;
 }
 
-static int softmax_of(build *b, int i)
+static int softmax_of(build *graph, int i)
 {
-    const layer *l = at(b, i);
-    if (l->softmax_tree) return refuse(b, i, "tree", "tree=");
-    if (l->spatial != 0) return refuse(b, i, "spatial", "spatial=");
-    const char *x = scaled(b, as_rows(b, i - 1), 1 / l->temperature);
+    const layer *l = at(graph, i);
+    if (l->softmax_tree) return refuse(graph, i, "tree", "tree=");
+    if (l->spatial != 0) return refuse(graph, i, "spatial", "spatial=");
+    const char *x = scaled(graph, as_rows(graph, i - 1), 1 / l->temperature);
     const int64_t parts[3] = { 0, l->groups, l->inputs / l->groups };
     int many = l->groups > 1;
-    if (many) x = reshaped(b, x, parts, 3, name(b, "parts_%d", b->texts));
-    const char *out = many ? name(b, "softmax_%d", b->texts) : b->value[i];
-    node1(b, "Softmax", x, out);
-    onnx_int(b->m, "axis", many ? 2 : 1);
-    if (many) flat(b, out, b->value[i]);
-    b->rows[i] = 1;
+    if (many) x = reshaped(graph, x, parts, 3, name(graph, "parts_%d", graph->texts));
+    const char *out = many ? name(graph, "softmax_%d", graph->texts) : graph->value[i];
+    node1(graph, "Softmax", x, out);
+    onnx_int(graph->m, "axis", many ? 2 : 1);
+    if (many) flat(graph, out, graph->value[i]);
+    graph->rows[i] = 1;
     return 0;
 }
 
 /* Layer i is layer k. */
-static int pass(build *b, int i, int k)
+static int pass(build *graph, int i, int k)
 {
-    b->rows[i] = (char)is_rows(b, k);
-    if (b->is_output[i]) node1(b, "Identity", value_of(b, k), b->value[i]);
-    else b->value[i] = value_of(b, k);
+    graph->rows[i] = (char)is_rows(graph, k);
+    if (graph->is_output[i]) node1(graph, "Identity", value_of(graph, k), graph->value[i]);
+    else graph->value[i] = value_of(graph, k);
     return 0;
 }
 
-static int previous(build *b, int i) { return pass(b, i, i - 1); }
+static int previous(build *graph, int i) { return pass(graph, i, i - 1); }
 
-/* Darknet joins whatever stands there, map or not; only what it then carries on as one map, or rows alone, is the same here. */
-static int route(build *b, int i)
+/* Darknet joins whatever stands there, map or not; only what it then carries on as one map, or rows alone, is the same
+ * here. */
+static int route(build *graph, int i)
 {
-    const layer *l = at(b, i), *first = at(b, l->input_layers[0]);
-    int rows = is_rows(b, l->input_layers[0]);
-    if (l->n == 1) return pass(b, i, l->input_layers[0]);
+    const layer *l = at(graph, i), *first = at(graph, l->input_layers[0]);
+    int rows = is_rows(graph, l->input_layers[0]);
+    if (l->n == 1) return pass(graph, i, l->input_layers[0]);
     const char **in = mem_calloc((size_t)l->n, sizeof *in);
     int bad = 0;
     for (int k = 0; k < l->n; ++k) {
-        const layer *from = at(b, l->input_layers[k]);
-        bad |= from->out_h != first->out_h || from->out_w != first->out_w || is_rows(b, l->input_layers[k]) != rows;
-        in[k] = value_of(b, l->input_layers[k]);
+        const layer *from = at(graph, l->input_layers[k]);
+        bad |= from->out_h != first->out_h || from->out_w != first->out_w || is_rows(graph, l->input_layers[k]) != rows;
+        in[k] = value_of(graph, l->input_layers[k]);
     }
     if (!bad) {
-        onnx_node(b->m, "Concat", in, l->n, b->value[i]);
-        onnx_int(b->m, "axis", 1);
-        b->rows[i] = (char)rows;
+        onnx_node(graph->m, "Concat", in, l->n, graph->value[i]);
+        onnx_int(graph->m, "axis", 1);
+        graph->rows[i] = (char)rows;
     }
     free(in);
-    return bad ? refuse(b, i, "layers", "a route of maps of unlike sizes") : 0;
+    return bad ? refuse(graph, i, "layers", "a route of maps of unlike sizes") : 0;
 }
 
-static int unlike_shapes(build *b, int i)
+static int unlike_shapes(build *graph, int i)
 {
-    const layer *l = at(b, i);
-    refuse(b, i, "from", "a shortcut of this shape");
-    diag_hint(b->d, "this one adds %dx%dx%d to %dx%dx%d; a larger map can be added with alpha=1, a smaller one not", l->c, l->h, l->w,
+    const layer *l = at(graph, i);
+    refuse(graph, i, "from", "a shortcut of this shape");
+    diag_hint(graph->d, "this one adds %dx%dx%d to %dx%dx%d; a larger map can be added with alpha=1, a smaller one not",
+              l->c, l->h, l->w,
               l->out_c, l->out_h, l->out_w);
     return -1;
 }
 
-/* Of a map at least as large: every stride-th row and column, the channels that both have, then zeros. NULL: another case. */
-static const char *on_grid(build *b, int i)
+/* Of a map at least as large: every stride-th row and column, the channels that both have, then zeros. NULL: another
+ * case. */
+static const char *on_grid(build *graph, int i)
 {
-    const layer *l = at(b, i);
+    const layer *l = at(graph, i);
     int64_t stride = l->w / l->out_w, c = l->c < l->out_c ? l->c : l->out_c;
     const int64_t start[3] = { 0, 0, 0 }, end[3] = { c, (l->out_h - 1) * stride + 1, (l->out_w - 1) * stride + 1 };
-    const int64_t axes[3] = { 1, 2, 3 }, step[3] = { 1, stride, stride }, pads[8] = { 0, 0, 0, 0, 0, l->out_c - c, 0, 0 };
+    const int64_t axes[3] = { 1, 2, 3 }, step[3] = { 1, stride, stride }, pads[8] = { 0, 0, 0, 0, 0, l->out_c - c, 0,
+        0 };
     if (!stride || l->h / l->out_h != stride || l->alpha != 1) return NULL;
-    const char *in[5] = { as_map(b, l->index), name(b, "layer_%d_starts", i), name(b, "layer_%d_ends", i), name(b, "layer_%d_axes", i),
-                          name(b, "layer_%d_steps", i) };
-    const char *grid = name(b, "layer_%d_grid", i), *zeros = name(b, "layer_%d_zeros", i), *out = name(b, "layer_%d_padded", i);
-    onnx_int64s(b->m, in[1], start, 3);
-    onnx_int64s(b->m, in[2], end, 3);
-    onnx_int64s(b->m, in[3], axes, 3);
-    onnx_int64s(b->m, in[4], step, 3);
-    onnx_node(b->m, "Slice", in, 5, grid);
+    const char *in[5] = { as_map(graph, l->index), name(graph, "layer_%d_starts", i), name(graph, "layer_%d_ends", i),
+                          name(graph, "layer_%d_axes", i),
+                          name(graph, "layer_%d_steps", i) };
+    const char *grid = name(graph, "layer_%d_grid", i), *zeros = name(graph, "layer_%d_zeros", i),
+        *out = name(graph, "layer_%d_padded", i);
+    onnx_int64s(graph->m, in[1], start, 3);
+    onnx_int64s(graph->m, in[2], end, 3);
+    onnx_int64s(graph->m, in[3], axes, 3);
+    onnx_int64s(graph->m, in[4], step, 3);
+    onnx_node(graph->m, "Slice", in, 5, grid);
     if (c == l->out_c) return grid;
-    onnx_int64s(b->m, zeros, pads, 8);
-    node2(b, "Pad", grid, zeros, out);
+    onnx_int64s(graph->m, zeros, pads, 8);
+    node2(graph, "Pad", grid, zeros, out);
     return out;
 }
 
-static int shortcut(build *b, int i)
+static int shortcut(build *graph, int i)
 {
-    const layer *l = at(b, i);
+    const layer *l = at(graph, i);
     int alike = l->c == l->out_c && l->h == l->out_h && l->w == l->out_w;
-    const char *z = alike ? as_map(b, l->index) : on_grid(b, i), *out = before_activation(b, i);
-    if (!z) return unlike_shapes(b, i);
-    node2(b, "Add", scaled(b, as_map(b, i - 1), l->alpha), scaled(b, z, l->beta), out);
-    return activate(b, i, out);
+    const char *z = alike ? as_map(graph, l->index) : on_grid(graph, i), *out = before_activation(graph, i);
+    if (!z) return unlike_shapes(graph, i);
+    node2(graph, "Add", scaled(graph, as_map(graph, i - 1), l->alpha), scaled(graph, z, l->beta), out);
+    return activate(graph, i, out);
 }
 
-static int upsample(build *b, int i)
+static int upsample(build *graph, int i)
 {
-    const layer *l = at(b, i);
-    const char *in[3] = { as_map(b, i - 1), "", name(b, "layer_%d_scales", i) };
+    const layer *l = at(graph, i);
+    const char *in[3] = { as_map(graph, i - 1), "", name(graph, "layer_%d_scales", i) };
     const int64_t four = 4;
     const float scales[4] = { 1, 1, (float)l->stride, (float)l->stride };
-    if (l->reverse) return refuse(b, i, "stride", "an upsampling that shrinks");
-    const char *out = l->scale == 1 ? b->value[i] : name(b, "layer_%d_large", i);
-    onnx_floats(b->m, in[2], &four, 1, scales);
-    onnx_node(b->m, "Resize", in, 3, out);
-    onnx_text(b->m, "mode", "nearest");
-    onnx_text(b->m, "coordinate_transformation_mode", "asymmetric");
-    onnx_text(b->m, "nearest_mode", "floor");
-    if (l->scale != 1) node1(b, "Identity", scaled(b, out, l->scale), b->value[i]);
+    if (l->reverse) return refuse(graph, i, "stride", "an upsampling that shrinks");
+    const char *out = l->scale == 1 ? graph->value[i] : name(graph, "layer_%d_large", i);
+    onnx_floats(graph->m, in[2], &four, 1, scales);
+    onnx_node(graph->m, "Resize", in, 3, out);
+    onnx_text(graph->m, "mode", "nearest");
+    onnx_text(graph->m, "coordinate_transformation_mode", "asymmetric");
+    onnx_text(graph->m, "nearest_mode", "floor");
+    if (l->scale != 1) node1(graph, "Identity", scaled(graph, out, l->scale), graph->value[i]);
     return 0;
 }
 
-static int activation(build *b, int i)
+static int activation(build *graph, int i)
 {
-    b->rows[i] = (char)is_rows(b, i - 1);
-    return at(b, i)->activation == LINEAR ? previous(b, i) : activate(b, i, value_of(b, i - 1));
+    graph->rows[i] = (char)is_rows(graph, i - 1);
+    return at(graph, i)->activation == LINEAR ? previous(graph, i) : activate(graph, i, value_of(graph, i - 1));
 }
 
 static const struct layer_row {
@@ -324,53 +338,57 @@ static const struct layer_row {
     int (*write)(build *, int);
 } layers[] = {
     { "convolutional", convolutional }, { "connected", connected }, { "maxpool", maxpool }, { "avgpool", avgpool },
-    { "softmax", softmax_of }, { "route", route }, { "shortcut", shortcut }, { "upsample", upsample }, { "activation", activation },
+    { "softmax", softmax_of }, { "route", route }, { "shortcut", shortcut }, { "upsample", upsample },
+        { "activation", activation },
     { "dropout", previous }, { "cost", previous }, { "yolo", previous }, { "region", previous },
 };
 
-static int write_layer(build *b, int i)
+static int write_layer(build *graph, int i)
 {
-    const cfg_section *s = cfg_layer(b->cfg, i);
+    const cfg_section *s = cfg_layer(graph->cfg, i);
     for (size_t k = 0; k < sizeof layers / sizeof *layers; ++k)
-        if (cfg_is(s, layers[k].section)) return layers[k].write(b, i);
-    refuse(b, i, NULL, "this section");
-    diag_hint(b->d, "OUT.cfg and OUT.weights can hold it: leave out -onnx");
+        if (cfg_is(s, layers[k].section)) return layers[k].write(graph, i);
+    refuse(graph, i, NULL, "this section");
+    diag_hint(graph->d, "OUT.cfg and OUT.weights can hold it: leave out -onnx");
     return -1;
 }
 
-static void declare_outputs(build *b, const int *output, int outputs)
+static void declare_outputs(build *graph, const int *output, int outputs)
 {
     for (int k = 0; k < outputs; ++k) {
-        const layer *l = at(b, output[k]);
+        const layer *l = at(graph, output[k]);
         const int64_t map[3] = { l->out_c, l->out_h, l->out_w }, rows[1] = { l->outputs };
-        onnx_output(b->m, b->value[output[k]], is_rows(b, output[k]) ? rows : map, is_rows(b, output[k]) ? 1 : 3);
+        onnx_output(graph->m, graph->value[output[k]], is_rows(graph, output[k]) ? rows : map, is_rows(graph, output[k])
+                    ? 1 : 3);
     }
 }
 
-static int write_all(build *b, const int *output, int outputs, const out_file *f)
+static int write_all(build *graph, const int *output, int outputs, const out_file *file)
 {
     char why[256] = "";
     int bad = 0;
-    for (int i = 0; i < b->net->n; ++i) b->value[i] = name(b, "layer_%d", i);
+    for (int i = 0; i < graph->net->n; ++i) graph->value[i] = name(graph, "layer_%d", i);
     for (int k = 0; k < outputs; ++k) {
-        b->value[output[k]] = outputs > 1 ? name(b, "output%d", k) : "output";
-        b->is_output[output[k]] = 1;
+        graph->value[output[k]] = outputs > 1 ? name(graph, "output%d", k) : "output";
+        graph->is_output[output[k]] = 1;
     }
-    for (int i = 0; i < b->net->n; ++i) bad |= write_layer(b, i);
+    for (int i = 0; i < graph->net->n; ++i) bad |= write_layer(graph, i);
     if (bad) return -1;
-    declare_outputs(b, output, outputs);
-    if (!onnx_finish(b->m, f->file, why, sizeof why)) return 0;
-    diag_error(b->d, f->path, 0, NULL, "cannot write: %s", why);
+    declare_outputs(graph, output, outputs);
+    if (!onnx_finish(graph->m, file->file, why, sizeof why)) return 0;
+    diag_error(graph->d, file->path, 0, NULL, "cannot write: %s", why);
     return -1;
 }
 
-static int write_network(const network *net, const cfg_file *cfg, const int *output, int outputs, const out_file *f, diag *d)
+static int write_network(const network *net, const cfg_file *cfg, const int *output, int outputs, const out_file *file,
+                         diag *d)
 {
     char why[128] = "";
     size_t n = (size_t)net->n;
     build b = { .net = net, .cfg = cfg, .d = d };
     if (net->c < 1 || net->h < 1 || net->w < 1) {
-        diag_error(d, cfg->path, 0, NULL, "no ONNX of a network on %d plain numbers: it needs width, height and channels", net->inputs);
+        diag_error(d, cfg->path, 0, NULL,
+                   "no ONNX of a network on %d plain numbers: it needs width, height and channels", net->inputs);
         return -1;
     }
     b.m = onnx_begin("darknet", net->c, net->h, net->w, why, sizeof why);
@@ -381,7 +399,7 @@ static int write_network(const network *net, const cfg_file *cfg, const int *out
     b.value = mem_calloc(n, sizeof *b.value);
     b.rows = mem_calloc(n, 1);
     b.is_output = mem_calloc(n, 1);
-    int failed = write_all(&b, output, outputs, f);
+    int failed = write_all(&b, output, outputs, file);
     for (int i = 0; i < b.texts; ++i) free(b.text[i]);
     free(b.text);
     free(b.value);
@@ -391,13 +409,15 @@ static int write_network(const network *net, const cfg_file *cfg, const int *out
     return failed;
 }
 
-int net_file_onnx(out_file *f, const char *path, const network *net, const cfg_file *cfg, const int *output, int outputs, diag *d)
+int net_file_onnx(out_file *file, const char *path, const network *net, const cfg_file *cfg, const int *output,
+                  int outputs, diag *d)
 {
-    if (out_file_open(f, path, d)) return -1;
-    return out_file_finish(f, write_network(net, cfg, output, outputs, f, d), d);
+    if (out_file_open(file, path, d)) return -1;
+    return out_file_finish(file, write_network(net, cfg, output, outputs, file, d), d);
 }
 
-int onnx_write_network(const network *net, const cfg_file *cfg, const int *output, int outputs, const char *path, diag *d)
+int onnx_write_network(const network *net, const cfg_file *cfg, const int *output, int outputs, const char *path,
+                       diag *d)
 {
     out_file f;
     int failed = net_file_onnx(&f, path, net, cfg, output, outputs, d) || out_file_keep(&f, 1, d);

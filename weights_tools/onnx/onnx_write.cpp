@@ -1,6 +1,6 @@
-/* An ONNX model behind a C face (see onnx_write.h): protobuf messages of libonnx filled in, its checker run, the file written.
- * No exception leaves it but for want of memory, which ends the program. IR version 7 is the one that came with opset 13, so
- * that readers of that age take the file. */
+/* An ONNX model behind a C face (see onnx_write.h): protobuf messages of libonnx filled in, its checker run, the file
+ * written. No exception leaves it but for want of memory, which ends the program. IR version 7 is the one that came
+ * with opset 13, so that readers of that age take the file. */
 #include "onnx_write.h"
 
 #include <cstdio>
@@ -63,7 +63,8 @@ int check(const onnx_model *m, char *why, size_t len)
     try {
         onnx::checker::check_model(m->proto);
         onnx::ModelProto copy = m->proto;
-        onnx::shape_inference::InferShapes(copy, onnx::OpSchemaRegistry::Instance(), { true, 1, false });   /* types checked, strictly */
+        /* types checked, strictly */
+        onnx::shape_inference::InferShapes(copy, onnx::OpSchemaRegistry::Instance(), { true, 1, false });
         return 0;
     } catch (const std::exception &e) {
         std::string text = e.what();
@@ -89,7 +90,7 @@ extern "C" onnx_model *onnx_begin(const char *name, int c, int h, int w, char *w
     return m;
 }
 
-extern "C" void onnx_free(onnx_model *m) { delete m; }
+extern "C" void onnx_free(onnx_model *onnx) { delete onnx; }
 
 extern "C" void onnx_node(onnx_model *m, const char *op, const char *const *in, int n, const char *out)
 {
@@ -134,17 +135,17 @@ extern "C" void onnx_int64s(onnx_model *m, const char *name, const int64_t *valu
     constant(m, name, dims, 1, onnx::TensorProto::INT64)->set_raw_data(value, (size_t)n * sizeof *value);
 }
 
-extern "C" void onnx_output(onnx_model *m, const char *name, const int64_t *dims, int n)
+extern "C" void onnx_output(onnx_model *onnx, const char *name, const int64_t *dims, int n)
 {
-    set_shape(m->proto.mutable_graph()->add_output(), name, dims, n);
+    set_shape(onnx->proto.mutable_graph()->add_output(), name, dims, n);
 }
 
-extern "C" int onnx_finish(onnx_model *m, FILE *f, char *why, size_t why_len)
+extern "C" int onnx_finish(onnx_model *onnx, FILE *file, char *why, size_t why_len)
 {
-    if (m->proto.ByteSizeLong() > 0x7fffffff) return fail(why, why_len, "more than 2 GB, which no ONNX file can be");
-    if (check(m, why, why_len)) return -1;
-    google::protobuf::io::FileOutputStream to(fileno(f));
-    int failed = !m->proto.SerializeToZeroCopyStream(&to);
+    if (onnx->proto.ByteSizeLong() > 0x7fffffff) return fail(why, why_len, "more than 2 GB, which no ONNX file can be");
+    if (check(onnx, why, why_len)) return -1;
+    google::protobuf::io::FileOutputStream to(fileno(file));
+    int failed = !onnx->proto.SerializeToZeroCopyStream(&to);
     return !to.Flush() || failed ? fail(why, why_len, strerror(to.GetErrno() ? to.GetErrno() : EIO)) : 0;
 }
 
