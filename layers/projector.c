@@ -63,8 +63,7 @@ static int check_form(const stack_form *f, const cfg_section *section, int s, in
     if (f->linear && strcmp(cfg_str(section, "activation", "auto"), "auto") &&
         strcmp(cfg_str(section, "activation", "auto"), "linear")) {
         diag_error(d, section->file, cfg_line(section, "activation"), section->name,
-                   "stack=linear has no activation: expected linear, not %s",
-                   cfg_str(section, "activation", "auto"));
+                   "stack=linear has no activation: expected linear, not %s", cfg_str(section, "activation", "auto"));
         diag_hint(d, "stack=1x1 is one convolution with batch norm and an activation");
         return -1;
     }

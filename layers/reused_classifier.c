@@ -20,8 +20,7 @@ static int number(const layer *l, size_t field)
 
 /* Pairs the arrays of two layers: how many, or -1 with a message unless `d` is NULL. */
 static int pair(const network *student, int i, weights_tensor *tensor, const network *teacher, int j,
-                weights_tensor *one,
-                diag *d)
+                weights_tensor *one, diag *d)
 {
     const layer *a = &student->layers[i], *b = &teacher->layers[j];
     int n = weights_tensors(a, tensor), m = weights_tensors(b, one);

@@ -213,8 +213,7 @@ static int write_labels(const picture *picture, const char *path, diag *d)
     for (int i = 0; i < picture->shapes; ++i) {
         const shape *s = &picture->shape[i];
         fprintf(f, "%d %.6f %.6f %.6f %.6f\n", s->kind, (s->left + s->right) / 2 / SIDE,
-                (s->top + s->bottom) / 2 / SIDE,
-                (s->right - s->left) / SIDE, (s->bottom - s->top) / SIDE);
+                (s->top + s->bottom) / 2 / SIDE, (s->right - s->left) / SIDE, (s->bottom - s->top) / SIDE);
     }
     return close_file(f, path, d);
 }

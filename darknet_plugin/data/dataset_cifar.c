@@ -1,8 +1,8 @@
 /* The binary versions of CIFAR-10 and CIFAR-100 (A. Krizhevsky, www.cs.toronto.edu/~kriz/cifar.html). A record is
  *   CIFAR-10    label,               then 3 planes (red, green, blue) of 32x32 bytes: 3073 bytes
  *   CIFAR-100   coarse, fine label,  then the same:                                  3074 bytes
- * A file is nothing but records, so its size and the number of classes tell which it is. The coarse label is ignored.
- * */
+ * A file is nothing but records, so its size and the number of classes tell which it is. The coarse label is
+ * ignored. */
 #include "dataset_internal.h"
 #include "darknet_plugin/base/mem.h"
 

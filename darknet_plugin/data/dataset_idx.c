@@ -2,8 +2,8 @@
  * plain or gzipped. Big-endian words:
  *   images  0x00000803, count, rows, columns, then count*rows*columns bytes
  *   labels  0x00000801, count, then count bytes
- * Only unsigned bytes. The header is believed only as far as there are bytes to match: memory grows with what is read.
- * */
+ * Only unsigned bytes. The header is believed only as far as there are bytes to match: memory grows with what is
+ * read. */
 #include "dataset_internal.h"
 #include "darknet_plugin/base/mem.h"
 

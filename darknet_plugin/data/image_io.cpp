@@ -260,8 +260,7 @@ int caption_height(const char *caption, const image_rgb *under)
 }
 
 extern "C" int image_side_by_side(const image_rgb *left, const image_rgb *right, const char *left_caption,
-                                  const char *right_caption,
-                                  image_rgb *out)
+                                  const char *right_caption, image_rgb *out)
 {
     const int gap = 4;
     *out = image_rgb{ NULL, 0, 0 };

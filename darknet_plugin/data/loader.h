@@ -46,8 +46,8 @@ typedef struct batch {
 typedef struct loader loader;
 
 loader *loader_start(const loader_options *options, diag *d);   /* the caller ends it with loader_stop */
-/* The next batch, borrowed until the next call; NULL at the end of a validation, or after a failure, which is in `d`.
- * */
+/* The next batch, borrowed until the next call; NULL at the end of a validation, or after a failure, which is in
+ * `d`. */
 const batch *loader_next(loader *loader, diag *d);
 /* How many images of a detector could not be read so far; a warning names those that the data set did not leave out. */
 size_t loader_left_out(const loader *loader, diag *d);

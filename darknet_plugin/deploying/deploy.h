@@ -1,6 +1,6 @@
 /* A network on its way out: the stock cfg that deploys, the host network holding its weights, and for every layer the
- * one of the training network that computes the same. Folding and merging edit it; the exporter writes and verifies it.
- * */
+ * one of the training network that computes the same. Folding and merging edit it; the exporter writes and verifies
+ * it. */
 #ifndef DISTILL_DEPLOY_H
 #define DISTILL_DEPLOY_H
 #include "darknet_plugin/model/model.h"

@@ -113,8 +113,7 @@ static void print_notes(const export_job *job, FILE *out)
     int n = readers_note(job->p->low->cfg, job->p->low->shape, note);
     for (int i = 0; i < n; ++i)
         fprintf(out, "%s (%d layer%s, first in %d): %s\n  remedy: %s\n", note[i].row->construct, note[i].count,
-                note[i].count > 1 ? "s" : "",
-                note[i].layer, note[i].row->readers, note[i].row->remedy);
+                note[i].count > 1 ? "s" : "", note[i].layer, note[i].row->readers, note[i].row->remedy);
 }
 
 static void print_export(const export_job *job, FILE *out)

@@ -59,8 +59,7 @@ static void write_section(export_job *job, const char *wanted, const char *found
     const char *tap = !found || (wanted && strcmp(found, wanted)) ? wanted : NULL;
     char *line = tap ? mem_printf("tap=%s\n", tap) : mem_strdup("");
     job->teacher = mem_printf("[teacher]\ncfg=%s\nweights=%s\n%s# tap: layer %s\n", job->name[EXPORT_CFG],
-                              job->name[EXPORT_WEIGHTS], line,
-                            tap ? tap : found);
+                              job->name[EXPORT_WEIGHTS], line, tap ? tap : found);
     free(line);
 }
 

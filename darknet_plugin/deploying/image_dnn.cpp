@@ -81,8 +81,7 @@ extern "C" int dnn_darknet_name(const dnn_net *net, int i, char *name, size_t le
 }
 
 extern "C" int dnn_forward_layer(dnn_net *net, const char *suffix, const float *x, int c, int h, int w, float *out,
-                                 int max, char *why,
-                                 size_t why_len)
+                                 int max, char *why, size_t why_len)
 {
     try {
         const int shape[4] = { 1, c, h, w };

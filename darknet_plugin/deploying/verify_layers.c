@@ -61,8 +61,7 @@ static void say(walk *walk, diag *d)
         if (!differs(walk, i)) continue;
         const cfg_section *s = cfg_layer(walk->m->low->cfg, from);
         diag_hint(d, "the first layer that differs is layer %d [%s] (%s:%d), by %.3g where its largest value is %.3g",
-                  i, s->name,
-                  s->file, s->line, walk->difference, walk->largest);
+                  i, s->name, s->file, s->line, walk->difference, walk->largest);
         return;
     }
     diag_hint(d, "no layer differs alone: small differences add up");
@@ -84,8 +83,8 @@ static model *open_training(const verify_source *s, diag *d)
     return NULL;
 }
 
-/* Runs everything on the worst image. The training network may want more than one image at a time: the rest are zeros.
- * */
+/* Runs everything on the worst image. The training network may want more than one image at a time: the rest are
+ * zeros. */
 static void run_all(walk *walk, float *x, int image, diag *d)
 {
     const verify_job *j = walk->j;

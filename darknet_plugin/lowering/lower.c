@@ -48,14 +48,12 @@ static const struct plugin_row *plugin_row(const cfg_section *section)
 }
 
 static void check_neighbour(lower_build *build, const cfg_section *section, const struct plugin_row *row, int at,
-                            const char *wanted,
-                            const char *where)
+                            const char *wanted, const char *where)
 {
     const cfg_section *there = cfg_layer(build->l->source, at);
     if (!wanted || (there && cfg_is(there, wanted))) return;
     diag_error(build->d, section->file, section->line, section->name, "expected [%s] %s it, not %s%s%s", wanted, where,
-               there ? "[" : "",
-               there ? there->name : "nothing", there ? "]" : "");
+               there ? "[" : "", there ? there->name : "nothing", there ? "]" : "");
     diag_hint(build->d, "%s", row->hint);
 }
 

@@ -37,8 +37,8 @@ int lower_check_tails(const lower_build *build);
 /* Turns a section into what deploys everywhere. */
 void lower_deploy_net(cfg_section *section);
 void lower_deploy_layer(cfg_section *section);
-/* (lower_deploy.c, too) Appends the [maxpool] that takes over the stride of a 1x1 convolution; call it before that one.
- * */
+/* (lower_deploy.c, too) Appends the [maxpool] that takes over the stride of a 1x1 convolution; call it before that
+ * one. */
 void lower_append_stride(lower_build *build, const cfg_section *section);
 /* Darknet's default of a section's activation key; NULL if it has no such key. */
 const char *lower_default_activation(const char *section);

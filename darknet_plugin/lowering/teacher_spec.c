@@ -196,8 +196,7 @@ static int check_input(const teacher_spec *spec, const cfg_section *net, int w, 
     if (map != (spec->shape->w > 0 && spec->shape->h > 0 && spec->shape->c > 0) ||
         (!map && inputs != spec->shape->inputs)) {
         diag_error(d, BLAME(spec, "cfg"), "teacher's input is %dx%dx%d (%d numbers), student's is %dx%dx%d (%d)",
-                   spec->shape->w,
-                   spec->shape->h, spec->shape->c, spec->shape->inputs, w, h, c, inputs);
+                   spec->shape->w, spec->shape->h, spec->shape->c, spec->shape->inputs, w, h, c, inputs);
         return -1;
     }
     if (c == spec->shape->c) return map;
@@ -215,8 +214,7 @@ static int set_input(teacher_spec *spec, const cfg_section *net, diag *d)
     int want_h = asked ? cfg_int(spec->section, "height", spec->shape->h) : h;
     if (!resized(spec, want_w, want_h) && asked) {
         diag_error(d, BLAME(spec, "width"), "teacher cannot run at %dx%d: its weights are for %dx%d", want_w, want_h,
-                   spec->shape->w,
-                   spec->shape->h);
+                   spec->shape->w, spec->shape->h);
         diag_hint(d, "without width= and height= images are resized for the teacher");
         return -1;
     }

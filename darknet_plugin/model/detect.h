@@ -1,6 +1,6 @@
 /* From the outputs of [yolo] and [region] layers to boxes: decoded, moved back from the net's input to the image, and
- * thinned by class. What comes out equals what stock Darknet's get_network_boxes and do_nms_sort give (tests compare).
- * */
+ * thinned by class. What comes out equals what stock Darknet's get_network_boxes and do_nms_sort give (tests
+ * compare). */
 #ifndef DISTILL_DETECT_H
 #define DISTILL_DETECT_H
 #include "darknet_plugin/sections/cfg.h"

@@ -1,6 +1,6 @@
 /* How good boxes are: average precision of each class and its mean, by COCO's rules or by those of AlexeyAB's
- * `darknet detector map`. Numbers by COCO's rules equal pycocotools' COCOeval (area=all, maxDets=100). All in percent.
- * */
+ * `darknet detector map`. Numbers by COCO's rules equal pycocotools' COCOeval (area=all, maxDets=100). All in
+ * percent. */
 #ifndef DISTILL_DETECT_MAP_H
 #define DISTILL_DETECT_MAP_H
 #include "detect.h"

@@ -127,8 +127,8 @@ static int check_room(const feature_cache *cache, const struct stat *st, diag *d
     return -1;
 }
 
-/* The index is looked at through the map before it is filled: on a tmpfs that is full, reading a hole ends in SIGBUS.
- * */
+/* The index is looked at through the map before it is filled: on a tmpfs that is full, reading a hole ends in
+ * SIGBUS. */
 static int take_room(const feature_cache *cache)
 {
     if (!fallocate(cache->fd, 0, 0, (off_t)cache->records)) return 0;

@@ -65,8 +65,7 @@ static char *augment_text(const features_options *options)
     if (!a->any) return mem_strdup("none");
     return mem_printf("seed %llu, pad %d, flip %d, crop %d to %d, angle %g, aspect %g, hue %g, saturation %g, exposure %g",
                       (unsigned long long)options->seed, a->pad, a->flip, a->min_crop, a->max_crop, a->angle, a->aspect,
-                          a->hue, a->saturation,
-                      a->exposure);
+                          a->hue, a->saturation, a->exposure);
 }
 
 static char *key_of(const teacher *teacher, const features_options *options)
@@ -81,8 +80,7 @@ static char *key_of(const teacher *teacher, const features_options *options)
                            teacher->w, s->shape->c, s->shape->h, s->shape->w, s->mean[0], s->mean[1], s->mean[2],
                                s->std[0], s->std[1], s->std[2],
                            feature_type_name(options->type), (unsigned long long)options->data,
-                               (unsigned long long)options->images,
-                           (unsigned long long)options->views, augment);
+                               (unsigned long long)options->images, (unsigned long long)options->views, augment);
     free(taps);
     free(augment);
     return key;

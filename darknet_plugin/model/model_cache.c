@@ -27,8 +27,7 @@ static int views_asked(const model *model, const model_cache *cache, uint64_t *v
         uint64_t asked = (uint64_t)cfg_int(t, "views", 0);
         if (asked && *views && asked != *views) {
             diag_error(d, t->file, cfg_line(t, "views"), t->name, "views=%llu, but another teacher has %llu",
-                       (unsigned long long)asked,
-                       (unsigned long long)*views);
+                       (unsigned long long)asked, (unsigned long long)*views);
             return -1;
         }
         if (asked) *views = asked;

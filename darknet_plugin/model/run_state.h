@@ -44,8 +44,8 @@ typedef struct run_state {
 /* Calls visit(ctx, x, n) for each array that a step of layers begin..end-1 changes besides the weights themselves. */
 typedef void (*run_state_visit)(void *ctx, float *x, size_t n);
 void run_state_arrays(const network *net, int begin, int end, run_state_visit visit, void *ctx);
-/* The first of layers 0..end-1 that keeps more than can be written, -1 = none: its training cannot be resumed exactly.
- * */
+/* The first of layers 0..end-1 that keeps more than can be written, -1 = none: its training cannot be resumed
+ * exactly. */
 int run_state_unsupported(const network *net, int end);
 
 /* Writes the state of layers 0..end-1 to `file`. 0, or -1 and errno. */

@@ -122,8 +122,7 @@ static int convolutional(shape_run *run)
         diag_warn(run->d, run->s->file, cfg_line(run->s, "stride"), run->s->name,
                   "stock Darknet ignores stride %lld of a 1x1 kernel on the CPU", (long long)s);
         diag_hint(run->d, "[maxpool] size=1 stride=%lld before it, and stride=1 here, is the same everywhere%s",
-                  (long long)s,
-                  pad ? "" : "; export writes it so");
+                  (long long)s, pad ? "" : "; export writes it so");
     }
     input_is_map(run);
     if (!set_map(run, n, (run->l->in_h + 2 * pad - k) / s + 1, (run->l->in_w + 2 * pad - k) / s + 1)) return 0;
@@ -410,8 +409,7 @@ static int iseg(shape_run *run)
     if (!has_image(run)) return 0;
     if (classes + ids != run->l->in_c)
         shape_error(run, NULL, "needs %lld input channels (%lld classes + %lld ids), not %d",
-                    (long long)(classes + ids),
-                    (long long)classes, (long long)ids, run->l->in_c);
+                    (long long)(classes + ids), (long long)classes, (long long)ids, run->l->in_c);
     return same_map(run);
 }
 

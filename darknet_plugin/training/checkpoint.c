@@ -63,8 +63,7 @@ static char *make_key(const checkpoint_run *run)
                                m->net->n), *m->net->seen, teachers, dataset_count(run->train),
                            (unsigned long long)hash_data(run->train), run->valid ? dataset_count(run->valid) : 0,
                            (unsigned long long)hash_data(run->valid), (unsigned long long)run->seed,
-                               (unsigned long long)run->views,
-                           run->backend ? run->backend : "dnnl", run->threads, who);
+                               (unsigned long long)run->views, run->backend ? run->backend : "dnnl", run->threads, who);
     free(teachers);
     free(who);
     return key;

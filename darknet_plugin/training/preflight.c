@@ -2,8 +2,8 @@
  *
  * The checkpoints are written as they will be, beside their names, fsynced, and thrown away. Room is what the three
  * files and their states will take beyond what is there, and twice the largest, since a file is replaced by one that is
- * whole. The state of a run is counted as two times the weights for momentum, four times for Adam, more than it takes.
- * */
+ * whole. The state of a run is counted as two times the weights for momentum, four times for Adam, more than it
+ * takes. */
 #include "preflight.h"
 
 #include "darknet_plugin/deploying/deploy.h"

@@ -23,8 +23,8 @@ typedef struct preflight_job {
  * Warnings are only added to `d`; the caller prints them. */
 int preflight(const preflight_job *job, run_lock *lock, diag *d);
 
-/* Some images of either set are decoded, first and last among them; labels are counted. -1 with messages, or warnings.
- * */
+/* Some images of either set are decoded, first and last among them; labels are counted. -1 with messages, or
+ * warnings. */
 int preflight_data(const preflight_job *job, diag *d);
 
 #endif

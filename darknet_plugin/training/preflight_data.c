@@ -20,8 +20,8 @@ static int decodes(const dataset *set, size_t i, int channels, char *why, size_t
     return !failed;
 }
 
-/* First, last, and some between. One that fails ends a classifier's training when it is met; a detector leaves it out.
- * */
+/* First, last, and some between. One that fails ends a classifier's training when it is met; a detector leaves it
+ * out. */
 static int try_images(const preflight_job *job, const dataset *set, diag *d)
 {
     size_t n = dataset_count(set), tried = 0, bad = 0, parts = n < SAMPLE ? n : SAMPLE;
@@ -85,8 +85,7 @@ static void warn_unlabelled(const dataset *set, const char *which, size_t n, int
     if (!n) return;
     char *names = unlabelled_names(set, ambiguous);
     diag_warn(d, NULL, 0, NULL, "%zu of %zu %s images have %s and do not count in any accuracy%s", n,
-              dataset_count(set), which,
-              ambiguous ? "several labels in their paths" : "no label", names);
+              dataset_count(set), which, ambiguous ? "several labels in their paths" : "no label", names);
     diag_hint(d, "write the class behind the path");
     free(names);
 }

@@ -5,8 +5,8 @@
  * the learning rate is a function of the updates counted so.
  *
  * Everything that decides what comes next is in the network and in run_progress, and goes to disk with every
- * checkpoint: after each epoch, before and after it is measured, every few minutes, and when a signal asks for an end.
- * */
+ * checkpoint: after each epoch, before and after it is measured, every few minutes, and when a signal asks for an
+ * end. */
 #include "layers/network.h"
 #include "trainer.h"
 
@@ -67,8 +67,7 @@ static int find_end(run *run, diag *d)
     }
     if (run->net->policy == POLY && run->end > (uint64_t)run->net->max_batches * step) {
         diag_error(d, cfg, 0, "net", "policy=poly ends at max_batches=%d, -epochs %d goes on to %llu",
-                   run->net->max_batches, run->o->epochs,
-                   (unsigned long long)(run->end / step));
+                   run->net->max_batches, run->o->epochs, (unsigned long long)(run->end / step));
         diag_hint(d, "raise max_batches, or choose another policy");
         return -1;
     }
@@ -101,8 +100,7 @@ static void print_progress(run *run, double rate)
     double speed = (double)(seen - run->started_at) / (t - run->began);
     fprintf(out, "%sepoch %.2f/%.4g  step %llu/%llu  loss %.6f  rate %.5g  %.0f images/s  left ", tty ? "\r\033[K" : "",
             (double)seen / (double)run->images, (double)run->end / (double)run->images,
-                (unsigned long long)(seen / step),
-            (unsigned long long)(run->end / step), run->p.average, rate, speed);
+                (unsigned long long)(seen / step), (unsigned long long)(run->end / step), run->p.average, rate, speed);
     print_time((double)(run->end - seen) / speed, out);
     fprintf(out, "%s", tty ? "" : "\n");
     fflush(out);
@@ -377,8 +375,7 @@ static void print_stopped(const run *run)
 {
     uint64_t step = per_update(run->net);
     fprintf(run->o->out, "%s: stopped after step %llu of %llu, all is saved; the same command with -resume goes on\n",
-            stop_name(),
-            (unsigned long long)(*run->net->seen / step), (unsigned long long)(run->end / step));
+            stop_name(), (unsigned long long)(*run->net->seen / step), (unsigned long long)(run->end / step));
 }
 
 static void print_end(const run *run)
@@ -386,8 +383,7 @@ static void print_end(const run *run)
     const trainer_options *o = run->o;
     if (run->p.best >= 0)
         fprintf(o->out, "best %s %.2f %% after epoch %llu; ", model_is_detector(run->m) ? "mAP@0.5" : "top-1",
-                run->p.best,
-                (unsigned long long)run->p.best_epoch);
+                run->p.best, (unsigned long long)run->p.best_epoch);
     fprintf(o->out, "weights in %s/%s_final.weights, ", o->folder, o->name);
     print_time(clock_now() - run->began, o->out);
     fprintf(o->out, "\n");

@@ -37,8 +37,8 @@ int weights_tensors(const layer *l, weights_tensor *out);
 /* Is this an array that may not be negative? */
 int weights_is_variance(const char *name);
 
-/* 0, or -1 after reporting the first NaN, infinity or negative variance of tensor, an array of layer `layer` of `path`.
- * */
+/* 0, or -1 after reporting the first NaN, infinity or negative variance of tensor, an array of layer `layer` of
+ * `path`. */
 int weights_check_values(const weights_tensor *tensor, int layer, const char *path, diag *d);
 /* The host's layers must be as large as the shapes a file is held against; `path` is blamed where they are not. */
 int weights_check_layers(const network *net, const net_shape *shape, const char *path, diag *d);

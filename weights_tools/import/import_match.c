@@ -113,8 +113,7 @@ static int undecided(const import_job *job, const tensor_group *group, int befor
     char what[TENSOR_TEXT + 1200];
     group_text(group, what, sizeof what);
     diag_error(d, job->model, 0, NULL, "%s fits [%s] #%d, passed over before, and [%s] #%d: order does not tell which",
-               what,
-               section_of(job, before)->name, before, section_of(job, behind)->name, behind);
+               what, section_of(job, before)->name, before, section_of(job, behind)->name, behind);
     diag_hint(d, "say it in a file given by -map: '%s = %d' or '%s = %d'", group->name, before, group->name, behind);
     return -1;
 }

@@ -118,8 +118,7 @@ int reader::fill(const TensorProto &tensor, named_tensor *one)
     }
     diag_error(d, t->path, 0, nullptr,
                "tensor '%s' has not the %zu values its sizes ask for, or of a type not supported (%d)", one->name,
-                   one->n,
-               static_cast<int>(tensor.data_type()));
+                   one->n, static_cast<int>(tensor.data_type()));
     return -1;
 }
 

@@ -129,8 +129,8 @@ static int op_text8(pickle_machine *machine) { return text(machine, 8); }
 
 /* ---- containers ---- */
 
-/* Index behind the topmost mark; 0 after reporting (a mark is never deeper than index 0, so behind it is at least 1).
- * */
+/* Index behind the topmost mark; 0 after reporting (a mark is never deeper than index 0, so behind it is at least
+ * 1). */
 static size_t behind_mark(pickle_machine *machine)
 {
     for (size_t i = machine->depth; i > 0; --i)

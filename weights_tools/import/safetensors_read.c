@@ -63,8 +63,7 @@ static int add_tensor(const cJSON *object, const unsigned char *values, size_t r
         diag_error(d, tensors->path, 0, NULL, "tensor '%s' has no dtype, shape and data_offsets that can be read",
                    name);
     } else if (tensor_count(s.dims, s.dim, &n) || __builtin_mul_overflow(n, s.type->bytes, &bytes) || s.end < s.begin ||
-               s.end > room ||
-               s.end - s.begin != bytes) {
+               s.end > room || s.end - s.begin != bytes) {
         char text[TENSOR_TEXT];
         diag_error(d, tensors->path, 0, NULL, "tensor '%s' is %s of %s but bytes %zu to %zu of %zu are its place", name,
                    tensor_text(s.dims, s.dim, text), s.type->safetensors, s.begin, s.end, room);

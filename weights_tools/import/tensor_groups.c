@@ -9,8 +9,8 @@
  *      layer1.0.conv1 and layer1.0.bn1, block.conv and block.norm
  *   3. the nearest convolution or linear layer before it, if that has as many outputs and no batch norm yet
  *
- * Readers that know the graph (ONNX) say it themselves. Whole numbers (num_batches_tracked) are no weights: left out.
- * */
+ * Readers that know the graph (ONNX) say it themselves. Whole numbers (num_batches_tracked) are no weights: left
+ * out. */
 #include "tensor_groups.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -112,8 +112,7 @@ static int check_module(const grouping *groups, const module *module)
     char text[TENSOR_TEXT];
     if (!(is_norm(module) ? check_norm(module, &odd) : check_weights(module, &odd)) || !odd) return 0;
     diag_error(groups->d, groups->t->path, 0, NULL, "'%s' %s belongs to no convolution, linear layer or batch norm",
-               odd->name,
-               tensor_text(odd->dims, odd->dim, text));
+               odd->name, tensor_text(odd->dims, odd->dim, text));
     diag_hint(groups->d, "'%s = none' in a file given by -map leaves it out", module->name);
     return -1;
 }

@@ -9,8 +9,8 @@
  *   dropout, cost              nothing
  *
  * A tensor is a map (N, c, h, w) or, behind [connected] and [softmax], rows (N, numbers); who needs the other kind gets
- * it by Flatten or Reshape. The tensor of layer 7 is called layer_7. To add a section: write its function and its row.
- * */
+ * it by Flatten or Reshape. The tensor of layer 7 is called layer_7. To add a section: write its function and its
+ * row. */
 #include "onnx_layers.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -269,8 +269,7 @@ static int unlike_shapes(build *graph, int i)
     const layer *l = at(graph, i);
     refuse(graph, i, "from", "a shortcut of this shape");
     diag_hint(graph->d, "this one adds %dx%dx%d to %dx%dx%d; a larger map can be added with alpha=1, a smaller one not",
-              l->c, l->h, l->w,
-              l->out_c, l->out_h, l->out_w);
+              l->c, l->h, l->w, l->out_c, l->out_h, l->out_w);
     return -1;
 }
 

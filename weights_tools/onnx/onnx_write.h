@@ -14,8 +14,8 @@ enum { ONNX_OPSET = 13 };
 
 typedef struct onnx_model onnx_model;
 
-/* A model with one input, "input", of floats: (N, c, h, w), N symbolic. NULL with a reason in `why`. The caller frees.
- * */
+/* A model with one input, "input", of floats: (N, c, h, w), N symbolic. NULL with a reason in `why`. The caller
+ * frees. */
 onnx_model *onnx_begin(const char *name, int c, int h, int w, char *why, size_t why_len);
 void onnx_free(onnx_model *onnx);
 
