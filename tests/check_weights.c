@@ -14,16 +14,16 @@ static const char cfg[] = "[net]\nbatch=4\nsubdivisions=2\nheight=12\nwidth=12\n
 
 char *path_of(const char *name) { return mem_printf("%s/%s", check_folder(), name); }
 
-outcome run(int (*sub)(options *, diag *), char *const *argument)
+outcome run(const verb *sub, char *const *argument)
 {
     static options o;
     outcome r = { .d = diag_new() };
     size_t len;
     int n = 0;
     while (argument[n]) ++n;
-    o = (options){ .verb = "weights", .out = open_memstream(&r.out, &len) };
-    assert_int_equal(options_parse(&o, V_WEIGHTS, n, (char **)argument, r.d), 0);
-    r.status = sub(&o, r.d);
+    o = (options){ .out = open_memstream(&r.out, &len) };
+    assert_int_equal(options_parse(&o, sub, n, (char **)argument, r.d), 0);
+    r.status = sub->run(&o, r.d);
     fclose(o.out);
     return r;
 }

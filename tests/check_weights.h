@@ -3,7 +3,7 @@
 #define DISTILL_TESTS_CHECK_WEIGHTS_H
 #include "check.h"
 
-#include "weights_tools/verbs/weights_verbs.h"
+#include "darknet_plugin/base/options.h"
 #include "weights_tools/verbs/weights_view.h"
 
 /* net.cfg and net.weights in the test's folder: 13 layers, layer 0 stores 32 + 216 floats, 1234 images seen. */
@@ -29,8 +29,9 @@ typedef struct outcome {
     diag *d;                 /* owned */
 } outcome;
 /* Runs a sub-verb on the arguments, NULL ends them. */
-outcome run(int (*sub)(options *, diag *), char *const *argument);
-#define RUN(sub, ...) run(weights_##sub, (char *const[]){ #sub, __VA_ARGS__, NULL })
+extern const verb weights_show, weights_compare, weights_extract, weights_strip;
+outcome run(const verb *sub, char *const *argument);
+#define RUN(sub, ...) run(&weights_##sub, (char *const[]){ #sub, __VA_ARGS__, NULL })
 void drop(outcome r);
 void works(outcome r);                        /* it did; drops it */
 void fails(outcome r, const char *text);      /* with this one error; drops it */

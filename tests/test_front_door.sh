@@ -7,11 +7,19 @@ status 2 "distill without a verb" "$darknet" distill
 status 0 "distill -help" "$darknet" distill -help
 status 0 "train -help" "$darknet" distill train -help
 says out "-epochs" "help lists the flags"
+for verb in $("$darknet" distill -help | awk '/^  [a-z]/ { print $1 }'); do
+    status 0 "$verb -help: the flags in its row are in the table" "$darknet" distill "$verb" -help
+done
 status 2 "an unknown verb" "$darknet" distill trian
 says err "did you mean 'train'?" "suggests the nearest verb"
 status 2 "an unknown flag" "$darknet" distill check cfg/fashion-student.cfg -jsn
 says err "did you mean '-json'?" "suggests the nearest flag"
 status 2 "a flag of another verb" "$darknet" distill check cfg/fashion-student.cfg -epochs 3
+says err "'-epochs' means nothing to 'check'" "says whose it is not"
+status 1 "a flag of another sub-verb" "$darknet" distill weights show a b -to 3
+says err "'-to' means nothing to 'weights show'" "says so too"
+status 1 "-json where there is no JSON" "$darknet" distill weights import a b c -json
+says err "'-json' means nothing to 'weights import'" "is refused, not passed over"
 status 2 "a flag without its value" "$darknet" distill train a b -epochs
 status 2 "a malformed number" "$darknet" distill train a b -epochs 3x
 says err "expected a whole number" "says what was expected"

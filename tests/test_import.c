@@ -5,7 +5,7 @@
 
 #include "darknet_plugin/model/model.h"
 #include "weights_tools/import/import.h"
-#include "weights_tools/verbs/weights_verbs.h"
+#include "darknet_plugin/base/options.h"
 
 #include <unistd.h>
 
@@ -19,6 +19,8 @@ static const char net_cfg[] =
     NET(8, 3) CONV(4, 3, 1, 1) "relu\n[maxpool]\nsize=1\nstride=2\n" CONV(6, 1, 1, 1) "linear\n[route]\nlayers=0\n" CONV(6, 3, 2, 1)
     "relu\n" CONV(6, 3, 1, 1) "linear\n[shortcut]\nfrom=2\nactivation=relu\n" END;
 
+extern const verb weights_import;
+
 static char fixtures[1024];
 
 static char *fixture(const char *name) { return mem_printf("%s/%s", fixtures, name); }
@@ -30,11 +32,11 @@ static int run_import(const char *cfg_text, const char *model, const char *map, 
     size_t size;
     check_write("net.cfg", cfg_text, strlen(cfg_text));
     if (map) check_write("map.txt", map, strlen(map));
-    o = (options){ .verb = "weights", .n = 4, .arg = { "import", "net.cfg", model, "out.weights" }, .map = map ? "map.txt" : NULL, .eps = eps };
+    o = (options){ .n = 4, .arg = { "import", "net.cfg", model, "out.weights" }, .map = map ? "map.txt" : NULL, .eps = eps };
     *text = NULL;
     o.out = open_memstream(text, &size);
     unlink("out.weights");
-    int failed = weights_import(&o, d);
+    int failed = weights_import.run(&o, d);
     fclose(o.out);
     return failed;
 }
@@ -396,7 +398,7 @@ static void odd_values_are_refused(void **state)
     static options o;
     diag *d = diag_new();
     o = (options){ .n = 4, .arg = { "import", "net.cfg", "m", "out.weights" }, .eps = "x", .out = stdout };
-    assert_int_not_equal(weights_import(&o, d), 0);
+    assert_int_not_equal(weights_import.run(&o, d), 0);
     assert_string_equal(diag_get(d, 0)->text, "'-eps x': expected a number from 0 to 1");
     diag_free(d);
 }

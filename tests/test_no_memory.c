@@ -12,7 +12,7 @@
 #include "darknet_plugin/data/loader.h"
 #include "darknet_plugin/lowering/lower.h"
 #include "darknet_plugin/model/model.h"
-#include "darknet_plugin/verbs/verbs.h"
+#include "darknet_plugin/base/options.h"
 #include "layers/cpu/parallel.h"
 #include "darknet_plugin/model/feature_cache.h"
 #include "check_nets.h"
@@ -74,6 +74,7 @@ static const char student_cfg[] = NET "[teacher]\ncfg=t.cfg\nweights=t.weights\n
     "[projector]\n[feature_l2]\n[reused_classifier]\n";
 static char model_pt[1024];      /* a fixture, its cfg is net.cfg */
 
+extern const verb verb_weights, verb_export, verb_train;
 static options opts;
 
 static int lower_both_ways(diag *d)
@@ -173,35 +174,35 @@ static int use_cache(diag *d)
     return failed;
 }
 
-static int run(int (*verb)(options *o, diag *d), diag *d)
+static int run(const verb *verb, diag *d)
 {
     opts.out = stdout;
-    return verb(&opts, d);
+    return verb->run(&opts, d);
 }
 
 static int import_model(diag *d)
 {
-    opts = (options){ .verb = "weights", .n = 4, .arg = { "import", "net.cfg", model_pt, "out.weights" } };
-    return run(verb_weights, d);
+    opts = (options){ .verb = &verb_weights, .n = 4, .arg = { "import", "net.cfg", model_pt, "out.weights" } };
+    return run(&verb_weights, d);
 }
 
 static int fold_weights(diag *d)
 {
-    opts = (options){ .verb = "weights", .n = 4, .arg = { "fold", "t.cfg", "t.weights", "out" } };
-    return run(verb_weights, d);
+    opts = (options){ .verb = &verb_weights, .n = 4, .arg = { "fold", "t.cfg", "t.weights", "out" } };
+    return run(&verb_weights, d);
 }
 
 static int export_student(diag *d)
 {
-    opts = (options){ .verb = "export", .n = 3, .arg = { "s.cfg", "s.weights", "out" }, .verify = 1 };
-    return run(verb_export, d);
+    opts = (options){ .n = 3, .arg = { "s.cfg", "s.weights", "out" }, .verify = 1 };
+    return run(&verb_export, d);
 }
 
 static int train_from(int resume, diag *d)
 {
-    opts = (options){ .verb = "train", .n = 2, .arg = { "idx.data", "s.cfg" }, .epochs = 1, .seed = 1, .threads = 1, .quiet = 1, .force = 1, .backup = "out.backup",
+    opts = (options){ .n = 2, .arg = { "idx.data", "s.cfg" }, .epochs = 1, .seed = 1, .threads = 1, .quiet = 1, .force = 1, .backup = "out.backup",
                       .resume = resume };
-    return run(verb_train, d);
+    return run(&verb_train, d);
 }
 
 static int train(diag *d) { return train_from(0, d); }

@@ -1,6 +1,7 @@
-/* Darknet-style flags: "-threads 2", a double dash accepted too. */
+/* Darknet-style flags: "-threads 2", a double dash accepted too. Which verb takes which flag its row says, by name. */
 #include "options.h"
 
+#include "bug.h"
 #include "words.h"
 
 #include <errno.h>
@@ -15,55 +16,69 @@ typedef struct flag_row {
     const char *name;
     flag_type type;
     size_t offset;          /* of the int, double or const char * in options */
-    int min, max, verbs;
+    int min, max;
     const char *argument, *help;
 } flag_row;
 
 #define AT(field) offsetof(options, field)
 
 static const flag_row FLAGS[] = {
-    { "json",    FLAG_SET, AT(json),    0, 0, V_VALID | V_SUMMARY | V_CHECK | V_EXPORT | V_PREDICT | V_WEIGHTS | V_BENCH, "", "result as one JSON object on stdout" },
-    { "threads", FLAG_INT, AT(threads), 1, 1024, V_RUNS | V_BENCH, "N", "threads to compute with (default: one a core)" },
-    { "backend", FLAG_STR, AT(backend), 0, 0, V_RUNS | V_SUMMARY | V_BENCH, "dnnl|reference|host|gpu", "who computes (default: dnnl; where the program was built with GPU=1, gpu)" },
-    { "epochs",  FLAG_INT, AT(epochs),  1, 1000000, V_TRAIN, "N", "end after N passes over the training images, whatever max_batches says" },
-    { "cache",   FLAG_STR, AT(cache),   0, 0, V_TRAIN, "FILE", "read the teacher's features here and store what is missing" },
-    { "out",     FLAG_STR, AT(cache_out), 0, 0, V_FEATURES | V_PREDICT, "FILE", "features: the cache (default: [teacher] cache=); predict: the picture, or a folder for several" },
-    { "thresh",  FLAG_FLOAT, AT(threshold), 0, 1, V_PREDICT, "P", "detectors: probability above which boxes are shown (default .5)" },
-    { "side-by-side", FLAG_SET, AT(side_by_side), 0, 0, V_PREDICT, "", "detectors: the teacher's boxes next to the student's" },
-    { "views",   FLAG_INT, AT(views),   1, 1000000, V_TRAIN | V_FEATURES, "V", "cycle through V augmented views of each image" },
-    { "type",    FLAG_STR, AT(type),    0, 0, V_TRAIN | V_FEATURES, "f16|f32|u8", "how features are stored (default: f16)" },
-    { "fit",     FLAG_STR, AT(fit),     0, 0, V_VALID | V_PREDICT, "letterbox|stretch", "how a detector's images fill its input (default: [augment] fit=, else letterbox)" },
-    { "seed",    FLAG_INT, AT(seed),    0, INT_MAX, V_TRAIN | V_FEATURES | V_BENCH, "N", "seed of everything random (default 0)" },
-    { "limit",   FLAG_INT, AT(limit),   1, INT_MAX, V_TRAIN | V_VALID | V_FEATURES | V_PREDICT, "N", "the first N images only (not valid: of the training images; predict: frames of a video)" },
-    { "clear",   FLAG_SET, AT(clear),   0, 0, V_TRAIN, "", "count images from 0 again" },
-    { "force",   FLAG_SET, AT(force),   0, 0, V_TRAIN, "", "train even with a teacher that looks untrained, resume even what was started otherwise" },
-    { "resume",  FLAG_SET, AT(resume),  0, 0, V_TRAIN, "", "go on where an interrupted run of the same command was, bit for bit" },
-    { "checkpoint", FLAG_INT, AT(checkpoint), 0, 1000000, V_TRAIN, "SECONDS", "save at least this often, besides every epoch's end (default 600; 0: every step)" },
-    { "skip-nan", FLAG_INT, AT(skip_nan), 1, 1000000, V_TRAIN, "N", "leave out up to N steps whose loss or gradients are not finite" },
-    { "quiet",   FLAG_SET, AT(quiet),   0, 0, V_TRAIN | V_FEATURES, "", "one line an epoch, or a view, only" },
-    { "backup",  FLAG_STR, AT(backup),  0, 0, V_TRAIN, "DIR", "where weights go (default: the .data file's backup)" },
-    { "gpus",    FLAG_STR, AT(gpus),    0, 0, V_TRAIN | V_VALID | V_FEATURES | V_PREDICT, "N", "the CUDA device to compute on (default 0, where the program was built with GPU=1)" },
-    { "nogpu",   FLAG_SET, AT(nogpu),   0, 0, V_TRAIN | V_VALID | V_FEATURES | V_PREDICT | V_SUMMARY, "", "compute on the CPU" },
-    { "data",    FLAG_STR, AT(data),    0, 0, V_EXPORT, "DATA", "verify on this data set's validation images" },
-    { "verify",  FLAG_INT, AT(verify),  0, 100000, V_EXPORT, "N", "images to verify on (default 16)" },
-    { "map",     FLAG_STR, AT(map),     0, 0, V_WEIGHTS, "FILE", "import: lines 'tensor or module = layer number' that count before the order" },
-    { "eps",     FLAG_STR, AT(eps),     0, 0, V_WEIGHTS, "E", "import: epsilon of the model's batch norm, where its file has none (default 1e-5)" },
-    { "fold",    FLAG_SET, AT(fold),    0, 0, V_EXPORT, "", "fold batch norm into the weights" },
-    { "merge",   FLAG_SET, AT(merge),   0, 0, V_EXPORT, "", "merge a stack=linear projector with the classifier" },
-    { "teacher", FLAG_SET, AT(teacher), 0, 0, V_EXPORT, "", "check that it can be a teacher, print its [teacher] section" },
-    { "onnx",    FLAG_STR, AT(onnx),    0, 0, V_EXPORT, "FILE.onnx", "write ONNX too" },
-    { "t",       FLAG_INT, AT(top),     1, 100000, V_PREDICT, "N", "how many classes to print" },
-    { "tolerance", FLAG_FLOAT, AT(tolerance), 0, 1, V_WEIGHTS, "T", "compare: relative difference that still counts as equal (default: bit for bit)" },
-    { "to",      FLAG_INT, AT(to),      0, INT_MAX, V_WEIGHTS, "N", "extract: layers 0 to N, an encoder" },
-    { "from",    FLAG_INT, AT(from),    0, INT_MAX, V_WEIGHTS, "N", "extract: layers N to the end, a tail" },
-    { "batch",   FLAG_INT, AT(batch),   1, 65536, V_BENCH, "N", "images a run when throughput is measured (default: the cfg's)" },
-    { "seconds", FLAG_FLOAT, AT(seconds), 0, 3600, V_BENCH, "S", "time for each reader (default 3)" },
+    { "json",         FLAG_SET,   AT(json),         0, 0, "", "result as one JSON object on stdout" },
+    { "threads",      FLAG_INT,   AT(threads),      1, 1024, "N", "threads to compute with (default: one a core)" },
+    { "backend",      FLAG_STR,   AT(backend),      0, 0, "dnnl|reference|host|gpu",
+      "who computes (default: dnnl; where the program was built with GPU=1, gpu)" },
+    { "epochs",       FLAG_INT,   AT(epochs),       1, 1000000, "N",
+      "end after N passes over the training images, whatever max_batches says" },
+    { "cache",        FLAG_STR,   AT(cache),        0, 0, "FILE",
+      "read the teacher's features here and store what is missing" },
+    { "out",          FLAG_STR,   AT(cache_out),    0, 0, "FILE",
+      "features: the cache (default: [teacher] cache=); predict: the picture, or a folder for several" },
+    { "thresh",       FLAG_FLOAT, AT(threshold),    0, 1, "P",
+      "detectors: probability above which boxes are shown (default .5)" },
+    { "side-by-side", FLAG_SET,   AT(side_by_side), 0, 0, "", "detectors: the teacher's boxes next to the student's" },
+    { "views",        FLAG_INT,   AT(views),        1, 1000000, "V", "cycle through V augmented views of each image" },
+    { "type",         FLAG_STR,   AT(type),         0, 0, "f16|f32|u8", "how features are stored (default: f16)" },
+    { "fit",          FLAG_STR,   AT(fit),          0, 0, "letterbox|stretch",
+      "how a detector's images fill its input (default: [augment] fit=, else letterbox)" },
+    { "seed",         FLAG_INT,   AT(seed),         0, INT_MAX, "N", "seed of everything random (default 0)" },
+    { "limit",        FLAG_INT,   AT(limit),        1, INT_MAX, "N",
+      "the first N images only (not valid: of the training images; predict: frames of a video)" },
+    { "clear",        FLAG_SET,   AT(clear),        0, 0, "", "count images from 0 again" },
+    { "force",        FLAG_SET,   AT(force),        0, 0, "",
+      "train even with a teacher that looks untrained, resume even what was started otherwise" },
+    { "resume",       FLAG_SET,   AT(resume),       0, 0, "",
+      "go on where an interrupted run of the same command was, bit for bit" },
+    { "checkpoint",   FLAG_INT,   AT(checkpoint),   0, 1000000, "SECONDS",
+      "save at least this often, besides every epoch's end (default 600; 0: every step)" },
+    { "skip-nan",     FLAG_INT,   AT(skip_nan),     1, 1000000, "N",
+      "leave out up to N steps whose loss or gradients are not finite" },
+    { "quiet",        FLAG_SET,   AT(quiet),        0, 0, "", "one line an epoch, or a view, only" },
+    { "backup",       FLAG_STR,   AT(backup),       0, 0, "DIR",
+      "where weights go (default: the .data file's backup)" },
+    { "gpus",         FLAG_STR,   AT(gpus),         0, 0, "N",
+      "the CUDA device to compute on (default 0, where the program was built with GPU=1)" },
+    { "nogpu",        FLAG_SET,   AT(nogpu),        0, 0, "", "compute on the CPU" },
+    { "data",         FLAG_STR,   AT(data),         0, 0, "DATA", "verify on this data set's validation images" },
+    { "verify",       FLAG_INT,   AT(verify),       0, 100000, "N", "images to verify on (default 16)" },
+    { "map",          FLAG_STR,   AT(map),          0, 0, "FILE",
+      "import: lines 'tensor or module = layer number' that count before the order" },
+    { "eps",          FLAG_STR,   AT(eps),          0, 0, "E",
+      "import: epsilon of the model's batch norm, where its file has none (default 1e-5)" },
+    { "fold",         FLAG_SET,   AT(fold),         0, 0, "", "fold batch norm into the weights" },
+    { "merge",        FLAG_SET,   AT(merge),        0, 0, "", "merge a stack=linear projector with the classifier" },
+    { "teacher",      FLAG_SET,   AT(teacher),      0, 0, "",
+      "check that it can be a teacher, print its [teacher] section" },
+    { "onnx",         FLAG_STR,   AT(onnx),         0, 0, "FILE.onnx", "write ONNX too" },
+    { "t",            FLAG_INT,   AT(top),          1, 100000, "N", "how many classes to print" },
+    { "tolerance",    FLAG_FLOAT, AT(tolerance),    0, 1, "T",
+      "compare: relative difference that still counts as equal (default: bit for bit)" },
+    { "to",           FLAG_INT,   AT(to),           0, INT_MAX, "N", "extract: layers 0 to N, an encoder" },
+    { "from",         FLAG_INT,   AT(from),         0, INT_MAX, "N", "extract: layers N to the end, a tail" },
+    { "batch",        FLAG_INT,   AT(batch),        1, 65536, "N",
+      "images a run when throughput is measured (default: the cfg's)" },
+    { "seconds",      FLAG_FLOAT, AT(seconds),      0, 3600, "S", "time for each reader (default 3)" },
 };
 enum { FLAG_COUNT = sizeof FLAGS / sizeof *FLAGS };
-/* Flags that only one sub-verb of 'weights' takes. */
-static const struct { const char *flag, *sub; } SUB_FLAGS[] = {
-    { "map", "import" }, { "eps", "import" }, { "tolerance", "compare" }, { "to", "extract" }, { "from", "extract" },
-};
 _Static_assert(FLAG_COUNT <= 64, "options.given has a bit for every flag");
 
 static const flag_row *find_flag(const char *name)
@@ -71,6 +86,23 @@ static const flag_row *find_flag(const char *name)
     for (int i = 0; i < FLAG_COUNT; ++i)
         if (!strcmp(FLAGS[i].name, name)) return &FLAGS[i];
     return NULL;
+}
+
+/* Does the verb's row, or one of its sub-verbs', name this flag? */
+static int takes(const verb *verb, const char *flag)
+{
+    for (int i = 0; i < MAX_VERB_FLAGS && verb->flags[i]; ++i)
+        if (!strcmp(verb->flags[i], flag)) return 1;
+    for (int i = 0; verb->subs && verb->subs[i]; ++i)
+        if (takes(verb->subs[i], flag)) return 1;
+    return 0;
+}
+
+/* A row that names a flag which is not there is found by whoever first runs its verb or asks it for help. */
+static void check_row(const verb *verb)
+{
+    for (int i = 0; i < MAX_VERB_FLAGS && verb->flags[i]; ++i) BUG_UNLESS(find_flag(verb->flags[i]), "a verb names an unknown flag");
+    for (int i = 0; verb->subs && verb->subs[i]; ++i) check_row(verb->subs[i]);
 }
 
 static void unknown_flag(const char *arg, const char *name, diag *d)
@@ -82,95 +114,106 @@ static void unknown_flag(const char *arg, const char *name, diag *d)
     if (near) diag_hint(d, "did you mean '-%s'?", near);
 }
 
-static int set_int(options *o, const flag_row *f, const char *text, diag *d)
+static int set_int(options *options, const flag_row *flag, const char *text, diag *d)
 {
     char *end;
     errno = 0;
     long v = strtol(text, &end, 10);
-    if (errno || end == text || *end || v < f->min || v > f->max) {
-        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a whole number from %d to %d", f->name, text, f->min, f->max);
+    if (errno || end == text || *end || v < flag->min || v > flag->max) {
+        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a whole number from %d to %d", flag->name, text, flag->min, flag->max);
         return -1;
     }
-    *(int *)((char *)o + f->offset) = (int)v;
+    *(int *)((char *)options + flag->offset) = (int)v;
     return 0;
 }
 
-static int set_float(options *o, const flag_row *f, const char *text, diag *d)
+static int set_float(options *options, const flag_row *flag, const char *text, diag *d)
 {
     char *end;
     double v = strtod(text, &end);
-    if (end == text || *end || !(v >= f->min && v <= f->max)) {
-        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a number from %d to %d", f->name, text, f->min, f->max);
+    if (end == text || *end || !(v >= flag->min && v <= flag->max)) {
+        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a number from %d to %d", flag->name, text, flag->min, flag->max);
         return -1;
     }
-    *(double *)(void *)((char *)o + f->offset) = v;
+    *(double *)(void *)((char *)options + flag->offset) = v;
     return 0;
 }
 
-/* Handles the flag at argv[i]; returns how many arguments it took, 0 after an error. */
-static int take_flag(options *o, int verb_bit, int argc, char **argv, int i, diag *d)
+/* The flag that `arg` names, if the verb takes it; else NULL with a message. */
+static const flag_row *find_taken(const options *options, const char *arg, diag *d)
 {
-    const char *name = argv[i] + (argv[i][1] == '-' ? 2 : 1);
-    const flag_row *f = find_flag(name);
-    if (!f) {
-        unknown_flag(argv[i], name, d);
-        return 0;
+    const char *name = arg + (arg[1] == '-' ? 2 : 1);
+    const flag_row *flag = find_flag(name);
+    if (!flag) {
+        unknown_flag(arg, name, d);
+        return NULL;
     }
-    if (!(f->verbs & verb_bit)) {
-        diag_error(d, NULL, 0, NULL, "'-%s' means nothing to '%s'", f->name, o->verb);
-        return 0;
-    }
-    o->given |= (uint64_t)1 << (f - FLAGS);
-    if (f->type == FLAG_SET) {
-        *(int *)((char *)o + f->offset) = 1;
+    if (takes(options->verb, flag->name)) return flag;
+    diag_error(d, NULL, 0, NULL, "'-%s' means nothing to '%s'", flag->name, options->verb->name);
+    return NULL;
+}
+
+/* Handles the flag arg[0] with its value, arg[1], where `room` says that there is one. How many it took, 0 after an error. */
+static int take_flag(options *options, char **arg, int room, diag *d)
+{
+    const flag_row *flag = find_taken(options, arg[0], d);
+    if (!flag) return 0;
+    options->given |= (uint64_t)1 << (flag - FLAGS);
+    if (flag->type == FLAG_SET) {
+        *(int *)((char *)options + flag->offset) = 1;
         return 1;
     }
-    if (i + 1 >= argc) {
-        diag_error(d, NULL, 0, NULL, "'-%s' needs a value: %s", f->name, f->argument);
+    if (room < 2) {
+        diag_error(d, NULL, 0, NULL, "'-%s' needs a value: %s", flag->name, flag->argument);
         return 0;
     }
-    if (f->type == FLAG_INT) return set_int(o, f, argv[i + 1], d) ? 0 : 2;
-    if (f->type == FLAG_FLOAT) return set_float(o, f, argv[i + 1], d) ? 0 : 2;
-    *(const char **)((char *)o + f->offset) = argv[i + 1];
+    if (flag->type == FLAG_INT) return set_int(options, flag, arg[1], d) ? 0 : 2;
+    if (flag->type == FLAG_FLOAT) return set_float(options, flag, arg[1], d) ? 0 : 2;
+    *(const char **)((char *)options + flag->offset) = arg[1];
     return 2;
 }
 
-int options_parse(options *o, int verb_bit, int argc, char **argv, diag *d)
+int options_parse(options *options, const verb *verb, int argc, char **argv, diag *d)
 {
+    check_row(verb);
+    options->verb = verb;
     for (int i = 0; i < argc;) {
         if (argv[i][0] == '-' && argv[i][1]) {
-            int took = take_flag(o, verb_bit, argc, argv, i, d);
+            int took = take_flag(options, argv + i, argc - i, d);
             if (!took) return -1;
             i += took;
-        } else if (o->n == MAX_POSITIONAL) {
+        } else if (options->n == MAX_POSITIONAL) {
             diag_error(d, NULL, 0, NULL, "more than %d arguments", MAX_POSITIONAL);
             return -1;
         } else {
-            o->arg[o->n++] = argv[i++];
+            options->arg[options->n++] = argv[i++];
         }
     }
     return 0;
 }
 
-int options_given(const options *o, const char *flag)
+int options_given(const options *options, const char *flag)
 {
-    const flag_row *f = find_flag(flag);
-    return f && (o->given >> (f - FLAGS) & 1);
+    const flag_row *row = find_flag(flag);
+    return row && (options->given >> (row - FLAGS) & 1);
 }
 
-int options_check_sub(const options *o, const char *sub, diag *d)
+int options_check_sub(const options *options, const verb *sub, diag *d)
 {
-    for (size_t i = 0; i < sizeof SUB_FLAGS / sizeof *SUB_FLAGS; ++i) {
-        if (!options_given(o, SUB_FLAGS[i].flag) || !strcmp(SUB_FLAGS[i].sub, sub)) continue;
-        diag_error(d, NULL, 0, NULL, "'-%s' means nothing to '%s %s'", SUB_FLAGS[i].flag, o->verb, sub);
+    for (int i = 0; i < FLAG_COUNT; ++i) {
+        if (!options_given(options, FLAGS[i].name) || takes(sub, FLAGS[i].name)) continue;
+        diag_error(d, NULL, 0, NULL, "'-%s' means nothing to '%s %s'", FLAGS[i].name, options->verb->name, sub->name);
         return -1;
     }
     return 0;
 }
 
-void options_help(int verb_bit, FILE *out)
+void options_help(const verb *verb, FILE *out)
 {
+    check_row(verb);
+    for (int i = 0; verb->subs && verb->subs[i]; ++i)
+        fprintf(out, "  %-8s %-24s %s\n", verb->subs[i]->name, verb->subs[i]->arguments, verb->subs[i]->help);
     for (int i = 0; i < FLAG_COUNT; ++i)
-        if (FLAGS[i].verbs & verb_bit)
+        if (takes(verb, FLAGS[i].name))
             fprintf(out, "  -%s %-*s %s\n", FLAGS[i].name, 28 - (int)strlen(FLAGS[i].name), FLAGS[i].argument, FLAGS[i].help);
 }

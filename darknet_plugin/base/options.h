@@ -1,4 +1,5 @@
-/* Command-line flags of the verbs, in one table (options.c): one row a flag, with the verbs that take it. */
+/* The command line of `darknet distill`: a verb is a row of its name, arguments and flags, which the verb's file exports; a
+ * flag is a row in the one table of options.c. To add a verb: write its file with its row, and list the row in main.c. */
 #ifndef DISTILL_OPTIONS_H
 #define DISTILL_OPTIONS_H
 #include "diag.h"
@@ -6,17 +7,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Bits naming the verbs, for the flag table's last column. */
-enum {
-    V_TRAIN = 1, V_VALID = 2, V_EXPORT = 4, V_CHECK = 8, V_SUMMARY = 16, V_PREDICT = 32, V_FEATURES = 64,
-    V_WEIGHTS = 128, V_BENCH = 256,
-    V_RUNS = V_TRAIN | V_VALID | V_EXPORT | V_PREDICT | V_FEATURES, V_ALL = 511
-};
-
-enum { MAX_POSITIONAL = 4096 };
+enum { MAX_POSITIONAL = 4096, MAX_VERB_FLAGS = 24 };
 
 typedef struct options {
-    const char *verb;
+    const struct verb *verb;              /* borrowed */
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
     int json, clear, force, nogpu, threads, epochs, seed, limit, verify, top, quiet, views, side_by_side, fold, merge, teacher;
@@ -28,13 +22,21 @@ typedef struct options {
     FILE *out;                            /* where results go; everything else is stderr */
 } options;
 
+typedef struct verb {
+    const char *name, *arguments, *help;      /* what usage says of it */
+    int min, max;                             /* positional arguments; a sub-verb's behind its name, which is arg[0] */
+    int (*run)(options *options, diag *d);    /* 0, or non-zero after adding to `d` what went wrong */
+    const char *flags[MAX_VERB_FLAGS];        /* names of flags, then NULL; it takes those of its sub-verbs, too */
+    const struct verb *const *subs;           /* its sub-verbs, then NULL; NULL: it has none */
+} verb;
+
 /* Reads argv[0..argc-1] (behind the verb). Unknown flags, flags of other verbs and bad values go to `d`. */
-int options_parse(options *o, int verb_bit, int argc, char **argv, diag *d);
+int options_parse(options *options, const verb *verb, int argc, char **argv, diag *d);
 /* Was -flag given? */
-int options_given(const options *o, const char *flag);
+int options_given(const options *options, const char *flag);
 /* 0 if the sub-verb takes every flag that was given, else -1 with a message. */
-int options_check_sub(const options *o, const char *sub, diag *d);
-/* One line a flag that `verb_bit` takes. */
-void options_help(int verb_bit, FILE *out);
+int options_check_sub(const options *options, const verb *sub, diag *d);
+/* One line a sub-verb, then one a flag that the verb takes, in the table's order. */
+void options_help(const verb *verb, FILE *out);
 
 #endif

@@ -4,12 +4,13 @@
  *
  * The stock program answers a missing or short file with exit status 0, or by handing the file's name to a shell, so
  * every argument that looks like a file is checked first. */
+#include "passthrough.h"
+
 #include "darknet_plugin/host/host.h"
 #include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/lowering/lower.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/out_file.h"
-#include "verbs.h"
 #include "weights_tools/file/weights_file.h"
 
 #include <errno.h>

@@ -1,15 +1,16 @@
 /* `darknet distill bench CFG [WEIGHTS]`: the deployed network's latency and throughput in this runtime, in stock
  * Darknet's code and in OpenCV's DNN, side by side. Without WEIGHTS random ones: what a layer computes costs the same
  * whatever its numbers are. The network goes to the readers as files, in a temporary folder. */
+#include "results.h"
+
+#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/options.h"
+#include "darknet_plugin/base/out_file.h"
+#include "darknet_plugin/base/rng.h"
 #include "darknet_plugin/deploying/bench.h"
+#include "darknet_plugin/model/model.h"
 #include "layers/cpu/parallel.h"
 #include "weights_tools/file/weights_file.h"
-#include "darknet_plugin/base/mem.h"
-#include "darknet_plugin/model/model.h"
-#include "darknet_plugin/base/out_file.h"
-#include "results.h"
-#include "darknet_plugin/base/rng.h"
-#include "verbs.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -199,7 +200,7 @@ static int report(const bench_run *b, const options *o, diag *d)
     return 0;
 }
 
-static int run(bench_run *b, const options *o, diag *d)
+static int measure(bench_run *b, const options *o, diag *d)
 {
     b->low = lower_read(o->arg[0], LOWER_DEPLOY, d);
     if (!b->low || choose_batch(b, o, d) || make_folder(b, d) || write_files(b, o, d)) return -1;
@@ -212,12 +213,12 @@ static int run(bench_run *b, const options *o, diag *d)
     return report(b, o, d);
 }
 
-int verb_bench(options *o, diag *d)
+static int run(options *o, diag *d)
 {
     bench_run b = { .job = { .seconds = options_given(o, "seconds") ? o->seconds : 3 } };
     if (model_backend(o->backend, &b.job.backend, d)) return -1;
     parallel_set_threads(o->threads);
-    int failed = run(&b, o, d);
+    int failed = measure(&b, o, d);
     remove_folder(&b);
     lower_free(b.low);
     free(b.folder);
@@ -226,3 +227,9 @@ int verb_bench(options *o, diag *d)
     free(b.x);
     return failed;
 }
+
+const verb verb_bench = {
+    .name = "bench", .arguments = "CFG [WEIGHTS]", .min = 1, .max = 2, .run = run,
+    .help = "latency and throughput beside stock Darknet and OpenCV",
+    .flags = { "json", "threads", "backend", "seed", "batch", "seconds" },
+};

@@ -1,8 +1,9 @@
 /* `darknet distill check CFG`: every mistake in one go, and what will surprise later. */
-#include "darknet_plugin/lowering/lower.h"
-#include "darknet_plugin/base/mem.h"
 #include "results.h"
-#include "verbs.h"
+
+#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/options.h"
+#include "darknet_plugin/lowering/lower.h"
 #include "weights_tools/file/weights_file.h"
 
 #include <stdlib.h>
@@ -32,7 +33,7 @@ static void check_teacher_weights(const teacher_spec *t, diag *d)
         diag_error(d, t->weights_path, 0, NULL, "holds %d of the teacher's %d layers", info.layers, t->shape->n);
 }
 
-int verb_check(options *o, diag *d)
+static int run(options *o, diag *d)
 {
     lowered *l = lower_read(o->arg[0], LOWER_TRAIN, d);
     if (l) {
@@ -55,3 +56,9 @@ int verb_check(options *o, diag *d)
     lower_free(l);
     return failed;
 }
+
+const verb verb_check = {
+    .name = "check", .arguments = "CFG", .min = 1, .max = 1, .run = run,
+    .help = "report every mistake in a cfg",
+    .flags = { "json" },
+};

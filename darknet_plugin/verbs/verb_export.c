@@ -1,8 +1,14 @@
 /* `darknet distill export CFG WEIGHTS OUT`: OUT.cfg and OUT.weights, plain Darknet, and FILE.onnx, verified (export.h). */
+#include "darknet_plugin/base/options.h"
 #include "darknet_plugin/deploying/export.h"
-#include "verbs.h"
 
-int verb_export(options *o, diag *d)
+static int run(options *o, diag *d)
 {
     return export_network(o, o->arg, LOWER_TRAIN, d);
 }
+
+const verb verb_export = {
+    .name = "export", .arguments = "CFG WEIGHTS OUT", .min = 3, .max = 3, .run = run,
+    .help = "write plain OUT.cfg + OUT.weights, verified",
+    .flags = { "json", "threads", "backend", "data", "verify", "fold", "merge", "teacher", "onnx" },
+};

@@ -1,13 +1,14 @@
 /* `darknet distill features DATA CFG`: fills the teacher-feature cache for every view of every training image, going on where
  * an earlier run stopped. `train` would fill it as it goes; this does it without a student. */
-#include "layers/cpu/parallel.h"
-#include "darknet_plugin/base/clock.h"
-#include "darknet_plugin/data/dataset.h"
 #include "device.h"
-#include "darknet_plugin/data/loader.h"
+
+#include "darknet_plugin/base/clock.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/options.h"
+#include "darknet_plugin/data/dataset.h"
+#include "darknet_plugin/data/loader.h"
 #include "darknet_plugin/model/model.h"
-#include "verbs.h"
+#include "layers/cpu/parallel.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -103,7 +104,7 @@ static void report(const options *o, const filling *f, feature_cache *cache, con
 }
 
 /* Whether what is there is whole is seen when it is read; this skips what has an index entry. */
-static int run(const options *o, filling *f, diag *d)
+static int fill_missing(const options *o, filling *f, diag *d)
 {
     uint64_t start = first_missing(f), all = f->views * f->images, computed = 0;
     if (start < all && fill(o, f, start, &computed, d)) return -1;
@@ -112,12 +113,18 @@ static int run(const options *o, filling *f, diag *d)
     return diag_errors(d) > 0;
 }
 
-int verb_features(options *o, diag *d)
+static int run(options *o, diag *d)
 {
     filling f = { 0 };
-    int failed = open_all(o, &f, d) || run(o, &f, d);
+    int failed = open_all(o, &f, d) || fill_missing(o, &f, d);
     dataset_free(f.train);
     data_file_free(f.file);
     model_close(f.m);
     return failed;
 }
+
+const verb verb_features = {
+    .name = "features", .arguments = "DATA CFG", .min = 2, .max = 2, .run = run,
+    .help = "compute the teacher's features once, into a cache",
+    .flags = { "threads", "backend", "out", "views", "type", "seed", "limit", "quiet", "gpus", "nogpu" },
+};

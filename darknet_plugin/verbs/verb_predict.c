@@ -1,12 +1,13 @@
 /* `darknet distill predict DATA CFG WEIGHTS IMAGE...`: the likeliest classes of images, prepared (letterboxed) as stock
  * `darknet classifier predict` does; of a detector boxes (predict_detect.c). */
-#include "darknet_plugin/data/augment.h"
 #include "device.h"
-#include "darknet_plugin/data/image_io.h"
-#include "darknet_plugin/base/mem.h"
 #include "predict_detect.h"
 #include "results.h"
-#include "verbs.h"
+
+#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/options.h"
+#include "darknet_plugin/data/augment.h"
+#include "darknet_plugin/data/image_io.h"
 
 #include <stdlib.h>
 
@@ -121,7 +122,7 @@ static int predict_by_kind(options *o, prediction *p, diag *d)
     return model_load_whole(m, o->arg[2], d) || model_fits_classes(m, p->file, d) || predict_detector(o, m, p->file, d) ? -1 : 0;
 }
 
-int verb_predict(options *o, diag *d)
+static int run(options *o, diag *d)
 {
     model_options mo = { .threads = o->threads, .batch = 1, .mode = o->side_by_side ? LOWER_TRAIN : LOWER_DEPLOY };
     if (device_backend(o, &mo.backend, d)) return -1;
@@ -132,3 +133,10 @@ int verb_predict(options *o, diag *d)
     data_file_free(f);
     return failed;
 }
+
+const verb verb_predict = {
+    .name = "predict", .arguments = "DATA CFG WEIGHTS IMAGE...", .min = 4, .max = MAX_POSITIONAL, .run = run,
+    .help = "classify images, or find objects in them",
+    .flags = { "json", "threads", "backend", "out", "thresh", "side-by-side", "fit", "limit", "gpus", "nogpu",
+               "t" },
+};

@@ -1,12 +1,13 @@
 /* `darknet distill summary CFG`: what the deployed network will be, and what distilling it saves.
  * Pruning ratio = 1 - parameters(student, projector, classifier) / parameters(teachers). */
-#include "layers/gpu/gpu.h"
 #include "device.h"
-#include "darknet_plugin/lowering/lower.h"
-#include "darknet_plugin/base/mem.h"
 #include "results.h"
-#include "verbs.h"
+
+#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/options.h"
+#include "darknet_plugin/lowering/lower.h"
 #include "darknet_plugin/model/model.h"
+#include "layers/gpu/gpu.h"
 
 #include <stdlib.h>
 
@@ -116,7 +117,7 @@ static network *bound_network(const options *o, lowered *l, cpu_backend backend,
     return n;
 }
 
-int verb_summary(options *o, diag *d)
+static int run(options *o, diag *d)
 {
     cpu_backend backend;
     lowered *l = device_named(o, &backend, d) ? NULL : lower_read(o->arg[0], LOWER_DEPLOY, d);
@@ -133,3 +134,9 @@ int verb_summary(options *o, diag *d)
     lower_free(l);
     return failed;
 }
+
+const verb verb_summary = {
+    .name = "summary", .arguments = "CFG", .min = 1, .max = 1, .run = run,
+    .help = "layers, shapes, parameters, multiply-adds",
+    .flags = { "json", "backend", "nogpu" },
+};

@@ -1,13 +1,14 @@
 /* `darknet distill train DATA CFG [WEIGHTS]`: trains a distillation, or a plain classifier cfg (teachers, baselines). */
-#include "layers/cpu/parallel.h"
-#include "darknet_plugin/training/checkpoint.h"
 #include "device.h"
-#include "darknet_plugin/model/evaluate_detect.h"
+
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/options.h"
+#include "darknet_plugin/model/evaluate_detect.h"
+#include "darknet_plugin/training/checkpoint.h"
 #include "darknet_plugin/training/preflight.h"
 #include "darknet_plugin/training/teacher_check.h"
 #include "darknet_plugin/training/trainer.h"
-#include "verbs.h"
+#include "layers/cpu/parallel.h"
 
 #include <stdlib.h>
 
@@ -140,7 +141,7 @@ static int refuse_both(const options *o, diag *d)
     return o->resume && o->clear;
 }
 
-int verb_train(options *o, diag *d)
+static int run(options *o, diag *d)
 {
     training t = { 0 };
     model_options mo = { .threads = o->threads, .seed = (uint64_t)o->seed };
@@ -159,3 +160,10 @@ int verb_train(options *o, diag *d)
     model_close(t.m);
     return failed;
 }
+
+const verb verb_train = {
+    .name = "train", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
+    .help = "train a distillation, or a plain classifier cfg",
+    .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "limit", "clear", "force",
+               "resume", "checkpoint", "skip-nan", "quiet", "backup", "gpus", "nogpu" },
+};

@@ -1,9 +1,10 @@
 /* `darknet distill valid DATA CFG [WEIGHTS]`: teacher and student on the validation images. Without WEIGHTS the teacher
  * alone, with the size, mean= and std= that [teacher] gives it: is it what its author says, before anything is trained? */
-#include "layers/cpu/parallel.h"
 #include "device.h"
 #include "results.h"
-#include "verbs.h"
+
+#include "darknet_plugin/base/options.h"
+#include "layers/cpu/parallel.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -82,7 +83,7 @@ static int valid_model(options *o, model *m, diag *d)
     return failed;
 }
 
-int verb_valid(options *o, diag *d)
+static int run(options *o, diag *d)
 {
     model_options mo = { .threads = o->threads };
     if (device_backend(o, &mo.backend, d)) return -1;
@@ -91,3 +92,9 @@ int verb_valid(options *o, diag *d)
     model_close(m);
     return failed;
 }
+
+const verb verb_valid = {
+    .name = "valid", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
+    .help = "teacher and student side by side; without WEIGHTS the teacher alone",
+    .flags = { "json", "threads", "backend", "fit", "limit", "gpus", "nogpu" },
+};

@@ -11,10 +11,11 @@
  *
  * Exit status as cmp's: 0 equal, 1 not. Equal means the same layers and in all of them the same bits, or with
  * -tolerance no layer that matters. Headers are told apart but do not count: `seen` alone is no other network. */
-#include "darknet_plugin/base/mem.h"
-#include "darknet_plugin/base/json.h"
-#include "weights_verbs.h"
 #include "weights_view.h"
+
+#include "darknet_plugin/base/json.h"
+#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/options.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -191,7 +192,7 @@ static int report(const weights_view *v, const comparison *k, const options *o, 
     return !k->equal;
 }
 
-int weights_compare(options *o, diag *d)
+static int run(options *o, diag *d)
 {
     comparison k = { .path = { o->arg[2], o->arg[3] } };
     weights_view *v = weights_view_open(o->arg[1], d);
@@ -207,3 +208,9 @@ int weights_compare(options *o, diag *d)
     weights_view_close(v);
     return failed;
 }
+
+const verb weights_compare = {
+    .name = "compare", .arguments = "CFG A B", .min = 3, .max = 3, .run = run,
+    .help = "differences, layer by layer",
+    .flags = { "json", "tolerance" },
+};

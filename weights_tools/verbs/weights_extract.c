@@ -8,9 +8,9 @@
  * Layers are numbered as the deployed network's are, which `summary` lists: for a plain cfg as the user wrote it. A
  * tail's [yolo] would give boxes of another size, since its anchors are in pixels of the network's input: warned of. */
 #include "weights_cut.h"
-#include "weights_verbs.h"
 
 #include "darknet_plugin/base/json.h"
+#include "darknet_plugin/base/options.h"
 
 #include <stdlib.h>
 
@@ -132,7 +132,7 @@ static int extract(const weights_view *v, const options *o, diag *d)
     return failed ? -1 : 0;
 }
 
-int weights_extract(options *o, diag *d)
+static int run(options *o, diag *d)
 {
     weights_view *v = weights_view_open(o->arg[1], d);
     if (!v) return -1;
@@ -140,3 +140,9 @@ int weights_extract(options *o, diag *d)
     weights_view_close(v);
     return failed ? -1 : 0;
 }
+
+const verb weights_extract = {
+    .name = "extract", .arguments = "CFG WEIGHTS OUT", .min = 3, .max = 3, .run = run,
+    .help = "an encoder or a tail, as OUT.cfg and OUT.weights",
+    .flags = { "json", "to", "from" },
+};

@@ -7,11 +7,10 @@
  *
  * OUT is written when all of that has worked, and not before. A distillation cfg takes its encoder's weights: the layers
  * before its first [projector]; what the model has beyond them is named and not used. Such a file starts a training. */
-#include "weights_tools/import/import.h"
-#include "weights_verbs.h"
-
-#include "darknet_plugin/sections/cfg_keys.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/options.h"
+#include "darknet_plugin/sections/cfg_keys.h"
+#include "weights_tools/import/import.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -107,7 +106,7 @@ static void print_summary(const import_job *j, const char *path)
             j->encoder ? ", the encoder alone" : "", j->tensors->format);
 }
 
-int weights_import(options *o, diag *d)
+static int run(options *o, diag *d)
 {
     import_job j = { .cfg = o->arg[1], .model = o->arg[2], .out = o->out };
     int failed = import_all(&j, o, d);
@@ -120,3 +119,9 @@ int weights_import(options *o, diag *d)
     lower_free(j.low);
     return failed;
 }
+
+const verb weights_import = {
+    .name = "import", .arguments = "CFG MODEL OUT.weights", .min = 3, .max = 3, .run = run,
+    .help = "from PyTorch, safetensors or ONNX",
+    .flags = { "map", "eps" },
+};

@@ -4,10 +4,11 @@
  * outputs all of whose weights are 0: pruned, or never trained. NaN, infinity and negative variances are what every
  * reader of ours refuses to load, so they are warned of; a file that does not fit its cfg is an error, told after the
  * table of the layers it does hold. */
-#include "darknet_plugin/base/mem.h"
-#include "darknet_plugin/base/json.h"
-#include "weights_verbs.h"
 #include "weights_view.h"
+
+#include "darknet_plugin/base/json.h"
+#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/options.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -227,7 +228,7 @@ static void warn_of_values(const weights_view *v, const weights_contents *c, con
     }
 }
 
-int weights_show(options *o, diag *d)
+static int run(options *o, diag *d)
 {
     weights_contents c;
     weights_view *v = weights_view_open(o->arg[1], d);
@@ -242,3 +243,9 @@ int weights_show(options *o, diag *d)
     weights_view_close(v);
     return failed;
 }
+
+const verb weights_show = {
+    .name = "show", .arguments = "CFG WEIGHTS", .min = 2, .max = 2, .run = run,
+    .help = "layers, shapes, value ranges",
+    .flags = { "json" },
+};

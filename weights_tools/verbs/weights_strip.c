@@ -3,9 +3,9 @@
  * only training asks for go as in every deployed cfg (lower_deploy.c); `seen` becomes 0. Answers stay the same to the
  * last bit. */
 #include "weights_cut.h"
-#include "weights_verbs.h"
 
 #include "darknet_plugin/base/json.h"
+#include "darknet_plugin/base/options.h"
 
 /* Takes out layer i; its input stands for it, or nothing: a cost's output is no map of anything. */
 static void drop(weights_cut *k, int i, int stands)
@@ -39,7 +39,7 @@ static int report(const weights_cut *k, int dropped, const options *o, diag *d)
     return json_print(j, o->out, d);
 }
 
-int weights_strip(options *o, diag *d)
+static int run(options *o, diag *d)
 {
     weights_contents c = { .x = NULL };
     weights_cut k;
@@ -55,3 +55,9 @@ int weights_strip(options *o, diag *d)
     weights_view_close(v);
     return failed ? -1 : 0;
 }
+
+const verb weights_strip = {
+    .name = "strip", .arguments = "CFG WEIGHTS OUT", .min = 3, .max = 3, .run = run,
+    .help = "without what only training needs",
+    .flags = { "json" },
+};
