@@ -35,7 +35,7 @@ status 1 "summary to a closed output" bash -c "'$darknet' distill summary '$w/ne
 says err "cannot write to the standard output: Bad file descriptor" "is noticed"
 status 1 "a reader who leaves" bash -c "'$darknet' distill valid '$w/t.data' '$w/net.cfg' '$w/old/net_final.weights' -json | true; exit \${PIPESTATUS[0]}"
 says err "cannot write to the standard output: Broken pipe" "is noticed"
-for v in "distill check $w/net.cfg" "distill valid $w/t.data $w/net.cfg $w/old/net_final.weights -limit 50 -json" "distill train -help" "distill -help" \
+for v in "distill check $w/net.cfg" "distill valid $w/t.data $w/net.cfg $w/old/net_final.weights -limit 50 -json" "distill train -help" "distill -help" "distill -version" \
          "distill weights show $w/net.cfg $w/old/net_final.weights" "distill export $w/net.cfg $w/old/net_final.weights $w/lost" \
          "distill train $w/t.data $w/net.cfg -limit 50 -epochs 1 -backup $w/lost.backup"; do
     status 1 "${v%% $w*} with nowhere to print" bash -c "'$darknet' $v >/dev/full"

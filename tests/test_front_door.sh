@@ -5,6 +5,13 @@ set -u
 status 2 "no arguments" "$darknet"
 status 2 "distill without a verb" "$darknet" distill
 status 0 "distill -help" "$darknet" distill -help
+says out "-version" "which lists -version"
+version="darknet-distill $(sed -n 's/^## \([0-9.]*\).*/\1/p' CHANGELOG.md | head -1)"
+for flag in -version --version; do
+    status 0 "$flag" "$darknet" distill $flag
+    if [ "$(cat "$work/out")" = "$version" ]; then ok "$flag says what CHANGELOG.md begins with"
+    else not_ok "$flag says what CHANGELOG.md begins with" "$(cat "$work/out"), expected $version"; fi
+done
 status 0 "train -help" "$darknet" distill train -help
 says out "-epochs" "help lists the flags"
 for verb in $("$darknet" distill -help | awk '/^  [a-z]/ { print $1 }'); do

@@ -3,6 +3,7 @@
 #include "passthrough.h"
 
 #include "darknet_plugin/base/options.h"
+#include "darknet_plugin/base/version.h"
 #include "darknet_plugin/base/words.h"
 #include "darknet_plugin/host/host.h"
 #include "darknet_plugin/training/stop.h"
@@ -30,7 +31,8 @@ static int usage(FILE *out)
     fprintf(out, "usage: darknet distill VERB ...\n\n");
     for (int i = 0; i < VERB_COUNT; ++i)
         fprintf(out, "  %-8s %-26s %s\n", VERBS[i]->name, VERBS[i]->arguments, VERBS[i]->help);
-    fprintf(out, "\n'darknet distill VERB -help' lists a verb's flags; any other command goes to the stock darknet\n");
+    fprintf(out, "\n'darknet distill VERB -help' lists a verb's flags, 'darknet distill -version' says the program's version;\n"
+                 "any other command goes to the stock darknet\n");
     return WRONG_USAGE;
 }
 
@@ -61,6 +63,11 @@ static int unknown_verb(const char *name)
 static int wants_help(const char *arg)
 {
     return !strcmp(arg, "-help") || !strcmp(arg, "--help") || !strcmp(arg, "-h");
+}
+
+static int wants_version(const char *arg)
+{
+    return !strcmp(arg, "-version") || !strcmp(arg, "--version");
 }
 
 /* Results that did not arrive are a failure. Nobody kept the reason of one that was noticed in the middle. */
@@ -94,8 +101,9 @@ static int run_verb(const verb *verb, int argc, char **argv, diag *d)
 static int distill(int argc, char **argv, diag *d)
 {
     if (argc < 1) return usage(stderr);
-    if (wants_help(argv[0])) {
-        usage(stdout);
+    if (wants_help(argv[0]) || wants_version(argv[0])) {
+        if (wants_help(argv[0])) usage(stdout);
+        else printf("darknet-distill %s\n", DISTILL_VERSION);
         return was_lost(stdout, d);
     }
     const verb *verb = find_verb(argv[0]);
