@@ -244,6 +244,13 @@ static void test_many_mistakes(void **state)
     diag_free(d);
     put_labels(text + 14, strlen(text + 14));
     refuse(DATA_BOXES, "none of the 40 boxes of its images is of use");
+    d = diag_new();
+    s = open_boxes(DATA_BOXES | DATA_LOOK, d);   /* who only looks is told of the lines alone */
+    check_no_errors(d);
+    assert_non_null(s);
+    data_expect(d, "the class is out of range");
+    dataset_free(s);
+    diag_free(d);
 }
 
 /* n images, `bad` of which have no file, `mute` no label file. */
@@ -287,6 +294,16 @@ static void test_what_is_missing_is_left_out(void **state)
     dataset_free(s);
     diag_free(d);
     put_many(200, 2, 1);
+    d = diag_new();
+    s = open_boxes(DATA_BOXES | DATA_LOOK, d);   /* who only looks gets all of them, and no message */
+    assert_int_equal(diag_count(d), 0);
+    assert_int_equal(dataset_count(s), 200);
+    assert_string_equal(dataset_left_out(s, 1), "not there or not readable");
+    assert_int_equal(dataset_size(s, 1, &w, &h), -1);
+    assert_int_equal(dataset_size(s, 2, &w, &h), 0);
+    assert_true(w == 3 && h == 2);
+    dataset_free(s);
+    diag_free(d);
     refuse(DATA_BOXES, "2 of 200 images are not there or not readable; up to 1 % are left out: ");
     s = NULL;
     d = diag_new();

@@ -51,6 +51,12 @@ static void test_idx_plain_and_gzipped(void **state)
         dataset *s = data_must_open(data[i], 0, 1);
         assert_int_equal(dataset_count(s), 3);
         assert_int_equal(dataset_classes(s), 3);
+        assert_string_equal(dataset_format(s), "idx");
+        assert_int_equal(dataset_channels(s), 1);
+        int w = 0, h = 0;
+        assert_int_equal(dataset_size(s, 2, &w, &h), 0);
+        assert_true(w == 4 && h == 2);
+        assert_int_equal(dataset_size(s, 3, &w, &h), -1);
         check_small(s, 0);
         dataset_free(s);
     }

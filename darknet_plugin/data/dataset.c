@@ -3,9 +3,11 @@
 #include "dataset.h"
 
 #include "dataset_internal.h"
+#include "image_size.h"
 #include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/mem.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +77,7 @@ static dataset *open_request(const data_request *request, size_t limit, diag *d)
     }
     if (limit && limit < s->count) s->count = limit;
     if (!bad && request->need & DATA_BOXES) bad = data_read_boxes(s, request, d);
-    if (!bad && is_detector(request)) bad = data_report_left_out(s, request, d);
+    if (!bad && is_detector(request) && !(request->need & DATA_LOOK)) bad = data_report_left_out(s, request, d);
     if (!bad) return s;
     dataset_free(s);
     return NULL;
@@ -112,6 +114,20 @@ void dataset_free(dataset *set)
 
 size_t dataset_count(const dataset *set) { return set->count; }
 int dataset_classes(const dataset *set) { return set->classes; }
+const char *dataset_format(const dataset *set) { return set->format->name; }
+int dataset_channels(const dataset *set) { return set->pixels ? set->c : 0; }
+
+int dataset_size(const dataset *set, size_t i, int *w, int *h)
+{
+    image_size size = { .w = (size_t)set->w, .h = (size_t)set->h };
+    if (i >= set->count || dataset_left_out(set, i)) return -1;
+    FILE *in = set->path ? fopen(set->path[i], "rb") : NULL;
+    int failed = set->path && (!in || image_size_read(in, &size) || size.w > INT_MAX || size.h > INT_MAX);
+    if (in) fclose(in);
+    *w = (int)size.w;
+    *h = (int)size.h;
+    return failed ? -1 : 0;
+}
 
 uint64_t dataset_identity(const dataset *set)
 {

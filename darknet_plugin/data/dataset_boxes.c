@@ -178,7 +178,7 @@ static FILE *open_labels(const char *path)
 
 static int sum_up(const box_reader *r, const data_request *request)
 {
-    if (r->dropped && !r->boxes) {
+    if (r->dropped && !r->boxes && !(request->need & DATA_LOOK)) {
         diag_error(r->d, request->file[0], 0, NULL, "none of the %zu boxes of its images is of use", r->dropped);
         return -1;
     }
