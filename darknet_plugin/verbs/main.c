@@ -18,11 +18,11 @@
 
 /* In the order in which usage lists them. */
 extern const verb verb_train, verb_valid, verb_features, verb_export, verb_check, verb_summary, verb_predict;
-extern const verb verb_weights, verb_bench;
+extern const verb verb_data, verb_weights, verb_bench;
 
 static const verb *const VERBS[] = {
     &verb_train, &verb_valid, &verb_features, &verb_export, &verb_check, &verb_summary, &verb_predict,
-    &verb_weights, &verb_bench,
+    &verb_data, &verb_weights, &verb_bench,
 };
 enum { VERB_COUNT = sizeof VERBS / sizeof *VERBS, WRONG_USAGE = 2 };
 

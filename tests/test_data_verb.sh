@@ -1,0 +1,94 @@
+#!/bin/bash
+# `darknet distill data`: formats, counts, sizes from headers, boxes, and what is missing or cannot be read.
+set -u
+. tests/tap.sh
+# pnm NAME WIDTH HEIGHT: an image file that is a header and nothing else: whoever wanted its pixels would fail
+pnm() { mkdir -p "$(dirname "$work/$1")"; printf 'P6\n%d %d\n255\n' "$2" "$3" >"$work/$1"; }
+words() { printf '%s\n' "$@"; }
+
+status 1 "a .data file that is not there" "$darknet" distill data "$work/none.data"
+says err "none.data" "names it"
+words classes=2 >"$work/empty.data"
+status 1 "a .data file without images" "$darknet" distill data "$work/empty.data"
+says err "neither train= nor valid= is there" "says so"
+words classes=2 "train=$work/none.list" >"$work/lost.data"
+status 1 "a list that is not there" "$darknet" distill data "$work/lost.data"
+says err "none.list" "is named"
+
+# ---- a classifier's list ----
+words cat dog catfish >"$work/names"
+for i in 1 2 3; do pnm "pets/cat$i.ppm" 40 30; done
+pnm pets/dog1.ppm 20 90
+pnm pets/dog2.ppm 10 10
+pnm pets/x.ppm 40 30
+pnm pets/catfish.ppm 640 480
+for i in "$work"/pets/*.ppm; do echo "$i"; done >"$work/pets.list"
+words classes=3 "names=$work/names" "train=$work/pets.list" "valid=$work/pets.list" >"$work/pets.data"
+status 0 "a classifier's list" "$darknet" distill data "$work/pets.data"
+says out "pets.data: 3 classes" "how many classes"
+says out "format      list" "its format"
+says out "images      7" "how many images"
+says out "sizes       10 x 10 to 640 x 480, 4 different; most common 40 x 30, 4 images" "sizes, from headers alone"
+says out "a class     0 (catfish) to 3 (cat) images" "which classes have the fewest and the most"
+says out "no class    1" "images without a class"
+says out "several     1 have several classes" "images of several"
+if [ "$(grep -c '^  images' "$work/out")" = 2 ]; then ok "both splits"; else not_ok "both splits" "$(cat "$work/out")"; fi
+status 0 "the same as JSON" "$darknet" distill data "$work/pets.data" -json
+holds "counts" '.classes == 3 and .train.images == 7 and .train.format == "list" and (.train.detector | not)'
+holds "every class" '.valid.per_class == [{"name":"cat","images":3},{"name":"dog","images":2},{"name":"catfish","images":0}]'
+holds "no class, and several" '.train.unlabelled == 1 and .train.ambiguous == 1 and .train.unreadable == 0'
+holds "sizes" '.train.sizes | .least == {"w":10,"h":10,"images":1} and .most.w == 640 and .common.images == 4 and .different == 4'
+printf 'no image' >"$work/pets/dog3.ppm"
+echo "$work/pets/dog3.ppm" >>"$work/pets.list"
+status 1 "a file that is no image" "$darknet" distill data "$work/pets.data"
+says err "1 of 8 images are not images that can be read: $work/pets/dog3.ppm" "is named"
+says out "unreadable  1" "and counted"
+says out "images      8" "beside the others"
+
+# ---- a detector's ----
+mkdir -p "$work/road/labels"
+for i in $(seq 200); do
+    pnm "road/images/$i.ppm" 64 48
+    echo "$work/road/images/$i.ppm"
+    words "0 .5 .5 .2 .2" "2 .5 .5 .1 .1" >"$work/road/labels/$i.txt"
+done >"$work/road.list"
+: >"$work/road/labels/7.txt"
+rm "$work/road/labels/9.txt" "$work/road/images/11.ppm"
+words classes=3 "names=$work/names" "train=$work/road.list" >"$work/road.data"
+status 0 "a detector's list" "$darknet" distill data "$work/road.data"
+says out "format      list, a detector's" "is known by its label files"
+says out "boxes       394" "how many boxes"
+says out "a class     0 (dog) to 197 (cat) boxes" "boxes of a class"
+says out "an image    0 to 2 boxes, 1.99 on average" "boxes of an image"
+says out "left out    1: no label file" "missing label files"
+says out "left out    1: not there or not readable" "missing images"
+status 0 "the same as JSON" "$darknet" distill data "$work/road.data" -json
+holds "boxes" '.train | .detector and .boxes == 394 and .fewest_boxes == 0 and .most_boxes == 2'
+holds "boxes of every class" '[.train.per_class[].boxes] == [197, 0, 197]'
+holds "what is left out" '[.train.left_out[].images] == [1, 1] and (.train.left_out | map(.why) | index("no label file")) != null'
+holds "no valid= is none" 'has("valid") | not'
+rm "$work/road/labels/10.txt"
+status 1 "more left out than training takes" "$darknet" distill data "$work/road.data"
+says err "train: 3 of 200 images cannot be used; up to 1 % are left out" "says so"
+says out "left out    2: no label file" "and how many of what"
+words classes=1 "train=$work/road.list" >"$work/road.data"
+words "5 .5 .5 .2 .2" >"$work/road/labels/12.txt"
+status 1 "a class out of range" "$darknet" distill data "$work/road.data"
+says err "12.txt:1: warning: box dropped: the class is out of range" "is named with its line"
+
+# ---- files with their pixels in memory ----
+{ printf '\003'; head -c 3072 /dev/zero; printf '\007'; head -c 3072 /dev/zero; } >"$work/batch.bin"
+words classes=10 "valid=$work/batch.bin" >"$work/cifar.data"
+status 0 "CIFAR" "$darknet" distill data "$work/cifar.data" -json
+holds "its format, channels, size" '.valid | .format == "cifar10" and .channels == 3 and .sizes.most == {"w":32,"h":32,"images":2}'
+holds "classes without names are numbers" '.valid.per_class[3] == {"name":"3","images":1} and .valid.per_class[0].images == 0'
+if few_of train 50 2>/dev/null && [ -s "$work/train-images-idx3-ubyte" ]; then
+    words classes=10 "train=$work/train-images-idx3-ubyte" >"$work/few.data"
+    status 0 "IDX" "$darknet" distill data "$work/few.data"
+    says out "format      idx, 1 channel" "its format and channel"
+    says out "size        28 x 28" "its one size"
+    says out "images      50" "its number"
+else
+    echo "skipped: IDX (no Fashion-MNIST)"
+fi
+finish
