@@ -3,11 +3,9 @@
  *   cfg/simkd.cfg:41: [feature_l2] teacher feature is 256x8x8, student is 128x8x8
  *   hint: ...
  *
- * Every function of the library that can fail takes a `diag *`, adds what went
- * wrong and returns non-zero (or NULL); only main prints and exits. Texts are
- * lower case without a full stop. The first 1000 errors and the first 1000 warnings
- * are kept, the rest is counted:
- * a file may have a mistake in every line. */
+ * Every function of the library that can fail takes a `diag *`, adds what went wrong and returns non-zero (or NULL); only
+ * main prints and exits. Texts are lower case without a full stop. The first 1000 errors and the first 1000 warnings are
+ * kept, the rest is counted: a file may have a mistake in every line. */
 #ifndef DISTILL_DIAG_H
 #define DISTILL_DIAG_H
 #include <stdio.h>
@@ -47,13 +45,13 @@ int diag_errors(const diag *d);       /* how many errors */
 int diag_warnings(const diag *d);
 int diag_count(const diag *d);        /* errors and warnings that were kept */
 const diag_message *diag_get(const diag *d, int i);   /* borrowed, in the order added */
+/* Is there an error at this line already? `file` may be NULL. */
+int diag_told(const diag *d, const char *file, int line);
 void diag_print(const diag *d, FILE *out);            /* those not flushed, ordered by file (as first met) and line */
-void diag_flush(diag *d, FILE *out);                  /* prints them now: what is known before a long run is said before it */
+/* Prints them now: what is known before a long run is said before it. */
+void diag_flush(diag *d, FILE *out);
 
 #ifdef __cplusplus
 }
 #endif
-/* Is there an error at this line already? `file` may be NULL. */
-int diag_told(const diag *d, const char *file, int line);
-
 #endif

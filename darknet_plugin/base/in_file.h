@@ -1,5 +1,5 @@
-/* Opening a file that is read as a whole: a regular one, of a known size. A pipe or a device must neither hang us nor go on
- * for ever. */
+/* Opening a file that is read as a whole: a regular one, of a known size. A pipe or a device must neither hang us nor
+ * go on for ever. */
 #ifndef DISTILL_IN_FILE_H
 #define DISTILL_IN_FILE_H
 #include "diag.h"

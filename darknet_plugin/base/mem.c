@@ -9,56 +9,56 @@
 
 static mem_unfinished *unfinished;   /* list, the elements borrowed; only the main thread writes files */
 
-static _Noreturn void out_of_memory(size_t n, size_t size)
+static _Noreturn void out_of_memory(size_t count, size_t size)
 {
-    for (const mem_unfinished *u = unfinished; u; u = u->next) unlink(u->path);
-    fprintf(stderr, "darknet distill: out of memory (%zu x %zu bytes wanted)\n", n, size);
+    for (const mem_unfinished *file = unfinished; file; file = file->next) unlink(file->path);
+    fprintf(stderr, "darknet distill: out of memory (%zu x %zu bytes wanted)\n", count, size);
     fflush(NULL);
     _exit(1);
 }
 
-void mem_begun(mem_unfinished *u, const char *path)
+void mem_begun(mem_unfinished *file, const char *path)
 {
-    *u = (mem_unfinished){ path, unfinished };
-    unfinished = u;
+    *file = (mem_unfinished){ path, unfinished };
+    unfinished = file;
 }
 
-void mem_finished(mem_unfinished *u)
+void mem_finished(mem_unfinished *file)
 {
     mem_unfinished **at = &unfinished;
-    while (*at && *at != u) at = &(*at)->next;
-    if (*at) *at = u->next;
+    while (*at && *at != file) at = &(*at)->next;
+    if (*at) *at = file->next;
 }
 
-void *mem_calloc(size_t n, size_t size)
+void *mem_calloc(size_t count, size_t size)
 {
-    void *p = calloc(n ? n : 1, size ? size : 1);
-    if (!p) out_of_memory(n, size);
+    void *p = calloc(count ? count : 1, size ? size : 1);
+    if (!p) out_of_memory(count, size);
     return p;
 }
 
-void *mem_aligned(size_t n, size_t size)
+void *mem_aligned(size_t count, size_t size)
 {
-    if (size && n > (SIZE_MAX - 63) / size) out_of_memory(n, size);
-    size_t bytes = (n * size + 63) / 64 * 64;
+    if (size && count > (SIZE_MAX - 63) / size) out_of_memory(count, size);
+    size_t bytes = (count * size + 63) / 64 * 64;
     void *p = aligned_alloc(64, bytes ? bytes : 64);
-    if (!p) out_of_memory(n, size);
+    if (!p) out_of_memory(count, size);
     return memset(p, 0, bytes);
 }
 
-void *mem_realloc(void *p, size_t n, size_t size)
+void *mem_realloc(void *block, size_t count, size_t size)
 {
-    if (size && n > SIZE_MAX / size) out_of_memory(n, size);
-    size_t bytes = n * size;
-    p = realloc(p, bytes ? bytes : 1);
-    if (!p) out_of_memory(n, size);
-    return p;
+    if (size && count > SIZE_MAX / size) out_of_memory(count, size);
+    size_t bytes = count * size;
+    block = realloc(block, bytes ? bytes : 1);
+    if (!block) out_of_memory(count, size);
+    return block;
 }
 
-char *mem_strdup(const char *s)
+char *mem_strdup(const char *text)
 {
-    char *copy = strdup(s);
-    if (!copy) out_of_memory(strlen(s) + 1, 1);
+    char *copy = strdup(text);
+    if (!copy) out_of_memory(strlen(text) + 1, 1);
     return copy;
 }
 
@@ -87,15 +87,15 @@ ssize_t mem_getline(char **text, size_t *room, FILE *in)
     return n;
 }
 
-FILE *mem_stream(char **text, size_t *n)
+FILE *mem_stream(char **text, size_t *len)
 {
-    FILE *f = open_memstream(text, n);
+    FILE *f = open_memstream(text, len);
     if (!f) out_of_memory(1, BUFSIZ);
     return f;
 }
 
-void mem_stream_end(FILE *f)
+void mem_stream_end(FILE *file)
 {
-    int failed = ferror(f);
-    if (fclose(f) || failed) out_of_memory(1, BUFSIZ);
+    int failed = ferror(file);
+    if (fclose(file) || failed) out_of_memory(1, BUFSIZ);
 }

@@ -1,7 +1,6 @@
-/* Memory that cannot be had ends the program with a message and status 1: no caller of
- * these has anything better to do. It ends at once, since other threads may be running:
- * what was printed is flushed, files that are not finished are removed, nothing else runs.
- * Sizes are multiplied with overflow checks. */
+/* Memory that cannot be had ends the program with a message and status 1: no caller of these has anything better to do.
+ * It ends at once, since other threads may be running: what was printed is flushed, files that are not finished are
+ * removed, nothing else runs. Sizes are multiplied with overflow checks. */
 #ifndef DISTILL_MEM_H
 #define DISTILL_MEM_H
 #include <stdarg.h>
@@ -9,22 +8,22 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-void *mem_calloc(size_t n, size_t size);             /* zeroed; the caller frees */
-void *mem_aligned(size_t n, size_t size);            /* zeroed, on a 64-byte border; the caller frees */
-void *mem_realloc(void *p, size_t n, size_t size);   /* as realloc */
-char *mem_strdup(const char *s);                     /* the caller frees */
+void *mem_calloc(size_t count, size_t size);         /* zeroed; the caller frees */
+void *mem_aligned(size_t count, size_t size);        /* zeroed, on a 64-byte border; the caller frees */
+void *mem_realloc(void *block, size_t count, size_t size);   /* as realloc */
+char *mem_strdup(const char *text);                  /* the caller frees */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* the caller frees */
 char *mem_vprintf(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));   /* the caller frees */
 ssize_t mem_getline(char **text, size_t *room, FILE *in);   /* as getline */
-FILE *mem_stream(char **text, size_t *n);            /* as open_memstream */
-void mem_stream_end(FILE *f);                        /* fclose of it: then *text is whole, the caller frees */
+FILE *mem_stream(char **text, size_t *len);          /* as open_memstream */
+void mem_stream_end(FILE *file);                     /* fclose of it: then *text is whole, the caller frees */
 
 /* A file that is not finished. The struct and the path are the caller's, and stay where they are until mem_finished. */
 typedef struct mem_unfinished {
     const char *path;
     struct mem_unfinished *next;
 } mem_unfinished;
-void mem_begun(mem_unfinished *u, const char *path);
-void mem_finished(mem_unfinished *u);                /* finished or removed; nothing if it never began */
+void mem_begun(mem_unfinished *file, const char *path);
+void mem_finished(mem_unfinished *file);             /* finished or removed; nothing if it never began */
 
 #endif

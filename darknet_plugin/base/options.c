@@ -101,7 +101,8 @@ static int takes(const verb *verb, const char *flag)
 /* A row that names a flag which is not there is found by whoever first runs its verb or asks it for help. */
 static void check_row(const verb *verb)
 {
-    for (int i = 0; i < MAX_VERB_FLAGS && verb->flags[i]; ++i) BUG_UNLESS(find_flag(verb->flags[i]), "a verb names an unknown flag");
+    for (int i = 0; i < MAX_VERB_FLAGS && verb->flags[i]; ++i)
+        BUG_UNLESS(find_flag(verb->flags[i]), "a verb names an unknown flag");
     for (int i = 0; verb->subs && verb->subs[i]; ++i) check_row(verb->subs[i]);
 }
 
@@ -114,13 +115,15 @@ static void unknown_flag(const char *arg, const char *name, diag *d)
     if (near) diag_hint(d, "did you mean '-%s'?", near);
 }
 
+/* A whole number within the flag's bounds, else -1 with a message. */
 static int set_int(options *options, const flag_row *flag, const char *text, diag *d)
 {
     char *end;
     errno = 0;
     long v = strtol(text, &end, 10);
     if (errno || end == text || *end || v < flag->min || v > flag->max) {
-        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a whole number from %d to %d", flag->name, text, flag->min, flag->max);
+        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a whole number from %d to %d", flag->name, text,
+                   flag->min, flag->max);
         return -1;
     }
     *(int *)((char *)options + flag->offset) = (int)v;
@@ -132,7 +135,8 @@ static int set_float(options *options, const flag_row *flag, const char *text, d
     char *end;
     double v = strtod(text, &end);
     if (end == text || *end || !(v >= flag->min && v <= flag->max)) {
-        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a number from %d to %d", flag->name, text, flag->min, flag->max);
+        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a number from %d to %d", flag->name, text,
+                   flag->min, flag->max);
         return -1;
     }
     *(double *)(void *)((char *)options + flag->offset) = v;
@@ -153,7 +157,8 @@ static const flag_row *find_taken(const options *options, const char *arg, diag 
     return NULL;
 }
 
-/* Handles the flag arg[0] with its value, arg[1], where `room` says that there is one. How many it took, 0 after an error. */
+/* Handles the flag arg[0] with its value, arg[1], where `room` says that there is one. Returns how many arguments it
+ * took, 0 after an error. */
 static int take_flag(options *options, char **arg, int room, diag *d)
 {
     const flag_row *flag = find_taken(options, arg[0], d);
@@ -213,7 +218,9 @@ void options_help(const verb *verb, FILE *out)
     check_row(verb);
     for (int i = 0; verb->subs && verb->subs[i]; ++i)
         fprintf(out, "  %-8s %-24s %s\n", verb->subs[i]->name, verb->subs[i]->arguments, verb->subs[i]->help);
-    for (int i = 0; i < FLAG_COUNT; ++i)
-        if (takes(verb, FLAGS[i].name))
-            fprintf(out, "  -%s %-*s %s\n", FLAGS[i].name, 28 - (int)strlen(FLAGS[i].name), FLAGS[i].argument, FLAGS[i].help);
+    for (int i = 0; i < FLAG_COUNT; ++i) {
+        const flag_row *flag = &FLAGS[i];
+        int room = 28 - (int)strlen(flag->name);
+        if (takes(verb, flag->name)) fprintf(out, "  -%s %-*s %s\n", flag->name, room, flag->argument, flag->help);
+    }
 }

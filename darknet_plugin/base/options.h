@@ -1,5 +1,6 @@
-/* The command line of `darknet distill`: a verb is a row of its name, arguments and flags, which the verb's file exports; a
- * flag is a row in the one table of options.c. To add a verb: write its file with its row, and list the row in main.c. */
+/* The command line of `darknet distill`: a verb is a row of its name, arguments and flags, which the verb's file
+ * exports; a flag is a row in the one table of options.c. To add a verb: write its file with its row, and list the row
+ * in main.c. */
 #ifndef DISTILL_OPTIONS_H
 #define DISTILL_OPTIONS_H
 #include "diag.h"
@@ -13,8 +14,8 @@ typedef struct options {
     const struct verb *verb;              /* borrowed */
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
-    int json, clear, force, nogpu, threads, epochs, seed, limit, verify, top, quiet, views, side_by_side, fold, merge, teacher;
-    int resume, checkpoint, skip_nan;     /* checkpoint: seconds */
+    int json, clear, force, resume, nogpu, quiet, side_by_side, fold, merge, teacher;
+    int threads, epochs, seed, limit, views, verify, top, skip_nan, checkpoint;   /* checkpoint: seconds */
     int to, from, batch;                  /* to, from: 0 unless given, which options_given tells */
     double tolerance, seconds, threshold;
     const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *eps, *fit, *onnx;

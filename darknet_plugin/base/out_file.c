@@ -1,10 +1,11 @@
-/* Writing beside and renaming (see out_file.h): everything goes to a new file `.NAME.tmp.PID` in the same folder, is fsynced,
- * takes the old file's name in one rename, and the folder is fsynced too. On any error the new file goes and the old one stays.
- * Of several files that belong together all but the last change places with the old ones (Linux's renameat2), so that they
- * can be taken back where the last one cannot have its name. */
+/* Writing beside and renaming (see out_file.h): everything goes to a new file `.NAME.tmp.PID` in the same folder, is
+ * fsynced, takes the old file's name in one rename, and the folder is fsynced too. On any error the new file goes and
+ * the old one stays. Of several files that belong together all but the last change places with the old ones (Linux's
+ * renameat2), so that they can be taken back where the last one cannot have its name. */
 #include "out_file.h"
 
 #include "mem.h"
+#include "path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,8 +25,7 @@ static int report(const char *path, int why, diag *d)
 /* The folder part of `path` with its slash ("" if none); the caller frees. */
 static char *folder_of(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    return mem_printf("%.*s", slash ? (int)(slash - path) + 1 : 0, path);
+    return mem_printf("%.*s", (int)(path_base_name(path) - path), path);
 }
 
 /* Creates a file of our own beside `path`. Its descriptor, *name the caller's to free; -1 and errno otherwise. */
@@ -46,50 +46,53 @@ static int open_temp(const char *path, char **name)
 }
 
 /* Only files and what is not there yet can be replaced: a rename would put a file in the place of /dev/null. */
-static int open_any(out_file *f)
+static int open_any(out_file *out)
 {
     struct stat st;
-    if (stat(f->path, &st) || S_ISREG(st.st_mode)) return open_temp(f->path, &f->temp);
-    if (!S_ISDIR(st.st_mode)) return open(f->path, O_WRONLY | O_CLOEXEC);
+    if (stat(out->path, &st) || S_ISREG(st.st_mode)) return open_temp(out->path, &out->temp);
+    if (!S_ISDIR(st.st_mode)) return open(out->path, O_WRONLY | O_CLOEXEC);
     errno = EISDIR;
     return -1;
 }
 
-int out_file_open(out_file *f, const char *path, diag *d)
+int out_file_open(out_file *out, const char *path, diag *d)
 {
-    *f = (out_file){ .path = mem_strdup(path) };
-    int fd = open_any(f);
-    if (fd >= 0 && f->temp) mem_begun(&f->unfinished, f->temp);
-    if (fd >= 0 && (f->file = fdopen(fd, "wb"))) return 0;
+    *out = (out_file){ .path = mem_strdup(path) };
+    int fd = open_any(out);
+    if (fd >= 0 && out->temp) mem_begun(&out->unfinished, out->temp);
+    if (fd >= 0 && (out->file = fdopen(fd, "wb"))) return 0;
     report(path, errno, d);
     if (fd >= 0) close(fd);
-    else free(f->temp), f->temp = NULL;   /* not ours */
-    out_file_drop(f);
+    else {
+        free(out->temp);       /* not ours */
+        out->temp = NULL;
+    }
+    out_file_drop(out);
     return -1;
 }
 
-int out_file_finish(out_file *f, int failed, diag *d)
+int out_file_finish(out_file *out, int failed, diag *d)
 {
     int why = errno;
-    if (!f->file) return -1;
-    int bad = ferror(f->file);
+    if (!out->file) return -1;
+    int bad = ferror(out->file);
     if (!failed && !bad) {
-        bad = fflush(f->file) || (f->temp && fsync(fileno(f->file)));
+        bad = fflush(out->file) || (out->temp && fsync(fileno(out->file)));
         why = errno;
     }
-    if (fclose(f->file) && !failed && !bad) {
+    if (fclose(out->file) && !failed && !bad) {
         bad = 1;
         why = errno;
     }
-    f->file = NULL;
-    if (bad) report(f->path, why, d);
+    out->file = NULL;
+    if (bad) report(out->path, why, d);
     if (!bad && !failed) return 0;
-    out_file_drop(f);
+    out_file_drop(out);
     return -1;
 }
 
-/* Makes renames in the folder of `path` last. A file system that cannot fsync folders is not an error, nor is a folder we may
- * not read. */
+/* Makes renames in the folder of `path` last. A file system that cannot fsync folders is not an error, nor is a folder
+ * we may not read. */
 static int sync_folder(const char *path)
 {
     char *folder = folder_of(path);
@@ -104,63 +107,67 @@ static int sync_folder(const char *path)
 
 int out_file_rename(const char *temp, const char *path) { return rename(temp, path) || sync_folder(path) ? -1 : 0; }
 
-static int exchange(const out_file *f) { return renameat2(AT_FDCWD, f->temp, AT_FDCWD, f->path, RENAME_EXCHANGE); }
-
-/* Where there is no old file nothing is exchanged; nor on the few file systems that cannot, where taking back loses the old one. */
-static int take_name(out_file *f, int last)
+static int exchange(const out_file *out)
 {
-    f->exchanged = !last && !exchange(f);
-    return f->exchanged ? 0 : rename(f->temp, f->path);
+    return renameat2(AT_FDCWD, out->temp, AT_FDCWD, out->path, RENAME_EXCHANGE);
 }
 
-static void give_back(out_file *f)
+/* Where there is no old file nothing is exchanged; nor on the few file systems that cannot, where taking back loses the
+ * old one. */
+static int take_name(out_file *out, int last)
 {
-    if (f->exchanged) exchange(f);
-    else rename(f->path, f->temp);
-    f->exchanged = 0;
+    out->exchanged = !last && !exchange(out);
+    return out->exchanged ? 0 : rename(out->temp, out->path);
+}
+
+static void give_back(out_file *out)
+{
+    if (out->exchanged) exchange(out);
+    else rename(out->path, out->temp);
+    out->exchanged = 0;
 }
 
 /* Kept: nothing of it is left under the temporary name, or only the old file. */
-static void settle(out_file *f)
+static void settle(out_file *out)
 {
-    mem_finished(&f->unfinished);
-    if (f->exchanged) unlink(f->temp);
-    free(f->temp);
-    f->temp = NULL;
+    mem_finished(&out->unfinished);
+    if (out->exchanged) unlink(out->temp);
+    free(out->temp);
+    out->temp = NULL;
 }
 
-int out_file_keep(out_file *f, int n, diag *d)
+int out_file_keep(out_file *out, int n, diag *d)
 {
     int bad = 0;
     for (int i = 0; i < n && !bad; ++i) {
-        if (!f[i].temp || !take_name(&f[i], i == n - 1)) continue;
-        bad = report(f[i].path, errno, d);
+        if (!out[i].temp || !take_name(&out[i], i == n - 1)) continue;
+        bad = report(out[i].path, errno, d);
         while (--i >= 0)
-            if (f[i].temp) give_back(&f[i]);
+            if (out[i].temp) give_back(&out[i]);
         break;
     }
     for (int i = 0; i < n && !bad; ++i) {
-        if (!f[i].temp) continue;
-        settle(&f[i]);
-        if (sync_folder(f[i].path)) bad = report(f[i].path, errno, d);
+        if (!out[i].temp) continue;
+        settle(&out[i]);
+        if (sync_folder(out[i].path)) bad = report(out[i].path, errno, d);
     }
     return bad;
 }
 
-void out_file_drop(out_file *f)
+void out_file_drop(out_file *out)
 {
-    mem_finished(&f->unfinished);
-    if (f->file) fclose(f->file);
-    if (f->temp) unlink(f->temp);
-    free(f->temp);
-    free(f->path);
-    *f = (out_file){ 0 };
+    mem_finished(&out->unfinished);
+    if (out->file) fclose(out->file);
+    if (out->temp) unlink(out->temp);
+    free(out->temp);
+    free(out->path);
+    *out = (out_file){ 0 };
 }
 
-int out_file_close(out_file *f, int failed, diag *d)
+int out_file_close(out_file *out, int failed, diag *d)
 {
-    int bad = out_file_finish(f, failed, d) || out_file_keep(f, 1, d);
-    out_file_drop(f);
+    int bad = out_file_finish(out, failed, d) || out_file_keep(out, 1, d);
+    out_file_drop(out);
     return bad ? -1 : 0;
 }
 

@@ -20,24 +20,26 @@ extern "C" {
 typedef struct out_file {
     FILE *file;              /* to be written to, until it is finished; owned */
     char *path;              /* what it will be called, owned */
-    char *temp;              /* what it is called until then, in the same folder, owned; NULL: written in place, or kept */
+    char *temp;              /* what it is called until then, in the same folder; NULL: written in place, or kept; owned */
     int exchanged;           /* the old file has the temporary name */
     mem_unfinished unfinished;   /* removed where memory runs out */
 } out_file;
 
-/* Creates a file beside `path`; *f must stay where it is until it is closed or dropped. -1 with a message, then nothing is left to close (closing it does no harm). */
-int out_file_open(out_file *f, const char *path, diag *d);
-/* Flushes, fsyncs and gives it its name, or, where it `failed` or any of that does, removes it. A failure of the caller that is
- * none of the file's must have been reported by the caller. 0, or -1 where it is not there. */
-int out_file_close(out_file *f, int failed, diag *d);
+/* Creates a file beside `path`; *out must stay where it is until it is closed or dropped. -1 with a message, then
+ * nothing is left to close (closing it does no harm). */
+int out_file_open(out_file *out, const char *path, diag *d);
+/* Flushes, fsyncs and gives it its name, or, where it `failed` or any of that does, removes it. A failure of the caller
+ * that is none of the file's must have been reported by the caller. 0, or -1 where it is not there. */
+int out_file_close(out_file *out, int failed, diag *d);
 
 /* The same in steps, for files that are looked at before they get their names, or belong together.
- * Written, fsynced and closed: f->temp can be read. -1 with a message, then it is removed. */
-int out_file_finish(out_file *f, int failed, diag *d);
-/* Gives n finished files their names in that order, or none of them: on failure the old ones are back. -1 with a message. */
-int out_file_keep(out_file *f, int n, diag *d);
+ * Written, fsynced and closed: out->temp can be read. -1 with a message, then it is removed. */
+int out_file_finish(out_file *out, int failed, diag *d);
+/* Gives n finished files their names in that order, or none of them: on failure the old ones are back. -1 with a
+ * message. */
+int out_file_keep(out_file *out, int n, diag *d);
 /* Removes what has not been kept and frees the names. */
-void out_file_drop(out_file *f);
+void out_file_drop(out_file *out);
 
 /* For files that others write: a rename that lasts. 0, or -1 and errno. */
 int out_file_rename(const char *temp, const char *path);

@@ -1,13 +1,16 @@
-/* Counter-based random numbers: every draw is a pure function of
- * (seed, a, b, use, counter), so results do not depend on who draws first or on
- * how many threads there are. The mixer is splitmix64's finaliser
- * (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). */
+/* Counter-based random numbers: every draw is a pure function of (seed, a, b, use, counter), so results do not depend on
+ * who draws first or on how many threads there are. The mixer is splitmix64's finaliser (Steele, Lea, Flood: "Fast
+ * splittable pseudorandom number generators", 2014). */
 #ifndef DISTILL_RNG_H
 #define DISTILL_RNG_H
 #include <math.h>
 #include <stdint.h>
 
-enum rng_use { RNG_SHUFFLE = 1, RNG_AUGMENT = 2, RNG_INIT = 3, RNG_DROPOUT = 4, RNG_TEST = 5, RNG_SIZE = 6, RNG_SUBSTITUTE = 7, RNG_PICTURE = 8 };
+/* The numbers go into what is drawn, so they stay. */
+enum rng_use {
+    RNG_SHUFFLE = 1, RNG_AUGMENT = 2, RNG_INIT = 3, RNG_DROPOUT = 4, RNG_TEST = 5, RNG_SIZE = 6, RNG_SUBSTITUTE = 7,
+    RNG_PICTURE = 8
+};
 
 typedef struct rng {
     uint64_t key, counter;
@@ -31,27 +34,27 @@ static inline rng rng_make(uint64_t seed, uint64_t a, uint64_t b, enum rng_use u
     return (rng){ k, 0 };
 }
 
-static inline uint64_t rng_u64(rng *r)
+static inline uint64_t rng_u64(rng *rng)
 {
-    return rng_mix(r->key + 0x9e3779b97f4a7c15u * ++r->counter);
+    return rng_mix(rng->key + 0x9e3779b97f4a7c15u * ++rng->counter);
 }
 
 /* Uniform in [lo, hi). */
-static inline double rng_uniform(rng *r, double lo, double hi)
+static inline double rng_uniform(rng *rng, double lo, double hi)
 {
-    return lo + (hi - lo) * (double)(rng_u64(r) >> 11) * 0x1.0p-53;
+    return lo + (hi - lo) * (double)(rng_u64(rng) >> 11) * 0x1.0p-53;
 }
 
 /* Uniform whole number in [0, n), n > 0. */
-static inline uint64_t rng_below(rng *r, uint64_t n)
+static inline uint64_t rng_below(rng *rng, uint64_t n)
 {
-    return (uint64_t)(((unsigned __int128)rng_u64(r) * n) >> 64);
+    return (uint64_t)(((unsigned __int128)rng_u64(rng) * n) >> 64);
 }
 
 /* Standard normal (Box and Muller 1958; one of the pair is dropped so that no state is kept). */
-static inline double rng_normal(rng *r)
+static inline double rng_normal(rng *rng)
 {
-    double u = 1.0 - rng_uniform(r, 0, 1), v = rng_uniform(r, 0, 1);
+    double u = 1.0 - rng_uniform(rng, 0, 1), v = rng_uniform(rng, 0, 1);
     return sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v);
 }
 

@@ -8,7 +8,7 @@
 
 enum { LONGEST = 64 };
 
-static int lower_case(char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; }
+static int lower_case(char letter) { return letter >= 'A' && letter <= 'Z' ? letter - 'A' + 'a' : letter; }
 
 static int min3(int a, int b, int c)
 {
@@ -56,7 +56,8 @@ void words_list(char **list, int *words, int most, const char *word)
 {
     char *before = *list;
     if (*words > most) return;
-    *list = before ? mem_printf("%s, %s", before, *words < most ? word : "...") : mem_strdup(word);
+    if (*words == most) word = "...";
+    *list = before ? mem_printf("%s, %s", before, word) : mem_strdup(word);
     ++*words;
     free(before);
 }
