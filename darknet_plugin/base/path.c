@@ -15,6 +15,13 @@ const char *path_base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+char *path_stem(const char *path)
+{
+    char *name = mem_strdup(path_base_name(path)), *dot = strrchr(name, '.');
+    if (dot && dot != name) *dot = 0;
+    return name;
+}
+
 const char *path_problem(const char *path)
 {
     struct stat st;
@@ -31,4 +38,14 @@ char *path_named_in(const char *base, const char *name)
     if (!path_problem(beside)) return beside;
     free(beside);
     return mem_strdup(name);
+}
+
+char *path_temp_folder(diag *d)
+{
+    const char *tmp = getenv("TMPDIR");
+    char *folder = mem_printf("%s/distill-XXXXXX", tmp ? tmp : "/tmp");
+    if (mkdtemp(folder)) return folder;
+    diag_error(d, folder, 0, NULL, "cannot make a temporary folder: %s", strerror(errno));
+    free(folder);
+    return NULL;
 }

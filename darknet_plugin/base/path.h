@@ -1,13 +1,18 @@
-/* Names of files: their parts, whether they can be read, and files named in other files. */
+/* Names of files: their parts, whether they can be read, files named in other files, and a folder for a while. */
 #ifndef DISTILL_PATH_H
 #define DISTILL_PATH_H
+#include "diag.h"
 
 /* What comes after the last slash; borrowed from `path`. */
 const char *path_base_name(const char *path);
+/* The same without its extension; the caller frees. */
+char *path_stem(const char *path);
 /* Why `path` is not a regular file that can be read, borrowed; NULL if it is one. */
 const char *path_problem(const char *path);
 /* A file that the file `base` names: as it stands if it is there, else beside `base` if it is there, else as it stands.
  * The caller frees. */
 char *path_named_in(const char *base, const char *name);
+/* Makes a folder of our own in TMPDIR; the caller removes it and frees its name. NULL with a message. */
+char *path_temp_folder(diag *d);
 
 #endif

@@ -50,23 +50,24 @@ static int pixel(double part, int size)
     return (int)lround(!(p > -1e6) ? -1e6 : p > 1e6 ? 1e6 : p);
 }
 
-static image_box in_pixels(const detect_box *b, int w, int h)
+static image_box in_pixels(const detect_box *box, int w, int h)
 {
-    double x = (double)b->x, y = (double)b->y, half_w = (double)b->w / 2, half_h = (double)b->h / 2;
+    double x = (double)box->x, y = (double)box->y, half_w = (double)box->w / 2, half_h = (double)box->h / 2;
     return (image_box){ pixel(x - half_w, w), pixel(y - half_h, h), pixel(x + half_w, w), pixel(y + half_h, h) };
 }
 
-static int draw_one(uint8_t *pixels, int w, int h, const detect_box *b, char *const *name, int classes)
+static int draw_one(uint8_t *pixels, int w, int h, const detect_box *box, char *const *name, int classes)
 {
     char text[96];
     uint8_t colour[3];
-    detect_colour(b->label, classes, colour);
-    if (name) snprintf(text, sizeof text, "%.80s %.2f", name[b->label], (double)b->probability);
-    else snprintf(text, sizeof text, "%d %.2f", b->label, (double)b->probability);
-    return image_draw_box(pixels, w, h, in_pixels(b, w, h), colour, text);
+    detect_colour(box->label, classes, colour);
+    if (name) snprintf(text, sizeof text, "%.80s %.2f", name[box->label], (double)box->probability);
+    else snprintf(text, sizeof text, "%d %.2f", box->label, (double)box->probability);
+    return image_draw_box(pixels, w, h, in_pixels(box, w, h), colour, text);
 }
 
-int detect_draw(uint8_t *pixels, int w, int h, const detect_box *box, size_t n, float threshold, char *const *name, int classes)
+int detect_draw(uint8_t *pixels, int w, int h, const detect_box *box, size_t n, float threshold, char *const *name,
+                int classes)
 {
     int drawn = 0;
     for (size_t i = n; i-- > 0;) {

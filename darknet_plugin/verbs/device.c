@@ -14,18 +14,19 @@ static int contradict(const char *a, const char *b, diag *d)
     return -1;
 }
 
-int device_named(const options *o, cpu_backend *backend, diag *d)
+int device_named(const options *options, cpu_backend *backend, diag *d)
 {
-    if (o->gpus && o->nogpu) return contradict("gpus", "nogpu", d);
-    if (o->nogpu && is_gpu(o->backend)) return contradict("nogpu", "backend gpu", d);
-    if (!is_gpu(o->backend) && model_backend(o->backend, backend, d)) return -1;
-    if (o->gpus && o->backend && !is_gpu(o->backend)) return contradict("gpus", "backend", d);
-    if (o->gpus || is_gpu(o->backend) || (!o->backend && !o->nogpu && gpu_built())) *backend = BACKEND_GPU;
+    if (options->gpus && options->nogpu) return contradict("gpus", "nogpu", d);
+    if (options->nogpu && is_gpu(options->backend)) return contradict("nogpu", "backend gpu", d);
+    if (!is_gpu(options->backend) && model_backend(options->backend, backend, d)) return -1;
+    if (options->gpus && options->backend && !is_gpu(options->backend)) return contradict("gpus", "backend", d);
+    if (options->gpus || is_gpu(options->backend) || (!options->backend && !options->nogpu && gpu_built()))
+        *backend = BACKEND_GPU;
     return 0;
 }
 
-int device_backend(const options *o, cpu_backend *backend, diag *d)
+int device_backend(const options *options, cpu_backend *backend, diag *d)
 {
-    if (device_named(o, backend, d)) return -1;
-    return *backend == BACKEND_GPU ? gpu_choose(o->gpus, d) : 0;
+    if (device_named(options, backend, d)) return -1;
+    return *backend == BACKEND_GPU ? gpu_choose(options->gpus, d) : 0;
 }

@@ -4,10 +4,10 @@
 #include "layers/cpu/cpu.h"
 #include "darknet_plugin/base/options.h"
 
-/* The backend of train, valid, features, predict. As Darknet has it, a program built with GPU=1 computes on device 0 unless it
- * is told otherwise. Networks parsed afterwards are where it says. 0, or -1 with a message: unknown name, flags that contradict
- * each other, no device. */
-int device_named(const options *o, cpu_backend *backend, diag *d);   /* the backend alone: what it would be */
-int device_backend(const options *o, cpu_backend *backend, diag *d);
+/* The backend of train, valid, features, predict. As Darknet has it, a program built with GPU=1 computes on device 0
+ * unless it is told otherwise. Networks parsed afterwards are where it says. 0, or -1 with a message: unknown name,
+ * flags that contradict each other, no device. */
+int device_named(const options *options, cpu_backend *backend, diag *d);   /* the backend alone: what it would be */
+int device_backend(const options *options, cpu_backend *backend, diag *d);
 
 #endif

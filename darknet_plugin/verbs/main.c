@@ -31,7 +31,7 @@ static int usage(FILE *out)
     fprintf(out, "usage: darknet distill VERB ...\n\n");
     for (int i = 0; i < VERB_COUNT; ++i)
         fprintf(out, "  %-8s %-26s %s\n", VERBS[i]->name, VERBS[i]->arguments, VERBS[i]->help);
-    fprintf(out, "\n'darknet distill VERB -help' lists a verb's flags, 'darknet distill -version' says the program's version;\n"
+    fprintf(out, "\n'darknet distill VERB -help' lists a verb's flags, 'darknet distill -version' says the version;\n"
                  "any other command goes to the stock darknet\n");
     return WRONG_USAGE;
 }
@@ -73,9 +73,10 @@ static int wants_version(const char *arg)
 /* Results that did not arrive are a failure. Nobody kept the reason of one that was noticed in the middle. */
 static int was_lost(FILE *out, diag *d)
 {
-    int failed = fflush(out), why = errno;
+    int failed = fflush(out);
+    const char *why = failed ? strerror(errno) : "some of it was lost";
     if (!failed && !ferror(out)) return 0;
-    diag_error(d, NULL, 0, NULL, "cannot write to the standard output: %s", failed ? strerror(why) : "some of it was lost");
+    diag_error(d, NULL, 0, NULL, "cannot write to the standard output: %s", why);
     return 1;
 }
 
@@ -108,16 +109,15 @@ static int distill(int argc, char **argv, diag *d)
     }
     const verb *verb = find_verb(argv[0]);
     if (!verb) return unknown_verb(argv[0]);
-    for (int i = 1; i < argc; ++i)
-        if (wants_help(argv[i])) {
-            verb_usage(verb, stdout);
-            return was_lost(stdout, d);
-        }
-    return run_verb(verb, argc - 1, argv + 1, d);
+    int help = 0;
+    for (int i = 1; i < argc; ++i) help |= wants_help(argv[i]);
+    if (!help) return run_verb(verb, argc - 1, argv + 1, d);
+    verb_usage(verb, stdout);
+    return was_lost(stdout, d);
 }
 
-/* A stream that is closed would be the first file we open, and what is printed would end up there. Reading from nothing stands in
- * for the standard output, so that writing fails and is noticed. */
+/* A stream that is closed would be the first file we open, and what is printed would end up there. Reading from nothing
+ * stands in for the standard output, so that writing fails and is noticed. */
 static void keep_streams_apart(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
@@ -138,6 +138,7 @@ static int run(int argc, char **argv, diag *d)
     return strcmp(argv[1], "distill") ? passthrough(argc, argv, d) : distill(argc - 2, argv + 2, d);
 }
 
+/* Only here are messages printed and an exit status made of them. */
 int main(int argc, char **argv)
 {
     wait_politely(argv);

@@ -6,11 +6,12 @@
  * every argument that looks like a file is checked first. */
 #include "passthrough.h"
 
-#include "darknet_plugin/host/host.h"
-#include "darknet_plugin/data/image_io.h"
-#include "darknet_plugin/lowering/lower.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/out_file.h"
+#include "darknet_plugin/base/path.h"
+#include "darknet_plugin/data/image_io.h"
+#include "darknet_plugin/host/host.h"
+#include "darknet_plugin/lowering/lower.h"
 #include "weights_tools/file/weights_file.h"
 
 #include <errno.h>
@@ -34,8 +35,9 @@ static const stock_row INFERENCE[] = {
     { "classifier", "threat" }, { "classifier", "test" }, { "classifier", "csv" }, { "classifier", "label" },
     { "classifier", "valid" }, { "classifier", "validmulti" }, { "classifier", "valid10" },
     { "classifier", "validcrop" }, { "classifier", "validfull" }, { "classifier", "fout" },
-    { "detector", "test" }, { "detector", "valid" }, { "detector", "valid2" }, { "detector", "recall" }, { "detector", "demo" },
-    { "detect", NULL }, { "classify", NULL }, { "speed", NULL }, { "ops", NULL }, { "visualize", NULL }, { "print", NULL },
+    { "detector", "test" }, { "detector", "valid" }, { "detector", "valid2" }, { "detector", "recall" },
+    { "detector", "demo" }, { "detect", NULL }, { "classify", NULL }, { "speed", NULL }, { "ops", NULL },
+    { "visualize", NULL }, { "print", NULL },
 };
 
 /* And the verb that does what a refused command was probably for. */
@@ -45,23 +47,23 @@ typedef struct refusal_row {
 
 static const refusal_row REFUSED[] = {
     { "partial", "export" }, { "average", "export" }, { "denormalize", "export" }, { "normalize", "export" },
-    { "oneoff", "export" }, { "oneoff2", "export" }, { "rescale", "export" }, { "rgbgr", "export" }, { "reset", "export" },
-    { "statistics", "summary" },
+    { "oneoff", "export" }, { "oneoff2", "export" }, { "rescale", "export" }, { "rgbgr", "export" },
+    { "reset", "export" }, { "statistics", "summary" },
 };
 
 typedef struct handover {
     int argc;
     char **argv;             /* borrowed strings, own array */
-    char folder[64];         /* temporary, "" = none made */
-    char **made;             /* files to remove, owned */
-    int n;
+    char *folder;            /* temporary, owned; NULL: none was needed */
+    char **made;             /* `files` of them to remove, owned */
+    int files;
     net_shape *shape;        /* owned: of the last cfg among the arguments */
 } handover;
 
-static int has_suffix(const char *s, const char *suffix)
+static int has_suffix(const char *text, const char *suffix)
 {
-    size_t n = strlen(s), k = strlen(suffix);
-    return n > k && !strcasecmp(s + n - k, suffix);
+    size_t len = strlen(text), tail = strlen(suffix);
+    return len > tail && !strcasecmp(text + len - tail, suffix);
 }
 
 static int is_inference(int argc, char **argv)
@@ -76,76 +78,75 @@ static int is_inference(int argc, char **argv)
 static void refuse(char **argv, int argc, const char *cfg, diag *d)
 {
     const char *verb = "train";
+    int has_sub = argc > 2 && argv[2][0] != '-' && !strchr(argv[2], '.');
     for (size_t i = 0; i < sizeof REFUSED / sizeof *REFUSED; ++i)
         if (!strcmp(REFUSED[i].command, argv[1])) verb = REFUSED[i].verb;
     diag_error(d, cfg, 0, NULL, "'darknet %s%s%s' would lose the teacher of a distillation cfg", argv[1],
-               argc > 2 && argv[2][0] != '-' && !strchr(argv[2], '.') ? " " : "",
-               argc > 2 && argv[2][0] != '-' && !strchr(argv[2], '.') ? argv[2] : "");
+               has_sub ? " " : "", has_sub ? argv[2] : "");
     diag_hint(d, "use 'darknet distill %s'", verb);
 }
 
-static int make_folder(handover *h, diag *d)
+/* Argument i becomes the name of a file with this cfg, called as the one that it stands for. */
+static int write_lowered(handover *handover, int i, const cfg_file *cfg, diag *d)
 {
-    const char *tmp = getenv("TMPDIR");
-    if (h->folder[0]) return 0;
-    int n = snprintf(h->folder, sizeof h->folder, "%s/darknet-XXXXXX", tmp ? tmp : "/tmp");
-    if (n < (int)sizeof h->folder && mkdtemp(h->folder)) return 0;
-    diag_error(d, h->folder, 0, NULL, "cannot make a temporary folder: %s", strerror(errno));
-    h->folder[0] = 0;
-    return -1;
-}
-
-static int write_lowered(handover *h, int i, const cfg_file *cfg, diag *d)
-{
-    const char *slash = strrchr(h->argv[i], '/');
     size_t len;
-    if (make_folder(h, d)) return -1;
-    char *path = mem_printf("%s/%s", h->folder, slash ? slash + 1 : h->argv[i]), *text = cfg_text(cfg, &len);
+    if (!handover->folder) handover->folder = path_temp_folder(d);
+    if (!handover->folder) return -1;
+    char *path = mem_printf("%s/%s", handover->folder, path_base_name(handover->argv[i]));
+    char *text = cfg_text(cfg, &len);
     int failed = out_file_text(path, text, len, d);
     free(text);
-    h->made = mem_realloc(h->made, (size_t)h->n + 1, sizeof *h->made);
-    h->made[h->n++] = h->argv[i] = path;
+    handover->made = mem_realloc(handover->made, (size_t)handover->files + 1, sizeof *handover->made);
+    handover->made[handover->files++] = handover->argv[i] = path;
     return failed;
 }
 
-/* A cfg among the arguments. A plain one goes on as it is (its mistakes are the stock program's to judge). */
-static int take_cfg(handover *h, int i, diag *d)
+/* Is it a distillation cfg? What is wrong with a plain one is the stock program's to say. */
+static int is_distillation(const char *path)
 {
-    diag *mine = diag_new();
-    const char *path = h->argv[i];
-    cfg_file *c = cfg_read(path, mine);
-    int failed = 0, distillation = c && cfg_is_distillation(c);
-    cfg_free(c);
-    diag_free(mine);
-    if (distillation && !is_inference(h->argc, h->argv)) {
-        refuse(h->argv, h->argc, path, d);
+    diag *quiet = diag_new();
+    cfg_file *cfg = cfg_read(path, quiet);
+    int answer = cfg && cfg_is_distillation(cfg);
+    cfg_free(cfg);
+    diag_free(quiet);
+    return answer;
+}
+
+/* A cfg among the arguments; a plain one goes on as it is. */
+static int take_cfg(handover *handover, int i, diag *d)
+{
+    const char *path = handover->argv[i];
+    if (!is_distillation(path)) return 0;
+    if (!is_inference(handover->argc, handover->argv)) {
+        refuse(handover->argv, handover->argc, path, d);
         return -1;
     }
-    if (!distillation) return 0;
     lowered *low = lower_read(path, LOWER_DEPLOY, d);
-    failed = !low || write_lowered(h, i, low->cfg, d);
+    int failed = !low || write_lowered(handover, i, low->cfg, d);
     if (low) {
-        shapes_free(h->shape);
-        h->shape = low->shape;
+        shapes_free(handover->shape);
+        handover->shape = low->shape;
         low->shape = NULL;
     }
     lower_free(low);
     return failed;
 }
 
-static int take_weights(handover *h, int i, diag *d)
+static int take_weights(handover *handover, int i, diag *d)
 {
     weights_info info;
-    if (!h->shape) return 0;
-    if (weights_inspect(h->argv[i], h->shape, &info, d)) return -1;
-    if (info.layers >= h->shape->n) return 0;
-    diag_error(d, h->argv[i], 0, NULL, "holds %d of the network's %d layers", info.layers, h->shape->n);
+    if (!handover->shape) return 0;
+    if (weights_inspect(handover->argv[i], handover->shape, &info, d)) return -1;
+    if (info.layers >= handover->shape->n) return 0;
+    diag_error(d, handover->argv[i], 0, NULL, "holds %d of the network's %d layers", info.layers, handover->shape->n);
     return -1;
 }
 
 static int is_image_name(const char *arg)
 {
-    static const char *const suffix[] = { ".jpg", ".jpeg", ".png", ".bmp", ".tga", ".ppm", ".pgm", ".tif", ".tiff", ".webp" };
+    static const char *const suffix[] = {
+        ".jpg", ".jpeg", ".png", ".bmp", ".tga", ".ppm", ".pgm", ".tif", ".tiff", ".webp",
+    };
     for (size_t i = 0; i < sizeof suffix / sizeof *suffix; ++i)
         if (has_suffix(arg, suffix[i])) return 1;
     return 0;
@@ -166,52 +167,62 @@ static int take_image(const char *path, diag *d)
     return -1;
 }
 
-static int take_argument(handover *h, int i, diag *d)
+/* Looks at argument i, which may be a file that the stock program would stumble over. */
+static int take_argument(handover *handover, int i, diag *d)
 {
-    const char *arg = h->argv[i];
-    int writes = i == h->argc - 1 && !is_inference(h->argc, h->argv);   /* `partial`, `denormalize`, ... end on a file to write */
+    const char *arg = handover->argv[i];
+    int inference = is_inference(handover->argc, handover->argv);
+    int writes = i == handover->argc - 1 && !inference;   /* `partial`, `denormalize`, ... end on a file to write */
     int file = has_suffix(arg, ".cfg") || has_suffix(arg, ".data") || has_suffix(arg, ".weights");
-    if (arg[0] == '-' || (i > 2 && !strcmp(h->argv[i - 1], "-out"))) return 0;
+    if (arg[0] == '-' || (i > 2 && !strcmp(handover->argv[i - 1], "-out"))) return 0;
     if (file && !writes && access(arg, R_OK)) {
         diag_error(d, arg, 0, NULL, "cannot read: %s", strerror(errno));
         return -1;
     }
-    if (has_suffix(arg, ".cfg")) return take_cfg(h, i, d);
-    if (has_suffix(arg, ".weights") && !writes) return take_weights(h, i, d);
-    return is_image_name(arg) && is_inference(h->argc, h->argv) ? take_image(arg, d) : 0;
+    if (has_suffix(arg, ".cfg")) return take_cfg(handover, i, d);
+    if (has_suffix(arg, ".weights") && !writes) return take_weights(handover, i, d);
+    return is_image_name(arg) && inference ? take_image(arg, d) : 0;
 }
 
-static int run_stock(handover *h, diag *d)
+/* The exit status of the stock program, or 1 with a message. */
+static int run_stock(handover *handover, diag *d)
 {
+    enum { NOT_STARTED = 127 };
     int status;
     pid_t child = fork();
     if (child == 0) {
-        execv(STOCK, h->argv);
-        _exit(127);
+        execv(STOCK, handover->argv);
+        _exit(NOT_STARTED);
     }
     signal(SIGINT, SIG_IGN);   /* the child gets it too and decides */
     while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) ;
     if (child < 0) diag_error(d, STOCK, 0, NULL, "cannot start: %s", strerror(errno));
     else if (WIFSIGNALED(status)) diag_error(d, STOCK, 0, NULL, "ended by signal %d", WTERMSIG(status));
-    else if (WEXITSTATUS(status) == 127) diag_error(d, STOCK, 0, NULL, "cannot run the stock program (Debian package 'darknet')");
-    else return WEXITSTATUS(status);
+    else if (WEXITSTATUS(status) != NOT_STARTED) return WEXITSTATUS(status);
+    else diag_error(d, STOCK, 0, NULL, "cannot run the stock program (Debian package 'darknet')");
     return 1;
+}
+
+static void free_handover(handover *handover)
+{
+    for (int i = 0; i < handover->files; ++i) {
+        unlink(handover->made[i]);
+        free(handover->made[i]);
+    }
+    if (handover->folder) rmdir(handover->folder);
+    shapes_free(handover->shape);
+    free(handover->folder);
+    free(handover->made);
+    free(handover->argv);
 }
 
 int passthrough(int argc, char **argv, diag *d)
 {
-    handover h = { .argc = argc, .argv = mem_calloc((size_t)argc + 1, sizeof *argv) };
-    int status = 0;
-    memcpy(h.argv, argv, (size_t)argc * sizeof *argv);
-    for (int i = 2; i < argc; ++i) status |= take_argument(&h, i, d);
-    status = status ? 1 : run_stock(&h, d);
-    for (int i = 0; i < h.n; ++i) {
-        unlink(h.made[i]);
-        free(h.made[i]);
-    }
-    if (h.folder[0]) rmdir(h.folder);
-    shapes_free(h.shape);
-    free(h.made);
-    free(h.argv);
+    handover handover = { .argc = argc, .argv = mem_calloc((size_t)argc + 1, sizeof *argv) };
+    int failed = 0;
+    memcpy(handover.argv, argv, (size_t)argc * sizeof *argv);
+    for (int i = 2; i < argc; ++i) failed |= take_argument(&handover, i, d);
+    int status = failed ? 1 : run_stock(&handover, d);
+    free_handover(&handover);
     return status;
 }

@@ -1,27 +1,28 @@
-/* Predicting with detectors (see predict_detect.h): an image goes through the network, or through teacher and student; what
- * they find is printed and drawn. Images are letterboxed, as stock `darknet detector test` does, or stretched. */
+/* Predicting with detectors (see predict_detect.h): an image goes through the network, or through teacher and student;
+ * what they find is printed and drawn. Images are letterboxed, as stock `darknet detector test` does, or stretched. */
 #include "predict_detect.h"
 
-#include "darknet_plugin/data/augment.h"
 #include "detect_draw.h"
-#include "darknet_plugin/model/evaluate_detect.h"
-#include "darknet_plugin/data/image_io.h"
-#include "darknet_plugin/base/mem.h"
 #include "results.h"
+
+#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
+#include "darknet_plugin/data/augment.h"
+#include "darknet_plugin/data/image_io.h"
+#include "darknet_plugin/model/evaluate_detect.h"
 #include "weights_tools/file/weights_file.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { SMALL = 256 };                         /* pixels of a picture's longer side */
+enum { SMALL = 256, NO_FRAME = -1 };          /* SMALL: pixels of a picture's longer side */
 static const float DEFAULT_THRESHOLD = .5f;   /* stock `detector test` */
 
 typedef struct predictor {
-    const options *o;
-    model *m;
+    const options *options;
+    model *model;
     const data_file *file;
     detect_heads student, teacher;
     detect_options how;
@@ -36,73 +37,92 @@ typedef struct found {
     detect_list student, teacher;
 } found;
 
-static void look(predictor *p, const image_rgb *im, found *f)
+/* Runs the network, and the teacher where both are shown, on one picture; its boxes are the caller's to forget. */
+static void look(predictor *predictor, const image_rgb *im, found *boxes)
 {
-    const net_shape *s = p->m->low->shape;
+    const net_shape *shape = predictor->model->low->shape;
     image_place place;
-    *f = (found){ 0 };
-    augment_fit(im->pixels, im->w, im->h, s->c, !p->how.letterbox, p->x, s->w, s->h, &place);
-    model_predict(p->m, p->x);
-    detect_image(&p->student, 0, im->w, im->h, &p->how, 0, &f->student);
-    if (!p->o->side_by_side) return;
-    model_run_teachers(p->m, p->x, 1);
-    detect_image(&p->teacher, 0, im->w, im->h, &p->how, 0, &f->teacher);
+    *boxes = (found){ 0 };
+    augment_fit(im->pixels, im->w, im->h, shape->c, !predictor->how.letterbox, predictor->x, shape->w, shape->h, &place);
+    model_predict(predictor->model, predictor->x);
+    detect_image(&predictor->student, 0, im->w, im->h, &predictor->how, 0, &boxes->student);
+    if (!predictor->options->side_by_side) return;
+    model_run_teachers(predictor->model, predictor->x, 1);
+    detect_image(&predictor->teacher, 0, im->w, im->h, &predictor->how, 0, &boxes->teacher);
 }
 
-static void forget(found *f)
+static void forget(found *found)
 {
-    detect_list_free(&f->student);
-    detect_list_free(&f->teacher);
+    detect_list_free(&found->student);
+    detect_list_free(&found->teacher);
 }
 
 /* ---- words ---- */
 
-static void print_boxes(const predictor *p, const char *who, const detect_list *l, const image_rgb *im)
+static const char *name_of(const predictor *predictor, const detect_box *box, char buf[16])
+{
+    return data_file_class(predictor->file, box->label, buf, 16);
+}
+
+static void print_boxes(const predictor *predictor, const char *who, const detect_list *list, const image_rgb *im)
 {
     char buf[16];
-    for (size_t i = 0; i < l->n; ++i) {
-        const detect_box *b = &l->box[i];
-        fprintf(p->o->out, "%s%s: %.0f%%  left %.0f top %.0f width %.0f height %.0f\n", who, data_file_class(p->file, b->label, buf, sizeof buf),
-                100. * (double)b->probability, ((double)b->x - (double)b->w / 2) * im->w, ((double)b->y - (double)b->h / 2) * im->h,
-                (double)b->w * im->w, (double)b->h * im->h);
+    for (size_t i = 0; i < list->n; ++i) {
+        const detect_box *box = &list->box[i];
+        double x = (double)box->x, y = (double)box->y, w = (double)box->w, h = (double)box->h;
+        fprintf(predictor->options->out, "%s%s: %.0f%%  left %.0f top %.0f width %.0f height %.0f\n", who,
+                name_of(predictor, box, buf), 100. * (double)box->probability,
+                (x - w / 2) * im->w, (y - h / 2) * im->h, w * im->w, h * im->h);
     }
 }
 
-static cJSON *boxes_json(const predictor *p, const detect_list *l)
+static cJSON *box_json(const predictor *predictor, const detect_box *box)
+{
+    char buf[16];
+    const struct { const char *key; double value; } rows[] = {
+        { "class", box->label }, { "probability", (double)box->probability },
+        { "x", (double)box->x }, { "y", (double)box->y }, { "w", (double)box->w }, { "h", (double)box->h },
+    };
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "name", name_of(predictor, box, buf));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i)
+        cJSON_AddNumberToObject(object, rows[i].key, rows[i].value);
+    return object;
+}
+
+static cJSON *boxes_json(const predictor *predictor, const detect_list *boxes)
 {
     cJSON *list = cJSON_CreateArray();
-    char buf[16];
-    for (size_t i = 0; i < l->n; ++i) {
-        const detect_box *b = &l->box[i];
-        const struct { const char *key; double value; } rows[] = {
-            { "class", b->label }, { "probability", (double)b->probability }, { "x", (double)b->x }, { "y", (double)b->y },
-            { "w", (double)b->w }, { "h", (double)b->h },
-        };
-        cJSON *o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "name", data_file_class(p->file, b->label, buf, sizeof buf));
-        for (size_t k = 0; k < sizeof rows / sizeof *rows; ++k) cJSON_AddNumberToObject(o, rows[k].key, rows[k].value);
-        cJSON_AddItemToArray(list, o);
-    }
+    for (size_t i = 0; i < boxes->n; ++i) cJSON_AddItemToArray(list, box_json(predictor, &boxes->box[i]));
     return list;
 }
 
-static void tell(const predictor *p, const char *input, int frame, const image_rgb *im, const found *f)
+static cJSON *found_json(const predictor *predictor, const char *input, int frame, const image_rgb *im,
+                         const found *found)
 {
-    if (!p->list) {
-        if (frame >= 0) fprintf(p->o->out, "%s frame %d\n", input, frame);
-        else fprintf(p->o->out, "%s\n", input);
-        if (p->o->side_by_side) print_boxes(p, "teacher  ", &f->teacher, im);
-        print_boxes(p, p->o->side_by_side ? "student  " : "", &f->student, im);
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "image", input);
+    if (frame != NO_FRAME) cJSON_AddNumberToObject(object, "frame", frame);
+    cJSON_AddNumberToObject(object, "width", im->w);
+    cJSON_AddNumberToObject(object, "height", im->h);
+    cJSON_AddItemToObject(object, "boxes", boxes_json(predictor, &found->student));
+    if (predictor->options->side_by_side)
+        cJSON_AddItemToObject(object, "teacher_boxes", boxes_json(predictor, &found->teacher));
+    return object;
+}
+
+/* frame: its number in a video, or NO_FRAME. */
+static void tell(const predictor *predictor, const char *input, int frame, const image_rgb *im, const found *found)
+{
+    const options *options = predictor->options;
+    if (predictor->list) {
+        cJSON_AddItemToArray(predictor->list, found_json(predictor, input, frame, im, found));
         return;
     }
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "image", input);
-    if (frame >= 0) cJSON_AddNumberToObject(o, "frame", frame);
-    cJSON_AddNumberToObject(o, "width", im->w);
-    cJSON_AddNumberToObject(o, "height", im->h);
-    cJSON_AddItemToObject(o, "boxes", boxes_json(p, &f->student));
-    if (p->o->side_by_side) cJSON_AddItemToObject(o, "teacher_boxes", boxes_json(p, &f->teacher));
-    cJSON_AddItemToArray(p->list, o);
+    if (frame != NO_FRAME) fprintf(options->out, "%s frame %d\n", input, frame);
+    else fprintf(options->out, "%s\n", input);
+    if (options->side_by_side) print_boxes(predictor, "teacher  ", &found->teacher, im);
+    print_boxes(predictor, options->side_by_side ? "student  " : "", &found->student, im);
 }
 
 /* ---- pictures ---- */
@@ -121,20 +141,25 @@ static void enlarge(image_rgb *im)
     *im = (image_rgb){ large, (int)w, (int)h };
 }
 
+static int draw_boxes(const predictor *predictor, const image_rgb *im, const detect_list *list)
+{
+    const data_file *file = predictor->file;
+    float threshold = predictor->how.threshold;
+    int drawn = detect_draw(im->pixels, im->w, im->h, list->box, list->n, threshold, file->name, file->classes);
+    return drawn < 0 ? -1 : 0;
+}
+
 /* `im` becomes the picture to show; its pixels may be others afterwards. */
-static int draw(const predictor *p, image_rgb *im, const found *f)
+static int draw(const predictor *predictor, image_rgb *im, const found *found)
 {
     enlarge(im);
-    char *const *name = p->file->name;
-    int classes = p->file->classes;
+    if (!predictor->options->side_by_side) return draw_boxes(predictor, im, &found->student);
     image_rgb left = *im, both;
-    if (!p->o->side_by_side) return detect_draw(im->pixels, im->w, im->h, f->student.box, f->student.n, p->how.threshold, name, classes) < 0 ? -1 : 0;
     size_t bytes = 3 * (size_t)im->w * (size_t)im->h;
     left.pixels = mem_calloc(bytes, 1);
     memcpy(left.pixels, im->pixels, bytes);
-    int failed = detect_draw(left.pixels, left.w, left.h, f->teacher.box, f->teacher.n, p->how.threshold, name, classes) < 0
-              || detect_draw(im->pixels, im->w, im->h, f->student.box, f->student.n, p->how.threshold, name, classes) < 0
-              || image_side_by_side(&left, im, "teacher", "student", &both);
+    int failed = draw_boxes(predictor, &left, &found->teacher) || draw_boxes(predictor, im, &found->student) ||
+                 image_side_by_side(&left, im, "teacher", "student", &both);
     free(left.pixels);
     if (failed) return -1;
     free(im->pixels);
@@ -143,121 +168,156 @@ static int draw(const predictor *p, image_rgb *im, const found *f)
 }
 
 /* The caller frees. */
-static char *out_path(const predictor *p, const char *input, const char *ending)
+static char *out_path(const predictor *predictor, const char *input, const char *ending)
 {
-    const char *slash = strrchr(input, '/'), *base = slash ? slash + 1 : input, *dot = strrchr(base, '.');
-    if (!p->folder) return mem_strdup(p->out);
-    return mem_printf("%s/%.*s%s", p->out, dot && dot != base ? (int)(dot - base) : (int)strlen(base), base, ending);
+    if (!predictor->folder) return mem_strdup(predictor->out);
+    char *stem = path_stem(input), *path = mem_printf("%s/%s%s", predictor->out, stem, ending);
+    free(stem);
+    return path;
 }
 
-static int predict_image(predictor *p, const char *input, diag *d)
+/* Looks at one picture, tells what is in it and draws that. */
+static int predict_image(predictor *predictor, const char *input, diag *d)
 {
     char why[256];
     image_rgb im = { 0 };
-    found f;
+    found found;
     if (image_decode(input, 3, &im.pixels, &im.w, &im.h, why, sizeof why)) {
         diag_error(d, input, 0, NULL, "cannot read this image: %s", why);
         return -1;
     }
-    look(p, &im, &f);
-    tell(p, input, -1, &im, &f);
-    char *path = out_path(p, input, ".jpg");
-    int failed = draw(p, &im, &f);
+    look(predictor, &im, &found);
+    tell(predictor, input, NO_FRAME, &im, &found);
+    char *path = out_path(predictor, input, ".jpg");
+    int failed = draw(predictor, &im, &found);
     if (failed) diag_error(d, input, 0, NULL, "cannot draw into this picture");
     else failed = image_save(path, im.pixels, im.w, im.h, 3, d);
-    if (!failed && !p->list) fprintf(p->o->out, "drawn in %s\n", path);
+    if (!failed && !predictor->list) fprintf(predictor->options->out, "drawn in %s\n", path);
     free(path);
     free(im.pixels);
-    forget(&f);
+    forget(&found);
     return failed;
 }
 
 /* ---- videos ---- */
 
+/* By its name; a number is a camera's. */
 static int is_video(const char *input)
 {
     static const char *const endings[] = { ".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg" };
-    const char *dot = strrchr(input, '.'), *c = input;
+    const char *dot = strrchr(input, '.');
+    size_t digits = strspn(input, "0123456789");
     for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; ++i)
         if (!strcasecmp(dot, endings[i])) return 1;
-    while (isdigit((unsigned char)*c)) ++c;
-    return c > input && !*c;
+    return digits && !input[digits];
 }
 
-static int add_frame(predictor *p, const char *input, int number, image_rgb *im, video_out **out, const char *path, double fps, diag *d)
+/* A video on its way from `input` to `path`. */
+typedef struct video_job {
+    const char *input, *path;    /* borrowed */
+    video_in *in;
+    video_out *out;              /* NULL before the first frame, whose size it gets */
+    int frames;
+} video_job;
+
+/* Looks at one frame, whose pixels may be others afterwards, and adds it to the video. */
+static int add_frame(predictor *predictor, video_job *video, image_rgb *im, diag *d)
 {
     char why[256] = "";
-    found f;
-    look(p, im, &f);
-    tell(p, input, number, im, &f);
-    int failed = draw(p, im, &f);
-    if (!failed && !*out) *out = video_create(path, im->w, im->h, fps, why, sizeof why);
-    failed = failed || !*out || video_add(*out, im->pixels, why, sizeof why);
-    if (failed) diag_error(d, path, 0, NULL, "cannot write this video: %s", why);
-    forget(&f);
+    found found;
+    look(predictor, im, &found);
+    tell(predictor, video->input, video->frames++, im, &found);
+    int failed = draw(predictor, im, &found);
+    if (!failed && !video->out)
+        video->out = video_create(video->path, im->w, im->h, video_fps(video->in), why, sizeof why);
+    failed = failed || !video->out || video_add(video->out, im->pixels, why, sizeof why);
+    if (failed) diag_error(d, video->path, 0, NULL, "cannot write this video: %s", why);
+    forget(&found);
     return failed;
 }
 
-static int predict_video(predictor *p, const char *input, diag *d)
+static int add_frames(predictor *predictor, video_job *video, diag *d)
 {
+    int most = predictor->options->limit, got = 0, failed = 0;
     char why[256];
-    video_in *in = video_open(input, why, sizeof why);
-    if (!in) {
-        diag_error(d, input, 0, NULL, "cannot open this video: %s", why);
-        return -1;
-    }
-    char *path = out_path(p, input, ".avi");
-    video_out *out = NULL;
     image_rgb im;
-    int frames = 0, got = 0, failed = 0;
-    while (!failed && (!p->o->limit || frames < p->o->limit) && (got = video_next(in, &im, why, sizeof why)) > 0) {
-        failed = add_frame(p, input, frames++, &im, &out, path, video_fps(in), d);
+    while (!failed && (!most || video->frames < most) && (got = video_next(video->in, &im, why, sizeof why)) > 0) {
+        failed = add_frame(predictor, video, &im, d);
         free(im.pixels);
     }
-    if (got < 0) diag_error(d, input, 0, NULL, "cannot read this video: %s", why);
-    failed = failed || got < 0;
-    if (out && video_finish(out, !failed, why, sizeof why)) {
+    if (got < 0) diag_error(d, video->input, 0, NULL, "cannot read this video: %s", why);
+    return failed || got < 0;
+}
+
+static int predict_video(predictor *predictor, const char *input, diag *d)
+{
+    char why[256], *path = out_path(predictor, input, ".avi");
+    video_job video = { .input = input, .path = path, .in = video_open(input, why, sizeof why) };
+    int failed = !video.in;
+    if (failed) diag_error(d, input, 0, NULL, "cannot open this video: %s", why);
+    else failed = add_frames(predictor, &video, d);
+    if (video.out && video_finish(video.out, !failed, why, sizeof why)) {
         diag_error(d, path, 0, NULL, "cannot write this video: %s", why);
         failed = 1;
     }
-    if (!failed && !p->list) fprintf(p->o->out, "%d frames, drawn in %s\n", frames, path);
-    video_close(in);
+    if (!failed && !predictor->list)
+        fprintf(predictor->options->out, "%d frames, drawn in %s\n", video.frames, path);
+    if (video.in) video_close(video.in);
     free(path);
-    return failed;
+    return failed ? -1 : 0;
 }
 
 /* ---- all of them ---- */
 
+static const char *default_out(const options *options)
+{
+    if (options->n > 4) return "predictions";
+    return is_video(options->arg[3]) ? "predictions.avi" : "predictions.jpg";
+}
+
 /* One input goes to a file, several to a folder. */
-static int choose_out(predictor *p, diag *d)
+static int choose_out(predictor *predictor, diag *d)
 {
+    const options *options = predictor->options;
     struct stat st;
-    int several = p->o->n > 4, video = !several && is_video(p->o->arg[3]);
-    p->out = p->o->cache_out ? p->o->cache_out : several ? "predictions" : video ? "predictions.avi" : "predictions.jpg";
-    p->folder = several || (!stat(p->out, &st) && S_ISDIR(st.st_mode));
-    return several ? weights_make_folder(p->out, d) : 0;
+    int several = options->n > 4;
+    predictor->out = options->cache_out ? options->cache_out : default_out(options);
+    predictor->folder = several || (!stat(predictor->out, &st) && S_ISDIR(st.st_mode));
+    return several ? weights_make_folder(predictor->out, d) : 0;
 }
 
-static int open_heads(predictor *p, diag *d)
+static int open_heads(predictor *predictor, diag *d)
 {
-    if (detect_student_heads(p->m, 0, &p->student, d)) return -1;
-    return p->o->side_by_side && detect_teacher_heads(p->m, 0, &p->teacher, d) ? -1 : 0;
+    if (detect_student_heads(predictor->model, 0, &predictor->student, d)) return -1;
+    if (!predictor->options->side_by_side) return 0;
+    return detect_teacher_heads(predictor->model, 0, &predictor->teacher, d);
 }
 
-int predict_detector(const options *o, model *m, const data_file *f, diag *d)
+static int predict_all(predictor *predictor, diag *d)
 {
-    predictor p = { .o = o, .m = m, .file = f };
-    p.how = (detect_options){ .threshold = options_given(o, "thresh") ? (float)o->threshold : DEFAULT_THRESHOLD, .nms = .45f,
-                              .letterbox = !m->low->augment.stretch };
-    cJSON *object = o->json ? cJSON_CreateObject() : NULL;
-    if (object) p.list = cJSON_AddArrayToObject(object, "predictions");
-    int failed = choose_out(&p, d) || open_heads(&p, d);
-    p.x = mem_calloc((size_t)m->net->inputs, sizeof *p.x);
-    for (int i = 3; !failed && i < o->n; ++i) failed |= is_video(o->arg[i]) ? predict_video(&p, o->arg[i], d) : predict_image(&p, o->arg[i], d);
-    if (object && !failed) failed = json_print(object, o->out, d);
+    const options *options = predictor->options;
+    int failed = choose_out(predictor, d) || open_heads(predictor, d);
+    for (int i = 3; !failed && i < options->n; ++i) {
+        const char *input = options->arg[i];
+        failed = is_video(input) ? predict_video(predictor, input, d) : predict_image(predictor, input, d);
+    }
+    return failed;
+}
+
+int predict_detector(const options *options, model *model, const data_file *file, diag *d)
+{
+    float threshold = options_given(options, "thresh") ? (float)options->threshold : DEFAULT_THRESHOLD;
+    predictor predictor = {
+        .options = options, .model = model, .file = file, .x = mem_calloc((size_t)model->net->inputs, sizeof(float)),
+        .how = { .threshold = threshold, .nms = .45f, .letterbox = !model->low->augment.stretch },
+    };
+    cJSON *object = options->json ? cJSON_CreateObject() : NULL;
+    if (object) predictor.list = cJSON_AddArrayToObject(object, "predictions");
+    int failed = predict_all(&predictor, d);
+    if (object && !failed) failed = json_print(object, options->out, d);
     else cJSON_Delete(object);
-    detect_heads_free(&p.student);
-    detect_heads_free(&p.teacher);
-    free(p.x);
+    detect_heads_free(&predictor.student);
+    detect_heads_free(&predictor.teacher);
+    free(predictor.x);
     return failed;
 }

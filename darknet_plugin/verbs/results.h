@@ -5,11 +5,12 @@
 #include "darknet_plugin/model/evaluate_detect.h"
 
 /* {"images":N,"student":{...},"teacher":{...},"agreement":..,"feature_mse":..}; a plain cfg has only student.
- * Several teachers: these are of the one whose classifier ends the network; "teachers":[{"name":..., the same}] has all. */
-cJSON *results_evaluation(const evaluation *e);
+ * Several teachers: these are of the one whose classifier ends the network; "teachers":[{"name":..., the same}] has
+ * all. */
+cJSON *results_evaluation(const evaluation *evaluation);
 /* {"images":N,"objects":N,"student":{"map50":..,"map":..,"map50_darknet":..,"precision":..,"recall":..,"classes":[...]},...} */
-cJSON *results_detect_evaluation(const detect_evaluation *e, const data_file *f);
+cJSON *results_detect_evaluation(const detect_evaluation *evaluation, const data_file *file);
 /* The same as a table, classes that have objects one a line. */
-void results_print_detect_evaluation(const detect_evaluation *e, const data_file *f, FILE *out);
+void results_print_detect_evaluation(const detect_evaluation *evaluation, const data_file *file, FILE *out);
 
 #endif

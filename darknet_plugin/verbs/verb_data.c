@@ -1,6 +1,6 @@
-/* `darknet distill data DATA`: what a .data file names, before anything is trained on it: for each split its format, images,
- * their classes and sizes; of a detector's the boxes. No pixels are read but those that a format keeps in memory; of files
- * the headers alone.
+/* `darknet distill data DATA`: what a .data file names, before anything is trained on it: for each split its format,
+ * images, their classes and sizes; of a detector's the boxes. No pixels are read but those that a format keeps in
+ * memory; of files the headers alone.
  *
  * Nobody says whether a list is a detector's, so that is looked at: it is where label files hold a box, or half of the
  * images have one. Images that cannot be used are counted, and are an error where training would refuse them. */
@@ -174,8 +174,8 @@ static void report_split(const data_file *file, const contents *split, diag *d)
         diag_error(d, file->path, 0, NULL, "%s: %zu of %zu images are not images that can be read: %s", split->split,
                    split->unreadable, count, split->bad_names);
     if (split->detector && dataset_too_many_left_out(split->set, left_out))
-        diag_error(d, file->path, 0, NULL, "%s: %zu of %zu images cannot be used; up to 1 %% are left out", split->split,
-                   left_out, count);
+        diag_error(d, file->path, 0, NULL, "%s: %zu of %zu images cannot be used; up to 1 %% are left out",
+                   split->split, left_out, count);
 }
 
 /* ---- results ---- */
@@ -205,8 +205,8 @@ static void print_sizes(const contents *split, FILE *out)
     if (!split->sizes) return;
     if (split->sizes == 1) fprintf(out, "  size        %d x %d\n", first->w, first->h);
     else
-        fprintf(out, "  sizes       %d x %d to %d x %d, %zu different; most common %d x %d, %zu images\n", first->w, first->h,
-                last->w, last->h, split->sizes, common->w, common->h, common->images);
+        fprintf(out, "  sizes       %d x %d to %d x %d, %zu different; most common %d x %d, %zu images\n", first->w,
+                first->h, last->w, last->h, split->sizes, common->w, common->h, common->images);
 }
 
 static const char *counted(const contents *split) { return split->detector ? "boxes" : "images"; }
@@ -218,8 +218,8 @@ static void print_classes(const data_file *file, const contents *split, FILE *ou
     size_t fewest = split->of_class[low], most = split->of_class[high];
     if (fewest == most) fprintf(out, "  a class     %zu %s\n", fewest, counted(split));
     else
-        fprintf(out, "  a class     %zu (%s) to %zu (%s) %s\n", fewest, data_file_class(file, low, buf, sizeof buf), most,
-                data_file_class(file, high, other, sizeof other), counted(split));
+        fprintf(out, "  a class     %zu (%s) to %zu (%s) %s\n", fewest, data_file_class(file, low, buf, sizeof buf),
+                most, data_file_class(file, high, other, sizeof other), counted(split));
     if (!split->detector) return;
     fprintf(out, "  an image    %zu to %zu boxes, %.2f on average\n", split->fewest, split->most,
             split->used ? (double)split->boxes / (double)split->used : 0);
@@ -228,14 +228,16 @@ static void print_classes(const data_file *file, const contents *split, FILE *ou
 static void print_split(const data_file *file, const contents *split, FILE *out)
 {
     int channels = dataset_channels(split->set);
-    fprintf(out, "%s\n  format      %s%s", split->split, dataset_format(split->set), split->detector ? ", a detector's" : "");
+    fprintf(out, "%s\n  format      %s%s", split->split, dataset_format(split->set), split->detector ? ", a detector's"
+            : "");
     if (channels) fprintf(out, ", %d channel%s", channels, channels > 1 ? "s" : "");
     fprintf(out, "\n  images      %zu\n", dataset_count(split->set));
     if (split->detector) fprintf(out, "  boxes       %zu\n", split->boxes);
     print_sizes(split, out);
     print_classes(file, split, out);
     if (split->unlabelled) fprintf(out, "  no class    %zu\n", split->unlabelled);
-    if (split->ambiguous) fprintf(out, "  several     %zu have several classes' labels in their paths\n", split->ambiguous);
+    if (split->ambiguous) fprintf(out, "  several     %zu have several classes' labels in their paths\n",
+                                  split->ambiguous);
     if (split->unreadable) fprintf(out, "  unreadable  %zu\n", split->unreadable);
     for (int i = 0; i < REASONS && split->left_out[i].why; ++i)
         fprintf(out, "  left out    %zu: %s\n", split->left_out[i].images, split->left_out[i].why);

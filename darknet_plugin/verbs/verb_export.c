@@ -1,10 +1,11 @@
-/* `darknet distill export CFG WEIGHTS OUT`: OUT.cfg and OUT.weights, plain Darknet, and FILE.onnx, verified (export.h). */
+/* `darknet distill export CFG WEIGHTS OUT`: OUT.cfg and OUT.weights, plain Darknet, and FILE.onnx, verified
+ * (export.h). */
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/deploying/export.h"
 
-static int run(options *o, diag *d)
+static int run(options *options, diag *d)
 {
-    return export_network(o, o->arg, LOWER_TRAIN, d);
+    return export_network(options, options->arg, LOWER_TRAIN, d);
 }
 
 const verb verb_export = {

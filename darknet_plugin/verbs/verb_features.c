@@ -1,5 +1,5 @@
-/* `darknet distill features DATA CFG`: fills the teacher-feature cache for every view of every training image, going on where
- * an earlier run stopped. `train` would fill it as it goes; this does it without a student. */
+/* `darknet distill features DATA CFG`: fills the teacher-feature cache for every view of every training image, going on
+ * where an earlier run stopped. `train` would fill it as it goes; this does it without a student. */
 #include "device.h"
 
 #include "darknet_plugin/base/clock.h"
@@ -10,116 +10,146 @@
 #include "darknet_plugin/model/model.h"
 #include "layers/cpu/parallel.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 typedef struct filling {
     data_file *file;
     dataset *train;
-    model *m;
+    model *model;
     uint64_t views, images;
     uint64_t left_out;       /* images that cannot be read: they have no records */
 } filling;
 
-static int open_all(const options *o, filling *f, diag *d)
+static int open_model(const options *options, filling *filling, diag *d)
 {
-    model_options mo = { .threads = o->threads, .seed = (uint64_t)o->seed };
-    if (device_backend(o, &mo.backend, d)) return -1;
-    f->m = model_open(o->arg[1], &mo, d);
-    f->file = f->m ? data_file_read(o->arg[0], d) : NULL;
-    f->train = f->file ? dataset_open(f->file, DATA_TRAIN, (size_t)o->limit, model_is_detector(f->m) ? DATA_DETECTOR : DATA_IMAGES, d) : NULL;
-    if (!f->train) return -1;
-    f->images = dataset_count(f->train);
-    model_cache c = { .path = o->cache_out, .type = o->type, .views = o->views, .seed = (uint64_t)o->seed, .images = f->images,
-                      .data = dataset_identity(f->train) };
-    if (model_open_cache(f->m, &c, &f->views, d)) return -1;
-    if (model_cached(f->m)) return 0;
-    diag_error(d, o->arg[1], 0, NULL, "no cache is named");
+    model_options how = { .threads = options->threads, .seed = (uint64_t)options->seed };
+    if (device_backend(options, &how.backend, d)) return -1;
+    filling->model = model_open(options->arg[1], &how, d);
+    return filling->model ? 0 : -1;
+}
+
+static int open_images(const options *options, filling *filling, diag *d)
+{
+    int need = model_is_detector(filling->model) ? DATA_DETECTOR : DATA_IMAGES;
+    filling->file = data_file_read(options->arg[0], d);
+    if (!filling->file) return -1;
+    filling->train = dataset_open(filling->file, DATA_TRAIN, (size_t)options->limit, need, d);
+    if (!filling->train) return -1;
+    filling->images = dataset_count(filling->train);
+    return 0;
+}
+
+static int open_cache(const options *options, filling *filling, diag *d)
+{
+    model_cache cache = {
+        .path = options->cache_out, .type = options->type, .views = options->views, .seed = (uint64_t)options->seed,
+        .images = filling->images, .data = dataset_identity(filling->train),
+    };
+    if (model_open_cache(filling->model, &cache, &filling->views, d)) return -1;
+    if (model_cached(filling->model)) return 0;
+    diag_error(d, options->arg[1], 0, NULL, "no cache is named");
     diag_hint(d, "give -out FILE, or write cache=FILE in [teacher]");
     return -1;
 }
 
 /* The cache of teacher i; NULL if it has none. */
-static feature_cache *cache_of(const filling *f, int i)
+static feature_cache *cache_of(const filling *filling, int i)
 {
-    return f->m->features[i] ? features_cache(f->m->features[i]) : NULL;
+    return filling->model->features[i] ? features_cache(filling->model->features[i]) : NULL;
 }
 
-static int all_have(const filling *f, uint64_t view, uint64_t image)
+static int all_have(const filling *filling, uint64_t view, uint64_t image)
 {
-    for (int i = 0; i < f->m->low->teachers; ++i)
-        if (cache_of(f, i) && !feature_cache_has(cache_of(f, i), view, image)) return 0;
+    for (int i = 0; i < filling->model->low->teachers; ++i)
+        if (cache_of(filling, i) && !feature_cache_has(cache_of(filling, i), view, image)) return 0;
     return 1;
 }
 
 /* The first record that is not there, in any cache. */
-static uint64_t first_missing(const filling *f)
+static uint64_t first_missing(const filling *filling)
 {
-    uint64_t all = f->views * f->images, at = 0;
-    while (at < all && all_have(f, at / f->images, at % f->images)) ++at;
+    uint64_t all = filling->views * filling->images, at = 0;
+    while (at < all && all_have(filling, at / filling->images, at % filling->images)) ++at;
     return at;
 }
 
-static int sync_all(const filling *f, diag *d)
+static int sync_all(const filling *filling, diag *d)
 {
     int failed = 0;
-    for (int i = 0; i < f->m->low->teachers; ++i)
-        if (cache_of(f, i)) failed |= feature_cache_sync(cache_of(f, i), d);
+    for (int i = 0; i < filling->model->low->teachers; ++i)
+        if (cache_of(filling, i)) failed |= feature_cache_sync(cache_of(filling, i), d);
     return failed;
 }
 
-static int fill(const options *o, filling *f, uint64_t start, uint64_t *computed, diag *d)
+static loader *start_loader(const options *options, const filling *filling, uint64_t start, diag *d)
 {
-    const net_shape *s = f->m->low->shape;
-    loader_options lo = { .data = f->train, .how = LOAD_VIEWS, .batch = f->m->net->batch, .c = s->c, .h = s->h, .w = s->w,
-                          .augment = f->m->low->augment, .seed = (uint64_t)o->seed, .views = (int)f->views, .start = start,
-                          .threads = parallel_threads() };
-    loader *l = loader_start(&lo, d);
-    if (!l) return -1;
-    double began = clock_now(), printed = began, pause = isatty(fileno(o->out)) ? .5 : 10;
-    uint64_t done = 0, all = f->views * f->images;
-    int failed = 0, before = diag_errors(d);
-    for (const batch *b; !failed && (b = loader_next(l, d)); ) {
-        failed = model_teach(f->m, b->x, b->index, b->view, d);
-        model_taught(f->m);
-        done += (uint64_t)b->n;
-        if (o->quiet || clock_now() - printed < pause) continue;
-        printed = clock_now();
-        fprintf(o->out, "%llu of %llu  %.0f images/s\n", (unsigned long long)(start + done), (unsigned long long)all, (double)done / (printed - began));
-        fflush(o->out);
-    }
-    if (f->m->low->augment.detector) f->left_out = loader_left_out(l, d);
-    loader_stop(l);
-    *computed = done;
-    return failed || diag_errors(d) > before ? -1 : sync_all(f, d);
+    const net_shape *shape = filling->model->low->shape;
+    loader_options how = {
+        .data = filling->train, .how = LOAD_VIEWS, .batch = filling->model->net->batch, .start = start,
+        .c = shape->c, .h = shape->h, .w = shape->w, .augment = filling->model->low->augment,
+        .seed = (uint64_t)options->seed, .views = (int)filling->views, .threads = parallel_threads(),
+    };
+    return loader_start(&how, d);
 }
 
-static void report(const options *o, const filling *f, feature_cache *cache, const char *name, uint64_t computed, diag *d)
+/* Computes the records from `start` on, telling every now and then how far it is; *computed says how many. */
+static int fill(const options *options, filling *filling, uint64_t start, uint64_t *computed, diag *d)
 {
-    uint64_t all = f->views * f->images, missing = feature_cache_missing(cache);
-    fprintf(o->out, "%s%s%llu images, %llu views: %llu records, %llu computed now; %.1f MB in the file, %.1f MB unpacked\n", name, *name ? ": " : "",
-            (unsigned long long)f->images, (unsigned long long)f->views, (unsigned long long)all, (unsigned long long)computed,
-            (double)feature_cache_file_bytes(cache) / 1e6, (double)all * (double)feature_cache_maps_bytes(cache) / 1e6);
-    if (missing > f->views * f->left_out) diag_error(d, NULL, 0, NULL, "%llu records could not be stored", (unsigned long long)missing);
+    loader *loader = start_loader(options, filling, start, d);
+    if (!loader) return -1;
+    double began = clock_now(), printed = began, pause = isatty(fileno(options->out)) ? .5 : 10;
+    uint64_t done = 0, all = filling->views * filling->images;
+    int failed = 0, before = diag_errors(d);
+    for (const batch *batch; !failed && (batch = loader_next(loader, d)); ) {
+        failed = model_teach(filling->model, batch->x, batch->index, batch->view, d);
+        model_taught(filling->model);
+        done += (uint64_t)batch->n;
+        if (options->quiet || clock_now() - printed < pause) continue;
+        printed = clock_now();
+        fprintf(options->out, "%" PRIu64 " of %" PRIu64 "  %.0f images/s\n", start + done, all,
+                (double)done / (printed - began));
+        fflush(options->out);
+    }
+    if (filling->model->low->augment.detector) filling->left_out = loader_left_out(loader, d);
+    loader_stop(loader);
+    *computed = done;
+    return failed || diag_errors(d) > before ? -1 : sync_all(filling, d);
+}
+
+/* What the cache of teacher i holds now. */
+static void report(const options *options, const filling *filling, int i, uint64_t computed, diag *d)
+{
+    feature_cache *cache = cache_of(filling, i);
+    const char *name = filling->model->low->teacher[i].name;
+    uint64_t all = filling->views * filling->images, missing = feature_cache_missing(cache);
+    double file_bytes = (double)feature_cache_file_bytes(cache), map_bytes = (double)feature_cache_maps_bytes(cache);
+    fprintf(options->out, "%s%s%" PRIu64 " images, %" PRIu64 " views: %" PRIu64 " records, %" PRIu64 " computed now; "
+            "%.1f MB in the file, %.1f MB unpacked\n", name, *name ? ": " : "", filling->images, filling->views, all,
+            computed, file_bytes / 1e6, (double)all * map_bytes / 1e6);
+    if (missing > filling->views * filling->left_out)
+        diag_error(d, NULL, 0, NULL, "%" PRIu64 " records could not be stored", missing);
 }
 
 /* Whether what is there is whole is seen when it is read; this skips what has an index entry. */
-static int fill_missing(const options *o, filling *f, diag *d)
+static int fill_missing(const options *options, filling *filling, diag *d)
 {
-    uint64_t start = first_missing(f), all = f->views * f->images, computed = 0;
-    if (start < all && fill(o, f, start, &computed, d)) return -1;
-    for (int i = 0; i < f->m->low->teachers; ++i)
-        if (cache_of(f, i)) report(o, f, cache_of(f, i), f->m->low->teacher[i].name, computed, d);
+    uint64_t start = first_missing(filling), all = filling->views * filling->images, computed = 0;
+    if (start < all && fill(options, filling, start, &computed, d)) return -1;
+    for (int i = 0; i < filling->model->low->teachers; ++i)
+        if (cache_of(filling, i)) report(options, filling, i, computed, d);
     return diag_errors(d) > 0;
 }
 
-static int run(options *o, diag *d)
+static int run(options *options, diag *d)
 {
-    filling f = { 0 };
-    int failed = open_all(o, &f, d) || fill_missing(o, &f, d);
-    dataset_free(f.train);
-    data_file_free(f.file);
-    model_close(f.m);
+    filling filling = { 0 };
+    int failed = open_model(options, &filling, d) || open_images(options, &filling, d) ||
+                 open_cache(options, &filling, d) || fill_missing(options, &filling, d);
+    dataset_free(filling.train);
+    data_file_free(filling.file);
+    model_close(filling.model);
     return failed;
 }
 

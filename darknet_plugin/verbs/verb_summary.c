@@ -12,7 +12,8 @@
 #include <stdlib.h>
 
 static const char *const ROLE_NAME[] = {
-    [ROLE_STUDENT] = "student", [ROLE_POOL] = "pooling", [ROLE_PROJECTOR] = "projector", [ROLE_LOSS] = "loss", [ROLE_TAIL] = "classifier",
+    [ROLE_STUDENT] = "student", [ROLE_POOL] = "pooling", [ROLE_PROJECTOR] = "projector", [ROLE_LOSS] = "loss",
+        [ROLE_TAIL] = "classifier",
 };
 
 typedef struct summary {
@@ -21,17 +22,17 @@ typedef struct summary {
     cpu_backend backend;
 } summary;
 
-static summary sum_up(const lowered *l)
+static summary sum_up(const lowered *low)
 {
     summary s = { 0 };
-    for (int i = 0; i < l->shape->n; ++i)
-        if (l->role[i] == ROLE_PROJECTOR) s.projector += l->shape->layer[i].params;
-    for (int i = 0; i < l->teachers; ++i) {
-        s.teacher += l->teacher[i].shape->params;
-        s.teacher_macs += l->teacher[i].shape->macs;
+    for (int i = 0; i < low->shape->n; ++i)
+        if (low->role[i] == ROLE_PROJECTOR) s.projector += low->shape->layer[i].params;
+    for (int i = 0; i < low->teachers; ++i) {
+        s.teacher += low->teacher[i].shape->params;
+        s.teacher_macs += low->teacher[i].shape->macs;
     }
-    s.share = l->shape->params ? (double)s.projector / (double)l->shape->params : 0;
-    if (l->teacher) s.pruning = 1 - (double)l->shape->params / (double)s.teacher;
+    s.share = low->shape->params ? (double)s.projector / (double)low->shape->params : 0;
+    if (low->teacher) s.pruning = 1 - (double)low->shape->params / (double)s.teacher;
     return s;
 }
 
@@ -42,13 +43,13 @@ static const char *runs_on(const network *net, int i, cpu_backend backend)
     return backend == BACKEND_GPU ? gpu_runs_on(l) : cpu_layer_runs_on(l);
 }
 
-static cJSON *layer_json(const lowered *l, const network *net, int i, cpu_backend backend)
+static cJSON *layer_json(const lowered *low, const network *net, int i, cpu_backend backend)
 {
-    const layer_shape *s = &l->shape->layer[i];
+    const layer_shape *s = &low->shape->layer[i];
     cJSON *o = cJSON_CreateObject();
     cJSON_AddNumberToObject(o, "index", i);
-    cJSON_AddStringToObject(o, "type", cfg_layer(l->cfg, i)->name);
-    cJSON_AddStringToObject(o, "role", ROLE_NAME[l->role[i]]);
+    cJSON_AddStringToObject(o, "type", cfg_layer(low->cfg, i)->name);
+    cJSON_AddStringToObject(o, "role", ROLE_NAME[low->role[i]]);
     cJSON_AddNumberToObject(o, "h", s->h);
     cJSON_AddNumberToObject(o, "w", s->w);
     cJSON_AddNumberToObject(o, "c", s->c);
@@ -59,56 +60,57 @@ static cJSON *layer_json(const lowered *l, const network *net, int i, cpu_backen
     return o;
 }
 
-static cJSON *summary_json(const lowered *l, const network *net, const summary *s)
+static cJSON *summary_json(const lowered *low, const network *net, const summary *summary)
 {
     cJSON *o = cJSON_CreateObject();
-    cJSON_AddNumberToObject(o, "parameters", (double)l->shape->params);
-    cJSON_AddNumberToObject(o, "multiply_adds", l->shape->macs);
-    cJSON_AddNumberToObject(o, "file_bytes", (double)shapes_file_bytes(l->shape, l->shape->n));
-    if (l->teacher) {
-        cJSON_AddNumberToObject(o, "teacher_parameters", (double)s->teacher);
-        cJSON_AddNumberToObject(o, "teacher_multiply_adds", s->teacher_macs);
-        cJSON_AddNumberToObject(o, "pruning_ratio", s->pruning);
-        cJSON_AddNumberToObject(o, "projector_parameters", (double)s->projector);
-        cJSON_AddNumberToObject(o, "projector_share", s->share);
+    cJSON_AddNumberToObject(o, "parameters", (double)low->shape->params);
+    cJSON_AddNumberToObject(o, "multiply_adds", low->shape->macs);
+    cJSON_AddNumberToObject(o, "file_bytes", (double)shapes_file_bytes(low->shape, low->shape->n));
+    if (low->teacher) {
+        cJSON_AddNumberToObject(o, "teacher_parameters", (double)summary->teacher);
+        cJSON_AddNumberToObject(o, "teacher_multiply_adds", summary->teacher_macs);
+        cJSON_AddNumberToObject(o, "pruning_ratio", summary->pruning);
+        cJSON_AddNumberToObject(o, "projector_parameters", (double)summary->projector);
+        cJSON_AddNumberToObject(o, "projector_share", summary->share);
     }
     cJSON *list = cJSON_AddArrayToObject(o, "layers");
-    for (int i = 0; i < l->shape->n; ++i) cJSON_AddItemToArray(list, layer_json(l, net, i, s->backend));
+    for (int i = 0; i < low->shape->n; ++i) cJSON_AddItemToArray(list, layer_json(low, net, i, summary->backend));
     return o;
 }
 
-static void print_layer(const lowered *l, const network *net, int i, cpu_backend backend, FILE *out)
+static void print_layer(const lowered *low, const network *net, int i, cpu_backend backend, FILE *out)
 {
-    const layer_shape *s = &l->shape->layer[i];
+    const layer_shape *s = &low->shape->layer[i];
     char map[48];
     if (s->c) snprintf(map, sizeof map, "%d x %d x %d", s->c, s->h, s->w);
     else snprintf(map, sizeof map, "%d", s->outputs);
-    fprintf(out, "%4d  %-14s %-10s %18s %12zu %12.3f  %s\n", i, cfg_layer(l->cfg, i)->name, ROLE_NAME[l->role[i]], map, s->params,
-            s->macs / 1e6, runs_on(net, i, backend));
+    fprintf(out, "%4d  %-14s %-10s %18s %12zu %12.3f  %s\n", i, cfg_layer(low->cfg, i)->name, ROLE_NAME[low->role[i]],
+            map, s->params, s->macs / 1e6, runs_on(net, i, backend));
 }
 
-static void print_summary(const lowered *l, const network *net, const summary *s, FILE *out)
+static void print_summary(const lowered *low, const network *net, const summary *summary, FILE *out)
 {
     fprintf(out, "   #  type           role               output c x h x w   parameters  M mult-adds  runs on\n");
-    for (int i = 0; i < l->shape->n; ++i) print_layer(l, net, i, s->backend, out);
-    fprintf(out, "\nparameters     %12zu\nmultiply-adds  %12.3f M\nweights file   %12zu bytes\n", l->shape->params, l->shape->macs / 1e6,
-            shapes_file_bytes(l->shape, l->shape->n));
-    if (!l->teacher) return;
-    fprintf(out, "teacher%s       %12zu parameters, %.3f M multiply-adds\n", l->teachers > 1 ? "s" : " ", s->teacher, s->teacher_macs / 1e6);
-    fprintf(out, "pruning ratio  %12.2f %%\n", 100 * s->pruning);
-    fprintf(out, "projector      %12zu parameters, %.1f %% of the student\n", s->projector, 100 * s->share);
+    for (int i = 0; i < low->shape->n; ++i) print_layer(low, net, i, summary->backend, out);
+    fprintf(out, "\nparameters     %12zu\nmultiply-adds  %12.3f M\nweights file   %12zu bytes\n", low->shape->params,
+            low->shape->macs / 1e6, shapes_file_bytes(low->shape, low->shape->n));
+    if (!low->teacher) return;
+    fprintf(out, "teacher%s       %12zu parameters, %.3f M multiply-adds\n", low->teachers > 1 ? "s" : " ",
+            summary->teacher, summary->teacher_macs / 1e6);
+    fprintf(out, "pruning ratio  %12.2f %%\n", 100 * summary->pruning);
+    fprintf(out, "projector      %12zu parameters, %.1f %% of the student\n", summary->projector, 100 * summary->share);
 }
 
 /* Parsed with batch 1 and bound as training would bind it, to say who computes what. */
-static network *bound_network(const options *o, lowered *l, cpu_backend backend, diag *d)
+static network *bound_network(const options *options, lowered *low, cpu_backend backend, diag *d)
 {
     cpu_options c = { .layouts = 1, .backend = backend };
     size_t len;
-    cfg_section *net = &l->cfg->section[0];
+    cfg_section *net = &low->cfg->section[0];
     cfg_set(net, "batch", "1");
     cfg_set(net, "subdivisions", "1");
-    char *text = cfg_text(l->cfg, &len);
-    network *n = host_parse(text, len, o->arg[0], d);
+    char *text = cfg_text(low->cfg, &len);
+    network *n = host_parse(text, len, options->arg[0], d);
     free(text);
     if (n && cpu_bind(n, &c, d)) {
         host_free(n);
@@ -117,17 +119,17 @@ static network *bound_network(const options *o, lowered *l, cpu_backend backend,
     return n;
 }
 
-static int run(options *o, diag *d)
+static int run(options *options, diag *d)
 {
     cpu_backend backend;
-    lowered *l = device_named(o, &backend, d) ? NULL : lower_read(o->arg[0], LOWER_DEPLOY, d);
-    network *net = l ? bound_network(o, l, backend, d) : NULL;
+    lowered *l = device_named(options, &backend, d) ? NULL : lower_read(options->arg[0], LOWER_DEPLOY, d);
+    network *net = l ? bound_network(options, l, backend, d) : NULL;
     int failed = !net;
     if (net) {
         summary s = sum_up(l);
         s.backend = backend;
-        if (o->json) failed = json_print(summary_json(l, net, &s), o->out, d);
-        else print_summary(l, net, &s, o->out);
+        if (options->json) failed = json_print(summary_json(l, net, &s), options->out, d);
+        else print_summary(l, net, &s, options->out);
         cpu_unbind(net);
         host_free(net);
     }

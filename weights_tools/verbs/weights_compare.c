@@ -48,29 +48,29 @@ static double difference(const float *a, const float *b)
 static double magnitude(float x) { return isfinite(x) ? fabs((double)x) : 0; }
 
 /* Adds one array to the layer's differences; returns the sum of squares. */
-static double add_array(layer_difference *l, const weights_tensor *a, const weights_tensor *b)
+static double add_array(layer_difference *l, const weights_tensor *tensor, const weights_tensor *one)
 {
     double largest = 0, scale = 0, squares = 0;
-    for (size_t i = 0; i < a->n; ++i) {
-        double e = difference(&a->data[i], &b->data[i]);
+    for (size_t i = 0; i < tensor->n; ++i) {
+        double e = difference(&tensor->data[i], &one->data[i]);
         squares += e * e;
         largest = fmax(largest, e);
-        scale = fmax(scale, fmax(magnitude(a->data[i]), magnitude(b->data[i])));
+        scale = fmax(scale, fmax(magnitude(tensor->data[i]), magnitude(one->data[i])));
     }
-    if (memcmp(a->data, b->data, a->n * sizeof *a->data)) l->same_bits = 0;
+    if (memcmp(tensor->data, one->data, tensor->n * sizeof *tensor->data)) l->same_bits = 0;
     l->absolute = fmax(l->absolute, largest);
     double relative = largest > 0 && isfinite(largest) && scale > 0 ? largest / scale : largest;
     if (relative > l->relative) {
         l->relative = relative;
-        l->array = a->name;
+        l->array = tensor->name;
     }
     return squares;
 }
 
-static layer_difference compare_layer(const weights_view *v, const comparison *k, int i)
+static layer_difference compare_layer(const weights_view *view, const comparison *comparison, int i)
 {
     weights_tensor a[WEIGHTS_MAX_TENSORS], b[WEIGHTS_MAX_TENSORS];
-    int n = weights_view_arrays(v, &k->c[0], i, a), m = weights_view_arrays(v, &k->c[1], i, b);
+    int n = weights_view_arrays(view, &comparison->c[0], i, a), m = weights_view_arrays(view, &comparison->c[1], i, b);
     layer_difference l = { .stored = n && m, .same_bits = 1 };
     double squares = 0;
     size_t count = 0;
@@ -79,102 +79,106 @@ static layer_difference compare_layer(const weights_view *v, const comparison *k
     return l;
 }
 
-static void compare_files(const weights_view *v, comparison *k, const options *o)
+static void compare_files(const weights_view *view, comparison *comparison, const options *options)
 {
-    int exact = !options_given(o, "tolerance");
-    double bound = exact ? MATTERS : o->tolerance;
-    k->n = v->net->n;
-    k->held = k->c[0].info.layers < k->c[1].info.layers ? k->c[0].info.layers : k->c[1].info.layers;
-    k->layer = mem_calloc((size_t)k->n, sizeof *k->layer);
-    k->first_bits = k->first_matters = -1;
-    for (int i = k->n - 1; i >= 0; --i) {
-        k->layer[i] = compare_layer(v, k, i);
-        if (!k->layer[i].same_bits) k->first_bits = i;
-        if (k->layer[i].relative > bound) k->first_matters = i;
+    int exact = !options_given(options, "tolerance");
+    double bound = exact ? MATTERS : options->tolerance;
+    comparison->n = view->net->n;
+    comparison->held = comparison->c[0].info.layers < comparison->c[1].info.layers ? comparison->c[0].info.layers
+        : comparison->c[1].info.layers;
+    comparison->layer = mem_calloc((size_t)comparison->n, sizeof *comparison->layer);
+    comparison->first_bits = comparison->first_matters = -1;
+    for (int i = comparison->n - 1; i >= 0; --i) {
+        comparison->layer[i] = compare_layer(view, comparison, i);
+        if (!comparison->layer[i].same_bits) comparison->first_bits = i;
+        if (comparison->layer[i].relative > bound) comparison->first_matters = i;
     }
-    k->equal = k->c[0].info.layers == k->c[1].info.layers && (exact ? k->first_bits : k->first_matters) < 0;
+    comparison->equal = comparison->c[0].info.layers == comparison->c[1].info.layers &&
+        (exact ? comparison->first_bits : comparison->first_matters) < 0;
 }
 
 /* ---- for people ---- */
 
-static void print_header(const comparison *k, FILE *out)
+static void print_header(const comparison *comparison, FILE *out)
 {
     for (int f = 0; f < 2; ++f) {
-        const weights_info *w = &k->c[f].info;
-        fprintf(out, "%c: %s, version %d.%d.%d, seen %" PRIu64 " images", 'A' + f, k->path[f], w->major, w->minor, w->revision, w->seen);
-        fprintf(out, w->layers < k->n ? ", layers 0 to %d only\n" : ", all layers\n", w->layers - 1);
+        const weights_info *w = &comparison->c[f].info;
+        fprintf(out, "%c: %s, version %d.%d.%d, seen %" PRIu64 " images", 'A' + f, comparison->path[f], w->major,
+                w->minor, w->revision, w->seen);
+        fprintf(out, w->layers < comparison->n ? ", layers 0 to %d only\n" : ", all layers\n", w->layers - 1);
     }
 }
 
-static void print_verdict(const weights_view *v, const comparison *k, FILE *out)
+static void print_verdict(const weights_view *view, const comparison *comparison, FILE *out)
 {
-    int first = k->first_matters;
+    int first = comparison->first_matters;
     if (first >= 0)
-        fprintf(out, "first layer that matters: %d [%s], its %s differ by %.2g of their largest value\n", first, weights_view_section(v, first),
-                k->layer[first].array, k->layer[first].relative);
-    else if (k->first_bits >= 0)
-        fprintf(out, "no layer differs enough to matter; the first with other bits is %d [%s]\n", k->first_bits,
-                weights_view_section(v, k->first_bits));
-    if (k->c[0].info.layers != k->c[1].info.layers) fprintf(out, "the files hold different layers; %d were compared\n", k->held);
-    fprintf(out, k->equal ? "equal\n" : "different\n");
+        fprintf(out, "first layer that matters: %d [%s], its %s differ by %.2g of their largest value\n", first,
+                weights_view_section(view, first), comparison->layer[first].array, comparison->layer[first].relative);
+    else if (comparison->first_bits >= 0)
+        fprintf(out, "no layer differs enough to matter; the first with other bits is %d [%s]\n",
+                comparison->first_bits, weights_view_section(view, comparison->first_bits));
+    if (comparison->c[0].info.layers != comparison->c[1].info.layers)
+        fprintf(out, "the files hold different layers; %d were compared\n", comparison->held);
+    fprintf(out, comparison->equal ? "equal\n" : "different\n");
 }
 
-static void print_comparison(const weights_view *v, const comparison *k, FILE *out)
+static void print_comparison(const weights_view *view, const comparison *comparison, FILE *out)
 {
-    print_header(k, out);
+    print_header(comparison, out);
     fprintf(out, "\n   #  section          absolute   relative        rms  worst array     same bits\n");
-    for (int i = 0; i < k->n; ++i) {
-        const layer_difference *l = &k->layer[i];
+    for (int i = 0; i < comparison->n; ++i) {
+        const layer_difference *l = &comparison->layer[i];
         if (!l->stored) continue;
-        fprintf(out, "%4d  %-15s %9.3g  %9.3g  %9.3g  %-15s %s\n", i, weights_view_section(v, i), l->absolute, l->relative, l->rms,
-                l->array ? l->array : "-", l->same_bits ? "yes" : "no");
+        fprintf(out, "%4d  %-15s %9.3g  %9.3g  %9.3g  %-15s %s\n", i, weights_view_section(view, i), l->absolute,
+                l->relative, l->rms, l->array ? l->array : "-", l->same_bits ? "yes" : "no");
     }
     fprintf(out, "\n");
-    print_verdict(v, k, out);
+    print_verdict(view, comparison, out);
 }
 
 /* ---- for scripts ---- */
 
 /* JSON has no infinity: null. */
-static void add_number(cJSON *o, const char *name, double x)
+static void add_number(cJSON *object, const char *name, double x)
 {
-    if (isfinite(x)) cJSON_AddNumberToObject(o, name, x);
-    else cJSON_AddNullToObject(o, name);
+    if (isfinite(x)) cJSON_AddNumberToObject(object, name, x);
+    else cJSON_AddNullToObject(object, name);
 }
 
 /* A layer's number; null for none. */
-static void add_layer(cJSON *o, const char *name, int i)
+static void add_layer(cJSON *object, const char *name, int i)
 {
-    add_number(o, name, i < 0 ? INFINITY : i);
+    add_number(object, name, i < 0 ? INFINITY : i);
 }
 
-static cJSON *file_json(const comparison *k, int f)
+static cJSON *file_json(const comparison *comparison, int f)
 {
-    const weights_info *w = &k->c[f].info;
+    const weights_info *w = &comparison->c[f].info;
     char version[40];
     cJSON *o = cJSON_CreateObject();
     snprintf(version, sizeof version, "%d.%d.%d", w->major, w->minor, w->revision);
-    cJSON_AddStringToObject(o, "file", k->path[f]);
+    cJSON_AddStringToObject(o, "file", comparison->path[f]);
     cJSON_AddStringToObject(o, "version", version);
     cJSON_AddNumberToObject(o, "seen", (double)w->seen);
     cJSON_AddNumberToObject(o, "layers_held", w->layers);
     return o;
 }
 
-static cJSON *comparison_json(const weights_view *v, const comparison *k)
+static cJSON *comparison_json(const weights_view *view, const comparison *comparison)
 {
     cJSON *o = cJSON_CreateObject();
-    cJSON_AddBoolToObject(o, "equal", k->equal);
-    add_layer(o, "first_other_bits", k->first_bits);
-    add_layer(o, "first_that_matters", k->first_matters);
+    cJSON_AddBoolToObject(o, "equal", comparison->equal);
+    add_layer(o, "first_other_bits", comparison->first_bits);
+    add_layer(o, "first_that_matters", comparison->first_matters);
     cJSON *files = cJSON_AddArrayToObject(o, "files"), *list = cJSON_AddArrayToObject(o, "layers");
-    for (int f = 0; f < 2; ++f) cJSON_AddItemToArray(files, file_json(k, f));
-    for (int i = 0; i < k->n; ++i) {
-        const layer_difference *l = &k->layer[i];
+    for (int f = 0; f < 2; ++f) cJSON_AddItemToArray(files, file_json(comparison, f));
+    for (int i = 0; i < comparison->n; ++i) {
+        const layer_difference *l = &comparison->layer[i];
         if (!l->stored) continue;
         cJSON *e = cJSON_CreateObject();
         cJSON_AddNumberToObject(e, "index", i);
-        cJSON_AddStringToObject(e, "type", weights_view_section(v, i));
+        cJSON_AddStringToObject(e, "type", weights_view_section(view, i));
         add_number(e, "absolute", l->absolute);
         add_number(e, "relative", l->relative);
         add_number(e, "rms", l->rms);
@@ -185,23 +189,23 @@ static cJSON *comparison_json(const weights_view *v, const comparison *k)
     return o;
 }
 
-static int report(const weights_view *v, const comparison *k, const options *o, diag *d)
+static int report(const weights_view *view, const comparison *comparison, const options *options, diag *d)
 {
-    if (o->json && json_print(comparison_json(v, k), o->out, d)) return -1;
-    if (!o->json) print_comparison(v, k, o->out);
-    return !k->equal;
+    if (options->json && json_print(comparison_json(view, comparison), options->out, d)) return -1;
+    if (!options->json) print_comparison(view, comparison, options->out);
+    return !comparison->equal;
 }
 
-static int run(options *o, diag *d)
+static int run(options *options, diag *d)
 {
-    comparison k = { .path = { o->arg[2], o->arg[3] } };
-    weights_view *v = weights_view_open(o->arg[1], d);
+    comparison k = { .path = { options->arg[2], options->arg[3] } };
+    weights_view *v = weights_view_open(options->arg[1], d);
     if (!v) return -1;
     int failed = 0;
     for (int f = 0; f < 2; ++f) failed |= weights_read(k.path[f], v->low->shape, &k.c[f], d);
     if (!failed) {
-        compare_files(v, &k, o);
-        failed = report(v, &k, o, d);
+        compare_files(v, &k, options);
+        failed = report(v, &k, options, d);
     }
     free(k.layer);
     for (int f = 0; f < 2; ++f) weights_drop(&k.c[f]);

@@ -1,7 +1,7 @@
-/* Taking layers out of a cfg (see weights_cut.h). Layers are numbered by their place, and all but [route] read the layer
- * before: so each kept layer must come to stand behind what stands for its old predecessor, and every number it names
- * is looked up. The network's input has no number in Darknet; where a layer names it, an entrance layer in front, a
- * [maxpool] of size 1 that every reader knows and that changes no bit, gives it number 0. */
+/* Taking layers out of a cfg (see weights_cut.h). Layers are numbered by their place, and all but [route] read the
+ * layer before: so each kept layer must come to stand behind what stands for its old predecessor, and every number it
+ * names is looked up. The network's input has no number in Darknet; where a layer names it, an entrance layer in front,
+ * a [maxpool] of size 1 that every reader knows and that changes no bit, gives it number 0. */
 #include "weights_cut.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -9,59 +9,60 @@
 #include <stdlib.h>
 #include <string.h>
 
-void weights_cut_begin(weights_cut *k, const weights_view *v)
+void weights_cut_begin(weights_cut *cut, const weights_view *view)
 {
-    const net_shape *s = v->low->shape;
+    const net_shape *s = view->low->shape;
     size_t n = (size_t)s->n;
-    *k = (weights_cut){ .v = v, .c = s->c, .h = s->h, .w = s->w, .inputs = s->inputs };
-    k->keep = mem_calloc(n, sizeof *k->keep);
-    k->stands = mem_calloc(n, sizeof *k->stands);
-    k->number = mem_calloc(n, sizeof *k->number);
-    memset(k->keep, 1, n);
-    for (int i = 0; i < s->n; ++i) k->stands[i] = i;
+    *cut = (weights_cut){ .v = view, .c = s->c, .h = s->h, .w = s->w, .inputs = s->inputs };
+    cut->keep = mem_calloc(n, sizeof *cut->keep);
+    cut->stands = mem_calloc(n, sizeof *cut->stands);
+    cut->number = mem_calloc(n, sizeof *cut->number);
+    memset(cut->keep, 1, n);
+    for (int i = 0; i < s->n; ++i) cut->stands[i] = i;
 }
 
-void weights_cut_free(weights_cut *k)
+void weights_cut_free(weights_cut *cut)
 {
-    free(k->keep);
-    free(k->stands);
-    free(k->number);
-    cfg_free(k->cfg);
+    free(cut->keep);
+    free(cut->stands);
+    free(cut->number);
+    cfg_free(cut->cfg);
 }
 
-int weights_cut_names(const cfg_file *c, int i, int **from)
+int weights_cut_names(const cfg_file *cfg, int i, int **from)
 {
-    const cfg_section *s = cfg_layer(c, i);
+    const cfg_section *s = cfg_layer(cfg, i);
     const char *key = lower_reader_key(s);
     *from = NULL;
     return key ? cfg_ints(s, key, from) : 0;
 }
 
-int weights_cut_reads_before(const cfg_file *c, int i)
+int weights_cut_reads_before(const cfg_file *cfg, int i)
 {
-    return !cfg_is(cfg_layer(c, i), "route");
+    return !cfg_is(cfg_layer(cfg, i), "route");
 }
 
 /* The new number of what stands for old layer i (-1: the input before the first); CUT_NOTHING if nothing does. */
-static int new_number(const weights_cut *k, int i)
+static int new_number(const weights_cut *cut, int i)
 {
-    int at = i < 0 ? CUT_INPUT : k->stands[i];
+    int at = i < 0 ? CUT_INPUT : cut->stands[i];
     if (at == CUT_NOTHING) return CUT_NOTHING;
-    return at == CUT_INPUT ? k->entrance - 1 : k->number[at];
+    return at == CUT_INPUT ? cut->entrance - 1 : cut->number[at];
 }
 
-static int not_there(const cfg_section *s, int layer, int from, diag *d)
+static int not_there(const cfg_section *section, int layer, int from, diag *d)
 {
-    diag_error(d, s->file, s->line, s->name, "layer %d reads layer %d, which would not be there", layer, from);
+    diag_error(d, section->file, section->line, section->name, "layer %d reads layer %d, which would not be there",
+               layer, from);
     return -1;
 }
 
-static int rewrite_names(weights_cut *k, int i, cfg_section *out, diag *d)
+static int rewrite_names(weights_cut *cut, int i, cfg_section *out, diag *d)
 {
-    int *from, n = weights_cut_names(k->v->low->cfg, i, &from), bad = 0;
+    int *from, n = weights_cut_names(cut->v->low->cfg, i, &from), bad = 0;
     char *text = mem_calloc((size_t)n + 1, 12), *end = text;   /* 12: ",2147483647" and the end */
     for (int j = 0; j < n && !bad; ++j) {
-        int to = new_number(k, from[j]);
+        int to = new_number(cut, from[j]);
         if (to < 0) bad = not_there(out, i, from[j], d);
         else end += snprintf(end, 12, "%s%u", j ? "," : "", (unsigned)to);
     }
@@ -71,37 +72,37 @@ static int rewrite_names(weights_cut *k, int i, cfg_section *out, diag *d)
     return bad;
 }
 
-static int append_layer(weights_cut *k, int i, diag *d)
+static int append_layer(weights_cut *cut, int i, diag *d)
 {
-    const cfg_file *whole = k->v->low->cfg;
-    cfg_section *s = cfg_append_copy(k->cfg, cfg_layer(whole, i));
-    k->number[i] = s->index;
-    if (weights_cut_reads_before(whole, i) && new_number(k, i - 1) != s->index - 1) return not_there(s, i, i - 1, d);
-    return rewrite_names(k, i, s, d);
+    const cfg_file *whole = cut->v->low->cfg;
+    cfg_section *s = cfg_append_copy(cut->cfg, cfg_layer(whole, i));
+    cut->number[i] = s->index;
+    if (weights_cut_reads_before(whole, i) && new_number(cut, i - 1) != s->index - 1) return not_there(s, i, i - 1, d);
+    return rewrite_names(cut, i, s, d);
 }
 
-static void append_net(weights_cut *k)
+static void append_net(weights_cut *cut)
 {
-    cfg_section *s = cfg_append_copy(k->cfg, cfg_net(k->v->low->cfg));
+    cfg_section *s = cfg_append_copy(cut->cfg, cfg_net(cut->v->low->cfg));
     const struct { const char *key; int value; } keys[] = {
-        { "width", k->w }, { "height", k->h }, { "channels", k->c }, { "inputs", k->c ? 0 : k->inputs },
+        { "width", cut->w }, { "height", cut->h }, { "channels", cut->c }, { "inputs", cut->c ? 0 : cut->inputs },
     };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; ++i)
         if (keys[i].value) cfg_set(s, keys[i].key, "%d", keys[i].value);
         else cfg_unset(s, keys[i].key);
-    if (!k->entrance) return;
-    s = cfg_append(k->cfg, "maxpool", s->file, s->line);
+    if (!cut->entrance) return;
+    s = cfg_append(cut->cfg, "maxpool", s->file, s->line);
     cfg_set(s, "size", "1");
     cfg_set(s, "stride", "1");
 }
 
-int weights_cut_build(weights_cut *k, diag *d)
+int weights_cut_build(weights_cut *cut, diag *d)
 {
-    int n = k->v->low->shape->n;
-    k->cfg = cfg_new(k->v->low->cfg->path);
-    append_net(k);
-    for (int i = 0; i < n; ++i) k->number[i] = CUT_NOTHING;
+    int n = cut->v->low->shape->n;
+    cut->cfg = cfg_new(cut->v->low->cfg->path);
+    append_net(cut);
+    for (int i = 0; i < n; ++i) cut->number[i] = CUT_NOTHING;
     for (int i = 0; i < n; ++i)
-        if (k->keep[i] && append_layer(k, i, d)) return -1;
+        if (cut->keep[i] && append_layer(cut, i, d)) return -1;
     return 0;
 }

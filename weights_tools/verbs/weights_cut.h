@@ -16,16 +16,17 @@ typedef struct weights_cut {
     char *keep;              /* a mark for each of its layers, owned */
     int *stands;             /* for each layer: the one that stands for it, itself if kept; CUT_INPUT, the new network's input;
                                 CUT_NOTHING, it may not be read. owned */
-    int entrance;            /* put a layer that changes nothing ([maxpool] size=1) first, to have a number for CUT_INPUT */
+    /* put a layer that changes nothing ([maxpool] size=1) first, to have a number for CUT_INPUT */
+    int entrance;
     int c, h, w, inputs;     /* the new network's input; a map, or plain numbers where c is 0 */
     cfg_file *cfg;           /* the new network, owned */
     int *number;             /* each old layer's number in it, CUT_NOTHING if it is not there; owned */
 } weights_cut;
 
-void weights_cut_begin(weights_cut *k, const weights_view *v);
-void weights_cut_free(weights_cut *k);
-/* Makes k->cfg. 0, or -1 after naming the first layer that reads what is not there. */
-int weights_cut_build(weights_cut *k, diag *d);
+void weights_cut_begin(weights_cut *cut, const weights_view *view);
+void weights_cut_free(weights_cut *cut);
+/* Makes cut->cfg. 0, or -1 after naming the first layer that reads what is not there. */
+int weights_cut_build(weights_cut *cut, diag *d);
 
 /* What weights_cut_write reads and where it writes. */
 typedef struct cut_files {
@@ -33,14 +34,14 @@ typedef struct cut_files {
     const char *out;             /* OUT of OUT.cfg and OUT.weights */
     uint64_t seen;               /* what the new header says */
 } cut_files;
-/* Gives k->cfg the kept layers' arrays of `c` and writes both files: under temporary names, read back as any reader of
- * ours does, compared bit for bit, and only then renamed. 0, or -1 with a message and nothing written. */
-int weights_cut_write(const weights_cut *k, const weights_contents *c, const cut_files *f, diag *d);
+/* Gives cut->cfg the kept layers' arrays of `contents` and writes both files: under temporary names, read back as any
+ * reader of ours does, compared bit for bit, and only then renamed. 0, or -1 with a message and nothing written. */
+int weights_cut_write(const weights_cut *cut, const weights_contents *contents, const cut_files *files, diag *d);
 
 /* The layers that layer i of a lowered cfg names, in file order, the one before it not among them unless named; returns
  * how many. *from is the caller's to free. */
-int weights_cut_names(const cfg_file *c, int i, int **from);
+int weights_cut_names(const cfg_file *cfg, int i, int **from);
 /* Does layer i read the one before it, named or not? */
-int weights_cut_reads_before(const cfg_file *c, int i);
+int weights_cut_reads_before(const cfg_file *cfg, int i);
 
 #endif

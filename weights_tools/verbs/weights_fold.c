@@ -1,12 +1,12 @@
-/* `darknet distill weights fold CFG WEIGHTS OUT`: OUT.cfg and OUT.weights without batch norm, verified. An export with -fold of
- * the network as it is deployed, so that a distillation cfg needs no teacher's weights for it. */
+/* `darknet distill weights fold CFG WEIGHTS OUT`: OUT.cfg and OUT.weights without batch norm, verified. An export with
+ * -fold of the network as it is deployed, so that a distillation cfg needs no teacher's weights for it. */
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/deploying/export.h"
 
-static int run(options *o, diag *d)
+static int run(options *options, diag *d)
 {
-    o->fold = 1;
-    return export_network(o, &o->arg[1], LOWER_DEPLOY, d);
+    options->fold = 1;
+    return export_network(options, &options->arg[1], LOWER_DEPLOY, d);
 }
 
 const verb weights_fold = {

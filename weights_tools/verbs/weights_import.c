@@ -5,8 +5,9 @@
  *   layers    matched by order and shape, or by -map (import_match.c)
  *   values    copied, batch norm adjusted (import_fill.c)
  *
- * OUT is written when all of that has worked, and not before. A distillation cfg takes its encoder's weights: the layers
- * before its first [projector]; what the model has beyond them is named and not used. Such a file starts a training. */
+ * OUT is written when all of that has worked, and not before. A distillation cfg takes its encoder's weights: the
+ * layers before its first [projector]; what the model has beyond them is named and not used. Such a file starts a
+ * training. */
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/sections/cfg_keys.h"
@@ -15,58 +16,59 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int is_plugin(const cfg_section *s)
+static int is_plugin(const cfg_section *section)
 {
-    const section_row *row = cfg_section_row(s->name);
+    const section_row *row = cfg_section_row(section->name);
     return row && row->kind == SECTION_PLUGIN;
 }
 
 /* [net] and the layers before the first plugin section. */
-static cfg_file *encoder_of(const cfg_file *c)
+static cfg_file *encoder_of(const cfg_file *cfg)
 {
-    cfg_file *out = cfg_new(c->path);
-    for (int i = 0; i < c->n && !is_plugin(&c->section[i]); ++i)
-        if (cfg_is(&c->section[i], "net") || c->section[i].index >= 0) cfg_append_copy(out, &c->section[i]);
+    cfg_file *out = cfg_new(cfg->path);
+    for (int i = 0; i < cfg->n && !is_plugin(&cfg->section[i]); ++i)
+        if (cfg_is(&cfg->section[i], "net") || cfg->section[i].index >= 0) cfg_append_copy(out, &cfg->section[i]);
     return out;
 }
 
-static int has_plugin(const cfg_file *c)
+static int has_plugin(const cfg_file *cfg)
 {
-    for (int i = 0; i < c->n; ++i)
-        if (is_plugin(&c->section[i])) return 1;
+    for (int i = 0; i < cfg->n; ++i)
+        if (is_plugin(&cfg->section[i])) return 1;
     return 0;
 }
 
-static int open_cfg(import_job *j, diag *d)
+static int open_cfg(import_job *job, diag *d)
 {
     int before = diag_errors(d);
-    cfg_file *c = cfg_read(j->cfg, d);
+    cfg_file *c = cfg_read(job->cfg, d);
     if (!c || diag_errors(d) > before) {
         cfg_free(c);
         return -1;
     }
-    j->encoder = has_plugin(c);
-    if (j->encoder) {
+    job->encoder = has_plugin(c);
+    if (job->encoder) {
         cfg_file *whole = c;
         c = encoder_of(whole);
         cfg_free(whole);
     }
-    j->low = lower_cfg(c, LOWER_TRAIN, d);
-    return j->low ? 0 : -1;
+    job->low = lower_cfg(c, LOWER_TRAIN, d);
+    return job->low ? 0 : -1;
 }
 
 /* The network with memory for one image. */
-static int open_network(import_job *j, diag *d)
+static int open_network(import_job *job, diag *d)
 {
     size_t len;
-    cfg_set(&j->low->cfg->section[0], "batch", "1");
-    cfg_set(&j->low->cfg->section[0], "subdivisions", "1");
-    char *text = cfg_text(j->low->cfg, &len);
-    j->net = host_parse(text, len, j->cfg, d);
+    cfg_set(&job->low->cfg->section[0], "batch", "1");
+    cfg_set(&job->low->cfg->section[0], "subdivisions", "1");
+    char *text = cfg_text(job->low->cfg, &len);
+    job->net = host_parse(text, len, job->cfg, d);
     free(text);
-    if (!j->net) return -1;
-    if (j->low->shape->stored) return 0;
-    diag_error(d, j->cfg, 0, NULL, "has no layer with weights%s", j->encoder ? " before its first [projector]" : "");
+    if (!job->net) return -1;
+    if (job->low->shape->stored) return 0;
+    diag_error(d, job->cfg, 0, NULL, "has no layer with weights%s", job->encoder ? " before its first [projector]"
+               : "");
     return -1;
 }
 
@@ -81,36 +83,37 @@ static int read_epsilon(const char *text, double *epsilon, diag *d)
     return -1;
 }
 
-static int fill_all(const import_job *j, diag *d)
+static int fill_all(const import_job *job, diag *d)
 {
-    for (int g = 0; g < j->groups.n; ++g)
-        if (j->layer[g] >= 0 && import_fill(j, g, d)) return -1;
-    *j->net->seen = 0;
+    for (int g = 0; g < job->groups.n; ++g)
+        if (job->layer[g] >= 0 && import_fill(job, g, d)) return -1;
+    *job->net->seen = 0;
     return 0;
 }
 
-static int import_all(import_job *j, const options *o, diag *d)
+static int import_all(import_job *job, const options *options, diag *d)
 {
-    if (read_epsilon(o->eps, &j->epsilon, d) || (o->map && import_map_read(o->map, &j->map, d))) return -1;
-    if (open_cfg(j, d) || open_network(j, d)) return -1;
-    if (!(j->tensors = named_tensors_read(j->model, d))) return -1;
-    if (tensor_groups_make(j->tensors, &j->map, &j->groups, d) || import_match(j, d)) return -1;
-    return fill_all(j, d) || weights_save(j->net, o->arg[3], d) ? -1 : 0;
+    if (read_epsilon(options->eps, &job->epsilon, d) || (options->map && import_map_read(options->map, &job->map, d)))
+        return -1;
+    if (open_cfg(job, d) || open_network(job, d)) return -1;
+    if (!(job->tensors = named_tensors_read(job->model, d))) return -1;
+    if (tensor_groups_make(job->tensors, &job->map, &job->groups, d) || import_match(job, d)) return -1;
+    return fill_all(job, d) || weights_save(job->net, options->arg[3], d) ? -1 : 0;
 }
 
-static void print_summary(const import_job *j, const char *path)
+static void print_summary(const import_job *job, const char *path)
 {
     int layers = 0;
-    for (int g = 0; g < j->groups.n; ++g) layers += j->layer[g] >= 0;
-    fprintf(j->out, "%s: %d layers, %zu values%s, read from %s\n", path, layers, j->low->shape->stored,
-            j->encoder ? ", the encoder alone" : "", j->tensors->format);
+    for (int g = 0; g < job->groups.n; ++g) layers += job->layer[g] >= 0;
+    fprintf(job->out, "%s: %d layers, %zu values%s, read from %s\n", path, layers, job->low->shape->stored,
+            job->encoder ? ", the encoder alone" : "", job->tensors->format);
 }
 
-static int run(options *o, diag *d)
+static int run(options *options, diag *d)
 {
-    import_job j = { .cfg = o->arg[1], .model = o->arg[2], .out = o->out };
-    int failed = import_all(&j, o, d);
-    if (!failed) print_summary(&j, o->arg[3]);
+    import_job j = { .cfg = options->arg[1], .model = options->arg[2], .out = options->out };
+    int failed = import_all(&j, options, d);
+    if (!failed) print_summary(&j, options->arg[3]);
     free(j.layer);
     tensor_groups_free(&j.groups);
     import_map_free(&j.map);

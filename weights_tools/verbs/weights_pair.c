@@ -23,21 +23,21 @@ static int same_file(const char *a, const char *b)
 }
 
 /* A target may not be there, or be an ordinary file that is not read here. */
-static int check_target(const char *target, const cut_files *f, diag *d)
+static int check_target(const char *target, const cut_files *files, diag *d)
 {
     struct stat st;
     if (!stat(target, &st) && S_ISDIR(st.st_mode)) diag_error(d, target, 0, NULL, "cannot write: %s", strerror(EISDIR));
-    else if (same_file(target, f->cfg) || same_file(target, f->weights)) {
+    else if (same_file(target, files->cfg) || same_file(target, files->weights)) {
         diag_error(d, target, 0, NULL, "would be overwritten, and it is what is read");
-        diag_hint(d, "choose another name than '%s'", f->out);
+        diag_hint(d, "choose another name than '%s'", files->out);
     } else return 0;
     return -1;
 }
 
-static network *parse(const cfg_file *c, const char *name, diag *d)
+static network *parse(const cfg_file *cfg, const char *name, diag *d)
 {
     size_t len;
-    char *text = cfg_text(c, &len);
+    char *text = cfg_text(cfg, &len);
     network *net = host_parse(text, len, name, d);
     free(text);
     return net;
@@ -55,32 +55,33 @@ static int copy_arrays(const weights_tensor *from, int n, const weights_tensor *
     return 0;
 }
 
-static int fill(const weights_cut *k, const weights_contents *c, const cut_files *f, network *net, diag *d)
+static int fill(const weights_cut *cut, const weights_contents *contents, const cut_files *files, network *net, diag *d)
 {
     weights_tensor from[WEIGHTS_MAX_TENSORS], to[WEIGHTS_MAX_TENSORS];
-    const net_shape *s = k->v->low->shape;
+    const net_shape *s = cut->v->low->shape;
     for (int i = 0; i < s->n; ++i) {
-        if (k->number[i] < 0 || !s->layer[i].stored) continue;
-        int n = weights_view_arrays(k->v, c, i, from), m = weights_tensors(&net->layers[k->number[i]], to);
+        if (cut->number[i] < 0 || !s->layer[i].stored) continue;
+        int n = weights_view_arrays(cut->v, contents, i, from), m = weights_tensors(&net->layers[cut->number[i]], to);
         if (!n) {
-            diag_error(d, f->weights, 0, NULL, "holds layers 0 to %d only, layer %d is wanted", c->info.layers - 1, i);
+            diag_error(d, files->weights, 0, NULL, "holds layers 0 to %d only, layer %d is wanted",
+                       contents->info.layers - 1, i);
             return -1;
         }
         for (int j = 0; j < n; ++j)
-            if (weights_check_values(&from[j], i, f->weights, d)) return -1;
+            if (weights_check_values(&from[j], i, files->weights, d)) return -1;
         if (copy_arrays(from, n, to, m, i, d)) return -1;
     }
-    *net->seen = f->seen;
+    *net->seen = files->seen;
     return 0;
 }
 
-static int same_network(const network *a, const network *b)
+static int same_network(const network *net, const network *network_)
 {
     weights_tensor x[WEIGHTS_MAX_TENSORS], y[WEIGHTS_MAX_TENSORS];
-    if (a->n != b->n || *a->seen != *b->seen) return 0;
-    for (int i = 0; i < a->n; ++i) {
-        int n = weights_tensors(&a->layers[i], x);
-        if (n != weights_tensors(&b->layers[i], y)) return 0;
+    if (net->n != network_->n || *net->seen != *network_->seen) return 0;
+    for (int i = 0; i < net->n; ++i) {
+        int n = weights_tensors(&net->layers[i], x);
+        if (n != weights_tensors(&network_->layers[i], y)) return 0;
         for (int j = 0; j < n; ++j)
             if (x[j].n != y[j].n || memcmp(x[j].data, y[j].data, x[j].n * sizeof *x[j].data)) return 0;
     }
@@ -116,19 +117,20 @@ static int read_back(const pair *p, diag *d)
     return why ? -1 : 0;
 }
 
-static int write_pair(const weights_cut *k, const weights_contents *c, const cut_files *f, pair *p, diag *d)
+static int write_pair(const weights_cut *cut, const weights_contents *contents, const cut_files *files, pair *p,
+                      diag *d)
 {
-    if (check_target(p->files.cfg, f, d) || check_target(p->files.weights, f, d)) return -1;
-    p->net = parse(k->cfg, p->files.cfg, d);
-    if (!p->net || fill(k, c, f, p->net, d)) return -1;
-    return net_pair_write(&p->files, k->cfg, p->net, d) || read_back(p, d) || net_pair_keep(&p->files, d) ? -1 : 0;
+    if (check_target(p->files.cfg, files, d) || check_target(p->files.weights, files, d)) return -1;
+    p->net = parse(cut->cfg, p->files.cfg, d);
+    if (!p->net || fill(cut, contents, files, p->net, d)) return -1;
+    return net_pair_write(&p->files, cut->cfg, p->net, d) || read_back(p, d) || net_pair_keep(&p->files, d) ? -1 : 0;
 }
 
-int weights_cut_write(const weights_cut *k, const weights_contents *c, const cut_files *f, diag *d)
+int weights_cut_write(const weights_cut *cut, const weights_contents *contents, const cut_files *files, diag *d)
 {
     pair p = { .net = NULL };
-    if (net_pair_begin(&p.files, f->out, d)) return -1;
-    int failed = write_pair(k, c, f, &p, d);
+    if (net_pair_begin(&p.files, files->out, d)) return -1;
+    int failed = write_pair(cut, contents, files, &p, d);
     host_free(p.net);
     net_pair_end(&p.files);
     return failed;

@@ -22,16 +22,16 @@ typedef struct array_values {
     size_t filters, dead;                  /* of weights whose rows are filters, else 0 */
 } array_values;
 
-static void count_value(array_values *v, float x, int variance)
+static void count_value(array_values *values, float x, int variance)
 {
-    if (isnan(x)) ++v->nan;
-    if (isinf(x)) ++v->infinite;
-    if (variance && x < 0) ++v->negative;
+    if (isnan(x)) ++values->nan;
+    if (isinf(x)) ++values->infinite;
+    if (variance && x < 0) ++values->negative;
     if (!isfinite(x)) return;
-    if (!v->finite || x < v->min) v->min = x;
-    if (!v->finite || x > v->max) v->max = x;
-    v->mean += x;
-    ++v->finite;
+    if (!values->finite || x < values->min) values->min = x;
+    if (!values->finite || x > values->max) values->max = x;
+    values->mean += x;
+    ++values->finite;
 }
 
 /* Types whose weights lie filter by filter. */
@@ -40,31 +40,31 @@ static int has_rows(LAYER_TYPE type)
     return type != DECONVOLUTIONAL && type != LOCAL;
 }
 
-static size_t dead_rows(const weights_tensor *t, size_t rows)
+static size_t dead_rows(const weights_tensor *tensor, size_t rows)
 {
-    size_t dead = 0, size = t->n / rows;
+    size_t dead = 0, size = tensor->n / rows;
     for (size_t i = 0; i < rows; ++i) {
         size_t k = 0;
-        while (k < size && t->data[i * size + k] == 0) ++k;
+        while (k < size && tensor->data[i * size + k] == 0) ++k;
         dead += k == size;
     }
     return dead;
 }
 
 /* Array j of a layer's t. */
-static array_values values_of(const layer *l, const weights_tensor *t, int j)
+static array_values values_of(const layer *l, const weights_tensor *tensor, int j)
 {
     array_values v = { 0 };
     int rows = j;
-    for (size_t k = 0; k < t[j].n; ++k) count_value(&v, t[j].data[k], weights_is_variance(t[j].name));
+    for (size_t k = 0; k < tensor[j].n; ++k) count_value(&v, tensor[j].data[k], weights_is_variance(tensor[j].name));
     if (v.finite) v.mean /= (double)v.finite;
-    for (size_t k = 0; k < t[j].n; ++k)
-        if (isfinite(t[j].data[k])) v.deviation += (t[j].data[k] - v.mean) * (t[j].data[k] - v.mean);
+    for (size_t k = 0; k < tensor[j].n; ++k)
+        if (isfinite(tensor[j].data[k])) v.deviation += (tensor[j].data[k] - v.mean) * (tensor[j].data[k] - v.mean);
     if (v.finite) v.deviation = sqrt(v.deviation / (double)v.finite);
-    if (!has_rows(l->type) || !strstr(t[j].name, "weights")) return v;
-    while (rows > 0 && !strstr(t[rows].name, "biases")) --rows;   /* its own biases: as many as it has filters */
-    v.filters = t[rows].n;
-    v.dead = v.filters ? dead_rows(&t[j], v.filters) : 0;
+    if (!has_rows(l->type) || !strstr(tensor[j].name, "weights")) return v;
+    while (rows > 0 && !strstr(tensor[rows].name, "biases")) --rows;   /* its own biases: as many as it has filters */
+    v.filters = tensor[rows].n;
+    v.dead = v.filters ? dead_rows(&tensor[j], v.filters) : 0;
     return v;
 }
 
@@ -88,124 +88,133 @@ static const char *sizes_text(const layer *l, char *text, size_t room)
 {
     int size[5], n = weight_sizes(l, size);
     size_t at = 0;
-    for (int i = 0; i < n && at < room; ++i) at += (size_t)snprintf(text + at, room - at, "%s%d", i ? " x " : "", size[i]);
+    for (int i = 0; i < n && at < room; ++i) at += (size_t)snprintf(text + at, room - at, "%s%d", i ? " x " : "",
+                                                                    size[i]);
     return text;
 }
 
 /* ---- for people ---- */
 
-static void print_header(const weights_view *v, const weights_contents *c, const char *path, FILE *out)
+static void print_header(const weights_view *view, const weights_contents *contents, const char *path, FILE *out)
 {
-    const weights_info *i = &c->info;
-    fprintf(out, "%s: version %d.%d.%d, seen %" PRIu64 " images, %zu bytes\n", path, i->major, i->minor, i->revision, i->seen, c->bytes);
-    if (i->layers >= v->net->n) fprintf(out, "the whole network: %d layers, %zu values\n\n", v->net->n, i->floats);
-    else if (i->layers) fprintf(out, "whole layers 0 to %d of 0 to %d: %zu values\n\n", i->layers - 1, v->net->n - 1, i->floats);
+    const weights_info *i = &contents->info;
+    fprintf(out, "%s: version %d.%d.%d, seen %" PRIu64 " images, %zu bytes\n", path, i->major, i->minor, i->revision,
+            i->seen, contents->bytes);
+    if (i->layers >= view->net->n) fprintf(out, "the whole network: %d layers, %zu values\n\n", view->net->n,
+                                           i->floats);
+    else if (i->layers) fprintf(out, "whole layers 0 to %d of 0 to %d: %zu values\n\n", i->layers - 1, view->net->n - 1,
+                                i->floats);
     else fprintf(out, "no whole layer\n\n");
 }
 
-static void print_values(const array_values *v, FILE *out)
+static void print_values(const array_values *values, FILE *out)
 {
-    if (v->finite) fprintf(out, " %9.3g %9.3g %9.3g %9.3g\n", v->min, v->max, v->mean, v->deviation);
+    if (values->finite) fprintf(out, " %9.3g %9.3g %9.3g %9.3g\n", values->min, values->max, values->mean,
+                                values->deviation);
     else fprintf(out, " %9s %9s %9s %9s\n", "-", "-", "-", "-");
 }
 
-static void print_bad(const weights_tensor *t, const array_values *v, FILE *out)
+static void print_bad(const weights_tensor *tensor, const array_values *values, FILE *out)
 {
     const struct { size_t n; const char *what; } rows[] = {
-        { v->nan, "NaN" }, { v->infinite, "infinite" }, { v->negative, "negative" }, { v->dead, "dead filters" },
+        { values->nan, "NaN" }, { values->infinite, "infinite" }, { values->negative, "negative" },
+            { values->dead, "dead filters" },
     };
-    if (!v->nan && !v->infinite && !v->negative && !v->dead) return;
-    fprintf(out, "     ! %s:", t->name);
+    if (!values->nan && !values->infinite && !values->negative && !values->dead) return;
+    fprintf(out, "     ! %s:", tensor->name);
     const char *comma = "";
     for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
         if (!rows[i].n) continue;
         fprintf(out, "%s %zu %s", comma, rows[i].n, rows[i].what);
         comma = ",";
     }
-    fprintf(out, v->dead ? " of %zu\n" : "\n", v->filters);
+    fprintf(out, values->dead ? " of %zu\n" : "\n", values->filters);
 }
 
-static void print_layer(const weights_view *v, const weights_contents *c, int i, FILE *out)
+static void print_layer(const weights_view *view, const weights_contents *contents, int i, FILE *out)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
     char sizes[80];
-    int n = weights_view_arrays(v, c, i, t);
+    int n = weights_view_arrays(view, contents, i, t);
     for (int j = 0; j < n; ++j) {
-        array_values a = values_of(&v->net->layers[i], t, j);
+        array_values a = values_of(&view->net->layers[i], t, j);
         if (j) fprintf(out, "%47s", "");
-        else fprintf(out, "%4d  %-13s %-17s %9zu", i, weights_view_section(v, i), sizes_text(&v->net->layers[i], sizes, sizeof sizes),
-                     v->low->shape->layer[i].params);
+        else fprintf(out, "%4d  %-13s %-17s %9zu", i, weights_view_section(view, i), sizes_text(&view->net->layers[i],
+            sizes, sizeof sizes), view->low->shape->layer[i].params);
         fprintf(out, "  %-8s", t[j].name);
         print_values(&a, out);
         print_bad(&t[j], &a, out);
     }
 }
 
-static void print_show(const weights_view *v, const weights_contents *c, const char *path, FILE *out)
+static void print_show(const weights_view *view, const weights_contents *contents, const char *path, FILE *out)
 {
-    print_header(v, c, path, out);
+    print_header(view, contents, path, out);
     fprintf(out, "   #  section       weights          parameters  array          min       max      mean deviation\n");
-    for (int i = 0; i < v->net->n; ++i) print_layer(v, c, i, out);
+    for (int i = 0; i < view->net->n; ++i) print_layer(view, contents, i, out);
 }
 
 /* ---- for scripts ---- */
 
-static cJSON *array_json(const weights_tensor *t, const array_values *v)
+static cJSON *array_json(const weights_tensor *tensor, const array_values *values)
 {
     cJSON *o = cJSON_CreateObject();
     const struct { const char *name; double value; } numbers[] = {
-        { "min", v->min }, { "max", v->max }, { "mean", v->mean }, { "deviation", v->deviation },
+        { "min", values->min }, { "max", values->max }, { "mean", values->mean }, { "deviation", values->deviation },
     }, counts[] = {
-        { "nan", (double)v->nan }, { "infinite", (double)v->infinite }, { "negative", (double)v->negative },
+        { "nan", (double)values->nan }, { "infinite", (double)values->infinite },
+            { "negative", (double)values->negative },
     };
-    cJSON_AddStringToObject(o, "name", t->name);
-    cJSON_AddNumberToObject(o, "n", (double)t->n);
+    cJSON_AddStringToObject(o, "name", tensor->name);
+    cJSON_AddNumberToObject(o, "n", (double)tensor->n);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i)
-        if (v->finite) cJSON_AddNumberToObject(o, numbers[i].name, numbers[i].value);
+        if (values->finite) cJSON_AddNumberToObject(o, numbers[i].name, numbers[i].value);
         else cJSON_AddNullToObject(o, numbers[i].name);
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; ++i) cJSON_AddNumberToObject(o, counts[i].name, counts[i].value);
-    if (!v->filters) return o;
-    cJSON_AddNumberToObject(o, "filters", (double)v->filters);
-    cJSON_AddNumberToObject(o, "dead_filters", (double)v->dead);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; ++i)
+        cJSON_AddNumberToObject(o, counts[i].name, counts[i].value);
+    if (!values->filters) return o;
+    cJSON_AddNumberToObject(o, "filters", (double)values->filters);
+    cJSON_AddNumberToObject(o, "dead_filters", (double)values->dead);
     return o;
 }
 
 /* NULL for a layer without weights, and for one that the file does not hold. */
-static cJSON *layer_json(const weights_view *v, const weights_contents *c, int i)
+static cJSON *layer_json(const weights_view *view, const weights_contents *contents, int i)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
-    int size[5], n = weights_view_arrays(v, c, i, t);
+    int size[5], n = weights_view_arrays(view, contents, i, t);
     if (!n) return NULL;
     cJSON *o = cJSON_CreateObject();
     cJSON_AddNumberToObject(o, "index", i);
-    cJSON_AddStringToObject(o, "type", weights_view_section(v, i));
-    cJSON_AddItemToObject(o, "shape", cJSON_CreateIntArray(size, weight_sizes(&v->net->layers[i], size)));
-    cJSON_AddNumberToObject(o, "parameters", (double)v->low->shape->layer[i].params);
+    cJSON_AddStringToObject(o, "type", weights_view_section(view, i));
+    cJSON_AddItemToObject(o, "shape", cJSON_CreateIntArray(size, weight_sizes(&view->net->layers[i], size)));
+    cJSON_AddNumberToObject(o, "parameters", (double)view->low->shape->layer[i].params);
     cJSON *list = cJSON_AddArrayToObject(o, "arrays");
     for (int j = 0; j < n; ++j) {
-        array_values a = values_of(&v->net->layers[i], t, j);
+        array_values a = values_of(&view->net->layers[i], t, j);
         cJSON_AddItemToArray(list, array_json(&t[j], &a));
     }
     return o;
 }
 
-static cJSON *show_json(const weights_view *v, const weights_contents *c, int fits, const char *path, const diag *d)
+static cJSON *show_json(const weights_view *view, const weights_contents *contents, int fits, const char *path,
+                        const diag *d)
 {
-    const weights_info *w = &c->info;
+    const weights_info *w = &contents->info;
     char version[40];
     cJSON *o = cJSON_CreateObject();
     snprintf(version, sizeof version, "%d.%d.%d", w->major, w->minor, w->revision);
     cJSON_AddStringToObject(o, "file", path);
     cJSON_AddStringToObject(o, "version", version);
     cJSON_AddNumberToObject(o, "seen", (double)w->seen);
-    cJSON_AddNumberToObject(o, "bytes", (double)c->bytes);
-    cJSON_AddNumberToObject(o, "expected_bytes", (double)c->expected);
+    cJSON_AddNumberToObject(o, "bytes", (double)contents->bytes);
+    cJSON_AddNumberToObject(o, "expected_bytes", (double)contents->expected);
     cJSON_AddBoolToObject(o, "fits", fits);
     cJSON_AddNumberToObject(o, "layers_held", w->layers);
-    cJSON_AddNumberToObject(o, "layers_of_cfg", v->net->n);
+    cJSON_AddNumberToObject(o, "layers_of_cfg", view->net->n);
     cJSON *list = cJSON_AddArrayToObject(o, "layers");
-    for (int i = 0; i < v->net->n; ++i) {
-        cJSON *l = layer_json(v, c, i);
+    for (int i = 0; i < view->net->n; ++i) {
+        cJSON *l = layer_json(view, contents, i);
         if (l) cJSON_AddItemToArray(list, l);
     }
     cJSON_AddItemToObject(o, "messages", json_messages(d));
@@ -213,31 +222,32 @@ static cJSON *show_json(const weights_view *v, const weights_contents *c, int fi
 }
 
 /* One warning a layer at most. */
-static void warn_of_values(const weights_view *v, const weights_contents *c, const char *path, diag *d)
+static void warn_of_values(const weights_view *view, const weights_contents *contents, const char *path, diag *d)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
-    for (int i = 0; i < v->net->n; ++i) {
-        int n = weights_view_arrays(v, c, i, t);
+    for (int i = 0; i < view->net->n; ++i) {
+        int n = weights_view_arrays(view, contents, i, t);
         for (int j = 0; j < n; ++j) {
-            array_values a = values_of(&v->net->layers[i], t, j);
+            array_values a = values_of(&view->net->layers[i], t, j);
             if (!a.nan && !a.infinite && !a.negative) continue;
-            diag_warn(d, path, 0, NULL, "layer %d: %s hold %zu NaN, %zu infinite and %zu negative values: nothing will load this file", i,
+            diag_warn(d, path, 0, NULL,
+                      "layer %d: %s hold %zu NaN, %zu infinite and %zu negative values: nothing will load this file", i,
                       t[j].name, a.nan, a.infinite, a.negative);
             break;
         }
     }
 }
 
-static int run(options *o, diag *d)
+static int run(options *options, diag *d)
 {
     weights_contents c;
-    weights_view *v = weights_view_open(o->arg[1], d);
+    weights_view *v = weights_view_open(options->arg[1], d);
     if (!v) return -1;
-    int status = weights_read(o->arg[2], v->low->shape, &c, d), failed = status;
+    int status = weights_read(options->arg[2], v->low->shape, &c, d), failed = status;
     if (status >= 0) {
-        warn_of_values(v, &c, o->arg[2], d);
-        if (o->json) failed |= json_print(show_json(v, &c, !status, o->arg[2], d), o->out, d);
-        else print_show(v, &c, o->arg[2], o->out);
+        warn_of_values(v, &c, options->arg[2], d);
+        if (options->json) failed |= json_print(show_json(v, &c, !status, options->arg[2], d), options->out, d);
+        else print_show(v, &c, options->arg[2], options->out);
     }
     weights_drop(&c);
     weights_view_close(v);

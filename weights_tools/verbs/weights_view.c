@@ -27,25 +27,25 @@ weights_view *weights_view_open(const char *cfg, diag *d)
     return NULL;
 }
 
-void weights_view_close(weights_view *v)
+void weights_view_close(weights_view *view)
 {
-    if (!v) return;
-    host_free(v->net);
-    lower_free(v->low);
-    free(v);
+    if (!view) return;
+    host_free(view->net);
+    lower_free(view->low);
+    free(view);
 }
 
-int weights_view_arrays(const weights_view *v, const weights_contents *c, int i, weights_tensor *out)
+int weights_view_arrays(const weights_view *view, const weights_contents *contents, int i, weights_tensor *out)
 {
-    if (i >= c->info.layers) return 0;
-    float *x = c->x;
-    for (int k = 0; k < i; ++k) x += v->low->shape->layer[k].stored;
-    int n = weights_tensors(&v->net->layers[i], out);
+    if (i >= contents->info.layers) return 0;
+    float *x = contents->x;
+    for (int k = 0; k < i; ++k) x += view->low->shape->layer[k].stored;
+    int n = weights_tensors(&view->net->layers[i], out);
     for (int j = 0; j < n; x += out[j].n, ++j) out[j].data = x;
     return n;
 }
 
-const char *weights_view_section(const weights_view *v, int i)
+const char *weights_view_section(const weights_view *view, int i)
 {
-    return cfg_layer(v->low->cfg, i)->name;
+    return cfg_layer(view->low->cfg, i)->name;
 }

@@ -22,12 +22,12 @@ typedef struct weights_view {
 
 /* Reads and checks a cfg. NULL with messages; close with weights_view_close. */
 weights_view *weights_view_open(const char *cfg, diag *d);
-void weights_view_close(weights_view *v);
+void weights_view_close(weights_view *view);
 
-/* The arrays of layer i in file order, `data` pointing into c->x. Returns how many, 0 for a layer without weights and
- * one that the file does not hold whole. `out` has room for WEIGHTS_MAX_TENSORS. */
-int weights_view_arrays(const weights_view *v, const weights_contents *c, int i, weights_tensor *out);
+/* The arrays of layer i in file order, `data` pointing into contents->x. Returns how many, 0 for a layer without
+ * weights and one that the file does not hold whole. `out` has room for WEIGHTS_MAX_TENSORS. */
+int weights_view_arrays(const weights_view *view, const weights_contents *contents, int i, weights_tensor *out);
 /* The section name of layer i, borrowed. */
-const char *weights_view_section(const weights_view *v, int i);
+const char *weights_view_section(const weights_view *view, int i);
 
 #endif
