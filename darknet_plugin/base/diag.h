@@ -3,9 +3,9 @@
  *   cfg/simkd.cfg:41: [feature_l2] teacher feature is 256x8x8, student is 128x8x8
  *   hint: ...
  *
- * Every function of the library that can fail takes a `diag *`, adds what went wrong and returns non-zero (or NULL); only
- * main prints and exits. Texts are lower case without a full stop. The first 1000 errors and the first 1000 warnings are
- * kept, the rest is counted: a file may have a mistake in every line. */
+ * Every function of the library that can fail takes a `diag *`, adds what went wrong and returns non-zero (or NULL);
+ * only main prints and exits. Texts are lower case without a full stop. The first 1000 errors and the first 1000
+ * warnings are kept, the rest is counted: a file may have a mistake in every line. */
 #ifndef DISTILL_DIAG_H
 #define DISTILL_DIAG_H
 #include <stdio.h>

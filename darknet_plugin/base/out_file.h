@@ -20,7 +20,7 @@ extern "C" {
 typedef struct out_file {
     FILE *file;              /* to be written to, until it is finished; owned */
     char *path;              /* what it will be called, owned */
-    char *temp;              /* what it is called until then, in the same folder; NULL: written in place, or kept; owned */
+    char *temp;              /* its name until then, in the same folder, owned; NULL: written in place, or kept */
     int exchanged;           /* the old file has the temporary name */
     mem_unfinished unfinished;   /* removed where memory runs out */
 } out_file;

@@ -5,7 +5,7 @@
 
 /* What comes after the last slash; borrowed from `path`. */
 const char *path_base_name(const char *path);
-/* The same without its extension; the caller frees. */
+/* The same without its extension, "cfg/a.cfg" -> "a"; the caller frees. */
 char *path_stem(const char *path);
 /* Why `path` is not a regular file that can be read, borrowed; NULL if it is one. */
 const char *path_problem(const char *path);

@@ -1,5 +1,5 @@
-/* Counter-based random numbers: every draw is a pure function of (seed, a, b, use, counter), so results do not depend on
- * who draws first or on how many threads there are. The mixer is splitmix64's finaliser (Steele, Lea, Flood: "Fast
+/* Counter-based random numbers: every draw is a pure function of (seed, a, b, use, counter), so results do not depend
+ * on who draws first or on how many threads there are. The mixer is splitmix64's finaliser (Steele, Lea, Flood: "Fast
  * splittable pseudorandom number generators", 2014). */
 #ifndef DISTILL_RNG_H
 #define DISTILL_RNG_H

@@ -41,14 +41,6 @@ typedef struct run {
     step_copy *before;       /* what the current step changes, owned; NULL without -skip-nan */
 } run;
 
-char *trainer_name(const char *cfg)
-{
-    const char *slash = strrchr(cfg, '/');
-    char *name = mem_strdup(slash ? slash + 1 : cfg), *dot = strrchr(name, '.');
-    if (dot && dot != name) *dot = 0;
-    return name;
-}
-
 static uint64_t per_update(const network *net)
 {
     return (uint64_t)net->batch * (uint64_t)net->subdivisions;

@@ -29,7 +29,4 @@ typedef struct trainer_options {
  * a step, all is saved. */
 int trainer_run(const trainer_options *options, diag *d);
 
-/* "cfg/fashion-simkd.cfg" -> "fashion-simkd"; the caller frees. */
-char *trainer_name(const char *cfg);
-
 #endif

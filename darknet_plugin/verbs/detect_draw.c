@@ -33,7 +33,7 @@ static double primary(double hue, int centre)
 {
     double away = fabs(6 * hue - centre);
     if (away > 3) away = 6 - away;
-    return away <= 1 ? 1 : away >= 2 ? 0 : 2 - away;
+    return fmin(1, fmax(0, 2 - away));
 }
 
 void detect_colour(int label, int classes, uint8_t rgb[3])
@@ -46,8 +46,7 @@ void detect_colour(int label, int classes, uint8_t rgb[3])
 /* A part of `size` pixels, in pixels; far outside is still a number that fits. */
 static int pixel(double part, int size)
 {
-    double p = part * size;
-    return (int)lround(!(p > -1e6) ? -1e6 : p > 1e6 ? 1e6 : p);
+    return (int)lround(fmin(1e6, fmax(-1e6, part * size)));
 }
 
 static image_box in_pixels(const detect_box *box, int w, int h)

@@ -43,7 +43,8 @@ static void look(predictor *predictor, const image_rgb *im, found *boxes)
     const net_shape *shape = predictor->model->low->shape;
     image_place place;
     *boxes = (found){ 0 };
-    augment_fit(im->pixels, im->w, im->h, shape->c, !predictor->how.letterbox, predictor->x, shape->w, shape->h, &place);
+    int stretched = !predictor->how.letterbox;
+    augment_fit(im->pixels, im->w, im->h, shape->c, stretched, predictor->x, shape->w, shape->h, &place);
     model_predict(predictor->model, predictor->x);
     detect_image(&predictor->student, 0, im->w, im->h, &predictor->how, 0, &boxes->student);
     if (!predictor->options->side_by_side) return;

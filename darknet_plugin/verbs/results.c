@@ -5,10 +5,10 @@
 
 static void add_score(cJSON *to, const char *name, const score *score, int labelled)
 {
-    cJSON *o = cJSON_AddObjectToObject(to, name);
+    cJSON *object = cJSON_AddObjectToObject(to, name);
     if (!labelled) return;
-    cJSON_AddNumberToObject(o, "top1", score->top1);
-    cJSON_AddNumberToObject(o, "top5", score->top5);
+    cJSON_AddNumberToObject(object, "top1", score->top1);
+    cJSON_AddNumberToObject(object, "top5", score->top5);
 }
 
 static void add_comparison(cJSON *object, const evaluation *evaluation, const top_comparison *comparison)
@@ -22,20 +22,21 @@ static void add_comparison(cJSON *object, const evaluation *evaluation, const to
     cJSON_AddNumberToObject(object, "feature_mse", comparison->feature_mse);
 }
 
+/* The comparison that counts, and, where there are several teachers, all of them. */
 cJSON *results_evaluation(const evaluation *evaluation)
 {
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddNumberToObject(o, "images", (double)evaluation->images);
-    if (evaluation->labelled != evaluation->images) cJSON_AddNumberToObject(o, "labelled",
-                                                                            (double)evaluation->labelled);
-    add_comparison(o, evaluation, &evaluation->of[evaluation->last]);
-    if (evaluation->n < 2) return o;
-    cJSON *list = cJSON_AddArrayToObject(o, "teachers");
+    size_t images = evaluation->images, labelled = evaluation->labelled;
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "images", (double)images);
+    if (labelled != images) cJSON_AddNumberToObject(object, "labelled", (double)labelled);
+    add_comparison(object, evaluation, &evaluation->of[evaluation->last]);
+    if (evaluation->n < 2) return object;
+    cJSON *list = cJSON_AddArrayToObject(object, "teachers");
     for (int i = 0; i < evaluation->n; ++i) {
         cJSON *one = cJSON_CreateObject();
         cJSON_AddStringToObject(one, "name", evaluation->of[i].name);
         add_comparison(one, evaluation, &evaluation->of[i]);
         cJSON_AddItemToArray(list, one);
     }
-    return o;
+    return object;
 }

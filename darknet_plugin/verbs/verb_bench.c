@@ -86,7 +86,8 @@ static int check_batch(const bench_run *run, const char *path, diag *d)
     cfg_file *cfg = cfg_parse(path, text, len, quiet);
     net_shape *shape = shapes_infer(cfg, quiet);
     int failed = !shape;
-    if (failed) diag_error(d, path, 0, NULL, "batch %d: %s", run->job.batch, diag_get(quiet, diag_count(quiet) - 1)->text);
+    int last = diag_count(quiet) - 1;
+    if (failed) diag_error(d, path, 0, NULL, "batch %d: %s", run->job.batch, diag_get(quiet, last)->text);
     shapes_free(shape);
     cfg_free(cfg);
     diag_free(quiet);

@@ -121,12 +121,14 @@ static void count_sizes(contents *split)
     size_t different = 0;
     dims *size = split->size;
     qsort(size, split->sizes, sizeof *size, by_size);
-    for (size_t i = 0; i < split->sizes; ++i)
+    for (size_t i = 0; i < split->sizes; ++i) {
         if (different && !by_size(&size[different - 1], &size[i])) ++size[different - 1].images;
         else size[different++] = size[i];
+    }
     split->sizes = different;
 }
 
+/* Goes through the images once. */
 static void look(contents *split)
 {
     size_t count = dataset_count(split->set);
@@ -211,6 +213,7 @@ static void print_sizes(const contents *split, FILE *out)
 
 static const char *counted(const contents *split) { return split->detector ? "boxes" : "images"; }
 
+/* Who has the fewest and the most, by name. */
 static void print_classes(const data_file *file, const contents *split, FILE *out)
 {
     char buf[16], other[16];
@@ -225,19 +228,20 @@ static void print_classes(const data_file *file, const contents *split, FILE *ou
             split->used ? (double)split->boxes / (double)split->used : 0);
 }
 
+/* What there is of everything; what there is none of is left out. */
 static void print_split(const data_file *file, const contents *split, FILE *out)
 {
     int channels = dataset_channels(split->set);
-    fprintf(out, "%s\n  format      %s%s", split->split, dataset_format(split->set), split->detector ? ", a detector's"
-            : "");
+    fprintf(out, "%s\n  format      %s", split->split, dataset_format(split->set));
+    if (split->detector) fprintf(out, ", a detector's");
     if (channels) fprintf(out, ", %d channel%s", channels, channels > 1 ? "s" : "");
     fprintf(out, "\n  images      %zu\n", dataset_count(split->set));
     if (split->detector) fprintf(out, "  boxes       %zu\n", split->boxes);
     print_sizes(split, out);
     print_classes(file, split, out);
     if (split->unlabelled) fprintf(out, "  no class    %zu\n", split->unlabelled);
-    if (split->ambiguous) fprintf(out, "  several     %zu have several classes' labels in their paths\n",
-                                  split->ambiguous);
+    if (split->ambiguous)
+        fprintf(out, "  several     %zu have several classes' labels in their paths\n", split->ambiguous);
     if (split->unreadable) fprintf(out, "  unreadable  %zu\n", split->unreadable);
     for (int i = 0; i < REASONS && split->left_out[i].why; ++i)
         fprintf(out, "  left out    %zu: %s\n", split->left_out[i].images, split->left_out[i].why);
@@ -274,6 +278,7 @@ static void add_classes(cJSON *object, const data_file *file, const contents *sp
     }
 }
 
+/* What only a detector's split has. */
 static void add_boxes(cJSON *object, const contents *split)
 {
     const struct { const char *key; size_t value; } rows[] = {
@@ -290,6 +295,7 @@ static void add_boxes(cJSON *object, const contents *split)
     }
 }
 
+/* All of it, classes one by one. */
 static cJSON *split_json(const data_file *file, const contents *split)
 {
     int channels = dataset_channels(split->set);
@@ -324,20 +330,20 @@ static int tell_split(const data_file *file, data_split which, cJSON *object, FI
 static int tell(const data_file *file, const options *options, diag *d)
 {
     cJSON *object = options->json ? cJSON_CreateObject() : NULL;
+    int failed = 0;
     if (object) cJSON_AddNumberToObject(object, "classes", file->classes);
     else fprintf(options->out, "%s: %d classes%s\n", file->path, file->classes, file->name ? "" : " without names");
-    int failed = file->train ? tell_split(file, DATA_TRAIN, object, options->out, d) : 0;
+    if (file->train) failed |= tell_split(file, DATA_TRAIN, object, options->out, d);
     if (file->valid) failed |= tell_split(file, DATA_VALID, object, options->out, d);
-    if (object) failed |= json_print(object, options->out, d);
-    if (file->train || file->valid) return failed;
-    diag_error(d, file->path, 0, NULL, "names no images: neither train= nor valid= is there");
-    return -1;
+    return object ? json_print(object, options->out, d) || failed : failed;
 }
 
 static int run(options *options, diag *d)
 {
     data_file *file = data_file_read(options->arg[0], d);
-    int failed = !file || tell(file, options, d);
+    int failed = !file;
+    if (file && (file->train || file->valid)) failed = tell(file, options, d);
+    else if (file) diag_error(d, file->path, 0, NULL, "names no images: neither train= nor valid= is there");
     data_file_free(file);
     return failed;
 }

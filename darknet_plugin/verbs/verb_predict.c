@@ -31,45 +31,57 @@ static void find_top(const float *answer, int n, int *best, int top)
     }
 }
 
+static const char *name_of(const prediction *prediction, int class, char buf[16])
+{
+    return data_file_class(prediction->file, class, buf, 16);
+}
+
 static void print_answer(const prediction *prediction, const char *image, const float *answer, const int *best,
                          FILE *out)
 {
     char buf[16];
     fprintf(out, "%s\n", image);
     for (int k = 0; k < prediction->top; ++k)
-        fprintf(out, "%6.2f%%: %s\n", 100 * (double)answer[best[k]], data_file_class(prediction->file, best[k], buf,
-            sizeof buf));
+        fprintf(out, "%6.2f%%: %s\n", 100 * (double)answer[best[k]], name_of(prediction, best[k], buf));
 }
 
+/* The same for scripts. */
 static cJSON *answer_json(const prediction *prediction, const char *image, const float *answer, const int *best)
 {
     char buf[16];
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "image", image);
-    cJSON *list = cJSON_AddArrayToObject(o, "classes");
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "image", image);
+    cJSON *list = cJSON_AddArrayToObject(object, "classes");
     for (int k = 0; k < prediction->top; ++k) {
-        cJSON *c = cJSON_CreateObject();
-        cJSON_AddNumberToObject(c, "class", best[k]);
-        cJSON_AddStringToObject(c, "name", data_file_class(prediction->file, best[k], buf, sizeof buf));
-        cJSON_AddNumberToObject(c, "probability", (double)answer[best[k]]);
-        cJSON_AddItemToArray(list, c);
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddNumberToObject(one, "class", best[k]);
+        cJSON_AddStringToObject(one, "name", name_of(prediction, best[k], buf));
+        cJSON_AddNumberToObject(one, "probability", (double)answer[best[k]]);
+        cJSON_AddItemToArray(list, one);
     }
-    return o;
+    return object;
+}
+
+/* The network's answer to an image; NULL after reporting that it cannot be read. */
+static const float *ask(prediction *prediction, const char *image, diag *d)
+{
+    const net_shape *shape = prediction->model->low->shape;
+    uint8_t *pixels;
+    int w, h;
+    char why[256];
+    if (image_decode(image, shape->c, &pixels, &w, &h, why, sizeof why)) {
+        diag_error(d, image, 0, NULL, "cannot read this image: %s", why);
+        return NULL;
+    }
+    augment_letterbox(pixels, w, h, shape->c, prediction->x, shape->w, shape->h);
+    free(pixels);
+    return model_predict(prediction->model, prediction->x);
 }
 
 static int predict_image(prediction *prediction, const char *image, cJSON *list, FILE *out, diag *d)
 {
-    const net_shape *s = prediction->model->low->shape;
-    uint8_t *pixels;
-    int w, h;
-    char why[256];
-    if (image_decode(image, s->c, &pixels, &w, &h, why, sizeof why)) {
-        diag_error(d, image, 0, NULL, "cannot read this image: %s", why);
-        return -1;
-    }
-    augment_letterbox(pixels, w, h, s->c, prediction->x, s->w, s->h);
-    free(pixels);
-    const float *answer = model_predict(prediction->model, prediction->x);
+    const float *answer = ask(prediction, image, d);
+    if (!answer) return -1;
     int *best = mem_calloc((size_t)prediction->top, sizeof *best);
     find_top(answer, prediction->model->classes, best, prediction->top);
     if (list) cJSON_AddItemToArray(list, answer_json(prediction, image, answer, best));
@@ -80,22 +92,20 @@ static int predict_image(prediction *prediction, const char *image, cJSON *list,
 
 static int predict_all(options *options, prediction *prediction, diag *d)
 {
-    cJSON *object = options->json ? cJSON_CreateObject() : NULL, *list = options->json ? cJSON_AddArrayToObject(object,
-        "predictions") : NULL;
+    cJSON *object = options->json ? cJSON_CreateObject() : NULL;
+    cJSON *list = object ? cJSON_AddArrayToObject(object, "predictions") : NULL;
     int failed = 0;
     for (int i = 3; i < options->n; ++i) failed |= predict_image(prediction, options->arg[i], list, options->out, d);
     if (object) failed |= json_print(object, options->out, d);
     return failed;
 }
 
-static int predict_with(options *options, prediction *prediction, diag *d)
+static int predict_classes(options *options, prediction *prediction, diag *d)
 {
-    network *net = prediction->model->net;
-    if (model_load_whole(prediction->model, options->arg[2], d)) return -1;
-    if (model_fits_classes(prediction->model, prediction->file, d)) return -1;
-    prediction->top = options->top ? options->top : prediction->file->top;
-    if (prediction->top > prediction->model->classes) prediction->top = prediction->model->classes;
-    prediction->x = mem_calloc((size_t)net->batch * (size_t)net->inputs, sizeof *prediction->x);
+    const model *model = prediction->model;
+    int top = options->top ? options->top : prediction->file->top;
+    prediction->top = top > model->classes ? model->classes : top;
+    prediction->x = mem_calloc((size_t)model->net->batch * (size_t)model->net->inputs, sizeof *prediction->x);
     int failed = predict_all(options, prediction, d);
     free(prediction->x);
     return failed;
@@ -113,30 +123,35 @@ static int refuse_detector_flags(const options *options, const model *model, dia
     return 0;
 }
 
-static int predict_by_kind(options *options, prediction *prediction, diag *d)
+/* What cannot be wanted of this network is refused before its weights are read. */
+static int check_kind(const options *options, model *model, diag *d)
 {
-    model *m = prediction->model;
-    if (model_fit(m, options->fit, d)) return -1;
-    if (!model_is_detector(m)) return refuse_detector_flags(options, m, d) || predict_with(options, prediction, d)
-        ? -1 : 0;
-    if (options->side_by_side && !m->teacher) {
-        diag_error(d, options->arg[1], 0, NULL, "has no [teacher] to put beside it");
-        return -1;
-    }
-    return model_load_whole(m, options->arg[2], d) || model_fits_classes(m, prediction->file, d) ||
-        predict_detector(options, m, prediction->file, d) ? -1 : 0;
+    if (model_fit(model, options->fit, d)) return -1;
+    if (!model_is_detector(model)) return refuse_detector_flags(options, model, d);
+    if (!options->side_by_side || model->teacher) return 0;
+    diag_error(d, options->arg[1], 0, NULL, "has no [teacher] to put beside it");
+    return -1;
+}
+
+static int predict(options *options, prediction *prediction, diag *d)
+{
+    model *model = prediction->model;
+    if (check_kind(options, model, d) || model_load_whole(model, options->arg[2], d)) return -1;
+    if (model_fits_classes(model, prediction->file, d)) return -1;
+    if (model_is_detector(model)) return predict_detector(options, model, prediction->file, d);
+    return predict_classes(options, prediction, d);
 }
 
 static int run(options *options, diag *d)
 {
-    model_options mo = { .threads = options->threads, .batch = 1, .mode = options->side_by_side ? LOWER_TRAIN
-                         : LOWER_DEPLOY };
-    if (device_backend(options, &mo.backend, d)) return -1;
-    data_file *f = data_file_read(options->arg[0], d);
-    prediction p = { .file = f, .model = f ? model_open(options->arg[1], &mo, d) : NULL };
-    int failed = !p.model || predict_by_kind(options, &p, d);
-    model_close(p.model);
-    data_file_free(f);
+    model_options how = { .threads = options->threads, .batch = 1 };
+    how.mode = options->side_by_side ? LOWER_TRAIN : LOWER_DEPLOY;
+    if (device_backend(options, &how.backend, d)) return -1;
+    data_file *file = data_file_read(options->arg[0], d);
+    prediction prediction = { .file = file, .model = file ? model_open(options->arg[1], &how, d) : NULL };
+    int failed = !prediction.model || predict(options, &prediction, d);
+    model_close(prediction.model);
+    data_file_free(file);
     return failed;
 }
 

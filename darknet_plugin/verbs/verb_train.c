@@ -1,9 +1,9 @@
-/* `darknet distill train DATA CFG [WEIGHTS]`: trains a distillation, or a plain classifier cfg (teachers,
- * baselines). */
+/* `darknet distill train DATA CFG [WEIGHTS]`: trains a distillation, or a plain cfg (teachers, baselines). */
 #include "device.h"
 
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/options.h"
+#include "darknet_plugin/base/path.h"
 #include "darknet_plugin/model/evaluate_detect.h"
 #include "darknet_plugin/training/checkpoint.h"
 #include "darknet_plugin/training/preflight.h"
@@ -21,28 +21,36 @@ typedef struct training {
     run_lock lock;
 } training;
 
-static int judge_teacher(const options *options, const teacher_spec *spec, const top_comparison *comparison,
-                         size_t labelled, int classes, diag *d)
+/* Teacher i of a classifier, which fails where its score is no better than guessing. */
+static int judge_teacher(const options *options, const training *training, const evaluation *evaluation, int i, diag *d)
 {
-    if (comparison->rated && labelled)
+    const teacher_spec *spec = &training->model->low->teacher[i];
+    const top_comparison *scores = &evaluation->of[i];
+    size_t rated = scores->rated ? evaluation->labelled : 0;
+    int classes = teacher_outputs(training->model->teacher[i]);
+    if (rated)
         fprintf(options->out, "teacher %s: top-1 %.2f %%, top-5 %.2f %% of %zu images\n", spec->cfg_path,
-                comparison->teacher.top1, comparison->teacher.top5, labelled);
-    return teacher_refuse(spec, evaluate_suspicious(&comparison->teacher, comparison->rated ? labelled : 0, classes),
-                          options->force, d);
+                scores->teacher.top1, scores->teacher.top5, rated);
+    return teacher_refuse(spec, evaluate_suspicious(&scores->teacher, rated, classes), options->force, d);
 }
 
-static int check_detector(const options *options, training *training, diag *d)
+static int judge_detector(const options *options, const training *training, const detect_evaluation *evaluation, int i,
+                          diag *d)
 {
-    detect_evaluation e;
-    int bad = evaluate_detector(training->model, training->valid, parallel_threads(), EVALUATE_TEACHER, &e, d);
-    for (int i = 0; !bad && i < e.n; ++i) {
-        const teacher_spec *s = &training->model->low->teacher[i];
-        const map_class *all = &e.of[i].teacher.all;
-        fprintf(options->out, "teacher %s: mAP@0.5 %.2f %%, mAP@[.5:.95] %.2f %% of %zu images\n", s->cfg_path,
-                all->ap50, all->ap, e.images);
-        bad |= teacher_refuse(s, e.truths && all->ap50 < .5 ? "finds next to nothing" : NULL, options->force, d);
-    }
-    detect_evaluation_free(&e);
+    const teacher_spec *spec = &training->model->low->teacher[i];
+    const map_class *all = &evaluation->of[i].teacher.all;
+    const char *why = evaluation->truths && all->ap50 < .5 ? "finds next to nothing" : NULL;
+    fprintf(options->out, "teacher %s: mAP@0.5 %.2f %%, mAP@[.5:.95] %.2f %% of %zu images\n", spec->cfg_path,
+            all->ap50, all->ap, evaluation->images);
+    return teacher_refuse(spec, why, options->force, d);
+}
+
+static int check_detectors(const options *options, training *training, diag *d)
+{
+    detect_evaluation evaluation;
+    int bad = evaluate_detector(training->model, training->valid, parallel_threads(), EVALUATE_TEACHER, &evaluation, d);
+    for (int i = 0; !bad && i < evaluation.n; ++i) bad |= judge_detector(options, training, &evaluation, i, d);
+    detect_evaluation_free(&evaluation);
     return bad;
 }
 
@@ -50,12 +58,11 @@ static int check_detector(const options *options, training *training, diag *d)
 static int check_teacher(const options *options, training *training, diag *d)
 {
     if (!training->model->teacher || !training->valid) return 0;
-    evaluation e;
+    evaluation evaluation;
     int bad = 0;
-    if (model_is_detector(training->model)) return check_detector(options, training, d);
-    if (evaluate(training->model, training->valid, 1, EVALUATE_TEACHER, &e, d)) return -1;
-    for (int i = 0; i < e.n; ++i) bad |= judge_teacher(options, &training->model->low->teacher[i], &e.of[i], e.labelled,
-                                                       teacher_outputs(training->model->teacher[i]), d);
+    if (model_is_detector(training->model)) return check_detectors(options, training, d);
+    if (evaluate(training->model, training->valid, 1, EVALUATE_TEACHER, &evaluation, d)) return -1;
+    for (int i = 0; i < evaluation.n; ++i) bad |= judge_teacher(options, training, &evaluation, i, d);
     return bad;
 }
 
@@ -86,16 +93,15 @@ static int needs(const model *model, int labels)
 
 static int open_data(const options *options, training *training, diag *d)
 {
-    int detector = model_is_detector(training->model);
-    training->file = data_file_read(options->arg[0], d);
-    if (!training->file) return -1;
-    training->train = dataset_open(training->file, DATA_TRAIN, (size_t)options->limit,
-                                   needs(training->model, !training->model->teacher), d);
-    if (training->file->valid) training->valid = dataset_open(training->file, DATA_VALID, 0,
-                                                              needs(training->model, detector), d);
-    if (!training->train || (training->file->valid && !training->valid)) return -1;
-    if (detector && !training->model->teacher) host_hush();
-    return model_fits_classes(training->model, training->file, d);
+    const model *model = training->model;
+    int detector = model_is_detector(model);
+    data_file *file = training->file = data_file_read(options->arg[0], d);
+    if (!file) return -1;
+    training->train = dataset_open(file, DATA_TRAIN, (size_t)options->limit, needs(model, !model->teacher), d);
+    if (file->valid) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
+    if (!training->train || (file->valid && !training->valid)) return -1;
+    if (detector && !model->teacher) host_hush();
+    return model_fits_classes(model, file, d);
 }
 
 /* [crop] draws from the host's hidden generator while training: such a run could not be repeated. */
@@ -111,42 +117,58 @@ static int refuse_crop(const cfg_file *cfg, diag *d)
 static int open_cache(const options *options, training *training, uint64_t *views, diag *d)
 {
     int cached = model_wants_cache(training->model, options->cache);
-    model_cache c = { .path = options->cache, .type = options->type, .views = options->views,
-                      .seed = (uint64_t)options->seed, .images = dataset_count(training->train),
-                      .data = cached ? dataset_identity(training->train) : 0 };
-    return model_open_cache(training->model, &c, views, d);
+    model_cache cache = {
+        .path = options->cache, .type = options->type, .views = options->views, .seed = (uint64_t)options->seed,
+        .images = dataset_count(training->train), .data = cached ? dataset_identity(training->train) : 0,
+    };
+    return model_open_cache(training->model, &cache, views, d);
 }
 
 /* Everything that could go wrong hours later, and what is odd, before the first step. */
 static int look_ahead(const options *options, training *training, const char *folder, const char *name, diag *d)
 {
-    preflight_job p = { .m = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
-                        .folder = folder, .name = name,
-                        .threads = parallel_threads(), .force = options->force, .seed = (uint64_t)options->seed };
+    preflight_job job = {
+        .m = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
+        .folder = folder, .name = name, .threads = parallel_threads(), .force = options->force,
+        .seed = (uint64_t)options->seed,
+    };
     int judged = options->resume && checkpoint_exists(folder, name);   /* when the run was started */
-    int bad = preflight(&p, &training->lock, d) || (!judged && check_teacher(options, training, d));
+    int bad = preflight(&job, &training->lock, d) || (!judged && check_teacher(options, training, d));
     if (!bad) diag_flush(d, stderr);
     return bad;
 }
 
+static int train(const options *options, training *training, uint64_t views, diag *d)
+{
+    char *name = path_stem(options->arg[1]);
+    const char *folder = options->backup ? options->backup : training->file->backup;
+    trainer_options how = {
+        .model = training->model, .train = training->train, .valid = training->valid, .folder = folder, .name = name,
+        .lock = &training->lock, .backend = training->backend, .threads = parallel_threads(), .views = views,
+        .epochs = options->epochs, .seed = (uint64_t)options->seed, .resume = options->resume, .force = options->force,
+        .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet, .out = options->out,
+    };
+    int failed = look_ahead(options, training, folder, name, d) || trainer_run(&how, d);
+    free(name);
+    return failed;
+}
+
+/* All that a training reads, then the training itself. */
 static int run_training(const options *options, training *training, diag *d)
 {
     uint64_t views;
-    if (refuse_crop(training->model->low->cfg, d) || open_data(options, training, d) || load_start(options, training, d) ||
-        open_cache(options, training, &views, d)) return -1;
-    char *name = trainer_name(options->arg[1]);
-    const char *folder = options->backup ? options->backup : training->file->backup;
-    trainer_options to = {
-        .model = training->model, .train = training->train, .valid = training->valid, .folder = folder, .name = name,
-            .lock = &training->lock,
-        .epochs = options->epochs, .threads = parallel_threads(), .seed = (uint64_t)options->seed, .views = views,
-            .backend = training->backend,
-        .resume = options->resume, .force = options->force, .pause = options->checkpoint, .skip_nan = options->skip_nan,
-            .quiet = options->quiet, .out = options->out,
-    };
-    int failed = look_ahead(options, training, folder, name, d) || trainer_run(&to, d);
-    free(name);
-    return failed;
+    if (refuse_crop(training->model->low->cfg, d) || open_data(options, training, d)) return -1;
+    if (load_start(options, training, d) || open_cache(options, training, &views, d)) return -1;
+    return train(options, training, views, d);
+}
+
+static void free_training(training *training)
+{
+    run_lock_release(&training->lock);
+    dataset_free(training->train);
+    dataset_free(training->valid);
+    data_file_free(training->file);
+    model_close(training->model);
 }
 
 /* -resume goes on where the run was, -clear would forget it. */
@@ -156,23 +178,22 @@ static int refuse_both(const options *options, diag *d)
     return options->resume && options->clear;
 }
 
+static int refuse_host(diag *d)
+{
+    diag_error(d, NULL, 0, NULL, "the host backend is for inference: its gradients are wrong");
+    return -1;
+}
+
 static int run(options *options, diag *d)
 {
-    training t = { 0 };
-    model_options mo = { .threads = options->threads, .seed = (uint64_t)options->seed };
-    if (refuse_both(options, d) || device_backend(options, &mo.backend, d)) return -1;
-    if (mo.backend == BACKEND_HOST) {
-        diag_error(d, NULL, 0, NULL, "the host backend is for inference: its gradients are wrong");
-        return -1;
-    }
-    t.backend = mo.backend == BACKEND_GPU ? "gpu" : options->backend;
-    t.model = model_open(options->arg[1], &mo, d);
-    int failed = !t.model || run_training(options, &t, d);
-    run_lock_release(&t.lock);
-    dataset_free(t.train);
-    dataset_free(t.valid);
-    data_file_free(t.file);
-    model_close(t.model);
+    training training = { 0 };
+    model_options how = { .threads = options->threads, .seed = (uint64_t)options->seed };
+    if (refuse_both(options, d) || device_backend(options, &how.backend, d)) return -1;
+    if (how.backend == BACKEND_HOST) return refuse_host(d);
+    training.backend = how.backend == BACKEND_GPU ? "gpu" : options->backend;
+    training.model = model_open(options->arg[1], &how, d);
+    int failed = !training.model || run_training(options, &training, d);
+    free_training(&training);
     return failed;
 }
 

@@ -1,6 +1,5 @@
 /* `darknet distill valid DATA CFG [WEIGHTS]`: teacher and student on the validation images. Without WEIGHTS the teacher
- * alone, with the size, mean= and std= that [teacher] gives it: is it what its author says, before anything is
- * trained? */
+ * alone, with the size, mean= and std= that [teacher] gives it: before training, is it what its author says? */
 #include "device.h"
 #include "results.h"
 
@@ -18,16 +17,21 @@ static void print_score(const char *who, const char *name, const score *score, F
     fprintf(out, "%s%s%-*s %8.2f %8.2f\n", who, *name ? " " : "", room > 0 ? room : 0, name, score->top1, score->top5);
 }
 
+/* What the student's line begins with: with several teachers their names follow. */
+static const char *student_name(const evaluation *evaluation)
+{
+    if (!evaluation->has_teacher) return "network";
+    return evaluation->n > 1 ? "student as" : "student";
+}
+
 static void print_accuracy(const evaluation *evaluation, FILE *out)
 {
     fprintf(out, "%-*s %8s %8s\n", WIDTH, "", "top-1 %", "top-5 %");
     for (int i = 0; i < evaluation->n; ++i) {
-        const top_comparison *c = &evaluation->of[i];
-        if (!c->rated) continue;
-        if (evaluation->has_teacher) print_score("teacher", c->name, &c->teacher, out);
-        if (!evaluation->has_student) continue;
-        print_score(!evaluation->has_teacher ? "network" : evaluation->n > 1 ? "student as" : "student", c->name,
-                    &c->student, out);
+        const top_comparison *of = &evaluation->of[i];
+        if (!of->rated) continue;
+        if (evaluation->has_teacher) print_score("teacher", of->name, &of->teacher, out);
+        if (evaluation->has_student) print_score(student_name(evaluation), of->name, &of->student, out);
     }
 }
 
@@ -35,11 +39,12 @@ static void print_evaluation(const evaluation *evaluation, FILE *out)
 {
     fprintf(out, "%zu images, %zu labelled\n", evaluation->images, evaluation->labelled);
     if (evaluation->labelled) print_accuracy(evaluation, out);
-    for (int i = 0; evaluation->has_teacher && evaluation->has_student && i < evaluation->n; ++i) {
-        const top_comparison *c = &evaluation->of[i];
-        if (*c->name) fprintf(out, "%s\n", c->name);
-        fprintf(out, "%-*s %8.2f %% of images get the same class from both\n", WIDTH, "agreement", c->agreement);
-        fprintf(out, "%-*s %8.6f mean squared error\n", WIDTH, "features", c->feature_mse);
+    if (!evaluation->has_teacher || !evaluation->has_student) return;
+    for (int i = 0; i < evaluation->n; ++i) {
+        const top_comparison *of = &evaluation->of[i];
+        if (*of->name) fprintf(out, "%s\n", of->name);
+        fprintf(out, "%-*s %8.2f %% of images get the same class from both\n", WIDTH, "agreement", of->agreement);
+        fprintf(out, "%-*s %8.6f mean squared error\n", WIDTH, "features", of->feature_mse);
     }
 }
 
@@ -53,47 +58,53 @@ static int load_asked(const options *options, model *model, diag *d)
     return 0;
 }
 
-static int valid_classifier(const options *options, model *model, const dataset *data, int who, diag *d)
+static int valid_classifier(const options *options, model *model, const dataset *set, int who, diag *d)
 {
-    evaluation e;
-    if (evaluate(model, data, 1, who, &e, d)) return -1;
-    if (options->json) return json_print(results_evaluation(&e), options->out, d);
-    print_evaluation(&e, options->out);
+    evaluation evaluation;
+    if (evaluate(model, set, 1, who, &evaluation, d)) return -1;
+    if (options->json) return json_print(results_evaluation(&evaluation), options->out, d);
+    print_evaluation(&evaluation, options->out);
     return 0;
 }
 
-static int valid_detector(const options *options, model *model, const data_file *file, const dataset *data, int who,
+static int valid_detector(const options *options, model *model, const data_file *file, const dataset *set, int who,
                           diag *d)
 {
-    detect_evaluation e;
-    int failed = evaluate_detector(model, data, parallel_threads(), who, &e, d);
-    if (!failed && options->json) failed = json_print(results_detect_evaluation(&e, file), options->out, d);
-    else if (!failed) results_print_detect_evaluation(&e, file, options->out);
-    detect_evaluation_free(&e);
+    detect_evaluation evaluation;
+    if (model_fits_classes(model, file, d)) return -1;
+    int failed = evaluate_detector(model, set, parallel_threads(), who, &evaluation, d);
+    if (!failed && options->json) failed = json_print(results_detect_evaluation(&evaluation, file), options->out, d);
+    else if (!failed) results_print_detect_evaluation(&evaluation, file, options->out);
+    detect_evaluation_free(&evaluation);
     return failed;
 }
 
-static int valid_model(options *options, model *model, diag *d)
+static int valid_set(const options *options, model *model, const data_file *file, const dataset *set, diag *d)
 {
-    int detector = model_is_detector(model);
-    data_file *f = data_file_read(options->arg[0], d);
-    dataset *data = f ? dataset_open(f, DATA_VALID, (size_t)options->limit, detector ? DATA_BOXES : DATA_IMAGES, d)
-        : NULL;
-    int who = data && !model_fit(model, options->fit, d) ? load_asked(options, model, d) : 0, failed = !who;
-    if (who && detector) failed = model_fits_classes(model, f, d) || valid_detector(options, model, f, data, who, d);
-    else if (who) failed = valid_classifier(options, model, data, who, d);
-    dataset_free(data);
-    data_file_free(f);
+    int who = model_fit(model, options->fit, d) ? 0 : load_asked(options, model, d);
+    if (!who) return -1;
+    if (model_is_detector(model)) return valid_detector(options, model, file, set, who, d);
+    return valid_classifier(options, model, set, who, d);
+}
+
+static int valid_model(const options *options, model *model, diag *d)
+{
+    int need = model_is_detector(model) ? DATA_BOXES : DATA_IMAGES;
+    data_file *file = data_file_read(options->arg[0], d);
+    dataset *set = file ? dataset_open(file, DATA_VALID, (size_t)options->limit, need, d) : NULL;
+    int failed = !set || valid_set(options, model, file, set, d);
+    dataset_free(set);
+    data_file_free(file);
     return failed;
 }
 
 static int run(options *options, diag *d)
 {
-    model_options mo = { .threads = options->threads };
-    if (device_backend(options, &mo.backend, d)) return -1;
-    model *m = model_open(options->arg[1], &mo, d);
-    int failed = !m || valid_model(options, m, d);
-    model_close(m);
+    model_options how = { .threads = options->threads };
+    if (device_backend(options, &how.backend, d)) return -1;
+    model *model = model_open(options->arg[1], &how, d);
+    int failed = !model || valid_model(options, model, d);
+    model_close(model);
     return failed;
 }
 
