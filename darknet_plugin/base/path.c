@@ -15,6 +15,8 @@ const char *path_base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+char *path_folder(const char *path) { return mem_printf("%.*s", (int)(path_base_name(path) - path), path); }
+
 const char *path_problem(const char *path)
 {
     struct stat st;

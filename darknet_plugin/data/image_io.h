@@ -60,11 +60,10 @@ typedef struct dnn_net dnn_net;
 dnn_net *dnn_read_darknet(const char *cfg, const char *weights, char *why, size_t why_len);
 /* The same of an ONNX file. */
 dnn_net *dnn_read_onnx(const char *path, char *why, size_t why_len);
-/* Runs one image, x = (c, h, w) floats; copies up to `max` outputs of the last layer; returns how many, -1 on error. */
-int dnn_forward(dnn_net *net, const float *x, int c, int h, int w, float *out, int max, char *why, size_t why_len);
 /* What OpenCV calls the output of layer i of a Darknet cfg; -1 if there is none. */
 int dnn_darknet_name(const dnn_net *net, int i, char *name, size_t len);
-/* dnn_forward for the last layer whose name ends in `suffix`; NULL: the last layer. */
+/* Runs one image, x = (c, h, w) floats, up to the last layer whose name ends in `suffix` (NULL: the last of all); copies
+ * up to `max` of its outputs; returns how many, -1 on error. */
 int dnn_forward_layer(dnn_net *net, const char *suffix, const float *x, int c, int h, int w, float *out, int max,
                       char *why, size_t why_len);
 /* All outputs, which must be tables of `columns` (a detector's: x, y, w, h, objectness, classes): *rows, the caller's

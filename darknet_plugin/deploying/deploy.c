@@ -80,7 +80,6 @@ static void find_features(deployed *net_out)
         ? net_out->low->head[i].tail - 1 : -1;
 }
 
-static int is_detector(const cfg_section *section) { return cfg_is(section, "yolo") || cfg_is(section, "region"); }
 static int passes_on(const cfg_section *section) { return cfg_is(section, "cost") || cfg_is(section, "dropout"); }
 
 static void find_outputs(deployed *net_out)
@@ -89,7 +88,7 @@ static void find_outputs(deployed *net_out)
     net_out->output = mem_realloc(net_out->output, (size_t)n + 1, sizeof *net_out->output);
     net_out->outputs = net_out->raw = 0;
     for (int i = 1; i < n; ++i)
-        if (is_detector(cfg_layer(net_out->low->cfg, i))) net_out->output[net_out->outputs++] = i - 1;
+        if (cfg_is_boxes(cfg_layer(net_out->low->cfg, i))) net_out->output[net_out->outputs++] = i - 1;
     net_out->raw = net_out->outputs > 0;
     while (last > 0 && passes_on(cfg_layer(net_out->low->cfg, last))) --last;
     if (!net_out->outputs) net_out->output[net_out->outputs++] = last;
@@ -176,11 +175,8 @@ static void renumber(cfg_section *section, int i, const int *index)
     const char *key = lower_reader_key(section);
     int *from, n = key ? cfg_ints(section, key, &from) : 0;
     if (!n) return;
-    char *text = mem_calloc((size_t)n, 12), *end = text;   /* 12: ",2147483647" and the end */
-    for (int k = 0; k < n; ++k) end += snprintf(end, 12, "%s%d", k ? "," : "",
-                                                index[from[k] < 0 ? i + from[k] : from[k]]);
-    cfg_set(section, key, "%s", text);
-    free(text);
+    for (int k = 0; k < n; ++k) from[k] = index[from[k] < 0 ? i + from[k] : from[k]];
+    cfg_set_ints(section, key, from, n);
     free(from);
 }
 

@@ -22,6 +22,14 @@ static cfg_file *asking(const export_job *job, const char *tap)
     return c;
 }
 
+/* "3,7": a list of taps, NULL where it is empty, and one more; `text` is freed, the result the caller's to free. */
+static char *with_tap(char *text, int layer)
+{
+    char *more = text ? mem_printf("%s,%d", text, layer) : mem_printf("%d", layer);
+    free(text);
+    return more;
+}
+
 /* Its taps as text, and its weights measured; NULL with messages. The caller frees. */
 static char *read_as_teacher(const export_job *job, const char *tap, diag *d)
 {
@@ -31,11 +39,7 @@ static char *read_as_teacher(const export_job *job, const char *tap, diag *d)
     weights_info info;
     char *taps = NULL;
     if (t && !weights_inspect(t->weights_path, t->shape, &info, d) && info.layers == t->shape->n)
-        for (int i = 0; i < t->taps; ++i) {
-            char *more = mem_printf("%s%s%d", taps ? taps : "", taps ? "," : "", t->tap[i]);
-            free(taps);
-            taps = more;
-        }
+        for (int i = 0; i < t->taps; ++i) taps = with_tap(taps, t->tap[i]);
     teachers_free(t, n);
     cfg_free(c);
     return taps;
@@ -45,12 +49,8 @@ static char *read_as_teacher(const export_job *job, const char *tap, diag *d)
 static char *wanted_taps(const export_job *job)
 {
     char *text = NULL;
-    for (int i = 0; i < job->p->low->heads; ++i) {
-        if (job->p->feature[i] < 0) continue;
-        char *more = mem_printf("%s%s%d", text ? text : "", text ? "," : "", job->p->feature[i]);
-        free(text);
-        text = more;
-    }
+    for (int i = 0; i < job->p->low->heads; ++i)
+        if (job->p->feature[i] >= 0) text = with_tap(text, job->p->feature[i]);
     return text;
 }
 

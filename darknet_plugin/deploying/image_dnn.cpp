@@ -99,12 +99,6 @@ extern "C" int dnn_forward_layer(dnn_net *net, const char *suffix, const float *
     }
 }
 
-extern "C" int dnn_forward(dnn_net *net, const float *x, int c, int h, int w, float *out, int max, char *why,
-                           size_t why_len)
-{
-    return dnn_forward_layer(net, NULL, x, c, h, w, out, max, why, why_len);
-}
-
 extern "C" int dnn_forward_rows(dnn_net *net, const float *x, int c, int h, int w, int columns, float **rows, char *why,
                                 size_t why_len)
 {

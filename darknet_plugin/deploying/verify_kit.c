@@ -1,6 +1,7 @@
 /* What the readers of a verification share: pictures as planes, the comparison, the host without our layers. */
 #include "verify_internal.h"
 
+#include "darknet_plugin/base/argmax.h"
 #include "darknet_plugin/sections/cfg.h"
 
 #include <math.h>
@@ -13,14 +14,6 @@ void verify_planar(const uint8_t *pixels, int c, int h, int w, float *x)
         for (int k = 0; k < c; ++k) x[(size_t)k * plane + i] = (float)(pixels[i * (size_t)c + (size_t)k] / 255.);
 }
 
-static int first_of(const float *x, int n)
-{
-    int best = 0;
-    for (int i = 1; i < n; ++i)
-        if (x[i] > x[best]) best = i;
-    return best;
-}
-
 void verify_compare(const verify_job *job, int image, const float *got, verify_result *result)
 {
     const float *want = job->answer + (size_t)image * (size_t)job->values;
@@ -30,7 +23,7 @@ void verify_compare(const verify_job *job, int image, const float *got, verify_r
         result->difference = isfinite(e) ? e : INFINITY;
         result->worst = image;
     }
-    result->agree += first_of(got, job->values) == first_of(want, job->values);
+    result->agree += argmax(got, job->values) == argmax(want, job->values);
 }
 
 network *verify_open_host(const verify_job *job, diag *d)

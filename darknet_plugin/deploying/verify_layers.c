@@ -50,13 +50,11 @@ static int differs(walk *walk, int i)
     return walk->difference > LAYER_BOUND * fmax(1, walk->largest);
 }
 
-static int is_box_layer(const layer *l) { return l->type == YOLO || l->type == REGION; }
-
 static void say(walk *walk, diag *d)
 {
     for (int i = 0; i < walk->host->n; ++i) {
         int from = walk->j->source.from[i];
-        if (from < 0 || is_box_layer(&walk->host->layers[i]) ||
+        if (from < 0 || host_is_boxes(&walk->host->layers[i]) ||
             walk->host->layers[i].outputs != walk->m->net->layers[from].outputs) continue;
         if (!differs(walk, i)) continue;
         const cfg_section *s = cfg_layer(walk->m->low->cfg, from);
