@@ -16,7 +16,7 @@ static void take_names(export_job *job)
 {
     job->name[EXPORT_CFG] = mem_printf("%s.cfg", job->arg[2]);
     job->name[EXPORT_WEIGHTS] = mem_printf("%s.weights", job->arg[2]);
-    if (job->o->onnx) job->name[EXPORT_ONNX] = mem_strdup(job->o->onnx);
+    if (job->options->onnx) job->name[EXPORT_ONNX] = mem_strdup(job->options->onnx);
 }
 
 static int same_names(const export_job *job)
@@ -41,7 +41,7 @@ static int check_names(const export_job *job, diag *d)
 
 static int write_files(export_job *job, diag *d)
 {
-    const deployed *p = job->p;
+    const deployed *p = job->deployed;
     if (net_file_cfg(&job->file[EXPORT_CFG], job->name[EXPORT_CFG], p->low->cfg, d)) return -1;
     if (net_file_weights(&job->file[EXPORT_WEIGHTS], job->name[EXPORT_WEIGHTS], p->net, d)) return -1;
     if (!job->name[EXPORT_ONNX]) return 0;
@@ -70,25 +70,25 @@ static double macs_alone(const lowered *low)
 
 static int edit(export_job *job, diag *d)
 {
-    job->macs = job->p->low->shape->macs;
-    job->macs_alone = macs_alone(job->p->low);
-    if (job->o->merge && (job->merged = deploy_merge(job->p, d)) < 0) return -1;
-    if (job->o->fold && (job->folded = deploy_fold(job->p, d)) < 0) return -1;
+    job->macs = job->deployed->low->shape->macs;
+    job->macs_alone = macs_alone(job->deployed->low);
+    if (job->options->merge && (job->merged = deploy_merge(job->deployed, d)) < 0) return -1;
+    if (job->options->fold && (job->folded = deploy_fold(job->deployed, d)) < 0) return -1;
     return 0;
 }
 
-static const char *not_opencv(const deployed *net_out)
+static const char *not_opencv(const deployed *deployed)
 {
     reader_note note[READER_ROWS];
-    int n = readers_note(net_out->low->cfg, net_out->low->shape, note);
+    int n = readers_note(deployed->low->cfg, deployed->low->shape, note);
     const reader_note *first = readers_not_opencv(note, n);
     return first ? first->row->construct : NULL;
 }
 
 static int verify_files(export_job *job, lower_mode mode, diag *d)
 {
-    const net_shape *s = job->p->low->shape;
-    if (!job->o->verify) return 0;
+    const net_shape *s = job->deployed->low->shape;
+    if (!job->options->verify) return 0;
     if (s->c < 1 || s->h < 1 || s->w < 1) {
         diag_warn(d, job->arg[0], 0, NULL, "not verified: a network on %d plain numbers takes no images", s->inputs);
         return 0;
@@ -97,24 +97,24 @@ static int verify_files(export_job *job, lower_mode mode, diag *d)
     verify_job v = {
         .cfg = job->file[EXPORT_CFG].temp, .weights = job->file[EXPORT_WEIGHTS].temp,
             .onnx = job->file[EXPORT_ONNX].temp,
-        .not_opencv = not_opencv(job->p),
-        .n = job->n, .c = s->c, .h = s->h, .w = s->w, .outputs = job->p->outputs, .output = job->p->output,
-            .values = deploy_values(job->p),
-        .raw = job->p->raw, .pixels = job->pixels, .answer = job->answer,
-        .source = { .cfg = job->arg[0], .weights = job->arg[1], .mode = mode, .from = job->p->from },
+        .not_opencv = not_opencv(job->deployed),
+        .n = job->n, .c = s->c, .h = s->h, .w = s->w, .outputs = job->deployed->outputs, .output = job->deployed->output,
+            .values = deploy_values(job->deployed),
+        .raw = job->deployed->raw, .pixels = job->pixels, .answer = job->answer,
+        .source = { .cfg = job->arg[0], .weights = job->arg[1], .mode = mode, .from = job->deployed->from },
     };
     int failed = verify_deployed(&v, job->result, d);
-    if (!failed && model_is_detector(job->m)) failed = verify_boxes(&v, job->m, job->boxes, d);
+    if (!failed && model_is_detector(job->model)) failed = verify_boxes(&v, job->model, job->boxes, d);
     return failed;
 }
 
 static int export_model(export_job *job, lower_mode mode, diag *d)
 {
-    model_options mo = { .threads = job->o->threads, .mode = mode };
-    if (check_names(job, d) || model_backend(job->o->backend, &mo.backend, d)) return -1;
-    if (!(job->m = model_open(job->arg[0], &mo, d)) || model_load_whole(job->m, job->arg[1], d)) return -1;
-    if (!(job->p = deploy_open(job->m, job->arg[0], d)) || edit(job, d) || write_files(job, d)) return -1;
-    if (verify_files(job, mode, d) || (job->o->teacher && export_teacher(job, d)) || out_file_keep(job->file,
+    model_options mo = { .threads = job->options->threads, .mode = mode };
+    if (check_names(job, d) || model_backend(job->options->backend, &mo.backend, d)) return -1;
+    if (!(job->model = model_open(job->arg[0], &mo, d)) || model_load_whole(job->model, job->arg[1], d)) return -1;
+    if (!(job->deployed = deploy_open(job->model, job->arg[0], d)) || edit(job, d) || write_files(job, d)) return -1;
+    if (verify_files(job, mode, d) || (job->options->teacher && export_teacher(job, d)) || out_file_keep(job->file,
         EXPORT_FILES, d)) return -1;
     return export_report(job, d);
 }
@@ -125,8 +125,8 @@ static void close_job(export_job *job)
         out_file_drop(&job->file[i]);
         free(job->name[i]);
     }
-    deploy_close(job->p);
-    model_close(job->m);
+    deploy_close(job->deployed);
+    model_close(job->model);
     free(job->pixels);
     free(job->answer);
     free(job->teacher);
@@ -134,7 +134,7 @@ static void close_job(export_job *job)
 
 int export_network(const options *options, const char *const arg[3], lower_mode mode, diag *d)
 {
-    export_job j = { .o = options, .arg = arg };
+    export_job j = { .options = options, .arg = arg };
     take_names(&j);
     int failed = export_model(&j, mode, d);
     close_job(&j);

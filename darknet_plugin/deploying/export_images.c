@@ -45,7 +45,7 @@ static int data_images(export_job *job, const char *path, size_t bytes, diag *d)
     dataset *data = f ? dataset_open(f, DATA_VALID, (size_t)job->n, 0, d) : NULL;
     int failed = !data;
     if (data && dataset_count(data) < (size_t)job->n) job->n = (int)dataset_count(data);
-    for (int i = 0; !failed && i < job->n; ++i) failed = data_image(data, (size_t)i, job->m->low->shape,
+    for (int i = 0; !failed && i < job->n; ++i) failed = data_image(data, (size_t)i, job->model->low->shape,
                                                                     job->pixels + (size_t)i * bytes, d);
     dataset_free(data);
     data_file_free(f);
@@ -54,29 +54,29 @@ static int data_images(export_job *job, const char *path, size_t bytes, diag *d)
 
 static void answer_images(export_job *job)
 {
-    const net_shape *s = job->m->low->shape;
-    size_t bytes = (size_t)s->c * (size_t)s->h * (size_t)s->w, values = (size_t)deploy_values(job->p);
-    int batch = job->m->net->batch;
+    const net_shape *s = job->model->low->shape;
+    size_t bytes = (size_t)s->c * (size_t)s->h * (size_t)s->w, values = (size_t)deploy_values(job->deployed);
+    int batch = job->model->net->batch;
     float *x = mem_calloc((size_t)batch * bytes, sizeof *x);
     for (int i = 0; i < job->n; i += batch) {
         int n = job->n - i < batch ? job->n - i : batch;
         for (int b = 0; b < n; ++b)
             verify_planar(job->pixels + (size_t)(i + b) * bytes, s->c, s->h, s->w, x + (size_t)b * bytes);
-        model_predict(job->m, x);
-        for (int b = 0; b < n; ++b) deploy_answer(job->p, job->m->net, b, job->answer + (size_t)(i + b) * values);
+        model_predict(job->model, x);
+        for (int b = 0; b < n; ++b) deploy_answer(job->deployed, job->model->net, b, job->answer + (size_t)(i + b) * values);
     }
     free(x);
 }
 
 int export_images(export_job *job, diag *d)
 {
-    const net_shape *s = job->m->low->shape;
+    const net_shape *s = job->model->low->shape;
     size_t bytes = (size_t)s->c * (size_t)s->h * (size_t)s->w;
-    job->n = job->o->verify;
+    job->n = job->options->verify;
     job->pixels = mem_calloc((size_t)job->n, bytes);
-    if (!job->o->data) noise_images(job, bytes);
-    else if (data_images(job, job->o->data, bytes, d)) return -1;
-    job->answer = mem_calloc((size_t)job->n * (size_t)deploy_values(job->p), sizeof *job->answer);
+    if (!job->options->data) noise_images(job, bytes);
+    else if (data_images(job, job->options->data, bytes, d)) return -1;
+    job->answer = mem_calloc((size_t)job->n * (size_t)deploy_values(job->deployed), sizeof *job->answer);
     answer_images(job);
     return 0;
 }

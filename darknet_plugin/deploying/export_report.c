@@ -13,7 +13,7 @@ static cJSON *reader_json(const export_job *job, const verify_result *result)
     if (result->ran > 0) {
         cJSON_AddNumberToObject(e, "max_difference", result->difference);
         cJSON_AddNumberToObject(e, "bound", result->bound);
-        if (!job->p->raw) cJSON_AddNumberToObject(e, "top1_agreement", 100. * result->agree / job->n);
+        if (!job->deployed->raw) cJSON_AddNumberToObject(e, "top1_agreement", 100. * result->agree / job->n);
     } else {
         cJSON_AddStringToObject(e, "why", result->why);
     }
@@ -38,7 +38,7 @@ static cJSON *boxes_json(const box_result *result)
 static void add_notes(cJSON *object, const export_job *job)
 {
     reader_note note[READER_ROWS];
-    int n = readers_note(job->p->low->cfg, job->p->low->shape, note);
+    int n = readers_note(job->deployed->low->cfg, job->deployed->low->shape, note);
     cJSON *list = cJSON_AddArrayToObject(object, "not_read_alike");
     for (int i = 0; i < n; ++i) {
         cJSON *e = cJSON_CreateObject();
@@ -57,7 +57,7 @@ static cJSON *export_json(const export_job *job)
     cJSON_AddStringToObject(o, "cfg", job->name[EXPORT_CFG]);
     cJSON_AddStringToObject(o, "weights", job->name[EXPORT_WEIGHTS]);
     if (job->name[EXPORT_ONNX]) cJSON_AddStringToObject(o, "onnx", job->name[EXPORT_ONNX]);
-    cJSON_AddNumberToObject(o, "multiply_adds", job->p->low->shape->macs);
+    cJSON_AddNumberToObject(o, "multiply_adds", job->deployed->low->shape->macs);
     cJSON_AddNumberToObject(o, "folded_layers", job->folded);
     cJSON_AddNumberToObject(o, "merged_projectors", job->merged);
     if (job->merged) {
@@ -66,11 +66,11 @@ static cJSON *export_json(const export_job *job)
     }
     cJSON_AddBoolToObject(o, "verified", job->n > 0);
     cJSON_AddNumberToObject(o, "images", job->n);
-    cJSON_AddStringToObject(o, "images_of", !job->n ? "none" : job->o->data ? job->o->data : "noise");
+    cJSON_AddStringToObject(o, "images_of", !job->n ? "none" : job->options->data ? job->options->data : "noise");
     cJSON *list = cJSON_AddArrayToObject(o, "readers");
     for (int i = 0; job->n && i < VERIFY_READERS; ++i)
         if (job->result[i].ran >= 0) cJSON_AddItemToArray(list, reader_json(job, &job->result[i]));
-    if (job->n && model_is_detector(job->m)) {
+    if (job->n && model_is_detector(job->model)) {
         cJSON *boxes = cJSON_AddArrayToObject(o, "boxes");
         for (int i = 0; i < BOX_READERS; ++i) cJSON_AddItemToArray(boxes, boxes_json(&job->boxes[i]));
     }
@@ -87,7 +87,7 @@ static void print_reader(const export_job *job, const verify_result *result, FIL
         return;
     }
     fprintf(out, "%-18s largest difference %.2e (allowed %.1e)", result->reader, result->difference, result->bound);
-    if (job->p->raw) fprintf(out, ", of head maps\n");
+    if (job->deployed->raw) fprintf(out, ", of head maps\n");
     else fprintf(out, ", same class on %d of %d images\n", result->agree, job->n);
 }
 
@@ -104,13 +104,13 @@ static void print_work(const export_job *job, FILE *out)
     if (!job->merged) return;
     fprintf(out,
             "merged %d of %d projectors: %.3f M multiply-adds, %.3f M without -merge, %.3f M for the student with a classifier of its own\n",
-            job->merged, job->p->low->heads, job->p->low->shape->macs / 1e6, job->macs / 1e6, job->macs_alone / 1e6);
+            job->merged, job->deployed->low->heads, job->deployed->low->shape->macs / 1e6, job->macs / 1e6, job->macs_alone / 1e6);
 }
 
 static void print_notes(const export_job *job, FILE *out)
 {
     reader_note note[READER_ROWS];
-    int n = readers_note(job->p->low->cfg, job->p->low->shape, note);
+    int n = readers_note(job->deployed->low->cfg, job->deployed->low->shape, note);
     for (int i = 0; i < n; ++i)
         fprintf(out, "%s (%d layer%s, first in %d): %s\n  remedy: %s\n", note[i].row->construct, note[i].count,
                 note[i].count > 1 ? "s" : "", note[i].layer, note[i].row->readers, note[i].row->remedy);
@@ -122,17 +122,17 @@ static void print_export(const export_job *job, FILE *out)
     if (job->name[EXPORT_ONNX]) fprintf(out, "%s\n", job->name[EXPORT_ONNX]);
     print_work(job, out);
     if (!job->n) fprintf(out, "not verified\n");
-    else fprintf(out, "verified on %d images of %s\n", job->n, job->o->data ? job->o->data
+    else fprintf(out, "verified on %d images of %s\n", job->n, job->options->data ? job->options->data
                  : "noise (-data takes real ones)");
     for (int i = 0; job->n && i < VERIFY_READERS; ++i) print_reader(job, &job->result[i], out);
-    for (int i = 0; job->n && model_is_detector(job->m) && i < BOX_READERS; ++i) print_boxes(&job->boxes[i], out);
+    for (int i = 0; job->n && model_is_detector(job->model) && i < BOX_READERS; ++i) print_boxes(&job->boxes[i], out);
     print_notes(job, out);
     if (job->teacher) fprintf(out, "\n%s", job->teacher);
 }
 
 int export_report(const export_job *job, diag *d)
 {
-    if (job->o->json) return json_print(export_json(job), job->o->out, d);
-    print_export(job, job->o->out);
+    if (job->options->json) return json_print(export_json(job), job->options->out, d);
+    print_export(job, job->options->out);
     return 0;
 }

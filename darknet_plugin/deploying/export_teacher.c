@@ -14,7 +14,7 @@
 static cfg_file *asking(const export_job *job, const char *tap)
 {
     cfg_file *c = cfg_new("[teacher]");
-    cfg_append_copy(c, cfg_net(job->p->low->cfg));
+    cfg_append_copy(c, cfg_net(job->deployed->low->cfg));
     cfg_section *t = cfg_append(c, "teacher", job->file[EXPORT_CFG].temp, 0);
     cfg_set(t, "cfg", "%s", job->file[EXPORT_CFG].temp);
     cfg_set(t, "weights", "%s", job->file[EXPORT_WEIGHTS].temp);
@@ -49,8 +49,8 @@ static char *read_as_teacher(const export_job *job, const char *tap, diag *d)
 static char *wanted_taps(const export_job *job)
 {
     char *text = NULL;
-    for (int i = 0; i < job->p->low->heads; ++i)
-        if (job->p->feature[i] >= 0) text = with_tap(text, job->p->feature[i]);
+    for (int i = 0; i < job->deployed->low->heads; ++i)
+        if (job->deployed->feature[i] >= 0) text = with_tap(text, job->deployed->feature[i]);
     return text;
 }
 
