@@ -6,7 +6,7 @@
 #include "darknet_plugin/model/model.h"
 
 typedef struct deployed {
-    lowered *low;            /* LOWER_DEPLOY, owned. cfg and shape are up to date; head and role are from before merging */
+    lowered *low;            /* LOWER_DEPLOY, owned; cfg and shape are up to date, head and role from before merging */
     network *net;            /* parsed from low->cfg, bound by nothing, owned */
     int *from;               /* net->n: the training layer with the same output, -1 = none; owned */
     int *feature;            /* low->heads: the layer with the feature for the reused classifier, -1 = none; owned */

@@ -13,13 +13,13 @@
 /* The smallest cfg that names it. */
 static cfg_file *asking(const export_job *job, const char *tap)
 {
-    cfg_file *c = cfg_new("[teacher]");
-    cfg_append_copy(c, cfg_net(job->deployed->low->cfg));
-    cfg_section *t = cfg_append(c, "teacher", job->file[EXPORT_CFG].temp, 0);
-    cfg_set(t, "cfg", "%s", job->file[EXPORT_CFG].temp);
-    cfg_set(t, "weights", "%s", job->file[EXPORT_WEIGHTS].temp);
-    if (tap) cfg_set(t, "tap", "%s", tap);
-    return c;
+    cfg_file *cfg = cfg_new("[teacher]");
+    cfg_append_copy(cfg, cfg_net(job->deployed->low->cfg));
+    cfg_section *teacher = cfg_append(cfg, "teacher", job->file[EXPORT_CFG].temp, 0);
+    cfg_set(teacher, "cfg", "%s", job->file[EXPORT_CFG].temp);
+    cfg_set(teacher, "weights", "%s", job->file[EXPORT_WEIGHTS].temp);
+    if (tap) cfg_set(teacher, "tap", "%s", tap);
+    return cfg;
 }
 
 /* "3,7": a list of taps, NULL where it is empty, and one more; `text` is freed, the result the caller's to free. */
@@ -33,15 +33,15 @@ static char *with_tap(char *text, int layer)
 /* Its taps as text, and its weights measured; NULL with messages. The caller frees. */
 static char *read_as_teacher(const export_job *job, const char *tap, diag *d)
 {
-    cfg_file *c = asking(job, tap);
+    cfg_file *cfg = asking(job, tap);
     int n;
-    teacher_spec *t = teachers_read(c, 1, &n, d);
+    teacher_spec *spec = teachers_read(cfg, 1, &n, d);
     weights_info info;
     char *taps = NULL;
-    if (t && !weights_inspect(t->weights_path, t->shape, &info, d) && info.layers == t->shape->n)
-        for (int i = 0; i < t->taps; ++i) taps = with_tap(taps, t->tap[i]);
-    teachers_free(t, n);
-    cfg_free(c);
+    if (spec && !weights_inspect(spec->weights_path, spec->shape, &info, d) && info.layers == spec->shape->n)
+        for (int i = 0; i < spec->taps; ++i) taps = with_tap(taps, spec->tap[i]);
+    teachers_free(spec, n);
+    cfg_free(cfg);
     return taps;
 }
 
@@ -54,6 +54,7 @@ static char *wanted_taps(const export_job *job)
     return text;
 }
 
+/* With tap= where tap=auto found another layer than the wanted one. */
 static void write_section(export_job *job, const char *wanted, const char *found)
 {
     const char *tap = !found || (wanted && strcmp(found, wanted)) ? wanted : NULL;

@@ -7,11 +7,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-void verify_planar(const uint8_t *pixels, int c, int h, int w, float *x)
+void verify_planar(const uint8_t *pixels, int c, int h, int w, float *planes)
 {
     size_t plane = (size_t)h * (size_t)w;
     for (size_t i = 0; i < plane; ++i)
-        for (int k = 0; k < c; ++k) x[(size_t)k * plane + i] = (float)(pixels[i * (size_t)c + (size_t)k] / 255.);
+        for (int k = 0; k < c; ++k) planes[(size_t)k * plane + i] = (float)(pixels[i * (size_t)c + (size_t)k] / 255.);
 }
 
 void verify_compare(const verify_job *job, int image, const float *got, verify_result *result)
@@ -28,13 +28,13 @@ void verify_compare(const verify_job *job, int image, const float *got, verify_r
 
 network *verify_open_host(const verify_job *job, diag *d)
 {
-    cfg_file *c = cfg_read(job->cfg, d);
-    if (!c) return NULL;
+    cfg_file *cfg = cfg_read(job->cfg, d);
+    if (!cfg) return NULL;
     size_t len;
-    char *text = cfg_text(c, &len);
+    char *text = cfg_text(cfg, &len);
     network *net = host_parse(text, len, job->cfg, d);
     free(text);
-    cfg_free(c);
+    cfg_free(cfg);
     if (!net) return NULL;
     host_load_weights(net, job->weights);
     return net;
