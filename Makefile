@@ -18,7 +18,8 @@
 #   ONNX=1                     0: without ONNX, import and export say so
 #   WINOGRAD=1                 0: every convolution the direct way, slower
 #   GPU=0  CUDNN=0             1: on CUDA, for a Darknet built with the same GPU= and CUDNN=, named by DARKNET=
-#   SAN=                       1: AddressSanitizer and UBSan, thread: ThreadSanitizer (with DNNL=0)   BUILD=build   where objects go
+#   SAN=                       1: AddressSanitizer and UBSan, thread: ThreadSanitizer (with DNNL=0)
+#   BUILD=build                where objects go; what changed flags touch is built anew there
 DARKNET ?= /usr/lib/darknet
 DNNL ?= 1
 ONNX ?= 1
@@ -95,10 +96,13 @@ OPT := -O1 -g -march=$(MARCH) -fno-omit-frame-pointer -fsanitize=thread
 OMP := -fopenmp-simd
 endif
 
+# -std=c11 keeps a * b + c apart; kernels want it in one instruction.
+KERNEL_FLAGS := -ffp-contract=fast $(KERNEL_OPT)
 CFLAGS_ALL := -std=c11 -g $(WARN) $(OPT) $(OMP) $(DEFS) $(INC) $(CFLAGS)
 CXXFLAGS_ALL := -std=c++17 -g $(WARN) $(OPT) $(DEFS) -I. -isystem /usr/include/opencv4 $(CXXFLAGS)
 
-NVCCFLAGS_ALL := -std=c++17 -O3 $(NVCC_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra $(DEFS) -I. -Xcompiler -isystem,$(DARKNET)/include $(NVCCFLAGS)
+NVCCFLAGS_ALL := -std=c++17 -O3 $(NVCC_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra $(DEFS) -I. \
+                 -Xcompiler -isystem,$(DARKNET)/include $(NVCCFLAGS)
 
 ROOMS := $(patsubst %,darknet_plugin/%,base sections host data lowering model training deploying verbs) \
          $(patsubst %,weights_tools/%,file import onnx verbs) layers layers/cpu
@@ -122,39 +126,58 @@ UNREAD := $(addprefix darknet_plugin/,verbs/% deploying/% model/evaluate% model/
 READERS := $(addsuffix .o,$(addprefix $(BUILD)/,$(basename $(filter-out $(UNREAD),$(SRC) $(CPP)))))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: gpu-check test-gpu build-gpu-tests run-gpu-tests all setup demo shapes test memcheck teacher seeds bench clean tests fuzz fuzzers
+.PHONY: gpu-check test-gpu build-gpu-tests run-gpu-tests all setup demo shapes test memcheck teacher seeds bench clean tests fuzz \
+        fuzzers FORCE
 all: darknet
 
+# What objects are built with, and which there are: two files, written anew only where they would say something else, so that
+# changed flags reach every object and a removed source leaves the archives. ccache makes no other objects.
+FLAGS := $(strip $(filter-out ccache,$(CC)) $(CFLAGS_ALL) + $(KERNEL_FLAGS) + $(filter-out ccache,$(CXX)) \
+         $(CXXFLAGS_ALL) + $(if $(CU),$(NVCC) $(NVCCFLAGS_ALL)) + $(LIBS))
+OBJECTS := $(strip $(OBJ) + $(HELP) + $(READERS))
+ifneq ($(FLAGS),$(file <$(BUILD)/flags))
+$(BUILD)/flags: FORCE
+endif
+ifneq ($(OBJECTS),$(file <$(BUILD)/objects))
+$(BUILD)/objects: FORCE
+endif
+$(BUILD)/flags: export TEXT := $(FLAGS)
+$(BUILD)/objects: export TEXT := $(OBJECTS)
+$(BUILD)/flags $(BUILD)/objects:
+	@mkdir -p $(@D) && printf '%s\n' "$$TEXT" >$@
+
+# ./darknet may be another BUILD's, newer than this one's.
+ifneq ($(shell cmp $(BUILD)/darknet darknet 2>&1),)
+darknet: FORCE
+endif
 darknet: $(BUILD)/darknet
 	cp --remove-destination $< $@
 $(BUILD)/darknet: $(BUILD)/darknet_plugin/verbs/main.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
-$(BUILD)/libdistill.a: $(OBJ)
-	rm -f $@ && ar rcs $@ $^
-$(BUILD)/%.o: %.c
+$(BUILD)/libdistill.a: $(OBJ) $(BUILD)/objects
+	rm -f $@ && ar rcs $@ $(OBJ)
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
-# -std=c11 keeps a * b + c apart; kernels want it in one instruction.
-$(BUILD)/layers/cpu/%.o: CFLAGS_ALL += -ffp-contract=fast $(KERNEL_OPT)
-$(BUILD)/%.o: %.cpp
+$(BUILD)/layers/cpu/%.o: CFLAGS_ALL += $(KERNEL_FLAGS)
+$(BUILD)/%.o: %.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS_ALL) -MMD -MP -c -o $@ $<
-$(BUILD)/%.cu.o: %.cu
+$(BUILD)/%.cu.o: %.cu $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS_ALL) -MMD -MP -c -o $@ $<
 $(BUILD)/bench: $(BUILD)/tests/bench/bench.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
 $(BUILD)/make_shapes: $(BUILD)/cfg/shapes/make_shapes.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(HELP) $(BUILD)/libdistill.a
+$(TESTS): %: %.o $(HELP) $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS) -lcmocka
 # Our own objects' allocations, not those of libraries, go through this test.
 $(BUILD)/tests/test_no_memory: LIBS += $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc strdup vasprintf getline open_memstream)
-$(BUILD)/libreaders.a: $(READERS)
-	rm -f $@ && ar rcs $@ $^
-$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/libreaders.a
+$(BUILD)/libreaders.a: $(READERS) $(BUILD)/objects
+	rm -f $@ && ar rcs $@ $(READERS)
+$(FUZZERS): $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/libreaders.a
 	$(CXX) $(OPT) -fsanitize=fuzzer -o $@ $^ $(LIBS)
-.SECONDARY:
 
 tests: $(TESTS) $(BUILD)/darknet $(BUILD)/make_shapes
 

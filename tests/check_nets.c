@@ -2,6 +2,7 @@
 #include "check_nets.h"
 
 #include "layers/reused_classifier.h"
+#include "weights_tools/onnx/onnx_layers.h"
 
 static void fill_layer(layer *l, uint64_t stream)
 {
@@ -66,6 +67,14 @@ model *check_model(const char *name, const char *cfg, uint64_t stream)
     diag_free(d);
     free(path);
     return m;
+}
+
+int check_write_onnx(const network *net, const cfg_file *cfg, const int *output, int outputs, const char *path, diag *d)
+{
+    out_file f;
+    int failed = net_file_onnx(&f, path, net, cfg, output, outputs, d) || out_file_keep(&f, 1, d);
+    out_file_drop(&f);
+    return failed ? -1 : 0;
 }
 
 const char *check_hint(const diag *d, int i)

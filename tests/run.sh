@@ -16,6 +16,7 @@ names() {
     local t
     for t in tests/test_*.sh "$build"/tests/test_*; do
         case "$t" in *.o|*.d) continue ;; esac
+        [ -e "tests/${t##*/}" ] || [ -e "tests/${t##*/}.c" ] || continue     # its source is gone
         [ -x "$t" ] && [ -f "$t" ] && echo "$t"
     done
 }

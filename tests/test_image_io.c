@@ -231,10 +231,10 @@ static void test_dnn_agrees_with_the_host(void **state)
     for (uint64_t i = 0; i < 3; ++i) {
         check_fill(x, 360, 10 + i);
         host = network_predict(net, x);
-        assert_int_equal(dnn_forward(dnn, x, 3, 10, 12, y, 8, why, sizeof why), 5);
+        assert_int_equal(dnn_forward_layer(dnn, NULL, x, 3, 10, 12, y, 8, why, sizeof why), 5);
         check_close_n(y, host, 5, 1e-5, "dnn");
     }
-    assert_int_equal(dnn_forward(dnn, x, 3, 10, 12, y, 2, why, sizeof why), 2);
+    assert_int_equal(dnn_forward_layer(dnn, NULL, x, 3, 10, 12, y, 2, why, sizeof why), 2);
     dnn_free(dnn);
     host_free(net);
     free(cfg), free(weights);

@@ -155,6 +155,11 @@ static const struct { const char *name, *teacher, *student, *section, *says, *hi
       TEACHER("") STUDENT TRIPLE("stack=linear"), "convolutional", "groups", "", 19 },
     { "another reader", BODY POINT(10) "[route]\nlayers=-1,1\n[avgpool]\n[softmax]\n", TEACHER("tap=1\n") STUDENT TRIPLE("stack=linear"),
       "route", "reads layer 2", "", 25 },
+    { "another reader further on", BODY POINT(10) POINT(10) "[route]\nlayers=-1,1\n[avgpool]\n[softmax]\n",
+      TEACHER("tap=1\n") STUDENT TRIPLE("stack=linear"), "route", "reads layer 2", "", 31 },
+    { "no weights reused", BODY "[avgpool]\n" POINT(10) "[softmax]\n",
+      TEACHER("tap=1\n") STUDENT "[projector]\nstack=linear\n[feature_l2]\n[reused_classifier]\nlayers=2\n", "projector",
+      "only average", "", 23 },
     { "a plain cfg", BODY, BODY, NULL, "no [projector]", "", 0 },
 };
 

@@ -4,7 +4,6 @@
 #include "check_nets.h"
 
 #include "darknet_plugin/data/image_io.h"
-#include "weights_tools/onnx/onnx_layers.h"
 
 #include <unistd.h>
 
@@ -76,7 +75,7 @@ static void check_net(const char *name, const char *text, uint64_t stream)
     char why[200] = "";
     check_fill(x, INPUTS, 4);
     check_fill_network(net, stream);
-    if (onnx_write_network(net, c, &last, 1, "x.onnx", d)) diag_print(d, stderr);
+    if (check_write_onnx(net, c, &last, 1, "x.onnx", d)) diag_print(d, stderr);
     check_no_errors(d);
     dnn_net *n = dnn_read_onnx("x.onnx", why, sizeof why);
     if (!n) fail_msg("%s: %s", name, why);
@@ -112,7 +111,7 @@ static void detector_has_an_output_a_head(void **state)
     char why[200] = "";
     check_fill(x, INPUTS, 4);
     check_fill_network(net, 8);
-    assert_int_equal(onnx_write_network(net, c, output, 2, "x.onnx", d), 0);
+    assert_int_equal(check_write_onnx(net, c, output, 2, "x.onnx", d), 0);
     dnn_net *n = dnn_read_onnx("x.onnx", why, sizeof why);
     assert_non_null(n);
     network_predict(net, x);
@@ -146,7 +145,7 @@ static void unknown_is_refused(void **state)
         network *net = check_parse(refused[i].cfg);
         cfg_file *c = parse_cfg(refused[i].cfg, d);
         int last = net->n - 1;
-        assert_int_equal(onnx_write_network(net, c, &last, 1, "refused.onnx", d), -1);
+        assert_int_equal(check_write_onnx(net, c, &last, 1, "refused.onnx", d), -1);
         assert_int_equal(diag_errors(d), 1);
         const diag_message *e = diag_get(d, 0);
         if (!strstr(e->text, refused[i].says)) fail_msg("%s: %s", refused[i].name, e->text);
@@ -168,7 +167,7 @@ static void unwritable(void **state)
     network *net = check_parse(text);
     cfg_file *c = parse_cfg(text, d);
     int last = 0;
-    assert_int_equal(onnx_write_network(net, c, &last, 1, "no/such/folder.onnx", d), -1);
+    assert_int_equal(check_write_onnx(net, c, &last, 1, "no/such/folder.onnx", d), -1);
     assert_int_equal(diag_errors(d), 1);
     assert_non_null(strstr(diag_get(d, 0)->text, "No such file"));
     host_free(net);

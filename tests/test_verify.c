@@ -4,7 +4,6 @@
 #include "check_nets.h"
 
 #include "darknet_plugin/deploying/verify.h"
-#include "weights_tools/onnx/onnx_layers.h"
 
 #include <unistd.h>
 
@@ -79,7 +78,7 @@ static void drop(fixture *f)
 static void write_onnx(fixture *f)
 {
 #ifdef ONNX
-    assert_int_equal(onnx_write_network(f->p->net, f->p->low->cfg, f->p->output, f->p->outputs, "x.onnx", f->d), 0);
+    assert_int_equal(check_write_onnx(f->p->net, f->p->low->cfg, f->p->output, f->p->outputs, "x.onnx", f->d), 0);
     f->job.onnx = "x.onnx";
 #else
     (void)f;

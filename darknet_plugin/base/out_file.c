@@ -22,16 +22,10 @@ static int report(const char *path, int why, diag *d)
     return -1;
 }
 
-/* The folder part of `path` with its slash ("" if none); the caller frees. */
-static char *folder_of(const char *path)
-{
-    return mem_printf("%.*s", (int)(path_base_name(path) - path), path);
-}
-
 /* Creates a file of our own beside `path`. Its descriptor, *name the caller's to free; -1 and errno otherwise. */
 static int open_temp(const char *path, char **name)
 {
-    char *folder = folder_of(path);
+    char *folder = path_folder(path);
     int fd = -1;
     for (int i = 0; i < TEMP_ATTEMPTS && fd < 0; ++i) {
         char again[16] = "";
@@ -95,7 +89,7 @@ int out_file_finish(out_file *out, int failed, diag *d)
  * we may not read. */
 static int sync_folder(const char *path)
 {
-    char *folder = folder_of(path);
+    char *folder = path_folder(path);
     int fd = open(*folder ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int failed = fd >= 0 && fsync(fd) && errno != EINVAL && errno != EROFS;
     int why = errno;

@@ -22,6 +22,8 @@ char *path_stem(const char *path)
     return name;
 }
 
+char *path_folder(const char *path) { return mem_printf("%.*s", (int)(path_base_name(path) - path), path); }
+
 const char *path_problem(const char *path)
 {
     struct stat st;

@@ -7,6 +7,8 @@
 const char *path_base_name(const char *path);
 /* The same without its extension, "cfg/a.cfg" -> "a"; the caller frees. */
 char *path_stem(const char *path);
+/* The folder part with its slash, "" if there is none; the caller frees. */
+char *path_folder(const char *path);
 /* Why `path` is not a regular file that can be read, borrowed; NULL if it is one. */
 const char *path_problem(const char *path);
 /* A file that the file `base` names: as it stands if it is there, else beside `base` if it is there, else as it stands.

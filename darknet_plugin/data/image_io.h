@@ -60,21 +60,20 @@ typedef struct dnn_net dnn_net;
 dnn_net *dnn_read_darknet(const char *cfg, const char *weights, char *why, size_t why_len);
 /* The same of an ONNX file. */
 dnn_net *dnn_read_onnx(const char *path, char *why, size_t why_len);
-/* Runs one image, x = (c, h, w) floats; copies up to `max` outputs of the last layer; returns how many, -1 on error. */
-int dnn_forward(dnn_net *net, const float *x, int c, int h, int w, float *out, int max, char *why, size_t why_len);
 /* What OpenCV calls the output of layer i of a Darknet cfg; -1 if there is none. */
 int dnn_darknet_name(const dnn_net *net, int i, char *name, size_t len);
-/* dnn_forward for the last layer whose name ends in `suffix`; NULL: the last layer. */
-int dnn_forward_layer(dnn_net *net, const char *suffix, const float *x, int c, int h, int w, float *out, int max,
+/* Runs one image, (c, h, w) floats, up to the last layer whose name ends in `suffix` (NULL: the last of all); copies up
+ * to `max` of its outputs; returns how many, -1 on error. */
+int dnn_forward_layer(dnn_net *net, const char *suffix, const float *image, int c, int h, int w, float *out, int max,
                       char *why, size_t why_len);
 /* All outputs, which must be tables of `columns` (a detector's: x, y, w, h, objectness, classes): *rows, the caller's
  * to free(). How many rows; -1 with a reason. */
-int dnn_forward_rows(dnn_net *net, const float *x, int c, int h, int w, int columns, float **rows, char *why,
+int dnn_forward_rows(dnn_net *net, const float *image, int c, int h, int w, int columns, float **rows, char *why,
                      size_t why_len);
-/* Runs `images` of them, x = (images, c, h, w) floats, up to every output layer; the answers are dropped: for timing.
- * 0, or -1 with a reason. */
-int dnn_run(dnn_net *net, const float *x, int images, int c, int h, int w, char *why, size_t why_len);
-void dnn_set_threads(int n);          /* how many OpenCV computes with; dnn_read_darknet sets 1 */
+/* Runs images, (n, c, h, w) floats, up to every output layer; the answers are dropped: for timing. 0, or -1 with a
+ * reason. */
+int dnn_run(dnn_net *net, const float *images, int n, int c, int h, int w, char *why, size_t why_len);
+void dnn_set_threads(int threads);    /* how many OpenCV computes with; dnn_read_darknet sets 1 */
 void dnn_free(dnn_net *net);
 const char *image_io_version(void);         /* "OpenCV 4.6.0" */
 const char *image_io_version_onnx(void);    /* "OpenCV 4.6.0 ONNX" */

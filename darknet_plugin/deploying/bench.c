@@ -36,11 +36,11 @@ enum { WHY = sizeof ((bench_result *)0)->why };
 
 char *bench_text(const lowered *low, int batch, size_t *len)
 {
-    cfg_file *c = cfg_new(low->cfg->path);
-    for (int i = 0; i < low->cfg->n; ++i) cfg_append_copy(c, &low->cfg->section[i]);
-    cfg_set(&c->section[0], "batch", "%d", batch);
-    char *text = cfg_text(c, len);
-    cfg_free(c);
+    cfg_file *copy = cfg_new(low->cfg->path);
+    for (int i = 0; i < low->cfg->n; ++i) cfg_append_copy(copy, &low->cfg->section[i]);
+    cfg_set(&copy->section[0], "batch", "%d", batch);
+    char *text = cfg_text(copy, len);
+    cfg_free(copy);
     return text;
 }
 
@@ -50,22 +50,24 @@ static int bind_frozen(const side *side, diag *d)
 {
     cpu_mode *mode = mem_calloc((size_t)side->net->n, sizeof *mode);
     for (int i = 0; i < side->net->n; ++i) mode[i] = CPU_FROZEN;
-    cpu_options o = { .backend = side->job->backend, .mode = mode, .layouts = 1 };
-    int failed = cpu_bind(side->net, &o, d);
+    cpu_options options = { .backend = side->job->backend, .mode = mode, .layouts = 1 };
+    int failed = cpu_bind(side->net, &options, d);
     free(mode);
     return failed;
 }
 
+/* The network with its weights; `own` has it bound to our layers. */
 static int open_net(side *side, int own, diag *d)
 {
+    const lowered *low = side->job->low;
     size_t len;
-    char *text = bench_text(side->job->low, side->batch, &len);
-    side->net = host_parse(text, len, side->job->low->source->path, d);
+    char *text = bench_text(low, side->batch, &len);
+    side->net = host_parse(text, len, low->source->path, d);
     free(text);
     if (!side->net) return -1;
     side->host_input = side->net->input;
-    if ((own && bind_frozen(side, d)) || weights_load(side->net, side->job->low->shape, side->job->weights, NULL, d))
-        return -1;
+    if (own && bind_frozen(side, d)) return -1;
+    if (weights_load(side->net, low->shape, side->job->weights, NULL, d)) return -1;
     if (own) cpu_statistics_loaded(side->net, 0, side->net->n);
     return 0;
 }
@@ -115,8 +117,8 @@ static int open_opencv(side *side)
 
 static int run_opencv(side *side)
 {
-    const net_shape *n = side->job->low->shape;
-    return dnn_run(side->dnn, side->job->x, side->batch, n->c, n->h, n->w, side->why, WHY);
+    const net_shape *shape = side->job->low->shape;
+    return dnn_run(side->dnn, side->job->x, side->batch, shape->c, shape->h, shape->w, side->why, WHY);
 }
 
 static void close_opencv(side *side)
@@ -127,8 +129,8 @@ static void close_opencv(side *side)
 
 static const struct {
     const char *name;
-    int (*open)(side *s), (*run)(side *s);
-    void (*close)(side *s);
+    int (*open)(side *side), (*run)(side *side);
+    void (*close)(side *side);
 } READERS[BENCH_READERS] = {
     [BENCH_OWN] = { "darknet-distill", open_own, run_own, close_net },
     [BENCH_HOST] = { "libdarknet", open_host, run_host, close_net },
@@ -143,27 +145,31 @@ typedef struct samples {
     double spent;
 } samples;
 
-static void add_sample(samples *s, double seconds)
+static void add_sample(samples *samples, double seconds)
 {
-    if (s->n == s->room) s->seconds = mem_realloc(s->seconds, s->room = 2 * s->room + 256, sizeof *s->seconds);
-    s->seconds[s->n++] = seconds;
-    s->spent += seconds;
+    if (samples->n == samples->room) {
+        samples->room = 2 * samples->room + 256;
+        samples->seconds = mem_realloc(samples->seconds, samples->room, sizeof *samples->seconds);
+    }
+    samples->seconds[samples->n++] = seconds;
+    samples->spent += seconds;
 }
 
-static int by_size(const void *a, const void *b)
+static int by_size(const void *one, const void *other)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    double a = *(const double *)one, b = *(const double *)other;
+    return (a > b) - (a < b);
 }
 
-static bench_times times_of(samples *s, int batch)
+static bench_times times_of(samples *samples, int batch)
 {
-    bench_times t = { .batch = batch, .runs = (int)s->n };
-    if (!s->n) return t;
-    qsort(s->seconds, s->n, sizeof *s->seconds, by_size);
-    t.median = (s->seconds[(s->n - 1) / 2] + s->seconds[s->n / 2]) / 2;
-    t.p95 = s->seconds[(95 * s->n + 99) / 100 - 1];
-    return t;
+    size_t n = samples->n;
+    bench_times times = { .batch = batch, .runs = (int)n };
+    if (!n) return times;
+    qsort(samples->seconds, n, sizeof *samples->seconds, by_size);
+    times.median = (samples->seconds[(n - 1) / 2] + samples->seconds[n / 2]) / 2;
+    times.p95 = samples->seconds[(95 * n + 99) / 100 - 1];
+    return times;
 }
 
 /* Seconds of one run; negative if it failed. */
@@ -173,43 +179,43 @@ static double time_run(int reader, side *side)
     return READERS[reader].run(side) ? -1 : clock_now() - begin;
 }
 
-static int open_side(int reader, side *side, samples *m, double budget)
+static int open_side(int reader, side *side, samples *samples, double budget)
 {
     if (READERS[reader].open(side)) return -1;
     double first = time_run(reader, side);
-    if (first >= budget) add_sample(m, first);
+    if (first >= budget) add_sample(samples, first);
     return first < 0 ? -1 : 0;
 }
 
 /* Runs until the turn is over; at least one run, if there is time left at all. */
-static int take_turn(int reader, side *side, samples *m, double budget)
+static int take_turn(int reader, side *side, samples *samples, double budget)
 {
-    double end = m->spent + budget / ROUNDS;
-    while (!m->n || (m->spent < end && m->spent < budget)) {
+    double end = samples->spent + budget / ROUNDS;
+    while (!samples->n || (samples->spent < end && samples->spent < budget)) {
         double seconds = time_run(reader, side);
         if (seconds < 0) return -1;
-        add_sample(m, seconds);
+        add_sample(samples, seconds);
     }
     return 0;
 }
 
 /* One measurement of all readers that still run, with these batches. */
-static void measure(const bench_job *job, bench_result *r, const int *batch, bench_times *times)
+static void measure(const bench_job *job, bench_result *result, const int *batch, bench_times *times)
 {
-    side s[BENCH_READERS];
-    samples m[BENCH_READERS] = { { .n = 0 } };
+    side sides[BENCH_READERS];
+    samples taken[BENCH_READERS] = { { .n = 0 } };
     double budget = job->seconds / 2;
     for (int i = 0; i < BENCH_READERS; ++i) {
-        s[i] = (side){ .job = job, .batch = batch[i], .why = r[i].why };
-        r[i].ran = r[i].ran && !open_side(i, &s[i], &m[i], budget);
+        sides[i] = (side){ .job = job, .batch = batch[i], .why = result[i].why };
+        result[i].ran = result[i].ran && !open_side(i, &sides[i], &taken[i], budget);
     }
     for (int round = 0; round < ROUNDS; ++round)
         for (int i = 0; i < BENCH_READERS; ++i)
-            if (r[i].ran) r[i].ran = !take_turn(i, &s[i], &m[i], budget);
+            if (result[i].ran) result[i].ran = !take_turn(i, &sides[i], &taken[i], budget);
     for (int i = 0; i < BENCH_READERS; ++i) {
-        READERS[i].close(&s[i]);
-        times[i] = times_of(&m[i], batch[i]);
-        free(m[i].seconds);
+        READERS[i].close(&sides[i]);
+        times[i] = times_of(&taken[i], batch[i]);
+        free(taken[i].seconds);
     }
 }
 
@@ -217,7 +223,8 @@ static void measure(const bench_job *job, bench_result *r, const int *batch, ben
 static int batch_that_fits(const bench_job *job, const bench_times *latency)
 {
     double most = latency->median > 0 ? job->seconds / 2 / FEW_RUNS / latency->median : job->batch;
-    return most >= job->batch ? job->batch : most < 1 ? 1 : (int)most;
+    if (most < 1) return 1;
+    return most < job->batch ? (int)most : job->batch;
 }
 
 void bench_readers(const bench_job *job, bench_result result[BENCH_READERS])

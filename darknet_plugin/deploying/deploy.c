@@ -40,60 +40,62 @@ static int next_stored(const network *net, int i)
     return i;
 }
 
-static int same_arrays(const layer *a, const layer *b)
+static int same_arrays(const layer *one, const layer *other)
 {
-    weights_tensor x[WEIGHTS_MAX_TENSORS], y[WEIGHTS_MAX_TENSORS];
-    int n = weights_tensors(a, x), same = n == weights_tensors(b, y);
-    for (int k = 0; k < n && same; ++k) same = x[k].n == y[k].n;
+    weights_tensor a[WEIGHTS_MAX_TENSORS], b[WEIGHTS_MAX_TENSORS];
+    int n = weights_tensors(one, a), same = n == weights_tensors(other, b);
+    for (int k = 0; k < n && same; ++k) same = a[k].n == b[k].n;
     return same;
 }
 
-static int copy_weights(deployed *net_out, const model *model, diag *d)
+/* Copies weights from layer to layer in file order; -1 with a message where the two networks store unlike arrays. */
+static int copy_weights(deployed *deployed, const model *model, diag *d)
 {
-    int i = next_stored(model->net, 0), k = next_stored(net_out->net, 0);
-    for (; i < model->net->n && k < net_out->net->n; i = next_stored(model->net, i + 1),
-         k = next_stored(net_out->net, k + 1)) {
-        if (!same_arrays(&net_out->net->layers[k], &model->net->layers[i])) break;
-        copy_layer(&net_out->net->layers[k], &model->net->layers[i]);
+    const network *from = model->net, *to = deployed->net;
+    int i = next_stored(from, 0), k = next_stored(to, 0);
+    while (i < from->n && k < to->n && same_arrays(&to->layers[k], &from->layers[i])) {
+        copy_layer(&to->layers[k], &from->layers[i]);
+        i = next_stored(from, i + 1);
+        k = next_stored(to, k + 1);
     }
-    *net_out->net->seen = *model->net->seen;
-    if (i >= model->net->n && k >= net_out->net->n) return 0;
-    diag_error(d, net_out->low->cfg->path, 0, NULL, "layer %d does not deploy as it was trained", k);
+    *to->seen = *from->seen;
+    if (i >= from->n && k >= to->n) return 0;
+    diag_error(d, deployed->low->cfg->path, 0, NULL, "layer %d does not deploy as it was trained", k);
     return -1;
 }
 
-static void pair_layers(deployed *net_out, const model *model)
+static void pair_layers(deployed *deployed, const model *model)
 {
     int i = 0;
-    net_out->from = mem_calloc((size_t)net_out->net->n + 1, sizeof *net_out->from);
-    for (int k = 0; k < net_out->net->n; ++k) {
+    deployed->from = mem_calloc((size_t)deployed->net->n + 1, sizeof *deployed->from);
+    for (int k = 0; k < deployed->net->n; ++k) {
         while (i < model->net->n && model->low->role[i] == ROLE_LOSS) ++i;
-        int same = i < model->net->n && cfg_is(cfg_layer(net_out->low->cfg, k), cfg_layer(model->low->cfg, i)->name);
-        net_out->from[k] = same ? i++ : -1;
+        int same = i < model->net->n && cfg_is(cfg_layer(deployed->low->cfg, k), cfg_layer(model->low->cfg, i)->name);
+        deployed->from[k] = same ? i++ : -1;
     }
 }
 
-static void find_features(deployed *net_out)
+static void find_features(deployed *deployed)
 {
-    net_out->feature = mem_calloc((size_t)net_out->low->heads + 1, sizeof *net_out->feature);
-    for (int i = 0; i < net_out->low->heads; ++i) net_out->feature[i] = net_out->low->head[i].tails
-        ? net_out->low->head[i].tail - 1 : -1;
+    const lowered *low = deployed->low;
+    deployed->feature = mem_calloc((size_t)low->heads + 1, sizeof *deployed->feature);
+    for (int i = 0; i < low->heads; ++i) deployed->feature[i] = low->head[i].tails ? low->head[i].tail - 1 : -1;
 }
 
-static int is_detector(const cfg_section *section) { return cfg_is(section, "yolo") || cfg_is(section, "region"); }
 static int passes_on(const cfg_section *section) { return cfg_is(section, "cost") || cfg_is(section, "dropout"); }
 
-static void find_outputs(deployed *net_out)
+/* Fills output, outputs and raw: a detector's head maps, else the last layer that computes something. */
+static void find_outputs(deployed *deployed)
 {
-    int n = net_out->net->n, last = n - 1;
-    net_out->output = mem_realloc(net_out->output, (size_t)n + 1, sizeof *net_out->output);
-    net_out->outputs = net_out->raw = 0;
+    int n = deployed->net->n, last = n - 1;
+    deployed->output = mem_realloc(deployed->output, (size_t)n + 1, sizeof *deployed->output);
+    deployed->outputs = deployed->raw = 0;
     for (int i = 1; i < n; ++i)
-        if (is_detector(cfg_layer(net_out->low->cfg, i))) net_out->output[net_out->outputs++] = i - 1;
-    net_out->raw = net_out->outputs > 0;
-    while (last > 0 && passes_on(cfg_layer(net_out->low->cfg, last))) --last;
-    if (!net_out->outputs) net_out->output[net_out->outputs++] = last;
-    if (!cfg_is(cfg_layer(net_out->low->cfg, last), "softmax")) net_out->raw = 1;
+        if (cfg_is_boxes(cfg_layer(deployed->low->cfg, i))) deployed->output[deployed->outputs++] = i - 1;
+    deployed->raw = deployed->outputs > 0;
+    while (last > 0 && passes_on(cfg_layer(deployed->low->cfg, last))) --last;
+    if (!deployed->outputs) deployed->output[deployed->outputs++] = last;
+    if (!cfg_is(cfg_layer(deployed->low->cfg, last), "softmax")) deployed->raw = 1;
 }
 
 /* Warnings were given when the training network was opened. */
@@ -109,63 +111,55 @@ deployed *deploy_open(const model *model, const char *cfg, diag *d)
 {
     lowered *low = lower_quietly(cfg, d);
     if (!low) return NULL;
-    deployed *p = mem_calloc(1, sizeof *p);
-    p->low = low;
-    p->net = parse(low, d);
-    if (!p->net || copy_weights(p, model, d)) {
-        deploy_close(p);
+    deployed *deployed = mem_calloc(1, sizeof *deployed);
+    deployed->low = low;
+    deployed->net = parse(low, d);
+    if (!deployed->net || copy_weights(deployed, model, d)) {
+        deploy_close(deployed);
         return NULL;
     }
-    pair_layers(p, model);
-    find_features(p);
-    find_outputs(p);
-    return p;
+    pair_layers(deployed, model);
+    find_features(deployed);
+    find_outputs(deployed);
+    return deployed;
 }
 
-void deploy_close(deployed *net_out)
+void deploy_close(deployed *deployed)
 {
-    if (!net_out) return;
-    host_free(net_out->net);
-    lower_free(net_out->low);
-    free(net_out->from);
-    free(net_out->feature);
-    free(net_out->output);
-    free(net_out);
+    if (!deployed) return;
+    host_free(deployed->net);
+    lower_free(deployed->low);
+    free(deployed->from);
+    free(deployed->feature);
+    free(deployed->output);
+    free(deployed);
 }
 
-static int infer_again(deployed *net_out, diag *d)
+static int infer_again(deployed *deployed, diag *d)
 {
     diag *unsaid = diag_new();
-    shapes_free(net_out->low->shape);
-    net_out->low->shape = shapes_infer(net_out->low->cfg, unsaid);
+    shapes_free(deployed->low->shape);
+    deployed->low->shape = shapes_infer(deployed->low->cfg, unsaid);
     diag_free(unsaid);
-    if (!net_out->low->shape) net_out->low->shape = shapes_infer(net_out->low->cfg, d);
-    return net_out->low->shape ? 0 : -1;
+    if (!deployed->low->shape) deployed->low->shape = shapes_infer(deployed->low->cfg, d);
+    return deployed->low->shape ? 0 : -1;
 }
 
-int deploy_fold(deployed *net_out, diag *d)
+int deploy_fold(deployed *deployed, diag *d)
 {
-    int n = fold_network(net_out->net, net_out->low->cfg, d);
-    return n < 0 || infer_again(net_out, d) ? -1 : n;
+    int n = fold_network(deployed->net, deployed->low->cfg, d);
+    return n < 0 || infer_again(deployed, d) ? -1 : n;
 }
 
 /* ---- who reads whom; layer numbers of a lowered cfg are absolute ---- */
 
-int deploy_reads(const deployed *net_out, int i, int k)
+int deploy_reads(const deployed *deployed, int i, int k)
 {
-    const cfg_section *s = cfg_layer(net_out->low->cfg, i);
+    const cfg_section *s = cfg_layer(deployed->low->cfg, i);
     const char *key = lower_reader_key(s);
     int *from, n = key ? cfg_ints(s, key, &from) : 0, found = i == k + 1 && !cfg_is(s, "route");
     for (int j = 0; j < n; ++j) found |= (from[j] < 0 ? i + from[j] : from[j]) == k;
     if (key) free(from);
-    return found;
-}
-
-int deploy_readers(const deployed *net_out, int i, int *first)
-{
-    int found = 0;
-    for (int k = i + 1; k < net_out->net->n; ++k)
-        if (deploy_reads(net_out, k, i) && !found++) *first = k;
     return found;
 }
 
@@ -176,11 +170,8 @@ static void renumber(cfg_section *section, int i, const int *index)
     const char *key = lower_reader_key(section);
     int *from, n = key ? cfg_ints(section, key, &from) : 0;
     if (!n) return;
-    char *text = mem_calloc((size_t)n, 12), *end = text;   /* 12: ",2147483647" and the end */
-    for (int k = 0; k < n; ++k) end += snprintf(end, 12, "%s%d", k ? "," : "",
-                                                index[from[k] < 0 ? i + from[k] : from[k]]);
-    cfg_set(section, key, "%s", text);
-    free(text);
+    for (int k = 0; k < n; ++k) from[k] = index[from[k] < 0 ? i + from[k] : from[k]];
+    cfg_set_ints(section, key, from, n);
     free(from);
 }
 
@@ -197,55 +188,55 @@ static cfg_file *without(const cfg_file *cfg, const char *drop, const int *index
 }
 
 /* A dropped layer counts as the one before it. */
-static void count_kept(const deployed *net_out, const char *drop, int *index)
+static void count_kept(const deployed *deployed, const char *drop, int *index)
 {
     int kept = 0;
-    for (int i = 0; i < net_out->net->n; ++i) {
+    for (int i = 0; i < deployed->net->n; ++i) {
         index[i] = kept - drop[i];
         kept += !drop[i];
     }
 }
 
-static void move_layers(deployed *net_out, network *net, const char *drop, const char *changed, const int *index)
+static void move_layers(deployed *deployed, network *net, const char *drop, const char *changed, const int *index)
 {
-    for (int i = 0; i < net_out->net->n; ++i) {
+    for (int i = 0; i < deployed->net->n; ++i) {
         if (drop[i]) continue;
-        net_out->from[index[i]] = net_out->from[i];
-        if (!changed[i]) copy_layer(&net->layers[index[i]], &net_out->net->layers[i]);
+        deployed->from[index[i]] = deployed->from[i];
+        if (!changed[i]) copy_layer(&net->layers[index[i]], &deployed->net->layers[i]);
     }
-    for (int i = 0; i < net_out->low->heads; ++i)
-        if (net_out->feature[i] >= 0) net_out->feature[i] = index[net_out->feature[i]];
-    *net->seen = *net_out->net->seen;
+    for (int i = 0; i < deployed->low->heads; ++i)
+        if (deployed->feature[i] >= 0) deployed->feature[i] = index[deployed->feature[i]];
+    *net->seen = *deployed->net->seen;
 }
 
-int deploy_drop(deployed *net_out, const char *drop, const char *changed, int *index, diag *d)
+int deploy_drop(deployed *deployed, const char *drop, const char *changed, int *index, diag *d)
 {
-    count_kept(net_out, drop, index);
-    cfg_file *c = without(net_out->low->cfg, drop, index);
-    cfg_free(net_out->low->cfg);
-    net_out->low->cfg = c;
-    network *net = infer_again(net_out, d) ? NULL : parse(net_out->low, d);
+    count_kept(deployed, drop, index);
+    cfg_file *kept = without(deployed->low->cfg, drop, index);
+    cfg_free(deployed->low->cfg);
+    deployed->low->cfg = kept;
+    network *net = infer_again(deployed, d) ? NULL : parse(deployed->low, d);
     if (!net) return -1;
-    move_layers(net_out, net, drop, changed, index);
-    host_free(net_out->net);
-    net_out->net = net;
-    find_outputs(net_out);
+    move_layers(deployed, net, drop, changed, index);
+    host_free(deployed->net);
+    deployed->net = net;
+    find_outputs(deployed);
     return 0;
 }
 
 /* ---- the training network's answers ---- */
 
-int deploy_values(const deployed *net_out)
+int deploy_values(const deployed *deployed)
 {
     int sum = 0;
-    for (int i = 0; i < net_out->outputs; ++i) sum += net_out->net->layers[net_out->output[i]].outputs;
+    for (int i = 0; i < deployed->outputs; ++i) sum += deployed->net->layers[deployed->output[i]].outputs;
     return sum;
 }
 
-void deploy_answer(const deployed *net_out, const network *training, int image, float *out)
+void deploy_answer(const deployed *deployed, const network *training, int image, float *out)
 {
-    for (int i = 0; i < net_out->outputs; ++i) {
-        const layer *l = &training->layers[net_out->from[net_out->output[i]]];
+    for (int i = 0; i < deployed->outputs; ++i) {
+        const layer *l = &training->layers[deployed->from[deployed->output[i]]];
         size_t n = (size_t)l->outputs;
         memcpy(out, l->output + (size_t)image * n, n * sizeof *out);
         out += n;

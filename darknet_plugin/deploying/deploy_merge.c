@@ -22,7 +22,7 @@ typedef struct merge {
     int projector, classifier;    /* layers before merging */
     int pool;                     /* a pooling that goes too, or -1 */
     float *weights, *biases;      /* of the one that replaces both; owned */
-    size_t floats, n;
+    size_t floats, n;             /* floats of a filter, filters */
 } merge;
 
 typedef void (*say_fn)(diag *, const char *, int, const char *, const char *, ...);
@@ -33,14 +33,14 @@ typedef struct refusal {
     diag *d;
 } refusal;
 
-static const cfg_section *section(const deployed *net_out, int i) { return cfg_layer(net_out->low->cfg, i); }
+static const cfg_section *section_of(const deployed *deployed, int i) { return cfg_layer(deployed->low->cfg, i); }
 
 static int is_plain_conv(const cfg_section *section)
 {
-    int size = cfg_int(section, "size", 1), pad = cfg_int(section, "pad", 0) ? size / 2 : cfg_int(section, "padding",
-        0);
-    return cfg_is(section, "convolutional") && !pad && cfg_int(section, "groups", 1) == 1 && !cfg_int(section, "binary",
-        0) && !cfg_int(section, "xnor", 0);
+    int size = cfg_int(section, "size", 1), padding = cfg_int(section, "padding", 0);
+    if (cfg_int(section, "pad", 0)) padding = size / 2;
+    return cfg_is(section, "convolutional") && !padding && cfg_int(section, "groups", 1) == 1
+        && !cfg_int(section, "binary", 0) && !cfg_int(section, "xnor", 0);
 }
 
 static int is_linear_1x1(const cfg_section *section)
@@ -49,24 +49,47 @@ static int is_linear_1x1(const cfg_section *section)
         && !strcmp(cfg_str(section, "activation", "logistic"), "linear");
 }
 
-/* The user's [projector] of head h. */
-static const cfg_section *projector_of(const deployed *net_out, int h)
+/* Does it give the same before a linear map of each pixel as behind it? Averages do, and picking every k-th pixel. */
+static int commutes(const cfg_section *section)
 {
-    for (int i = 0; i < net_out->low->source->n; ++i)
-        if (cfg_is(&net_out->low->source->section[i], "projector") && !h--) return &net_out->low->source->section[i];
+    if (cfg_is(section, "avgpool")) return 1;
+    int window = cfg_int(section, "size", cfg_int(section, "stride", 1));
+    return cfg_is(section, "maxpool") && window == 1 && !cfg_int(section, "padding", 0);
+}
+
+static int is_classifier(const cfg_section *section) { return cfg_is(section, "connected") || is_plain_conv(section); }
+
+/* ---- why not ---- */
+
+/* The user's [projector] of a head. */
+static const cfg_section *projector_of(const deployed *deployed, int head)
+{
+    const cfg_file *source = deployed->low->source;
+    for (int i = 0; i < source->n; ++i)
+        if (cfg_is(&source->section[i], "projector") && !head--) return &source->section[i];
     return NULL;
 }
 
-static int refuse_projector(const deployed *net_out, int h, const refusal *refusal)
+/* The head has no projector layer, or others than one linear 1x1 convolution. */
+static int refuse_projector(const deployed *deployed, int head, const refusal *refusal)
 {
-    const cfg_section *s = projector_of(net_out, h);
-    const char *stack = s ? cfg_str(s, "stack", "bottleneck") : "none";
+    const cfg_section *s = projector_of(deployed, head);
     if (!s) return -1;
-    if (!net_out->low->head[h].projectors) refusal->say(refusal->d, s->file, s->line, s->name,
-                                                        "nothing to merge: stack=none has no layer");
-    else refusal->say(refusal->d, s->file, s->line, s->name,
-                      "cannot be merged: stack=%s is not one linear 1x1 convolution", stack);
-    if (net_out->low->head[h].projectors) diag_hint(refusal->d, "stack=linear is; it has to be trained as such");
+    if (!deployed->low->head[head].projectors) {
+        refusal->say(refusal->d, s->file, s->line, s->name, "nothing to merge: stack=none has no layer");
+        return -1;
+    }
+    refusal->say(refusal->d, s->file, s->line, s->name, "cannot be merged: stack=%s is not one linear 1x1 convolution",
+                 cfg_str(s, "stack", "bottleneck"));
+    diag_hint(refusal->d, "stack=linear is; it has to be trained as such");
+    return -1;
+}
+
+static int refuse_no_classifier(const deployed *deployed, int head, const refusal *refusal)
+{
+    const cfg_section *s = projector_of(deployed, head);
+    if (s) refusal->say(refusal->d, s->file, s->line, s->name,
+                        "nothing to merge with: the layers behind it only average, or pick pixels");
     return -1;
 }
 
@@ -77,164 +100,185 @@ static const struct { const char *name, *why; } in_between[] = {
     { "convolutional", "it pads, has groups or binary weights, so it is not one linear map of each pixel" },
 };
 
-static int refuse_between(const deployed *net_out, int h, int at, const refusal *refusal)
+/* Layer `at` stands between the head's projector and what could be its classifier. */
+static int refuse_between(const deployed *deployed, int head, int at, const refusal *refusal)
 {
-    const cfg_section *s = section(net_out, at);
-    const lower_head *head = &net_out->low->head[h];
+    const cfg_section *s = section_of(deployed, at);
+    const lower_head *triple = &deployed->low->head[head];
     const char *why = "it is not linear";
     for (size_t i = 0; i < sizeof in_between / sizeof *in_between; ++i)
         if (cfg_is(s, in_between[i].name)) why = in_between[i].why;
     refusal->say(refusal->d, s->file, s->line, s->name, "the projector cannot be merged across it: %s", why);
-    if (shapes_has_weights(s->name)) diag_hint(refusal->d,
-                                               "a 1x1 convolution or [connected], with only [avgpool] before it, could");
-    else diag_hint(refusal->d, "with [teacher] tap=%d, which is behind it, and trained anew, it could",
-                   head->tail_of[at - head->tail]);
+    if (shapes_has_weights(s->name))
+        diag_hint(refusal->d, "a 1x1 convolution or [connected], with only [avgpool] before it, could");
+    else
+        diag_hint(refusal->d, "with [teacher] tap=%d, which is behind it, and trained anew, it could",
+                  triple->tail_of[at - triple->tail]);
     return -1;
 }
 
-static int refuse_reader(const deployed *net_out, int layer, int reader, const refusal *refusal)
+static int refuse_reader(const deployed *deployed, int layer, int reader, const refusal *refusal)
 {
-    const cfg_section *s = section(net_out, reader);
+    const cfg_section *s = section_of(deployed, reader);
     refusal->say(refusal->d, s->file, s->line, s->name,
                  "reads layer %d, a [%s] between projector and classifier, so these cannot be merged", layer,
-           section(net_out, layer)->name);
+                 section_of(deployed, layer)->name);
     diag_hint(refusal->d, "let it read the layer before [projector]");
     return -1;
 }
 
-/* Layers whose output of a linear map of each pixel is that map of their output: averages, and every k-th pixel. */
-static int commutes(const cfg_section *section)
+/* ---- which layers ---- */
+
+/* The first copied layer that the projector cannot be moved behind; -1 if there is none. */
+static int first_that_matters(const deployed *deployed, const lower_head *head)
 {
-    return cfg_is(section, "avgpool") || (cfg_is(section, "maxpool") && cfg_int(section, "size",
-                                                                                cfg_int(section, "stride", 1)) == 1 &&
-                                                                                    !cfg_int(section, "padding", 0));
+    for (int i = head->tail; i < head->tail + head->tails; ++i)
+        if (!commutes(section_of(deployed, i))) return i;
+    return -1;
 }
 
-static int is_classifier(const cfg_section *section) { return cfg_is(section, "connected") || is_plain_conv(section); }
-
-/* 0 and where the classifier is; -1 after saying why not. */
-static int find_classifier(const deployed *net_out, int h, merge *m, const refusal *refusal)
+/* Who reads layer i besides the layer behind it; -1: nobody. */
+static int other_reader(const deployed *deployed, int i)
 {
-    const lower_head *head = &net_out->low->head[h];
-    int at = head->tail, end = head->tail + head->tails, other;
-    if (head->projectors != 1 || !is_linear_1x1(section(net_out, head->projector)))
-        return refuse_projector(net_out, h, refusal);
-    while (at >= 0 && at < end && commutes(section(net_out, at))) ++at;
-    if (at < 0 || at >= end || !is_classifier(section(net_out, at)))
-        return at < 0 || at >= end ? -1 : refuse_between(net_out, h, at, refusal);
-    for (int i = head->projector; i < at; ++i)
-        if (deploy_readers(net_out, i, &other) > 1) {
-            while (other <= at && other < net_out->net->n && (other == i + 1 || !deploy_reads(net_out, other, i)))
-                ++other;
-            return refuse_reader(net_out, i, other, refusal);
-        }
-    *m = (merge){ .projector = head->projector, .classifier = at, .pool = cfg_is(section(net_out, head->tail),
-                                                                                 "avgpool") ? head->pool : -1 };
+    for (int k = i + 2; k < deployed->net->n; ++k)
+        if (deploy_reads(deployed, k, i)) return k;
+    return -1;
+}
+
+/* The projector, the classifier and the pooling of one head; -1 after saying why they cannot be merged. From the
+ * projector to the classifier each layer may be read by the next one alone, since its output will not be there. */
+static int find_merge(const deployed *deployed, int head, merge *found, const refusal *refusal)
+{
+    const lower_head *triple = &deployed->low->head[head];
+    if (triple->projectors != 1 || !is_linear_1x1(section_of(deployed, triple->projector)))
+        return refuse_projector(deployed, head, refusal);
+    int classifier = first_that_matters(deployed, triple);
+    if (classifier < 0) return refuse_no_classifier(deployed, head, refusal);
+    if (!is_classifier(section_of(deployed, classifier))) return refuse_between(deployed, head, classifier, refusal);
+    for (int i = triple->projector; i < classifier; ++i) {
+        int reader = other_reader(deployed, i);
+        if (reader >= 0) return refuse_reader(deployed, i, reader, refusal);
+    }
+    int averaged = cfg_is(section_of(deployed, triple->tail), "avgpool");
+    *found = (merge){ .projector = triple->projector, .classifier = classifier, .pool = averaged ? triple->pool : -1 };
     return 0;
 }
 
-static void quiet(diag *d, const char *file, int line, const char *section, const char *fmt, ...)
+/* A say_fn whose message, in a diag of its own, is there only for the hint that follows it. */
+static void say_unheard(diag *d, const char *file, int line, const char *section, const char *fmt, ...)
 {
     (void)fmt;
     diag_warn(d, file, line, section, "not said");
 }
 
-/* Fills m[0..]; how many heads can be merged. What cannot is said: an error if nothing can be, else a warning. */
-static int plan(const deployed *net_out, merge *m, diag *d)
+/* Fills merges[0..]; how many heads can be merged. What cannot is said: an error if nothing can be, else a warning. */
+static int plan(const deployed *deployed, merge *merges, diag *d)
 {
-    diag *unsaid = diag_new();
-    refusal ask = { quiet, unsaid }, tell = { diag_error, d };
-    int n = 0;
-    for (int h = 0; h < net_out->low->heads; ++h) n += !find_classifier(net_out, h, &m[n], &ask);
-    diag_free(unsaid);
-    if (n) tell.say = diag_warn;
+    diag *unheard = diag_new();
+    refusal ask = { say_unheard, unheard }, tell = { diag_error, d };
     merge unused;
-    for (int h = 0; h < net_out->low->heads; ++h) find_classifier(net_out, h, &unused, &tell);
+    int n = 0;
+    for (int i = 0; i < deployed->low->heads; ++i) n += !find_merge(deployed, i, &merges[n], &ask);
+    diag_free(unheard);
+    if (n) tell.say = diag_warn;
+    for (int i = 0; i < deployed->low->heads; ++i) find_merge(deployed, i, &unused, &tell);
     return n;
 }
 
-/* (n, teacher's channels, window) times (teacher's channels, student's channels). */
-static void multiply(merge *merge, const layer *c, const layer *l)
+/* ---- merging ---- */
+
+/* W and b of the formula above, in doubles, filter by filter: sum has a filter's W, (student's channels, window). */
+static void multiply(merge *merge, const layer *classifier, const layer *projector)
 {
-    size_t q = (size_t)l->n, s = (size_t)l->c, t = merge->floats / s;
-    double *sum = mem_calloc(s * t, sizeof *sum);
+    size_t teacher = (size_t)projector->n, student = (size_t)projector->c, window = merge->floats / student;
+    double *sum = mem_calloc(merge->floats, sizeof *sum);
+    const float *from = classifier->weights;
     for (size_t o = 0; o < merge->n; ++o) {
-        double bias = c->biases[o];
-        memset(sum, 0, s * t * sizeof *sum);
-        for (size_t k = 0; k < q * t; ++k) {
-            double w = c->weights[o * q * t + k];
-            const float *row = l->weights + k / t * s;
-            bias += w * l->biases[k / t];
-            for (size_t i = 0; i < s; ++i) sum[i * t + k % t] += w * row[i];
-        }
+        double bias = classifier->biases[o];
+        memset(sum, 0, merge->floats * sizeof *sum);
+        for (size_t q = 0; q < teacher; ++q)
+            for (size_t t = 0; t < window; ++t) {
+                double w = *from++;
+                bias += w * projector->biases[q];
+                for (size_t s = 0; s < student; ++s) sum[s * window + t] += w * projector->weights[q * student + s];
+            }
         merge->biases[o] = (float)bias;
-        for (size_t i = 0; i < s * t; ++i) merge->weights[o * s * t + i] = (float)sum[i];
+        for (size_t i = 0; i < merge->floats; ++i) merge->weights[o * merge->floats + i] = (float)sum[i];
     }
     free(sum);
 }
 
-static cfg_section *editable(deployed *net_out, int i)
+static cfg_section *editable(deployed *deployed, int i)
 {
-    for (int k = 0; k < net_out->low->cfg->n; ++k)
-        if (net_out->low->cfg->section[k].index == i) return &net_out->low->cfg->section[k];
+    cfg_file *cfg = deployed->low->cfg;
+    for (int k = 0; k < cfg->n; ++k)
+        if (cfg->section[k].index == i) return &cfg->section[k];
     return NULL;
 }
 
-static void compute(deployed *net_out, merge *merge)
+/* Folds both layers and computes what replaces them. */
+static void compute(deployed *deployed, merge *merge)
 {
-    layer *l = &net_out->net->layers[merge->projector], *c = &net_out->net->layers[merge->classifier];
-    fold_layer(l, editable(net_out, merge->projector));
-    fold_layer(c, editable(net_out, merge->classifier));
-    merge->n = (size_t)(c->type == CONNECTED ? c->outputs : c->n);
-    size_t all = c->type == CONNECTED ? merge->n * (size_t)c->inputs : (size_t)c->nweights;
-    merge->floats = all / merge->n / (size_t)l->n * (size_t)l->c;   /* of one filter */
+    layer *projector = &deployed->net->layers[merge->projector];
+    layer *classifier = &deployed->net->layers[merge->classifier];
+    int connected = classifier->type == CONNECTED;
+    fold_layer(projector, editable(deployed, merge->projector));
+    fold_layer(classifier, editable(deployed, merge->classifier));
+    merge->n = (size_t)(connected ? classifier->outputs : classifier->n);
+    size_t all = connected ? merge->n * (size_t)classifier->inputs : (size_t)classifier->nweights;
+    merge->floats = all / merge->n / (size_t)projector->n * (size_t)projector->c;
     merge->weights = mem_calloc(merge->n, merge->floats * sizeof *merge->weights);
     merge->biases = mem_calloc(merge->n, sizeof *merge->biases);
-    multiply(merge, c, l);
+    multiply(merge, classifier, projector);
 }
 
 /* What averages or reads the dropped maps computes something else than before. */
-static void forget(deployed *net_out, const merge *merge)
+static void forget(deployed *deployed, const merge *merge)
 {
-    for (int i = merge->projector; i < merge->classifier; ++i) net_out->from[i] = -1;
+    for (int i = merge->projector; i < merge->classifier; ++i) deployed->from[i] = -1;
 }
 
-static int replace(deployed *net_out, merge *merge, int n, diag *d)
+static void take_weights(const deployed *deployed, const merge *merge, const int *index)
 {
-    size_t layers = (size_t)net_out->net->n;
+    layer *l = &deployed->net->layers[index[merge->classifier]];
+    memcpy(l->weights, merge->weights, merge->n * merge->floats * sizeof *l->weights);
+    memcpy(l->biases, merge->biases, merge->n * sizeof *l->biases);
+}
+
+/* Takes projectors and poolings out and gives the classifiers their new weights. */
+static int replace(deployed *deployed, merge *merges, int merged, diag *d)
+{
+    size_t layers = (size_t)deployed->net->n;
     char *drop = mem_calloc(layers, 1), *changed = mem_calloc(layers, 1);
     int *index = mem_calloc(layers, sizeof *index);
-    for (int i = 0; i < n; ++i) {
-        forget(net_out, &merge[i]);
-        drop[merge[i].projector] = changed[merge[i].classifier] = 1;
-        if (merge[i].pool >= 0) drop[merge[i].pool] = 1;
+    for (int i = 0; i < merged; ++i) {
+        forget(deployed, &merges[i]);
+        drop[merges[i].projector] = changed[merges[i].classifier] = 1;
+        if (merges[i].pool >= 0) drop[merges[i].pool] = 1;
     }
-    int failed = deploy_drop(net_out, drop, changed, index, d);
-    for (int i = 0; i < n && !failed; ++i) {
-        layer *c = &net_out->net->layers[index[merge[i].classifier]];
-        memcpy(c->weights, merge[i].weights, merge[i].n * merge[i].floats * sizeof *c->weights);
-        memcpy(c->biases, merge[i].biases, merge[i].n * sizeof *c->biases);
-    }
+    int failed = deploy_drop(deployed, drop, changed, index, d);
+    for (int i = 0; i < merged && !failed; ++i) take_weights(deployed, &merges[i], index);
     free(drop);
     free(changed);
     free(index);
     return failed;
 }
 
-int deploy_merge(deployed *net_out, diag *d)
+/* Each step for all heads at once: dropping layers renumbers the rest. */
+int deploy_merge(deployed *deployed, diag *d)
 {
-    merge *m = mem_calloc((size_t)net_out->low->heads + 1, sizeof *m);
-    if (!net_out->low->heads) {
-        diag_error(d, net_out->low->source->path, 0, NULL, "nothing to merge: it has no [projector]");
+    merge *merges = mem_calloc((size_t)deployed->low->heads + 1, sizeof *merges);
+    if (!deployed->low->heads) {
+        diag_error(d, deployed->low->source->path, 0, NULL, "nothing to merge: it has no [projector]");
         diag_hint(d, "-merge is for a distillation cfg with [projector] stack=linear");
     }
-    int n = plan(net_out, m, d);
-    for (int i = 0; i < n; ++i) compute(net_out, &m[i]);
-    int failed = !n || replace(net_out, m, n, d);
+    int n = plan(deployed, merges, d);
+    for (int i = 0; i < n; ++i) compute(deployed, &merges[i]);
+    int failed = !n || replace(deployed, merges, n, d);
     for (int i = 0; i < n; ++i) {
-        free(m[i].weights);
-        free(m[i].biases);
+        free(merges[i].weights);
+        free(merges[i].biases);
     }
-    free(m);
+    free(merges);
     return failed ? -1 : n;
 }

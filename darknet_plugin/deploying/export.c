@@ -16,7 +16,7 @@ static void take_names(export_job *job)
 {
     job->name[EXPORT_CFG] = mem_printf("%s.cfg", job->arg[2]);
     job->name[EXPORT_WEIGHTS] = mem_printf("%s.weights", job->arg[2]);
-    if (job->o->onnx) job->name[EXPORT_ONNX] = mem_strdup(job->o->onnx);
+    if (job->options->onnx) job->name[EXPORT_ONNX] = mem_strdup(job->options->onnx);
 }
 
 static int same_names(const export_job *job)
@@ -41,15 +41,16 @@ static int check_names(const export_job *job, diag *d)
 
 static int write_files(export_job *job, diag *d)
 {
-    const deployed *p = job->p;
-    if (net_file_cfg(&job->file[EXPORT_CFG], job->name[EXPORT_CFG], p->low->cfg, d)) return -1;
-    if (net_file_weights(&job->file[EXPORT_WEIGHTS], job->name[EXPORT_WEIGHTS], p->net, d)) return -1;
+    const deployed *from = job->deployed;
+    if (net_file_cfg(&job->file[EXPORT_CFG], job->name[EXPORT_CFG], from->low->cfg, d)) return -1;
+    if (net_file_weights(&job->file[EXPORT_WEIGHTS], job->name[EXPORT_WEIGHTS], from->net, d)) return -1;
     if (!job->name[EXPORT_ONNX]) return 0;
-    return net_file_onnx(&job->file[EXPORT_ONNX], job->name[EXPORT_ONNX], p->net, p->low->cfg, p->output, p->outputs,
-                         d);
+    return net_file_onnx(&job->file[EXPORT_ONNX], job->name[EXPORT_ONNX], from->net, from->low->cfg, from->output,
+                         from->outputs, d);
 }
 
-/* Encoder, and the tails as they would be on the encoder's own channels. */
+/* Multiply-adds of encoder and tails, these as they would be on the encoder's own channels: a tail's first layer with
+ * weights then reads `part` of the channels it reads now. */
 static double macs_alone(const lowered *low)
 {
     double sum = 0;
@@ -57,8 +58,8 @@ static double macs_alone(const lowered *low)
         if (low->role[i] == ROLE_STUDENT) sum += low->shape->layer[i].macs;
     for (int h = 0; h < low->heads; ++h) {
         const lower_head *head = &low->head[h];
-        const layer_shape *p = head->projector >= 0 ? &low->shape->layer[head->projector] : NULL;
-        double part = p ? (double)p->in_c / p->c : 1;
+        const layer_shape *projector = head->projector >= 0 ? &low->shape->layer[head->projector] : NULL;
+        double part = projector ? (double)projector->in_c / projector->c : 1;
         for (int k = 0; k < head->tails; ++k) {
             const layer_shape *s = &low->shape->layer[head->tail + k];
             sum += s->macs * part;
@@ -70,63 +71,71 @@ static double macs_alone(const lowered *low)
 
 static int edit(export_job *job, diag *d)
 {
-    job->macs = job->p->low->shape->macs;
-    job->macs_alone = macs_alone(job->p->low);
-    if (job->o->merge && (job->merged = deploy_merge(job->p, d)) < 0) return -1;
-    if (job->o->fold && (job->folded = deploy_fold(job->p, d)) < 0) return -1;
+    job->macs = job->deployed->low->shape->macs;
+    job->macs_alone = macs_alone(job->deployed->low);
+    if (job->options->merge && (job->merged = deploy_merge(job->deployed, d)) < 0) return -1;
+    if (job->options->fold && (job->folded = deploy_fold(job->deployed, d)) < 0) return -1;
     return 0;
 }
 
-static const char *not_opencv(const deployed *net_out)
+static const char *not_opencv(const deployed *deployed)
 {
     reader_note note[READER_ROWS];
-    int n = readers_note(net_out->low->cfg, net_out->low->shape, note);
+    int n = readers_note(deployed->low->cfg, deployed->low->shape, note);
     const reader_note *first = readers_not_opencv(note, n);
     return first ? first->row->construct : NULL;
 }
 
+static verify_job verification(const export_job *job, lower_mode mode)
+{
+    const deployed *deployed = job->deployed;
+    const net_shape *shape = deployed->low->shape;
+    return (verify_job){
+        .cfg = job->file[EXPORT_CFG].temp, .weights = job->file[EXPORT_WEIGHTS].temp,
+        .onnx = job->file[EXPORT_ONNX].temp, .not_opencv = not_opencv(deployed),
+        .n = job->n, .c = shape->c, .h = shape->h, .w = shape->w, .pixels = job->pixels,
+        .outputs = deployed->outputs, .output = deployed->output, .raw = deployed->raw,
+        .values = deploy_values(deployed), .answer = job->answer,
+        .source = { .cfg = job->arg[0], .weights = job->arg[1], .mode = mode, .from = deployed->from },
+    };
+}
+
+/* The written files, under their temporary names, against the training network. */
 static int verify_files(export_job *job, lower_mode mode, diag *d)
 {
-    const net_shape *s = job->p->low->shape;
-    if (!job->o->verify) return 0;
-    if (s->c < 1 || s->h < 1 || s->w < 1) {
-        diag_warn(d, job->arg[0], 0, NULL, "not verified: a network on %d plain numbers takes no images", s->inputs);
+    const net_shape *shape = job->deployed->low->shape;
+    if (!job->options->verify) return 0;
+    if (shape->c < 1 || shape->h < 1 || shape->w < 1) {
+        diag_warn(d, job->arg[0], 0, NULL, "not verified: a network on %d plain numbers takes no images",
+                  shape->inputs);
         return 0;
     }
     if (export_images(job, d)) return -1;
-    verify_job v = {
-        .cfg = job->file[EXPORT_CFG].temp, .weights = job->file[EXPORT_WEIGHTS].temp,
-            .onnx = job->file[EXPORT_ONNX].temp,
-        .not_opencv = not_opencv(job->p),
-        .n = job->n, .c = s->c, .h = s->h, .w = s->w, .outputs = job->p->outputs, .output = job->p->output,
-            .values = deploy_values(job->p),
-        .raw = job->p->raw, .pixels = job->pixels, .answer = job->answer,
-        .source = { .cfg = job->arg[0], .weights = job->arg[1], .mode = mode, .from = job->p->from },
-    };
-    int failed = verify_deployed(&v, job->result, d);
-    if (!failed && model_is_detector(job->m)) failed = verify_boxes(&v, job->m, job->boxes, d);
+    verify_job wanted = verification(job, mode);
+    int failed = verify_deployed(&wanted, job->result, d);
+    if (!failed && model_is_detector(job->model)) failed = verify_boxes(&wanted, job->model, job->boxes, d);
     return failed;
 }
 
 static int export_model(export_job *job, lower_mode mode, diag *d)
 {
-    model_options mo = { .threads = job->o->threads, .mode = mode };
-    if (check_names(job, d) || model_backend(job->o->backend, &mo.backend, d)) return -1;
-    if (!(job->m = model_open(job->arg[0], &mo, d)) || model_load_whole(job->m, job->arg[1], d)) return -1;
-    if (!(job->p = deploy_open(job->m, job->arg[0], d)) || edit(job, d) || write_files(job, d)) return -1;
-    if (verify_files(job, mode, d) || (job->o->teacher && export_teacher(job, d)) || out_file_keep(job->file,
-        EXPORT_FILES, d)) return -1;
-    return export_report(job, d);
+    model_options options = { .threads = job->options->threads, .mode = mode };
+    if (check_names(job, d) || model_backend(job->options->backend, &options.backend, d)) return -1;
+    if (!(job->model = model_open(job->arg[0], &options, d)) || model_load_whole(job->model, job->arg[1], d)) return -1;
+    if (!(job->deployed = deploy_open(job->model, job->arg[0], d)) || edit(job, d) || write_files(job, d)) return -1;
+    if (verify_files(job, mode, d) || (job->options->teacher && export_teacher(job, d))) return -1;
+    return out_file_keep(job->file, EXPORT_FILES, d) ? -1 : export_report(job, d);
 }
 
+/* What has not been kept by now is removed. */
 static void close_job(export_job *job)
 {
     for (int i = 0; i < EXPORT_FILES; ++i) {
         out_file_drop(&job->file[i]);
         free(job->name[i]);
     }
-    deploy_close(job->p);
-    model_close(job->m);
+    deploy_close(job->deployed);
+    model_close(job->model);
     free(job->pixels);
     free(job->answer);
     free(job->teacher);
@@ -134,9 +143,9 @@ static void close_job(export_job *job)
 
 int export_network(const options *options, const char *const arg[3], lower_mode mode, diag *d)
 {
-    export_job j = { .o = options, .arg = arg };
-    take_names(&j);
-    int failed = export_model(&j, mode, d);
-    close_job(&j);
+    export_job job = { .options = options, .arg = arg };
+    take_names(&job);
+    int failed = export_model(&job, mode, d);
+    close_job(&job);
     return failed;
 }

@@ -13,10 +13,10 @@
 enum { EXPORT_WEIGHTS, EXPORT_ONNX, EXPORT_CFG, EXPORT_FILES };   /* in the order they get their names */
 
 typedef struct export_job {
-    const options *o;                 /* borrowed */
+    const options *options;           /* borrowed */
     const char *const *arg;           /* CFG WEIGHTS OUT, borrowed */
-    model *m;                         /* owned */
-    deployed *p;                      /* owned */
+    model *model;                     /* owned */
+    deployed *deployed;               /* owned */
     char *name[EXPORT_FILES];         /* owned; NULL where there is no such file */
     out_file file[EXPORT_FILES];      /* owned */
     uint8_t *pixels;                  /* (n, h, w, c), owned */

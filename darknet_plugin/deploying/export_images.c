@@ -14,8 +14,8 @@ static void noise_images(export_job *job, size_t bytes)
     for (int i = 0; i < job->n; ++i) {
         rng r = rng_make(1, 0, (uint64_t)i, RNG_TEST);
         double level = rng_uniform(&r, 0, 200), width = rng_uniform(&r, 1, 55);
-        for (size_t k = 0; k < bytes; ++k) job->pixels[(size_t)i * bytes + k] = (uint8_t)(level + rng_uniform(&r, 0,
-            width));
+        uint8_t *image = job->pixels + (size_t)i * bytes;
+        for (size_t k = 0; k < bytes; ++k) image[k] = (uint8_t)(level + rng_uniform(&r, 0, width));
     }
 }
 
@@ -39,44 +39,47 @@ static int data_image(const dataset *data, size_t i, const net_shape *shape, uin
     return 0;
 }
 
+/* The first validation images of the .data file `path`; job->n falls to as many as there are. */
 static int data_images(export_job *job, const char *path, size_t bytes, diag *d)
 {
-    data_file *f = data_file_read(path, d);
-    dataset *data = f ? dataset_open(f, DATA_VALID, (size_t)job->n, 0, d) : NULL;
+    data_file *file = data_file_read(path, d);
+    dataset *data = file ? dataset_open(file, DATA_VALID, (size_t)job->n, 0, d) : NULL;
     int failed = !data;
     if (data && dataset_count(data) < (size_t)job->n) job->n = (int)dataset_count(data);
-    for (int i = 0; !failed && i < job->n; ++i) failed = data_image(data, (size_t)i, job->m->low->shape,
-                                                                    job->pixels + (size_t)i * bytes, d);
+    for (int i = 0; !failed && i < job->n; ++i)
+        failed = data_image(data, (size_t)i, job->model->low->shape, job->pixels + (size_t)i * bytes, d);
     dataset_free(data);
-    data_file_free(f);
+    data_file_free(file);
     return failed ? -1 : 0;
 }
 
+/* Runs the training network on all images, a batch at a time. */
 static void answer_images(export_job *job)
 {
-    const net_shape *s = job->m->low->shape;
-    size_t bytes = (size_t)s->c * (size_t)s->h * (size_t)s->w, values = (size_t)deploy_values(job->p);
-    int batch = job->m->net->batch;
-    float *x = mem_calloc((size_t)batch * bytes, sizeof *x);
-    for (int i = 0; i < job->n; i += batch) {
-        int n = job->n - i < batch ? job->n - i : batch;
+    const net_shape *shape = job->model->low->shape;
+    const network *net = job->model->net;
+    size_t bytes = (size_t)shape->c * (size_t)shape->h * (size_t)shape->w;
+    size_t values = (size_t)deploy_values(job->deployed);
+    float *x = mem_calloc((size_t)net->batch * bytes, sizeof *x);
+    for (int i = 0; i < job->n; i += net->batch) {
+        int n = job->n - i < net->batch ? job->n - i : net->batch;
         for (int b = 0; b < n; ++b)
-            verify_planar(job->pixels + (size_t)(i + b) * bytes, s->c, s->h, s->w, x + (size_t)b * bytes);
-        model_predict(job->m, x);
-        for (int b = 0; b < n; ++b) deploy_answer(job->p, job->m->net, b, job->answer + (size_t)(i + b) * values);
+            verify_planar(job->pixels + (size_t)(i + b) * bytes, shape->c, shape->h, shape->w, x + (size_t)b * bytes);
+        model_predict(job->model, x);
+        for (int b = 0; b < n; ++b) deploy_answer(job->deployed, net, b, job->answer + (size_t)(i + b) * values);
     }
     free(x);
 }
 
 int export_images(export_job *job, diag *d)
 {
-    const net_shape *s = job->m->low->shape;
-    size_t bytes = (size_t)s->c * (size_t)s->h * (size_t)s->w;
-    job->n = job->o->verify;
+    const net_shape *shape = job->model->low->shape;
+    size_t bytes = (size_t)shape->c * (size_t)shape->h * (size_t)shape->w;
+    job->n = job->options->verify;
     job->pixels = mem_calloc((size_t)job->n, bytes);
-    if (!job->o->data) noise_images(job, bytes);
-    else if (data_images(job, job->o->data, bytes, d)) return -1;
-    job->answer = mem_calloc((size_t)job->n * (size_t)deploy_values(job->p), sizeof *job->answer);
+    if (!job->options->data) noise_images(job, bytes);
+    else if (data_images(job, job->options->data, bytes, d)) return -1;
+    job->answer = mem_calloc((size_t)job->n * (size_t)deploy_values(job->deployed), sizeof *job->answer);
     answer_images(job);
     return 0;
 }

@@ -13,31 +13,35 @@
 /* The smallest cfg that names it. */
 static cfg_file *asking(const export_job *job, const char *tap)
 {
-    cfg_file *c = cfg_new("[teacher]");
-    cfg_append_copy(c, cfg_net(job->p->low->cfg));
-    cfg_section *t = cfg_append(c, "teacher", job->file[EXPORT_CFG].temp, 0);
-    cfg_set(t, "cfg", "%s", job->file[EXPORT_CFG].temp);
-    cfg_set(t, "weights", "%s", job->file[EXPORT_WEIGHTS].temp);
-    if (tap) cfg_set(t, "tap", "%s", tap);
-    return c;
+    cfg_file *cfg = cfg_new("[teacher]");
+    cfg_append_copy(cfg, cfg_net(job->deployed->low->cfg));
+    cfg_section *teacher = cfg_append(cfg, "teacher", job->file[EXPORT_CFG].temp, 0);
+    cfg_set(teacher, "cfg", "%s", job->file[EXPORT_CFG].temp);
+    cfg_set(teacher, "weights", "%s", job->file[EXPORT_WEIGHTS].temp);
+    if (tap) cfg_set(teacher, "tap", "%s", tap);
+    return cfg;
+}
+
+/* "3,7": a list of taps, NULL where it is empty, and one more; `text` is freed, the result the caller's to free. */
+static char *with_tap(char *text, int layer)
+{
+    char *more = text ? mem_printf("%s,%d", text, layer) : mem_printf("%d", layer);
+    free(text);
+    return more;
 }
 
 /* Its taps as text, and its weights measured; NULL with messages. The caller frees. */
 static char *read_as_teacher(const export_job *job, const char *tap, diag *d)
 {
-    cfg_file *c = asking(job, tap);
+    cfg_file *cfg = asking(job, tap);
     int n;
-    teacher_spec *t = teachers_read(c, 1, &n, d);
+    teacher_spec *spec = teachers_read(cfg, 1, &n, d);
     weights_info info;
     char *taps = NULL;
-    if (t && !weights_inspect(t->weights_path, t->shape, &info, d) && info.layers == t->shape->n)
-        for (int i = 0; i < t->taps; ++i) {
-            char *more = mem_printf("%s%s%d", taps ? taps : "", taps ? "," : "", t->tap[i]);
-            free(taps);
-            taps = more;
-        }
-    teachers_free(t, n);
-    cfg_free(c);
+    if (spec && !weights_inspect(spec->weights_path, spec->shape, &info, d) && info.layers == spec->shape->n)
+        for (int i = 0; i < spec->taps; ++i) taps = with_tap(taps, spec->tap[i]);
+    teachers_free(spec, n);
+    cfg_free(cfg);
     return taps;
 }
 
@@ -45,15 +49,12 @@ static char *read_as_teacher(const export_job *job, const char *tap, diag *d)
 static char *wanted_taps(const export_job *job)
 {
     char *text = NULL;
-    for (int i = 0; i < job->p->low->heads; ++i) {
-        if (job->p->feature[i] < 0) continue;
-        char *more = mem_printf("%s%s%d", text ? text : "", text ? "," : "", job->p->feature[i]);
-        free(text);
-        text = more;
-    }
+    for (int i = 0; i < job->deployed->low->heads; ++i)
+        if (job->deployed->feature[i] >= 0) text = with_tap(text, job->deployed->feature[i]);
     return text;
 }
 
+/* With tap= where tap=auto found another layer than the wanted one. */
 static void write_section(export_job *job, const char *wanted, const char *found)
 {
     const char *tap = !found || (wanted && strcmp(found, wanted)) ? wanted : NULL;

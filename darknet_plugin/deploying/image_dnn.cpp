@@ -2,6 +2,7 @@
 #include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/data/image_internal.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -15,10 +16,9 @@ struct dnn_net {
 /* OpenCV would start a thread pool of its own next to ours. */
 static dnn_net *take(cv::dnn::Net net)
 {
-    dnn_net *n = new dnn_net{ net };
-    n->net.setPreferableBackend(cv::dnn::DNN_BACKEND_OPENCV);
-    n->net.setPreferableTarget(cv::dnn::DNN_TARGET_CPU);
-    return n;
+    net.setPreferableBackend(cv::dnn::DNN_BACKEND_OPENCV);
+    net.setPreferableTarget(cv::dnn::DNN_TARGET_CPU);
+    return new dnn_net{ net };
 }
 
 extern "C" dnn_net *dnn_read_darknet(const char *cfg, const char *weights, char *why, size_t why_len)
@@ -80,18 +80,23 @@ extern "C" int dnn_darknet_name(const dnn_net *net, int i, char *name, size_t le
     return found.empty() ? -1 : 0;
 }
 
-extern "C" int dnn_forward_layer(dnn_net *net, const char *suffix, const float *x, int c, int h, int w, float *out,
+/* An image or more, (c, h, w) floats each, not copied. */
+static cv::Mat input_of(const float *images, int n, int c, int h, int w)
+{
+    const int shape[4] = { n, c, h, w };
+    return cv::Mat(4, shape, CV_32F, const_cast<float *>(images));
+}
+
+extern "C" int dnn_forward_layer(dnn_net *net, const char *suffix, const float *image, int c, int h, int w, float *out,
                                  int max, char *why, size_t why_len)
 {
     try {
-        const int shape[4] = { 1, c, h, w };
         std::string name = suffix ? layer_ending(net, suffix) : "";
         if (suffix && name.empty()) return fail(why, why_len, "there is no such layer");
-        net->net.setInput(cv::Mat(4, shape, CV_32F, const_cast<float *>(x)).clone());
+        net->net.setInput(input_of(image, 1, c, h, w).clone());
         cv::Mat y = net->net.forward(name).clone();
         if (y.type() != CV_32F) return fail(why, why_len, "the layer's output is not of floats");
-        size_t count = y.total();
-        if (count > (size_t)max) count = (size_t)max;
+        size_t count = std::min(y.total(), (size_t)max);
         memcpy(out, y.ptr<float>(), count * sizeof *out);
         return (int)count;
     } catch (const std::exception &e) {
@@ -99,21 +104,14 @@ extern "C" int dnn_forward_layer(dnn_net *net, const char *suffix, const float *
     }
 }
 
-extern "C" int dnn_forward(dnn_net *net, const float *x, int c, int h, int w, float *out, int max, char *why,
-                           size_t why_len)
-{
-    return dnn_forward_layer(net, NULL, x, c, h, w, out, max, why, why_len);
-}
-
-extern "C" int dnn_forward_rows(dnn_net *net, const float *x, int c, int h, int w, int columns, float **rows, char *why,
-                                size_t why_len)
+extern "C" int dnn_forward_rows(dnn_net *net, const float *image, int c, int h, int w, int columns, float **rows,
+                                char *why, size_t why_len)
 {
     *rows = NULL;
     try {
-        const int shape[4] = { 1, c, h, w };
         std::vector<cv::Mat> y;
         size_t all = 0;
-        net->net.setInput(cv::Mat(4, shape, CV_32F, const_cast<float *>(x)).clone());
+        net->net.setInput(input_of(image, 1, c, h, w).clone());
         net->net.forward(y, net->net.getUnconnectedOutLayersNames());
         for (const cv::Mat &m : y) {
             if (m.dims != 2 || m.cols != columns || m.type() != CV_32F)
@@ -134,12 +132,11 @@ extern "C" int dnn_forward_rows(dnn_net *net, const float *x, int c, int h, int 
     }
 }
 
-extern "C" int dnn_run(dnn_net *net, const float *x, int images, int c, int h, int w, char *why, size_t why_len)
+extern "C" int dnn_run(dnn_net *net, const float *images, int n, int c, int h, int w, char *why, size_t why_len)
 {
     try {
-        const int shape[4] = { images, c, h, w };
         std::vector<cv::Mat> y;
-        net->net.setInput(cv::Mat(4, shape, CV_32F, const_cast<float *>(x)));
+        net->net.setInput(input_of(images, n, c, h, w));
         net->net.forward(y, net->net.getUnconnectedOutLayersNames());
         return 0;
     } catch (const std::exception &e) {
@@ -147,9 +144,9 @@ extern "C" int dnn_run(dnn_net *net, const float *x, int images, int c, int h, i
     }
 }
 
-extern "C" void dnn_set_threads(int n)
+extern "C" void dnn_set_threads(int threads)
 {
-    cv::setNumThreads(n);
+    cv::setNumThreads(threads);
 }
 
 extern "C" void dnn_free(dnn_net *net)

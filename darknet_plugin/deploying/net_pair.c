@@ -3,6 +3,7 @@
 #include "weights_tools/file/weights_file.h"
 
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,9 +12,8 @@
 
 int net_pair_begin(net_pair *pair, const char *out, diag *d)
 {
-    const char *slash = strrchr(out, '/');
-    char *folder = slash ? mem_printf("%.*s/", (int)(slash - out), out) : mem_strdup(".");
-    int bad = access(folder, W_OK | X_OK);
+    char *folder = path_folder(out);
+    int bad = access(*folder ? folder : ".", W_OK | X_OK);
     if (bad) diag_error(d, out, 0, NULL, "cannot write: %s", strerror(errno));
     free(folder);
     *pair = (net_pair){ 0 };

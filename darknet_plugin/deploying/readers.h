@@ -6,7 +6,7 @@
 
 /* A layer that is looked at. */
 typedef struct reader_site {
-    const cfg_section *s;
+    const cfg_section *section;
     const net_shape *shape;          /* of the whole */
 } reader_site;
 
@@ -27,7 +27,7 @@ typedef struct reader_note {
 enum { READER_ROWS = 16 };
 /* Fills note[]; returns how many. `cfg` is a deployed one, whose layer numbers are absolute. */
 int readers_note(const cfg_file *cfg, const net_shape *shape, reader_note note[READER_ROWS]);
-/* The first note that keeps OpenCV from reading the cfg; NULL if there is none. Borrowed from `note`. */
-const reader_note *readers_not_opencv(const reader_note *note, int n);
+/* The first of `notes` that keeps OpenCV from reading the cfg; NULL if there is none. Borrowed from `note`. */
+const reader_note *readers_not_opencv(const reader_note *note, int notes);
 
 #endif

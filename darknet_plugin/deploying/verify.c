@@ -17,6 +17,7 @@ static void gather(const verify_job *job, const network *net, float *out)
     }
 }
 
+/* (a row's run) The files in the unmodified host library. */
 static int verify_host(const verify_job *job, verify_result *result, diag *d)
 {
     network *net = verify_open_host(job, d);
@@ -31,7 +32,7 @@ static int verify_host(const verify_job *job, verify_result *result, diag *d)
     free(out);
     free(x);
     host_free(net);
-    result->ran = 1;
+    result->ran = VERIFY_RAN;
     return 0;
 }
 
@@ -52,13 +53,13 @@ static const char *name_in_onnx(const verify_job *job, const dnn_net *net, int i
 typedef const char *(*name_fn)(const verify_job *, const dnn_net *, int, char[64]);
 
 /* All outputs of one image; 0, or -1 and `why`. */
-static int run_opencv(const verify_job *job, dnn_net *net, name_fn name, const float *x, float *out, char *why,
+static int run_opencv(const verify_job *job, dnn_net *net, name_fn name, const float *image, float *out, char *why,
                       size_t len)
 {
     char text[64];
     int done = 0;
     for (int i = 0; i < job->outputs; ++i) {
-        int got = dnn_forward_layer(net, name(job, net, i, text), x, job->c, job->h, job->w, out + done,
+        int got = dnn_forward_layer(net, name(job, net, i, text), image, job->c, job->h, job->w, out + done,
                                     job->values - done, why, len);
         if (got < 0) return -1;
         done += got;
@@ -68,6 +69,7 @@ static int run_opencv(const verify_job *job, dnn_net *net, name_fn name, const f
     return -1;
 }
 
+/* Compares all images; 0, or -1 and `why`. */
 static int ask_opencv(const verify_job *job, dnn_net *net, name_fn name, verify_result *result, char *why, size_t len)
 {
     float *x = mem_calloc(verify_image_bytes(job), sizeof *x), *out = mem_calloc((size_t)job->values, sizeof *out);
@@ -88,7 +90,7 @@ static int finish_opencv(const verify_job *job, dnn_net *net, const char *file, 
     int failed = !net || ask_opencv(job, net, name, result, why, len);
     if (failed) diag_error(d, file, 0, NULL, "OpenCV cannot run this network: %s", why);
     if (net) dnn_free(net);
-    result->ran = !failed;
+    result->ran = failed ? VERIFY_MISSING : VERIFY_RAN;
     return failed ? -1 : 0;
 }
 
@@ -99,35 +101,36 @@ static int verify_opencv(const verify_job *job, verify_result *result, diag *d)
         snprintf(result->why, sizeof result->why, "not asked: it does not take %s", job->not_opencv);
         return 0;
     }
-    dnn_net *n = dnn_read_darknet(job->cfg, job->weights, why, sizeof why);
-    return finish_opencv(job, n, job->cfg, name_in_cfg, result, why, sizeof why, d);
+    dnn_net *net = dnn_read_darknet(job->cfg, job->weights, why, sizeof why);
+    return finish_opencv(job, net, job->cfg, name_in_cfg, result, why, sizeof why, d);
 }
 
 static int verify_onnx(const verify_job *job, verify_result *result, diag *d)
 {
     char why[200] = "";
     if (!job->onnx) {
-        result->ran = -1;
+        result->ran = VERIFY_NOT_ASKED;
         snprintf(result->why, sizeof result->why, "not asked for");
         return 0;
     }
-    dnn_net *n = dnn_read_onnx(job->onnx, why, sizeof why);
-    return finish_opencv(job, n, job->onnx, name_in_onnx, result, why, sizeof why, d);
+    dnn_net *net = dnn_read_onnx(job->onnx, why, sizeof why);
+    return finish_opencv(job, net, job->onnx, name_in_onnx, result, why, sizeof why, d);
 }
 
+/* The largest answer, at least 1. */
 static double largest(const verify_job *job)
 {
-    double m = 1;
-    for (size_t i = 0; i < (size_t)job->n * (size_t)job->values; ++i) m = fmax(m, fabs((double)job->answer[i]));
-    return m;
+    double most = 1;
+    for (size_t i = 0; i < (size_t)job->n * (size_t)job->values; ++i) most = fmax(most, fabs((double)job->answer[i]));
+    return most;
 }
 
 static int judge(const verify_job *job, int reader, const verify_result *result, diag *d)
 {
-    if (result->ran < 1 || result->difference <= result->bound) return 0;
+    if (result->ran != VERIFY_RAN || result->difference <= result->bound) return 0;
     diag_error(d, job->source.cfg ? job->source.cfg : job->cfg, 0, NULL,
-               "%s differs from the training network by %.3g, allowed is %.3g",
-               result->reader, result->difference, result->bound);
+               "%s differs from the training network by %.3g, allowed is %.3g", result->reader, result->difference,
+               result->bound);
     verify_name_layer(job, reader, result, d);
     return -1;
 }
@@ -138,8 +141,9 @@ int verify_deployed(const verify_job *job, verify_result result[VERIFY_READERS],
         int (*run)(const verify_job *, verify_result *, diag *);
         double bound;
     } readers[VERIFY_READERS] = {
-        [VERIFY_HOST] = { verify_host, 1e-4 }, [VERIFY_OPENCV] = { verify_opencv, 1e-4 }, [VERIFY_ONNX] = { verify_onnx,
-            1e-4 },
+        [VERIFY_HOST] = { verify_host, 1e-4 },
+        [VERIFY_OPENCV] = { verify_opencv, 1e-4 },
+        [VERIFY_ONNX] = { verify_onnx, 1e-4 },
         [VERIFY_STOCK] = { verify_stock, 1.5e-4 },
     };
     const char *names[VERIFY_READERS] = { "libdarknet", image_io_version(), image_io_version_onnx(),
@@ -147,9 +151,8 @@ int verify_deployed(const verify_job *job, verify_result result[VERIFY_READERS],
     double scale = job->raw ? largest(job) : 1;
     int failed = 0;
     for (int i = 0; i < VERIFY_READERS; ++i) {
-        verify_result *r = &result[i];
-        *r = (verify_result){ .reader = names[i], .bound = readers[i].bound * scale };
-        if (readers[i].run(job, r, d) || judge(job, i, r, d)) failed = 1;
+        result[i] = (verify_result){ .reader = names[i], .bound = readers[i].bound * scale };
+        if (readers[i].run(job, &result[i], d) || judge(job, i, &result[i], d)) failed = 1;
     }
     return failed ? -1 : 0;
 }

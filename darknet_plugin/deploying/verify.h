@@ -29,9 +29,12 @@ typedef struct verify_job {
     verify_source source;         /* cfg NULL: a difference is not followed back to a layer */
 } verify_job;
 
+/* Is a reader there? Both others have `why`. */
+typedef enum { VERIFY_NOT_ASKED = -1, VERIFY_MISSING, VERIFY_RAN } verify_ran;
+
 typedef struct verify_result {
     const char *reader;           /* "libdarknet", "OpenCV 4.6.0", "OpenCV 4.6.0 ONNX", "/usr/bin/darknet" */
-    int ran;                      /* 0: not available here, `why` says why; -1: not asked for */
+    verify_ran ran;
     double difference, bound;     /* largest absolute difference of any output, and what is allowed */
     int worst;                    /* the image that has it */
     int agree;                    /* images with the same first class; meaningless where `raw` */
@@ -44,6 +47,6 @@ enum { VERIFY_HOST, VERIFY_OPENCV, VERIFY_ONNX, VERIFY_STOCK, VERIFY_READERS };
  * where its reader lets us look inside; results are filled anyway. */
 int verify_deployed(const verify_job *job, verify_result result[VERIFY_READERS], diag *d);
 /* (h, w, c) bytes to (c, h, w) floats in 0..1, as stock Darknet decodes an image. */
-void verify_planar(const uint8_t *pixels, int c, int h, int w, float *x);
+void verify_planar(const uint8_t *pixels, int c, int h, int w, float *planes);
 
 #endif

@@ -18,6 +18,7 @@
 
 static const float ABOVE = .25f;          /* OpenCV keeps nothing below .2 */
 enum { STOCK_LEAST = 4 };                 /* images: the stock program starts four threads, whatever there is to do */
+enum { ASKED, NOT_INSTALLED };            /* what asking a reader gives, or -1 where it failed; then `why` says why */
 
 /* ---- comparing ---- */
 
@@ -28,37 +29,42 @@ static double apart(const detect_box *box, const detect_box *place)
     return fmax(fmax(x, w), fabs((double)box->probability - (double)place->probability));
 }
 
+/* How far the nearest box of the same image and class is; 1 if there is none. */
+static double nearest(const detect_box *box, const detect_list *among)
+{
+    double best = 1;
+    for (size_t i = 0; i < among->n; ++i) {
+        const detect_box *other = &among->box[i];
+        if (box->image == other->image && box->label == other->label) best = fmin(best, apart(box, other));
+    }
+    return best;
+}
+
 static void look_for(const detect_list *these, const detect_list *among, box_result *result)
 {
     for (size_t i = 0; i < these->n; ++i) {
-        const detect_box *a = &these->box[i];
-        double best = 1;
-        if (a->probability <= ABOVE + BOX_BOUND) continue;
+        if (these->box[i].probability <= ABOVE + BOX_BOUND) continue;
+        double away = nearest(&these->box[i], among);
         ++result->boxes;
-        for (size_t k = 0; k < among->n; ++k) {
-            const detect_box *b = &among->box[k];
-            if (a->image == b->image && a->label == b->label) best = fmin(best, apart(a, b));
-        }
-        if (!(best <= result->difference)) result->difference = best;
+        if (!(away <= result->difference)) result->difference = away;
     }
 }
 
 /* ---- the training network ---- */
 
+/* A batch at a time; of boxes that cover one another by more than `nms` one stays, by 1 all do. */
 static void find_boxes(model *model, const verify_job *job, const detect_heads *heads, float nms, detect_list *out)
 {
     size_t bytes = verify_image_bytes(job);
     int batch = model->net->batch;
     detect_options how = { .threshold = nms < 1 ? .005f : ABOVE, .nms = nms };
     float *x = mem_calloc((size_t)batch * bytes, sizeof *x);
-    for (int i = 0; i < job->n; ++i) {
-        int b = i % batch;
-        if (!b) {
-            for (int k = 0; k < batch && i + k < job->n; ++k)
-                verify_planar(job->pixels + (size_t)(i + k) * bytes, job->c, job->h, job->w, x + (size_t)k * bytes);
-            model_predict(model, x);
-        }
-        detect_image(heads, b, job->w, job->h, &how, i, out);
+    for (int i = 0; i < job->n; i += batch) {
+        int n = job->n - i < batch ? job->n - i : batch;
+        for (int b = 0; b < n; ++b)
+            verify_planar(job->pixels + (size_t)(i + b) * bytes, job->c, job->h, job->w, x + (size_t)b * bytes);
+        model_predict(model, x);
+        for (int b = 0; b < n; ++b) detect_image(heads, b, job->w, job->h, &how, i + b, out);
     }
     free(x);
 }
@@ -69,29 +75,29 @@ static void add_rows(const float *row, int rows, int classes, int image, detect_
 {
     for (int i = 0; i < rows; ++i, row += 5 + classes)
         for (int k = 0; k < classes; ++k) {
-            detect_box b = { .image = image, .label = k, .probability = row[5 + k], .x = row[0], .y = row[1],
-                             .w = row[2], .h = row[3] };
-            if (b.probability > ABOVE) detect_list_add(out, &b);
+            detect_box box = { .image = image, .label = k, .probability = row[5 + k],
+                               .x = row[0], .y = row[1], .w = row[2], .h = row[3] };
+            if (box.probability > ABOVE) detect_list_add(out, &box);
         }
 }
 
+/* Its boxes of every image; ASKED, or -1. */
 static int ask_opencv(const verify_job *job, int classes, detect_list *out, box_result *result)
 {
-    dnn_net *n = dnn_read_darknet(job->cfg, job->weights, result->why, sizeof result->why);
-    float *x = mem_calloc(verify_image_bytes(job), sizeof *x);
-    int failed = !n;
+    dnn_net *net = dnn_read_darknet(job->cfg, job->weights, result->why, sizeof result->why);
+    float *x = mem_calloc(verify_image_bytes(job), sizeof *x), *rows;
+    int failed = !net;
     for (int i = 0; !failed && i < job->n; ++i) {
-        float *rows;
         verify_planar(job->pixels + (size_t)i * verify_image_bytes(job), job->c, job->h, job->w, x);
-        int got = dnn_forward_rows(n, x, job->c, job->h, job->w, 5 + classes, &rows, result->why, sizeof result->why);
+        int got = dnn_forward_rows(net, x, job->c, job->h, job->w, 5 + classes, &rows, result->why, sizeof result->why);
         failed = got < 0;
         if (failed) continue;
         add_rows(rows, got, classes, i, out);
         free(rows);
     }
-    if (n) dnn_free(n);
+    if (net) dnn_free(net);
     free(x);
-    return failed ? -1 : 0;
+    return failed ? -1 : ASKED;
 }
 
 /* ---- the stock program ---- */
@@ -106,6 +112,7 @@ static int write_files(const verify_job *job, int classes, const char *folder)
     return failed;
 }
 
+/* The program in a process of its own, without a word. */
 static int run_stock(const verify_job *job, const char *folder)
 {
     char *data = mem_printf("%s/stock.data", folder);
@@ -121,56 +128,77 @@ static int run_stock(const verify_job *job, const char *folder)
     return verify_wait(child);
 }
 
+static char *class_file(const char *folder, int label)
+{
+    return mem_printf("%s/comp4_det_test_class%d.txt", folder, label);
+}
+
 /* A line is "image probability left top right bottom", in pixels counted from 1. -1: there is no such file. */
 static int read_class(const verify_job *job, const char *folder, int label, detect_list *out)
 {
-    char *path = mem_printf("%s/comp4_det_test_class%d.txt", folder, label);
-    FILE *f = fopen(path, "r");
+    char *path = class_file(folder, label);
+    FILE *file = fopen(path, "r");
     int image;
-    float p, left, top, right, bottom;
-    while (f && fscanf(f, "%d %f %f %f %f %f", &image, &p, &left, &top, &right, &bottom) == 6) {
-        detect_box b = { .image = image, .label = label, .probability = p,
-                         .x = ((left + right) / 2 - 1) / (float)job->w,
-                         .y = ((top + bottom) / 2 - 1) / (float)job->h, .w = (right - left) / (float)job->w,
-                             .h = (bottom - top) / (float)job->h };
-        if (image >= 0 && image < job->n && p > ABOVE) detect_list_add(out, &b);
+    float p, left, top, right, bottom, width = (float)job->w, height = (float)job->h;
+    while (file && fscanf(file, "%d %f %f %f %f %f", &image, &p, &left, &top, &right, &bottom) == 6) {
+        detect_box box = { .image = image, .label = label, .probability = p,
+                           .x = ((left + right) / 2 - 1) / width, .y = ((top + bottom) / 2 - 1) / height,
+                           .w = (right - left) / width, .h = (bottom - top) / height };
+        if (image >= 0 && image < job->n && p > ABOVE) detect_list_add(out, &box);
     }
     free(path);
-    return f ? fclose(f) : -1;
+    return file ? fclose(file) : -1;
+}
+
+static void remove_file(char *path)
+{
+    unlink(path);
+    free(path);
 }
 
 static void remove_files(const verify_job *job, int classes, const char *folder)
 {
     static const char *const names[] = { "names", "stock.data", "list" };
-    for (int i = 0; i < 3 + images_of(job) + classes; ++i) {
-        int k = i - 3 - images_of(job);
-        char *path = i < 3 ? mem_printf("%s/%s", folder, names[i]) : k < 0 ? mem_printf("%s/%d.png", folder, i - 3)
-                                                                  : mem_printf("%s/comp4_det_test_class%d.txt", folder,
-                                                                               k);
-        unlink(path);
-        free(path);
-    }
+    for (int i = 0; i < 3; ++i) remove_file(mem_printf("%s/%s", folder, names[i]));
+    for (int i = 0; i < images_of(job); ++i) remove_file(mem_printf("%s/%d.png", folder, i));
+    for (int i = 0; i < classes; ++i) remove_file(class_file(folder, i));
     rmdir(folder);
 }
 
+/* Writes its files, runs it, reads what it wrote. 0, or -1 and `why`. */
+static int use_stock(const verify_job *job, int classes, const char *folder, detect_list *out, box_result *result)
+{
+    if (write_files(job, classes, folder)) {
+        snprintf(result->why, sizeof result->why, "cannot write files for it: %s", strerror(errno));
+        return -1;
+    }
+    if (run_stock(job, folder)) {
+        snprintf(result->why, sizeof result->why, "failed on the exported network");
+        return -1;
+    }
+    for (int i = 0; i < classes; ++i)
+        if (read_class(job, folder, i, out)) {
+            snprintf(result->why, sizeof result->why, "wrote no boxes of class %d", i);
+            return -1;
+        }
+    return 0;
+}
+
+/* Its boxes of every image; ASKED, NOT_INSTALLED or -1. */
 static int ask_stock(const verify_job *job, int classes, detect_list *out, box_result *result)
 {
     const char *tmp = getenv("TMPDIR");
     if (access(VERIFY_STOCK_PROGRAM, X_OK)) {
         snprintf(result->why, sizeof result->why, "not installed");
-        return 1;
+        return NOT_INSTALLED;
     }
     char *folder = mem_printf("%s/distill-XXXXXX", tmp ? tmp : "/tmp");
-    int failed = !mkdtemp(folder) || write_files(job, classes, folder);
+    int failed = !mkdtemp(folder);
     if (failed) snprintf(result->why, sizeof result->why, "cannot write files for it: %s", strerror(errno));
-    else if ((failed = run_stock(job, folder))) snprintf(result->why, sizeof result->why,
-                                                         "failed on the exported network");
-    for (int k = 0; !failed && k < classes; ++k)
-        if ((failed = read_class(job, folder, k, out)))
-            snprintf(result->why, sizeof result->why, "wrote no boxes of class %d", k);
+    else failed = use_stock(job, classes, folder, out, result);
     remove_files(job, classes, folder);
     free(folder);
-    return failed ? -1 : 0;
+    return failed ? -1 : ASKED;
 }
 
 /* The stock program cuts boxes at the image's border. */
@@ -179,34 +207,44 @@ static void cut_at_border(const verify_job *job, detect_list *list)
     for (size_t i = 0; i < list->n; ++i) {
         detect_box *b = &list->box[i];
         float left = fmaxf(b->x - b->w / 2, 0), top = fmaxf(b->y - b->h / 2, 0);
-        float right = fminf(b->x + b->w / 2, 1 - 1.f / (float)job->w), bottom = fminf(b->y + b->h / 2,
-            1 - 1.f / (float)job->h);
-        *b = (detect_box){ .image = b->image, .label = b->label, .probability = b->probability, .x = (left + right) / 2,
-                           .y = (top + bottom) / 2, .w = right - left, .h = bottom - top };
+        float right = fminf(b->x + b->w / 2, 1 - 1.f / (float)job->w);
+        float bottom = fminf(b->y + b->h / 2, 1 - 1.f / (float)job->h);
+        b->x = (left + right) / 2;
+        b->y = (top + bottom) / 2;
+        b->w = right - left;
+        b->h = bottom - top;
     }
 }
 
 /* ---- both ---- */
 
-static int compare(const verify_job *job, model *model, const detect_heads *heads, int reader, box_result *result,
-                   diag *d)
+/* The training network's boxes, as the reader makes them, against the reader's, both ways. */
+static void compare(const verify_job *job, model *model, const detect_heads *heads, int stock,
+                    const detect_list *theirs, box_result *result)
 {
-    detect_list ours = { 0 }, theirs = { 0 };
-    int stock = reader == BOX_STOCK, status = stock ? ask_stock(job, heads->classes, &theirs, result)
-        : ask_opencv(job, heads->classes, &theirs, result);
-    if (status < 0) diag_error(d, job->cfg, 0, NULL, "%s cannot run this network: %s", result->reader, result->why);
-    if (!status) {
-        find_boxes(model, job, heads, stock ? .45f : 1, &ours);
-        if (stock) cut_at_border(job, &ours);
-        look_for(&ours, &theirs, result);
-        look_for(&theirs, &ours, result);
-        result->ran = 1;
-    }
+    detect_list ours = { 0 };
+    find_boxes(model, job, heads, stock ? .45f : 1, &ours);
+    if (stock) cut_at_border(job, &ours);
+    look_for(&ours, theirs, result);
+    look_for(theirs, &ours, result);
     detect_list_free(&ours);
+    result->ran = 1;
+}
+
+/* One reader: asked, compared, judged. 0, or -1 with a message. */
+static int verify_reader(const verify_job *job, model *model, const detect_heads *heads, int reader,
+                         box_result *result, diag *d)
+{
+    detect_list theirs = { 0 };
+    int stock = reader == BOX_STOCK;
+    int status = (stock ? ask_stock : ask_opencv)(job, heads->classes, &theirs, result);
+    if (status == ASKED) compare(job, model, heads, stock, &theirs, result);
     detect_list_free(&theirs);
-    if (status < 0 || !result->ran || result->difference <= BOX_BOUND) return status < 0 ? -1 : 0;
-    diag_error(d, job->cfg, 0, NULL, "boxes of %s differ from the training network's by %.3g, allowed is %.3g",
-               result->reader, result->difference, BOX_BOUND);
+    if (status == NOT_INSTALLED || (status == ASKED && result->difference <= BOX_BOUND)) return 0;
+    if (status == ASKED)
+        diag_error(d, job->cfg, 0, NULL, "boxes of %s differ from the training network's by %.3g, allowed is %.3g",
+                   result->reader, result->difference, BOX_BOUND);
+    else diag_error(d, job->cfg, 0, NULL, "%s cannot run this network: %s", result->reader, result->why);
     return -1;
 }
 
@@ -217,7 +255,7 @@ int verify_boxes(const verify_job *job, model *model, box_result result[BOX_READ
     int failed = detect_heads_of(model->net, model->low->cfg, &heads, d);
     for (int i = 0; i < BOX_READERS; ++i) {
         result[i] = (box_result){ .reader = names[i] };
-        if (heads.n) failed |= compare(job, model, &heads, i, &result[i], d);
+        if (heads.n) failed |= verify_reader(job, model, &heads, i, &result[i], d);
     }
     detect_heads_free(&heads);
     return failed;

@@ -1,6 +1,7 @@
 /* What the files of the verification share; see verify.h.
  *   verify.c         the table of readers, libdarknet, OpenCV      verify_stock.c   the stock program
- *   verify_layers.c  the first layer that differs */
+ *   verify_layers.c  the first layer that differs                  verify_kit.c     the comparison, the host's library
+ *   verify_boxes.c   a detector's boxes */
 #ifndef DISTILL_VERIFY_INTERNAL_H
 #define DISTILL_VERIFY_INTERNAL_H
 #include "darknet_plugin/host/host.h"
@@ -18,8 +19,8 @@ void verify_compare(const verify_job *job, int image, const float *got, verify_r
 network *verify_open_host(const verify_job *job, diag *d);
 
 /* The stock program's work folder: as many names, `images` pictures as PNG (job's, again from the first where they are
- * fewer), the list of them, and stock.data: classes=, names= and the lines of `data`. 0, or -1 and errno. */
-int verify_write_stock_files(const verify_job *job, int classes, int images, const char *data, const char *folder);
+ * fewer), the list of them, and stock.data: classes=, names= and the lines of `more`. 0, or -1 and errno. */
+int verify_write_stock_files(const verify_job *job, int classes, int images, const char *more, const char *folder);
 /* Waits for a child process: 0 if it ended well. */
 int verify_wait(int child);
 /* Fills result; 0, or -1 after reporting. */

@@ -1,24 +1,17 @@
 /* What the readers of a verification share: pictures as planes, the comparison, the host without our layers. */
 #include "verify_internal.h"
 
+#include "darknet_plugin/base/argmax.h"
 #include "darknet_plugin/sections/cfg.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-void verify_planar(const uint8_t *pixels, int c, int h, int w, float *x)
+void verify_planar(const uint8_t *pixels, int c, int h, int w, float *planes)
 {
     size_t plane = (size_t)h * (size_t)w;
     for (size_t i = 0; i < plane; ++i)
-        for (int k = 0; k < c; ++k) x[(size_t)k * plane + i] = (float)(pixels[i * (size_t)c + (size_t)k] / 255.);
-}
-
-static int first_of(const float *x, int n)
-{
-    int best = 0;
-    for (int i = 1; i < n; ++i)
-        if (x[i] > x[best]) best = i;
-    return best;
+        for (int k = 0; k < c; ++k) planes[(size_t)k * plane + i] = (float)(pixels[i * (size_t)c + (size_t)k] / 255.);
 }
 
 void verify_compare(const verify_job *job, int image, const float *got, verify_result *result)
@@ -30,18 +23,18 @@ void verify_compare(const verify_job *job, int image, const float *got, verify_r
         result->difference = isfinite(e) ? e : INFINITY;
         result->worst = image;
     }
-    result->agree += first_of(got, job->values) == first_of(want, job->values);
+    result->agree += argmax(got, job->values) == argmax(want, job->values);
 }
 
 network *verify_open_host(const verify_job *job, diag *d)
 {
-    cfg_file *c = cfg_read(job->cfg, d);
-    if (!c) return NULL;
+    cfg_file *cfg = cfg_read(job->cfg, d);
+    if (!cfg) return NULL;
     size_t len;
-    char *text = cfg_text(c, &len);
+    char *text = cfg_text(cfg, &len);
     network *net = host_parse(text, len, job->cfg, d);
     free(text);
-    cfg_free(c);
+    cfg_free(cfg);
     if (!net) return NULL;
     host_load_weights(net, job->weights);
     return net;

@@ -13,8 +13,8 @@
 #define LAYER_BOUND 1e-4
 
 typedef struct walk {
-    const verify_job *j;
-    model *m;                /* the training network after its run */
+    const verify_job *job;
+    model *model;            /* the training network after its run */
     network *host;           /* the deployed one in the host's library after its run */
     dnn_net *dnn;            /* or in OpenCV */
     int onnx;                /* where layer 7 is called layer_7 */
@@ -29,17 +29,18 @@ static const float *host_layer(walk *walk, int i) { return walk->host->layers[i]
 static const float *dnn_layer(walk *walk, int i)
 {
     char name[64], why[64];
+    const verify_job *job = walk->job;
     int n = walk->host->layers[i].outputs;
     if (walk->onnx) snprintf(name, sizeof name, "layer_%d", i);
     else if (dnn_darknet_name(walk->dnn, i, name, sizeof name)) return NULL;
-    return dnn_forward_layer(walk->dnn, name, walk->x, walk->j->c, walk->j->h, walk->j->w, walk->buffer, n, why,
-                             sizeof why) == n ? walk->buffer : NULL;
+    int got = dnn_forward_layer(walk->dnn, name, walk->x, job->c, job->h, job->w, walk->buffer, n, why, sizeof why);
+    return got == n ? walk->buffer : NULL;
 }
 
 /* Fills difference and largest of layer i; 1 if they are too far apart. */
 static int differs(walk *walk, int i)
 {
-    const layer *want = &walk->m->net->layers[walk->j->source.from[i]];
+    const layer *want = &walk->model->net->layers[walk->job->source.from[i]];
     const float *got = walk->dnn ? dnn_layer(walk, i) : host_layer(walk, i);
     walk->difference = walk->largest = 0;
     for (int k = 0; got && k < want->outputs; ++k) {
@@ -50,16 +51,20 @@ static int differs(walk *walk, int i)
     return walk->difference > LAYER_BOUND * fmax(1, walk->largest);
 }
 
-static int is_box_layer(const layer *l) { return l->type == YOLO || l->type == REGION; }
+/* Has the deployed layer i a counterpart of the same size, and an output that is a map? */
+static int can_be_compared(const walk *walk, int i)
+{
+    const layer *l = &walk->host->layers[i];
+    int from = walk->job->source.from[i];
+    return from >= 0 && !host_is_boxes(l) && l->outputs == walk->model->net->layers[from].outputs;
+}
 
+/* The hint: the first layer that differs. */
 static void say(walk *walk, diag *d)
 {
     for (int i = 0; i < walk->host->n; ++i) {
-        int from = walk->j->source.from[i];
-        if (from < 0 || is_box_layer(&walk->host->layers[i]) ||
-            walk->host->layers[i].outputs != walk->m->net->layers[from].outputs) continue;
-        if (!differs(walk, i)) continue;
-        const cfg_section *s = cfg_layer(walk->m->low->cfg, from);
+        if (!can_be_compared(walk, i) || !differs(walk, i)) continue;
+        const cfg_section *s = cfg_layer(walk->model->low->cfg, walk->job->source.from[i]);
         diag_hint(d, "the first layer that differs is layer %d [%s] (%s:%d), by %.3g where its largest value is %.3g",
                   i, s->name, s->file, s->line, walk->difference, walk->largest);
         return;
@@ -74,24 +79,23 @@ static int largest_layer(const network *net)
     return n;
 }
 
-static model *open_training(const verify_source *s, diag *d)
+static model *open_training(const verify_source *source, diag *d)
 {
-    model_options o = { .backend = BACKEND_REFERENCE, .mode = s->mode };
-    model *m = model_open(s->cfg, &o, d);
-    if (!m || !model_load_whole(m, s->weights, d)) return m;
-    model_close(m);
+    model_options options = { .backend = BACKEND_REFERENCE, .mode = source->mode };
+    model *training = model_open(source->cfg, &options, d);
+    if (!training || !model_load_whole(training, source->weights, d)) return training;
+    model_close(training);
     return NULL;
 }
 
-/* Runs everything on the worst image. The training network may want more than one image at a time: the rest are
- * zeros. */
-static void run_all(walk *walk, float *x, int image, diag *d)
+/* Runs everything on the worst image, at the start of `input`: the training network may want more at a time. */
+static void run_all(walk *walk, float *input, int image, diag *d)
 {
-    const verify_job *j = walk->j;
-    verify_planar(j->pixels + (size_t)image * verify_image_bytes(j), j->c, j->h, j->w, x);
-    model_predict(walk->m, x);
-    network_predict(walk->host, x);
-    walk->x = x;
+    const verify_job *job = walk->job;
+    verify_planar(job->pixels + (size_t)image * verify_image_bytes(job), job->c, job->h, job->w, input);
+    model_predict(walk->model, input);
+    network_predict(walk->host, input);
+    walk->x = input;
     walk->buffer = mem_calloc((size_t)largest_layer(walk->host), sizeof *walk->buffer);
     say(walk, d);
     free(walk->buffer);
@@ -101,25 +105,25 @@ static void open_reader(walk *walk, int reader)
 {
     char why[64];
     walk->onnx = reader == VERIFY_ONNX;
-    if (reader == VERIFY_OPENCV) walk->dnn = dnn_read_darknet(walk->j->cfg, walk->j->weights, why, sizeof why);
-    if (reader == VERIFY_ONNX) walk->dnn = dnn_read_onnx(walk->j->onnx, why, sizeof why);
+    if (reader == VERIFY_OPENCV) walk->dnn = dnn_read_darknet(walk->job->cfg, walk->job->weights, why, sizeof why);
+    if (reader == VERIFY_ONNX) walk->dnn = dnn_read_onnx(walk->job->onnx, why, sizeof why);
 }
 
 void verify_name_layer(const verify_job *job, int reader, const verify_result *result, diag *d)
 {
     diag *unsaid = diag_new();
-    walk w = { .j = job };
+    walk w = { .job = job };
     if (reader != VERIFY_STOCK && job->source.cfg) {
-        w.m = open_training(&job->source, unsaid);
-        w.host = w.m ? verify_open_host(job, unsaid) : NULL;
+        w.model = open_training(&job->source, unsaid);
+        w.host = w.model ? verify_open_host(job, unsaid) : NULL;
         if (w.host) open_reader(&w, reader);
     }
-    float *x = mem_calloc(verify_image_bytes(job) * (size_t)(w.m ? w.m->net->batch : 1), sizeof *x);
+    float *x = mem_calloc(verify_image_bytes(job) * (size_t)(w.model ? w.model->net->batch : 1), sizeof *x);
     if (w.host && (w.dnn || reader == VERIFY_HOST)) run_all(&w, x, result->worst, d);
     else diag_hint(d, "%s does not let us look at its layers", result->reader);
     free(x);
     if (w.dnn) dnn_free(w.dnn);
     if (w.host) host_free(w.host);
-    model_close(w.m);
+    model_close(w.model);
     diag_free(unsaid);
 }

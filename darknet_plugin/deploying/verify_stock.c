@@ -11,26 +11,29 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-int verify_write_stock_files(const verify_job *job, int classes, int images, const char *data_text, const char *folder)
+static FILE *create(const char *folder, const char *name)
 {
-    char *names = mem_printf("%s/names", folder), *data = mem_printf("%s/stock.data", folder),
-        *list = mem_printf("%s/list", folder);
-    FILE *fn = fopen(names, "w"), *fd = fopen(data, "w"), *fl = fopen(list, "w");
-    int failed = !fn || !fd || !fl;
-    for (int i = 0; !failed && i < classes; ++i) failed = fprintf(fn, "class%d\n", i) < 0;
-    if (!failed) failed = fprintf(fd, "classes=%d\nnames=%s\n%s", classes, names, data_text) < 0;
+    char *path = mem_printf("%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    free(path);
+    return file;
+}
+
+int verify_write_stock_files(const verify_job *job, int classes, int images, const char *more, const char *folder)
+{
+    FILE *names = create(folder, "names"), *data = create(folder, "stock.data"), *list = create(folder, "list");
+    int failed = !names || !data || !list;
+    for (int i = 0; !failed && i < classes; ++i) failed = fprintf(names, "class%d\n", i) < 0;
+    if (!failed) failed = fprintf(data, "classes=%d\nnames=%s/names\n%s", classes, folder, more) < 0;
     for (int i = 0; !failed && i < images; ++i) {
+        const uint8_t *pixels = job->pixels + (size_t)(i % job->n) * verify_image_bytes(job);
         char *png = mem_printf("%s/%d.png", folder, i);
-        failed = image_write(png, job->pixels + (size_t)(i % job->n) * verify_image_bytes(job), job->w, job->h,
-                             job->c) || fprintf(fl, "%s\n", png) < 0;
+        failed = image_write(png, pixels, job->w, job->h, job->c) || fprintf(list, "%s\n", png) < 0;
         free(png);
     }
-    if (fn && fclose(fn)) failed = 1;
-    if (fd && fclose(fd)) failed = 1;
-    if (fl && fclose(fl)) failed = 1;
-    free(names);
-    free(data);
-    free(list);
+    if (names && fclose(names)) failed = 1;
+    if (data && fclose(data)) failed = 1;
+    if (list && fclose(list)) failed = 1;
     return failed ? -1 : 0;
 }
 
@@ -50,15 +53,14 @@ static int write_stock_files(const verify_job *job, const char *folder, diag *d)
     return failed;
 }
 
+/* In the child: the list of images as its input, the file `out` as its output. */
 static void exec_stock(const verify_job *job, const char *folder)
 {
-    char *data = mem_printf("%s/stock.data", folder), *list = mem_printf("%s/list", folder),
-        *out = mem_printf("%s/out", folder);
-    int in_fd = open(list, O_RDONLY), out_fd = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600),
-        null = open("/dev/null", O_WRONLY);
-    dup2(in_fd, STDIN_FILENO);
-    dup2(out_fd, STDOUT_FILENO);
-    dup2(null, STDERR_FILENO);
+    char *data = mem_printf("%s/stock.data", folder);
+    char *list = mem_printf("%s/list", folder), *out = mem_printf("%s/out", folder);
+    dup2(open(list, O_RDONLY), STDIN_FILENO);
+    dup2(open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
+    dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
     execl(VERIFY_STOCK_PROGRAM, VERIFY_STOCK_PROGRAM, "classifier", "predict", data, job->cfg, job->weights,
           (char *)NULL);
     _exit(127);
@@ -116,13 +118,14 @@ int verify_stock(const verify_job *job, verify_result *result, diag *d)
     }
     char *folder = mem_printf("%s/distill-XXXXXX", tmp ? tmp : "/tmp");
     int failed = !mkdtemp(folder);
-    if (failed) diag_error(d, folder, 0, NULL, "cannot make a temporary folder: %s", strerror(errno));
-    else {
-        failed = write_stock_files(job, folder, d) || run_stock_program(job, folder, d) || read_stock_answers(job,
-            folder, result, d);
+    if (failed) {
+        diag_error(d, folder, 0, NULL, "cannot make a temporary folder: %s", strerror(errno));
+    } else {
+        failed = write_stock_files(job, folder, d) || run_stock_program(job, folder, d)
+            || read_stock_answers(job, folder, result, d);
         remove_folder(job, folder);
     }
     free(folder);
-    result->ran = !failed;
-    return failed;
+    result->ran = failed ? VERIFY_MISSING : VERIFY_RAN;
+    return failed ? -1 : 0;
 }

@@ -6,10 +6,10 @@
  * which are made from the unfolded ones at each run, and batch norm inside [deconvolutional] and recurrent sections. */
 #include "fold.h"
 
+#include "darknet_plugin/host/host_facts.h"
+
 #include <math.h>
 #include <stddef.h>
-
-#define EPSILON 1e-6
 
 static size_t filters(const layer *l) { return l->type == CONNECTED ? (size_t)l->outputs : (size_t)l->n; }
 
@@ -20,7 +20,7 @@ static size_t filter_floats(const layer *l)
 
 static double factor_of(const layer *l, size_t i)
 {
-    return l->batch_normalize ? l->scales[i] / (sqrt((double)l->rolling_variance[i]) + EPSILON) : 1;
+    return l->batch_normalize ? l->scales[i] / (sqrt((double)l->rolling_variance[i]) + HOST_EPSILON) : 1;
 }
 
 void fold_arrays(const layer *l, float *weights, float *biases)

@@ -4,7 +4,10 @@
 #include "tensor_groups.h"
 #include "weights_tools/file/weights_file.h"
 
+#include "darknet_plugin/host/host_facts.h"
 #include "darknet_plugin/lowering/lower.h"
+
+#include <math.h>
 
 typedef struct import_job {
     const char *cfg, *model;       /* paths, borrowed */
@@ -24,6 +27,10 @@ int import_match(import_job *job, diag *d);
 /* (import_fill.c) Copies one group's values into its layer. 0, or -1 where they are not numbers. */
 int import_fill(const import_job *job, int group, diag *d);
 /* What Darknet must store so that its sqrt(v') + 1e-6 is the source's sqrt(v + epsilon). */
-float import_variance(double v, double epsilon);
+static inline float import_variance(double v, double epsilon)
+{
+    double root = sqrt(v + epsilon) - HOST_EPSILON;
+    return root > 0 ? (float)(root * root) : 0;
+}
 
 #endif

@@ -9,14 +9,6 @@
 
 #include <math.h>
 
-static const double HOST_EPSILON = 1e-6;
-
-float import_variance(double v, double epsilon)
-{
-    double root = sqrt(v + epsilon) - HOST_EPSILON;
-    return root > 0 ? (float)(root * root) : 0;
-}
-
 static int check_values(const import_job *job, const named_tensor *tensor, tensor_part part, diag *d)
 {
     for (size_t i = 0; i < tensor->n; ++i) {

@@ -14,6 +14,7 @@
 #include "onnx_layers.h"
 
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/host/host_facts.h"
 #include "weights_tools/file/fold.h"
 #include "onnx_write.h"
 
@@ -113,7 +114,7 @@ static const struct activation_row {
     const char *op;
     float alpha, gamma;      /* attributes; 0 = the operator has none */
 } activations[] = {
-    { RELU, "Relu", 0, 0 }, { LEAKY, "LeakyRelu", .1f, 0 }, { RELIE, "LeakyRelu", .01f, 0 },
+    { RELU, "Relu", 0, 0 }, { LEAKY, "LeakyRelu", HOST_LEAKY_SLOPE, 0 }, { RELIE, "LeakyRelu", .01f, 0 },
         { LOGISTIC, "Sigmoid", 0, 0 },
     { TANH, "Tanh", 0, 0 }, { ELU, "Elu", 1, 0 }, { SELU, "Selu", 1.6732f, 1.0507f },
 };
@@ -413,13 +414,4 @@ int net_file_onnx(out_file *file, const char *path, const network *net, const cf
 {
     if (out_file_open(file, path, d)) return -1;
     return out_file_finish(file, write_network(net, cfg, output, outputs, file, d), d);
-}
-
-int onnx_write_network(const network *net, const cfg_file *cfg, const int *output, int outputs, const char *path,
-                       diag *d)
-{
-    out_file f;
-    int failed = net_file_onnx(&f, path, net, cfg, output, outputs, d) || out_file_keep(&f, 1, d);
-    out_file_drop(&f);
-    return failed ? -1 : 0;
 }
