@@ -2,6 +2,10 @@
 #ifndef DISTILL_PATH_H
 #define DISTILL_PATH_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* What comes after the last slash; borrowed from `path`. */
 const char *path_base_name(const char *path);
 /* Why `path` is not a regular file that can be read, borrowed; NULL if it is one. */
@@ -9,5 +13,9 @@ const char *path_problem(const char *path);
 /* A file that the file `base` names: as it stands if it is there, else beside `base` if it is there, else as it stands. The
  * caller frees. */
 char *path_named_in(const char *base, const char *name);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

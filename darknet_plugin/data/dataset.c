@@ -5,6 +5,7 @@
 #include "dataset_internal.h"
 #include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,10 +50,10 @@ static int find_files(data_request *request, const char *value, diag *d)
     request->file = data_split_commas(value, &request->files);
     int bad = 0;
     for (int i = 0; i < request->files; ++i) {
-        char *path = data_resolve(request->f->path, request->file[i]);
+        char *path = path_named_in(request->f->path, request->file[i]);
         free(request->file[i]);
         request->file[i] = path;
-        const char *problem = data_problem(path);
+        const char *problem = path_problem(path);
         if (problem) diag_error(d, path, 0, NULL, "%s (%s= in %s)", problem, request->key, request->f->path);
         bad |= problem != NULL;
     }
@@ -153,7 +154,7 @@ const char *dataset_name(const dataset *set, size_t i, char *buf, size_t len)
     }
     int p = set->parts - 1;
     while (p > 0 && set->part[p].first > i) --p;
-    snprintf(buf, len, "%s#%zu", data_base_name(set->part[p].file), i - set->part[p].first);
+    snprintf(buf, len, "%s#%zu", path_base_name(set->part[p].file), i - set->part[p].first);
     return buf;
 }
 

@@ -6,6 +6,7 @@
  * read. */
 #include "dataset_internal.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -114,7 +115,7 @@ static int read_idx(const char *path, uint32_t magic, idx_header *h, uint8_t **b
 /* The label file that goes with an image file: images-idx3 -> labels-idx1 in its base name; NULL if it has no such. */
 static char *labels_beside(const char *images)
 {
-    const char *at = strstr(data_base_name(images), "images-idx3");
+    const char *at = strstr(path_base_name(images), "images-idx3");
     if (!at) return NULL;
     return mem_printf("%.*slabels-idx1%s", (int)(at - images), images, at + strlen("images-idx3"));
 }
@@ -131,10 +132,10 @@ static char *find_labels(const data_request *request, int i, int *bad, diag *d)
                        request->key, request->files);
         *bad = -1;
     } else {
-        path = named ? data_resolve(request->f->path, name[i]) : labels_beside(images);
+        path = named ? path_named_in(request->f->path, name[i]) : labels_beside(images);
     }
     data_free_strings(name, (size_t)named);
-    if (*bad || (path && data_is_file(path))) return path;
+    if (*bad || (path && !path_problem(path))) return path;
     if (request->labels || (request->need & DATA_CLASSES)) {
         *bad = -1;
         if (path) diag_error(d, path, 0, NULL, "label file is not there or not readable (images: %s)", images);

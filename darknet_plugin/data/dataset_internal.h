@@ -49,14 +49,8 @@ struct dataset {
 
 extern const data_format data_idx, data_cifar10, data_cifar100, data_list;
 
-/* A file named in `base`: as it stands if it is there, else relative to base's folder. The caller frees. */
-char *data_resolve(const char *base, const char *name);
-/* Why `path` is not a regular file that can be read, borrowed; NULL if it is one. */
-const char *data_problem(const char *path);
-int data_is_file(const char *path);
 /* Behind the last line that came: -1 after reporting where that was not the file's end. */
 int data_read_whole(FILE *in, const char *path, diag *d);
-const char *data_base_name(const char *path);           /* after the last slash, borrowed */
 /* "a, b" -> trimmed items, each owned, as is the array; *n how many. */
 char **data_split_commas(const char *text, int *n);
 void data_free_strings(char **text, size_t n);

@@ -8,40 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-const char *data_problem(const char *path)
-{
-    struct stat st;
-    if (stat(path, &st)) return strerror(errno);
-    if (!S_ISREG(st.st_mode)) return "not a regular file";
-    return access(path, R_OK) ? strerror(errno) : NULL;
-}
-
-int data_is_file(const char *path) { return data_problem(path) == NULL; }
 
 int data_read_whole(FILE *in, const char *path, diag *d)
 {
     if (!ferror(in)) return 0;
     diag_error(d, path, 0, NULL, "cannot be read to its end: %s", strerror(errno));
     return -1;
-}
-
-char *data_resolve(const char *base, const char *name)
-{
-    const char *slash = strrchr(base, '/');
-    if (name[0] == '/' || !slash || data_is_file(name)) return mem_strdup(name);
-    char *beside = mem_printf("%.*s/%s", (int)(slash - base), base, name);
-    if (data_is_file(beside)) return beside;
-    free(beside);
-    return mem_strdup(name);
-}
-
-const char *data_base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
 }
 
 void data_free_strings(char **text, size_t n)

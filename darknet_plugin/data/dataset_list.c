@@ -7,6 +7,7 @@
 #include "dataset_internal.h"
 #include "image_io.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -123,8 +124,8 @@ static void classes_by_substring(const list_reader *reader, const char *path, in
 
 static char *find_image(const list_reader *reader, const char *name)
 {
-    char *path = data_resolve(reader->list, name);
-    if (data_is_file(path)) return path;
+    char *path = path_named_in(reader->list, name);
+    if (!path_problem(path)) return path;
     free(path);
     return NULL;
 }
@@ -234,8 +235,8 @@ static void read_entry(list_reader *reader, char *text, int line)
 static void read_detector_entry(list_reader *reader, char *text, int line)
 {
     (void)line;
-    char *path = data_resolve(reader->list, text);
-    int there = data_is_file(path);
+    char *path = path_named_in(reader->list, text);
+    int there = !path_problem(path);
     add_image(reader, path, -1);
     if (!there) reader->s->left_out[reader->s->count - 1] = DATA_NO_IMAGE;
 }
