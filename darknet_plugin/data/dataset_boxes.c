@@ -181,11 +181,11 @@ static FILE *open_labels(const char *path)
 static int sum_up(const box_reader *r, const data_request *request)
 {
     if (r->dropped && !r->boxes) {
-        diag_error(r->d, request->file[0], 0, NULL, "none of the %zu boxes of its images is of use", r->dropped);
+        diag_error(r->d, request->path[0], 0, NULL, "none of the %zu boxes of its images is of use", r->dropped);
         return -1;
     }
     if (r->dropped > SHOWN)
-        diag_warn(r->d, request->file[0], 0, NULL, "%zu of %zu boxes were dropped; the first %d follow", r->dropped,
+        diag_warn(r->d, request->path[0], 0, NULL, "%zu of %zu boxes were dropped; the first %d follow", r->dropped,
                   r->dropped + r->boxes, SHOWN);
     return 0;
 }
@@ -233,8 +233,8 @@ static void report_kind(const dataset *set, const data_request *request, data_le
     const char *what = kind == DATA_NO_IMAGE ? "images are not there or not readable" : "images have no label file";
     const char *then = too_many ? "; up to 1 % are left out" : " and are left out";
     char *names = first_names(set, kind);
-    (too_many ? diag_error : diag_warn)(d, request->file[0], 0, NULL, "%zu of %zu %s%s: %s", count, set->count, what, then,
-                                        names);
+    (too_many ? diag_error : diag_warn)(d, request->path[0], 0, NULL, "%zu of %zu %s%s: %s", count, set->count, what,
+                                        then, names);
     if (kind == DATA_NO_LABELS) diag_hint(d, "an image without objects has an empty label file");
     free(names);
 }

@@ -372,8 +372,8 @@ static void count_lost(loader *loader, slot *slot)
     slot->lost.n = 0;
 }
 
-/* "a.jpg: why, b.jpg: why, ..." of the first ten, with or without those that the data set has named itself; NULL, or the
- * caller frees. */
+/* "a.jpg: why, b.jpg: why, ..." of the first ten, with or without those that the data set has named itself; the caller
+ * frees. NULL if there are none. */
 static char *lost_names(const loader *loader, int all, size_t *count)
 {
     char *list = NULL;
@@ -392,7 +392,8 @@ static void report_lost(const loader *loader, int too_many, diag *d)
     size_t n;
     char *names = lost_names(loader, too_many, &n);
     const char *what = too_many ? "cannot be read; up to 1 % are left out" : "could not be read and were left out";
-    if (n) (too_many ? diag_error : diag_warn)(d, NULL, 0, NULL, "%zu of %zu images %s: %s", n, loader->count, what, names);
+    if (n) (too_many ? diag_error : diag_warn)(d, NULL, 0, NULL, "%zu of %zu images %s: %s", n, loader->count, what,
+                                               names);
     free(names);
 }
 
