@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In the order they are tried; the last takes what none of the others knows. */
+/* In the order they are tried. A list may be any file, so formats of files stand before it. */
 extern const data_format data_idx, data_cifar10, data_cifar100, data_list;
 static const data_format *const formats[] = { &data_idx, &data_cifar10, &data_cifar100, &data_list };
 enum { FORMATS = sizeof formats / sizeof *formats };
