@@ -28,7 +28,7 @@ char *path_found_in(const char *base, const char *name, const char *(*problem)(c
     const char *slash = strrchr(base, '/');
     if (name[0] == '/' || !slash || !problem(name)) return mem_strdup(name);
     char *beside = mem_printf("%.*s/%s", (int)(slash - base), base, name);
-    if (!problem(beside)) return beside;
+    if (!problem(beside) || (access(name, F_OK) && !access(beside, F_OK))) return beside;
     free(beside);
     return mem_strdup(name);
 }
