@@ -12,8 +12,8 @@
 #include <string.h>
 
 /* In the order they are tried. A list may be any file, so formats of files stand before it. */
-extern const data_format data_idx, data_cifar10, data_cifar100, data_list;
-static const data_format *const formats[] = { &data_idx, &data_cifar10, &data_cifar100, &data_list };
+extern const data_format data_idx, data_cifar10, data_cifar100, data_list, data_folders;
+static const data_format *const formats[] = { &data_idx, &data_cifar10, &data_cifar100, &data_list, &data_folders };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
 static const data_format *format_by_name(const char *name)
