@@ -88,7 +88,8 @@ static void test_missing_split(void **state)
     (void)state;
     data_refuse_set("classes=3\nvalid=x\n", "train= is missing");
     data_refuse_set("classes=3\ntrain=nowhere.list\n", "No such file or directory (train= in ");
-    data_refuse_set("classes=3\ntrain=.\n", "not a regular file");
+    data_refuse_set("classes=3\ntrain=/dev/null\n", "not a regular file");
+    data_refuse_set("classes=3\ntrain=.\nformat=list\n", "not a regular file");
     data_refuse_set("classes=3\ntrain=,\n", "names no file");
     data_put_text("empty.list", "\n\r\n");
     data_refuse_set("classes=3\ntrain=empty.list\n", "no images");

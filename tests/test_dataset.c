@@ -83,6 +83,18 @@ static void test_idx_several_files_names_limit(void **state)
     dataset_free(s);
 }
 
+/* Caches and checkpoints of before compare it: the FNV-1a of the pixels that are used. */
+static void test_memory_identity(void **state)
+{
+    (void)state;
+    static const struct { size_t limit; uint64_t identity; } rows[] = { { 0, 0x4d6366cf7d8aa54du }, { 2, 0x7c84dc9477851775u } };
+    for (int i = 0; i < 2; ++i) {
+        dataset *s = data_must_open("classes=3\ntrain=a-images-idx3-ubyte\n", rows[i].limit, 1);
+        if (dataset_identity(s) != rows[i].identity) fail_msg("0x%016llx", (unsigned long long)dataset_identity(s));
+        dataset_free(s);
+    }
+}
+
 static void test_idx_grey_to_three_channels(void **state)
 {
     (void)state;
@@ -273,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_idx_plain_and_gzipped),
         cmocka_unit_test(test_idx_several_files_names_limit),
+        cmocka_unit_test(test_memory_identity),
         cmocka_unit_test(test_idx_grey_to_three_channels),
         cmocka_unit_test(test_idx_unlabelled),
         cmocka_unit_test(test_idx_damaged),

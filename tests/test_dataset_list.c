@@ -2,6 +2,7 @@
 #include "layers/network.h"
 #include "check_data.h"
 
+#include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/data/image_io.h"
 
 #include <sys/stat.h>
@@ -63,6 +64,26 @@ static void test_list_classes(void **state)
     assert_int_equal(dataset_count(s), 2);
     dataset_free(s);
     free(absolute);
+}
+
+/* Caches and checkpoints of before compare it: the FNV-1a of each path with its final zero, and the file's size. */
+static void test_list_identity(void **state)
+{
+    (void)state;
+    put_images();
+    data_put_text("l.list", "cat/1.png\ndog-2.png\n");
+    dataset *s = data_must_open(PETS, 0, 1);
+    uint64_t h = HASH_START;
+    for (size_t i = 0; i < 2; ++i) {
+        char name[300];
+        struct stat st;
+        assert_int_equal(stat(dataset_name(s, i, name, sizeof name), &st), 0);
+        int64_t bytes = st.st_size;
+        assert_true(bytes > 0);
+        h = hash_bytes(&bytes, 8, hash_bytes(name, strlen(name) + 1, h));
+    }
+    assert_true(dataset_identity(s) == h);
+    dataset_free(s);
 }
 
 static void refuse_list(const char *list, const char *message)
@@ -188,6 +209,7 @@ int main(void)
     network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_list_classes),
+        cmocka_unit_test(test_list_identity),
         cmocka_unit_test(test_list_mistakes),
         cmocka_unit_test(test_list_label_within_label),
         cmocka_unit_test(test_list_substring_rule),

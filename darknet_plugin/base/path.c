@@ -32,15 +32,17 @@ const char *path_problem(const char *path)
     return access(path, R_OK) ? strerror(errno) : NULL;
 }
 
-char *path_named_in(const char *base, const char *name)
+char *path_found_in(const char *base, const char *name, const char *(*problem)(const char *path))
 {
     const char *slash = strrchr(base, '/');
-    if (name[0] == '/' || !slash || !path_problem(name)) return mem_strdup(name);
+    if (name[0] == '/' || !slash || !problem(name)) return mem_strdup(name);
     char *beside = mem_printf("%.*s/%s", (int)(slash - base), base, name);
-    if (!path_problem(beside)) return beside;
+    if (!problem(beside) || (access(name, F_OK) && !access(beside, F_OK))) return beside;
     free(beside);
     return mem_strdup(name);
 }
+
+char *path_named_in(const char *base, const char *name) { return path_found_in(base, name, path_problem); }
 
 char *path_temp_folder(diag *d)
 {

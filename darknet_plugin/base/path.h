@@ -3,6 +3,10 @@
 #define DISTILL_PATH_H
 #include "diag.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* What comes after the last slash; borrowed from `path`. */
 const char *path_base_name(const char *path);
 /* The same without its extension, "cfg/a.cfg" -> "a"; the caller frees. */
@@ -11,10 +15,16 @@ char *path_stem(const char *path);
 char *path_folder(const char *path);
 /* Why `path` is not a regular file that can be read, borrowed; NULL if it is one. */
 const char *path_problem(const char *path);
-/* A file that the file `base` names: as it stands if it is there, else beside `base` if it is there, else as it stands.
- * The caller frees. */
+/* A file that the file `base` names: as it stands if it can be read, else beside `base` if it can be read there; else
+ * whichever is there, or as it stands. The caller frees. */
 char *path_named_in(const char *base, const char *name);
+/* The same of whatever `problem` finds nothing wrong with. */
+char *path_found_in(const char *base, const char *name, const char *(*problem)(const char *path));
 /* Makes a folder of our own in TMPDIR; the caller removes it and frees its name. NULL with a message. */
 char *path_temp_folder(diag *d);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

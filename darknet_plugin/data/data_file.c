@@ -4,6 +4,7 @@
 #include "darknet_plugin/sections/cfg_keys.h"
 #include "dataset_internal.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 #include "darknet_plugin/base/words.h"
 
 #include <ctype.h>
@@ -127,7 +128,7 @@ static int read_line(data_lines *lines, int *seen, char *text, const char *path,
 
 static FILE *open_text(const char *path, diag *d)
 {
-    const char *problem = data_problem(path);
+    const char *problem = path_problem(path);
     FILE *in = problem ? NULL : fopen(path, "r");
     if (!in) diag_error(d, path, 0, NULL, "cannot be read: %s", problem ? problem : strerror(errno));
     return in;
@@ -189,10 +190,10 @@ static void load_names(data_lines *lines, diag *d)
     data_file *f = &lines->f;
     const char *value = lines->names ? lines->names : lines->labels;
     if (!value || f->classes < 1) return;
-    f->names_path = data_resolve(f->path, value);
+    f->names_path = path_named_in(f->path, value);
     f->name = read_names(f->names_path, f->path, f->classes, d);
     if (!lines->names || !lines->labels || !strcmp(lines->names, lines->labels)) return;
-    char *path = data_resolve(f->path, lines->labels);
+    char *path = path_named_in(f->path, lines->labels);
     f->tag = read_names(path, f->path, f->classes, d);
     free(path);
 }

@@ -1,20 +1,21 @@
-/* Datasets behind one face (see dataset.h): finds a split's files, decides their format by content, and hands on to the
- * format's row. Small images (IDX, CIFAR) are kept in memory as bytes; lists keep paths and decode when asked. */
+/* Datasets behind one face (see dataset.h): decides a split's format, finds its files, and hands on to the row of the
+ * format. Small images (IDX, CIFAR) are kept in memory as bytes; lists keep paths and decode when asked. */
 #include "dataset.h"
 
 #include "dataset_internal.h"
 #include "image_size.h"
-#include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
+#include "darknet_plugin/base/words.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-/* In the order they are tried; the last takes what none of the others knows. */
-static const data_format *const formats[] = { &data_idx, &data_cifar10, &data_cifar100, &data_list };
+/* In the order they are tried. A list may be any file, so formats of files stand before it. */
+extern const data_format data_idx, data_cifar10, data_cifar100, data_list, data_folders;
+static const data_format *const formats[] = { &data_idx, &data_cifar10, &data_cifar100, &data_list, &data_folders };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
 static const data_format *format_by_name(const char *name)
@@ -26,89 +27,130 @@ static const data_format *format_by_name(const char *name)
 
 static int is_detector(const data_request *request) { return request->need & (DATA_DETECTOR | DATA_BOXES); }
 
+/* Is the first of the paths there, as something that this format opens? */
+static int fits(const data_format *format, const data_request *request)
+{
+    char *path = path_found_in(request->data->path, request->path[0], format->problem);
+    int fits = !format->problem(path) && (!format->probe || format->probe(path, request->data->classes));
+    free(path);
+    return fits;
+}
+
+/* The first format that fits, of all or of those with boxes; NULL if none does. */
+static const data_format *format_by_content(const data_request *request, int boxes)
+{
+    for (int i = 0; i < FORMATS; ++i)
+        if ((formats[i]->boxes || !boxes) && fits(formats[i], request)) return formats[i];
+    return NULL;
+}
+
+static void unknown_format(const data_request *request, diag *d)
+{
+    char *known = NULL;
+    int words = 0;
+    words_list(&known, &words, FORMATS + 1, "auto");
+    for (int i = 0; i < FORMATS; ++i) words_list(&known, &words, FORMATS + 1, formats[i]->name);
+    diag_error(d, request->data->path, 0, NULL, "format=%s is not one of %s", request->data->format, known);
+    free(known);
+}
+
+/* By name, or else by content; what is not there at all counts as a list, which says so. NULL after reporting. */
 static const data_format *find_format(const data_request *request, diag *d)
 {
-    const char *name = request->f->format;
-    if (is_detector(request)) {
-        if (!name || !strcmp(name, "auto") || !strcmp(name, "list")) return &data_list;
-        diag_error(d, request->f->path, 0, NULL, "format=%s has no boxes: a detector's images stand in a list", name);
+    const char *name = request->data->format;
+    int named = name && strcmp(name, "auto"), boxes = is_detector(request);
+    const data_format *format = named ? format_by_name(name) : format_by_content(request, boxes);
+    if (named && !format) {
+        unknown_format(request, d);
         return NULL;
     }
-    if (name && strcmp(name, "auto")) {
-        const data_format *f = format_by_name(name);
-        if (!f) diag_error(d, request->f->path, 0, NULL, "format=%s is not one of auto, idx, cifar10, cifar100, list",
-                           name);
-        return f;
-    }
-    for (int i = 0; i < FORMATS - 1; ++i)
-        if (formats[i]->probe(request->file[0], request->f->classes)) return formats[i];
-    return formats[FORMATS - 1];
+    if (!format && boxes) format = format_by_content(request, 0);
+    if (!format) format = &data_list;
+    if (format->boxes || !boxes) return format;
+    diag_error(d, request->data->path, 0, NULL, "format=%s has no boxes: a detector's images stand in a list",
+               format->name);
+    if (!named) diag_hint(d, "%s= names %s", request->key, format->what);
+    return NULL;
 }
 
-/* The files of one split; 0 or -1 after reporting each that is not there. */
-static int find_files(data_request *request, const char *value, diag *d)
+/* Looks the split's paths up; 0 or -1 after reporting each that is not there. */
+static int find_paths(data_request *request, const data_format *format, diag *d)
 {
-    request->file = data_split_commas(value, &request->files);
     int bad = 0;
-    for (int i = 0; i < request->files; ++i) {
-        char *path = data_resolve(request->f->path, request->file[i]);
-        free(request->file[i]);
-        request->file[i] = path;
-        const char *problem = data_problem(path);
-        if (problem) diag_error(d, path, 0, NULL, "%s (%s= in %s)", problem, request->key, request->f->path);
+    for (int i = 0; i < request->paths; ++i) {
+        char *path = path_found_in(request->data->path, request->path[i], format->problem);
+        free(request->path[i]);
+        request->path[i] = path;
+        const char *problem = format->problem(path);
+        if (problem) diag_error(d, path, 0, NULL, "%s (%s= in %s)", problem, request->key, request->data->path);
         bad |= problem != NULL;
     }
-    if (!request->files) diag_error(d, request->f->path, 0, NULL, "%s= names no file", request->key);
-    return bad || !request->files ? -1 : 0;
+    return bad ? -1 : 0;
 }
 
-static dataset *open_request(const data_request *request, size_t limit, diag *d)
+/* Fills the set: images and labels, then what a detector's images want besides. 0 or -1 after reporting. */
+static int fill(dataset *set, const data_request *request, size_t limit, diag *d)
 {
-    const data_format *format = find_format(request, d);
-    if (!format) return NULL;
-    dataset *s = mem_calloc(1, sizeof *s);
-    s->format = format;
-    s->classes = request->f->classes;
-    int bad = format->open(s, request, d);
-    s->listed = s->count;
-    if (!bad && !s->count) {
-        diag_error(d, request->file[0], 0, NULL, "no images (%s= in %s)", request->key, request->f->path);
+    int bad = set->format->open(set, request, d);
+    set->listed = set->count;
+    if (!bad && !set->count) {
+        diag_error(d, request->path[0], 0, NULL, "no images (%s= in %s)", request->key, request->data->path);
         bad = -1;
     }
-    if (limit && limit < s->count) s->count = limit;
-    if (!bad && request->need & DATA_BOXES) bad = data_read_boxes(s, request, d);
-    if (!bad && is_detector(request) && !(request->need & DATA_LOOK)) bad = data_report_left_out(s, request, d);
-    if (!bad) return s;
-    dataset_free(s);
+    if (limit && limit < set->count) set->count = limit;
+    if (!bad && request->need & DATA_BOXES) bad = data_read_boxes(set, request, d);
+    if (!bad && is_detector(request) && !(request->need & DATA_LOOK)) bad = data_report_left_out(set, request, d);
+    return bad;
+}
+
+static dataset *open_request(data_request *request, size_t limit, diag *d)
+{
+    if (!request->paths) {
+        diag_error(d, request->data->path, 0, NULL, "%s= names no file", request->key);
+        return NULL;
+    }
+    const data_format *format = find_format(request, d);
+    if (!format || find_paths(request, format, d)) return NULL;
+    dataset *set = mem_calloc(1, sizeof *set);
+    set->format = format;
+    set->classes = request->data->classes;
+    if (!fill(set, request, limit, d)) return set;
+    dataset_free(set);
     return NULL;
+}
+
+static void missing_key(const data_request *request, diag *d)
+{
+    char *known = NULL;
+    int words = 0;
+    for (int i = 0; i < FORMATS; ++i) words_list(&known, &words, FORMATS, formats[i]->what);
+    diag_error(d, request->data->path, 0, NULL, "%s= is missing", request->key);
+    diag_hint(d, "add a line `%s = PATH`, the path of one of these: %s", request->key, known);
+    free(known);
 }
 
 dataset *dataset_open(const data_file *file, data_split split, size_t limit, int need, diag *d)
 {
-    data_request q = { .f = file, .key = split == DATA_TRAIN ? "train" : "valid", .need = need };
-    q.labels = split == DATA_TRAIN ? file->train_labels : file->valid_labels;
+    data_request request = { .data = file, .key = split == DATA_TRAIN ? "train" : "valid", .need = need };
+    request.labels = split == DATA_TRAIN ? file->train_labels : file->valid_labels;
     const char *value = split == DATA_TRAIN ? file->train : file->valid;
     if (!value) {
-        diag_error(d, file->path, 0, NULL, "%s= is missing", q.key);
-        diag_hint(d, "add a line `%s = FILE`: an IDX or CIFAR file, or a list of images", q.key);
+        missing_key(&request, d);
         return NULL;
     }
-    dataset *s = find_files(&q, value, d) ? NULL : open_request(&q, limit, d);
-    data_free_strings(q.file, (size_t)q.files);
-    return s;
+    request.path = data_split_commas(value, &request.paths);
+    dataset *set = open_request(&request, limit, d);
+    data_free_strings(request.path, (size_t)request.paths);
+    return set;
 }
 
 void dataset_free(dataset *set)
 {
     if (!set) return;
-    for (int i = 0; i < set->parts; ++i) free(set->part[i].file);
-    data_free_strings(set->path, set->listed);
-    free(set->part);
-    free(set->left_out);
+    set->format->free(set);
     free(set->box);
     free(set->box_at);
     free(set->label);
-    free(set->pixels);
     free(set);
 }
 
@@ -129,18 +171,7 @@ int dataset_size(const dataset *set, size_t i, int *w, int *h)
     return failed ? -1 : 0;
 }
 
-uint64_t dataset_identity(const dataset *set)
-{
-    uint64_t h = HASH_START;
-    if (set->pixels) return hash_bytes(set->pixels, set->count * (size_t)set->w * (size_t)set->h * (size_t)set->c, h);
-    for (size_t i = 0; i < set->count; ++i) {
-        struct stat st = { 0 };
-        if (stat(set->path[i], &st)) st.st_size = -1;
-        h = hash_bytes(set->path[i], strlen(set->path[i]) + 1, h);
-        h = hash_bytes(&st.st_size, sizeof st.st_size, h);
-    }
-    return h;
-}
+uint64_t dataset_identity(const dataset *set) { return set->format->identity(set); }
 
 int dataset_label(const dataset *set, size_t i) { return i < set->count && set->label[i] >= 0 ? set->label[i] : -1; }
 int dataset_ambiguous(const dataset *set, size_t i) { return i < set->count && set->label[i] == DATA_SEVERAL_CLASSES; }
@@ -161,15 +192,11 @@ const char *dataset_left_out(const dataset *set, size_t i)
     return set->left_out && i < set->count ? why[set->left_out[i]] : NULL;
 }
 
+int dataset_too_many_left_out(const dataset *set, size_t left_out) { return left_out > set->count / 100; }
+
 const char *dataset_name(const dataset *set, size_t i, char *buf, size_t len)
 {
-    if (set->path) {
-        snprintf(buf, len, "%s", i < set->count ? set->path[i] : "?");
-        return buf;
-    }
-    int p = set->parts - 1;
-    while (p > 0 && set->part[p].first > i) --p;
-    snprintf(buf, len, "%s#%zu", data_base_name(set->part[p].file), i - set->part[p].first);
+    set->format->name_of(set, i, buf, len);
     return buf;
 }
 

@@ -1,9 +1,9 @@
-/* Images and labels behind one face: IDX files (plain or gzipped), CIFAR-10/100 binary files, Darknet image lists.
+/* Images and labels behind one face, whatever format they are in.
  *
  * A .data file (Darknet's "key = value" lines) names them:
  *   classes, names or labels, train, valid (or test), backup, top      as in stock Darknet
  *   train_labels, valid_labels    IDX label files; default: the image file's name with images-idx3 -> labels-idx1
- *   format = auto | idx | cifar10 | cifar100 | list
+ *   format                        a format's name (its row in dataset.c names its file); default: auto, by content
  * train/valid may name several files, separated by commas. Files are looked up as they stand, then relative to the
  * .data file's folder. In a list a line is `path` or `path class` (a number or a label's name); without a class
  * Darknet's rule holds (a label that is a substring of the path), but none or several matches are an error.
@@ -53,7 +53,7 @@ const char *dataset_format(const dataset *set);                  /* its name, as
 int dataset_channels(const dataset *set);                        /* of all of its images; 0: each file has its own */
 /* The size of image i; of a file its header alone is read. 0, or -1: left out, or no header that is understood. */
 int dataset_size(const dataset *set, size_t i, int *w, int *h);
-/* Hash of the images: of their pixels where they are kept in memory, of a list's paths and files' sizes. Labels do not
+/* Hash of the images: of their pixels where they are kept in memory, else of the files' paths and sizes. Labels do not
  * count. */
 uint64_t dataset_identity(const dataset *set);
 int dataset_label(const dataset *set, size_t i);                 /* 0..classes-1, or -1 */

@@ -10,6 +10,8 @@
  * one of all boxes is of use that is an error. Boxes that reach beyond the image stay as they are. */
 #include "dataset_internal.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
+#include "darknet_plugin/base/words.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -43,7 +45,7 @@ static char *replace_first(char *text, const char *from)
 /* The path without the extension of its last part, and .txt instead; takes and returns an owned text. */
 static char *as_text_file(char *path)
 {
-    const char *base = data_base_name(path), *dot = strrchr(base, '.');
+    const char *base = path_base_name(path), *dot = strrchr(base, '.');
     size_t keep = dot && dot > base ? (size_t)(dot - path) : strlen(path);
     char *out = mem_printf("%.*s.txt", (int)keep, path);
     free(path);
@@ -172,18 +174,18 @@ static void read_boxes_of(box_reader *r, const char *path, FILE *in)
 static FILE *open_labels(const char *path)
 {
     struct stat st;
-    if (data_problem(path) || stat(path, &st) || st.st_size > MAX_BYTES) return NULL;
+    if (path_problem(path) || stat(path, &st) || st.st_size > MAX_BYTES) return NULL;
     return fopen(path, "r");
 }
 
 static int sum_up(const box_reader *r, const data_request *request)
 {
     if (r->dropped && !r->boxes && !(request->need & DATA_LOOK)) {
-        diag_error(r->d, request->file[0], 0, NULL, "none of the %zu boxes of its images is of use", r->dropped);
+        diag_error(r->d, request->path[0], 0, NULL, "none of the %zu boxes of its images is of use", r->dropped);
         return -1;
     }
     if (r->dropped > SHOWN)
-        diag_warn(r->d, request->file[0], 0, NULL, "%zu of %zu boxes were dropped; the first %d follow", r->dropped,
+        diag_warn(r->d, request->path[0], 0, NULL, "%zu of %zu boxes were dropped; the first %d follow", r->dropped,
                   r->dropped + r->boxes, SHOWN);
     return 0;
 }
@@ -209,32 +211,30 @@ int data_read_boxes(dataset *set, const data_request *request, diag *d)
 
 /* ---- images without a file ---- */
 
-/* ": a.jpg, b.jpg, ..."; the caller frees. */
+/* "a.jpg, b.jpg, ..."; the caller frees. */
 static char *first_names(const dataset *set, data_left_out kind)
 {
-    char *text = mem_strdup("");
-    int shown = 0;
-    for (size_t i = 0; i < set->count && shown <= SHOWN; ++i) {
+    char *list = NULL;
+    int words = 0;
+    for (size_t i = 0; i < set->count && words <= SHOWN; ++i) {
         if (set->left_out[i] != kind) continue;
         char *label = kind == DATA_NO_LABELS ? data_label_path(set->path[i]) : NULL;
-        const char *gap = shown ? ", " : ": ", *name = label ? label : set->path[i];
-        char *more = mem_printf("%s%s%s", text, gap, shown++ < SHOWN ? name : "...");
+        words_list(&list, &words, SHOWN, label ? label : set->path[i]);
         free(label);
-        free(text);
-        text = more;
     }
-    return text;
+    return list;
 }
 
-static void report_kind(const dataset *set, const data_request *request, data_left_out kind, size_t n, int too_many,
+/* One message on the images that are left out for one reason, `count` of them. */
+static void report_kind(const dataset *set, const data_request *request, data_left_out kind, size_t count, int too_many,
                         diag *d)
 {
-    if (!n) return;
+    if (!count) return;
     const char *what = kind == DATA_NO_IMAGE ? "images are not there or not readable" : "images have no label file";
     const char *then = too_many ? "; up to 1 % are left out" : " and are left out";
     char *names = first_names(set, kind);
-    (too_many ? diag_error : diag_warn)(d, request->file[0], 0, NULL, "%zu of %zu %s%s%s", n, set->count, what, then,
-                                        names);
+    (too_many ? diag_error : diag_warn)(d, request->path[0], 0, NULL, "%zu of %zu %s%s: %s", count, set->count, what,
+                                        then, names);
     if (kind == DATA_NO_LABELS) diag_hint(d, "an image without objects has an empty label file");
     free(names);
 }

@@ -5,6 +5,7 @@
  * ignored. */
 #include "dataset_internal.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -79,12 +80,18 @@ static int open_files(dataset *set, const data_request *request, int labels, dia
     int bad = 0;
     set->w = set->h = SIDE;
     set->c = 3;
-    for (int i = 0; i < request->files; ++i) bad |= add_file(set, request->file[i], labels, d);
+    for (int i = 0; i < request->paths; ++i) bad |= add_file(set, request->path[i], labels, d);
     return bad;
 }
 
 static int open10(dataset *set, const data_request *request, diag *d) { return open_files(set, request, 1, d); }
 static int open100(dataset *set, const data_request *request, diag *d) { return open_files(set, request, 2, d); }
 
-const data_format data_cifar10 = { "cifar10", probe10, open10, data_read_memory };
-const data_format data_cifar100 = { "cifar100", probe100, open100, data_read_memory };
+const data_format data_cifar10 = {
+    .name = "cifar10", .what = "a CIFAR-10 file", .problem = path_problem, .probe = probe10, .open = open10,
+    DATA_IN_MEMORY
+};
+const data_format data_cifar100 = {
+    .name = "cifar100", .what = "a CIFAR-100 file", .problem = path_problem, .probe = probe100, .open = open100,
+    DATA_IN_MEMORY
+};

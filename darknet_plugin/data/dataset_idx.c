@@ -6,6 +6,7 @@
  * read. */
 #include "dataset_internal.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -114,7 +115,7 @@ static int read_idx(const char *path, uint32_t magic, idx_header *h, uint8_t **b
 /* The label file that goes with an image file: images-idx3 -> labels-idx1 in its base name; NULL if it has no such. */
 static char *labels_beside(const char *images)
 {
-    const char *at = strstr(data_base_name(images), "images-idx3");
+    const char *at = strstr(path_base_name(images), "images-idx3");
     if (!at) return NULL;
     return mem_printf("%.*slabels-idx1%s", (int)(at - images), images, at + strlen("images-idx3"));
 }
@@ -122,24 +123,24 @@ static char *labels_beside(const char *images)
 /* Where part i's labels are. NULL: none; *bad is set if that is an error. */
 static char *find_labels(const data_request *request, int i, int *bad, diag *d)
 {
-    const char *images = request->file[i];
+    const char *images = request->path[i];
     int named = 0;
     char *path = NULL, **name = request->labels ? data_split_commas(request->labels, &named) : NULL;
-    if (request->labels && named != request->files) {
+    if (request->labels && named != request->paths) {
         if (i == 0)
-            diag_error(d, request->f->path, 0, NULL, "%s_labels= names %d files, %s= %d", request->key, named,
-                       request->key, request->files);
+            diag_error(d, request->data->path, 0, NULL, "%s_labels= names %d files, %s= %d", request->key, named,
+                       request->key, request->paths);
         *bad = -1;
     } else {
-        path = named ? data_resolve(request->f->path, name[i]) : labels_beside(images);
+        path = named ? path_named_in(request->data->path, name[i]) : labels_beside(images);
     }
     data_free_strings(name, (size_t)named);
-    if (*bad || (path && data_is_file(path))) return path;
+    if (*bad || (path && !path_problem(path))) return path;
     if (request->labels || (request->need & DATA_CLASSES)) {
         *bad = -1;
         if (path) diag_error(d, path, 0, NULL, "label file is not there or not readable (images: %s)", images);
         else diag_error(d, images, 0, NULL, "no label file known for these images");
-        diag_hint(d, "name it with %s_labels= in %s", request->key, request->f->path);
+        diag_hint(d, "name it with %s_labels= in %s", request->key, request->data->path);
     }
     free(path);
     return NULL;
@@ -154,7 +155,7 @@ static int add_labels(dataset *set, const data_request *request, int i, size_t n
     idx_header h = { 0 };
     if (!bad && path) bad = read_idx(path, MAGIC_LABELS, &h, &byte, 0, d);
     if (!bad && path && h.n != n) {
-        diag_error(d, path, 0, NULL, "%u labels, but %s holds %zu images", h.n, request->file[i], n);
+        diag_error(d, path, 0, NULL, "%u labels, but %s holds %zu images", h.n, request->path[i], n);
         bad = -1;
     }
     if (!bad) {
@@ -170,11 +171,11 @@ static int add_labels(dataset *set, const data_request *request, int i, size_t n
 static int add_file(dataset *set, const data_request *request, int i, diag *d)
 {
     idx_header h;
-    const char *path = request->file[i];
+    const char *path = request->path[i];
     size_t used = set->count * (size_t)set->w * (size_t)set->h;
     if (read_idx(path, MAGIC_IMAGES, &h, &set->pixels, used, d)) return -1;
     if (set->count && ((int)h.w != set->w || (int)h.h != set->h)) {
-        diag_error(d, path, 0, NULL, "images of %ux%u, but %s has %dx%d", h.w, h.h, request->file[0], set->w, set->h);
+        diag_error(d, path, 0, NULL, "images of %ux%u, but %s has %dx%d", h.w, h.h, request->path[0], set->w, set->h);
         return -1;
     }
     set->w = (int)h.w;
@@ -189,8 +190,11 @@ static int idx_open(dataset *set, const data_request *request, diag *d)
 {
     set->c = 1;
     int bad = 0;
-    for (int i = 0; i < request->files; ++i) bad |= add_file(set, request, i, d);
+    for (int i = 0; i < request->paths; ++i) bad |= add_file(set, request, i, d);
     return bad;
 }
 
-const data_format data_idx = { "idx", idx_probe, idx_open, data_read_memory };
+const data_format data_idx = {
+    .name = "idx", .what = "an IDX file", .problem = path_problem, .probe = idx_probe, .open = idx_open,
+    DATA_IN_MEMORY
+};

@@ -1,26 +1,40 @@
-/* What the dataset formats share. To add a format, write its row (probe, open, read) in a file dataset_NAME.c, declare
- * it here and list it in dataset.c; there is nothing else to do. */
+/* What the dataset formats share (dataset_kit.c has the helpers). To add a format, write its row and what it names in a
+ * file dataset_NAME.c and list it in dataset.c; there is nothing else to do. */
 #ifndef DISTILL_DATASET_INTERNAL_H
 #define DISTILL_DATASET_INTERNAL_H
 #include "dataset.h"
 
-/* One split of a .data file, its files looked up. */
+/* One split of a .data file. */
 typedef struct data_request {
-    const data_file *f;       /* borrowed */
+    const data_file *data;    /* borrowed */
     const char *key;          /* "train" or "valid" */
     const char *labels;       /* value of train_labels / valid_labels, borrowed, or NULL */
-    char **file;              /* files resolved paths, owned */
-    int files;
+    char **path;              /* paths of them, owned: what the key names, looked up once the format is known */
+    int paths;
     int need;                 /* DATA_CLASSES, DATA_DETECTOR, DATA_BOXES */
 } data_request;
 
+/* All that is asked of a format, from its name to the end of a dataset of it. */
 typedef struct data_format {
-    const char *name;
-    int (*probe)(const char *path, int classes);                     /* does the file look like one of these? */
-    int (*open)(dataset *set, const data_request *request, diag *d);         /* fills s; 0, or -1 after reporting */
+    const char *name;         /* of format= */
+    const char *what;         /* "an IDX file" */
+    int boxes;                /* a detector's images may stand in it: it keeps paths, which lead to label files */
+    /* why `path` cannot be opened as one, borrowed; NULL if it can */
+    const char *(*problem)(const char *path);
+    int (*probe)(const char *path, int classes);                        /* is it one of these? NULL: anything is */
+    int (*open)(dataset *set, const data_request *request, diag *d);    /* fills set; 0, or -1 after reporting */
     int (*read)(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                 size_t why_len);
+    uint64_t (*identity)(const dataset *set);                           /* what caches and checkpoints compare */
+    void (*name_of)(const dataset *set, size_t i, char *buf, size_t len);
+    void (*free)(dataset *set);                                         /* all that open filled in, but the labels */
 } data_format;
+
+/* The last four of a format that keeps pixels in memory, and of one that keeps paths and decodes when asked. */
+#define DATA_IN_MEMORY \
+    .read = data_memory_read, .identity = data_memory_identity, .name_of = data_memory_name, .free = data_memory_free
+#define DATA_IN_FILES \
+    .read = data_files_read, .identity = data_files_identity, .name_of = data_files_name, .free = data_files_free
 
 enum { DATA_NO_CLASS = -1, DATA_SEVERAL_CLASSES = -2 };   /* what stands for a label where there is none */
 typedef enum { DATA_USED, DATA_NO_IMAGE, DATA_NO_LABELS } data_left_out;
@@ -40,40 +54,68 @@ struct dataset {
     int w, h, c;
     data_part *part;          /* parts, owned; formats kept in memory */
     int parts;
-    char **path;              /* listed, owned; lists */
-    uint8_t *left_out;        /* listed, owned; lists: a data_left_out each */
+    char **path;              /* listed, owned; formats kept in files */
+    uint8_t *left_out;        /* listed, owned; formats kept in files: a data_left_out each */
     size_t listed, room;      /* images in the files, of which the first `count` are used; allocated entries of path */
     data_box *box;            /* owned; those of image i are box_at[i] .. box_at[i + 1] - 1 */
     size_t *box_at;           /* (count + 1), owned; NULL where label files were not read */
 };
 
-extern const data_format data_idx, data_cifar10, data_cifar100, data_list;
+/* ---- texts ---- */
 
-/* A file named in `base`: as it stands if it is there, else relative to base's folder. The caller frees. */
-char *data_resolve(const char *base, const char *name);
-/* Why `path` is not a regular file that can be read, borrowed; NULL if it is one. */
-const char *data_problem(const char *path);
-int data_is_file(const char *path);
 /* Behind the last line that came: -1 after reporting where that was not the file's end. */
 int data_read_whole(FILE *in, const char *path, diag *d);
-const char *data_base_name(const char *path);           /* after the last slash, borrowed */
 /* "a, b" -> trimmed items, each owned, as is the array; *n how many. */
 char **data_split_commas(const char *text, int *n);
 void data_free_strings(char **text, size_t n);
 
+/* ---- classes ---- */
+
+typedef struct named_class {
+    const char *name;         /* borrowed from the data_file */
+    int class;
+} named_class;
+
+/* Names of classes, sorted, so that one is found fast. Begins empty, { 0 }. */
+typedef struct data_names {
+    named_class *entry;       /* n, owned: the user frees it */
+    size_t n;
+} data_names;
+
+/* Adds the name of each class; nothing where `name` is NULL. */
+void data_names_add(data_names *names, char *const *name, int classes);
+/* The class of that name, DATA_NO_CLASS, or DATA_SEVERAL_CLASSES where it stands twice. */
+int data_class_named(const data_names *names, const char *name);
+/* Reports labels first..first+n-1 that are outside 0..classes-1 (the first and how many). 0 or -1. */
+int data_check_labels(const dataset *set, size_t first, size_t n, const char *file, diag *d);
+
+/* ---- formats kept in memory ---- */
+
 /* Registers that the images from set->count on come from `file`. */
 void data_add_part(dataset *set, const char *file);
-/* The reader of formats kept in memory: converts pixels of image i to `channels`. */
-int data_read_memory(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
+int data_memory_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                      size_t why_len);
+uint64_t data_memory_identity(const dataset *set);
+void data_memory_name(const dataset *set, size_t i, char *buf, size_t len);
+void data_memory_free(dataset *set);
+
+/* ---- formats kept in files ---- */
+
+/* Adds an image; takes `path`. */
+void data_add_image(dataset *set, char *path, int label);
+int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
+                    size_t why_len);
+uint64_t data_files_identity(const dataset *set);
+void data_files_name(const dataset *set, size_t i, char *buf, size_t len);
+void data_files_free(dataset *set);
+
+/* ---- detectors (dataset_boxes.c) ---- */
+
 /* Reads the label files of a detector's images; 0, or -1 after reporting. */
 int data_read_boxes(dataset *set, const data_request *request, diag *d);
 /* Reports images that are left out and their number; -1 where they are more than 1 %. */
 int data_report_left_out(const dataset *set, const data_request *request, diag *d);
 /* Where the label file of an image is: that which is there, or else where Darknet looks for it. The caller frees. */
 char *data_label_path(const char *image);
-
-/* Reports labels first..first+n-1 that are outside 0..classes-1 (the first and how many). 0 or -1. */
-int data_check_labels(const dataset *set, size_t first, size_t n, const char *file, diag *d);
 
 #endif

@@ -1,47 +1,25 @@
-/* What the dataset formats share (see dataset_internal.h): files that a .data file names, labels, pixels kept in
- * memory. */
+/* What the dataset formats share (see dataset_internal.h): texts, names of classes, and the last four functions of a
+ * row, for pixels kept in memory and for images kept in files. */
 #include "dataset_internal.h"
 
+#include "image_io.h"
+#include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-const char *data_problem(const char *path)
-{
-    struct stat st;
-    if (stat(path, &st)) return strerror(errno);
-    if (!S_ISREG(st.st_mode)) return "not a regular file";
-    return access(path, R_OK) ? strerror(errno) : NULL;
-}
-
-int data_is_file(const char *path) { return data_problem(path) == NULL; }
+/* ---- texts ---- */
 
 int data_read_whole(FILE *in, const char *path, diag *d)
 {
     if (!ferror(in)) return 0;
     diag_error(d, path, 0, NULL, "cannot be read to its end: %s", strerror(errno));
     return -1;
-}
-
-char *data_resolve(const char *base, const char *name)
-{
-    const char *slash = strrchr(base, '/');
-    if (name[0] == '/' || !slash || data_is_file(name)) return mem_strdup(name);
-    char *beside = mem_printf("%.*s/%s", (int)(slash - base), base, name);
-    if (data_is_file(beside)) return beside;
-    free(beside);
-    return mem_strdup(name);
-}
-
-const char *data_base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
 }
 
 void data_free_strings(char **text, size_t n)
@@ -68,10 +46,38 @@ char **data_split_commas(const char *text, int *n)
     return item;
 }
 
-void data_add_part(dataset *set, const char *file)
+/* ---- classes ---- */
+
+static int by_name(const void *left, const void *right)
 {
-    set->part = mem_realloc(set->part, (size_t)set->parts + 1, sizeof *set->part);
-    set->part[set->parts++] = (data_part){ mem_strdup(file), set->count };
+    const named_class *a = left, *b = right;
+    int order = strcmp(a->name, b->name);
+    return order ? order : a->class - b->class;
+}
+
+void data_names_add(data_names *names, char *const *name, int classes)
+{
+    if (!name) return;
+    names->entry = mem_realloc(names->entry, names->n + (size_t)classes, sizeof *names->entry);
+    for (int i = 0; i < classes; ++i) names->entry[names->n++] = (named_class){ name[i], i };
+    qsort(names->entry, names->n, sizeof *names->entry, by_name);
+}
+
+/* A search by halves, then a look at all of that name. */
+int data_class_named(const data_names *names, const char *name)
+{
+    size_t lo = 0, hi = names->n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (strcmp(names->entry[mid].name, name) < 0) lo = mid + 1;
+        else hi = mid;
+    }
+    int class = DATA_NO_CLASS;
+    for (; lo < names->n && !strcmp(names->entry[lo].name, name); ++lo) {
+        if (class >= 0 && class != names->entry[lo].class) return DATA_SEVERAL_CLASSES;
+        class = names->entry[lo].class;
+    }
+    return class;
 }
 
 int data_check_labels(const dataset *set, size_t first, size_t n, const char *file, diag *d)
@@ -88,6 +94,14 @@ int data_check_labels(const dataset *set, size_t first, size_t n, const char *fi
     return -1;
 }
 
+/* ---- formats kept in memory ---- */
+
+void data_add_part(dataset *set, const char *file)
+{
+    set->part = mem_realloc(set->part, (size_t)set->parts + 1, sizeof *set->part);
+    set->part[set->parts++] = (data_part){ mem_strdup(file), set->count };
+}
+
 /* Grey as OpenCV has it: .299 R + .587 G + .114 B in 14-bit fixed point. */
 static void convert_pixels(const uint8_t *in, int c, uint8_t *out, int channels, size_t n)
 {
@@ -99,7 +113,7 @@ static void convert_pixels(const uint8_t *in, int c, uint8_t *out, int channels,
             out[i] = (uint8_t)((in[3 * i] * 4899 + in[3 * i + 1] * 9617 + in[3 * i + 2] * 1868 + 8192) >> 14);
 }
 
-int data_read_memory(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
+int data_memory_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                      size_t why_len)
 {
     size_t n = (size_t)set->w * (size_t)set->h;
@@ -115,4 +129,66 @@ int data_read_memory(const dataset *set, size_t i, int channels, uint8_t **pixel
     return 0;
 }
 
-int dataset_too_many_left_out(const dataset *set, size_t left_out) { return left_out > set->count / 100; }
+uint64_t data_memory_identity(const dataset *set)
+{
+    return hash_bytes(set->pixels, set->count * (size_t)set->w * (size_t)set->h * (size_t)set->c, HASH_START);
+}
+
+void data_memory_name(const dataset *set, size_t i, char *buf, size_t len)
+{
+    int p = set->parts - 1;
+    while (p > 0 && set->part[p].first > i) --p;
+    snprintf(buf, len, "%s#%zu", path_base_name(set->part[p].file), i - set->part[p].first);
+}
+
+void data_memory_free(dataset *set)
+{
+    for (int i = 0; i < set->parts; ++i) free(set->part[i].file);
+    free(set->part);
+    free(set->pixels);
+}
+
+/* ---- formats kept in files ---- */
+
+void data_add_image(dataset *set, char *path, int label)
+{
+    if (set->room == set->count) {
+        set->room = set->room ? 2 * set->room : 1024;
+        set->path = mem_realloc(set->path, set->room, sizeof *set->path);
+        set->label = mem_realloc(set->label, set->room, sizeof *set->label);
+        set->left_out = mem_realloc(set->left_out, set->room, sizeof *set->left_out);
+    }
+    set->left_out[set->count] = DATA_USED;
+    set->label[set->count] = label;
+    set->path[set->count++] = path;
+}
+
+int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
+                    size_t why_len)
+{
+    return image_decode(set->path[i], channels, pixels, w, h, why, why_len);
+}
+
+/* Paths and sizes; a file that is not there counts as one of -1 bytes. */
+uint64_t data_files_identity(const dataset *set)
+{
+    uint64_t h = HASH_START;
+    for (size_t i = 0; i < set->count; ++i) {
+        struct stat st = { 0 };
+        if (stat(set->path[i], &st)) st.st_size = -1;
+        h = hash_bytes(set->path[i], strlen(set->path[i]) + 1, h);
+        h = hash_bytes(&st.st_size, sizeof st.st_size, h);
+    }
+    return h;
+}
+
+void data_files_name(const dataset *set, size_t i, char *buf, size_t len)
+{
+    snprintf(buf, len, "%s", i < set->count ? set->path[i] : "?");
+}
+
+void data_files_free(dataset *set)
+{
+    data_free_strings(set->path, set->listed);
+    free(set->left_out);
+}

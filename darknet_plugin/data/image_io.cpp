@@ -6,6 +6,7 @@
 #include "image_internal.h"
 #include "image_size.h"
 #include "darknet_plugin/base/out_file.h"
+#include "darknet_plugin/base/path.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -107,7 +108,6 @@ cv::Mat decode(const char *path, int channels)
     return m;
 }
 
-
 /* A picture as the bytes of a file of that kind, ".png" or the like. */
 int encode(const char *kind, const uint8_t *pixels, int w, int h, int c, std::vector<uchar> &bytes, char *why,
            size_t len)
@@ -143,7 +143,7 @@ extern "C" int image_decode(const char *path, int channels, uint8_t **pixels, in
 
 extern "C" int image_save(const char *path, const uint8_t *pixels, int w, int h, int c, diag *d)
 {
-    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    const char *dot = strrchr(path_base_name(path), '.');
     std::vector<uchar> bytes;
     char why[256] = "";
     out_file f;
@@ -354,7 +354,7 @@ const struct {
 /* `.NAME.tmp.PID.mp4`: OpenCV looks at the ending. */
 std::string part_name(const std::string &path, const char *extension)
 {
-    size_t slash = path.rfind('/'), at = slash == std::string::npos ? 0 : slash + 1;
+    size_t at = (size_t)(path_base_name(path.c_str()) - path.c_str());
     return path.substr(0, at) + "." + path.substr(at) + ".tmp." + std::to_string(getpid()) + extension;
 }
 

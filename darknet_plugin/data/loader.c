@@ -9,6 +9,7 @@
 
 #include "darknet_plugin/host/host.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/words.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -371,29 +372,28 @@ static void count_lost(loader *loader, slot *slot)
     slot->lost.n = 0;
 }
 
-/* ": a.jpg: why, b.jpg: why, ..." of the first ten, with or without those that the data set has named itself. */
-static char *lost_names(const loader *loader, int all, size_t *n)
+/* "a.jpg: why, b.jpg: why, ..." of the first ten, with or without those that the data set has named itself; the caller
+ * frees. NULL if there are none. */
+static char *lost_names(const loader *loader, int all, size_t *count)
 {
-    char *text = mem_strdup("");
-    *n = 0;
+    char *list = NULL;
+    int words = 0;
+    *count = 0;
     for (size_t i = 0; i < loader->lost.n; ++i) {
         if (!all && dataset_left_out(loader->o.data, loader->lost.image[i].index)) continue;
-        if (++*n > 10) continue;
-        char *more = mem_printf("%s%s%s", text, *n == 1 ? ": " : ", ", loader->lost.image[i].why);
-        free(text);
-        text = more;
+        words_list(&list, &words, 10, loader->lost.image[i].why);
+        ++*count;
     }
-    return text;
+    return list;
 }
 
 static void report_lost(const loader *loader, int too_many, diag *d)
 {
     size_t n;
     char *names = lost_names(loader, too_many, &n);
-    const char *what = too_many ? "cannot be read; up to 1 % are left out" : "could not be read and were left out",
-        *rest = n > 10 ? ", ..." : "";
-    if (n) (too_many ? diag_error : diag_warn)(d, NULL, 0, NULL, "%zu of %zu images %s%s%s", n, loader->count, what,
-                                               names, rest);
+    const char *what = too_many ? "cannot be read; up to 1 % are left out" : "could not be read and were left out";
+    if (n) (too_many ? diag_error : diag_warn)(d, NULL, 0, NULL, "%zu of %zu images %s: %s", n, loader->count, what,
+                                               names);
     free(names);
 }
 

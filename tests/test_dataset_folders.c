@@ -1,0 +1,332 @@
+/* Folders of folders: classes by their names, order, what is passed over, and every way they can be wrong. */
+#include "layers/network.h"
+#include "check_data.h"
+
+#include "darknet_plugin/base/hash.h"
+#include "darknet_plugin/data/image_io.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PETS "classes=3\nnames=pets\ntrain=photos\n"
+
+static char *at(const char *name) { return mem_printf("%s/%s", check_folder(), name); }
+
+static void make_folder(const char *name)
+{
+    char *path = at(name);
+    mkdir(path, 0700);
+    free(path);
+}
+
+static void put_image(const char *name, uint8_t grey)
+{
+    char *path = at(name), *png = at("image.png");
+    uint8_t p[6] = { grey, grey, grey, grey, grey, grey };
+    assert_int_equal(image_write(png, p, 3, 2, 1), 0);
+    assert_int_equal(rename(png, path), 0);
+    free(path);
+    free(png);
+}
+
+static void empty(void)
+{
+    char *command = mem_printf("rm -rf '%s'/*", check_folder());
+    assert_int_equal(system(command), 0);
+    free(command);
+    data_put_text("pets", "dog\ncat\nfire truck\n");
+}
+
+/* photos/ with three classes of one, two and one images. */
+static void put_photos(void)
+{
+    empty();
+    make_folder("photos");
+    make_folder("photos/cat");
+    make_folder("photos/dog");
+    make_folder("photos/fire truck");
+    put_image("photos/cat/b.PNG", 20);
+    put_image("photos/cat/a dog.png", 10);
+    put_image("photos/dog/B.Png", 30);
+    put_image("photos/fire truck/1.png", 40);
+}
+
+static void check_image(const dataset *s, size_t i, const char *end, int grey, int label)
+{
+    uint8_t *p;
+    int w, h;
+    char why[200] = "", name[400];
+    if (dataset_read(s, i, 3, &p, &w, &h, why, sizeof why)) fail_msg("%s", why);
+    assert_true(w == 3 && h == 2 && p[0] == grey && p[17] == grey);
+    free(p);
+    assert_int_equal(dataset_label(s, i), label);
+    dataset_name(s, i, name, sizeof name);
+    assert_true(strlen(name) > strlen(end));
+    assert_string_equal(name + strlen(name) - strlen(end), end);
+}
+
+/* What the last set opened said besides: the text and the hint of message `i`. */
+static void said(const diag *d, int i, const char *text, const char *hint)
+{
+    assert_true(i < diag_count(d));
+    const diag_message *m = diag_get(d, i);
+    if (!strstr(m->text, text)) fail_msg("\"%s\" says not \"%s\"", m->text, text);
+    if (hint && (!m->hint || !strstr(m->hint, hint))) fail_msg("the hint \"%s\" says not \"%s\"", m->hint, hint);
+}
+
+static void refused(const char *data, int messages, const char *text, const char *hint)
+{
+    diag *d = diag_new();
+    assert_null(data_open_train(data, 0, 1, d));
+    assert_int_equal(diag_count(d), messages);
+    said(d, 0, text, hint);
+    diag_free(d);
+}
+
+static dataset *open_warned(const char *data, const char *warning)
+{
+    diag *d = diag_new();
+    dataset *s = data_open_train(data, 0, 1, d);
+    check_no_errors(d);
+    assert_int_equal(diag_warnings(d), warning ? 1 : 0);
+    if (warning) said(d, 0, warning, NULL);
+    diag_free(d);
+    assert_non_null(s);
+    return s;
+}
+
+/* Numbers come from names=, the order from the names' bytes; no label is looked for in a path. */
+static void test_classes_and_order(void **state)
+{
+    (void)state;
+    put_photos();
+    const char *data[] = { PETS, PETS "format=folders\n", "classes=3\nnames=pets\ntrain=photos/\n",
+                           "classes=3\nlabels=pets\ntrain=photos\nformat=auto\n" };
+    for (int i = 0; i < 4; ++i) {
+        dataset *s = open_warned(data[i], NULL);
+        assert_int_equal(dataset_count(s), 4);
+        check_image(s, 0, "/photos/cat/a dog.png", 10, 1);
+        check_image(s, 1, "/photos/cat/b.PNG", 20, 1);
+        check_image(s, 2, "/photos/dog/B.Png", 30, 0);
+        check_image(s, 3, "/photos/fire truck/1.png", 40, 2);
+        assert_false(dataset_ambiguous(s, 0));
+        dataset_free(s);
+    }
+    dataset *s = data_must_open(PETS, 2, 1);
+    assert_int_equal(dataset_count(s), 2);
+    dataset_free(s);
+}
+
+/* As it stands, then beside the .data file, as an absolute path; a list of that name there comes first. */
+static void test_where(void **state)
+{
+    (void)state;
+    put_photos();
+    char *data = mem_printf("classes=3\nnames=pets\ntrain=%s/photos//\n", check_folder());
+    dataset *s = open_warned(data, NULL);
+    check_image(s, 3, "/photos/fire truck/1.png", 40, 2);
+    dataset_free(s);
+    free(data);
+    data_put_text("tests", "photos/dog/B.Png\n");   /* tests/ is a folder of the working directory */
+    s = open_warned("classes=3\nnames=pets\ntrain=tests\n", NULL);
+    check_image(s, 0, "/photos/dog/B.Png", 30, 0);
+    dataset_free(s);
+    data_put_text("more.list", "photos/dog/B.Png\n");
+    refused("classes=3\nnames=pets\ntrain=photos,more.list\n", 1, "not a folder (train= in ", NULL);
+    refused("classes=3\nnames=pets\ntrain=more.list,photos\n", 1, "not a regular file (train= in ", NULL);
+    refused("classes=3\nnames=pets\ntrain=more.list\nformat=folders\n", 1, "not a folder (train= in ", NULL);
+    refused("classes=3\nnames=pets\ntrain=none\nformat=folders\n", 1, "No such file or directory (train= in ", NULL);
+    refused("classes=3\nnames=pets\ntrain=photos\nformat=folder\n", 1, "is not one of auto, idx, cifar10, cifar100, list, folders",
+            NULL);
+    refused("classes=3\nvalid=photos\n", 1, "train= is missing", "a list of images, a folder with a folder of images for each class");
+}
+
+static void test_several(void **state)
+{
+    (void)state;
+    put_photos();
+    make_folder("more");
+    make_folder("more/dog");
+    put_image("more/dog/x.jpg.png", 50);
+    dataset *s = open_warned("classes=3\nnames=pets\ntrain=more, photos\n", NULL);
+    assert_int_equal(dataset_count(s), 5);
+    check_image(s, 0, "/more/dog/x.jpg.png", 50, 0);
+    check_image(s, 1, "/photos/cat/a dog.png", 10, 1);
+    dataset_free(s);
+}
+
+static uint64_t identity(void)
+{
+    dataset *s = data_must_open(PETS, 0, 1);
+    uint64_t h = dataset_identity(s);
+    dataset_free(s);
+    return h;
+}
+
+/* As that of a list of the same files; another image changes it. */
+static void test_identity(void **state)
+{
+    (void)state;
+    put_photos();
+    uint64_t before = identity();
+    char *list = mem_printf("%1$s/photos/cat/a dog.png cat\n%1$s/photos/cat/b.PNG cat\n%1$s/photos/dog/B.Png dog\n"
+                            "%1$s/photos/fire truck/1.png 2\n", check_folder());
+    data_put_text("l.list", list);
+    dataset *s = data_must_open("classes=3\nnames=pets\ntrain=l.list\n", 0, 1);
+    assert_true(dataset_identity(s) == before);
+    dataset_free(s);
+    free(list);
+    put_image("photos/dog/another.png", 1);
+    assert_true(identity() != before);
+}
+
+/* Every ending, in any case; hidden things in silence, others with a word; links are followed. */
+static void test_what_is_an_image(void **state)
+{
+    (void)state;
+    static const char *const image[] = { "a.JPG", "b.jpeg", "c.Png", "d.bmp", "e.pgm", "f.ppm", "g.tif", "h.TIFF", "i.webp" };
+    static const char *const other[] = { "readme.txt", "png", "x.png.part", "y.gif", "z.jpg~" };
+    put_photos();
+    for (size_t i = 0; i < sizeof image / sizeof *image; ++i) {
+        char *name = mem_printf("photos/dog/%s", image[i]);
+        put_image(name, 5);
+        free(name);
+    }
+    put_image("photos/dog/.hidden.png", 5);
+    make_folder("photos/.cache");
+    char *from = at("photos/dog/link.png"), *to = at("photos/cat/b.PNG"), *folder = at("photos/cat"), *other_folder = at("linked");
+    assert_int_equal(symlink(to, from), 0);
+    make_folder("linked");
+    free(from);
+    from = at("linked/cat");
+    assert_int_equal(symlink(folder, from), 0);
+    dataset *s = open_warned(PETS, NULL);
+    assert_int_equal(dataset_count(s), 4 + 9 + 1);
+    check_image(s, 13 - 1, "/photos/dog/link.png", 20, 0);
+    dataset_free(s);
+    s = open_warned("classes=3\nnames=pets\ntrain=linked\n", "2 of 3 classes have no images: dog, fire truck");
+    assert_int_equal(dataset_count(s), 2);
+    dataset_free(s);
+    for (size_t i = 0; i < sizeof other / sizeof *other; ++i) {
+        char *name = mem_printf("photos/dog/%s", other[i]);
+        data_put_text(name, "no image");
+        free(name);
+    }
+    make_folder("photos/cat/deeper.png");
+    put_image("photos/cat/deeper.png/1.png", 1);
+    put_image("photos/loose.png", 1);
+    s = open_warned(PETS, "7 files and folders in it are ignored, as no images of a class: ");
+    assert_int_equal(dataset_count(s), 14);
+    dataset_free(s);
+    free(from);
+    free(to);
+    free(folder);
+    free(other_folder);
+}
+
+static void test_empty_classes(void **state)
+{
+    (void)state;
+    put_photos();
+    char *one = at("photos/dog/B.Png");
+    unlink(one);
+    free(one);
+    dataset *s = open_warned(PETS, "1 of 3 classes have no images: dog");
+    assert_int_equal(dataset_count(s), 3);
+    dataset_free(s);
+    make_folder("bare");
+    make_folder("bare/cat");
+    refused("classes=3\nnames=pets\ntrain=bare\n", 1, "no images (train= in ", NULL);
+}
+
+static void test_mistakes(void **state)
+{
+    (void)state;
+    put_photos();
+    refused("classes=3\ntrain=photos\n", 1, "3 folders, whose classes have no names in ", "`names = FILE`, a file with the name of a folder a line; classes=3");
+    diag *d = diag_new();
+    assert_null(data_open_train("classes=3\ntrain=photos\n", 0, DATA_IMAGES, d));   /* whoever needs no labels, too */
+    said(d, 0, ": cat, dog, fire truck", NULL);
+    diag_free(d);
+    make_folder("photos/bird");
+    make_folder("photos/Dog");
+    refused(PETS, 1, "2 of 5 folders have no class's name: Dog, bird", "the names of the 3 classes, from ");
+    refused(PETS, 1, "2 of 5", "/pets: dog, cat, fire truck");
+    data_put_text("pets", "dog\ncat\nfire truck\nbird\nDog\n");   /* of which three count */
+    refused(PETS, 1, "2 of 5", "dog, cat, fire truck");
+    dataset *s = open_warned("classes=5\nnames=pets\ntrain=photos\n", "2 of 5 classes have no images: bird, Dog");
+    dataset_free(s);
+    data_put_text("pets", "dog\ncat\nfire truck\ndog\nbird\nDog\n");
+    refused("classes=6\nnames=pets\ntrain=photos\n", 1, "the folder's name stands twice among the labels", NULL);
+    make_folder("flat");
+    refused("classes=6\nnames=pets\ntrain=flat\n", 1, "there is no folder in it, expected one for each class: dog, cat, ", "let train= name a list");
+    put_image("flat/1.png", 1);
+    refused("classes=6\nnames=pets\ntrain=flat\n", 2, "there is no folder in it", "move each image into the folder of its class");
+    refused("classes=6\ntrain=flat\n", 2, "there is no folder in it, expected one for each class", NULL);
+}
+
+/* Ten are named, then "...". */
+static void test_many(void **state)
+{
+    (void)state;
+    empty();
+    make_folder("photos");
+    for (int i = 0; i < 12; ++i) {
+        char *name = mem_printf("photos/%02d", i);
+        make_folder(name);
+        free(name);
+    }
+    refused(PETS, 1, "12 of 12 folders have no class's name: 00, 01, 02, 03, 04, 05, 06, 07, 08, 09, ...", NULL);
+}
+
+static void test_unreadable(void **state)
+{
+    (void)state;
+    put_photos();
+    char *link = at("photos/dog/broken.png"), *pipe = at("photos/cat/pipe.jpg");
+    assert_int_equal(symlink("nowhere", link), 0);
+    assert_int_equal(mkfifo(pipe, 0600), 0);   /* does not hang */
+    refused(PETS, 1, "2 images in it cannot be read: ", NULL);
+    refused(PETS, 1, "photos/cat/pipe.jpg: not a regular file, ", NULL);
+    refused(PETS, 1, "photos/dog/broken.png: No such file or directory", NULL);
+    unlink(link);
+    unlink(pipe);
+    free(link);
+    free(pipe);
+    char *folder = at("photos/dog");
+    assert_int_equal(chmod(folder, 0), 0);
+    if (access(folder, R_OK)) refused(PETS, 1, "cannot be read: Permission denied", NULL);   /* not for root */
+    assert_int_equal(chmod(folder, 0700), 0);
+    free(folder);
+}
+
+static void test_detectors_are_refused(void **state)
+{
+    (void)state;
+    put_photos();
+    static const int needs[] = { DATA_DETECTOR, DATA_BOXES };
+    for (int i = 0; i < 4; ++i) {
+        diag *d = diag_new();
+        assert_null(data_open_train(i < 2 ? PETS : PETS "format=folders\n", 0, needs[i % 2], d));
+        assert_int_equal(diag_count(d), 1);
+        said(d, 0, "format=folders has no boxes: a detector's images stand in a list", i < 2 ? "train= names a folder" : NULL);
+        diag_free(d);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_classes_and_order),
+        cmocka_unit_test(test_where),
+        cmocka_unit_test(test_several),
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_what_is_an_image),
+        cmocka_unit_test(test_empty_classes),
+        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_detectors_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
