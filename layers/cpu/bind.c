@@ -12,16 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int refuse_batchnorm(layer *l, cpu_state *s, diag *d)
+static int refuse_batchnorm(layer *l, cpu_state *state, diag *d)
 {
     (void)l;
-    diag_error(d, NULL, 0, "batchnorm", "layer %d: the host never allocates this section's buffers", s->index);
+    diag_error(d, NULL, 0, "batchnorm", "layer %d: the host never allocates this section's buffers", state->index);
     diag_hint(d, "use batch_normalize=1 in the layer before it");
     return -1;
 }
 
-static void forward_host(const layer *l, cpu_state *s, network *net) { s->host_forward(*l, *net); }
-static void backward_host(const layer *l, cpu_state *s, network *net) { s->host_backward(*l, *net); }
+static void forward_host(const layer *l, cpu_state *state, network *net) { state->host_forward(*l, *net); }
+static void backward_host(const layer *l, cpu_state *state, network *net) { state->host_backward(*l, *net); }
 
 static const cpu_row rows[] = {
     { .type = CONVOLUTIONAL, .accepts = accepts_cpu_conv, .make = make_cpu_conv, .forward = forward_cpu_conv,
@@ -59,23 +59,23 @@ static const cpu_row host_row = { .type = BLANK, .forward = forward_host, .backw
 
 static void bound_forward(layer l, network net)
 {
-    cpu_state *s = (cpu_state *)l.self_layer;
-    if (s->mode == CPU_FROZEN && net.train) return;   /* nothing trained reads it */
-    if (s->mode != CPU_TRAINED) net.train = 0;
-    if (s->d) cpu_give(s->shared, s->d);   /* left by a backward that stopped above this layer */
-    s->d = NULL;
-    if (s->fast) s->row->forward_blocked(&l, s, &net);
-    else s->row->forward(&l, s, &net);
-    cpu_finish_output(&l, s, &net);
+    cpu_state *state = (cpu_state *)l.self_layer;
+    if (state->mode == CPU_FROZEN && net.train) return;   /* nothing trained reads it */
+    if (state->mode != CPU_TRAINED) net.train = 0;
+    if (state->d) cpu_give(state->shared, state->d);   /* left by a backward that stopped above this layer */
+    state->d = NULL;
+    if (state->fast) state->row->forward_blocked(&l, state, &net);
+    else state->row->forward(&l, state, &net);
+    cpu_finish_output(&l, state, &net);
 }
 
 static void bound_backward(layer l, network net)
 {
-    cpu_state *s = (cpu_state *)l.self_layer;
-    if (s->mode == CPU_FROZEN) return;
-    if (s->mode != CPU_TRAINED) net.train = 0;
-    if (s->fast) s->row->backward_blocked(&l, s, &net);
-    else s->row->backward(&l, s, &net);
+    cpu_state *state = (cpu_state *)l.self_layer;
+    if (state->mode == CPU_FROZEN) return;
+    if (state->mode != CPU_TRAINED) net.train = 0;
+    if (state->fast) state->row->backward_blocked(&l, state, &net);
+    else state->row->backward(&l, state, &net);
 }
 
 static void bound_update(layer l, update_args a)
@@ -109,18 +109,18 @@ static int bind_free_of_state(const layer *l, int index, diag *d)
 
 static cpu_state *make_state(const layer *l, const cpu_row *row, const cpu_options *o, int index, cpu_shared *shared)
 {
-    cpu_state *s = mem_calloc(1, sizeof *s);
-    s->row = row;
-    s->mode = o->mode ? o->mode[index] : CPU_TRAINED;
-    s->backend = o->backend;
-    s->seed = o->seed;
-    s->index = index;
-    s->shared = shared;
-    s->host_forward = l->forward;
-    s->host_backward = l->backward;
-    s->host_update = l->update;
-    s->runs_on = row->forward == forward_host ? "host" : o->backend == BACKEND_REFERENCE ? "reference" : "plugin";
-    return s;
+    cpu_state *state = mem_calloc(1, sizeof *state);
+    state->row = row;
+    state->mode = o->mode ? o->mode[index] : CPU_TRAINED;
+    state->backend = o->backend;
+    state->seed = o->seed;
+    state->index = index;
+    state->shared = shared;
+    state->host_forward = l->forward;
+    state->host_backward = l->backward;
+    state->host_update = l->update;
+    state->runs_on = row->forward == forward_host ? "host" : o->backend == BACKEND_REFERENCE ? "reference" : "plugin";
+    return state;
 }
 
 static int has_layouts(const cpu_options *o) { return o->layouts && o->backend == BACKEND_DNNL; }
@@ -131,18 +131,18 @@ static int bind_layer(network *net, const cpu_options *o, int index, cpu_shared 
     const cpu_row *row = row_of(l, o, o->mode ? o->mode[index] : CPU_TRAINED);
     if (!row) return 0;
     if (bind_free_of_state(l, index, d)) return -1;
-    cpu_state *s = make_state(l, row, o, index, shared);
-    if (has_layouts(o)) cpu_choose_layout(l, s, net);
-    if (s->fast) s->runs_on = "plugin";
-    if (row->make && row->make(l, s, d)) {
-        free(s);
+    cpu_state *state = make_state(l, row, o, index, shared);
+    if (has_layouts(o)) cpu_choose_layout(l, state, net);
+    if (state->fast) state->runs_on = "plugin";
+    if (row->make && row->make(l, state, d)) {
+        free(state);
         return -1;
     }
     ++shared->users;
-    l->self_layer = (layer *)s;
+    l->self_layer = (layer *)state;
     l->forward = bound_forward;
     l->backward = bound_backward;
-    l->update = s->mode == CPU_TRAINED && row->update ? bound_update : NULL;
+    l->update = state->mode == CPU_TRAINED && row->update ? bound_update : NULL;
     return 0;
 }
 
@@ -170,17 +170,17 @@ int cpu_bind(network *net, const cpu_options *o, diag *d)
 
 static void unbind_layer(layer *l)
 {
-    cpu_state *s = cpu_state_of(l);
-    if (!s) return;
-    if (s->row->free) s->row->free(l, s);
-    if (s->hides_delta && l->delta) free(s->host_delta);   /* the host has resized the layer since */
-    else if (s->hides_delta) l->delta = s->host_delta;
-    l->forward = s->host_forward;
-    l->backward = s->host_backward;
-    l->update = s->host_update;
+    cpu_state *state = cpu_state_of(l);
+    if (!state) return;
+    if (state->row->free) state->row->free(l, state);
+    if (state->hides_delta && l->delta) free(state->host_delta);   /* the host has resized the layer since */
+    else if (state->hides_delta) l->delta = state->host_delta;
+    l->forward = state->host_forward;
+    l->backward = state->host_backward;
+    l->update = state->host_update;
     l->self_layer = NULL;
-    cpu_leave_shared(s->shared);
-    free(s);
+    cpu_leave_shared(state->shared);
+    free(state);
 }
 
 void cpu_unbind(network *net)
@@ -192,23 +192,23 @@ void cpu_unbind(network *net)
 
 const char *cpu_layer_runs_on(const layer *l)
 {
-    const cpu_state *s = cpu_state_of(l);
-    return s ? s->runs_on : "host";
+    const cpu_state *state = cpu_state_of(l);
+    return state ? state->runs_on : "host";
 }
 
 void cpu_weights_changed(network *net)
 {
     for (int i = 0; i < net->n; ++i) {
-        cpu_state *s = cpu_state_of(&net->layers[i]);
-        if (s && s->row->weights_changed) s->row->weights_changed(s);
+        cpu_state *state = cpu_state_of(&net->layers[i]);
+        if (state && state->row->weights_changed) state->row->weights_changed(state);
     }
 }
 
 void cpu_resized(network *net)
 {
     for (int i = 0; i < net->n; ++i) {
-        cpu_state *s = cpu_state_of(&net->layers[i]);
-        if (s && s->row->resized) s->row->resized(&net->layers[i], s);
+        cpu_state *state = cpu_state_of(&net->layers[i]);
+        if (state && state->row->resized) state->row->resized(&net->layers[i], state);
     }
     refresh_output(net);
 }
@@ -217,14 +217,14 @@ void cpu_resized(network *net)
 
 int cpu_statistics_count(const layer *l)
 {
-    const cpu_state *s = cpu_state_of(l);
-    return s ? s->statistics : 0;
+    const cpu_state *state = cpu_state_of(l);
+    return state ? state->statistics : 0;
 }
 
 void cpu_set_statistics_count(layer *l, int count)
 {
-    cpu_state *s = cpu_state_of(l);
-    if (s) s->statistics = count < 0 ? 0 : count;
+    cpu_state *state = cpu_state_of(l);
+    if (state) state->statistics = count < 0 ? 0 : count;
 }
 
 static int any_statistics(const layer *l)

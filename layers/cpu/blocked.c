@@ -22,15 +22,15 @@ typedef struct map_job {
     int32_t *index;           /* maxpool: where each largest value came from, as a pixel of its map, -1 nowhere */
 } map_job;
 
-int accepts_blocked_map(const layer *l, const cpu_state *s, const network *net)
+int accepts_blocked_map(const layer *l, const cpu_state *state, const network *net)
 {
     (void)l;
-    return cpu_blocked_at(net, s->index - 1) != NULL;
+    return cpu_blocked_at(net, state->index - 1) != NULL;
 }
 
-int accepts_blocked_shortcut(const layer *l, const cpu_state *s, const network *net)
+int accepts_blocked_shortcut(const layer *l, const cpu_state *state, const network *net)
 {
-    return l->w == l->out_w && l->h == l->out_h && l->c == l->out_c && cpu_blocked_at(net, s->index - 1)
+    return l->w == l->out_w && l->h == l->out_h && l->c == l->out_c && cpu_blocked_at(net, state->index - 1)
         && cpu_blocked_at(net, l->index);
 }
 
@@ -40,8 +40,8 @@ static size_t items(const layer *l) { return (size_t)l->batch * vec_blocks(l->ou
 /* Where the delta of layer i goes, NULL for nowhere. */
 static float *delta_of(const network *net, int i, int *add)
 {
-    cpu_state *s = cpu_blocked_at(net, i);
-    return s && s->mode != CPU_FROZEN ? cpu_delta_of(&net->layers[i], s, add) : NULL;
+    cpu_state *state = cpu_blocked_at(net, i);
+    return state && state->mode != CPU_FROZEN ? cpu_delta_of(&net->layers[i], state, add) : NULL;
 }
 
 /* ---- shortcut and activation ---- */
@@ -85,37 +85,37 @@ static void split_items(void *ctx, size_t begin, size_t end)
     ACT_SWITCH(j->l->activation, split_loop, j, begin * n, end * n)
 }
 
-void forward_blocked_activation(const layer *l, cpu_state *s, network *net)
+void forward_blocked_activation(const layer *l, cpu_state *state, network *net)
 {
-    map_job j = { .l = l, .x = cpu_blocked_at(net, s->index - 1)->y, .out = cpu_output(l, s) };
+    map_job j = { .l = l, .x = cpu_blocked_at(net, state->index - 1)->y, .out = cpu_output(l, state) };
     parallel_for_work(items(l), item_floats(l), sum_items, &j);
 }
 
-void backward_blocked_activation(const layer *l, cpu_state *s, network *net)
+void backward_blocked_activation(const layer *l, cpu_state *state, network *net)
 {
-    float *d = cpu_take_delta(l, s);
-    map_job j = { .l = l, .y = s->y, .d = d };
-    j.dx = delta_of(net, s->index - 1, &j.add_x);
+    float *d = cpu_take_delta(l, state);
+    map_job j = { .l = l, .y = state->y, .d = d };
+    j.dx = delta_of(net, state->index - 1, &j.add_x);
     if (j.dx) parallel_for_work(items(l), item_floats(l), split_items, &j);
-    cpu_give(s->shared, d);
+    cpu_give(state->shared, d);
 }
 
-void forward_blocked_shortcut(const layer *l, cpu_state *s, network *net)
+void forward_blocked_shortcut(const layer *l, cpu_state *state, network *net)
 {
-    if (s->summed) return;
-    map_job j = { .l = l, .x = cpu_blocked_at(net, s->index - 1)->y, .z = cpu_blocked_at(net, l->index)->y, .out = cpu_output(l, s) };
+    if (state->summed) return;
+    map_job j = { .l = l, .x = cpu_blocked_at(net, state->index - 1)->y, .z = cpu_blocked_at(net, l->index)->y, .out = cpu_output(l, state) };
     parallel_for_work(items(l), item_floats(l), sum_items, &j);
 }
 
-void backward_blocked_shortcut(const layer *l, cpu_state *s, network *net)
+void backward_blocked_shortcut(const layer *l, cpu_state *state, network *net)
 {
-    if (s->summed) return;
-    float *d = cpu_take_delta(l, s);
-    map_job j = { .l = l, .y = s->y, .d = d, .z = cpu_blocked_at(net, l->index)->y };
-    j.dx = delta_of(net, s->index - 1, &j.add_x);
+    if (state->summed) return;
+    float *d = cpu_take_delta(l, state);
+    map_job j = { .l = l, .y = state->y, .d = d, .z = cpu_blocked_at(net, l->index)->y };
+    j.dx = delta_of(net, state->index - 1, &j.add_x);
     j.dz = delta_of(net, l->index, &j.add_z);   /* the same memory where both operands are one layer: then it adds */
     if (j.dx || j.dz) parallel_for_work(items(l), item_floats(l), split_items, &j);
-    cpu_give(s->shared, d);
+    cpu_give(state->shared, d);
 }
 
 /* ---- maxpool ---- */
@@ -165,29 +165,29 @@ static void unpool_items(void *ctx, size_t begin, size_t end)
     }
 }
 
-void forward_blocked_maxpool(const layer *l, cpu_state *s, network *net)
+void forward_blocked_maxpool(const layer *l, cpu_state *state, network *net)
 {
-    map_job j = { .l = l, .x = cpu_blocked_at(net, s->index - 1)->y, .out = cpu_output(l, s) };
-    if (s->mode == CPU_TRAINED) {
-        s->plan = mem_realloc(s->plan, cpu_blocked_floats(l), sizeof(int32_t));
-        j.index = s->plan;
+    map_job j = { .l = l, .x = cpu_blocked_at(net, state->index - 1)->y, .out = cpu_output(l, state) };
+    if (state->mode == CPU_TRAINED) {
+        state->plan = mem_realloc(state->plan, cpu_blocked_floats(l), sizeof(int32_t));
+        j.index = state->plan;
     }
     parallel_for_work(items(l), item_floats(l) * (size_t)(l->size * l->size), pool_items, &j);
 }
 
-void backward_blocked_maxpool(const layer *l, cpu_state *s, network *net)
+void backward_blocked_maxpool(const layer *l, cpu_state *state, network *net)
 {
-    float *d = cpu_take_delta(l, s);
-    map_job j = { .l = l, .d = d, .index = s->plan };
-    j.dx = delta_of(net, s->index - 1, &j.add_x);
+    float *d = cpu_take_delta(l, state);
+    map_job j = { .l = l, .d = d, .index = state->plan };
+    j.dx = delta_of(net, state->index - 1, &j.add_x);
     if (j.dx && j.index) parallel_for_work(items(l), item_floats(l), unpool_items, &j);
-    cpu_give(s->shared, d);
+    cpu_give(state->shared, d);
 }
 
-void free_blocked_maxpool(layer *l, cpu_state *s)
+void free_blocked_maxpool(layer *l, cpu_state *state)
 {
     (void)l;
-    free(s->plan);
+    free(state->plan);
 }
 
 /* ---- avgpool: a blocked map in, a plain row of c numbers out ---- */
@@ -220,15 +220,15 @@ static void spread_items(void *ctx, size_t begin, size_t end)
     }
 }
 
-void forward_blocked_avgpool(const layer *l, cpu_state *s, network *net)
+void forward_blocked_avgpool(const layer *l, cpu_state *state, network *net)
 {
-    map_job j = { .l = l, .x = cpu_blocked_at(net, s->index - 1)->y, .out = l->output };
+    map_job j = { .l = l, .x = cpu_blocked_at(net, state->index - 1)->y, .out = l->output };
     parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, average_items, &j);
 }
 
-void backward_blocked_avgpool(const layer *l, cpu_state *s, network *net)
+void backward_blocked_avgpool(const layer *l, cpu_state *state, network *net)
 {
     map_job j = { .l = l, .d = l->delta };
-    j.dx = delta_of(net, s->index - 1, &j.add_x);
+    j.dx = delta_of(net, state->index - 1, &j.add_x);
     if (j.dx) parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, spread_items, &j);
 }

@@ -13,9 +13,9 @@
 
 static size_t map_floats(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w * LANES; }
 
-int accepts_blocked_route(const layer *l, const cpu_state *s, const network *net)
+int accepts_blocked_route(const layer *l, const cpu_state *state, const network *net)
 {
-    (void)s;
+    (void)state;
     if (l->out_c < 1 || l->n < 1) return 0;
     for (int k = 0; k < l->n; ++k) {
         const layer *in = &net->layers[l->input_layers[k]];
@@ -42,13 +42,13 @@ static void move_parts(void *ctx, size_t begin, size_t end)
     }
 }
 
-void forward_blocked_route(const layer *l, cpu_state *s, network *net)
+void forward_blocked_route(const layer *l, cpu_state *state, network *net)
 {
-    if (s->borrows) {
-        s->y = cpu_blocked_at(net, l->input_layers[0])->y;
+    if (state->borrows) {
+        state->y = cpu_blocked_at(net, l->input_layers[0])->y;
         return;
     }
-    float *y = cpu_output(l, s);
+    float *y = cpu_output(l, state);
     size_t all = vec_blocks(l->out_c) * map_floats(l);
     for (int k = 0; k < l->n; ++k) {
         size_t part = vec_blocks(net->layers[l->input_layers[k]].out_c) * map_floats(l);
@@ -67,9 +67,9 @@ static int hand_over(const layer *l, network *net, float *d)
     return 1;
 }
 
-void backward_blocked_route(const layer *l, cpu_state *s, network *net)
+void backward_blocked_route(const layer *l, cpu_state *state, network *net)
 {
-    float *d = cpu_take_delta(l, s), *part_of_d = d;
+    float *d = cpu_take_delta(l, state), *part_of_d = d;
     size_t all = vec_blocks(l->out_c) * map_floats(l);
     if (hand_over(l, net, d)) return;
     for (int k = 0; k < l->n; ++k) {
@@ -82,7 +82,7 @@ void backward_blocked_route(const layer *l, cpu_state *s, network *net)
         j.to = cpu_delta_of(in, is, &j.add);
         parallel_for_work((size_t)l->batch, part, move_parts, &j);
     }
-    cpu_give(s->shared, d);
+    cpu_give(state->shared, d);
 }
 
 /* ---- upsample ---- */
@@ -127,18 +127,18 @@ static void gather_items(void *ctx, size_t begin, size_t end)
             }
 }
 
-void forward_blocked_upsample(const layer *l, cpu_state *s, network *net)
+void forward_blocked_upsample(const layer *l, cpu_state *state, network *net)
 {
-    up_job j = { .l = l, .x = cpu_blocked_at(net, s->index - 1)->y, .y = cpu_output(l, s) };
+    up_job j = { .l = l, .x = cpu_blocked_at(net, state->index - 1)->y, .y = cpu_output(l, state) };
     parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_floats(l), upsample_items, &j);
 }
 
-void backward_blocked_upsample(const layer *l, cpu_state *s, network *net)
+void backward_blocked_upsample(const layer *l, cpu_state *state, network *net)
 {
-    float *d = cpu_take_delta(l, s);
-    cpu_state *in = cpu_blocked_at(net, s->index - 1);
+    float *d = cpu_take_delta(l, state);
+    cpu_state *in = cpu_blocked_at(net, state->index - 1);
     up_job j = { .l = l, .d = d };
-    if (in->mode != CPU_FROZEN) j.dx = cpu_delta_of(&net->layers[s->index - 1], in, &j.add);
+    if (in->mode != CPU_FROZEN) j.dx = cpu_delta_of(&net->layers[state->index - 1], in, &j.add);
     if (j.dx) parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_floats(l), gather_items, &j);
-    cpu_give(s->shared, d);
+    cpu_give(state->shared, d);
 }

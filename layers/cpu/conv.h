@@ -80,15 +80,15 @@ typedef struct conv_plan {
 } conv_plan;
 
 /* The plan, made again where the layer's shape or the number of threads has changed. */
-conv_plan *conv_plan_of(const layer *l, cpu_state *s);
+conv_plan *conv_plan_of(const layer *l, cpu_state *state);
 /* Weights to give to forward in inference, batch norm folded in and the biases in p->bias; NULL: the last call's. */
-const float *conv_folded(const layer *l, conv_plan *p, cpu_state *s);
+const float *conv_folded(const layer *l, conv_plan *plan, cpu_state *state);
 
 /* By how much this batch moves the running statistics; counts it. */
-float conv_statistics_rate(cpu_state *s);
+float conv_statistics_rate(cpu_state *state);
 
 /* Forward and backward of a layer whose output is blocked (conv_blocked.c). */
-void forward_conv_blocked(const layer *l, conv_plan *p, cpu_state *s, network *net);
-void backward_conv_blocked(const layer *l, conv_plan *p, cpu_state *s, network *net);
+void forward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, network *net);
+void backward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, network *net);
 
 #endif

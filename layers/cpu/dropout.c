@@ -12,10 +12,10 @@
 #include <stdlib.h>
 
 /* host_resize has grown the buffers that were ours. */
-void resized_cpu_dropout(layer *l, cpu_state *s)
+void resized_cpu_dropout(layer *l, cpu_state *state)
 {
-    s->output = l->output;
-    s->delta = l->delta;
+    state->output = l->output;
+    state->delta = l->delta;
     l->rand = mem_realloc(l->rand, cpu_floats(l), sizeof *l->rand);
 }
 
@@ -26,24 +26,24 @@ typedef struct dropout_job {
     rng r;
 } dropout_job;
 
-int make_cpu_dropout(layer *l, cpu_state *s, diag *d)
+int make_cpu_dropout(layer *l, cpu_state *state, diag *d)
 {
     (void)d;
-    s->host_output = l->output;
-    s->host_delta = l->delta;
-    s->output = mem_calloc(cpu_floats(l), sizeof(float));
-    s->delta = mem_calloc(cpu_floats(l), sizeof(float));
-    l->output = s->output;
-    l->delta = s->delta;
+    state->host_output = l->output;
+    state->host_delta = l->delta;
+    state->output = mem_calloc(cpu_floats(l), sizeof(float));
+    state->delta = mem_calloc(cpu_floats(l), sizeof(float));
+    l->output = state->output;
+    l->delta = state->delta;
     return 0;
 }
 
-void free_cpu_dropout(layer *l, cpu_state *s)
+void free_cpu_dropout(layer *l, cpu_state *state)
 {
-    l->output = s->host_output;
-    l->delta = s->host_delta;
-    free(s->output);
-    free(s->delta);
+    l->output = state->host_output;
+    l->delta = state->host_delta;
+    free(state->output);
+    free(state->delta);
 }
 
 static void draw_share(void *ctx, size_t begin, size_t end)
@@ -82,38 +82,38 @@ static void back_copy_share(void *ctx, size_t begin, size_t end)
 }
 
 /* A frozen network's passes its input on. */
-int accepts_blocked_dropout(const layer *l, const cpu_state *s, const network *net)
+int accepts_blocked_dropout(const layer *l, const cpu_state *state, const network *net)
 {
     (void)l;
-    return s->mode == CPU_FROZEN && cpu_blocked_at(net, s->index - 1);
+    return state->mode == CPU_FROZEN && cpu_blocked_at(net, state->index - 1);
 }
 
-void forward_blocked_dropout(const layer *l, cpu_state *s, network *net)
+void forward_blocked_dropout(const layer *l, cpu_state *state, network *net)
 {
     (void)l;
-    s->y = cpu_blocked_at(net, s->index - 1)->y;
+    state->y = cpu_blocked_at(net, state->index - 1)->y;
 }
 
-static rng draws(const cpu_state *s, const network *net)
+static rng draws(const cpu_state *state, const network *net)
 {
-    return rng_make(s->seed, (uint64_t)*net->seen, (uint64_t)s->index, RNG_DROPOUT);
+    return rng_make(state->seed, (uint64_t)*net->seen, (uint64_t)state->index, RNG_DROPOUT);
 }
 
-void draw_cpu_dropout(const layer *l, const cpu_state *s, const network *net)
+void draw_cpu_dropout(const layer *l, const cpu_state *state, const network *net)
 {
-    dropout_job j = { .l = l, .r = draws(s, net) };
+    dropout_job j = { .l = l, .r = draws(state, net) };
     parallel_for_work(cpu_floats(l), 1, draw_share, &j);
 }
 
-void forward_cpu_dropout(const layer *l, cpu_state *s, network *net)
+void forward_cpu_dropout(const layer *l, cpu_state *state, network *net)
 {
-    dropout_job j = { .l = l, .x = net->input, .r = draws(s, net) };
+    dropout_job j = { .l = l, .x = net->input, .r = draws(state, net) };
     parallel_for_work(cpu_floats(l), 1, net->train ? drop_share : copy_share, &j);
 }
 
-void backward_cpu_dropout(const layer *l, cpu_state *s, network *net)
+void backward_cpu_dropout(const layer *l, cpu_state *state, network *net)
 {
-    (void)s;
+    (void)state;
     dropout_job j = { .l = l, .dx = net->delta };
     if (j.dx) parallel_for_work(cpu_floats(l), 1, net->train ? back_share : back_copy_share, &j);
 }

@@ -83,55 +83,55 @@ size_t cpu_blocked_floats(const layer *l) { return vec_floats(l->batch, l->out_c
 
 cpu_state *cpu_blocked_at(const network *net, int i)
 {
-    cpu_state *s = i >= 0 ? cpu_state_of(&net->layers[i]) : NULL;
-    return s && s->blocked ? s : NULL;
+    cpu_state *state = i >= 0 ? cpu_state_of(&net->layers[i]) : NULL;
+    return state && state->blocked ? state : NULL;
 }
 
-float *cpu_output(const layer *l, cpu_state *s)
+float *cpu_output(const layer *l, cpu_state *state)
 {
-    return s->y = cpu_refit(s->shared, s->y, &s->y_floats, cpu_blocked_floats(l));
+    return state->y = cpu_refit(state->shared, state->y, &state->y_floats, cpu_blocked_floats(l));
 }
 
 const float *cpu_layer_output(const network *net, int i, size_t *n)
 {
     const layer *l = &net->layers[i];
-    const cpu_state *s = cpu_blocked_at(net, i);
-    *n = s ? cpu_blocked_floats(l) : cpu_floats(l);
-    return s ? s->y : l->output;
+    const cpu_state *state = cpu_blocked_at(net, i);
+    *n = state ? cpu_blocked_floats(l) : cpu_floats(l);
+    return state ? state->y : l->output;
 }
 
-static void give_back(cpu_state *s)
+static void give_back(cpu_state *state)
 {
-    if (!s->borrows) cpu_give(s->shared, s->y);
-    s->y = NULL;
+    if (!state->borrows) cpu_give(state->shared, state->y);
+    state->y = NULL;
 }
 
-void cpu_finish_output(const layer *l, cpu_state *s, network *net)
+void cpu_finish_output(const layer *l, cpu_state *state, network *net)
 {
-    if (s->blocked && s->to_plain) cpu_to_plain(s->y, l->batch, l->out_c, map_of(l), l->output);
-    for (int i = 0; i <= s->index; ++i) {
+    if (state->blocked && state->to_plain) cpu_to_plain(state->y, l->batch, l->out_c, map_of(l), l->output);
+    for (int i = 0; i <= state->index; ++i) {
         cpu_state *old = cpu_blocked_at(net, i);
-        if (old && old->last_use <= s->index && old->mode == CPU_FROZEN) give_back(old);
+        if (old && old->last_use <= state->index && old->mode == CPU_FROZEN) give_back(old);
     }
 }
 
-float *cpu_take_delta(const layer *l, cpu_state *s)
+float *cpu_take_delta(const layer *l, cpu_state *state)
 {
-    float *d = s->d;
-    s->d = NULL;
-    if (d && s->to_plain) cpu_add_blocked(l->delta, l->batch, l->out_c, map_of(l), d);
+    float *d = state->d;
+    state->d = NULL;
+    if (d && state->to_plain) cpu_add_blocked(l->delta, l->batch, l->out_c, map_of(l), d);
     if (d) return d;
-    d = cpu_take(s->shared, cpu_blocked_floats(l));
-    if (s->to_plain) cpu_to_blocked(l->delta, l->batch, l->out_c, map_of(l), d);
+    d = cpu_take(state->shared, cpu_blocked_floats(l));
+    if (state->to_plain) cpu_to_blocked(l->delta, l->batch, l->out_c, map_of(l), d);
     else memset(d, 0, cpu_blocked_floats(l) * sizeof *d);
     return d;
 }
 
-float *cpu_delta_of(const layer *l, cpu_state *s, int *add)
+float *cpu_delta_of(const layer *l, cpu_state *state, int *add)
 {
-    *add = s->d != NULL;
-    if (!s->d) s->d = cpu_take(s->shared, cpu_blocked_floats(l));
-    return s->d;
+    *add = state->d != NULL;
+    if (!state->d) state->d = cpu_take(state->shared, cpu_blocked_floats(l));
+    return state->d;
 }
 
 /* ---- planning ---- */
@@ -148,25 +148,25 @@ static int reads(const network *net, int j, int i)
     return j == i + 1 || (l->type == SHORTCUT && l->index == i);
 }
 
-void cpu_choose_layout(const layer *l, cpu_state *s, const network *net)
+void cpu_choose_layout(const layer *l, cpu_state *state, const network *net)
 {
-    if (!s->row->accepts_blocked || !s->row->accepts_blocked(l, s, net)) return;
-    s->fast = 1;
-    s->blocked = !s->row->plain_output;
-    s->plain_input = !cpu_blocked_at(net, s->index - 1);
-    s->borrows = s->blocked && ((l->type == ROUTE && l->n == 1) || l->type == DROPOUT);
+    if (!state->row->accepts_blocked || !state->row->accepts_blocked(l, state, net)) return;
+    state->fast = 1;
+    state->blocked = !state->row->plain_output;
+    state->plain_input = !cpu_blocked_at(net, state->index - 1);
+    state->borrows = state->blocked && ((l->type == ROUTE && l->n == 1) || l->type == DROPOUT);
 }
 
 /* Readers of layer i, whose own are known: how long its output lives, and whether one of them wants it plain. */
-static void find_readers(network *net, int i, cpu_state *s)
+static void find_readers(network *net, int i, cpu_state *state)
 {
-    s->last_use = i;
+    state->last_use = i;
     for (int j = i + 1; j < net->n; ++j) {
         if (!reads(net, j, i)) continue;
         const cpu_state *reader = cpu_state_of(&net->layers[j]);
         int until = reader && reader->borrows ? reader->last_use : j;
-        if (until > s->last_use) s->last_use = until;
-        if (!reader || !reader->fast) s->to_plain = 1;
+        if (until > state->last_use) state->last_use = until;
+        if (!reader || !reader->fast) state->to_plain = 1;
     }
 }
 
@@ -181,34 +181,34 @@ static int only_reader(const network *net, int i, int reader)
 static void join_shortcut(network *net, int i)
 {
     const layer *l = &net->layers[i], *next = &net->layers[i + 1];
-    cpu_state *s = cpu_blocked_at(net, i), *sum = cpu_blocked_at(net, i + 1);
-    if (!s || !sum || l->type != CONVOLUTIONAL || next->type != SHORTCUT || s->to_plain || l->activation != LINEAR) return;
-    if (next->alpha != 1 || next->beta != 1 || next->index == i || s->mode != sum->mode || s->mode == CPU_FROZEN_WEIGHTS) return;
+    cpu_state *state = cpu_blocked_at(net, i), *sum = cpu_blocked_at(net, i + 1);
+    if (!state || !sum || l->type != CONVOLUTIONAL || next->type != SHORTCUT || state->to_plain || l->activation != LINEAR) return;
+    if (next->alpha != 1 || next->beta != 1 || next->index == i || state->mode != sum->mode || state->mode == CPU_FROZEN_WEIGHTS) return;
     if (!only_reader(net, i, i + 1)) return;
-    s->sum = sum;
+    state->sum = sum;
     sum->summed = 1;
 }
 
 /* Nobody adds to these plain deltas any more; NULL spares the host zeroing them. */
-static void hide_delta(layer *l, cpu_state *s)
+static void hide_delta(layer *l, cpu_state *state)
 {
-    if (s->to_plain || s->delta) return;
-    s->hides_delta = 1;
-    s->host_delta = l->delta;
+    if (state->to_plain || state->delta) return;
+    state->hides_delta = 1;
+    state->host_delta = l->delta;
     l->delta = NULL;
 }
 
 void cpu_lay_out(network *net, const cpu_options *o)
 {
     for (int i = net->n - 1; i >= 0; --i) {
-        cpu_state *s = cpu_blocked_at(net, i);
-        if (!s) continue;
-        s->to_plain = i == net->n - 1 || (o->keep && o->keep[i]);
-        find_readers(net, i, s);
+        cpu_state *state = cpu_blocked_at(net, i);
+        if (!state) continue;
+        state->to_plain = i == net->n - 1 || (o->keep && o->keep[i]);
+        find_readers(net, i, state);
     }
     for (int i = 0; i + 1 < net->n; ++i) join_shortcut(net, i);
     for (int i = 0; i < net->n; ++i) {
-        cpu_state *s = cpu_blocked_at(net, i);
-        if (s) hide_delta(&net->layers[i], s);
+        cpu_state *state = cpu_blocked_at(net, i);
+        if (state) hide_delta(&net->layers[i], state);
     }
 }

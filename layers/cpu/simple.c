@@ -44,16 +44,16 @@ static void slope_share(void *ctx, size_t begin, size_t end)
     ACT_SWITCH(j->l->activation, slope_loop, j, begin, end)
 }
 
-void forward_cpu_activation(const layer *l, cpu_state *s, network *net)
+void forward_cpu_activation(const layer *l, cpu_state *state, network *net)
 {
-    (void)s;
+    (void)state;
     map_job j = { .l = l, .x = net->input };
     parallel_for_work(cpu_floats(l), 1, value_share, &j);
 }
 
-void backward_cpu_activation(const layer *l, cpu_state *s, network *net)
+void backward_cpu_activation(const layer *l, cpu_state *state, network *net)
 {
-    (void)s;
+    (void)state;
     map_job j = { .l = l, .dx = net->delta };
     if (j.dx) parallel_for_work(cpu_floats(l), 1, slope_share, &j);
 }
@@ -79,16 +79,16 @@ static void spread_maps(void *ctx, size_t begin, size_t end)
     }
 }
 
-void forward_cpu_avgpool(const layer *l, cpu_state *s, network *net)
+void forward_cpu_avgpool(const layer *l, cpu_state *state, network *net)
 {
-    (void)s;
+    (void)state;
     map_job j = { .l = l, .x = net->input };
     parallel_for_work(cpu_floats(l), (size_t)l->h * (size_t)l->w, average_maps, &j);
 }
 
-void backward_cpu_avgpool(const layer *l, cpu_state *s, network *net)
+void backward_cpu_avgpool(const layer *l, cpu_state *state, network *net)
 {
-    (void)s;
+    (void)state;
     map_job j = { .l = l, .dx = net->delta };
     if (j.dx) parallel_for_work(cpu_floats(l), (size_t)l->h * (size_t)l->w, spread_maps, &j);
 }

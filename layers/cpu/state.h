@@ -94,16 +94,16 @@ static inline size_t cpu_floats(const layer *l) { return (size_t)l->batch * (siz
 
 /* Blocked maps (layout.c). */
 /* Decides whether layer s->index has a blocked output, when all before it are bound. */
-void cpu_choose_layout(const layer *l, cpu_state *s, const network *net);
+void cpu_choose_layout(const layer *l, cpu_state *state, const network *net);
 /* The rest of the plan, once all are bound. */
 void cpu_lay_out(network *net, const cpu_options *o);
 size_t cpu_blocked_floats(const layer *l);              /* of l's output */
-float *cpu_output(const layer *l, cpu_state *s);        /* room for the blocked output of l: s->y */
-void cpu_finish_output(const layer *l, cpu_state *s, network *net);   /* l is computed: plain copy; maps nobody needs now */
+float *cpu_output(const layer *l, cpu_state *state);        /* room for the blocked output of l: s->y */
+void cpu_finish_output(const layer *l, cpu_state *state, network *net);   /* l is computed: plain copy; maps nobody needs now */
 /* The blocked delta of l, plain readers' share added; zero if nobody has one. Goes over to the caller, who gives it back. */
-float *cpu_take_delta(const layer *l, cpu_state *s);
+float *cpu_take_delta(const layer *l, cpu_state *state);
 /* Where to put what is to be added to l's blocked delta; *add = 0: it is to be written there, not added. */
-float *cpu_delta_of(const layer *l, cpu_state *s, int *add);
+float *cpu_delta_of(const layer *l, cpu_state *state, int *add);
 cpu_state *cpu_blocked_at(const network *net, int i);   /* layer i's state if its output is blocked, else NULL */
 void cpu_to_blocked(const float *plain, int batch, int c, size_t map, float *blocked);
 void cpu_to_plain(const float *blocked, int batch, int c, size_t map, float *plain);
@@ -111,51 +111,51 @@ void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *pl
 void cpu_add_blocked(const float *plain, int batch, int c, size_t map, float *blocked);    /* blocked += */
 
 /* The rows' functions. */
-int make_cpu_conv(layer *l, cpu_state *s, diag *d);
+int make_cpu_conv(layer *l, cpu_state *state, diag *d);
 int accepts_cpu_conv(const layer *l);
-int accepts_blocked_conv(const layer *l, const cpu_state *s, const network *net);
-void forward_cpu_conv(const layer *l, cpu_state *s, network *net);
-void backward_cpu_conv(const layer *l, cpu_state *s, network *net);
-void free_cpu_conv(layer *l, cpu_state *s);
-void cpu_conv_weights_changed(cpu_state *s);
+int accepts_blocked_conv(const layer *l, const cpu_state *state, const network *net);
+void forward_cpu_conv(const layer *l, cpu_state *state, network *net);
+void backward_cpu_conv(const layer *l, cpu_state *state, network *net);
+void free_cpu_conv(layer *l, cpu_state *state);
+void cpu_conv_weights_changed(cpu_state *state);
 void update_cpu_weights(const layer *l, update_args a);
 int accepts_cpu_shortcut(const layer *l);
 int is_same_shape_shortcut(const layer *l);             /* have both of its inputs one shape? */
-void forward_cpu_shortcut(const layer *l, cpu_state *s, network *net);
-void backward_cpu_shortcut(const layer *l, cpu_state *s, network *net);
-void forward_cpu_activation(const layer *l, cpu_state *s, network *net);
-void backward_cpu_activation(const layer *l, cpu_state *s, network *net);
-void forward_cpu_avgpool(const layer *l, cpu_state *s, network *net);
-void backward_cpu_avgpool(const layer *l, cpu_state *s, network *net);
-void forward_cpu_maxpool(const layer *l, cpu_state *s, network *net);
-void backward_cpu_maxpool(const layer *l, cpu_state *s, network *net);
-int make_cpu_dropout(layer *l, cpu_state *s, diag *d);
-void forward_cpu_dropout(const layer *l, cpu_state *s, network *net);
-void backward_cpu_dropout(const layer *l, cpu_state *s, network *net);
-void draw_cpu_dropout(const layer *l, const cpu_state *s, const network *net);   /* the mask alone, to l.rand */
-void free_cpu_dropout(layer *l, cpu_state *s);
-void resized_cpu_dropout(layer *l, cpu_state *s);
+void forward_cpu_shortcut(const layer *l, cpu_state *state, network *net);
+void backward_cpu_shortcut(const layer *l, cpu_state *state, network *net);
+void forward_cpu_activation(const layer *l, cpu_state *state, network *net);
+void backward_cpu_activation(const layer *l, cpu_state *state, network *net);
+void forward_cpu_avgpool(const layer *l, cpu_state *state, network *net);
+void backward_cpu_avgpool(const layer *l, cpu_state *state, network *net);
+void forward_cpu_maxpool(const layer *l, cpu_state *state, network *net);
+void backward_cpu_maxpool(const layer *l, cpu_state *state, network *net);
+int make_cpu_dropout(layer *l, cpu_state *state, diag *d);
+void forward_cpu_dropout(const layer *l, cpu_state *state, network *net);
+void backward_cpu_dropout(const layer *l, cpu_state *state, network *net);
+void draw_cpu_dropout(const layer *l, const cpu_state *state, const network *net);   /* the mask alone, to l.rand */
+void free_cpu_dropout(layer *l, cpu_state *state);
+void resized_cpu_dropout(layer *l, cpu_state *state);
 
 /* The same layers on blocked maps (blocked.c). */
-int accepts_blocked_map(const layer *l, const cpu_state *s, const network *net);        /* the layer before has one */
-int accepts_blocked_shortcut(const layer *l, const cpu_state *s, const network *net);
-void forward_blocked_shortcut(const layer *l, cpu_state *s, network *net);
-void backward_blocked_shortcut(const layer *l, cpu_state *s, network *net);
-void forward_blocked_activation(const layer *l, cpu_state *s, network *net);
-void backward_blocked_activation(const layer *l, cpu_state *s, network *net);
-void forward_blocked_maxpool(const layer *l, cpu_state *s, network *net);
-void backward_blocked_maxpool(const layer *l, cpu_state *s, network *net);
-void free_blocked_maxpool(layer *l, cpu_state *s);
-void forward_blocked_avgpool(const layer *l, cpu_state *s, network *net);   /* its output is plain */
-void backward_blocked_avgpool(const layer *l, cpu_state *s, network *net);
+int accepts_blocked_map(const layer *l, const cpu_state *state, const network *net);        /* the layer before has one */
+int accepts_blocked_shortcut(const layer *l, const cpu_state *state, const network *net);
+void forward_blocked_shortcut(const layer *l, cpu_state *state, network *net);
+void backward_blocked_shortcut(const layer *l, cpu_state *state, network *net);
+void forward_blocked_activation(const layer *l, cpu_state *state, network *net);
+void backward_blocked_activation(const layer *l, cpu_state *state, network *net);
+void forward_blocked_maxpool(const layer *l, cpu_state *state, network *net);
+void backward_blocked_maxpool(const layer *l, cpu_state *state, network *net);
+void free_blocked_maxpool(layer *l, cpu_state *state);
+void forward_blocked_avgpool(const layer *l, cpu_state *state, network *net);   /* its output is plain */
+void backward_blocked_avgpool(const layer *l, cpu_state *state, network *net);
 /* blocked_route.c; plain ones are the host's */
-int accepts_blocked_route(const layer *l, const cpu_state *s, const network *net);
-void forward_blocked_route(const layer *l, cpu_state *s, network *net);
-void backward_blocked_route(const layer *l, cpu_state *s, network *net);
-int accepts_blocked_dropout(const layer *l, const cpu_state *s, const network *net);   /* frozen */
-void forward_blocked_dropout(const layer *l, cpu_state *s, network *net);
+int accepts_blocked_route(const layer *l, const cpu_state *state, const network *net);
+void forward_blocked_route(const layer *l, cpu_state *state, network *net);
+void backward_blocked_route(const layer *l, cpu_state *state, network *net);
+int accepts_blocked_dropout(const layer *l, const cpu_state *state, const network *net);   /* frozen */
+void forward_blocked_dropout(const layer *l, cpu_state *state, network *net);
 int accepts_cpu_upsample(const layer *l);
-void forward_blocked_upsample(const layer *l, cpu_state *s, network *net);
-void backward_blocked_upsample(const layer *l, cpu_state *s, network *net);
+void forward_blocked_upsample(const layer *l, cpu_state *state, network *net);
+void backward_blocked_upsample(const layer *l, cpu_state *state, network *net);
 
 #endif
