@@ -132,7 +132,7 @@ static void measure_exactly(const layer *l, const float *x, size_t c, double *me
     *variance = squares / n;
 }
 
-void batchnorm_finish(const layer *l, const float *x, size_t parts, double rate, cpu_shared *shared)
+void batchnorm_finish(const layer *l, const float *x, size_t parts, float rate, cpu_shared *shared)
 {
     const float *sums = batchnorm_sums(l, shared), *shift = row_of(l, shared, ROW_SHIFT);
     size_t n = wide(l->out_c);

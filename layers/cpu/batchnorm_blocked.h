@@ -14,7 +14,7 @@ float *batchnorm_sums(const layer *l, cpu_shared *shared);
 void batchnorm_measure(const layer *l, const float *x, cpu_shared *shared);
 /* l.mean, l.variance and, by `rate`, the running ones from the parts. A channel that `shift` was too far from to tell its
  * variance is measured again, exactly. */
-void batchnorm_finish(const layer *l, const float *x, size_t parts, double rate, cpu_shared *shared);
+void batchnorm_finish(const layer *l, const float *x, size_t parts, float rate, cpu_shared *shared);
 
 /* y = act(BN(x) + add) with the batch's statistics; add may be NULL. */
 void batchnorm_apply(const layer *l, const float *x, const float *add, ACTIVATION a, float *y, cpu_shared *shared);

@@ -22,27 +22,20 @@ typedef struct map_job {
     int32_t *index;           /* maxpool: where each largest value came from, as a pixel of its map, -1 nowhere */
 } map_job;
 
-int accepts_blocked_map(const layer *l, const cpu_state *state, const network *net)
+int accepts_blocked_map(const layer *l, const cpu_state *state)
 {
     (void)l;
-    return cpu_blocked_at(net, state->index - 1) != NULL;
+    return cpu_blocked_at(state->shared, state->index - 1) != NULL;
 }
 
-int accepts_blocked_shortcut(const layer *l, const cpu_state *state, const network *net)
+int accepts_blocked_shortcut(const layer *l, const cpu_state *state)
 {
-    return l->w == l->out_w && l->h == l->out_h && l->c == l->out_c && cpu_blocked_at(net, state->index - 1)
-        && cpu_blocked_at(net, l->index);
+    return is_same_shape_shortcut(l) && cpu_blocked_at(state->shared, state->index - 1)
+        && cpu_blocked_at(state->shared, l->index);
 }
 
 static size_t item_floats(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w * LANES; }
 static size_t items(const layer *l) { return (size_t)l->batch * vec_blocks(l->out_c); }
-
-/* Where the delta of layer i goes, NULL for nowhere. */
-static float *delta_of(const network *net, int i, int *add)
-{
-    cpu_state *state = cpu_blocked_at(net, i);
-    return state && state->mode != CPU_FROZEN ? cpu_delta_of(&net->layers[i], state, add) : NULL;
-}
 
 /* ---- shortcut and activation ---- */
 
@@ -85,35 +78,39 @@ static void split_items(void *ctx, size_t begin, size_t end)
     ACT_SWITCH(j->l->activation, split_loop, j, begin * n, end * n)
 }
 
-void forward_blocked_activation(const layer *l, cpu_state *state, network *net)
+void forward_blocked_activation(const layer *l, cpu_state *state, const layer_call *call)
 {
-    map_job j = { .l = l, .x = cpu_blocked_at(net, state->index - 1)->y, .out = cpu_output(l, state) };
+    (void)call;
+    map_job j = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = cpu_output(l, state) };
     parallel_for_work(items(l), item_floats(l), sum_items, &j);
 }
 
-void backward_blocked_activation(const layer *l, cpu_state *state, network *net)
+void backward_blocked_activation(const layer *l, cpu_state *state, const layer_call *call)
 {
+    (void)call;
     float *d = cpu_take_delta(l, state);
     map_job j = { .l = l, .y = state->y, .d = d };
-    j.dx = delta_of(net, state->index - 1, &j.add_x);
+    j.dx = cpu_delta_of(state, state->index - 1, &j.add_x);
     if (j.dx) parallel_for_work(items(l), item_floats(l), split_items, &j);
     cpu_give(state->shared, d);
 }
 
-void forward_blocked_shortcut(const layer *l, cpu_state *state, network *net)
+void forward_blocked_shortcut(const layer *l, cpu_state *state, const layer_call *call)
 {
+    (void)call;
     if (state->summed) return;
-    map_job j = { .l = l, .x = cpu_blocked_at(net, state->index - 1)->y, .z = cpu_blocked_at(net, l->index)->y, .out = cpu_output(l, state) };
+    map_job j = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .z = cpu_blocked_at(state->shared, l->index)->y, .out = cpu_output(l, state) };
     parallel_for_work(items(l), item_floats(l), sum_items, &j);
 }
 
-void backward_blocked_shortcut(const layer *l, cpu_state *state, network *net)
+void backward_blocked_shortcut(const layer *l, cpu_state *state, const layer_call *call)
 {
+    (void)call;
     if (state->summed) return;
     float *d = cpu_take_delta(l, state);
-    map_job j = { .l = l, .y = state->y, .d = d, .z = cpu_blocked_at(net, l->index)->y };
-    j.dx = delta_of(net, state->index - 1, &j.add_x);
-    j.dz = delta_of(net, l->index, &j.add_z);   /* the same memory where both operands are one layer: then it adds */
+    map_job j = { .l = l, .y = state->y, .d = d, .z = cpu_blocked_at(state->shared, l->index)->y };
+    j.dx = cpu_delta_of(state, state->index - 1, &j.add_x);
+    j.dz = cpu_delta_of(state, l->index, &j.add_z);   /* the same memory where both operands are one layer: then it adds */
     if (j.dx || j.dz) parallel_for_work(items(l), item_floats(l), split_items, &j);
     cpu_give(state->shared, d);
 }
@@ -165,9 +162,10 @@ static void unpool_items(void *ctx, size_t begin, size_t end)
     }
 }
 
-void forward_blocked_maxpool(const layer *l, cpu_state *state, network *net)
+void forward_blocked_maxpool(const layer *l, cpu_state *state, const layer_call *call)
 {
-    map_job j = { .l = l, .x = cpu_blocked_at(net, state->index - 1)->y, .out = cpu_output(l, state) };
+    (void)call;
+    map_job j = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = cpu_output(l, state) };
     if (state->mode == CPU_TRAINED) {
         state->plan = mem_realloc(state->plan, cpu_blocked_floats(l), sizeof(int32_t));
         j.index = state->plan;
@@ -175,11 +173,12 @@ void forward_blocked_maxpool(const layer *l, cpu_state *state, network *net)
     parallel_for_work(items(l), item_floats(l) * (size_t)(l->size * l->size), pool_items, &j);
 }
 
-void backward_blocked_maxpool(const layer *l, cpu_state *state, network *net)
+void backward_blocked_maxpool(const layer *l, cpu_state *state, const layer_call *call)
 {
+    (void)call;
     float *d = cpu_take_delta(l, state);
     map_job j = { .l = l, .d = d, .index = state->plan };
-    j.dx = delta_of(net, state->index - 1, &j.add_x);
+    j.dx = cpu_delta_of(state, state->index - 1, &j.add_x);
     if (j.dx && j.index) parallel_for_work(items(l), item_floats(l), unpool_items, &j);
     cpu_give(state->shared, d);
 }
@@ -220,15 +219,17 @@ static void spread_items(void *ctx, size_t begin, size_t end)
     }
 }
 
-void forward_blocked_avgpool(const layer *l, cpu_state *state, network *net)
+void forward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call *call)
 {
-    map_job j = { .l = l, .x = cpu_blocked_at(net, state->index - 1)->y, .out = l->output };
+    (void)call;
+    map_job j = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = l->output };
     parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, average_items, &j);
 }
 
-void backward_blocked_avgpool(const layer *l, cpu_state *state, network *net)
+void backward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call *call)
 {
+    (void)call;
     map_job j = { .l = l, .d = l->delta };
-    j.dx = delta_of(net, state->index - 1, &j.add_x);
+    j.dx = cpu_delta_of(state, state->index - 1, &j.add_x);
     if (j.dx) parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, spread_items, &j);
 }

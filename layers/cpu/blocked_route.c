@@ -13,13 +13,12 @@
 
 static size_t map_floats(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w * LANES; }
 
-int accepts_blocked_route(const layer *l, const cpu_state *state, const network *net)
+int accepts_blocked_route(const layer *l, const cpu_state *state)
 {
-    (void)state;
     if (l->out_c < 1 || l->n < 1) return 0;
     for (int k = 0; k < l->n; ++k) {
-        const layer *in = &net->layers[l->input_layers[k]];
-        if (!cpu_blocked_at(net, l->input_layers[k]) || (k + 1 < l->n && in->out_c % LANES)) return 0;
+        const layer *in = &state->shared->layers[l->input_layers[k]];
+        if (!cpu_blocked_at(state->shared, l->input_layers[k]) || (k + 1 < l->n && in->out_c % LANES)) return 0;
     }
     return 1;
 }
@@ -42,45 +41,42 @@ static void move_parts(void *ctx, size_t begin, size_t end)
     }
 }
 
-void forward_blocked_route(const layer *l, cpu_state *state, network *net)
+void forward_blocked_route(const layer *l, cpu_state *state, const layer_call *call)
 {
     if (state->borrows) {
-        state->y = cpu_blocked_at(net, l->input_layers[0])->y;
+        state->y = cpu_blocked_at(state->shared, l->input_layers[0])->y;
         return;
     }
     float *y = cpu_output(l, state);
     size_t all = vec_blocks(l->out_c) * map_floats(l);
     for (int k = 0; k < l->n; ++k) {
-        size_t part = vec_blocks(net->layers[l->input_layers[k]].out_c) * map_floats(l);
-        part_job j = { .from = cpu_blocked_at(net, l->input_layers[k])->y, .to = y, .from_stride = part, .to_stride = all, .floats = part };
+        size_t part = vec_blocks(call->net->layers[l->input_layers[k]].out_c) * map_floats(l);
+        part_job j = { .from = cpu_blocked_at(state->shared, l->input_layers[k])->y, .to = y, .from_stride = part, .to_stride = all, .floats = part };
         parallel_for_work((size_t)l->batch, part, move_parts, &j);
         y += part;
     }
 }
 
 /* A single input may have the memory itself if it has got no delta yet. */
-static int hand_over(const layer *l, network *net, float *d)
+static int hand_over(const layer *l, const cpu_state *state, float *d)
 {
-    cpu_state *in = cpu_blocked_at(net, l->input_layers[0]);
+    cpu_state *in = cpu_blocked_at(state->shared, l->input_layers[0]);
     if (l->n > 1 || in->mode == CPU_FROZEN || in->d) return 0;
     in->d = d;
     return 1;
 }
 
-void backward_blocked_route(const layer *l, cpu_state *state, network *net)
+void backward_blocked_route(const layer *l, cpu_state *state, const layer_call *call)
 {
     float *d = cpu_take_delta(l, state), *part_of_d = d;
     size_t all = vec_blocks(l->out_c) * map_floats(l);
-    if (hand_over(l, net, d)) return;
+    if (hand_over(l, state, d)) return;
     for (int k = 0; k < l->n; ++k) {
-        const layer *in = &net->layers[l->input_layers[k]];
-        cpu_state *is = cpu_blocked_at(net, l->input_layers[k]);
-        size_t part = vec_blocks(in->out_c) * map_floats(l);
+        size_t part = vec_blocks(call->net->layers[l->input_layers[k]].out_c) * map_floats(l);
         part_job j = { .from = part_of_d, .from_stride = all, .to_stride = part, .floats = part };
         part_of_d += part;
-        if (is->mode == CPU_FROZEN) continue;
-        j.to = cpu_delta_of(in, is, &j.add);
-        parallel_for_work((size_t)l->batch, part, move_parts, &j);
+        j.to = cpu_delta_of(state, l->input_layers[k], &j.add);
+        if (j.to) parallel_for_work((size_t)l->batch, part, move_parts, &j);
     }
     cpu_give(state->shared, d);
 }
@@ -127,18 +123,19 @@ static void gather_items(void *ctx, size_t begin, size_t end)
             }
 }
 
-void forward_blocked_upsample(const layer *l, cpu_state *state, network *net)
+void forward_blocked_upsample(const layer *l, cpu_state *state, const layer_call *call)
 {
-    up_job j = { .l = l, .x = cpu_blocked_at(net, state->index - 1)->y, .y = cpu_output(l, state) };
+    (void)call;
+    up_job j = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .y = cpu_output(l, state) };
     parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_floats(l), upsample_items, &j);
 }
 
-void backward_blocked_upsample(const layer *l, cpu_state *state, network *net)
+void backward_blocked_upsample(const layer *l, cpu_state *state, const layer_call *call)
 {
+    (void)call;
     float *d = cpu_take_delta(l, state);
-    cpu_state *in = cpu_blocked_at(net, state->index - 1);
     up_job j = { .l = l, .d = d };
-    if (in->mode != CPU_FROZEN) j.dx = cpu_delta_of(&net->layers[state->index - 1], in, &j.add);
+    j.dx = cpu_delta_of(state, state->index - 1, &j.add);
     if (j.dx) parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_floats(l), gather_items, &j);
     cpu_give(state->shared, d);
 }

@@ -27,10 +27,9 @@ int accepts_cpu_conv(const layer *l)
 }
 
 /* oneDNN has blocked kernels for plain and depthwise convolutions of every size and stride; alone, Winograd must fit. */
-int accepts_blocked_conv(const layer *l, const cpu_state *state, const network *net)
+int accepts_blocked_conv(const layer *l, const cpu_state *state)
 {
     (void)state;
-    (void)net;
     if (l->out_c < LANES / 2 || (l->out_h == 1 && l->out_w == 1) || (l->groups > 1 && (l->groups != l->c || l->n != l->c))) return 0;
     return conv_dnnl() || (conv_winograd() && l->groups == 1 && l->c >= LANES / 2 && conv_winograd_knows(l->size, l->stride, l->pad));
 }
@@ -144,35 +143,35 @@ static void forward_inference(const layer *l, conv_plan *plan, cpu_state *state,
     else bias_forward(l, l->biases, l->output);
 }
 
-static void forward_plain(const layer *l, conv_plan *plan, cpu_state *state, network *net)
+static void forward_plain(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
-    if (!l->batch_normalize || !net->train) {
-        forward_inference(l, plan, state, net->input);
+    if (!l->batch_normalize || !call->train) {
+        forward_inference(l, plan, state, call->input);
         return;
     }
-    plan->math->forward(plan->impl, net->input, l->weights, NULL, l->x);
-    batchnorm_forward_train(l, l->x, l->output, conv_statistics_rate(state));
+    plan->math->forward(plan->impl, call->input, l->weights, NULL, l->x);
+    batchnorm_forward_train(l, l->x, l->output, cpu_statistics_rate(state));
 }
 
-static void backward_plain(const layer *l, conv_plan *plan, cpu_state *state, network *net)
+static void backward_plain(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
     int updates = state->mode == CPU_TRAINED;
     if (!l->batch_normalize) {
         bias_backward(l, updates);
     } else {
-        if (!net->train && updates) plan->math->forward(plan->impl, net->input, l->weights, NULL, l->x);   /* folded: no l.x */
-        batchnorm_backward(l, net->train, updates);
+        if (!call->train && updates) plan->math->forward(plan->impl, call->input, l->weights, NULL, l->x);   /* folded: no l.x */
+        batchnorm_backward(l, call->train, updates);
     }
-    if (updates) plan->math->backward_weights(plan->impl, net->input, l->delta, l->weight_updates);
-    if (net->delta) plan->math->backward_data(plan->impl, l->weights, l->delta, net->delta, 1);
+    if (updates) plan->math->backward_weights(plan->impl, call->input, l->delta, l->weight_updates);
+    if (call->delta) plan->math->backward_data(plan->impl, l->weights, l->delta, call->delta, 1);
 }
 
-void forward_cpu_conv(const layer *l, cpu_state *state, network *net)
+void forward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call)
 {
-    (state->blocked ? forward_conv_blocked : forward_plain)(l, conv_plan_of(l, state), state, net);
+    (state->blocked ? forward_conv_blocked : forward_plain)(l, conv_plan_of(l, state), state, call);
 }
 
-void backward_cpu_conv(const layer *l, cpu_state *state, network *net)
+void backward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call)
 {
-    (state->blocked ? backward_conv_blocked : backward_plain)(l, conv_plan_of(l, state), state, net);
+    (state->blocked ? backward_conv_blocked : backward_plain)(l, conv_plan_of(l, state), state, call);
 }

@@ -84,11 +84,8 @@ conv_plan *conv_plan_of(const layer *l, cpu_state *state);
 /* Weights to give to forward in inference, batch norm folded in and the biases in p->bias; NULL: the last call's. */
 const float *conv_folded(const layer *l, conv_plan *plan, cpu_state *state);
 
-/* By how much this batch moves the running statistics; counts it. */
-float conv_statistics_rate(cpu_state *state);
-
 /* Forward and backward of a layer whose output is blocked (conv_blocked.c). */
-void forward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, network *net);
-void backward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, network *net);
+void forward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call);
+void backward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call);
 
 #endif

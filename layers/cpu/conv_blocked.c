@@ -10,27 +10,29 @@
 #include "conv.h"
 #include "vec.h"
 
-/* The layer whose output this one computes: itself, or the shortcut joined to it. */
-static const layer *output_layer(const layer *l, const cpu_state *state, const network *net)
-{
-    return state->sum ? &net->layers[state->index + 1] : l;
-}
+/* Where y goes: this layer's output or, where a shortcut is joined to it, that one's. */
+typedef struct joined {
+    const layer *l;
+    cpu_state *state;
+    cpu_state *z;          /* of the shortcut's other operand; NULL: there is no shortcut */
+} joined;
 
-/* The shortcut's other operand. */
-static cpu_state *other_operand(const cpu_state *state, const network *net)
+static joined joined_of(const layer *l, cpu_state *state, const layer_call *call)
 {
-    return state->sum ? cpu_blocked_at(net, net->layers[state->index + 1].index) : NULL;
+    if (!state->sum) return (joined){ l, state, NULL };
+    const layer *shortcut = &call->net->layers[state->index + 1];
+    return (joined){ shortcut, state->sum, cpu_blocked_at(state->shared, shortcut->index) };
 }
 
 static size_t input_map(const layer *l) { return (size_t)l->h * (size_t)l->w; }
 
 /* The input as the plan wants it. */
-static const float *input_of(const layer *l, const conv_plan *plan, const cpu_state *state, const network *net)
+static const float *input_of(const layer *l, const conv_plan *plan, const cpu_state *state, const layer_call *call)
 {
-    const cpu_state *before = cpu_blocked_at(net, state->index - 1);
+    const cpu_state *before = cpu_blocked_at(state->shared, state->index - 1);
     if (before) return before->y;
-    if (!plan->s.x_blocked) return net->input;
-    cpu_to_blocked(net->input, l->batch, l->c, input_map(l), state->shared->slot[SLOT_INPUT]);
+    if (!plan->s.x_blocked) return call->input;
+    cpu_to_blocked(call->input, l->batch, l->c, input_map(l), state->shared->slot[SLOT_INPUT]);
     return state->shared->slot[SLOT_INPUT];
 }
 
@@ -51,7 +53,7 @@ static void forward_train(const layer *l, conv_plan *plan, cpu_state *state, con
         plan->math->forward(plan->impl, in, l->weights, NULL, x);
         batchnorm_measure(l, x, state->shared);
     }
-    batchnorm_finish(l, x, parts, conv_statistics_rate(state), state->shared);
+    batchnorm_finish(l, x, parts, cpu_statistics_rate(state), state->shared);
     batchnorm_apply(l, x, z, a, y, state->shared);
 }
 
@@ -64,56 +66,59 @@ static void forward_folded(const layer *l, conv_plan *plan, cpu_state *state, co
     if (z && !adds) blocked_add_activate(l, z, a, y);
 }
 
-void forward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, network *net)
+void forward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
-    const layer *out = output_layer(l, state, net);
-    const cpu_state *z = other_operand(state, net);
-    const float *in = input_of(l, plan, state, net);
-    float *y = cpu_output(out, state->sum ? state->sum : state);
-    (l->batch_normalize && net->train ? forward_train : forward_folded)(l, plan, state, in, z ? z->y : NULL, out->activation, y);
+    joined to = joined_of(l, state, call);
+    const float *in = input_of(l, plan, state, call), *z = to.z ? to.z->y : NULL;
+    float *y = cpu_output(to.l, to.state);
+    if (l->batch_normalize && call->train) forward_train(l, plan, state, in, z, to.l->activation, y);
+    else forward_folded(l, plan, state, in, z, to.l->activation, y);
 }
 
-/* Delta of what the convolution itself computed, the caller's to give back. z's delta is seen to. */
-static float *own_delta(const layer *l, conv_plan *plan, cpu_state *state, network *net)
+/* The delta of what the convolution itself computed, the caller's to give back.
+ *
+ * Batch norm's backward makes it from y's delta d, in whose place it can stand, and leaves in d, where a shortcut is joined,
+ * the delta of the sum, which is z's share, too: z's delta grows by it or, if z has none yet, d becomes z's. Then it stands
+ * elsewhere. */
+static float *own_delta(const layer *l, const conv_plan *plan, cpu_state *state, const layer_call *call)
 {
-    const layer *out = output_layer(l, state, net);
-    cpu_state *result = state->sum ? state->sum : state, *z = other_operand(state, net);
-    int updates = state->mode == CPU_TRAINED, knows_x = l->batch_normalize && updates;
-    batchnorm_gradient g = { .x = knows_x ? plan->x : NULL, .y = state->sum || !knows_x ? result->y : NULL, .activation = out->activation,
-                             .train = net->train, .updates = updates, .d = cpu_take_delta(out, result) };
-    int hand_over = z && z->mode != CPU_FROZEN && !z->d;
-    g.also = z && z->mode != CPU_FROZEN ? z->d : NULL;
-    g.dx = hand_over ? cpu_take(state->shared, cpu_blocked_floats(l)) : g.d;
-    batchnorm_backward_blocked(l, &g, state->shared);
-    if (hand_over) z->d = g.d;
-    return g.dx;
+    joined to = joined_of(l, state, call);
+    batchnorm_gradient gradient = { .activation = to.l->activation, .train = call->train, .updates = state->mode == CPU_TRAINED,
+                                    .d = cpu_take_delta(to.l, to.state) };
+    if (l->batch_normalize && gradient.updates) gradient.x = plan->x;
+    if (to.z || !gradient.x) gradient.y = to.state->y;   /* x alone does not tell the slope */
+    int shares = to.z && to.z->mode != CPU_FROZEN, inherits = shares && !to.z->d;
+    if (shares) gradient.also = to.z->d;
+    gradient.dx = inherits ? cpu_take(state->shared, cpu_blocked_floats(l)) : gradient.d;
+    batchnorm_backward_blocked(l, &gradient, state->shared);
+    if (inherits) to.z->d = gradient.d;
+    return gradient.dx;
 }
 
-static void pass_on(const layer *l, conv_plan *plan, cpu_state *state, network *net, const float *d)
+/* The delta of what the layer read: a blocked map's, or the plain call->delta. */
+static void backward_input(const layer *l, const conv_plan *plan, const cpu_state *state, const layer_call *call, const float *d)
 {
-    cpu_state *before = cpu_blocked_at(net, state->index - 1);
-    int add = 1;
-    if (before && before->mode == CPU_FROZEN) return;
-    if (before) {
-        float *to = cpu_delta_of(&net->layers[state->index - 1], before, &add);
-        plan->math->backward_data(plan->impl, l->weights, d, to, add);
-    } else if (net->delta && plan->s.x_blocked) {
+    if (cpu_blocked_at(state->shared, state->index - 1)) {
+        int add;
+        float *to = cpu_delta_of(state, state->index - 1, &add);
+        if (to) plan->math->backward_data(plan->impl, l->weights, d, to, add);
+    } else if (call->delta && plan->s.x_blocked) {
         float *to = state->shared->slot[SLOT_INPUT];
         plan->math->backward_data(plan->impl, l->weights, d, to, 0);
-        cpu_add_plain(to, l->batch, l->c, input_map(l), net->delta);
-    } else if (net->delta) {
-        plan->math->backward_data(plan->impl, l->weights, d, net->delta, 1);
+        cpu_add_plain(to, l->batch, l->c, input_map(l), call->delta);
+    } else if (call->delta) {
+        plan->math->backward_data(plan->impl, l->weights, d, call->delta, 1);
     }
 }
 
-void backward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, network *net)
+void backward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
     int updates = state->mode == CPU_TRAINED;
-    const float *in = updates ? input_of(l, plan, state, net) : NULL;
-    if (updates && l->batch_normalize && !net->train)   /* folded: x was never computed */
+    const float *in = updates ? input_of(l, plan, state, call) : NULL;
+    if (updates && l->batch_normalize && !call->train)   /* folded: x was never computed */
         plan->math->forward(plan->impl, in, l->weights, NULL, room_for_x(l, plan, state));
-    float *d = own_delta(l, plan, state, net);
+    float *d = own_delta(l, plan, state, call);
     if (updates) plan->math->backward_weights(plan->impl, in, d, l->weight_updates);
-    pass_on(l, plan, state, net, d);
+    backward_input(l, plan, state, call, d);
     cpu_give(state->shared, d);
 }

@@ -27,9 +27,8 @@ const float *conv_folded(const layer *l, conv_plan *plan, cpu_state *state)
     return l->weights;
 }
 
-float conv_statistics_rate(cpu_state *state)
+double cpu_statistics_rate(cpu_state *state)
 {
-    double rate = state->statistics < 100 ? 1.0 / (state->statistics + 1) : 0.01;
-    if (state->statistics < 100) ++state->statistics;
-    return (float)rate;
+    if (state->statistics >= CPU_SETTLED) return .01;
+    return 1. / ++state->statistics;
 }

@@ -31,7 +31,7 @@ typedef struct cpu_options {
 
 /* Binds layers of a freshly parsed network. Returns 0, or -1 with a message. BACKEND_HOST binds nothing
  * but the frozen modes. Call cpu_unbind before host_free. */
-int cpu_bind(network *net, const cpu_options *o, diag *d);
+int cpu_bind(network *net, const cpu_options *options, diag *d);
 void cpu_unbind(network *net);
 
 /* The host has changed the layers' sizes and buffers (host_resize). Convolutions plan anew by themselves. */

@@ -82,38 +82,39 @@ static void back_copy_share(void *ctx, size_t begin, size_t end)
 }
 
 /* A frozen network's passes its input on. */
-int accepts_blocked_dropout(const layer *l, const cpu_state *state, const network *net)
+int accepts_blocked_dropout(const layer *l, const cpu_state *state)
 {
     (void)l;
-    return state->mode == CPU_FROZEN && cpu_blocked_at(net, state->index - 1);
+    return state->mode == CPU_FROZEN && cpu_blocked_at(state->shared, state->index - 1);
 }
 
-void forward_blocked_dropout(const layer *l, cpu_state *state, network *net)
+void forward_blocked_dropout(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)l;
-    state->y = cpu_blocked_at(net, state->index - 1)->y;
+    (void)call;
+    state->y = cpu_blocked_at(state->shared, state->index - 1)->y;
 }
 
-static rng draws(const cpu_state *state, const network *net)
+static rng draws(const cpu_state *state, const layer_call *call)
 {
-    return rng_make(state->seed, (uint64_t)*net->seen, (uint64_t)state->index, RNG_DROPOUT);
+    return rng_make(state->seed, (uint64_t)*call->net->seen, (uint64_t)state->index, RNG_DROPOUT);
 }
 
-void draw_cpu_dropout(const layer *l, const cpu_state *state, const network *net)
+void draw_cpu_dropout(const layer *l, const cpu_state *state, const layer_call *call)
 {
-    dropout_job j = { .l = l, .r = draws(state, net) };
+    dropout_job j = { .l = l, .r = draws(state, call) };
     parallel_for_work(cpu_floats(l), 1, draw_share, &j);
 }
 
-void forward_cpu_dropout(const layer *l, cpu_state *state, network *net)
+void forward_cpu_dropout(const layer *l, cpu_state *state, const layer_call *call)
 {
-    dropout_job j = { .l = l, .x = net->input, .r = draws(state, net) };
-    parallel_for_work(cpu_floats(l), 1, net->train ? drop_share : copy_share, &j);
+    dropout_job j = { .l = l, .x = call->input, .r = draws(state, call) };
+    parallel_for_work(cpu_floats(l), 1, call->train ? drop_share : copy_share, &j);
 }
 
-void backward_cpu_dropout(const layer *l, cpu_state *state, network *net)
+void backward_cpu_dropout(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)state;
-    dropout_job j = { .l = l, .dx = net->delta };
-    if (j.dx) parallel_for_work(cpu_floats(l), 1, net->train ? back_share : back_copy_share, &j);
+    dropout_job j = { .l = l, .dx = call->delta };
+    if (j.dx) parallel_for_work(cpu_floats(l), 1, call->train ? back_share : back_copy_share, &j);
 }

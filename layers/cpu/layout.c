@@ -81,9 +81,9 @@ static size_t map_of(const layer *l) { return (size_t)l->out_h * (size_t)l->out_
 
 size_t cpu_blocked_floats(const layer *l) { return vec_floats(l->batch, l->out_c, l->out_h, l->out_w); }
 
-cpu_state *cpu_blocked_at(const network *net, int i)
+cpu_state *cpu_blocked_at(const cpu_shared *shared, int i)
 {
-    cpu_state *state = i >= 0 ? cpu_state_of(&net->layers[i]) : NULL;
+    cpu_state *state = i >= 0 ? shared->state[i] : NULL;
     return state && state->blocked ? state : NULL;
 }
 
@@ -92,25 +92,17 @@ float *cpu_output(const layer *l, cpu_state *state)
     return state->y = cpu_refit(state->shared, state->y, &state->y_floats, cpu_blocked_floats(l));
 }
 
-const float *cpu_layer_output(const network *net, int i, size_t *n)
-{
-    const layer *l = &net->layers[i];
-    const cpu_state *state = cpu_blocked_at(net, i);
-    *n = state ? cpu_blocked_floats(l) : cpu_floats(l);
-    return state ? state->y : l->output;
-}
-
 static void give_back(cpu_state *state)
 {
     if (!state->borrows) cpu_give(state->shared, state->y);
     state->y = NULL;
 }
 
-void cpu_finish_output(const layer *l, cpu_state *state, network *net)
+void cpu_finish_output(const layer *l, cpu_state *state)
 {
     if (state->blocked && state->to_plain) cpu_to_plain(state->y, l->batch, l->out_c, map_of(l), l->output);
     for (int i = 0; i <= state->index; ++i) {
-        cpu_state *old = cpu_blocked_at(net, i);
+        cpu_state *old = cpu_blocked_at(state->shared, i);
         if (old && old->last_use <= state->index && old->mode == CPU_FROZEN) give_back(old);
     }
 }
@@ -127,10 +119,12 @@ float *cpu_take_delta(const layer *l, cpu_state *state)
     return d;
 }
 
-float *cpu_delta_of(const layer *l, cpu_state *state, int *add)
+float *cpu_delta_of(const cpu_state *reader, int i, int *add)
 {
+    cpu_state *state = cpu_blocked_at(reader->shared, i);
+    if (!state || state->mode == CPU_FROZEN) return NULL;
     *add = state->d != NULL;
-    if (!state->d) state->d = cpu_take(state->shared, cpu_blocked_floats(l));
+    if (!state->d) state->d = cpu_take(state->shared, cpu_blocked_floats(&reader->shared->layers[i]));
     return state->d;
 }
 
@@ -148,22 +142,22 @@ static int reads(const network *net, int j, int i)
     return j == i + 1 || (l->type == SHORTCUT && l->index == i);
 }
 
-void cpu_choose_layout(const layer *l, cpu_state *state, const network *net)
+void cpu_choose_layout(const layer *l, cpu_state *state)
 {
-    if (!state->row->accepts_blocked || !state->row->accepts_blocked(l, state, net)) return;
+    if (!state->row->accepts_blocked || !state->row->accepts_blocked(l, state)) return;
     state->fast = 1;
     state->blocked = !state->row->plain_output;
-    state->plain_input = !cpu_blocked_at(net, state->index - 1);
+    state->plain_input = !cpu_blocked_at(state->shared, state->index - 1);
     state->borrows = state->blocked && ((l->type == ROUTE && l->n == 1) || l->type == DROPOUT);
 }
 
 /* Readers of layer i, whose own are known: how long its output lives, and whether one of them wants it plain. */
-static void find_readers(network *net, int i, cpu_state *state)
+static void find_readers(const network *net, int i, cpu_state *state)
 {
     state->last_use = i;
     for (int j = i + 1; j < net->n; ++j) {
         if (!reads(net, j, i)) continue;
-        const cpu_state *reader = cpu_state_of(&net->layers[j]);
+        const cpu_state *reader = state->shared->state[j];
         int until = reader && reader->borrows ? reader->last_use : j;
         if (until > state->last_use) state->last_use = until;
         if (!reader || !reader->fast) state->to_plain = 1;
@@ -178,13 +172,13 @@ static int only_reader(const network *net, int i, int reader)
 }
 
 /* Convolution i and shortcut i + 1 become one. */
-static void join_shortcut(network *net, int i)
+static void join_shortcut(const network *net, const cpu_shared *shared, int i)
 {
     const layer *l = &net->layers[i], *next = &net->layers[i + 1];
-    cpu_state *state = cpu_blocked_at(net, i), *sum = cpu_blocked_at(net, i + 1);
-    if (!state || !sum || l->type != CONVOLUTIONAL || next->type != SHORTCUT || state->to_plain || l->activation != LINEAR) return;
-    if (next->alpha != 1 || next->beta != 1 || next->index == i || state->mode != sum->mode || state->mode == CPU_FROZEN_WEIGHTS) return;
-    if (!only_reader(net, i, i + 1)) return;
+    cpu_state *state = cpu_blocked_at(shared, i), *sum = cpu_blocked_at(shared, i + 1);
+    if (!state || !sum || l->type != CONVOLUTIONAL || next->type != SHORTCUT || state->to_plain) return;
+    if (l->activation != LINEAR || next->alpha != 1 || next->beta != 1 || next->index == i) return;
+    if (state->mode != sum->mode || state->mode == CPU_FROZEN_WEIGHTS || !only_reader(net, i, i + 1)) return;
     state->sum = sum;
     sum->summed = 1;
 }
@@ -198,17 +192,17 @@ static void hide_delta(layer *l, cpu_state *state)
     l->delta = NULL;
 }
 
-void cpu_lay_out(network *net, const cpu_options *o)
+void cpu_lay_out(network *net, const cpu_shared *shared, const char *keep)
 {
     for (int i = net->n - 1; i >= 0; --i) {
-        cpu_state *state = cpu_blocked_at(net, i);
+        cpu_state *state = cpu_blocked_at(shared, i);
         if (!state) continue;
-        state->to_plain = i == net->n - 1 || (o->keep && o->keep[i]);
+        state->to_plain = i == net->n - 1 || (keep && keep[i]);
         find_readers(net, i, state);
     }
-    for (int i = 0; i + 1 < net->n; ++i) join_shortcut(net, i);
+    for (int i = 0; i + 1 < net->n; ++i) join_shortcut(net, shared, i);
     for (int i = 0; i < net->n; ++i) {
-        cpu_state *state = cpu_blocked_at(net, i);
+        cpu_state *state = cpu_blocked_at(shared, i);
         if (state) hide_delta(&net->layers[i], state);
     }
 }

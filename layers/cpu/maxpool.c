@@ -54,16 +54,16 @@ static void backward_maps(void *ctx, size_t begin, size_t end)
         if (j->l->indexes[i] >= 0) j->dx[j->l->indexes[i]] += j->l->delta[i];
 }
 
-void forward_cpu_maxpool(const layer *l, cpu_state *state, network *net)
+void forward_cpu_maxpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)state;
-    pool_job j = { .l = l, .x = net->input };
+    pool_job j = { .l = l, .x = call->input };
     parallel_for_work((size_t)l->batch * (size_t)l->c, (size_t)l->out_h * (size_t)l->out_w, forward_maps, &j);
 }
 
-void backward_cpu_maxpool(const layer *l, cpu_state *state, network *net)
+void backward_cpu_maxpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)state;
-    pool_job j = { .l = l, .dx = net->delta };
+    pool_job j = { .l = l, .dx = call->delta };
     if (j.dx) parallel_for_work((size_t)l->batch * (size_t)l->c, (size_t)l->out_h * (size_t)l->out_w, backward_maps, &j);
 }

@@ -1,4 +1,4 @@
-/* [activation] and [avgpool].
+/* [activation], [avgpool], and [batchnorm], which is refused: it crashes the host.
  *
  *   activation   y = act(x);                    dx += dy * act'(y)   (the host overwrites dx: a route beside it is lost)
  *   avgpool      y = mean of a map;             dx += dy / (h * w) */
@@ -44,17 +44,17 @@ static void slope_share(void *ctx, size_t begin, size_t end)
     ACT_SWITCH(j->l->activation, slope_loop, j, begin, end)
 }
 
-void forward_cpu_activation(const layer *l, cpu_state *state, network *net)
+void forward_cpu_activation(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)state;
-    map_job j = { .l = l, .x = net->input };
+    map_job j = { .l = l, .x = call->input };
     parallel_for_work(cpu_floats(l), 1, value_share, &j);
 }
 
-void backward_cpu_activation(const layer *l, cpu_state *state, network *net)
+void backward_cpu_activation(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)state;
-    map_job j = { .l = l, .dx = net->delta };
+    map_job j = { .l = l, .dx = call->delta };
     if (j.dx) parallel_for_work(cpu_floats(l), 1, slope_share, &j);
 }
 
@@ -79,16 +79,24 @@ static void spread_maps(void *ctx, size_t begin, size_t end)
     }
 }
 
-void forward_cpu_avgpool(const layer *l, cpu_state *state, network *net)
+void forward_cpu_avgpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)state;
-    map_job j = { .l = l, .x = net->input };
+    map_job j = { .l = l, .x = call->input };
     parallel_for_work(cpu_floats(l), (size_t)l->h * (size_t)l->w, average_maps, &j);
 }
 
-void backward_cpu_avgpool(const layer *l, cpu_state *state, network *net)
+void backward_cpu_avgpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)state;
-    map_job j = { .l = l, .dx = net->delta };
+    map_job j = { .l = l, .dx = call->delta };
     if (j.dx) parallel_for_work(cpu_floats(l), (size_t)l->h * (size_t)l->w, spread_maps, &j);
+}
+
+int refuse_cpu_batchnorm(layer *l, cpu_state *state, diag *d)
+{
+    (void)l;
+    diag_error(d, NULL, 0, "batchnorm", "layer %d: the host never allocates this section's buffers", state->index);
+    diag_hint(d, "use batch_normalize=1 in the layer before it");
+    return -1;
 }
