@@ -4,6 +4,8 @@
  * a loop once and compiles it once for each common activation. relu passes NaN on, as the host's does. */
 #ifndef DISTILL_CPU_ACTIVATE_H
 #define DISTILL_CPU_ACTIVATE_H
+#include "darknet_plugin/host/host_facts.h"
+
 #include <darknet.h>
 #include <math.h>
 
@@ -24,7 +26,7 @@ ACT_INLINE float act_value(float x, ACTIVATION a)
     switch (a) {
     case LINEAR: return x;
     case RELU: return x < 0 ? 0 : x;
-    case LEAKY: return x > 0 ? x : .1f * x;
+    case LEAKY: return x > 0 ? x : HOST_LEAKY_SLOPE * x;
     case LOGISTIC: return 1 / (1 + expf(-x));
     case TANH: return tanhf(x);
     default: return activate(x, a);
@@ -36,10 +38,21 @@ ACT_INLINE float act_slope(float y, ACTIVATION a)
     switch (a) {
     case LINEAR: return 1;
     case RELU: return y > 0 ? 1 : 0;
-    case LEAKY: return y > 0 ? 1 : .1f;
+    case LEAKY: return y > 0 ? 1 : HOST_LEAKY_SLOPE;
     case LOGISTIC: return (1 - y) * y;
     case TANH: return 1 - y * y;
     default: return gradient(y, a);
+    }
+}
+
+/* The factor below 0 of an activation that leaves what is above as it is; -1: it is another kind. */
+static inline float act_slope_below(ACTIVATION a)
+{
+    switch (a) {
+    case RELU: return 0;
+    case LEAKY: return HOST_LEAKY_SLOPE;
+    case LINEAR: return 1;
+    default: return -1;
     }
 }
 

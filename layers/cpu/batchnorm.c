@@ -15,7 +15,8 @@
 #include "activate.h"
 #include "parallel.h"
 
-#define EPSILON 1e-6
+#include "darknet_plugin/host/host_facts.h"
+
 #define RUN 1024
 
 typedef struct bn_job {
@@ -99,7 +100,7 @@ static void train_channels(void *ctx, size_t begin, size_t end)
         double mean, variance;
         measure_channel(l, j->x, c, &mean, &variance);
         batchnorm_keep_statistics(l, c, mean, variance, j->rate);
-        float r = (float)(1 / (sqrt(l->variance[c]) + EPSILON));
+        float r = (float)(1 / (sqrt(l->variance[c]) + HOST_EPSILON));
         affine_channel(l, j->x, j->y, c, l->mean[c], l->scales[c] * r, l->biases[c]);
     }
 }
@@ -112,7 +113,7 @@ void batchnorm_forward_train(const layer *l, const float *x, float *y, float rat
 
 float batchnorm_factor(const layer *l, int i)
 {
-    return (float)(l->scales[i] / (sqrt(l->rolling_variance[i]) + EPSILON));
+    return (float)(l->scales[i] / (sqrt(l->rolling_variance[i]) + HOST_EPSILON));
 }
 
 static void inference_channels(void *ctx, size_t begin, size_t end)
@@ -194,9 +195,9 @@ static void backward_train_channel(const bn_job *j, size_t c)
 {
     const layer *l = j->l;
     double n = (double)l->batch * (double)map_size(l);
-    double s = sqrt(l->variance[c]), r = 1 / (s + EPSILON);
+    double s = sqrt(l->variance[c]), r = 1 / (s + HOST_EPSILON);
     double sum = slope_channel(l, c), with_h = correlate_channel(l, c, l->mean[c]) * r;
-    double slope = s > 0 ? with_h / n * r * (s + EPSILON) / s : 0;
+    double slope = s > 0 ? with_h / n * r * (s + HOST_EPSILON) / s : 0;
     if (j->updates) {
         l->bias_updates[c] += (float)sum;
         l->scale_updates[c] += (float)with_h;
@@ -207,7 +208,7 @@ static void backward_train_channel(const bn_job *j, size_t c)
 static void backward_inference_channel(const bn_job *j, size_t c)
 {
     const layer *l = j->l;
-    double r = 1 / (sqrt(l->rolling_variance[c]) + EPSILON), sum = slope_channel(l, c);
+    double r = 1 / (sqrt(l->rolling_variance[c]) + HOST_EPSILON), sum = slope_channel(l, c);
     if (j->updates) {
         l->bias_updates[c] += (float)sum;
         l->scale_updates[c] += (float)(correlate_channel(l, c, l->rolling_mean[c]) * r);

@@ -10,9 +10,10 @@
 #include "parallel.h"
 #include "vec.h"
 
+#include "darknet_plugin/host/host_facts.h"
+
 #include <string.h>
 
-#define EPSILON 1e-6
 enum { RUN = 256 };
 
 typedef struct bn_job {
@@ -145,7 +146,7 @@ void batchnorm_finish(const layer *l, const float *x, size_t parts, float rate, 
         double mean = shift[c] + one, variance = two - one * one;
         if (!(variance > 1e-3 * two)) measure_exactly(l, x, c, &mean, &variance);
         batchnorm_keep_statistics(l, c, mean, variance, rate);
-        factor[c] = (float)(l->scales[c] / (sqrt(l->variance[c]) + EPSILON));
+        factor[c] = (float)(l->scales[c] / (sqrt(l->variance[c]) + HOST_EPSILON));
     }
     fill_row(l, shared, ROW_SHIFT, l->mean);
 }
@@ -282,7 +283,7 @@ static void prepare(const layer *l, bn_job *j, cpu_shared *shared)
     else memset(row_of(l, shared, ROW_SHIFT), 0, wide(l->out_c) * sizeof(float));
     memset(factor, 0, wide(l->out_c) * sizeof *factor);
     for (int c = 0; c < l->out_c; ++c)
-        factor[c] = !normalised ? 1 : g->train ? (float)(l->scales[c] / (sqrt(l->variance[c]) + EPSILON)) : batchnorm_factor(l, c);
+        factor[c] = !normalised ? 1 : g->train ? (float)(l->scales[c] / (sqrt(l->variance[c]) + HOST_EPSILON)) : batchnorm_factor(l, c);
     j->mean = row_of(l, shared, ROW_SHIFT);
     j->factor = factor;
     j->bias = fill_row(l, shared, ROW_BIAS, l->biases);
@@ -300,12 +301,12 @@ static void finish_sums(const layer *l, bn_job *j, cpu_shared *shared)
     memset(slope, 0, n * sizeof *slope);
     for (size_t c = 0; c < (size_t)l->out_c; ++c) {
         double sum = total_of(j->sums, parts, n, c), with_x = total_of(j->sums + n, parts, n, c);
-        double s = l->batch_normalize ? sqrt(g->train ? l->variance[c] : l->rolling_variance[c]) : 1, r = 1 / (s + EPSILON);
+        double s = l->batch_normalize ? sqrt(g->train ? l->variance[c] : l->rolling_variance[c]) : 1, r = 1 / (s + HOST_EPSILON);
         if (g->updates) l->bias_updates[c] += (float)sum;
         if (g->updates && l->batch_normalize) l->scale_updates[c] += (float)(with_x * r);
         if (!l->batch_normalize || !g->train) continue;
         centre[c] = (float)(sum / count);
-        slope[c] = s > 0 ? (float)(with_x * r / count * r * (s + EPSILON) / s) : 0;
+        slope[c] = s > 0 ? (float)(with_x * r / count * r * (s + HOST_EPSILON) / s) : 0;
     }
     j->centre = centre;
     j->slope = slope;

@@ -323,10 +323,10 @@ static int make_gradients(plan *p, dnnl_primitive_desc_t forward)
 static int fused_attr(plan *p, dnnl_primitive_attr_t *attr)
 {
     dnnl_post_ops_t ops = NULL;
-    float slope = p->needs.activation == LEAKY ? .1f : 0;
-    p->fused_act = p->needs.activation == RELU || p->needs.activation == LEAKY || p->needs.activation == LINEAR;
+    float slope = act_slope_below(p->needs.activation);
+    p->fused_act = slope >= 0;
     int bad = fails(dnnl_primitive_attr_create(attr)) || fails(dnnl_post_ops_create(&ops))
-           || (p->fused_act && p->needs.activation != LINEAR
+           || (p->fused_act && slope != 1
                && fails(dnnl_post_ops_append_eltwise(ops, 1.0f, dnnl_eltwise_relu, slope, 0)))
            || fails(dnnl_primitive_attr_set_post_ops(*attr, ops));
     dnnl_post_ops_destroy(ops);

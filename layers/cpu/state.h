@@ -82,8 +82,7 @@ struct cpu_state {
     int summed;            /* this shortcut is computed by the convolution before it */
     float *y, *d;          /* (batch, c blocks, h, w, LANES), taken from `shared`; d NULL: nothing has been added yet */
     size_t y_floats;
-    void (*host_forward)(layer, network);
-    void (*host_backward)(layer, network);
+    host_callback host_forward, host_backward;
     void (*host_update)(layer, update_args);
 };
 

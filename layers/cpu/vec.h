@@ -39,7 +39,7 @@ ACT_INLINE vec vec_act(vec x, ACTIVATION a)
     switch (a) {
     case LINEAR: return x;
     case RELU: return vec_pick(x < zero, zero, x);
-    case LEAKY: return vec_pick(x > zero, x, .1f * x);
+    case LEAKY: return vec_pick(x > zero, x, HOST_LEAKY_SLOPE * x);
     default:
         for (int i = 0; i < LANES; ++i) x[i] = act_value(x[i], a);
         return x;
@@ -53,7 +53,7 @@ ACT_INLINE vec vec_slope(vec y, ACTIVATION a)
     switch (a) {
     case LINEAR: return one;
     case RELU: return vec_pick(y > zero, one, zero);
-    case LEAKY: return vec_pick(y > zero, one, vec_all(.1f));
+    case LEAKY: return vec_pick(y > zero, one, vec_all(HOST_LEAKY_SLOPE));
     default:
         for (int i = 0; i < LANES; ++i) y[i] = act_slope(y[i], a);
         return y;
