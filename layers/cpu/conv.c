@@ -59,16 +59,16 @@ static const char *plan_with(conv_plan *plan, const conv_math *math, cpu_shared 
     plan->threads = parallel_threads();
     plan->math = math;
     plan->folded = 0;
-    if (!math || (plan->s.y_blocked && !math->blocked)) return NULL;
-    if (math->biases && plan->needs.batchnorm) cpu_reserve(shared, SLOT_FOLD, folded_bytes(&plan->s));
-    plan->impl = math->make(&plan->s, &plan->needs, shared);
+    if (!math || (plan->shape.y_blocked && !math->blocked)) return NULL;
+    if (math->biases && plan->needs.batchnorm) cpu_reserve(shared, SLOT_FOLD, folded_bytes(&plan->shape));
+    plan->impl = math->make(&plan->shape, &plan->needs, shared);
     return plan->impl ? math->name : NULL;
 }
 
 /* Room for a blocked layer's sums (a part an image, or as many as its arithmetic makes) and its input made blocked. */
 static void reserve_blocked(const conv_plan *plan, const cpu_state *state)
 {
-    const conv_shape *s = &plan->s;
+    const conv_shape *s = &plan->shape;
     size_t parts = plan->math->parts ? plan->math->parts(plan->impl) : 0;
     if (parts < (size_t)s->batch) parts = (size_t)s->batch;
     if (s->x_blocked && state->plain_input) cpu_reserve(state->shared, SLOT_INPUT, vec_floats(s->batch, s->c, s->h, s->w) * sizeof(float));
@@ -80,13 +80,13 @@ static const char *plan_make(conv_plan *plan, const cpu_state *state)
 {
     const conv_math *fast[] = { conv_winograd(), conv_dnnl() };
     for (size_t i = 0; state->backend == BACKEND_DNNL && i < sizeof fast / sizeof *fast; ++i) {
-        int slow = conv_dnnl() && fast[i] && fast[i]->pays && !fast[i]->pays(&plan->s);
+        int slow = conv_dnnl() && fast[i] && fast[i]->pays && !fast[i]->pays(&plan->shape);
         const char *name = slow ? NULL : plan_with(plan, fast[i], state->shared);
         if (!name) continue;
-        if (plan->s.y_blocked) reserve_blocked(plan, state);
+        if (plan->shape.y_blocked) reserve_blocked(plan, state);
         return name;
     }
-    BUG_UNLESS(!plan->s.y_blocked, "no arithmetic for a blocked convolution");
+    BUG_UNLESS(!plan->shape.y_blocked, "no arithmetic for a blocked convolution");
     plan_with(plan, &conv_reference, state->shared);
     return state->backend == BACKEND_DNNL ? "plugin" : "reference";
 }
@@ -95,9 +95,9 @@ conv_plan *conv_plan_of(const layer *l, cpu_state *state)
 {
     conv_plan *plan = state->plan;
     conv_shape now = shape_of(l, state);
-    if (memcmp(&now, &plan->s, sizeof now) || plan->threads != parallel_threads()) {
+    if (memcmp(&now, &plan->shape, sizeof now) || plan->threads != parallel_threads()) {
         plan->math->free(plan->impl);
-        plan->s = now;
+        plan->shape = now;
         state->runs_on = plan_make(plan, state);
     }
     return plan;
@@ -107,14 +107,14 @@ int make_cpu_conv(layer *l, cpu_state *state, diag *d)
 {
     (void)d;
     conv_plan *plan = mem_calloc(1, sizeof *plan);
-    plan->s = shape_of(l, state);
+    plan->shape = shape_of(l, state);
     plan->needs.activation = l->activation;
     plan->needs.batchnorm = l->batch_normalize;
     plan->needs.raw = l->batch_normalize && state->mode == CPU_TRAINED;
     plan->needs.weights = state->mode == CPU_TRAINED;
     plan->needs.data = state->mode != CPU_FROZEN && state->index > 0;
     plan->needs.constant = state->mode == CPU_FROZEN;
-    plan->bias = mem_aligned(vec_blocks(plan->s.n) * LANES, sizeof(float));
+    plan->bias = mem_aligned(vec_blocks(plan->shape.n) * LANES, sizeof(float));
     state->plan = plan;
     state->runs_on = plan_make(plan, state);
     return 0;

@@ -68,7 +68,7 @@ void depthwise_weight_gradient(const conv_shape *s, const float *x, const float 
 
 /* A convolutional or connected layer's plan; hangs on its state. */
 typedef struct conv_plan {
-    conv_shape s;
+    conv_shape shape;
     conv_needs needs;
     int threads;
     const conv_math *math;

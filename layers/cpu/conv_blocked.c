@@ -31,7 +31,7 @@ static const float *input_of(const layer *l, const conv_plan *plan, const cpu_st
 {
     const cpu_state *before = cpu_blocked_at(state->shared, state->index - 1);
     if (before) return before->y;
-    if (!plan->s.x_blocked) return call->input;
+    if (!plan->shape.x_blocked) return call->input;
     cpu_to_blocked(call->input, l->batch, l->c, input_map(l), state->shared->slot[SLOT_INPUT]);
     return state->shared->slot[SLOT_INPUT];
 }
@@ -102,7 +102,7 @@ static void backward_input(const layer *l, const conv_plan *plan, const cpu_stat
         int add;
         float *to = cpu_delta_of(state, state->index - 1, &add);
         if (to) plan->math->backward_data(plan->impl, l->weights, d, to, add);
-    } else if (call->delta && plan->s.x_blocked) {
+    } else if (call->delta && plan->shape.x_blocked) {
         float *to = state->shared->slot[SLOT_INPUT];
         plan->math->backward_data(plan->impl, l->weights, d, to, 0);
         cpu_add_plain(to, l->batch, l->c, input_map(l), call->delta);

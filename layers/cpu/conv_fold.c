@@ -8,7 +8,7 @@
 /* The convolution's weights times batch norm's factors. */
 static const float *fold_batchnorm(const layer *l, const conv_plan *plan, cpu_shared *shared)
 {
-    size_t n = (size_t)plan->s.n, per = conv_filter_size(&plan->s);
+    size_t n = (size_t)plan->shape.n, per = conv_filter_size(&plan->shape);
     float *weights = shared->slot[SLOT_FOLD];
     for (size_t i = 0; i < n; ++i) {
         float factor = batchnorm_factor(l, (int)i);
@@ -23,7 +23,7 @@ const float *conv_folded(const layer *l, conv_plan *plan, cpu_state *state)
     if (plan->folded && plan->needs.constant) return NULL;
     plan->folded = 1;
     if (l->batch_normalize) return fold_batchnorm(l, plan, state->shared);
-    memcpy(plan->bias, l->biases, (size_t)plan->s.n * sizeof *plan->bias);
+    memcpy(plan->bias, l->biases, (size_t)plan->shape.n * sizeof *plan->bias);
     return l->weights;
 }
 
