@@ -39,21 +39,21 @@ static size_t items(const layer *l) { return (size_t)l->batch * vec_blocks(l->ou
 
 /* ---- shortcut and activation ---- */
 
-ACT_INLINE void sum_loop(const map_job *j, size_t begin, size_t end, ACTIVATION a)
+ACT_INLINE void sum_loop(const map_job *job, size_t begin, size_t end, ACTIVATION act)
 {
-    float alpha = j->l->alpha, beta = j->l->beta;
+    float alpha = job->l->alpha, beta = job->l->beta;
     for (size_t i = begin; i < end; i += LANES) {
-        vec v = vec_load(j->x + i);
-        if (j->z) v = alpha * v + beta * vec_load(j->z + i);
-        vec_store(j->out + i, vec_act(v, a));
+        vec v = vec_load(job->x + i);
+        if (job->z) v = alpha * v + beta * vec_load(job->z + i);
+        vec_store(job->out + i, vec_act(v, act));
     }
 }
 
 static void sum_items(void *ctx, size_t begin, size_t end)
 {
-    const map_job *j = ctx;
-    size_t n = item_floats(j->l);
-    ACT_SWITCH(j->l->activation, sum_loop, j, begin * n, end * n)
+    const map_job *job = ctx;
+    size_t n = item_floats(job->l);
+    ACT_SWITCH(job->l->activation, sum_loop, job, begin * n, end * n)
 }
 
 ACT_INLINE void put(float *to, size_t i, vec v, int add)
@@ -61,37 +61,37 @@ ACT_INLINE void put(float *to, size_t i, vec v, int add)
     if (to) vec_store(to + i, add ? vec_load(to + i) + v : v);
 }
 
-ACT_INLINE void split_loop(const map_job *j, size_t begin, size_t end, ACTIVATION a)
+ACT_INLINE void split_loop(const map_job *job, size_t begin, size_t end, ACTIVATION act)
 {
-    float alpha = j->z ? j->l->alpha : 1, beta = j->l->beta;
+    float alpha = job->z ? job->l->alpha : 1, beta = job->l->beta;
     for (size_t i = begin; i < end; i += LANES) {
-        vec d = vec_load(j->d + i) * vec_slope(vec_load(j->y + i), a);
-        put(j->dx, i, alpha * d, j->add_x);
-        put(j->dz, i, beta * d, j->add_z);
+        vec d = vec_load(job->d + i) * vec_slope(vec_load(job->y + i), act);
+        put(job->dx, i, alpha * d, job->add_x);
+        put(job->dz, i, beta * d, job->add_z);
     }
 }
 
 static void split_items(void *ctx, size_t begin, size_t end)
 {
-    const map_job *j = ctx;
-    size_t n = item_floats(j->l);
-    ACT_SWITCH(j->l->activation, split_loop, j, begin * n, end * n)
+    const map_job *job = ctx;
+    size_t n = item_floats(job->l);
+    ACT_SWITCH(job->l->activation, split_loop, job, begin * n, end * n)
 }
 
 void forward_blocked_activation(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
-    map_job j = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = cpu_output(l, state) };
-    parallel_for_work(items(l), item_floats(l), sum_items, &j);
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = cpu_output(l, state) };
+    parallel_for_work(items(l), item_floats(l), sum_items, &job);
 }
 
 void backward_blocked_activation(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
     float *d = cpu_take_delta(l, state);
-    map_job j = { .l = l, .y = state->y, .d = d };
-    j.dx = cpu_delta_of(state, state->index - 1, &j.add_x);
-    if (j.dx) parallel_for_work(items(l), item_floats(l), split_items, &j);
+    map_job job = { .l = l, .y = state->y, .d = d };
+    job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
+    if (job.dx) parallel_for_work(items(l), item_floats(l), split_items, &job);
     cpu_give(state->shared, d);
 }
 
@@ -99,8 +99,8 @@ void forward_blocked_shortcut(const layer *l, cpu_state *state, const layer_call
 {
     (void)call;
     if (state->summed) return;
-    map_job j = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .z = cpu_blocked_at(state->shared, l->index)->y, .out = cpu_output(l, state) };
-    parallel_for_work(items(l), item_floats(l), sum_items, &j);
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .z = cpu_blocked_at(state->shared, l->index)->y, .out = cpu_output(l, state) };
+    parallel_for_work(items(l), item_floats(l), sum_items, &job);
 }
 
 void backward_blocked_shortcut(const layer *l, cpu_state *state, const layer_call *call)
@@ -108,10 +108,10 @@ void backward_blocked_shortcut(const layer *l, cpu_state *state, const layer_cal
     (void)call;
     if (state->summed) return;
     float *d = cpu_take_delta(l, state);
-    map_job j = { .l = l, .y = state->y, .d = d, .z = cpu_blocked_at(state->shared, l->index)->y };
-    j.dx = cpu_delta_of(state, state->index - 1, &j.add_x);
-    j.dz = cpu_delta_of(state, l->index, &j.add_z);   /* the same memory where both operands are one layer: then it adds */
-    if (j.dx || j.dz) parallel_for_work(items(l), item_floats(l), split_items, &j);
+    map_job job = { .l = l, .y = state->y, .d = d, .z = cpu_blocked_at(state->shared, l->index)->y };
+    job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
+    job.dz = cpu_delta_of(state, l->index, &job.add_z);   /* the same memory where both operands are one layer: then it adds */
+    if (job.dx || job.dz) parallel_for_work(items(l), item_floats(l), split_items, &job);
     cpu_give(state->shared, d);
 }
 
@@ -135,51 +135,51 @@ ACT_INLINE void window(const layer *l, const float *x, int top, int left, vec *b
 
 static void pool_items(void *ctx, size_t begin, size_t end)
 {
-    const map_job *j = ctx;
-    const layer *l = j->l;
+    const map_job *job = ctx;
+    const layer *l = job->l;
     size_t in = (size_t)l->h * (size_t)l->w * LANES, n = item_floats(l);
     for (size_t item = begin; item < end; ++item)
         for (size_t i = 0; i < n; i += LANES) {
             int row = (int)(i / LANES) / l->out_w * l->stride - l->pad / 2, col = (int)(i / LANES) % l->out_w * l->stride - l->pad / 2;
             vec best;
             ivec at;
-            window(l, j->x + item * in, row, col, &best, &at);
-            vec_store(j->out + item * n + i, best);
-            if (j->index) memcpy(j->index + item * n + i, &at, sizeof at);
+            window(l, job->x + item * in, row, col, &best, &at);
+            vec_store(job->out + item * n + i, best);
+            if (job->index) memcpy(job->index + item * n + i, &at, sizeof at);
         }
 }
 
 static void unpool_items(void *ctx, size_t begin, size_t end)
 {
-    const map_job *j = ctx;
-    const layer *l = j->l;
+    const map_job *job = ctx;
+    const layer *l = job->l;
     size_t in = (size_t)l->h * (size_t)l->w * LANES, n = item_floats(l);
     for (size_t item = begin; item < end; ++item) {
-        float *dx = j->dx + item * in;
-        if (!j->add_x) memset(dx, 0, in * sizeof *dx);
+        float *dx = job->dx + item * in;
+        if (!job->add_x) memset(dx, 0, in * sizeof *dx);
         for (size_t i = item * n; i < (item + 1) * n; ++i)
-            if (j->index[i] >= 0) dx[(size_t)j->index[i] * LANES + i % LANES] += j->d[i];
+            if (job->index[i] >= 0) dx[(size_t)job->index[i] * LANES + i % LANES] += job->d[i];
     }
 }
 
 void forward_blocked_maxpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
-    map_job j = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = cpu_output(l, state) };
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = cpu_output(l, state) };
     if (state->mode == CPU_TRAINED) {
         state->plan = mem_realloc(state->plan, cpu_blocked_floats(l), sizeof(int32_t));
-        j.index = state->plan;
+        job.index = state->plan;
     }
-    parallel_for_work(items(l), item_floats(l) * (size_t)(l->size * l->size), pool_items, &j);
+    parallel_for_work(items(l), item_floats(l) * (size_t)(l->size * l->size), pool_items, &job);
 }
 
 void backward_blocked_maxpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
     float *d = cpu_take_delta(l, state);
-    map_job j = { .l = l, .d = d, .index = state->plan };
-    j.dx = cpu_delta_of(state, state->index - 1, &j.add_x);
-    if (j.dx && j.index) parallel_for_work(items(l), item_floats(l), unpool_items, &j);
+    map_job job = { .l = l, .d = d, .index = state->plan };
+    job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
+    if (job.dx && job.index) parallel_for_work(items(l), item_floats(l), unpool_items, &job);
     cpu_give(state->shared, d);
 }
 
@@ -193,43 +193,43 @@ void free_blocked_maxpool(layer *l, cpu_state *state)
 
 static void average_items(void *ctx, size_t begin, size_t end)
 {
-    const map_job *j = ctx;
-    const layer *l = j->l;
+    const map_job *job = ctx;
+    const layer *l = job->l;
     size_t blocks = vec_blocks(l->c), n = (size_t)l->h * (size_t)l->w;
     for (size_t item = begin; item < end; ++item) {
         size_t first = item % blocks * LANES;
         double sum[LANES] = { 0 };
-        for (size_t i = 0; i < n * LANES; ++i) sum[i % LANES] += j->x[item * n * LANES + i];
+        for (size_t i = 0; i < n * LANES; ++i) sum[i % LANES] += job->x[item * n * LANES + i];
         for (size_t k = 0; k < LANES && first + k < (size_t)l->c; ++k)
-            j->out[item / blocks * (size_t)l->c + first + k] = (float)(sum[k] / (double)n);
+            job->out[item / blocks * (size_t)l->c + first + k] = (float)(sum[k] / (double)n);
     }
 }
 
 static void spread_items(void *ctx, size_t begin, size_t end)
 {
-    const map_job *j = ctx;
-    const layer *l = j->l;
+    const map_job *job = ctx;
+    const layer *l = job->l;
     size_t blocks = vec_blocks(l->c), n = (size_t)l->h * (size_t)l->w;
     for (size_t item = begin; item < end; ++item) {
         size_t first = item % blocks * LANES;
         vec d = vec_all(0);
         for (size_t k = 0; k < LANES && first + k < (size_t)l->c; ++k)
-            d[k] = j->d[item / blocks * (size_t)l->c + first + k] / (float)n;
-        for (size_t i = 0; i < n; ++i) put(j->dx, (item * n + i) * LANES, d, j->add_x);
+            d[k] = job->d[item / blocks * (size_t)l->c + first + k] / (float)n;
+        for (size_t i = 0; i < n; ++i) put(job->dx, (item * n + i) * LANES, d, job->add_x);
     }
 }
 
 void forward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
-    map_job j = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = l->output };
-    parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, average_items, &j);
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = l->output };
+    parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, average_items, &job);
 }
 
 void backward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
-    map_job j = { .l = l, .d = l->delta };
-    j.dx = cpu_delta_of(state, state->index - 1, &j.add_x);
-    if (j.dx) parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, spread_items, &j);
+    map_job job = { .l = l, .d = l->delta };
+    job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
+    if (job.dx) parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, spread_items, &job);
 }

@@ -32,12 +32,12 @@ typedef struct part_job {
 
 static void move_parts(void *ctx, size_t begin, size_t end)
 {
-    const part_job *j = ctx;
+    const part_job *job = ctx;
     for (size_t b = begin; b < end; ++b) {
-        const float *from = j->from + b * j->from_stride;
-        float *to = j->to + b * j->to_stride;
-        if (!j->add) memcpy(to, from, j->floats * sizeof *to);
-        for (size_t i = 0; j->add && i < j->floats; i += LANES) vec_store(to + i, vec_load(to + i) + vec_load(from + i));
+        const float *from = job->from + b * job->from_stride;
+        float *to = job->to + b * job->to_stride;
+        if (!job->add) memcpy(to, from, job->floats * sizeof *to);
+        for (size_t i = 0; job->add && i < job->floats; i += LANES) vec_store(to + i, vec_load(to + i) + vec_load(from + i));
     }
 }
 
@@ -51,8 +51,8 @@ void forward_blocked_route(const layer *l, cpu_state *state, const layer_call *c
     size_t all = vec_blocks(l->out_c) * map_floats(l);
     for (int k = 0; k < l->n; ++k) {
         size_t part = vec_blocks(call->net->layers[l->input_layers[k]].out_c) * map_floats(l);
-        part_job j = { .from = cpu_blocked_at(state->shared, l->input_layers[k])->y, .to = y, .from_stride = part, .to_stride = all, .floats = part };
-        parallel_for_work((size_t)l->batch, part, move_parts, &j);
+        part_job job = { .from = cpu_blocked_at(state->shared, l->input_layers[k])->y, .to = y, .from_stride = part, .to_stride = all, .floats = part };
+        parallel_for_work((size_t)l->batch, part, move_parts, &job);
         y += part;
     }
 }
@@ -73,10 +73,10 @@ void backward_blocked_route(const layer *l, cpu_state *state, const layer_call *
     if (hand_over(l, state, d)) return;
     for (int k = 0; k < l->n; ++k) {
         size_t part = vec_blocks(call->net->layers[l->input_layers[k]].out_c) * map_floats(l);
-        part_job j = { .from = part_of_d, .from_stride = all, .to_stride = part, .floats = part };
+        part_job job = { .from = part_of_d, .from_stride = all, .to_stride = part, .floats = part };
         part_of_d += part;
-        j.to = cpu_delta_of(state, l->input_layers[k], &j.add);
-        if (j.to) parallel_for_work((size_t)l->batch, part, move_parts, &j);
+        job.to = cpu_delta_of(state, l->input_layers[k], &job.add);
+        if (job.to) parallel_for_work((size_t)l->batch, part, move_parts, &job);
     }
     cpu_give(state->shared, d);
 }
@@ -95,47 +95,47 @@ int accepts_cpu_upsample(const layer *l) { return !l->self_layer && !l->reverse 
 
 static void upsample_items(void *ctx, size_t begin, size_t end)
 {
-    const up_job *j = ctx;
-    const layer *l = j->l;
+    const up_job *job = ctx;
+    const layer *l = job->l;
     size_t in = (size_t)l->h * (size_t)l->w * LANES, out = map_floats(l);
     for (size_t item = begin; item < end; ++item)
         for (int r = 0; r < l->out_h; ++r)
             for (int c = 0; c < l->out_w; ++c) {
                 size_t from = item * in + ((size_t)(r / l->stride) * (size_t)l->w + (size_t)(c / l->stride)) * LANES;
-                vec_store(j->y + item * out + ((size_t)r * (size_t)l->out_w + (size_t)c) * LANES, l->scale * vec_load(j->x + from));
+                vec_store(job->y + item * out + ((size_t)r * (size_t)l->out_w + (size_t)c) * LANES, l->scale * vec_load(job->x + from));
             }
 }
 
 static void gather_items(void *ctx, size_t begin, size_t end)
 {
-    const up_job *j = ctx;
-    const layer *l = j->l;
+    const up_job *job = ctx;
+    const layer *l = job->l;
     size_t in = (size_t)l->h * (size_t)l->w * LANES, out = map_floats(l);
     for (size_t item = begin; item < end; ++item)
         for (int r = 0; r < l->h; ++r)
             for (int c = 0; c < l->w; ++c) {
-                float *dx = j->dx + item * in + ((size_t)r * (size_t)l->w + (size_t)c) * LANES;
+                float *dx = job->dx + item * in + ((size_t)r * (size_t)l->w + (size_t)c) * LANES;
                 vec sum = vec_all(0);
                 for (int u = 0; u < l->stride; ++u)
                     for (int v = 0; v < l->stride; ++v)
-                        sum += vec_load(j->d + item * out + ((size_t)(r * l->stride + u) * (size_t)l->out_w + (size_t)(c * l->stride + v)) * LANES);
-                vec_store(dx, j->add ? vec_load(dx) + l->scale * sum : l->scale * sum);
+                        sum += vec_load(job->d + item * out + ((size_t)(r * l->stride + u) * (size_t)l->out_w + (size_t)(c * l->stride + v)) * LANES);
+                vec_store(dx, job->add ? vec_load(dx) + l->scale * sum : l->scale * sum);
             }
 }
 
 void forward_blocked_upsample(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
-    up_job j = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .y = cpu_output(l, state) };
-    parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_floats(l), upsample_items, &j);
+    up_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .y = cpu_output(l, state) };
+    parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_floats(l), upsample_items, &job);
 }
 
 void backward_blocked_upsample(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
     float *d = cpu_take_delta(l, state);
-    up_job j = { .l = l, .d = d };
-    j.dx = cpu_delta_of(state, state->index - 1, &j.add);
-    if (j.dx) parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_floats(l), gather_items, &j);
+    up_job job = { .l = l, .d = d };
+    job.dx = cpu_delta_of(state, state->index - 1, &job.add);
+    if (job.dx) parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_floats(l), gather_items, &job);
     cpu_give(state->shared, d);
 }

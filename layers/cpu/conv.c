@@ -49,9 +49,9 @@ static conv_shape shape_of(const layer *l, const cpu_state *state)
     return s;
 }
 
-static size_t folded_bytes(const conv_shape *s)
+static size_t folded_bytes(const conv_shape *shape)
 {
-    return (size_t)s->n * (conv_filter_size(s) + 1) * sizeof(float);
+    return (size_t)shape->n * (conv_filter_size(shape) + 1) * sizeof(float);
 }
 
 static const char *plan_with(conv_plan *plan, const conv_math *math, cpu_shared *shared)
@@ -68,11 +68,11 @@ static const char *plan_with(conv_plan *plan, const conv_math *math, cpu_shared 
 /* Room for a blocked layer's sums (a part an image, or as many as its arithmetic makes) and its input made blocked. */
 static void reserve_blocked(const conv_plan *plan, const cpu_state *state)
 {
-    const conv_shape *s = &plan->shape;
+    const conv_shape *shape = &plan->shape;
     size_t parts = plan->math->parts ? plan->math->parts(plan->impl) : 0;
-    if (parts < (size_t)s->batch) parts = (size_t)s->batch;
-    if (s->x_blocked && state->plain_input) cpu_reserve(state->shared, SLOT_INPUT, vec_floats(s->batch, s->c, s->h, s->w) * sizeof(float));
-    cpu_reserve(state->shared, SLOT_SUMS, batchnorm_sums_floats(parts, s->n) * sizeof(float));
+    if (parts < (size_t)shape->batch) parts = (size_t)shape->batch;
+    if (shape->x_blocked && state->plain_input) cpu_reserve(state->shared, SLOT_INPUT, vec_floats(shape->batch, shape->c, shape->h, shape->w) * sizeof(float));
+    cpu_reserve(state->shared, SLOT_SUMS, batchnorm_sums_floats(parts, shape->n) * sizeof(float));
 }
 
 /* Plans with the fastest arithmetic that can do it; the plain loops always can. */

@@ -41,7 +41,7 @@ static float *room_for_x(const layer *l, conv_plan *plan, cpu_state *state)
     return plan->x = cpu_refit(state->shared, plan->x, &plan->x_floats, cpu_blocked_floats(l));
 }
 
-static void forward_train(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z, ACTIVATION a, float *y)
+static void forward_train(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z, ACTIVATION act, float *y)
 {
     float *x = room_for_x(l, plan, state);
     size_t parts = (size_t)l->batch;
@@ -54,16 +54,16 @@ static void forward_train(const layer *l, conv_plan *plan, cpu_state *state, con
         batchnorm_measure(l, x, state->shared);
     }
     batchnorm_finish(l, x, parts, cpu_statistics_rate(state), state->shared);
-    batchnorm_apply(l, x, z, a, y, state->shared);
+    batchnorm_apply(l, x, z, act, y, state->shared);
 }
 
-static void forward_folded(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z, ACTIVATION a, float *y)
+static void forward_folded(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z, ACTIVATION act, float *y)
 {
     const float *w = conv_folded(l, plan, state);
     int adds = plan->math->adds;
-    conv_after after = { .bias = plan->bias, .add = adds ? z : NULL, .activation = z && !adds ? LINEAR : a };
+    conv_after after = { .bias = plan->bias, .add = adds ? z : NULL, .activation = z && !adds ? LINEAR : act };
     plan->math->forward(plan->impl, in, w, &after, y);
-    if (z && !adds) blocked_add_activate(l, z, a, y);
+    if (z && !adds) blocked_add_activate(l, z, act, y);
 }
 
 void forward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)

@@ -48,37 +48,37 @@ void free_cpu_dropout(layer *l, cpu_state *state)
 
 static void draw_share(void *ctx, size_t begin, size_t end)
 {
-    const dropout_job *j = ctx;
-    const layer *l = j->l;
-    rng r = j->r;
+    const dropout_job *job = ctx;
+    const layer *l = job->l;
+    rng r = job->r;
     r.counter = begin;
     for (size_t i = begin; i < end; ++i) l->rand[i] = rng_uniform(&r, 0, 1) < l->probability ? 0 : l->scale;
 }
 
 static void drop_share(void *ctx, size_t begin, size_t end)
 {
-    const dropout_job *j = ctx;
-    const layer *l = j->l;
+    const dropout_job *job = ctx;
+    const layer *l = job->l;
     draw_share(ctx, begin, end);
-    for (size_t i = begin; i < end; ++i) l->output[i] = l->rand[i] ? j->x[i] * l->rand[i] : 0;
+    for (size_t i = begin; i < end; ++i) l->output[i] = l->rand[i] ? job->x[i] * l->rand[i] : 0;
 }
 
 static void copy_share(void *ctx, size_t begin, size_t end)
 {
-    const dropout_job *j = ctx;
-    for (size_t i = begin; i < end; ++i) j->l->output[i] = j->x[i];
+    const dropout_job *job = ctx;
+    for (size_t i = begin; i < end; ++i) job->l->output[i] = job->x[i];
 }
 
 static void back_share(void *ctx, size_t begin, size_t end)
 {
-    const dropout_job *j = ctx;
-    for (size_t i = begin; i < end; ++i) j->dx[i] += j->l->delta[i] * j->l->rand[i];
+    const dropout_job *job = ctx;
+    for (size_t i = begin; i < end; ++i) job->dx[i] += job->l->delta[i] * job->l->rand[i];
 }
 
 static void back_copy_share(void *ctx, size_t begin, size_t end)
 {
-    const dropout_job *j = ctx;
-    for (size_t i = begin; i < end; ++i) j->dx[i] += j->l->delta[i];
+    const dropout_job *job = ctx;
+    for (size_t i = begin; i < end; ++i) job->dx[i] += job->l->delta[i];
 }
 
 /* A frozen network's passes its input on. */
@@ -102,19 +102,19 @@ static rng draws(const cpu_state *state, const layer_call *call)
 
 void draw_cpu_dropout(const layer *l, const cpu_state *state, const layer_call *call)
 {
-    dropout_job j = { .l = l, .r = draws(state, call) };
-    parallel_for_work(cpu_floats(l), 1, draw_share, &j);
+    dropout_job job = { .l = l, .r = draws(state, call) };
+    parallel_for_work(cpu_floats(l), 1, draw_share, &job);
 }
 
 void forward_cpu_dropout(const layer *l, cpu_state *state, const layer_call *call)
 {
-    dropout_job j = { .l = l, .x = call->input, .r = draws(state, call) };
-    parallel_for_work(cpu_floats(l), 1, call->train ? drop_share : copy_share, &j);
+    dropout_job job = { .l = l, .x = call->input, .r = draws(state, call) };
+    parallel_for_work(cpu_floats(l), 1, call->train ? drop_share : copy_share, &job);
 }
 
 void backward_cpu_dropout(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)state;
-    dropout_job j = { .l = l, .dx = call->delta };
-    if (j.dx) parallel_for_work(cpu_floats(l), 1, call->train ? back_share : back_copy_share, &j);
+    dropout_job job = { .l = l, .dx = call->delta };
+    if (job.dx) parallel_for_work(cpu_floats(l), 1, call->train ? back_share : back_copy_share, &job);
 }

@@ -52,22 +52,22 @@ static void widen_pixels(const float *narrow, float *wide, size_t n, size_t lane
 /* One image's block of channels an item. */
 static void convert_items(void *ctx, size_t begin, size_t end)
 {
-    const convert_job *j = ctx;
+    const convert_job *job = ctx;
     for (size_t item = begin; item < end; ++item) {
-        size_t first = item % j->blocks * LANES, lanes = j->c - first < LANES ? j->c - first : LANES;
-        size_t wide = item * j->map * LANES, narrow = (item / j->blocks * j->c + first) * j->map;
-        for (size_t i = 0; i < j->map; i += PIXELS) {
-            size_t n = j->map - i < PIXELS ? j->map - i : PIXELS, w = wide + i * LANES, p = narrow + i;
-            if (j->blocked) widen_pixels(j->from + p, j->to + w, n, lanes, j->map, j->add);
-            else narrow_pixels(j->from + w, j->to + p, n, lanes, j->map, j->add);
+        size_t first = item % job->blocks * LANES, lanes = job->c - first < LANES ? job->c - first : LANES;
+        size_t wide = item * job->map * LANES, narrow = (item / job->blocks * job->c + first) * job->map;
+        for (size_t i = 0; i < job->map; i += PIXELS) {
+            size_t n = job->map - i < PIXELS ? job->map - i : PIXELS, w = wide + i * LANES, p = narrow + i;
+            if (job->blocked) widen_pixels(job->from + p, job->to + w, n, lanes, job->map, job->add);
+            else narrow_pixels(job->from + w, job->to + p, n, lanes, job->map, job->add);
         }
     }
 }
 
 static void convert(const float *from, float *to, int batch, int c, size_t map, int blocked, int add)
 {
-    convert_job j = { .from = from, .to = to, .c = (size_t)c, .blocks = vec_blocks(c), .map = map, .blocked = blocked, .add = add };
-    parallel_for_work((size_t)batch * j.blocks, map * LANES, convert_items, &j);
+    convert_job job = { .from = from, .to = to, .c = (size_t)c, .blocks = vec_blocks(c), .map = map, .blocked = blocked, .add = add };
+    parallel_for_work((size_t)batch * job.blocks, map * LANES, convert_items, &job);
 }
 
 void cpu_to_blocked(const float *plain, int batch, int c, size_t map, float *blocked) { convert(plain, blocked, batch, c, map, 1, 0); }

@@ -31,15 +31,15 @@ static int largest(const layer *l, const float *x, int top, int left)
 
 static void forward_maps(void *ctx, size_t begin, size_t end)
 {
-    const pool_job *j = ctx;
-    const layer *l = j->l;
+    const pool_job *job = ctx;
+    const layer *l = job->l;
     int before = l->pad / 2;
     for (size_t m = begin; m < end; ++m) {
         size_t in = m * (size_t)l->h * (size_t)l->w, out = m * (size_t)l->out_h * (size_t)l->out_w;
         for (int r = 0; r < l->out_h; ++r)
             for (int c = 0; c < l->out_w; ++c, ++out) {
-                int at = largest(l, j->x + in, r * l->stride - before, c * l->stride - before);
-                l->output[out] = at < 0 ? -FLT_MAX : j->x[in + (size_t)at];
+                int at = largest(l, job->x + in, r * l->stride - before, c * l->stride - before);
+                l->output[out] = at < 0 ? -FLT_MAX : job->x[in + (size_t)at];
                 l->indexes[out] = at < 0 ? -1 : (int)in + at;
             }
     }
@@ -48,22 +48,22 @@ static void forward_maps(void *ctx, size_t begin, size_t end)
 /* Windows of one map meet only that map, so maps can be shared out. */
 static void backward_maps(void *ctx, size_t begin, size_t end)
 {
-    const pool_job *j = ctx;
-    size_t n = (size_t)j->l->out_h * (size_t)j->l->out_w;
+    const pool_job *job = ctx;
+    size_t n = (size_t)job->l->out_h * (size_t)job->l->out_w;
     for (size_t i = begin * n; i < end * n; ++i)
-        if (j->l->indexes[i] >= 0) j->dx[j->l->indexes[i]] += j->l->delta[i];
+        if (job->l->indexes[i] >= 0) job->dx[job->l->indexes[i]] += job->l->delta[i];
 }
 
 void forward_cpu_maxpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)state;
-    pool_job j = { .l = l, .x = call->input };
-    parallel_for_work((size_t)l->batch * (size_t)l->c, (size_t)l->out_h * (size_t)l->out_w, forward_maps, &j);
+    pool_job job = { .l = l, .x = call->input };
+    parallel_for_work((size_t)l->batch * (size_t)l->c, (size_t)l->out_h * (size_t)l->out_w, forward_maps, &job);
 }
 
 void backward_cpu_maxpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)state;
-    pool_job j = { .l = l, .dx = call->delta };
-    if (j.dx) parallel_for_work((size_t)l->batch * (size_t)l->c, (size_t)l->out_h * (size_t)l->out_w, backward_maps, &j);
+    pool_job job = { .l = l, .dx = call->delta };
+    if (job.dx) parallel_for_work((size_t)l->batch * (size_t)l->c, (size_t)l->out_h * (size_t)l->out_w, backward_maps, &job);
 }

@@ -33,29 +33,29 @@ ACT_INLINE vec vec_all(float x) { return x - (vec){ 0 }; }
 /* a where the mask is set, else b */
 ACT_INLINE vec vec_pick(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 
-ACT_INLINE vec vec_act(vec x, ACTIVATION a)
+ACT_INLINE vec vec_act(vec x, ACTIVATION act)
 {
     vec zero = vec_all(0);
-    switch (a) {
+    switch (act) {
     case LINEAR: return x;
     case RELU: return vec_pick(x < zero, zero, x);
     case LEAKY: return vec_pick(x > zero, x, HOST_LEAKY_SLOPE * x);
     default:
-        for (int i = 0; i < LANES; ++i) x[i] = act_value(x[i], a);
+        for (int i = 0; i < LANES; ++i) x[i] = act_value(x[i], act);
         return x;
     }
 }
 
 /* Derivative from the output. */
-ACT_INLINE vec vec_slope(vec y, ACTIVATION a)
+ACT_INLINE vec vec_slope(vec y, ACTIVATION act)
 {
     vec zero = vec_all(0), one = vec_all(1);
-    switch (a) {
+    switch (act) {
     case LINEAR: return one;
     case RELU: return vec_pick(y > zero, one, zero);
     case LEAKY: return vec_pick(y > zero, one, vec_all(HOST_LEAKY_SLOPE));
     default:
-        for (int i = 0; i < LANES; ++i) y[i] = act_slope(y[i], a);
+        for (int i = 0; i < LANES; ++i) y[i] = act_slope(y[i], act);
         return y;
     }
 }

@@ -22,7 +22,7 @@ typedef struct wino_shape {
 } wino_shape;
 
 typedef struct wino_job {
-    const wino_shape *s;
+    const wino_shape *shape;
     cpu_shared *shared;
     const float *x, *u, *dy, *w;
     float *y, *out, *dw;              /* out: transformed weights being written */
@@ -35,10 +35,10 @@ typedef struct wino_job {
 static inline size_t wino_stride(size_t tiles, size_t channels) { return tiles * channels + LANES; }
 
 /* V = B^T d B of `n` tiles of x from number `first` on. */
-void wino_input_tiles(const wino_job *j, size_t first, size_t n, float *v);
+void wino_input_tiles(const wino_job *job, size_t first, size_t n, float *v);
 /* A dy A^T, laid out like M. */
-void wino_delta_tiles(const wino_job *j, size_t first, size_t n, float *m);
+void wino_delta_tiles(const wino_job *job, size_t first, size_t n, float *m);
 /* y = A^T M A, and what follows it (j->after, j->add). sums: (2, n), added to; NULL = not wanted. */
-void wino_output_tiles(const wino_job *j, size_t first, size_t n, const float *m, float *sums);
+void wino_output_tiles(const wino_job *job, size_t first, size_t n, const float *m, float *sums);
 
 #endif
