@@ -8,8 +8,9 @@
  *   inference  M and V in place of m and v, and then dx = g * dz / (sqrt(V) + e)
  *
  * Ioffe and Szegedy, "Batch Normalization", 2015; e stands outside the root because that is how stock Darknet's
- * inference has it, and the factor (s + e) / s is what that does to the derivative. Each channel is summed by one thread,
- * in floats over at most 1024 neighbours and in doubles above that, so sums do not depend on the number of threads. */
+ * inference has it, and the factor (s + e) / s is what that does to the derivative. Each channel is summed by one
+ * thread, in floats over at most 1024 neighbours and in doubles above that, so sums do not depend on the number of
+ * threads. */
 #include "batchnorm.h"
 
 #include "activate.h"

@@ -1,9 +1,10 @@
 /* Batch norm where all channels of a pixel stand together (see batchnorm_blocked.h, formulae in batchnorm.c).
  *
- * An item of work is one block of channels of one image, so sums come as a part an image: floats over at most RUN pixels,
- * doubles above that. Forward reads x once if whoever made it summed it, else twice. Backward reads the delta and x twice
- * and writes once: the slope of the activation is found again from x, which is in registers anyway, unless another map was
- * added before the activation (a shortcut), where it needs y and leaves its delta behind for that map. */
+ * An item of work is one block of channels of one image, so sums come as a part an image: floats over at most RUN
+ * pixels, doubles above that. Forward reads x once if whoever made it summed it, else twice. Backward reads the delta
+ * and x twice and writes once: the slope of the activation is found again from x, which is in registers anyway, unless
+ * another map was added before the activation (a shortcut), where it needs y and leaves its delta behind for that
+ * map. */
 #include "batchnorm_blocked.h"
 
 #include "batchnorm.h"
@@ -32,7 +33,10 @@ enum { ROW_SHIFT, ROW_FACTOR, ROW_BIAS, ROW_CENTRE, ROW_SLOPE, ROWS };
 
 static size_t wide(int c) { return vec_blocks(c) * LANES; }
 size_t batchnorm_sums_floats(size_t parts, int c) { return (ROWS + 2 * parts) * wide(c); }
-static float *row_of(const layer *l, cpu_shared *shared, int row) { return shared->slot[SLOT_SUMS] + (size_t)row * wide(l->out_c); }
+static float *row_of(const layer *l, cpu_shared *shared, int row)
+{
+    return shared->slot[SLOT_SUMS] + (size_t)row * wide(l->out_c);
+}
 float *batchnorm_sums(const layer *l, cpu_shared *shared) { return row_of(l, shared, ROWS); }
 
 /* A row of c numbers, zeros behind them. */
@@ -45,6 +49,21 @@ static float *fill_row(const layer *l, cpu_shared *shared, int row, const float 
 }
 
 const float *batchnorm_shift(const layer *l, cpu_shared *shared) { return fill_row(l, shared, ROW_SHIFT, l->mean); }
+
+/* What channel c was divided by: this batch's deviation if `train`, else the running one; 1 without batch norm. */
+static double deviation(const layer *l, size_t c, int train)
+{
+    if (!l->batch_normalize) return 1;
+    return sqrt(train ? l->variance[c] : l->rolling_variance[c]);
+}
+
+/* What x - mean is multiplied with. */
+static float factor_of(const layer *l, size_t c, int train)
+{
+    if (!l->batch_normalize) return 1;
+    if (!train) return batchnorm_factor(l, (int)c);
+    return (float)(l->scales[c] / (sqrt(l->variance[c]) + HOST_EPSILON));
+}
 
 /* ---- items ---- */
 
@@ -146,7 +165,7 @@ void batchnorm_finish(const layer *l, const float *x, size_t parts, float rate, 
         double mean = shift[c] + one, variance = two - one * one;
         if (!(variance > 1e-3 * two)) measure_exactly(l, x, c, &mean, &variance);
         batchnorm_keep_statistics(l, c, mean, variance, rate);
-        factor[c] = (float)(l->scales[c] / (sqrt(l->variance[c]) + HOST_EPSILON));
+        factor[c] = factor_of(l, c, 1);
     }
     fill_row(l, shared, ROW_SHIFT, l->mean);
 }
@@ -278,12 +297,11 @@ static void prepare(const layer *l, bn_job *job, cpu_shared *shared)
 {
     const batchnorm_gradient *gradient = job->g;
     float *factor = row_of(l, shared, ROW_FACTOR);
-    int normalised = l->batch_normalize;
-    if (normalised) fill_row(l, shared, ROW_SHIFT, gradient->train ? l->mean : l->rolling_mean);
+    if (l->batch_normalize) fill_row(l, shared, ROW_SHIFT, gradient->train ? l->mean : l->rolling_mean);
     else memset(row_of(l, shared, ROW_SHIFT), 0, wide(l->out_c) * sizeof(float));
     memset(factor, 0, wide(l->out_c) * sizeof *factor);
     for (int c = 0; c < l->out_c; ++c)
-        factor[c] = !normalised ? 1 : gradient->train ? (float)(l->scales[c] / (sqrt(l->variance[c]) + HOST_EPSILON)) : batchnorm_factor(l, c);
+        factor[c] = factor_of(l, (size_t)c, gradient->train);
     job->mean = row_of(l, shared, ROW_SHIFT);
     job->factor = factor;
     job->bias = fill_row(l, shared, ROW_BIAS, l->biases);
@@ -301,7 +319,7 @@ static void finish_sums(const layer *l, bn_job *job, cpu_shared *shared)
     memset(slope, 0, n * sizeof *slope);
     for (size_t c = 0; c < (size_t)l->out_c; ++c) {
         double sum = total_of(job->sums, parts, n, c), with_x = total_of(job->sums + n, parts, n, c);
-        double s = l->batch_normalize ? sqrt(gradient->train ? l->variance[c] : l->rolling_variance[c]) : 1, r = 1 / (s + HOST_EPSILON);
+        double s = deviation(l, c, gradient->train), r = 1 / (s + HOST_EPSILON);
         if (gradient->updates) l->bias_updates[c] += (float)sum;
         if (gradient->updates && l->batch_normalize) l->scale_updates[c] += (float)(with_x * r);
         if (!l->batch_normalize || !gradient->train) continue;

@@ -12,8 +12,8 @@ const float *batchnorm_shift(const layer *l, cpu_shared *shared);
 float *batchnorm_sums(const layer *l, cpu_shared *shared);
 /* sum (x - shift) and sum (x - shift)^2, a part an image. */
 void batchnorm_measure(const layer *l, const float *x, cpu_shared *shared);
-/* l.mean, l.variance and, by `rate`, the running ones from the parts. A channel that `shift` was too far from to tell its
- * variance is measured again, exactly. */
+/* l.mean, l.variance and, by `rate`, the running ones from the parts. A channel that `shift` was too far from to tell
+ * its variance is measured again, exactly. */
 void batchnorm_finish(const layer *l, const float *x, size_t parts, float rate, cpu_shared *shared);
 
 /* y = act(BN(x) + add) with the batch's statistics; add may be NULL. */

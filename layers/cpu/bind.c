@@ -13,13 +13,13 @@
 static const cpu_row rows[] = {
     { .type = CONVOLUTIONAL, .accepts = accepts_cpu_conv, .make = make_cpu_conv, .forward = forward_cpu_conv,
       .backward = backward_cpu_conv, .update = update_cpu_weights, .free = free_cpu_conv,
-      .weights_changed = cpu_conv_weights_changed, .accepts_blocked = accepts_blocked_conv, .forward_blocked = forward_cpu_conv,
-      .backward_blocked = backward_cpu_conv },
+      .weights_changed = cpu_conv_weights_changed, .accepts_blocked = accepts_blocked_conv,
+      .forward_blocked = forward_cpu_conv, .backward_blocked = backward_cpu_conv },
     { .type = CONNECTED, .make = make_cpu_conv, .forward = forward_cpu_conv, .backward = backward_cpu_conv,
       .update = update_cpu_weights, .free = free_cpu_conv, .weights_changed = cpu_conv_weights_changed },
-    { .type = SHORTCUT, .accepts = accepts_cpu_shortcut, .forward = forward_cpu_shortcut, .backward = backward_cpu_shortcut,
-      .accepts_blocked = accepts_blocked_shortcut, .forward_blocked = forward_blocked_shortcut,
-      .backward_blocked = backward_blocked_shortcut },
+    { .type = SHORTCUT, .accepts = accepts_cpu_shortcut, .forward = forward_cpu_shortcut,
+      .backward = backward_cpu_shortcut, .accepts_blocked = accepts_blocked_shortcut,
+      .forward_blocked = forward_blocked_shortcut, .backward_blocked = backward_blocked_shortcut },
     { .type = ACTIVE, .forward = forward_cpu_activation, .backward = backward_cpu_activation,
       .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_activation,
       .backward_blocked = backward_blocked_activation },
@@ -115,7 +115,8 @@ static cpu_mode mode_of(const cpu_options *options, int index)
     return options->mode ? options->mode[index] : CPU_TRAINED;
 }
 
-static cpu_state *make_state(const layer *l, const cpu_row *row, const cpu_options *options, int index, cpu_shared *shared)
+static cpu_state *make_state(const layer *l, const cpu_row *row, const cpu_options *options, int index,
+                             cpu_shared *shared)
 {
     cpu_state *state = mem_calloc(1, sizeof *state);
     state->row = row;

@@ -1,5 +1,5 @@
-/* [shortcut], [activation], [maxpool] and [avgpool] on blocked maps (vec.h); the formulae are those of shortcut.c, simple.c
- * and maxpool.c. An item of work is one block of channels of one image, and no two items meet.
+/* [shortcut], [activation], [maxpool] and [avgpool] on blocked maps (vec.h); the formulae are those of shortcut.c,
+ * simple.c and maxpool.c. An item of work is one block of channels of one image, and no two items meet.
  *
  * Left to the plain code: shortcuts of unlike shapes. */
 #include "batchnorm_blocked.h"
@@ -99,7 +99,8 @@ void forward_blocked_shortcut(const layer *l, cpu_state *state, const layer_call
 {
     (void)call;
     if (state->summed) return;
-    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .z = cpu_blocked_at(state->shared, l->index)->y, .out = cpu_output(l, state) };
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y,
+                    .z = cpu_blocked_at(state->shared, l->index)->y, .out = cpu_output(l, state) };
     parallel_for_work(items(l), item_floats(l), sum_items, &job);
 }
 
@@ -110,7 +111,7 @@ void backward_blocked_shortcut(const layer *l, cpu_state *state, const layer_cal
     float *d = cpu_take_delta(l, state);
     map_job job = { .l = l, .y = state->y, .d = d, .z = cpu_blocked_at(state->shared, l->index)->y };
     job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
-    job.dz = cpu_delta_of(state, l->index, &job.add_z);   /* the same memory where both operands are one layer: then it adds */
+    job.dz = cpu_delta_of(state, l->index, &job.add_z);   /* dx again, added to, where both operands are one layer */
     if (job.dx || job.dz) parallel_for_work(items(l), item_floats(l), split_items, &job);
     cpu_give(state->shared, d);
 }
@@ -119,7 +120,8 @@ void backward_blocked_shortcut(const layer *l, cpu_state *state, const layer_cal
 
 static int clip(int v, int lo, int hi) { return v < lo ? lo : v > hi ? hi : v; }
 
-/* Largest values of the window at (top, left) and where they are; as maxpool.c has it, the first of equals and any NaN. */
+/* Largest values of the window at (top, left) and where they are; as maxpool.c has it, the first of equals and any
+ * NaN. */
 ACT_INLINE void window(const layer *l, const float *x, int top, int left, vec *best, ivec *at)
 {
     *best = vec_all(-FLT_MAX);
@@ -140,7 +142,8 @@ static void pool_items(void *ctx, size_t begin, size_t end)
     size_t in = (size_t)l->h * (size_t)l->w * LANES, n = item_floats(l);
     for (size_t item = begin; item < end; ++item)
         for (size_t i = 0; i < n; i += LANES) {
-            int row = (int)(i / LANES) / l->out_w * l->stride - l->pad / 2, col = (int)(i / LANES) % l->out_w * l->stride - l->pad / 2;
+            int row = (int)(i / LANES) / l->out_w * l->stride - l->pad / 2,
+                col = (int)(i / LANES) % l->out_w * l->stride - l->pad / 2;
             vec best;
             ivec at;
             window(l, job->x + item * in, row, col, &best, &at);
@@ -231,5 +234,6 @@ void backward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call
     (void)call;
     map_job job = { .l = l, .d = l->delta };
     job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
-    if (job.dx) parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, spread_items, &job);
+    if (job.dx)
+        parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, spread_items, &job);
 }

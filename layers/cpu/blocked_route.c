@@ -3,8 +3,8 @@
  *   route      y = the inputs, one behind the other in channels;      dx_k += their part of dy
  *   upsample   y[i,j] = scale * x[i/stride,j/stride];                 dx += scale * sum of dy over the square
  *
- * A route of one layer is that layer's map itself. Of several, blocks of channels are copied whole, so only the last input of a route may end within a block; other routes, and those
- * of unlike maps, stay plain and are the host's. */
+ * A route of one layer is that layer's map itself. Of several, blocks of channels are copied whole, so only the last
+ * input of a route may end within a block; other routes, and those of unlike maps, stay plain and are the host's. */
 #include "parallel.h"
 #include "state.h"
 #include "vec.h"
@@ -37,7 +37,8 @@ static void move_parts(void *ctx, size_t begin, size_t end)
         const float *from = job->from + b * job->from_stride;
         float *to = job->to + b * job->to_stride;
         if (!job->add) memcpy(to, from, job->floats * sizeof *to);
-        for (size_t i = 0; job->add && i < job->floats; i += LANES) vec_store(to + i, vec_load(to + i) + vec_load(from + i));
+        for (size_t i = 0; job->add && i < job->floats; i += LANES)
+            vec_store(to + i, vec_load(to + i) + vec_load(from + i));
     }
 }
 
@@ -51,7 +52,8 @@ void forward_blocked_route(const layer *l, cpu_state *state, const layer_call *c
     size_t all = vec_blocks(l->out_c) * map_floats(l);
     for (int k = 0; k < l->n; ++k) {
         size_t part = vec_blocks(call->net->layers[l->input_layers[k]].out_c) * map_floats(l);
-        part_job job = { .from = cpu_blocked_at(state->shared, l->input_layers[k])->y, .to = y, .from_stride = part, .to_stride = all, .floats = part };
+        part_job job = { .from = cpu_blocked_at(state->shared, l->input_layers[k])->y, .to = y, .from_stride = part,
+                         .to_stride = all, .floats = part };
         parallel_for_work((size_t)l->batch, part, move_parts, &job);
         y += part;
     }
@@ -93,6 +95,9 @@ typedef struct up_job {
 /* The plugin's own layers borrow this type (layers/feature_l2.c). */
 int accepts_cpu_upsample(const layer *l) { return !l->self_layer && !l->reverse && l->stride > 0; }
 
+/* Where pixel (row, col) of a block is. */
+static size_t at(int row, int col, int width) { return ((size_t)row * (size_t)width + (size_t)col) * LANES; }
+
 static void upsample_items(void *ctx, size_t begin, size_t end)
 {
     const up_job *job = ctx;
@@ -101,8 +106,8 @@ static void upsample_items(void *ctx, size_t begin, size_t end)
     for (size_t item = begin; item < end; ++item)
         for (int r = 0; r < l->out_h; ++r)
             for (int c = 0; c < l->out_w; ++c) {
-                size_t from = item * in + ((size_t)(r / l->stride) * (size_t)l->w + (size_t)(c / l->stride)) * LANES;
-                vec_store(job->y + item * out + ((size_t)r * (size_t)l->out_w + (size_t)c) * LANES, l->scale * vec_load(job->x + from));
+                size_t from = item * in + at(r / l->stride, c / l->stride, l->w);
+                vec_store(job->y + item * out + at(r, c, l->out_w), l->scale * vec_load(job->x + from));
             }
 }
 
@@ -114,11 +119,11 @@ static void gather_items(void *ctx, size_t begin, size_t end)
     for (size_t item = begin; item < end; ++item)
         for (int r = 0; r < l->h; ++r)
             for (int c = 0; c < l->w; ++c) {
-                float *dx = job->dx + item * in + ((size_t)r * (size_t)l->w + (size_t)c) * LANES;
+                float *dx = job->dx + item * in + at(r, c, l->w);
                 vec sum = vec_all(0);
                 for (int u = 0; u < l->stride; ++u)
                     for (int v = 0; v < l->stride; ++v)
-                        sum += vec_load(job->d + item * out + ((size_t)(r * l->stride + u) * (size_t)l->out_w + (size_t)(c * l->stride + v)) * LANES);
+                        sum += vec_load(job->d + item * out + at(r * l->stride + u, c * l->stride + v, l->out_w));
                 vec_store(dx, job->add ? vec_load(dx) + l->scale * sum : l->scale * sum);
             }
 }

@@ -5,8 +5,8 @@
  *                    the plain loops keep the two passes, so that they check the folding too
  *   backward         delta through activation and BN in place, then dw += , then net.delta +=
  *
- * This file does it on Darknet's plain maps, conv_blocked.c on blocked ones. The arithmetic itself is behind conv_math. It
- * is planned when the layer is bound, and again when the layer's shape or the number of threads has changed since
+ * This file does it on Darknet's plain maps, conv_blocked.c on blocked ones. The arithmetic itself is behind conv_math.
+ * It is planned when the layer is bound, and again when the layer's shape or the number of threads has changed since
  * (resize_network, set_batch_network). */
 #include "conv.h"
 
@@ -26,12 +26,15 @@ int accepts_cpu_conv(const layer *l)
     return !l->binary && !l->xnor;
 }
 
-/* oneDNN has blocked kernels for plain and depthwise convolutions of every size and stride; alone, Winograd must fit. */
+/* oneDNN has blocked kernels for plain and depthwise convolutions of every size and stride; alone, Winograd must
+ * fit. */
 int accepts_blocked_conv(const layer *l, const cpu_state *state)
 {
     (void)state;
-    if (l->out_c < LANES / 2 || (l->out_h == 1 && l->out_w == 1) || (l->groups > 1 && (l->groups != l->c || l->n != l->c))) return 0;
-    return conv_dnnl() || (conv_winograd() && l->groups == 1 && l->c >= LANES / 2 && conv_winograd_knows(l->size, l->stride, l->pad));
+    int depthwise = l->groups == l->c && l->groups == l->n;
+    if (l->out_c < LANES / 2 || (l->out_h == 1 && l->out_w == 1) || (l->groups > 1 && !depthwise)) return 0;
+    if (conv_dnnl()) return 1;
+    return conv_winograd() && l->groups == 1 && l->c >= LANES / 2 && conv_winograd_knows(l->size, l->stride, l->pad);
 }
 
 /* Connected layers come with h = w = 1 but without size, stride and groups. */
@@ -71,7 +74,8 @@ static void reserve_blocked(const conv_plan *plan, const cpu_state *state)
     const conv_shape *shape = &plan->shape;
     size_t parts = plan->math->parts ? plan->math->parts(plan->impl) : 0;
     if (parts < (size_t)shape->batch) parts = (size_t)shape->batch;
-    if (shape->x_blocked && state->plain_input) cpu_reserve(state->shared, SLOT_INPUT, vec_floats(shape->batch, shape->c, shape->h, shape->w) * sizeof(float));
+    if (shape->x_blocked && state->plain_input)
+        cpu_reserve(state->shared, SLOT_INPUT, vec_floats(shape->batch, shape->c, shape->h, shape->w) * sizeof(float));
     cpu_reserve(state->shared, SLOT_SUMS, batchnorm_sums_floats(parts, shape->n) * sizeof(float));
 }
 
@@ -135,7 +139,8 @@ static void forward_inference(const layer *l, conv_plan *plan, cpu_state *state,
 {
     if (plan->math->biases) {
         const float *w = conv_folded(l, plan, state);
-        plan->math->forward(plan->impl, x, w, &(conv_after){ .bias = plan->bias, .activation = l->activation }, l->output);
+        conv_after after = { .bias = plan->bias, .activation = l->activation };
+        plan->math->forward(plan->impl, x, w, &after, l->output);
         return;
     }
     plan->math->forward(plan->impl, x, l->weights, NULL, l->output);
@@ -159,7 +164,8 @@ static void backward_plain(const layer *l, conv_plan *plan, cpu_state *state, co
     if (!l->batch_normalize) {
         bias_backward(l, updates);
     } else {
-        if (!call->train && updates) plan->math->forward(plan->impl, call->input, l->weights, NULL, l->x);   /* folded: no l.x */
+        if (!call->train && updates)   /* folded: there is no l.x */
+            plan->math->forward(plan->impl, call->input, l->weights, NULL, l->x);
         batchnorm_backward(l, call->train, updates);
     }
     if (updates) plan->math->backward_weights(plan->impl, call->input, l->delta, l->weight_updates);

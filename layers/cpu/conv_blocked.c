@@ -2,8 +2,8 @@
  *
  *   training, BN     x = conv -> p->x, with its sums where the arithmetic makes them; y = act(BN(x) [+ z])
  *   else             y = act(conv(x, w) + b [+ z]), batch norm folded into w and b
- *   backward         delta through activation and BN, z's share added or handed over; then dw +=, then the delta of what
- *                    the layer read
+ *   backward         delta through activation and BN, z's share added or handed over; then dw +=, then the delta of
+ *                    what the layer read
  *
  * z is the other operand of a shortcut that layout.c has joined to this layer; y is then the shortcut's output. */
 #include "batchnorm_blocked.h"
@@ -41,7 +41,8 @@ static float *room_for_x(const layer *l, conv_plan *plan, cpu_state *state)
     return plan->x = cpu_refit(state->shared, plan->x, &plan->x_floats, cpu_blocked_floats(l));
 }
 
-static void forward_train(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z, ACTIVATION act, float *y)
+static void forward_train(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z,
+                          ACTIVATION act, float *y)
 {
     float *x = room_for_x(l, plan, state);
     size_t parts = (size_t)l->batch;
@@ -57,7 +58,8 @@ static void forward_train(const layer *l, conv_plan *plan, cpu_state *state, con
     batchnorm_apply(l, x, z, act, y, state->shared);
 }
 
-static void forward_folded(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z, ACTIVATION act, float *y)
+static void forward_folded(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z,
+                           ACTIVATION act, float *y)
 {
     const float *w = conv_folded(l, plan, state);
     int adds = plan->math->adds;
@@ -77,14 +79,14 @@ void forward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, con
 
 /* The delta of what the convolution itself computed, the caller's to give back.
  *
- * Batch norm's backward makes it from y's delta d, in whose place it can stand, and leaves in d, where a shortcut is joined,
- * the delta of the sum, which is z's share, too: z's delta grows by it or, if z has none yet, d becomes z's. Then it stands
- * elsewhere. */
+ * Batch norm's backward makes it from y's delta d, in whose place it can stand, and leaves in d, where a shortcut is
+ * joined, the delta of the sum, which is z's share, too: z's delta grows by it or, if z has none yet, d becomes z's.
+ * Then it stands elsewhere. */
 static float *own_delta(const layer *l, const conv_plan *plan, cpu_state *state, const layer_call *call)
 {
     joined to = joined_of(l, state, call);
-    batchnorm_gradient gradient = { .activation = to.l->activation, .train = call->train, .updates = state->mode == CPU_TRAINED,
-                                    .d = cpu_take_delta(to.l, to.state) };
+    batchnorm_gradient gradient = { .activation = to.l->activation, .train = call->train,
+                                    .updates = state->mode == CPU_TRAINED, .d = cpu_take_delta(to.l, to.state) };
     if (l->batch_normalize && gradient.updates) gradient.x = plan->x;
     if (to.z || !gradient.x) gradient.y = to.state->y;   /* x alone does not tell the slope */
     int shares = to.z && to.z->mode != CPU_FROZEN, inherits = shares && !to.z->d;
@@ -96,7 +98,8 @@ static float *own_delta(const layer *l, const conv_plan *plan, cpu_state *state,
 }
 
 /* The delta of what the layer read: a blocked map's, or the plain call->delta. */
-static void backward_input(const layer *l, const conv_plan *plan, const cpu_state *state, const layer_call *call, const float *d)
+static void backward_input(const layer *l, const conv_plan *plan, const cpu_state *state, const layer_call *call,
+                           const float *d)
 {
     if (cpu_blocked_at(state->shared, state->index - 1)) {
         int add;

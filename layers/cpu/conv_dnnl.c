@@ -1,15 +1,15 @@
 /* Convolution by oneDNN (2.6, C API).
  *
- * On plain maps oneDNN is asked for whatever memory layouts it likes best, on blocked ones for ours unless it has no good
- * kernel for it. A port joins oneDNN's layout to ours through a reorder, or hands our buffer over where the layouts are
- * the same. A step is one primitive and its ports:
+ * On plain maps oneDNN is asked for whatever memory layouts it likes best, on blocked ones for ours unless it has no
+ * good kernel for it. A port joins oneDNN's layout to ours through a reorder, or hands our buffer over where the
+ * layouts are the same. A step is one primitive and its ports:
  *
  *   raw      y = conv(x, w)                       fused    y = act(conv(x, w) + b)
  *   weights  dw += conv over batch(x, dy)         data     dx += conv transposed(w, dy)
  *
- * Accumulating is the reorder's work (sum post-op). Inner layouts live in scratch that the whole network shares, but for
- * x, kept from forward for the weights step, and dy, which the data step takes over from the weights step. On 1x1 maps
- * (connected layers) the inner product is the same thing and faster.
+ * Accumulating is the reorder's work (sum post-op). Inner layouts live in scratch that the whole network shares, but
+ * for x, kept from forward for the weights step, and dy, which the data step takes over from the weights step. On 1x1
+ * maps (connected layers) the inner product is the same thing and faster.
  * https://oneapi-src.github.io/oneDNN/v2.6/dev_guide_convolution.html */
 #include "conv.h"
 
@@ -81,8 +81,9 @@ static int fails(dnnl_status_t status) { return status != dnnl_success; }
 
 /* ---- ports ---- */
 
-static int make_reorder(dnnl_primitive_t *reorder, dnnl_engine_t e, const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to,
-                        int add)
+/* Copies from one layout to another; `add`: adds to what is there. */
+static int make_reorder(dnnl_primitive_t *reorder, dnnl_engine_t engine, const dnnl_memory_desc_t *from,
+                        const dnnl_memory_desc_t *to, int add)
 {
     dnnl_primitive_attr_t attr = NULL;
     dnnl_post_ops_t ops = NULL;
@@ -90,7 +91,7 @@ static int make_reorder(dnnl_primitive_t *reorder, dnnl_engine_t e, const dnnl_m
     int bad = fails(dnnl_primitive_attr_create(&attr)) || fails(dnnl_post_ops_create(&ops))
            || (add && fails(dnnl_post_ops_append_sum(ops, 1.0f)))
            || fails(dnnl_primitive_attr_set_post_ops(attr, ops))
-           || fails(dnnl_reorder_primitive_desc_create(&pd, from, e, to, e, attr))
+           || fails(dnnl_reorder_primitive_desc_create(&pd, from, engine, to, engine, attr))
            || fails(dnnl_primitive_create(reorder, pd));
     dnnl_primitive_desc_destroy(pd);
     dnnl_post_ops_destroy(ops);
@@ -149,7 +150,7 @@ static int is_direct(const plan_port *port, int write)
 /* The bit of a port whose inner memory is filled already. */
 #define READY(port) (1u << (port))
 
-/* Runs a step on our buffers, one a port. `ready`: READY bits. `write`: what a PORT_ADD would add replaces what was there. */
+/* Runs a step on our buffers, one a port. `ready`: READY bits. `write`: a PORT_ADD replaces what was there. */
 static void run_step(onednn_plan *plan, plan_step *step, const float *const data[], unsigned ready, int write)
 {
     dnnl_exec_arg_t args[4];
@@ -158,7 +159,8 @@ static void run_step(onednn_plan *plan, plan_step *step, const float *const data
         int direct = is_direct(port, write);
         set_handle(port->ours, data[i]);
         if (!direct) set_handle(port->inner, port->own ? port->own : plan->shared->slot[port->slot]);
-        if (!direct && port->way == PORT_IN && !(ready & READY(i))) reorder(plan, port->reorder, port->ours, port->inner);
+        if (!direct && port->way == PORT_IN && !(ready & READY(i)))
+            reorder(plan, port->reorder, port->ours, port->inner);
         args[i] = (dnnl_exec_arg_t){ port->arg, direct ? port->ours : port->inner };
     }
     MUST(dnnl_primitive_execute(step->prim, plan->stream, step->n, args));
@@ -174,7 +176,8 @@ static void run_step(onednn_plan *plan, plan_step *step, const float *const data
 
 static int is_product(const conv_shape *shape)
 {
-    return shape->size == 1 && shape->h == 1 && shape->w == 1 && shape->out_h == 1 && shape->out_w == 1 && shape->groups == 1 && shape->pad == 0;
+    return shape->size == 1 && shape->h == 1 && shape->w == 1 && shape->out_h == 1 && shape->out_w == 1
+        && shape->groups == 1 && shape->pad == 0;
 }
 
 static dnnl_memory_desc_t any(dnnl_memory_desc_t like)
@@ -204,7 +207,8 @@ static dnnl_memory_desc_t map_of_y(const onednn_plan *plan)
 static int our_descriptions(onednn_plan *plan)
 {
     const conv_shape *shape = &plan->shape;
-    dnnl_dims_t x = { shape->batch, shape->c, shape->h, shape->w }, y = { shape->batch, shape->n, shape->out_h, shape->out_w }, b = { shape->n };
+    dnnl_dims_t x = { shape->batch, shape->c, shape->h, shape->w }, b = { shape->n };
+    dnnl_dims_t y = { shape->batch, shape->n, shape->out_h, shape->out_w };
     dnnl_dims_t w = { shape->n, shape->c, shape->size, shape->size };
     dnnl_dims_t g = { shape->groups, shape->n / shape->groups, shape->c / shape->groups, shape->size, shape->size };
     if (is_product(shape)) {
@@ -220,6 +224,8 @@ static int our_descriptions(onednn_plan *plan)
         || fails(dnnl_memory_desc_init_by_tag(&plan->b, 1, b, dnnl_f32, dnnl_a));
 }
 
+static const dnnl_alg_kind_t direct = dnnl_convolution_direct;
+
 /* The three kinds of operation, as convolution or inner product. */
 static int forward_pd(onednn_plan *plan, dnnl_prop_kind_t kind, int bias, dnnl_primitive_attr_t attr,
                       dnnl_primitive_desc_t *pd)
@@ -231,7 +237,7 @@ static int forward_pd(onednn_plan *plan, dnnl_prop_kind_t kind, int bias, dnnl_p
     if (is_product(&plan->shape))
         return fails(dnnl_inner_product_forward_desc_init(&ip, kind, &x, &w, b, &y))
             || fails(dnnl_primitive_desc_create(pd, &ip, attr, plan->engine, NULL));
-    return fails(dnnl_convolution_forward_desc_init(&cv, kind, dnnl_convolution_direct, &x, &w, b, &y, stride, pad, pad))
+    return fails(dnnl_convolution_forward_desc_init(&cv, kind, direct, &x, &w, b, &y, stride, pad, pad))
         || fails(dnnl_primitive_desc_create(pd, &cv, attr, plan->engine, NULL));
 }
 
@@ -244,7 +250,7 @@ static int weights_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primit
     if (is_product(&plan->shape))
         return fails(dnnl_inner_product_backward_weights_desc_init(&ip, &x, &w, NULL, &y))
             || fails(dnnl_primitive_desc_create(pd, &ip, NULL, plan->engine, hint));
-    return fails(dnnl_convolution_backward_weights_desc_init(&cv, dnnl_convolution_direct, &x, &w, NULL, &y, stride, pad, pad))
+    return fails(dnnl_convolution_backward_weights_desc_init(&cv, direct, &x, &w, NULL, &y, stride, pad, pad))
         || fails(dnnl_primitive_desc_create(pd, &cv, NULL, plan->engine, hint));
 }
 
@@ -257,7 +263,7 @@ static int data_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive
     if (is_product(&plan->shape))
         return fails(dnnl_inner_product_backward_data_desc_init(&ip, &x, &w, &y))
             || fails(dnnl_primitive_desc_create(pd, &ip, NULL, plan->engine, hint));
-    return fails(dnnl_convolution_backward_data_desc_init(&cv, dnnl_convolution_direct, &x, &w, &y, stride, pad, pad))
+    return fails(dnnl_convolution_backward_data_desc_init(&cv, direct, &x, &w, &y, stride, pad, pad))
         || fails(dnnl_primitive_desc_create(pd, &cv, NULL, plan->engine, hint));
 }
 
@@ -373,7 +379,8 @@ static void choose_layout(onednn_plan *plan)
     dnnl_primitive_desc_t pd = NULL;
     const char *name = "ref";
     if (!plan->shape.y_blocked) return;
-    if (!forward_pd(plan, dnnl_forward_training, 0, NULL, &pd)) MUST(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name));
+    if (!forward_pd(plan, dnnl_forward_training, 0, NULL, &pd))
+        MUST(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name));
     plan->any_layout = !strncmp(name, "ref", 3) || !strncmp(name, "gemm", 4);
     dnnl_primitive_desc_destroy(pd);
 }
@@ -427,15 +434,16 @@ static void *make_plan(const conv_shape *shape, const conv_needs *needs, cpu_sha
 /* A layer's activation and bias pass wants a layer; this is as much of one as it reads. */
 static void activate_pass(const onednn_plan *plan, float *y)
 {
-    layer l = { .batch = plan->shape.batch, .out_c = plan->shape.n, .out_h = plan->shape.out_h, .out_w = plan->shape.out_w,
+    const conv_shape *shape = &plan->shape;
+    layer l = { .batch = shape->batch, .out_c = shape->n, .out_h = shape->out_h, .out_w = shape->out_w,
                 .activation = plan->needs.activation };
-    if (plan->shape.y_blocked) blocked_add_activate(&l, NULL, l.activation, y);
+    if (shape->y_blocked) blocked_add_activate(&l, NULL, l.activation, y);
     else bias_forward(&l, NULL, y);
 }
 
-/* Weights that stay are given once and stand in the fused step's own memory from then on: its port's reorder brings them
- * there or, where oneDNN's layout is ours and nothing is reordered, a copy. w NULL: they have been given. Returns what the
- * port is to have as our buffer. */
+/* Weights that stay are given once and stand in the fused step's own memory from then on: its port's reorder brings
+ * them there or, where oneDNN's layout is ours and nothing is reordered, a copy. w NULL: they have been given. Returns
+ * what the port is to have as our buffer. */
 static const float *constant_weights(onednn_plan *plan, const float *w)
 {
     if (plan->fused.port[FORWARD_W].inner) return w;

@@ -44,7 +44,8 @@ static conv_tap tap_of(const conv_shape *shape, int u, int v)
 /* Where output (i, j0) looks. */
 static size_t tap_at(const conv_shape *shape, const conv_tap *tap, int i, int u, int v)
 {
-    return (size_t)(i * shape->stride + u - shape->pad) * (size_t)shape->w + (size_t)(tap->j0 * shape->stride + v - shape->pad);
+    return (size_t)(i * shape->stride + u - shape->pad) * (size_t)shape->w
+        + (size_t)(tap->j0 * shape->stride + v - shape->pad);
 }
 
 static void tap_forward(const conv_shape *shape, int u, int v, float w, const float *x, float *y)

@@ -33,7 +33,8 @@ static vec tap_sum(const conv_shape *shape, const float *x, const float *dy, int
     for (int oy = y0; oy < y1; ++oy) {
         const float *row = x + ((ptrdiff_t)(oy * shape->stride - shape->pad + ky) * shape->w + kx - shape->pad) * LANES;
         const float *d = dy + (ptrdiff_t)oy * shape->out_w * LANES;
-        for (int ox = x0; ox < x1; ++ox) sum += vec_load(d + (ptrdiff_t)ox * LANES) * vec_load(row + (ptrdiff_t)ox * shape->stride * LANES);
+        for (int ox = x0; ox < x1; ++ox)
+            sum += vec_load(d + (ptrdiff_t)ox * LANES) * vec_load(row + (ptrdiff_t)ox * shape->stride * LANES);
     }
     return sum;
 }
@@ -41,13 +42,15 @@ static vec tap_sum(const conv_shape *shape, const float *x, const float *dy, int
 static void sum_block(const depthwise_job *job, size_t block)
 {
     const conv_shape *shape = job->shape;
-    size_t blocks = vec_blocks(shape->n), in = (size_t)shape->h * (size_t)shape->w * LANES, out = (size_t)shape->out_h * (size_t)shape->out_w * LANES;
+    size_t in = (size_t)shape->h * (size_t)shape->w * LANES, out = (size_t)shape->out_h * (size_t)shape->out_w * LANES;
+    size_t blocks = vec_blocks(shape->n);
     int lanes = shape->n - (int)block * LANES, taps = shape->size * shape->size;
     float *dw = job->dw + block * LANES * (size_t)taps;
     for (int t = 0; t < taps; ++t) {
         vec sum = vec_all(0);
         for (size_t b = 0; b < (size_t)shape->batch; ++b)
-            sum += tap_sum(shape, job->x + (b * blocks + block) * in, job->dy + (b * blocks + block) * out, t / shape->size, t % shape->size);
+            sum += tap_sum(shape, job->x + (b * blocks + block) * in, job->dy + (b * blocks + block) * out,
+                           t / shape->size, t % shape->size);
         for (int k = 0; k < LANES && k < lanes; ++k) dw[k * taps + t] += sum[k];
     }
 }
@@ -60,5 +63,7 @@ static void sum_blocks(void *ctx, size_t begin, size_t end)
 void depthwise_weight_gradient(const conv_shape *shape, const float *x, const float *dy, float *dw)
 {
     depthwise_job job = { shape, x, dy, dw };
-    parallel_for_work(vec_blocks(shape->n), (size_t)shape->batch * (size_t)shape->out_h * (size_t)shape->out_w * LANES * (size_t)(shape->size * shape->size), sum_blocks, &job);
+    size_t pixels = (size_t)shape->batch * (size_t)shape->out_h * (size_t)shape->out_w;
+    size_t work = pixels * LANES * (size_t)(shape->size * shape->size);
+    parallel_for_work(vec_blocks(shape->n), work, sum_blocks, &job);
 }

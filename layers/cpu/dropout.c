@@ -1,8 +1,8 @@
 /* [dropout]: y = x * mask, mask = 0 with probability p, else 1 / (1 - p);  dx += dy * mask.  Inference copies.
  *
  * The host lets this layer share its predecessor's output and delta, which changes what the predecessor's own backward
- * reads; here it has buffers of its own. Element i's draw is number i of the stream (seed, images seen, layer), so masks
- * depend on nothing else. l.rand holds the mask. Srivastava et al., "Dropout", 2014. */
+ * reads; here it has buffers of its own. Element i's draw is number i of the stream (seed, images seen, layer), so
+ * masks depend on nothing else. l.rand holds the mask. Srivastava et al., "Dropout", 2014. */
 #include "parallel.h"
 #include "state.h"
 

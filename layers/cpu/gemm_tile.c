@@ -1,5 +1,5 @@
-/* Small matrix products in registers (see gemm_tile.h). Every number of rows up to GEMM_ROWS is compiled on its own, and
- * rows are spread evenly over tiles, so that a rest costs no more than its share. */
+/* Small matrix products in registers (see gemm_tile.h). Every number of rows up to GEMM_ROWS is compiled on its own,
+ * and rows are spread evenly over tiles, so that a rest costs no more than its share. */
 #include "gemm_tile.h"
 
 #include "vec.h"
@@ -19,6 +19,12 @@ typedef struct gemm_tile {
     int add;
 } gemm_tile;
 
+ACT_INLINE float *tile_at(const gemm_tile *tile, int row, int block)
+{
+    return tile->c + (size_t)row * tile->c_row + (size_t)block * tile->c_block;
+}
+
+/* One tile of the result, `rows` by `blocks`, both constants where it is inlined. */
 ACT_INLINE void tile_loop(const gemm_tile *tile, size_t a_row, size_t a_step, int rows, int blocks)
 {
     vec sum[GEMM_ROWS][GEMM_BLOCKS];
@@ -27,7 +33,7 @@ ACT_INLINE void tile_loop(const gemm_tile *tile, size_t a_row, size_t a_step, in
     for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 2
         for (int j = 0; j < blocks; ++j)
-            sum[i][j] = tile->add ? vec_load(tile->c + (size_t)i * tile->c_row + (size_t)j * tile->c_block) : vec_all(0);
+            sum[i][j] = tile->add ? vec_load(tile_at(tile, i, j)) : vec_all(0);
     for (size_t s = 0; s < tile->steps; ++s, a += a_step, b += tile->b_step) {
         vec y[GEMM_BLOCKS];
 #pragma GCC unroll 2
@@ -42,7 +48,8 @@ ACT_INLINE void tile_loop(const gemm_tile *tile, size_t a_row, size_t a_step, in
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 2
-        for (int j = 0; j < blocks; ++j) vec_store(tile->c + (size_t)i * tile->c_row + (size_t)j * tile->c_block, sum[i][j]);
+        for (int j = 0; j < blocks; ++j)
+            vec_store(tile_at(tile, i, j), sum[i][j]);
 }
 
 #define TILE(rows) \
@@ -91,14 +98,14 @@ static void all_blocks(gemm_tile tile, size_t rows, int which, size_t blocks)
 
 void gemm_rows(const float *a, size_t a_stride, size_t tiles, const float *b, size_t depth, size_t blocks, float *c)
 {
-    gemm_tile tile = { .a = a, .a_row = a_stride, .a_step = 1, .b = b, .b_block = depth * LANES, .b_step = LANES, .c = c,
-                    .c_row = blocks * LANES, .c_block = LANES, .steps = depth };
+    gemm_tile tile = { .a = a, .a_row = a_stride, .a_step = 1, .b = b, .b_block = depth * LANES, .b_step = LANES,
+                       .c = c, .c_row = blocks * LANES, .c_block = LANES, .steps = depth };
     all_blocks(tile, tiles, GEMM_FOR_ROWS, blocks);
 }
 
 void gemm_sum(const float *a, size_t channels, const float *b, size_t blocks, size_t tiles, float *c, int add)
 {
-    gemm_tile tile = { .a = a, .a_row = 1, .a_step = channels, .b = b, .b_block = LANES, .b_step = blocks * LANES, .c = c,
-                    .c_row = LANES, .c_block = channels * LANES, .steps = tiles, .add = add };
+    gemm_tile tile = { .a = a, .a_row = 1, .a_step = channels, .b = b, .b_block = LANES, .b_step = blocks * LANES,
+                       .c = c, .c_row = LANES, .c_block = channels * LANES, .steps = tiles, .add = add };
     all_blocks(tile, channels, GEMM_FOR_SUM, blocks);
 }

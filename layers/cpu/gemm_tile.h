@@ -3,8 +3,8 @@
  *   rows   C[t][k] = sum over c of A[t][c] * B[c][k]         A (t, c), B (k blocks, c, LANES), C (t, k)
  *   sum    C[c][k] = [C +] sum over t of A[t][c] * B[t][k]   A (t, c), B (t, k), C (k blocks, c, LANES)
  *
- * Both are one loop with other strides: a number of A is spread over a vector and multiplied with vectors of B. A tile is
- * up to GEMM_ROWS by two vectors of C: with AVX-512 28 of 32 registers, else 12 of 16. */
+ * Both are one loop with other strides: a number of A is spread over a vector and multiplied with vectors of B. A tile
+ * is up to GEMM_ROWS by two vectors of C: with AVX-512 28 of 32 registers, else 12 of 16. */
 #ifndef DISTILL_GEMM_TILE_H
 #define DISTILL_GEMM_TILE_H
 #include <stddef.h>

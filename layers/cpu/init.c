@@ -48,7 +48,8 @@ static void init_layer(layer *l, const init_row *row, rng r)
 {
     double scale = row->scale(l);
     size_t n = row->weights(l), channels = (size_t)(row->biases_outputs ? l->outputs : l->n);
-    for (size_t i = 0; i < n; ++i) l->weights[i] = (float)(scale * (row->normal ? rng_normal(&r) : rng_uniform(&r, -1, 1)));
+    for (size_t i = 0; i < n; ++i)
+        l->weights[i] = (float)(scale * (row->normal ? rng_normal(&r) : rng_uniform(&r, -1, 1)));
     fill(l->biases, channels, 0);
     if (!l->batch_normalize) return;
     fill(l->scales, channels, 1);

@@ -1,13 +1,14 @@
 /* Layouts: which layers' outputs are blocked maps (vec.h), who computes a shortcut, and how long a map is needed.
  *
- * Decided once, when all layers are bound, in the order they run: a layer's output is blocked where its row accepts that.
- * What reads a blocked map without knowing the layout (a host's layer, a loss, the caller) gets a plain copy in l.output
- * and leaves its gradient in l.delta; both are converted on the spot, so that no layer needs to know who its readers are.
+ * Decided once, when all layers are bound, in the order they run: a layer's output is blocked where its row accepts
+ * that. What reads a blocked map without knowing the layout (a host's layer, a loss, the caller) gets a plain copy in
+ * l.output and leaves its gradient in l.delta; both are converted on the spot, so that no layer needs to know who its
+ * readers are.
  *
  *   shortcuts   y = act(x + z) right behind a convolution that nothing else reads is computed with it: one pass less
  *               forward, two less backward, and one map less in memory
- *   lifetime    in a frozen network a map's memory serves again after its last reader; when training, outputs stay until
- *               the next step and deltas serve again after the layer's own backward */
+ *   lifetime    in a frozen network a map's memory serves again after its last reader; when training, outputs stay
+ *               until the next step and deltas serve again after the layer's own backward */
 #include "parallel.h"
 #include "state.h"
 #include "vec.h"
@@ -66,14 +67,30 @@ static void convert_items(void *ctx, size_t begin, size_t end)
 
 static void convert(const float *from, float *to, int batch, int c, size_t map, int blocked, int add)
 {
-    convert_job job = { .from = from, .to = to, .c = (size_t)c, .blocks = vec_blocks(c), .map = map, .blocked = blocked, .add = add };
+    convert_job job = { .from = from, .to = to, .c = (size_t)c, .blocks = vec_blocks(c), .map = map, .blocked = blocked,
+                        .add = add };
     parallel_for_work((size_t)batch * job.blocks, map * LANES, convert_items, &job);
 }
 
-void cpu_to_blocked(const float *plain, int batch, int c, size_t map, float *blocked) { convert(plain, blocked, batch, c, map, 1, 0); }
-void cpu_add_blocked(const float *plain, int batch, int c, size_t map, float *blocked) { convert(plain, blocked, batch, c, map, 1, 1); }
-void cpu_to_plain(const float *blocked, int batch, int c, size_t map, float *plain) { convert(blocked, plain, batch, c, map, 0, 0); }
-void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *plain) { convert(blocked, plain, batch, c, map, 0, 1); }
+void cpu_to_blocked(const float *plain, int batch, int c, size_t map, float *blocked)
+{
+    convert(plain, blocked, batch, c, map, 1, 0);
+}
+
+static void add_blocked(const float *plain, int batch, int c, size_t map, float *blocked)
+{
+    convert(plain, blocked, batch, c, map, 1, 1);
+}
+
+void cpu_to_plain(const float *blocked, int batch, int c, size_t map, float *plain)
+{
+    convert(blocked, plain, batch, c, map, 0, 0);
+}
+
+void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *plain)
+{
+    convert(blocked, plain, batch, c, map, 0, 1);
+}
 
 /* ---- a layer's maps ---- */
 
@@ -111,7 +128,7 @@ float *cpu_take_delta(const layer *l, cpu_state *state)
 {
     float *d = state->d;
     state->d = NULL;
-    if (d && state->to_plain) cpu_add_blocked(l->delta, l->batch, l->out_c, map_of(l), d);
+    if (d && state->to_plain) add_blocked(l->delta, l->batch, l->out_c, map_of(l), d);
     if (d) return d;
     d = cpu_take(state->shared, cpu_blocked_floats(l));
     if (state->to_plain) cpu_to_blocked(l->delta, l->batch, l->out_c, map_of(l), d);

@@ -1,7 +1,8 @@
 /* [maxpool]: y = the largest x of each window, dx at that place += dy.
  *
- * As Darknet has it: `pad` is the total padding, half of it (rounded up, i.e. -pad/2) before the map; the first of equal
- * values wins; l.indexes remembers where. A window wholly outside the map gives -FLT_MAX and no gradient, a NaN wins. */
+ * As Darknet has it: `pad` is the total padding, half of it (rounded up, i.e. -pad/2) before the map; the first of
+ * equal values wins; l.indexes remembers where. A window wholly outside the map gives -FLT_MAX and no gradient, a NaN
+ * wins. */
 #include "parallel.h"
 #include "state.h"
 
@@ -65,5 +66,6 @@ void backward_cpu_maxpool(const layer *l, cpu_state *state, const layer_call *ca
 {
     (void)state;
     pool_job job = { .l = l, .dx = call->delta };
-    if (job.dx) parallel_for_work((size_t)l->batch * (size_t)l->c, (size_t)l->out_h * (size_t)l->out_w, backward_maps, &job);
+    if (job.dx)
+        parallel_for_work((size_t)l->batch * (size_t)l->c, (size_t)l->out_h * (size_t)l->out_w, backward_maps, &job);
 }

@@ -1,8 +1,8 @@
 /* Threads for computing (see parallel.h).
  *
- * [0, n) is cut into `shares` equal runs, share i being [n*i/shares, n*(i+1)/shares): where an element is computed never
- * depends on which thread was free. gcc's OpenMP runs the shares, since oneDNN lives in the same runtime; a build without
- * OpenMP has one share. Worker threads flush denormals like the main thread does. */
+ * [0, n) is cut into `shares` equal runs, share i being [n*i/shares, n*(i+1)/shares): where an element is computed
+ * never depends on which thread was free. gcc's OpenMP runs the shares, since oneDNN lives in the same runtime; a build
+ * without OpenMP has one share. Worker threads flush denormals like the main thread does. */
 #include "parallel.h"
 
 #include "darknet_plugin/host/host.h"

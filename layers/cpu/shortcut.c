@@ -120,13 +120,18 @@ static void backward_maps(void *ctx, size_t begin, size_t end)
 void forward_cpu_shortcut(const layer *l, cpu_state *state, const layer_call *call)
 {
     shortcut_job job = { .l = l, .x = call->input, .z = call->net->layers[l->index].output };
-    if (is_same_shape_shortcut(l) && state->backend != BACKEND_REFERENCE) parallel_for_work(cpu_floats(l), 1, add_share, &job);
-    else parallel_for_work((size_t)l->batch * (size_t)l->out_c, (size_t)l->out_h * (size_t)l->out_w, forward_maps, &job);
+    if (is_same_shape_shortcut(l) && state->backend != BACKEND_REFERENCE)
+        parallel_for_work(cpu_floats(l), 1, add_share, &job);
+    else
+        parallel_for_work((size_t)l->batch * (size_t)l->out_c, (size_t)l->out_h * (size_t)l->out_w, forward_maps, &job);
 }
 
 void backward_cpu_shortcut(const layer *l, cpu_state *state, const layer_call *call)
 {
     shortcut_job job = { .l = l, .dx = call->delta, .dz = call->net->layers[l->index].delta };
-    if (is_same_shape_shortcut(l) && state->backend != BACKEND_REFERENCE) parallel_for_work(cpu_floats(l), 1, split_share, &job);
-    else parallel_for_work((size_t)l->batch * (size_t)l->out_c, (size_t)l->out_h * (size_t)l->out_w, backward_maps, &job);
+    if (is_same_shape_shortcut(l) && state->backend != BACKEND_REFERENCE)
+        parallel_for_work(cpu_floats(l), 1, split_share, &job);
+    else
+        parallel_for_work((size_t)l->batch * (size_t)l->out_c, (size_t)l->out_h * (size_t)l->out_w, backward_maps,
+                          &job);
 }

@@ -1,6 +1,6 @@
 /* [activation], [avgpool], and [batchnorm], which is refused: it crashes the host.
  *
- *   activation   y = act(x);                    dx += dy * act'(y)   (the host overwrites dx: a route beside it is lost)
+ *   activation   y = act(x);                    dx += dy * act'(y)   (the host overwrites dx: a route's share is lost)
  *   avgpool      y = mean of a map;             dx += dy / (h * w) */
 #include "activate.h"
 #include "parallel.h"

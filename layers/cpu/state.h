@@ -1,8 +1,8 @@
 /* Inside the CPU backend: what hangs on l.self_layer of a bound layer, and the table row that serves it.
  *
- * Darknet calls three functions of bind.c for every bound layer; they look up the state and call the row, so that nothing
- * else here knows how the host calls. There are two things to do to add a layer type: write its functions in a file of its
- * own, and add a row in bind.c. */
+ * Darknet calls three functions of bind.c for every bound layer; they look up the state and call the row, so that
+ * nothing else here knows how the host calls. There are two things to do to add a layer type: write its functions in a
+ * file of its own, and add a row in bind.c. */
 #ifndef DISTILL_CPU_STATE_H
 #define DISTILL_CPU_STATE_H
 #include "cpu.h"
@@ -31,10 +31,10 @@ typedef struct cpu_shared {
     int blocks;
 } cpu_shared;
 
-/* One call of a layer's forward or backward, on the CPU or a device. All borrowed, for as long as it lasts. The layer's number is
- * its state's; scratch is a slot of `shared`. */
+/* One call of a layer's forward or backward, on the CPU or a device. All borrowed, for as long as it lasts. The layer's
+ * number is its state's; scratch is a slot of `shared`. */
 typedef struct layer_call {
-    const network *net;    /* its layers' outputs and deltas, for what reads several (route, shortcut); images seen, truth */
+    const network *net;    /* its layers' outputs and deltas, for what reads several (route, shortcut); images seen */
     int train;             /* does the layer itself train? 0 where it is frozen, whatever net->train says */
     const float *input;    /* (batch, inputs), of the layer before; stale where that one's output is blocked */
     float *delta;          /* backward: minus the gradient, to be added to; NULL: not wanted */
@@ -42,20 +42,20 @@ typedef struct layer_call {
 
 typedef struct cpu_row {
     LAYER_TYPE type;
-    int (*accepts)(const layer *l);                              /* NULL: every one */
-    int (*make)(layer *l, cpu_state *state, diag *d);                /* 0, or -1 with a message; may be NULL */
-    int any_backend;                                             /* BACKEND_HOST, too, where the host's functions run */
+    int (*accepts)(const layer *l);                      /* NULL: every one */
+    int any_backend;                                     /* BACKEND_HOST, too: the host cannot compute this */
+    int (*make)(layer *l, cpu_state *state, diag *d);    /* 0, or -1 with a message; may be NULL */
     void (*forward)(const layer *l, cpu_state *state, const layer_call *call);   /* NULL: the host's */
     void (*backward)(const layer *l, cpu_state *state, const layer_call *call);
-    void (*update)(const layer *l, update_args a);               /* NULL: no weights */
-    void (*free)(layer *l, cpu_state *state);                        /* may be NULL */
-    void (*resized)(layer *l, cpu_state *state);                     /* the host has; may be NULL */
-    void (*weights_changed)(cpu_state *state);                       /* forget what was derived from them; may be NULL */
+    void (*update)(const layer *l, update_args a);       /* NULL: no weights */
+    void (*free)(layer *l, cpu_state *state);            /* may be NULL */
+    void (*resized)(layer *l, cpu_state *state);         /* the host has; may be NULL */
+    void (*weights_changed)(cpu_state *state);           /* forget what was derived from them; may be NULL */
     /* The same on blocked maps, for a layer that reads some. NULL: it only knows plain ones. */
     int (*accepts_blocked)(const layer *l, const cpu_state *state);
     void (*forward_blocked)(const layer *l, cpu_state *state, const layer_call *call);
     void (*backward_blocked)(const layer *l, cpu_state *state, const layer_call *call);
-    int plain_output;                                            /* all the same */
+    int plain_output;                                    /* all the same */
 } cpu_row;
 
 struct cpu_state {
@@ -74,7 +74,7 @@ struct cpu_state {
     int hides_delta;       /* host_delta is what hide_delta (layout.c) took out of l.delta */
     int fast;              /* the row's blocked functions run; set by layout.c like the fields that follow */
     int blocked;           /* the output is a blocked map, y */
-    int to_plain;          /* and goes to l.output as well: something that wants it plain reads it, and adds to l.delta */
+    int to_plain;          /* and goes to l.output as well: something reads it there, and adds to l.delta */
     int last_use;          /* number of the last layer that reads y, after which a frozen network gives it back */
     int plain_input;       /* of a convolution with a blocked output: its input is plain */
     int borrows;           /* y is the only input's: a route of one layer copies nothing, nor does frozen dropout */
@@ -88,12 +88,13 @@ struct cpu_state {
 
 /* The state of a bound layer, NULL if it is not bound. */
 cpu_state *cpu_state_of(const layer *l);
-/* By how much this batch moves the layer's running statistics: a true average of the first CPU_SETTLED, 1 % then. Counts it. */
+/* By how much this batch moves the layer's running statistics: a true average of the first CPU_SETTLED, 1 % then.
+ * Counts it. */
 enum { CPU_SETTLED = 100 };
 double cpu_statistics_rate(cpu_state *state);
 /* At least `bytes` in a slot; ends the program where there is no memory. */
 void cpu_reserve(cpu_shared *shared, int slot, size_t bytes);
-/* Memory for `floats`, to be given back; ends the program where there is none. What is in it is arbitrary but finite. */
+/* Memory for `floats`, to be given back, its values arbitrary but finite; ends the program where there is none. */
 float *cpu_take(cpu_shared *shared, size_t floats);
 void cpu_give(cpu_shared *shared, float *p);   /* NULL: nothing */
 /* `have` (*floats of it; may be NULL) if it is `want` floats, else that many instead of it. */
@@ -115,7 +116,7 @@ void cpu_lay_out(network *net, const cpu_shared *shared, const char *keep);
 size_t cpu_blocked_floats(const layer *l);              /* of l's output */
 float *cpu_output(const layer *l, cpu_state *state);    /* room for the blocked output of l: state->y */
 void cpu_finish_output(const layer *l, cpu_state *state);   /* l is computed: plain copy; maps nobody needs now */
-/* The blocked delta of l, plain readers' share added; zero if nobody has one. Goes over to the caller, who gives it back. */
+/* The blocked delta of l, plain readers' share added; zero if nobody has one. The caller's, to be given back. */
 float *cpu_take_delta(const layer *l, cpu_state *state);
 /* Where to put what `reader` adds to layer i's blocked delta; *add = 0: it is to be written there, not added. NULL: i's
  * output is not blocked, or nobody wants its delta. */
@@ -124,7 +125,6 @@ cpu_state *cpu_blocked_at(const cpu_shared *shared, int i);   /* layer i's state
 void cpu_to_blocked(const float *plain, int batch, int c, size_t map, float *blocked);
 void cpu_to_plain(const float *blocked, int batch, int c, size_t map, float *plain);
 void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *plain);      /* plain += */
-void cpu_add_blocked(const float *plain, int batch, int c, size_t map, float *blocked);    /* blocked += */
 
 /* The rows' functions. */
 int make_cpu_conv(layer *l, cpu_state *state, diag *d);

@@ -1,7 +1,7 @@
 /* 3x3 convolutions of stride 1 and 2 by Winograd's F(4x4, 3x3) (winograd_ops.h), on blocked maps.
  *
- * Tiles of 4x4 outputs, numbered through batch, rows and columns, are cut into chunks small enough for the cache; threads
- * share the chunks out. For each chunk
+ * Tiles of 4x4 outputs, numbered through batch, rows and columns, are cut into chunks small enough for the cache;
+ * threads share the chunks out. For each chunk
  *
  *   V = B^T d B           (36, tiles, c)        from the input's 6x6 tiles, zeros where they stick out
  *   M = V U               (36, tiles, n)        36 products of small matrices (gemm_tile.h); U = G g G^T
@@ -37,7 +37,8 @@ static size_t chunk_at(const wino_shape *shape, size_t i) { return shape->tiles 
 /* Chunks of about `want` tiles, a multiple of four of them so that two or four threads have equal shares. */
 static void cut(wino_shape *shape, size_t want)
 {
-    size_t side = shape->way == WINO_BACK2 ? 2 * WINO_OUT : WINO_OUT, axis = shape->way == WINO_STRIDE1 ? WINO_IN : WINO2_PRODUCTS;
+    size_t side = shape->way == WINO_BACK2 ? 2 * WINO_OUT : WINO_OUT;
+    size_t axis = shape->way == WINO_STRIDE1 ? WINO_IN : WINO2_PRODUCTS;
     shape->cb = vec_blocks(shape->c);
     shape->nb = vec_blocks(shape->n);
     shape->cp = shape->cb * LANES;
@@ -53,8 +54,9 @@ static void cut(wino_shape *shape, size_t want)
 
 static wino_shape shape_forward(const conv_shape *shape, size_t want)
 {
-    wino_shape f = { .way = shape->stride == 1 ? WINO_STRIDE1 : WINO_STRIDE2, .batch = shape->batch, .c = shape->c, .h = shape->h, .w = shape->w,
-                     .n = shape->n, .out_h = shape->out_h, .out_w = shape->out_w, .pad = shape->pad };
+    wino_shape f = { .way = shape->stride == 1 ? WINO_STRIDE1 : WINO_STRIDE2, .batch = shape->batch, .c = shape->c,
+                     .h = shape->h, .w = shape->w, .n = shape->n, .out_h = shape->out_h, .out_w = shape->out_w,
+                     .pad = shape->pad };
     cut(&f, want);
     return f;
 }
@@ -62,14 +64,19 @@ static wino_shape shape_forward(const conv_shape *shape, size_t want)
 /* dy to dx. With stride 2, tile 0 begins at sample 1 of the padded input: there is no padding left. */
 static wino_shape shape_back(const conv_shape *shape, size_t want)
 {
-    wino_shape b = { .way = shape->stride == 1 ? WINO_STRIDE1 : WINO_BACK2, .batch = shape->batch, .c = shape->n, .h = shape->out_h, .w = shape->out_w,
-                     .n = shape->c, .out_h = shape->h, .out_w = shape->w, .pad = shape->stride == 1 ? 2 - shape->pad : 0 };
+    wino_shape b = { .way = shape->stride == 1 ? WINO_STRIDE1 : WINO_BACK2, .batch = shape->batch, .c = shape->n,
+                     .h = shape->out_h, .w = shape->out_w, .n = shape->c, .out_h = shape->h, .out_w = shape->w,
+                     .pad = shape->stride == 1 ? 2 - shape->pad : 0 };
     cut(&b, want);
     return b;
 }
 
 /* Along one axis, which of six weights product i is with: with stride 2 the first four share the one tap, 0. */
-static size_t axis_point(const wino_shape *shape, size_t i) { return shape->way == WINO_STRIDE1 ? i : i < WINO_OUT ? 0 : i - WINO_OUT + 1; }
+static size_t axis_point(const wino_shape *shape, size_t i)
+{
+    if (shape->way == WINO_STRIDE1) return i;
+    return i < WINO_OUT ? 0 : i - WINO_OUT + 1;
+}
 
 /* Which of the 36 weights the product is with; *first: none before it was. */
 static size_t point_of(const wino_shape *shape, size_t product, int *first)
@@ -100,7 +107,8 @@ static void multiply(const wino_job *job, size_t n, const float *v, float *m)
     const wino_shape *shape = job->shape;
     int first;
     for (size_t p = 0; p < shape->products; ++p)
-        gemm_rows(v + p * wino_stride(n, shape->cp), shape->cp, n, job->u + point_of(shape, p, &first) * shape->cp * shape->np, shape->cp, shape->nb,
+        gemm_rows(v + p * wino_stride(n, shape->cp), shape->cp, n,
+                  job->u + point_of(shape, p, &first) * shape->cp * shape->np, shape->cp, shape->nb,
                   m + p * wino_stride(n, shape->np));
 }
 
@@ -177,7 +185,10 @@ static void fill_weights(const wino_plan *plan, const wino_shape *shape, const f
 
 /* ---- weight gradient ---- */
 
-static float *partial(const wino_job *job, size_t thread) { return job->shared->slot[SLOT_PARTIAL] + thread * weight_floats(job->shape); }
+static float *partial(const wino_job *job, size_t thread)
+{
+    return job->shared->slot[SLOT_PARTIAL] + thread * weight_floats(job->shape);
+}
 
 /* sum = or += V^T M, product after product. */
 static void sum_products(const wino_shape *shape, size_t n, const float *v, const float *m, int add, float *sum)
@@ -185,7 +196,8 @@ static void sum_products(const wino_shape *shape, size_t n, const float *v, cons
     for (size_t p = 0; p < shape->products; ++p) {
         int first;
         float *to = sum + point_of(shape, p, &first) * shape->cp * shape->np;
-        gemm_sum(v + p * wino_stride(n, shape->cp), shape->cp, m + p * wino_stride(n, shape->np), shape->nb, n, to, add || !first);
+        gemm_sum(v + p * wino_stride(n, shape->cp), shape->cp, m + p * wino_stride(n, shape->np), shape->nb, n, to,
+                 add || !first);
     }
 }
 
@@ -234,7 +246,8 @@ static void backward_weights(void *impl, const float *x, const float *dy, float 
     const wino_plan *plan = impl;
     const wino_shape *shape = &plan->grad;
     size_t threads = (size_t)parallel_threads();
-    wino_job job = { .shape = shape, .shared = plan->shared, .x = x, .dy = dy, .dw = dw, .parts = threads < shape->chunks ? threads : shape->chunks };
+    wino_job job = { .shape = shape, .shared = plan->shared, .x = x, .dy = dy, .dw = dw,
+                     .parts = threads < shape->chunks ? threads : shape->chunks };
     parallel_for(shape->chunks, weigh_chunks, &job);
     parallel_for_work(shape->nb * shape->cp, 36 * LANES, add_weights, &job);
 }
@@ -269,10 +282,12 @@ static void free_plan(void *impl)
 
 static int fits(const conv_shape *shape)
 {
-    return shape->x_blocked && shape->y_blocked && shape->groups == 1 && conv_winograd_knows(shape->size, shape->stride, shape->pad);
+    return shape->x_blocked && shape->y_blocked && shape->groups == 1
+        && conv_winograd_knows(shape->size, shape->stride, shape->pad);
 }
 
-/* Tiles may have as many products too many as Winograd saves, less what transforms cost; with stride 2 and few channels none. */
+/* Tiles may have as many products too many as Winograd saves, less what transforms cost; few channels
+ * with stride 2 none. */
 static int pays(const conv_shape *shape)
 {
     int tiles = (shape->out_h + 3) / 4 * ((shape->out_w + 3) / 4), outputs = shape->out_h * shape->out_w;
@@ -306,8 +321,8 @@ static void *make(const conv_shape *shape, const conv_needs *needs, cpu_shared *
 }
 
 static const conv_math winograd_math = {
-    .name = "Winograd", .biases = 1, .adds = 1, .blocked = 1, .pays = pays, .make = make, .free = free_plan, .forward = forward,
-    .backward_weights = backward_weights, .backward_data = backward_data, .parts = parts,
+    .name = "Winograd", .biases = 1, .adds = 1, .blocked = 1, .pays = pays, .make = make, .free = free_plan,
+    .forward = forward, .backward_weights = backward_weights, .backward_data = backward_data, .parts = parts,
 };
 
 const conv_math *conv_winograd(void)

@@ -1,8 +1,8 @@
-/* Winograd's tiles (see winograd_tiles.h): the transforms along one axis of winograd_ops.h go through a tile's columns, then
- * its rows, LANES channels at once.
+/* Winograd's tiles (see winograd_tiles.h): the transforms along one axis of winograd_ops.h go through a tile's columns,
+ * then its rows, LANES channels at once.
  *
- * One loop turns samples into products, for inputs and for deltas, one turns products into outputs; each is compiled once
- * for every kind of transform. */
+ * One loop turns samples into products, for inputs and for deltas, one turns products into outputs; each is compiled
+ * once for every kind of transform. */
 #include "winograd_tiles.h"
 
 #include "vec.h"
@@ -27,7 +27,8 @@ static wino_tile next_tile(const wino_shape *shape, wino_tile tile)
 }
 
 /* Tells the processor that `side` rows and columns of a map at (y, x) are read or written soon: its own guesses fail at
- * tiles, and waiting for memory would cost more than computing them. To the second cache, which waits for more at once. */
+ * tiles, and waiting for memory would cost more than computing them. To the second cache, which waits for more at
+ * once. */
 ACT_INLINE void fetch(const float *map, int h, int w, int y, int x, int side, int write)
 {
     int bottom = h - y < side ? h : y + side, right = w - x < side ? w : x + side;
@@ -106,17 +107,20 @@ ACT_INLINE void spread_tile(const wino_view *view, float *to, size_t stride, win
 }
 
 /* Tile t of block b to v; what is new of the next tile is fetched. */
-ACT_INLINE void spread_block(const wino_source *from, size_t b, wino_tile tile, wino_tile next, float *v, size_t stride, wino_kind kind)
+ACT_INLINE void spread_block(const wino_source *from, size_t b, wino_tile tile, wino_tile next, float *v, size_t stride,
+                             wino_kind kind)
 {
     const int step = axis_of[kind].step;
     size_t map = (size_t)from->h * (size_t)from->w * LANES;
-    wino_view view = view_of(from, from->map + (tile.image * from->blocks + b) * map, tile.row * step - from->pad, tile.col * step - from->pad,
-                             axis_of[kind].samples);
-    fetch(from->map + (next.image * from->blocks + b) * map, from->h, from->w, next.row * step, next.col * step, step, 0);
+    wino_view view = view_of(from, from->map + (tile.image * from->blocks + b) * map, tile.row * step - from->pad,
+                             tile.col * step - from->pad, axis_of[kind].samples);
+    fetch(from->map + (next.image * from->blocks + b) * map, from->h, from->w, next.row * step, next.col * step,
+          step, 0);
     spread_tile(&view, v, stride, kind);
 }
 
-ACT_INLINE void spread_loop(const wino_shape *shape, const wino_source *from, size_t first, size_t n, float *to, wino_kind kind)
+ACT_INLINE void spread_loop(const wino_shape *shape, const wino_source *from, size_t first, size_t n, float *to,
+                            wino_kind kind)
 {
     size_t channels = from->blocks * LANES, stride = wino_stride(n, channels);
     wino_tile tile = tile_of(shape, first), next;
@@ -180,12 +184,14 @@ ACT_INLINE void add_sums(float *sums, size_t np, const float *shift, vec y[MOST_
 }
 
 /* The finished values of one tile into y; `at` is where its first one goes. */
-ACT_INLINE void finish_tile(const wino_job *job, vec y[MOST_OUT][MOST_OUT], size_t at, size_t block, int rows, int cols, ACTIVATION act)
+ACT_INLINE void finish_tile(const wino_job *job, vec y[MOST_OUT][MOST_OUT], size_t at, size_t block, int rows, int cols,
+                            ACTIVATION act)
 {
     const conv_after *after = job->after;
     size_t w = (size_t)job->shape->out_w;
     vec bias = after && after->bias ? vec_load(after->bias + block * LANES) : vec_all(0);
-    const float *add = job->add ? job->y : after ? after->add : NULL;
+    const float *add = after ? after->add : NULL;
+    if (job->add) add = job->y;
     for (int r = 0; r < rows; ++r)
         for (int c = 0; c < cols; ++c) {
             size_t to = at + ((size_t)r * w + (size_t)c) * LANES;
@@ -208,8 +214,8 @@ ACT_INLINE void gather_tile(const float *m, size_t stride, wino_way way, vec y[M
     for (int i = 0; i < outputs; ++i) inverse(way, half[i], y[i]);
 }
 
-ACT_INLINE void output_tile(const wino_job *job, const float *m, size_t stride, wino_tile tile, wino_tile next, size_t block, float *sums,
-                            wino_way way, ACTIVATION act)
+ACT_INLINE void output_tile(const wino_job *job, const float *m, size_t stride, wino_tile tile, wino_tile next,
+                            size_t block, float *sums, wino_way way, ACTIVATION act)
 {
     const wino_shape *shape = job->shape;
     const int outputs = out_of[way].outputs;
@@ -217,7 +223,8 @@ ACT_INLINE void output_tile(const wino_job *job, const float *m, size_t stride, 
     size_t map = (size_t)shape->out_h * (size_t)shape->out_w;
     size_t at = ((tile.image * shape->nb + block) * map + (size_t)row * (size_t)shape->out_w + (size_t)col) * LANES;
     vec y[MOST_OUT][MOST_OUT];
-    fetch(job->y + (next.image * shape->nb + block) * map * LANES, shape->out_h, shape->out_w, next.row * outputs, next.col * outputs, outputs, 1);
+    fetch(job->y + (next.image * shape->nb + block) * map * LANES, shape->out_h, shape->out_w, next.row * outputs,
+          next.col * outputs, outputs, 1);
     gather_tile(m, stride, way, y);
     int rows = shape->out_h - row < outputs ? shape->out_h - row : outputs;
     int cols = shape->out_w - col < outputs ? shape->out_w - col : outputs;
@@ -230,14 +237,16 @@ ACT_INLINE void output_tile(const wino_job *job, const float *m, size_t stride, 
     }
 }
 
-ACT_INLINE void output_loop(const wino_job *job, size_t first, size_t n, const float *m, float *sums, wino_way way, ACTIVATION act)
+ACT_INLINE void output_loop(const wino_job *job, size_t first, size_t n, const float *m, float *sums, wino_way way,
+                            ACTIVATION act)
 {
     const wino_shape *shape = job->shape;
     wino_tile tile = tile_of(shape, first), next;
     for (size_t i = 0; i < n; ++i, tile = next) {
         next = next_tile(shape, tile);
         for (size_t b = 0; b < shape->nb; ++b)
-            output_tile(job, m + i * shape->np + b * LANES, wino_stride(n, shape->np), tile, next, b, sums ? sums + b * LANES : NULL, way, act);
+            output_tile(job, m + i * shape->np + b * LANES, wino_stride(n, shape->np), tile, next, b,
+                        sums ? sums + b * LANES : NULL, way, act);
     }
 }
 
