@@ -1,4 +1,4 @@
-/* Activations, element by element: the value from x, the derivative from the *output* y, as Darknet has it.
+/* Activations, element by element: y = act(x), and act'(x) from the *output* y, as Darknet has it.
  *
  * The common ones stand here so that loops over them vectorise; the rest are the host's own functions. ACT_SWITCH
  * writes a loop once and compiles it once for each common activation. relu passes NaN on, as the host's does. */

@@ -7,6 +7,8 @@
  *              dx = g * r * (dz - mean(dz) - h * mean(dz * h) * (s + e) / s)    (s = 0: h is 0 anyway)
  *   inference  M and V in place of m and v, and then dx = g * dz / (sqrt(V) + e)
  *
+ * Maps are (batch, c, map); n are so many neighbours of one.
+ *
  * Ioffe and Szegedy, "Batch Normalization", 2015; e stands outside the root because that is how stock Darknet's
  * inference has it, and the factor (s + e) / s is what that does to the derivative. Each channel is summed by one
  * thread, in floats over at most 1024 neighbours and in doubles above that, so sums do not depend on the number of
@@ -30,7 +32,7 @@ typedef struct bn_job {
 static size_t map_size(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w; }
 static size_t map_at(const layer *l, size_t b, size_t c) { return (b * (size_t)l->out_c + c) * map_size(l); }
 
-/* sum of (x - m) */
+/* Sums n neighbours. */
 static double sum_map(const float *x, size_t n)
 {
     double total = 0;
@@ -44,6 +46,7 @@ static double sum_map(const float *x, size_t n)
     return total;
 }
 
+/* Sums (x - m)^2 over n neighbours. */
 static double sum_squares(const float *x, float m, size_t n)
 {
     double total = 0;
@@ -69,6 +72,7 @@ static void measure_channel(const layer *l, const float *x, size_t c, double *me
     *variance = fmax(squares / n - off * off, 0);
 }
 
+/* n neighbours of channel c. */
 ACT_INLINE void affine_map(const float *x, float *y, float mean, float factor, float bias, size_t n, ACTIVATION act)
 {
     ACT_SIMD
@@ -93,6 +97,7 @@ void batchnorm_keep_statistics(const layer *l, size_t c, double mean, double var
     l->rolling_variance[c] += (float)(rate * (unbiased - l->rolling_variance[c]));
 }
 
+/* Measures and normalises channels [begin, end). */
 static void train_channels(void *ctx, size_t begin, size_t end)
 {
     const bn_job *job = ctx;
@@ -131,6 +136,7 @@ void batchnorm_forward_inference(const layer *l, const float *x, float *y)
     parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), inference_channels, &job);
 }
 
+/* n neighbours' delta *= act'(y). */
 ACT_INLINE void slope_map(float *delta, const float *y, size_t n, ACTIVATION act)
 {
     ACT_SIMD
@@ -192,6 +198,7 @@ static void centre_channel(const layer *l, size_t c, float factor, float mean, f
     }
 }
 
+/* Turns channel c's delta into dx by the formula above, with this batch's statistics. */
 static void backward_train_channel(const bn_job *job, size_t c)
 {
     const layer *l = job->l;

@@ -23,14 +23,15 @@ typedef struct bn_job {
     float *y, *sums;
     const float *mean, *factor, *bias;     /* c up to whole LANES: z = (x - mean) * factor + bias */
     const float *centre, *slope;           /* backward: dx = factor * (dz - centre - slope * (x - mean)) */
-    const batchnorm_gradient *g;
+    const batchnorm_gradient *gradient;
     ACTIVATION activation;
 } bn_job;
 
-/* ---- memory: shift, then four more rows, then the parts ---- */
+/* ---- memory: shift, then four more rows of c numbers, then the parts ---- */
 
 enum { ROW_SHIFT, ROW_FACTOR, ROW_BIAS, ROW_CENTRE, ROW_SLOPE, ROWS };
 
+/* c up to whole LANES. */
 static size_t wide(int c) { return vec_blocks(c) * LANES; }
 size_t batchnorm_sums_floats(size_t parts, int c) { return (ROWS + 2 * parts) * wide(c); }
 static float *row_of(const layer *l, cpu_shared *shared, int row)
@@ -57,7 +58,7 @@ static double deviation(const layer *l, size_t c, int train)
     return sqrt(train ? l->variance[c] : l->rolling_variance[c]);
 }
 
-/* What x - mean is multiplied with. */
+/* What x - mean of channel c is multiplied with. */
 static float factor_of(const layer *l, size_t c, int train)
 {
     if (!l->batch_normalize) return 1;
@@ -100,6 +101,7 @@ static void store_part(const bn_job *job, size_t item, const part_sums *sums)
 
 /* ---- forward ---- */
 
+/* Sums x - shift and its square over items [begin, end), a part an image. */
 static void measure_items(void *ctx, size_t begin, size_t end)
 {
     const bn_job *job = ctx;
@@ -128,6 +130,7 @@ void batchnorm_measure(const layer *l, const float *x, cpu_shared *shared)
     for_items(l, measure_items, &job);
 }
 
+/* Sums channel c of all parts, n to a part's half. */
 static double total_of(const float *sums, size_t parts, size_t n, size_t c)
 {
     double total = 0;
@@ -135,7 +138,7 @@ static double total_of(const float *sums, size_t parts, size_t n, size_t c)
     return total;
 }
 
-/* Mean and variance of one channel in doubles, straight from the definition. */
+/* Mean and variance of channel c of x in doubles, straight from the definition. */
 static void measure_exactly(const layer *l, const float *x, size_t c, double *mean, double *variance)
 {
     size_t blocks = vec_blocks(l->out_c), map = map_size(l);
@@ -170,6 +173,7 @@ void batchnorm_finish(const layer *l, const float *x, size_t parts, float rate, 
     fill_row(l, shared, ROW_SHIFT, l->mean);
 }
 
+/* Normalises one item, adds the other map, activates. */
 ACT_INLINE void apply_item(const bn_job *job, size_t item, ACTIVATION act)
 {
     size_t n = item_floats(job->l), at = item * n, c = item % vec_blocks(job->l->out_c) * LANES;
@@ -226,26 +230,27 @@ void blocked_add_activate(const layer *l, const float *add, ACTIVATION act, floa
 /* ---- backward ---- */
 
 /* The delta before the activation of element i, not stored. */
-ACT_INLINE vec delta_before(const bn_job *job, size_t i, vec centred, vec f, vec b, ACTIVATION act)
+ACT_INLINE vec delta_before(const bn_job *job, size_t i, vec centred, vec factor, vec bias, ACTIVATION act)
 {
-    const batchnorm_gradient *gradient = job->g;
+    const batchnorm_gradient *gradient = job->gradient;
     vec d = vec_load(gradient->d + i);
     if (act == LINEAR) return d;
-    return d * vec_slope(gradient->y ? vec_load(gradient->y + i) : vec_act(centred * f + b, act), act);
+    return d * vec_slope(gradient->y ? vec_load(gradient->y + i) : vec_act(centred * factor + bias, act), act);
 }
 
 /* First pass: sums of dz and of dz * (x - mean); where y is given, dz takes the place of d. */
 ACT_INLINE void sum_item(const bn_job *job, size_t item, ACTIVATION act)
 {
-    const batchnorm_gradient *gradient = job->g;
+    const batchnorm_gradient *gradient = job->gradient;
     size_t n = item_floats(job->l), begin = item * n, c = item % vec_blocks(job->l->out_c) * LANES;
-    vec m = vec_load(job->mean + c), f = vec_load(job->factor + c), b = vec_load(job->bias + c);
+    vec m = vec_load(job->mean + c), factor = vec_load(job->factor + c), b = vec_load(job->bias + c);
     part_sums s = { 0 };
     for (size_t at = 0; at < n; at += RUN * LANES) {
         size_t stop = n - at < RUN * LANES ? n : at + RUN * LANES;
         vec one = vec_all(0), two = vec_all(0);
         for (size_t i = begin + at; i < begin + stop; i += LANES) {
-            vec x = gradient->x ? vec_load(gradient->x + i) - m : vec_all(0), d = delta_before(job, i, x, f, b, act);
+            vec x = gradient->x ? vec_load(gradient->x + i) - m : vec_all(0),
+                d = delta_before(job, i, x, factor, b, act);
             one += d;
             two += d * x;
             if (gradient->y) vec_store(gradient->d + i, d);
@@ -270,14 +275,14 @@ static void sum_items(void *ctx, size_t begin, size_t end)
 /* Second pass: dx = factor * (dz - centre - slope * (x - mean)). */
 ACT_INLINE void centre_item(const bn_job *job, size_t item, ACTIVATION act)
 {
-    const batchnorm_gradient *gradient = job->g;
+    const batchnorm_gradient *gradient = job->gradient;
     size_t n = item_floats(job->l), begin = item * n, c = item % vec_blocks(job->l->out_c) * LANES;
-    vec m = vec_load(job->mean + c), f = vec_load(job->factor + c), b = vec_load(job->bias + c);
+    vec m = vec_load(job->mean + c), factor = vec_load(job->factor + c), b = vec_load(job->bias + c);
     vec centre = vec_load(job->centre + c), slope = vec_load(job->slope + c);
     for (size_t i = begin; i < begin + n; i += LANES) {
         vec x = gradient->x ? vec_load(gradient->x + i) - m : vec_all(0);
-        vec d = gradient->y ? vec_load(gradient->d + i) : delta_before(job, i, x, f, b, act);
-        vec_store(gradient->dx + i, f * (d - centre - slope * x));
+        vec d = gradient->y ? vec_load(gradient->d + i) : delta_before(job, i, x, factor, b, act);
+        vec_store(gradient->dx + i, factor * (d - centre - slope * x));
     }
 }
 
@@ -295,7 +300,7 @@ static void centre_items(void *ctx, size_t begin, size_t end)
 /* Factors of both passes' formulae before the sums are known. */
 static void prepare(const layer *l, bn_job *job, cpu_shared *shared)
 {
-    const batchnorm_gradient *gradient = job->g;
+    const batchnorm_gradient *gradient = job->gradient;
     float *factor = row_of(l, shared, ROW_FACTOR);
     if (l->batch_normalize) fill_row(l, shared, ROW_SHIFT, gradient->train ? l->mean : l->rolling_mean);
     else memset(row_of(l, shared, ROW_SHIFT), 0, wide(l->out_c) * sizeof(float));
@@ -311,7 +316,7 @@ static void prepare(const layer *l, bn_job *job, cpu_shared *shared)
 /* Updates of scales and biases, and what the second pass subtracts. */
 static void finish_sums(const layer *l, bn_job *job, cpu_shared *shared)
 {
-    const batchnorm_gradient *gradient = job->g;
+    const batchnorm_gradient *gradient = job->gradient;
     size_t n = wide(l->out_c), parts = (size_t)l->batch;
     double count = (double)l->batch * (double)map_size(l);
     float *centre = row_of(l, shared, ROW_CENTRE), *slope = row_of(l, shared, ROW_SLOPE);
@@ -332,7 +337,7 @@ static void finish_sums(const layer *l, bn_job *job, cpu_shared *shared)
 
 void batchnorm_backward_blocked(const layer *l, const batchnorm_gradient *gradient, cpu_shared *shared)
 {
-    bn_job job = { .l = l, .g = gradient, .activation = gradient->activation };
+    bn_job job = { .l = l, .gradient = gradient, .activation = gradient->activation };
     prepare(l, &job, shared);
     for_items(l, sum_items, &job);
     finish_sums(l, &job, shared);

@@ -1,5 +1,5 @@
-/* Batch norm on blocked maps (batch, c blocks, h, w, LANES); the mathematics is in batchnorm.c. Sums come in parts,
- * (parts, 2, c up to whole LANES) floats, so that whoever computes x can add them up while it is at it. */
+/* Batch norm on blocked maps x, y (batch, c blocks, h, w, LANES); the mathematics is in batchnorm.c. Sums come in
+ * parts, (parts, 2, c up to whole LANES) floats, so that whoever computes x can add them up while it is at it. */
 #ifndef DISTILL_CPU_BATCHNORM_BLOCKED_H
 #define DISTILL_CPU_BATCHNORM_BLOCKED_H
 #include "state.h"
@@ -12,8 +12,8 @@ const float *batchnorm_shift(const layer *l, cpu_shared *shared);
 float *batchnorm_sums(const layer *l, cpu_shared *shared);
 /* sum (x - shift) and sum (x - shift)^2, a part an image. */
 void batchnorm_measure(const layer *l, const float *x, cpu_shared *shared);
-/* l.mean, l.variance and, by `rate`, the running ones from the parts. A channel that `shift` was too far from to tell
- * its variance is measured again, exactly. */
+/* l.mean, l.variance and, by `rate`, the running ones from the parts of x. A channel that `shift` was too far from to
+ * tell its variance is measured again, exactly. */
 void batchnorm_finish(const layer *l, const float *x, size_t parts, float rate, cpu_shared *shared);
 
 /* y = act(BN(x) + add) with the batch's statistics; add may be NULL. */

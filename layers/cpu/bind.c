@@ -48,6 +48,7 @@ static layer_call call_of(const network *net)
     return (layer_call){ .net = net, .train = net->train, .input = net->input, .delta = net->delta };
 }
 
+/* Runs the row's forward, blocked or plain, or the host's; then what its output's readers want. */
 static void bound_forward(layer l, network net)
 {
     cpu_state *state = (cpu_state *)l.self_layer;
@@ -115,6 +116,7 @@ static cpu_mode mode_of(const cpu_options *options, int index)
     return options->mode ? options->mode[index] : CPU_TRAINED;
 }
 
+/* Makes the state of a layer that `row` serves, with what the host has put into it. */
 static cpu_state *make_state(const layer *l, const cpu_row *row, const cpu_options *options, int index,
                              cpu_shared *shared)
 {
@@ -186,6 +188,7 @@ int cpu_bind(network *net, const cpu_options *options, diag *d)
     return bad ? -1 : 0;
 }
 
+/* Puts back what the host had put into the layer, and frees its state. */
 static void unbind_layer(layer *l)
 {
     cpu_state *state = cpu_state_of(l);

@@ -56,9 +56,9 @@ static void sum_items(void *ctx, size_t begin, size_t end)
     ACT_SWITCH(job->l->activation, sum_loop, job, begin * n, end * n)
 }
 
-ACT_INLINE void put(float *to, size_t i, vec v, int add)
+ACT_INLINE void put(float *to, size_t i, vec value, int add)
 {
-    if (to) vec_store(to + i, add ? vec_load(to + i) + v : v);
+    if (to) vec_store(to + i, add ? vec_load(to + i) + value : value);
 }
 
 ACT_INLINE void split_loop(const map_job *job, size_t begin, size_t end, ACTIVATION act)
@@ -118,16 +118,14 @@ void backward_blocked_shortcut(const layer *l, cpu_state *state, const layer_cal
 
 /* ---- maxpool ---- */
 
-static int clip(int v, int lo, int hi) { return v < lo ? lo : v > hi ? hi : v; }
-
-/* Largest values of the window at (top, left) and where they are; as maxpool.c has it, the first of equals and any
+/* Largest values of x in the window at (top, left) and where they are; as maxpool.c has it, the first of equals and any
  * NaN. */
 ACT_INLINE void window(const layer *l, const float *x, int top, int left, vec *best, ivec *at)
 {
     *best = vec_all(-FLT_MAX);
     *at = (ivec){ 0 } - 1;
-    for (int r = clip(top, 0, l->h); r < clip(top + l->size, 0, l->h); ++r)
-        for (int c = clip(left, 0, l->w); c < clip(left + l->size, 0, l->w); ++c) {
+    for (int r = cpu_clip(top, l->h); r < cpu_clip(top + l->size, l->h); ++r)
+        for (int c = cpu_clip(left, l->w); c < cpu_clip(left + l->size, l->w); ++c) {
             vec v = vec_load(x + ((size_t)r * (size_t)l->w + (size_t)c) * LANES);
             ivec better = (v > *best) | (v != v) | (*at < 0);
             *best = vec_pick(better, v, *best);
@@ -135,6 +133,7 @@ ACT_INLINE void window(const layer *l, const float *x, int top, int left, vec *b
         }
 }
 
+/* Takes the largest of each window of items [begin, end), and where it was. */
 static void pool_items(void *ctx, size_t begin, size_t end)
 {
     const map_job *job = ctx;
@@ -152,6 +151,7 @@ static void pool_items(void *ctx, size_t begin, size_t end)
         }
 }
 
+/* Adds each delta to where the largest value came from. */
 static void unpool_items(void *ctx, size_t begin, size_t end)
 {
     const map_job *job = ctx;
@@ -194,6 +194,7 @@ void free_blocked_maxpool(layer *l, cpu_state *state)
 
 /* ---- avgpool: a blocked map in, a plain row of c numbers out ---- */
 
+/* Averages the maps of items [begin, end) into plain numbers. */
 static void average_items(void *ctx, size_t begin, size_t end)
 {
     const map_job *job = ctx;
@@ -208,6 +209,7 @@ static void average_items(void *ctx, size_t begin, size_t end)
     }
 }
 
+/* Spreads the plain deltas of averages over their maps. */
 static void spread_items(void *ctx, size_t begin, size_t end)
 {
     const map_job *job = ctx;

@@ -42,6 +42,7 @@ static void move_parts(void *ctx, size_t begin, size_t end)
     }
 }
 
+/* Copies the inputs one behind the other, or borrows the only one's map. */
 void forward_blocked_route(const layer *l, cpu_state *state, const layer_call *call)
 {
     if (state->borrows) {
@@ -59,7 +60,7 @@ void forward_blocked_route(const layer *l, cpu_state *state, const layer_call *c
     }
 }
 
-/* A single input may have the memory itself if it has got no delta yet. */
+/* A single input may have the memory d itself if it has got no delta yet. */
 static int hand_over(const layer *l, const cpu_state *state, float *d)
 {
     cpu_state *in = cpu_blocked_at(state->shared, l->input_layers[0]);
@@ -68,6 +69,7 @@ static int hand_over(const layer *l, const cpu_state *state, float *d)
     return 1;
 }
 
+/* Gives each input its part of the delta. */
 void backward_blocked_route(const layer *l, cpu_state *state, const layer_call *call)
 {
     float *d = cpu_take_delta(l, state), *part_of_d = d;
@@ -98,6 +100,7 @@ int accepts_cpu_upsample(const layer *l) { return !l->self_layer && !l->reverse 
 /* Where pixel (row, col) of a block is. */
 static size_t at(int row, int col, int width) { return ((size_t)row * (size_t)width + (size_t)col) * LANES; }
 
+/* Repeats each pixel over its square. */
 static void upsample_items(void *ctx, size_t begin, size_t end)
 {
     const up_job *job = ctx;
@@ -111,6 +114,7 @@ static void upsample_items(void *ctx, size_t begin, size_t end)
             }
 }
 
+/* Sums each square's delta into its pixel. */
 static void gather_items(void *ctx, size_t begin, size_t end)
 {
     const up_job *job = ctx;

@@ -95,7 +95,8 @@ static const char *plan_make(conv_plan *plan, const cpu_state *state)
     return state->backend == BACKEND_DNNL ? "plugin" : "reference";
 }
 
-conv_plan *conv_plan_of(const layer *l, cpu_state *state)
+/* The plan, made again where the layer's shape or the number of threads has changed. */
+static conv_plan *plan_of(const layer *l, cpu_state *state)
 {
     conv_plan *plan = state->plan;
     conv_shape now = shape_of(l, state);
@@ -135,6 +136,7 @@ void free_cpu_conv(layer *l, cpu_state *state)
 
 void cpu_conv_weights_changed(cpu_state *state) { ((conv_plan *)state->plan)->folded = 0; }
 
+/* Computes the layer in one go where the arithmetic takes biases, batch norm folded in, else in two passes. */
 static void forward_inference(const layer *l, conv_plan *plan, cpu_state *state, const float *x)
 {
     if (plan->math->biases) {
@@ -158,6 +160,7 @@ static void forward_plain(const layer *l, conv_plan *plan, cpu_state *state, con
     batchnorm_forward_train(l, l->x, l->output, cpu_statistics_rate(state));
 }
 
+/* Turns l.delta into the convolution's own, then adds to dw and to the input's delta. */
 static void backward_plain(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
     int updates = state->mode == CPU_TRAINED;
@@ -174,10 +177,10 @@ static void backward_plain(const layer *l, conv_plan *plan, cpu_state *state, co
 
 void forward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call)
 {
-    (state->blocked ? forward_conv_blocked : forward_plain)(l, conv_plan_of(l, state), state, call);
+    (state->blocked ? forward_conv_blocked : forward_plain)(l, plan_of(l, state), state, call);
 }
 
 void backward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call)
 {
-    (state->blocked ? backward_conv_blocked : backward_plain)(l, conv_plan_of(l, state), state, call);
+    (state->blocked ? backward_conv_blocked : backward_plain)(l, plan_of(l, state), state, call);
 }

@@ -43,9 +43,9 @@ typedef struct conv_math {
     int adds;                /* also `add` */
     int blocked;             /* takes blocked maps */
     /* Of a shape that oneDNN can do, too: is this faster? NULL: yes. */
-    int (*pays)(const conv_shape *s);
+    int (*pays)(const conv_shape *shape);
     /* NULL if it cannot do this shape. The caller frees the plan. */
-    void *(*make)(const conv_shape *s, const conv_needs *needs, cpu_shared *shared);
+    void *(*make)(const conv_shape *shape, const conv_needs *needs, cpu_shared *shared);
     void (*free)(void *impl);
     /* w NULL: the weights of the last call (needs.constant). after NULL: nothing follows. */
     void (*forward)(void *impl, const float *x, const float *w, const conv_after *after, float *y);
@@ -79,8 +79,6 @@ typedef struct conv_plan {
     size_t x_floats;
 } conv_plan;
 
-/* The plan, made again where the layer's shape or the number of threads has changed. */
-conv_plan *conv_plan_of(const layer *l, cpu_state *state);
 /* Weights to give to forward in inference, batch norm folded in and the biases in p->bias; NULL: the last call's. */
 const float *conv_folded(const layer *l, conv_plan *plan, cpu_state *state);
 

@@ -41,6 +41,7 @@ static float *room_for_x(const layer *l, conv_plan *plan, cpu_state *state)
     return plan->x = cpu_refit(state->shared, plan->x, &plan->x_floats, cpu_blocked_floats(l));
 }
 
+/* Convolves, measures and normalises: the arithmetic sums while it is at it, where it can. */
 static void forward_train(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z,
                           ACTIVATION act, float *y)
 {
@@ -97,7 +98,7 @@ static float *own_delta(const layer *l, const conv_plan *plan, cpu_state *state,
     return gradient.dx;
 }
 
-/* The delta of what the layer read: a blocked map's, or the plain call->delta. */
+/* From d, the convolution's own, the delta of what it read: a blocked map's, or the plain call->delta. */
 static void backward_input(const layer *l, const conv_plan *plan, const cpu_state *state, const layer_call *call,
                            const float *d)
 {

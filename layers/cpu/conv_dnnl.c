@@ -204,6 +204,7 @@ static dnnl_memory_desc_t map_of_y(const onednn_plan *plan)
     return plan->shape.y_blocked && !plan->any_layout ? plan->y : any(plan->y);
 }
 
+/* Describes our maps, weights and biases to oneDNN. */
 static int our_descriptions(onednn_plan *plan)
 {
     const conv_shape *shape = &plan->shape;
@@ -226,7 +227,7 @@ static int our_descriptions(onednn_plan *plan)
 
 static const dnnl_alg_kind_t direct = dnnl_convolution_direct;
 
-/* The three kinds of operation, as convolution or inner product. */
+/* Describes forward to oneDNN, as convolution or inner product. */
 static int forward_pd(onednn_plan *plan, dnnl_prop_kind_t kind, int bias, dnnl_primitive_attr_t attr,
                       dnnl_primitive_desc_t *pd)
 {
@@ -241,6 +242,7 @@ static int forward_pd(onednn_plan *plan, dnnl_prop_kind_t kind, int bias, dnnl_p
         || fails(dnnl_primitive_desc_create(pd, &cv, attr, plan->engine, NULL));
 }
 
+/* Describes the weight gradient likewise. */
 static int weights_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
     dnnl_memory_desc_t x = map_of_x(plan), y = map_of_y(plan), w = any(plan->w);
@@ -254,6 +256,7 @@ static int weights_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primit
         || fails(dnnl_primitive_desc_create(pd, &cv, NULL, plan->engine, hint));
 }
 
+/* Describes the data gradient likewise. */
 static int data_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
     dnnl_memory_desc_t x = map_of_x(plan), y = map_of_y(plan), w = any(plan->w);
@@ -385,6 +388,7 @@ static void choose_layout(onednn_plan *plan)
     dnnl_primitive_desc_destroy(pd);
 }
 
+/* Makes all that the layer needs. Other than 0: oneDNN cannot do this shape. */
 static int make_steps(onednn_plan *plan)
 {
     dnnl_prop_kind_t fused_kind = plan->needs.raw ? dnnl_forward_inference : dnnl_forward_training;
@@ -406,6 +410,7 @@ static int make_steps(onednn_plan *plan)
 
 /* ---- the face ---- */
 
+/* Frees the plan and all steps, made or not. */
 static void free_plan(void *impl)
 {
     onednn_plan *plan = impl;

@@ -48,6 +48,7 @@ static size_t tap_at(const conv_shape *shape, const conv_tap *tap, int i, int u,
         + (size_t)(tap->j0 * shape->stride + v - shape->pad);
 }
 
+/* Adds w * x of one tap to the map y. */
 static void tap_forward(const conv_shape *shape, int u, int v, float w, const float *x, float *y)
 {
     conv_tap tap = tap_of(shape, u, v);
@@ -61,6 +62,7 @@ static void tap_forward(const conv_shape *shape, int u, int v, float w, const fl
     }
 }
 
+/* Adds w * dy of one tap to the map dx. */
 static void tap_data(const conv_shape *shape, int u, int v, float w, const float *dy, float *dx)
 {
     conv_tap tap = tap_of(shape, u, v);
@@ -74,6 +76,7 @@ static void tap_data(const conv_shape *shape, int u, int v, float w, const float
     }
 }
 
+/* Sums dy * x of one tap over a pair of maps. */
 static double tap_weights(const conv_shape *shape, int u, int v, const float *x, const float *dy)
 {
     conv_tap tap = tap_of(shape, u, v);
@@ -91,6 +94,7 @@ static double tap_weights(const conv_shape *shape, int u, int v, const float *x,
     return total;
 }
 
+/* Where map (b, c) of x begins. */
 static size_t in_map(const conv_shape *shape, size_t b, size_t c)
 {
     return (b * (size_t)shape->c + c) * (size_t)shape->h * (size_t)shape->w;
@@ -107,6 +111,7 @@ static size_t weight_at(const conv_shape *shape, size_t o, size_t q, int u, int 
     return ((o * (size_t)(shape->c / shape->groups) + q) * k + (size_t)u) * k + (size_t)v;
 }
 
+/* Computes maps [begin, end) of y, all images' counted through. */
 static void forward_maps(void *ctx, size_t begin, size_t end)
 {
     conv_job *job = ctx;
@@ -124,6 +129,7 @@ static void forward_maps(void *ctx, size_t begin, size_t end)
     }
 }
 
+/* Adds to maps [begin, end) of dx, all images' counted through. */
 static void data_maps(void *ctx, size_t begin, size_t end)
 {
     conv_job *job = ctx;
@@ -139,6 +145,7 @@ static void data_maps(void *ctx, size_t begin, size_t end)
     }
 }
 
+/* Adds to the weights of filters [begin, end), each one's channels counted through. */
 static void weight_filters(void *ctx, size_t begin, size_t end)
 {
     conv_job *job = ctx;

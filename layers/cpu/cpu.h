@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-/* BACKEND_GPU: the network is on a device, and gpu_bind (layers/gpu/gpu.h) follows; cpu_bind does as for the reference. */
+/* BACKEND_GPU: the network is on a device, and gpu_bind (layers/gpu/gpu.h) follows; cpu_bind binds the reference. */
 typedef enum { BACKEND_DNNL, BACKEND_REFERENCE, BACKEND_HOST, BACKEND_GPU } cpu_backend;
 
 typedef enum {
@@ -26,7 +26,7 @@ typedef struct cpu_options {
     uint64_t seed;            /* for dropout */
     const cpu_mode *mode;     /* net->n modes, or NULL = all trained */
     int layouts;              /* blocked maps from layer to layer where that is faster (BACKEND_DNNL only) */
-    const char *keep;         /* net->n marks, or NULL = none: layers whose l.output is read from outside; the last is */
+    const char *keep;         /* net->n marks, or NULL: layers whose l.output is read from outside, besides the last */
 } cpu_options;
 
 /* Binds layers of a freshly parsed network. Returns 0, or -1 with a message. BACKEND_HOST binds nothing

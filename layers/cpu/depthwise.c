@@ -39,6 +39,7 @@ static vec tap_sum(const conv_shape *shape, const float *x, const float *dy, int
     return sum;
 }
 
+/* Adds all images' products of one block of channels to its filters' weights. */
 static void sum_block(const depthwise_job *job, size_t block)
 {
     const conv_shape *shape = job->shape;

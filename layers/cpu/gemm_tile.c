@@ -1,5 +1,5 @@
-/* Small matrix products in registers (see gemm_tile.h). Every number of rows up to GEMM_ROWS is compiled on its own,
- * and rows are spread evenly over tiles, so that a rest costs no more than its share. */
+/* Small matrix products in registers (c = a b, see gemm_tile.h). Every number of rows up to GEMM_ROWS is compiled on
+ * its own, and rows are spread evenly over tiles, so that a rest costs no more than its share. */
 #include "gemm_tile.h"
 
 #include "vec.h"
@@ -11,7 +11,7 @@
 #endif
 enum { GEMM_BLOCKS = 2 };
 
-/* Where a tile's numbers are: A[i * a_row + s * a_step], B[j * b_block + s * b_step], C[i * c_row + j * c_block]. */
+/* Where a tile's numbers are: a[i * a_row + s * a_step], b[j * b_block + s * b_step], c[i * c_row + j * c_block]. */
 typedef struct gemm_tile {
     const float *a, *b;
     float *c;

@@ -1,4 +1,5 @@
-/* Layouts: which layers' outputs are blocked maps (vec.h), who computes a shortcut, and how long a map is needed.
+/* Layouts: which layers' outputs are blocked maps (vec.h), (batch, c blocks, h, w, LANES), who computes a shortcut, and
+ * how long a map is needed.
  *
  * Decided once, when all layers are bound, in the order they run: a layer's output is blocked where its row accepts
  * that. What reads a blocked map without knowing the layout (a host's layer, a loss, the caller) gets a plain copy in
@@ -29,7 +30,7 @@ typedef struct convert_job {
 
 enum { PIXELS = 64 };   /* turned at a time, so that both sides stay in the nearest cache */
 
-/* wide (n, LANES) becomes narrow (lanes, map), or is added to it. */
+/* n pixels: wide (n, LANES) becomes narrow (lanes, map), or is added to it. */
 static void narrow_pixels(const float *wide, float *narrow, size_t n, size_t lanes, size_t map, int add)
 {
     for (size_t k = 0; k < lanes; ++k)
@@ -39,6 +40,7 @@ static void narrow_pixels(const float *wide, float *narrow, size_t n, size_t lan
             for (size_t i = 0; i < n; ++i) narrow[k * map + i] = wide[i * LANES + k];
 }
 
+/* The opposite, n pixels; lanes beyond the last are 0. */
 static void widen_pixels(const float *narrow, float *wide, size_t n, size_t lanes, size_t map, int add)
 {
     for (size_t k = 0; k < lanes; ++k)
@@ -65,6 +67,7 @@ static void convert_items(void *ctx, size_t begin, size_t end)
     }
 }
 
+/* Between plain (batch, c, map) and blocked (batch, blocks, map, LANES). */
 static void convert(const float *from, float *to, int batch, int c, size_t map, int blocked, int add)
 {
     convert_job job = { .from = from, .to = to, .c = (size_t)c, .blocks = vec_blocks(c), .map = map, .blocked = blocked,

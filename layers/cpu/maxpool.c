@@ -15,13 +15,11 @@ typedef struct pool_job {
     float *dx;
 } pool_job;
 
-static int clip(int v, int lo, int hi) { return v < lo ? lo : v > hi ? hi : v; }
-
 /* Window whose corner is (top, left) in map x; returns the index within the map, -1 if empty. */
 static int largest(const layer *l, const float *x, int top, int left)
 {
-    int r0 = clip(top, 0, l->h), r1 = clip(top + l->size, 0, l->h);
-    int c0 = clip(left, 0, l->w), c1 = clip(left + l->size, 0, l->w), best = -1;
+    int r0 = cpu_clip(top, l->h), r1 = cpu_clip(top + l->size, l->h);
+    int c0 = cpu_clip(left, l->w), c1 = cpu_clip(left + l->size, l->w), best = -1;
     for (int r = r0; r < r1; ++r)
         for (int c = c0; c < c1; ++c) {
             int i = r * l->w + c;
@@ -30,6 +28,7 @@ static int largest(const layer *l, const float *x, int top, int left)
     return best;
 }
 
+/* Takes the largest of each window of maps [begin, end), and where it was. */
 static void forward_maps(void *ctx, size_t begin, size_t end)
 {
     const pool_job *job = ctx;

@@ -11,6 +11,7 @@
 #include <omp.h>
 #endif
 
+/* Share i of [0, n). */
 static void run_share(size_t n, size_t i, size_t shares, void (*fn)(void *, size_t, size_t), void *ctx)
 {
     host_thread_init();

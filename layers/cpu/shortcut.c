@@ -24,7 +24,7 @@ int accepts_cpu_shortcut(const layer *l)
 }
 
 int is_same_shape_shortcut(const layer *l) { return l->w == l->out_w && l->h == l->out_h && l->c == l->out_c; }
-static int smaller(int a, int b) { return a < b ? a : b; }
+static int smaller(int one, int other) { return one < other ? one : other; }
 
 /* ---- equal shapes: one flat pass ---- */
 
@@ -43,6 +43,7 @@ static void add_share(void *ctx, size_t begin, size_t end)
     ACT_SWITCH(job->l->activation, add_maps, job, begin, end)
 }
 
+/* Turns dy into d in place, then adds each operand's share. */
 ACT_INLINE void split_delta(const shortcut_job *job, size_t begin, size_t end, ACTIVATION act)
 {
     float *d = job->l->delta, *dx = job->dx, *dz = job->dz;
@@ -81,11 +82,13 @@ static long partner(const layer *l, int k, int row, int col)
     return (long)col * stride + (long)l->w * ((long)row * stride);
 }
 
+/* Where map k of image b of z begins. */
 static size_t map_of_z(const layer *l, size_t b, size_t k)
 {
     return (b * (size_t)l->c + k) * (size_t)l->h * (size_t)l->w;
 }
 
+/* Computes maps [begin, end) of y. */
 static void forward_maps(void *ctx, size_t begin, size_t end)
 {
     const shortcut_job *job = ctx;
@@ -101,6 +104,7 @@ static void forward_maps(void *ctx, size_t begin, size_t end)
     }
 }
 
+/* Turns dy into d in place and adds both operands' shares, for maps [begin, end) of y. */
 static void backward_maps(void *ctx, size_t begin, size_t end)
 {
     const shortcut_job *job = ctx;

@@ -96,7 +96,7 @@ double cpu_statistics_rate(cpu_state *state);
 void cpu_reserve(cpu_shared *shared, int slot, size_t bytes);
 /* Memory for `floats`, to be given back, its values arbitrary but finite; ends the program where there is none. */
 float *cpu_take(cpu_shared *shared, size_t floats);
-void cpu_give(cpu_shared *shared, float *p);   /* NULL: nothing */
+void cpu_give(cpu_shared *shared, float *memory);   /* NULL: nothing */
 /* `have` (*floats of it; may be NULL) if it is `want` floats, else that many instead of it. */
 float *cpu_refit(cpu_shared *shared, float *have, size_t *floats, size_t want);
 /* One user less: the last one frees all. */
@@ -107,6 +107,12 @@ static inline size_t cpu_weights(const layer *l)
     return l->type == CONNECTED ? (size_t)l->inputs * (size_t)l->outputs : (size_t)l->nweights;
 }
 static inline size_t cpu_floats(const layer *l) { return (size_t)l->batch * (size_t)l->outputs; }
+/* The nearest number between 0 and `most`: a window's edge within its map. */
+static inline int cpu_clip(int value, int most)
+{
+    if (value < 0) return 0;
+    return value > most ? most : value;
+}
 
 /* Blocked maps (layout.c). */
 /* Decides whether layer s->index has a blocked output, when all before it are bound. */
@@ -122,9 +128,10 @@ float *cpu_take_delta(const layer *l, cpu_state *state);
  * output is not blocked, or nobody wants its delta. */
 float *cpu_delta_of(const cpu_state *reader, int i, int *add);
 cpu_state *cpu_blocked_at(const cpu_shared *shared, int i);   /* layer i's state if its output is blocked, else NULL */
+/* From plain (batch, c, map) to blocked and back. */
 void cpu_to_blocked(const float *plain, int batch, int c, size_t map, float *blocked);
 void cpu_to_plain(const float *blocked, int batch, int c, size_t map, float *plain);
-void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *plain);      /* plain += */
+void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *plain);   /* plain (batch, c, map) += */
 
 /* The rows' functions. */
 int make_cpu_conv(layer *l, cpu_state *state, diag *d);

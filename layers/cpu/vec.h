@@ -26,13 +26,14 @@ static inline size_t vec_floats(int batch, int c, int h, int w)
     return (size_t)batch * vec_blocks(c) * (size_t)h * (size_t)w * LANES;
 }
 
-ACT_INLINE vec vec_load(const float *p) { return *(const vec *)(const void *)p; }
-ACT_INLINE void vec_store(float *p, vec v) { *(vec *)(void *)p = v; }
+ACT_INLINE vec vec_load(const float *at) { return *(const vec *)(const void *)at; }
+ACT_INLINE void vec_store(float *at, vec value) { *(vec *)(void *)at = value; }
 /* - 0 and not + 0, which is not nothing to -0: the compiler would add it. */
-ACT_INLINE vec vec_all(float x) { return x - (vec){ 0 }; }
-/* a where the mask is set, else b */
-ACT_INLINE vec vec_pick(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+ACT_INLINE vec vec_all(float number) { return number - (vec){ 0 }; }
+/* `yes` where the mask is set, else `no`. */
+ACT_INLINE vec vec_pick(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
 
+/* Activates each lane of x. */
 ACT_INLINE vec vec_act(vec x, ACTIVATION act)
 {
     vec zero = vec_all(0);
@@ -46,7 +47,7 @@ ACT_INLINE vec vec_act(vec x, ACTIVATION act)
     }
 }
 
-/* Derivative from the output. */
+/* Derivative from the output y. */
 ACT_INLINE vec vec_slope(vec y, ACTIVATION act)
 {
     vec zero = vec_all(0), one = vec_all(1);

@@ -3,12 +3,12 @@
  * Tiles of 4x4 outputs, numbered through batch, rows and columns, are cut into chunks small enough for the cache;
  * threads share the chunks out. For each chunk
  *
- *   V = B^T d B           (36, tiles, c)        from the input's 6x6 tiles, zeros where they stick out
- *   M = V U               (36, tiles, n)        36 products of small matrices (gemm_tile.h); U = G g G^T
- *   y = A^T M A           + bias, other map, activation, batch norm's sums, while the tile is in registers
+ *   v = B^T d B           (36, tiles, c)        from the input's 6x6 tiles, zeros where they stick out
+ *   m = v u               (36, tiles, n)        36 products of small matrices (gemm_tile.h); u = G g G^T
+ *   y = A^T m A           + bias, other map, activation, batch norm's sums, while the tile is in registers
  *
  * The data gradient is the same thing with the filters turned around and channels exchanged. The weight gradient sums
- * V^T (A dy A^T) over tiles, each thread into its own (36, n, c), and turns the total back once.
+ * v^T (A dy A^T) over tiles, each thread into its own (36, n, c), and turns the total back once.
  *
  * With stride 2 it is 81 products of inputs' 9x9 tiles, but still 36 weights, some of which several products share.
  *
@@ -93,7 +93,7 @@ static size_t scratch_floats(const wino_shape *shape)
 
 static size_t weight_floats(const wino_shape *shape) { return WINO_POINTS * shape->cp * shape->np; }
 
-/* This thread's V; M follows at the second address. */
+/* This thread's v; m follows, at the second address. */
 static float *scratch_of(const wino_job *job, float **m)
 {
     float *v = job->shared->slot[SLOT_TILES] + (size_t)parallel_index() * scratch_floats(job->shape);
@@ -101,7 +101,7 @@ static float *scratch_of(const wino_job *job, float **m)
     return v;
 }
 
-/* M = V U */
+/* m = v u, n tiles of them. */
 static void multiply(const wino_job *job, size_t n, const float *v, float *m)
 {
     const wino_shape *shape = job->shape;
@@ -112,6 +112,7 @@ static void multiply(const wino_job *job, size_t n, const float *v, float *m)
                   m + p * wino_stride(n, shape->np));
 }
 
+/* Computes chunks [begin, end) of tiles of y, with the sums that batch norm wants. */
 static void convolve_chunks(void *ctx, size_t begin, size_t end)
 {
     const wino_job *job = ctx;
@@ -143,19 +144,21 @@ static void load_taps(const wino_job *job, size_t block, size_t in, vec g[3][3])
     for (int k = 0; k < 9; ++k) memcpy(&g[k / 3][k % 3], taps[k], sizeof(vec));
 }
 
+/* u = G g along one axis. */
 static void taps_to_points(const wino_shape *shape, const vec g[3], vec u[WINO_IN])
 {
     if (shape->way == WINO_STRIDE1) wino_weights(g, u);
     else wino2_weights(g, u);
 }
 
+/* g = G^T u along one axis. */
 static void points_to_taps(const wino_shape *shape, const vec u[WINO_IN], vec g[3])
 {
     if (shape->way == WINO_STRIDE1) wino_weights_delta(u, g);
     else wino2_weights_delta(u, g);
 }
 
-/* U (36, n blocks, c, LANES); item i is filter block i / cp, channel i % cp. */
+/* u (36, n blocks, c, LANES); item i is filter block i / cp, channel i % cp. */
 static void transform_weights(void *ctx, size_t begin, size_t end)
 {
     const wino_job *job = ctx;
@@ -177,6 +180,7 @@ static void transform_weights(void *ctx, size_t begin, size_t end)
     }
 }
 
+/* u = G g G^T of all filters w. */
 static void fill_weights(const wino_plan *plan, const wino_shape *shape, const float *w, int turned, float *u)
 {
     wino_job job = { .shape = shape, .shared = plan->shared, .w = w, .turned = turned, .out = u };
@@ -190,7 +194,7 @@ static float *partial(const wino_job *job, size_t thread)
     return job->shared->slot[SLOT_PARTIAL] + thread * weight_floats(job->shape);
 }
 
-/* sum = or += V^T M, product after product. */
+/* sum = or += v^T m, product after product. */
 static void sum_products(const wino_shape *shape, size_t n, const float *v, const float *m, int add, float *sum)
 {
     for (size_t p = 0; p < shape->products; ++p) {
@@ -201,6 +205,7 @@ static void sum_products(const wino_shape *shape, size_t n, const float *v, cons
     }
 }
 
+/* Sums the weight gradient's products over chunks [begin, end) into this thread's part. */
 static void weigh_chunks(void *ctx, size_t begin, size_t end)
 {
     const wino_job *job = ctx;
@@ -241,6 +246,7 @@ static void add_weights(void *ctx, size_t begin, size_t end)
     }
 }
 
+/* dw += from x and dy. */
 static void backward_weights(void *impl, const float *x, const float *dy, float *dw)
 {
     const wino_plan *plan = impl;
@@ -254,6 +260,7 @@ static void backward_weights(void *impl, const float *x, const float *dy, float 
 
 /* ---- the face ---- */
 
+/* y = conv(x, w); w NULL: the weights of the last call. */
 static void forward(void *impl, const float *x, const float *w, const conv_after *after, float *y)
 {
     const wino_plan *plan = impl;
@@ -263,6 +270,7 @@ static void forward(void *impl, const float *x, const float *w, const conv_after
     parallel_for(plan->fwd.chunks, convolve_chunks, &job);
 }
 
+/* dx = or += from dy and w. */
 static void backward_data(void *impl, const float *w, const float *dy, float *dx, int add)
 {
     const wino_plan *plan = impl;
@@ -307,6 +315,7 @@ static void reserve(const wino_plan *plan, const conv_needs *needs)
 /* With stride 2 half as many, as each has twice the products. */
 enum { FORWARD_TILES = 56, GRADIENT_TILES = 84 };
 
+/* Plans a shape that fits; forward, data gradient and weight gradient each have their own chunks. */
 static void *make(const conv_shape *shape, const conv_needs *needs, cpu_shared *shared)
 {
     if (!fits(shape)) return NULL;

@@ -1,7 +1,8 @@
 /* Winograd's F(4x4, 3x3): sixteen outputs of a 3x3 convolution from a 6x6 tile with 36 multiplications, not 144.
  *
- *   y = A^T [ (G g G^T) * (B^T d B) ] A      Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016
+ *   y = A^T [ u * t ] A,   u = G g G^T,   t = B^T d B
  *
+ * Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016.
  * The points are 0, +-2/3, +-3/2 and infinity: 2/3 * 3/2 = 1 saves multiplications, and rounding errors are 2.5 times
  * smaller than with the usual +-1, +-2, twice those of adding up nine products (measured over 64 channels). With p, q
  * for the two points, S = p^2 + q^2:

@@ -12,6 +12,7 @@ typedef struct wino_tile {
     int row, col;
 } wino_tile;
 
+/* Tile number t of all maps'. */
 static wino_tile tile_of(const wino_shape *shape, size_t t)
 {
     size_t per = shape->rows * shape->cols, in = t % per;
@@ -26,9 +27,9 @@ static wino_tile next_tile(const wino_shape *shape, wino_tile tile)
     return tile.image + 1 < (size_t)shape->batch ? (wino_tile){ tile.image + 1, 0, 0 } : tile;
 }
 
-/* Tells the processor that `side` rows and columns of a map at (y, x) are read or written soon: its own guesses fail at
- * tiles, and waiting for memory would cost more than computing them. To the second cache, which waits for more at
- * once. */
+/* Tells the processor that `side` rows and columns of a map (h, w) at (y, x) are read or written soon: its own guesses
+ * fail at tiles, and waiting for memory would cost more than computing them. To the second cache, which waits for more
+ * at once. */
 ACT_INLINE void fetch(const float *map, int h, int w, int y, int x, int side, int write)
 {
     int bottom = h - y < side ? h : y + side, right = w - x < side ? w : x + side;
@@ -53,6 +54,7 @@ static const struct { int samples, step, products; } axis_of[] = {
     [DELTA2] = { WINO_OUT, WINO_OUT, WINO2_PRODUCTS },
 };
 
+/* Samples d along one axis to products t. */
 ACT_INLINE void transform(wino_kind kind, const vec *d, vec *t)
 {
     switch (kind) {
@@ -79,6 +81,7 @@ typedef struct wino_view {
 
 static const float nothing[WINO_MOST * LANES] __attribute__((aligned(64)));   /* a row outside the map */
 
+/* The `samples` rows and columns from (y, x) on. */
 ACT_INLINE wino_view view_of(const wino_source *source, const float *map, int y, int x, int samples)
 {
     wino_view v = { .left = x < 0 ? -x : 0, .right = source->w - x < samples ? source->w - x : samples };
@@ -119,6 +122,7 @@ ACT_INLINE void spread_block(const wino_source *from, size_t b, wino_tile tile, 
     spread_tile(&view, v, stride, kind);
 }
 
+/* n tiles from number `first` on. */
 ACT_INLINE void spread_loop(const wino_shape *shape, const wino_source *from, size_t first, size_t n, float *to,
                             wino_kind kind)
 {
@@ -158,6 +162,7 @@ static const struct { int products, outputs; } out_of[] = {
     [WINO_BACK2] = { WINO2_PRODUCTS, 2 * WINO_OUT },
 };
 
+/* Products m along one axis to outputs y. */
 ACT_INLINE void inverse(wino_way way, const vec *m, vec *y)
 {
     switch (way) {
@@ -169,7 +174,7 @@ ACT_INLINE void inverse(wino_way way, const vec *m, vec *y)
 
 enum { MOST_OUT = 2 * WINO_OUT };
 
-/* Sums of one tile's values, all or those inside the map. */
+/* Sums of one tile's values y, all or those inside the map. */
 ACT_INLINE void add_sums(float *sums, size_t np, const float *shift, vec y[MOST_OUT][MOST_OUT], int rows, int cols)
 {
     vec k = vec_load(shift), one = vec_all(0), two = vec_all(0);
@@ -201,6 +206,7 @@ ACT_INLINE void finish_tile(const wino_job *job, vec y[MOST_OUT][MOST_OUT], size
         }
 }
 
+/* Turns a tile's products m into its outputs y, down and then across. */
 ACT_INLINE void gather_tile(const float *m, size_t stride, wino_way way, vec y[MOST_OUT][MOST_OUT])
 {
     const int products = out_of[way].products, outputs = out_of[way].outputs;
@@ -214,6 +220,7 @@ ACT_INLINE void gather_tile(const float *m, size_t stride, wino_way way, vec y[M
     for (int i = 0; i < outputs; ++i) inverse(way, half[i], y[i]);
 }
 
+/* Finishes one tile of one block from its products m, whole or as much of it as is inside the map. */
 ACT_INLINE void output_tile(const wino_job *job, const float *m, size_t stride, wino_tile tile, wino_tile next,
                             size_t block, float *sums, wino_way way, ACTIVATION act)
 {
@@ -237,6 +244,7 @@ ACT_INLINE void output_tile(const wino_job *job, const float *m, size_t stride, 
     }
 }
 
+/* Finishes n tiles, products m, from number `first` on. */
 ACT_INLINE void output_loop(const wino_job *job, size_t first, size_t n, const float *m, float *sums, wino_way way,
                             ACTIVATION act)
 {
