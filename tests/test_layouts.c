@@ -51,7 +51,7 @@ static const char *who_computes(const char *name, int *blocked)
         if (strcmp(cases[i].name, name)) continue;
         network *net = conv_case_net(&cases[i], BACKEND_DNNL, CPU_TRAINED);
         const char *who = cpu_layer_runs_on(&net->layers[1]);
-        *blocked = cpu_blocked_at(net, 1) != NULL;
+        *blocked = cpu_state_of(&net->layers[1])->blocked;
         check_release(net);
         return who;
     }

@@ -216,6 +216,7 @@ static network *guarded_parse(char *path, const char *name, diag *d)
     return failed ? NULL : net;
 }
 
+/* Hands the text over as a file in memory. */
 static network *parse_checked(const char *text, size_t len, const char *name, diag *d)
 {
     char path[64];

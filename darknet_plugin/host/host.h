@@ -9,6 +9,8 @@
 
 /* Darknet passes `network` to a layer's callbacks; AlexeyAB's fork passes `network_state`. */
 typedef network host_state;
+/* A layer's forward or backward, as the host calls it. */
+typedef void (*host_callback)(layer l, host_state net);
 
 /* Once, by network_init (layers/network.h): error handlers, floating-point mode, gpu_index = -1. */
 void host_init(void);

@@ -53,6 +53,7 @@ static int check_map_line(const named_file *f, const char *text, diag *d)
     return class >= 0 && class < cfg_int(f->s, "classes", 20) ? 0 : wrong(f, d, "the section has no such class");
 }
 
+/* Checks line after line until one is wrong. */
 static int check_lines(named_file *f, FILE *in, int (*check)(const named_file *f, const char *text, diag *d), diag *d)
 {
     char *text = NULL;

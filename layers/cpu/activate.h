@@ -1,15 +1,17 @@
-/* Activations, element by element: the value from x, the derivative from the *output* y, as Darknet has it.
+/* Activations, element by element: y = act(x), and act'(x) from the *output* y, as Darknet has it.
  *
- * The common ones stand here so that loops over them vectorise; the rest are the host's own functions. ACT_SWITCH writes
- * a loop once and compiles it once for each common activation. relu passes NaN on, as the host's does. */
+ * The common ones stand here so that loops over them vectorise; the rest are the host's own functions. ACT_SWITCH
+ * writes a loop once and compiles it once for each common activation. relu passes NaN on, as the host's does. */
 #ifndef DISTILL_CPU_ACTIVATE_H
 #define DISTILL_CPU_ACTIVATE_H
+#include "darknet_plugin/host/host_facts.h"
+
 #include <darknet.h>
 #include <math.h>
 
 /* The host's, exported but not in its header. */
-float activate(float x, ACTIVATION a);
-float gradient(float x, ACTIVATION a);
+float activate(float x, ACTIVATION act);
+float gradient(float x, ACTIVATION act);
 
 #define ACT_INLINE static inline __attribute__((always_inline))
 /* Before a loop with an activation in it; clang takes the pragma as a promise and warns where a call prevents it. */
@@ -19,27 +21,38 @@ float gradient(float x, ACTIVATION a);
 #define ACT_SIMD _Pragma("omp simd")
 #endif
 
-ACT_INLINE float act_value(float x, ACTIVATION a)
+ACT_INLINE float act_value(float x, ACTIVATION act)
 {
-    switch (a) {
+    switch (act) {
     case LINEAR: return x;
     case RELU: return x < 0 ? 0 : x;
-    case LEAKY: return x > 0 ? x : .1f * x;
+    case LEAKY: return x > 0 ? x : HOST_LEAKY_SLOPE * x;
     case LOGISTIC: return 1 / (1 + expf(-x));
     case TANH: return tanhf(x);
-    default: return activate(x, a);
+    default: return activate(x, act);
     }
 }
 
-ACT_INLINE float act_slope(float y, ACTIVATION a)
+ACT_INLINE float act_slope(float y, ACTIVATION act)
 {
-    switch (a) {
+    switch (act) {
     case LINEAR: return 1;
     case RELU: return y > 0 ? 1 : 0;
-    case LEAKY: return y > 0 ? 1 : .1f;
+    case LEAKY: return y > 0 ? 1 : HOST_LEAKY_SLOPE;
     case LOGISTIC: return (1 - y) * y;
     case TANH: return 1 - y * y;
-    default: return gradient(y, a);
+    default: return gradient(y, act);
+    }
+}
+
+/* The factor below 0 of an activation that leaves what is above as it is; -1: it is another kind. */
+static inline float act_slope_below(ACTIVATION act)
+{
+    switch (act) {
+    case RELU: return 0;
+    case LEAKY: return HOST_LEAKY_SLOPE;
+    case LINEAR: return 1;
+    default: return -1;
     }
 }
 

@@ -7,15 +7,19 @@
  *              dx = g * r * (dz - mean(dz) - h * mean(dz * h) * (s + e) / s)    (s = 0: h is 0 anyway)
  *   inference  M and V in place of m and v, and then dx = g * dz / (sqrt(V) + e)
  *
+ * Maps are (batch, c, map); n are so many neighbours of one.
+ *
  * Ioffe and Szegedy, "Batch Normalization", 2015; e stands outside the root because that is how stock Darknet's
- * inference has it, and the factor (s + e) / s is what that does to the derivative. Each channel is summed by one thread,
- * in floats over at most 1024 neighbours and in doubles above that, so sums do not depend on the number of threads. */
+ * inference has it, and the factor (s + e) / s is what that does to the derivative. Each channel is summed by one
+ * thread, in floats over at most 1024 neighbours and in doubles above that, so sums do not depend on the number of
+ * threads. */
 #include "batchnorm.h"
 
 #include "activate.h"
 #include "parallel.h"
 
-#define EPSILON 1e-6
+#include "darknet_plugin/host/host_facts.h"
+
 #define RUN 1024
 
 typedef struct bn_job {
@@ -28,7 +32,7 @@ typedef struct bn_job {
 static size_t map_size(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w; }
 static size_t map_at(const layer *l, size_t b, size_t c) { return (b * (size_t)l->out_c + c) * map_size(l); }
 
-/* sum of (x - m) */
+/* Sums n neighbours. */
 static double sum_map(const float *x, size_t n)
 {
     double total = 0;
@@ -42,6 +46,7 @@ static double sum_map(const float *x, size_t n)
     return total;
 }
 
+/* Sums (x - m)^2 over n neighbours. */
 static double sum_squares(const float *x, float m, size_t n)
 {
     double total = 0;
@@ -67,10 +72,11 @@ static void measure_channel(const layer *l, const float *x, size_t c, double *me
     *variance = fmax(squares / n - off * off, 0);
 }
 
-ACT_INLINE void affine_map(const float *x, float *y, float mean, float factor, float bias, size_t n, ACTIVATION a)
+/* n neighbours of channel c. */
+ACT_INLINE void affine_map(const float *x, float *y, float mean, float factor, float bias, size_t n, ACTIVATION act)
 {
     ACT_SIMD
-    for (size_t i = 0; i < n; ++i) y[i] = act_value((x[i] - mean) * factor + bias, a);
+    for (size_t i = 0; i < n; ++i) y[i] = act_value((x[i] - mean) * factor + bias, act);
 }
 
 static void affine_channel(const layer *l, const float *x, float *y, size_t c, float mean, float factor, float bias)
@@ -91,48 +97,50 @@ void batchnorm_keep_statistics(const layer *l, size_t c, double mean, double var
     l->rolling_variance[c] += (float)(rate * (unbiased - l->rolling_variance[c]));
 }
 
+/* Measures and normalises channels [begin, end). */
 static void train_channels(void *ctx, size_t begin, size_t end)
 {
-    const bn_job *j = ctx;
-    const layer *l = j->l;
+    const bn_job *job = ctx;
+    const layer *l = job->l;
     for (size_t c = begin; c < end; ++c) {
         double mean, variance;
-        measure_channel(l, j->x, c, &mean, &variance);
-        batchnorm_keep_statistics(l, c, mean, variance, j->rate);
-        float r = (float)(1 / (sqrt(l->variance[c]) + EPSILON));
-        affine_channel(l, j->x, j->y, c, l->mean[c], l->scales[c] * r, l->biases[c]);
+        measure_channel(l, job->x, c, &mean, &variance);
+        batchnorm_keep_statistics(l, c, mean, variance, job->rate);
+        float r = (float)(1 / (sqrt(l->variance[c]) + HOST_EPSILON));
+        affine_channel(l, job->x, job->y, c, l->mean[c], l->scales[c] * r, l->biases[c]);
     }
 }
 
 void batchnorm_forward_train(const layer *l, const float *x, float *y, float rate)
 {
-    bn_job j = { .l = l, .x = x, .y = y, .rate = rate };
-    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), train_channels, &j);
+    bn_job job = { .l = l, .x = x, .y = y, .rate = rate };
+    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), train_channels, &job);
 }
 
 float batchnorm_factor(const layer *l, int i)
 {
-    return (float)(l->scales[i] / (sqrt(l->rolling_variance[i]) + EPSILON));
+    return (float)(l->scales[i] / (sqrt(l->rolling_variance[i]) + HOST_EPSILON));
 }
 
 static void inference_channels(void *ctx, size_t begin, size_t end)
 {
-    const bn_job *j = ctx;
-    const layer *l = j->l;
+    const bn_job *job = ctx;
+    const layer *l = job->l;
     for (size_t c = begin; c < end; ++c)
-        affine_channel(l, j->x, j->y, c, l->rolling_mean[c], batchnorm_factor(l, (int)c), l->biases[c]);
+        affine_channel(l, job->x, job->y, c, l->rolling_mean[c], batchnorm_factor(l, (int)c), l->biases[c]);
 }
 
 void batchnorm_forward_inference(const layer *l, const float *x, float *y)
 {
-    bn_job j = { .l = l, .x = x, .y = y };
-    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), inference_channels, &j);
+    bn_job job = { .l = l, .x = x, .y = y };
+    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), inference_channels, &job);
 }
 
-ACT_INLINE void slope_map(float *delta, const float *y, size_t n, ACTIVATION a)
+/* n neighbours' delta *= act'(y). */
+ACT_INLINE void slope_map(float *delta, const float *y, size_t n, ACTIVATION act)
 {
     ACT_SIMD
-    for (size_t i = 0; i < n; ++i) delta[i] *= act_slope(y[i], a);
+    for (size_t i = 0; i < n; ++i) delta[i] *= act_slope(y[i], act);
 }
 
 /* delta *= act'(y) on channel c; returns the sum of the result. */
@@ -190,25 +198,26 @@ static void centre_channel(const layer *l, size_t c, float factor, float mean, f
     }
 }
 
-static void backward_train_channel(const bn_job *j, size_t c)
+/* Turns channel c's delta into dx by the formula above, with this batch's statistics. */
+static void backward_train_channel(const bn_job *job, size_t c)
 {
-    const layer *l = j->l;
+    const layer *l = job->l;
     double n = (double)l->batch * (double)map_size(l);
-    double s = sqrt(l->variance[c]), r = 1 / (s + EPSILON);
+    double s = sqrt(l->variance[c]), r = 1 / (s + HOST_EPSILON);
     double sum = slope_channel(l, c), with_h = correlate_channel(l, c, l->mean[c]) * r;
-    double slope = s > 0 ? with_h / n * r * (s + EPSILON) / s : 0;
-    if (j->updates) {
+    double slope = s > 0 ? with_h / n * r * (s + HOST_EPSILON) / s : 0;
+    if (job->updates) {
         l->bias_updates[c] += (float)sum;
         l->scale_updates[c] += (float)with_h;
     }
     centre_channel(l, c, (float)(l->scales[c] * r), (float)(sum / n), (float)slope);
 }
 
-static void backward_inference_channel(const bn_job *j, size_t c)
+static void backward_inference_channel(const bn_job *job, size_t c)
 {
-    const layer *l = j->l;
-    double r = 1 / (sqrt(l->rolling_variance[c]) + EPSILON), sum = slope_channel(l, c);
-    if (j->updates) {
+    const layer *l = job->l;
+    double r = 1 / (sqrt(l->rolling_variance[c]) + HOST_EPSILON), sum = slope_channel(l, c);
+    if (job->updates) {
         l->bias_updates[c] += (float)sum;
         l->scale_updates[c] += (float)(correlate_channel(l, c, l->rolling_mean[c]) * r);
     }
@@ -217,41 +226,41 @@ static void backward_inference_channel(const bn_job *j, size_t c)
 
 static void backward_channels(void *ctx, size_t begin, size_t end)
 {
-    const bn_job *j = ctx;
+    const bn_job *job = ctx;
     for (size_t c = begin; c < end; ++c)
-        if (j->train) backward_train_channel(j, c);
-        else backward_inference_channel(j, c);
+        if (job->train) backward_train_channel(job, c);
+        else backward_inference_channel(job, c);
 }
 
 void batchnorm_backward(const layer *l, int train, int updates)
 {
-    bn_job j = { .l = l, .train = train, .updates = updates };
-    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), backward_channels, &j);
+    bn_job job = { .l = l, .train = train, .updates = updates };
+    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), backward_channels, &job);
 }
 
 static void bias_channels(void *ctx, size_t begin, size_t end)
 {
-    const bn_job *j = ctx;
-    for (size_t c = begin; c < end; ++c) affine_channel(j->l, j->y, j->y, c, 0, 1, j->bias ? j->bias[c] : 0);
+    const bn_job *job = ctx;
+    for (size_t c = begin; c < end; ++c) affine_channel(job->l, job->y, job->y, c, 0, 1, job->bias ? job->bias[c] : 0);
 }
 
 void bias_forward(const layer *l, const float *bias, float *y)
 {
-    bn_job j = { .l = l, .bias = bias, .y = y };
-    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), bias_channels, &j);
+    bn_job job = { .l = l, .bias = bias, .y = y };
+    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), bias_channels, &job);
 }
 
 static void bias_back_channels(void *ctx, size_t begin, size_t end)
 {
-    const bn_job *j = ctx;
+    const bn_job *job = ctx;
     for (size_t c = begin; c < end; ++c) {
-        double sum = slope_channel(j->l, c);
-        if (j->updates) j->l->bias_updates[c] += (float)sum;
+        double sum = slope_channel(job->l, c);
+        if (job->updates) job->l->bias_updates[c] += (float)sum;
     }
 }
 
 void bias_backward(const layer *l, int updates)
 {
-    bn_job j = { .l = l, .updates = updates };
-    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), bias_back_channels, &j);
+    bn_job job = { .l = l, .updates = updates };
+    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), bias_back_channels, &job);
 }

@@ -1,4 +1,4 @@
-/* Batch norm and biases, each together with the activation that follows. Maps are (batch, c, hw). */
+/* Batch norm and biases, each together with the activation that follows. Maps are (batch, c, map). */
 #ifndef DISTILL_CPU_BATCHNORM_H
 #define DISTILL_CPU_BATCHNORM_H
 #include <darknet.h>

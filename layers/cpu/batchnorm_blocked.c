@@ -1,18 +1,20 @@
 /* Batch norm where all channels of a pixel stand together (see batchnorm_blocked.h, formulae in batchnorm.c).
  *
- * An item of work is one block of channels of one image, so sums come as a part an image: floats over at most RUN pixels,
- * doubles above that. Forward reads x once if whoever made it summed it, else twice. Backward reads the delta and x twice
- * and writes once: the slope of the activation is found again from x, which is in registers anyway, unless another map was
- * added before the activation (a shortcut), where it needs y and leaves its delta behind for that map. */
+ * An item of work is one block of channels of one image, so sums come as a part an image: floats over at most RUN
+ * pixels, doubles above that. Forward reads x once if whoever made it summed it, else twice. Backward reads the delta
+ * and x twice and writes once: the slope of the activation is found again from x, which is in registers anyway, unless
+ * another map was added before the activation (a shortcut), where it needs y and leaves its delta behind for that
+ * map. */
 #include "batchnorm_blocked.h"
 
 #include "batchnorm.h"
 #include "parallel.h"
 #include "vec.h"
 
+#include "darknet_plugin/host/host_facts.h"
+
 #include <string.h>
 
-#define EPSILON 1e-6
 enum { RUN = 256 };
 
 typedef struct bn_job {
@@ -21,17 +23,21 @@ typedef struct bn_job {
     float *y, *sums;
     const float *mean, *factor, *bias;     /* c up to whole LANES: z = (x - mean) * factor + bias */
     const float *centre, *slope;           /* backward: dx = factor * (dz - centre - slope * (x - mean)) */
-    const batchnorm_gradient *g;
+    const batchnorm_gradient *gradient;
     ACTIVATION activation;
 } bn_job;
 
-/* ---- memory: shift, then four more rows, then the parts ---- */
+/* ---- memory: shift, then four more rows of c numbers, then the parts ---- */
 
 enum { ROW_SHIFT, ROW_FACTOR, ROW_BIAS, ROW_CENTRE, ROW_SLOPE, ROWS };
 
+/* c up to whole LANES. */
 static size_t wide(int c) { return vec_blocks(c) * LANES; }
 size_t batchnorm_sums_floats(size_t parts, int c) { return (ROWS + 2 * parts) * wide(c); }
-static float *row_of(const layer *l, cpu_shared *shared, int row) { return shared->slot[SLOT_SUMS] + (size_t)row * wide(l->out_c); }
+static float *row_of(const layer *l, cpu_shared *shared, int row)
+{
+    return shared->slot[SLOT_SUMS] + (size_t)row * wide(l->out_c);
+}
 float *batchnorm_sums(const layer *l, cpu_shared *shared) { return row_of(l, shared, ROWS); }
 
 /* A row of c numbers, zeros behind them. */
@@ -45,48 +51,64 @@ static float *fill_row(const layer *l, cpu_shared *shared, int row, const float 
 
 const float *batchnorm_shift(const layer *l, cpu_shared *shared) { return fill_row(l, shared, ROW_SHIFT, l->mean); }
 
+/* What channel c was divided by: this batch's deviation if `train`, else the running one; 1 without batch norm. */
+static double deviation(const layer *l, size_t c, int train)
+{
+    if (!l->batch_normalize) return 1;
+    return sqrt(train ? l->variance[c] : l->rolling_variance[c]);
+}
+
+/* What x - mean of channel c is multiplied with. */
+static float factor_of(const layer *l, size_t c, int train)
+{
+    if (!l->batch_normalize) return 1;
+    if (!train) return batchnorm_factor(l, (int)c);
+    return (float)(l->scales[c] / (sqrt(l->variance[c]) + HOST_EPSILON));
+}
+
 /* ---- items ---- */
 
 static size_t map_size(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w; }
 static size_t items(const layer *l) { return (size_t)l->batch * vec_blocks(l->out_c); }
 static size_t item_floats(const layer *l) { return map_size(l) * LANES; }
 
-static void for_items(const layer *l, void (*fn)(void *, size_t, size_t), bn_job *j)
+static void for_items(const layer *l, void (*fn)(void *, size_t, size_t), bn_job *job)
 {
-    parallel_for_work(items(l), item_floats(l), fn, j);
+    parallel_for_work(items(l), item_floats(l), fn, job);
 }
 
 typedef struct part_sums {
     double one[LANES], two[LANES];
 } part_sums;
 
-ACT_INLINE void add_run(part_sums *s, vec one, vec two)
+ACT_INLINE void add_run(part_sums *sums, vec one, vec two)
 {
     for (int i = 0; i < LANES; ++i) {
-        s->one[i] += one[i];
-        s->two[i] += two[i];
+        sums->one[i] += one[i];
+        sums->two[i] += two[i];
     }
 }
 
-static void store_part(const bn_job *j, size_t item, const part_sums *s)
+static void store_part(const bn_job *job, size_t item, const part_sums *sums)
 {
-    size_t blocks = vec_blocks(j->l->out_c), n = blocks * LANES;
-    float *to = j->sums + item / blocks * 2 * n + item % blocks * LANES;
+    size_t blocks = vec_blocks(job->l->out_c), n = blocks * LANES;
+    float *to = job->sums + item / blocks * 2 * n + item % blocks * LANES;
     for (int i = 0; i < LANES; ++i) {
-        to[i] = (float)s->one[i];
-        to[n + (size_t)i] = (float)s->two[i];
+        to[i] = (float)sums->one[i];
+        to[n + (size_t)i] = (float)sums->two[i];
     }
 }
 
 /* ---- forward ---- */
 
+/* Sums x - shift and its square over items [begin, end), a part an image. */
 static void measure_items(void *ctx, size_t begin, size_t end)
 {
-    const bn_job *j = ctx;
-    size_t blocks = vec_blocks(j->l->out_c), n = item_floats(j->l);
+    const bn_job *job = ctx;
+    size_t blocks = vec_blocks(job->l->out_c), n = item_floats(job->l);
     for (size_t item = begin; item < end; ++item) {
-        const float *x = j->x + item * n;
-        vec shift = vec_load(j->shift + item % blocks * LANES);
+        const float *x = job->x + item * n;
+        vec shift = vec_load(job->shift + item % blocks * LANES);
         part_sums s = { 0 };
         for (size_t at = 0; at < n; at += RUN * LANES) {
             size_t stop = n - at < RUN * LANES ? n : at + RUN * LANES;
@@ -98,16 +120,17 @@ static void measure_items(void *ctx, size_t begin, size_t end)
             }
             add_run(&s, one, two);
         }
-        store_part(j, item, &s);
+        store_part(job, item, &s);
     }
 }
 
 void batchnorm_measure(const layer *l, const float *x, cpu_shared *shared)
 {
-    bn_job j = { .l = l, .x = x, .shift = batchnorm_shift(l, shared), .sums = batchnorm_sums(l, shared) };
-    for_items(l, measure_items, &j);
+    bn_job job = { .l = l, .x = x, .shift = batchnorm_shift(l, shared), .sums = batchnorm_sums(l, shared) };
+    for_items(l, measure_items, &job);
 }
 
+/* Sums channel c of all parts, n to a part's half. */
 static double total_of(const float *sums, size_t parts, size_t n, size_t c)
 {
     double total = 0;
@@ -115,7 +138,7 @@ static double total_of(const float *sums, size_t parts, size_t n, size_t c)
     return total;
 }
 
-/* Mean and variance of one channel in doubles, straight from the definition. */
+/* Mean and variance of channel c of x in doubles, straight from the definition. */
 static void measure_exactly(const layer *l, const float *x, size_t c, double *mean, double *variance)
 {
     size_t blocks = vec_blocks(l->out_c), map = map_size(l);
@@ -132,7 +155,7 @@ static void measure_exactly(const layer *l, const float *x, size_t c, double *me
     *variance = squares / n;
 }
 
-void batchnorm_finish(const layer *l, const float *x, size_t parts, double rate, cpu_shared *shared)
+void batchnorm_finish(const layer *l, const float *x, size_t parts, float rate, cpu_shared *shared)
 {
     const float *sums = batchnorm_sums(l, shared), *shift = row_of(l, shared, ROW_SHIFT);
     size_t n = wide(l->out_c);
@@ -145,177 +168,178 @@ void batchnorm_finish(const layer *l, const float *x, size_t parts, double rate,
         double mean = shift[c] + one, variance = two - one * one;
         if (!(variance > 1e-3 * two)) measure_exactly(l, x, c, &mean, &variance);
         batchnorm_keep_statistics(l, c, mean, variance, rate);
-        factor[c] = (float)(l->scales[c] / (sqrt(l->variance[c]) + EPSILON));
+        factor[c] = factor_of(l, c, 1);
     }
     fill_row(l, shared, ROW_SHIFT, l->mean);
 }
 
-ACT_INLINE void apply_item(const bn_job *j, size_t item, ACTIVATION a)
+/* Normalises one item, adds the other map, activates. */
+ACT_INLINE void apply_item(const bn_job *job, size_t item, ACTIVATION act)
 {
-    size_t n = item_floats(j->l), at = item * n, c = item % vec_blocks(j->l->out_c) * LANES;
-    const float *x = j->x + at;
-    float *y = j->y + at;
-    vec m = vec_load(j->mean + c), f = vec_load(j->factor + c), b = vec_load(j->bias + c);
-    if (j->add)
+    size_t n = item_floats(job->l), at = item * n, c = item % vec_blocks(job->l->out_c) * LANES;
+    const float *x = job->x + at;
+    float *y = job->y + at;
+    vec m = vec_load(job->mean + c), f = vec_load(job->factor + c), b = vec_load(job->bias + c);
+    if (job->add)
         for (size_t i = 0; i < n; i += LANES)
-            vec_store(y + i, vec_act((vec_load(x + i) - m) * f + b + vec_load(j->add + at + i), a));
+            vec_store(y + i, vec_act((vec_load(x + i) - m) * f + b + vec_load(job->add + at + i), act));
     else
-        for (size_t i = 0; i < n; i += LANES) vec_store(y + i, vec_act((vec_load(x + i) - m) * f + b, a));
+        for (size_t i = 0; i < n; i += LANES) vec_store(y + i, vec_act((vec_load(x + i) - m) * f + b, act));
 }
 
-ACT_INLINE void apply_loop(const bn_job *j, size_t begin, size_t end, ACTIVATION a)
+ACT_INLINE void apply_loop(const bn_job *job, size_t begin, size_t end, ACTIVATION act)
 {
-    for (size_t item = begin; item < end; ++item) apply_item(j, item, a);
+    for (size_t item = begin; item < end; ++item) apply_item(job, item, act);
 }
 
 static void apply_items(void *ctx, size_t begin, size_t end)
 {
-    const bn_job *j = ctx;
-    ACT_SWITCH(j->activation, apply_loop, j, begin, end)
+    const bn_job *job = ctx;
+    ACT_SWITCH(job->activation, apply_loop, job, begin, end)
 }
 
-void batchnorm_apply(const layer *l, const float *x, const float *add, ACTIVATION a, float *y, cpu_shared *shared)
+void batchnorm_apply(const layer *l, const float *x, const float *add, ACTIVATION act, float *y, cpu_shared *shared)
 {
-    bn_job j = { .l = l, .x = x, .add = add, .y = y, .activation = a, .mean = row_of(l, shared, ROW_SHIFT),
+    bn_job job = { .l = l, .x = x, .add = add, .y = y, .activation = act, .mean = row_of(l, shared, ROW_SHIFT),
                  .factor = row_of(l, shared, ROW_FACTOR), .bias = row_of(l, shared, ROW_BIAS) };
-    for_items(l, apply_items, &j);
+    for_items(l, apply_items, &job);
 }
 
-ACT_INLINE void add_loop(const bn_job *j, size_t begin, size_t end, ACTIVATION a)
+ACT_INLINE void add_loop(const bn_job *job, size_t begin, size_t end, ACTIVATION act)
 {
-    size_t n = item_floats(j->l);
+    size_t n = item_floats(job->l);
     for (size_t i = begin * n; i < end * n; i += LANES) {
-        vec v = vec_load(j->y + i);
-        if (j->add) v += vec_load(j->add + i);
-        vec_store(j->y + i, vec_act(v, a));
+        vec v = vec_load(job->y + i);
+        if (job->add) v += vec_load(job->add + i);
+        vec_store(job->y + i, vec_act(v, act));
     }
 }
 
 static void add_items(void *ctx, size_t begin, size_t end)
 {
-    const bn_job *j = ctx;
-    ACT_SWITCH(j->activation, add_loop, j, begin, end)
+    const bn_job *job = ctx;
+    ACT_SWITCH(job->activation, add_loop, job, begin, end)
 }
 
-void blocked_add_activate(const layer *l, const float *add, ACTIVATION a, float *y)
+void blocked_add_activate(const layer *l, const float *add, ACTIVATION act, float *y)
 {
-    bn_job j = { .l = l, .add = add, .y = y, .activation = a };
-    if (add || a != LINEAR) for_items(l, add_items, &j);
+    bn_job job = { .l = l, .add = add, .y = y, .activation = act };
+    if (add || act != LINEAR) for_items(l, add_items, &job);
 }
 
 /* ---- backward ---- */
 
 /* The delta before the activation of element i, not stored. */
-ACT_INLINE vec delta_before(const bn_job *j, size_t i, vec centred, vec f, vec b, ACTIVATION a)
+ACT_INLINE vec delta_before(const bn_job *job, size_t i, vec centred, vec factor, vec bias, ACTIVATION act)
 {
-    const batchnorm_gradient *g = j->g;
-    vec d = vec_load(g->d + i);
-    if (a == LINEAR) return d;
-    return d * vec_slope(g->y ? vec_load(g->y + i) : vec_act(centred * f + b, a), a);
+    const batchnorm_gradient *gradient = job->gradient;
+    vec d = vec_load(gradient->d + i);
+    if (act == LINEAR) return d;
+    return d * vec_slope(gradient->y ? vec_load(gradient->y + i) : vec_act(centred * factor + bias, act), act);
 }
 
 /* First pass: sums of dz and of dz * (x - mean); where y is given, dz takes the place of d. */
-ACT_INLINE void sum_item(const bn_job *j, size_t item, ACTIVATION a)
+ACT_INLINE void sum_item(const bn_job *job, size_t item, ACTIVATION act)
 {
-    const batchnorm_gradient *g = j->g;
-    size_t n = item_floats(j->l), begin = item * n, c = item % vec_blocks(j->l->out_c) * LANES;
-    vec m = vec_load(j->mean + c), f = vec_load(j->factor + c), b = vec_load(j->bias + c);
+    const batchnorm_gradient *gradient = job->gradient;
+    size_t n = item_floats(job->l), begin = item * n, c = item % vec_blocks(job->l->out_c) * LANES;
+    vec m = vec_load(job->mean + c), factor = vec_load(job->factor + c), b = vec_load(job->bias + c);
     part_sums s = { 0 };
     for (size_t at = 0; at < n; at += RUN * LANES) {
         size_t stop = n - at < RUN * LANES ? n : at + RUN * LANES;
         vec one = vec_all(0), two = vec_all(0);
         for (size_t i = begin + at; i < begin + stop; i += LANES) {
-            vec x = g->x ? vec_load(g->x + i) - m : vec_all(0), d = delta_before(j, i, x, f, b, a);
+            vec x = gradient->x ? vec_load(gradient->x + i) - m : vec_all(0),
+                d = delta_before(job, i, x, factor, b, act);
             one += d;
             two += d * x;
-            if (g->y) vec_store(g->d + i, d);
-            if (g->also) vec_store(g->also + i, vec_load(g->also + i) + d);
+            if (gradient->y) vec_store(gradient->d + i, d);
+            if (gradient->also) vec_store(gradient->also + i, vec_load(gradient->also + i) + d);
         }
         add_run(&s, one, two);
     }
-    store_part(j, item, &s);
+    store_part(job, item, &s);
 }
 
-ACT_INLINE void sum_loop(const bn_job *j, size_t begin, size_t end, ACTIVATION a)
+ACT_INLINE void sum_loop(const bn_job *job, size_t begin, size_t end, ACTIVATION act)
 {
-    for (size_t item = begin; item < end; ++item) sum_item(j, item, a);
+    for (size_t item = begin; item < end; ++item) sum_item(job, item, act);
 }
 
 static void sum_items(void *ctx, size_t begin, size_t end)
 {
-    const bn_job *j = ctx;
-    ACT_SWITCH(j->activation, sum_loop, j, begin, end)
+    const bn_job *job = ctx;
+    ACT_SWITCH(job->activation, sum_loop, job, begin, end)
 }
 
 /* Second pass: dx = factor * (dz - centre - slope * (x - mean)). */
-ACT_INLINE void centre_item(const bn_job *j, size_t item, ACTIVATION a)
+ACT_INLINE void centre_item(const bn_job *job, size_t item, ACTIVATION act)
 {
-    const batchnorm_gradient *g = j->g;
-    size_t n = item_floats(j->l), begin = item * n, c = item % vec_blocks(j->l->out_c) * LANES;
-    vec m = vec_load(j->mean + c), f = vec_load(j->factor + c), b = vec_load(j->bias + c);
-    vec centre = vec_load(j->centre + c), slope = vec_load(j->slope + c);
+    const batchnorm_gradient *gradient = job->gradient;
+    size_t n = item_floats(job->l), begin = item * n, c = item % vec_blocks(job->l->out_c) * LANES;
+    vec m = vec_load(job->mean + c), factor = vec_load(job->factor + c), b = vec_load(job->bias + c);
+    vec centre = vec_load(job->centre + c), slope = vec_load(job->slope + c);
     for (size_t i = begin; i < begin + n; i += LANES) {
-        vec x = g->x ? vec_load(g->x + i) - m : vec_all(0);
-        vec d = g->y ? vec_load(g->d + i) : delta_before(j, i, x, f, b, a);
-        vec_store(g->dx + i, f * (d - centre - slope * x));
+        vec x = gradient->x ? vec_load(gradient->x + i) - m : vec_all(0);
+        vec d = gradient->y ? vec_load(gradient->d + i) : delta_before(job, i, x, factor, b, act);
+        vec_store(gradient->dx + i, factor * (d - centre - slope * x));
     }
 }
 
-ACT_INLINE void centre_loop(const bn_job *j, size_t begin, size_t end, ACTIVATION a)
+ACT_INLINE void centre_loop(const bn_job *job, size_t begin, size_t end, ACTIVATION act)
 {
-    for (size_t item = begin; item < end; ++item) centre_item(j, item, a);
+    for (size_t item = begin; item < end; ++item) centre_item(job, item, act);
 }
 
 static void centre_items(void *ctx, size_t begin, size_t end)
 {
-    const bn_job *j = ctx;
-    ACT_SWITCH(j->activation, centre_loop, j, begin, end)
+    const bn_job *job = ctx;
+    ACT_SWITCH(job->activation, centre_loop, job, begin, end)
 }
 
 /* Factors of both passes' formulae before the sums are known. */
-static void prepare(const layer *l, bn_job *j, cpu_shared *shared)
+static void prepare(const layer *l, bn_job *job, cpu_shared *shared)
 {
-    const batchnorm_gradient *g = j->g;
+    const batchnorm_gradient *gradient = job->gradient;
     float *factor = row_of(l, shared, ROW_FACTOR);
-    int normalised = l->batch_normalize;
-    if (normalised) fill_row(l, shared, ROW_SHIFT, g->train ? l->mean : l->rolling_mean);
+    if (l->batch_normalize) fill_row(l, shared, ROW_SHIFT, gradient->train ? l->mean : l->rolling_mean);
     else memset(row_of(l, shared, ROW_SHIFT), 0, wide(l->out_c) * sizeof(float));
     memset(factor, 0, wide(l->out_c) * sizeof *factor);
     for (int c = 0; c < l->out_c; ++c)
-        factor[c] = !normalised ? 1 : g->train ? (float)(l->scales[c] / (sqrt(l->variance[c]) + EPSILON)) : batchnorm_factor(l, c);
-    j->mean = row_of(l, shared, ROW_SHIFT);
-    j->factor = factor;
-    j->bias = fill_row(l, shared, ROW_BIAS, l->biases);
-    j->sums = batchnorm_sums(l, shared);
+        factor[c] = factor_of(l, (size_t)c, gradient->train);
+    job->mean = row_of(l, shared, ROW_SHIFT);
+    job->factor = factor;
+    job->bias = fill_row(l, shared, ROW_BIAS, l->biases);
+    job->sums = batchnorm_sums(l, shared);
 }
 
 /* Updates of scales and biases, and what the second pass subtracts. */
-static void finish_sums(const layer *l, bn_job *j, cpu_shared *shared)
+static void finish_sums(const layer *l, bn_job *job, cpu_shared *shared)
 {
-    const batchnorm_gradient *g = j->g;
+    const batchnorm_gradient *gradient = job->gradient;
     size_t n = wide(l->out_c), parts = (size_t)l->batch;
     double count = (double)l->batch * (double)map_size(l);
     float *centre = row_of(l, shared, ROW_CENTRE), *slope = row_of(l, shared, ROW_SLOPE);
     memset(centre, 0, n * sizeof *centre);
     memset(slope, 0, n * sizeof *slope);
     for (size_t c = 0; c < (size_t)l->out_c; ++c) {
-        double sum = total_of(j->sums, parts, n, c), with_x = total_of(j->sums + n, parts, n, c);
-        double s = l->batch_normalize ? sqrt(g->train ? l->variance[c] : l->rolling_variance[c]) : 1, r = 1 / (s + EPSILON);
-        if (g->updates) l->bias_updates[c] += (float)sum;
-        if (g->updates && l->batch_normalize) l->scale_updates[c] += (float)(with_x * r);
-        if (!l->batch_normalize || !g->train) continue;
+        double sum = total_of(job->sums, parts, n, c), with_x = total_of(job->sums + n, parts, n, c);
+        double s = deviation(l, c, gradient->train), r = 1 / (s + HOST_EPSILON);
+        if (gradient->updates) l->bias_updates[c] += (float)sum;
+        if (gradient->updates && l->batch_normalize) l->scale_updates[c] += (float)(with_x * r);
+        if (!l->batch_normalize || !gradient->train) continue;
         centre[c] = (float)(sum / count);
-        slope[c] = s > 0 ? (float)(with_x * r / count * r * (s + EPSILON) / s) : 0;
+        slope[c] = s > 0 ? (float)(with_x * r / count * r * (s + HOST_EPSILON) / s) : 0;
     }
-    j->centre = centre;
-    j->slope = slope;
+    job->centre = centre;
+    job->slope = slope;
 }
 
-void batchnorm_backward_blocked(const layer *l, const batchnorm_gradient *g, cpu_shared *shared)
+void batchnorm_backward_blocked(const layer *l, const batchnorm_gradient *gradient, cpu_shared *shared)
 {
-    bn_job j = { .l = l, .g = g, .activation = g->activation };
-    prepare(l, &j, shared);
-    for_items(l, sum_items, &j);
-    finish_sums(l, &j, shared);
-    if (l->batch_normalize || g->dx != g->d) for_items(l, centre_items, &j);
+    bn_job job = { .l = l, .gradient = gradient, .activation = gradient->activation };
+    prepare(l, &job, shared);
+    for_items(l, sum_items, &job);
+    finish_sums(l, &job, shared);
+    if (l->batch_normalize || gradient->dx != gradient->d) for_items(l, centre_items, &job);
 }

@@ -1,5 +1,5 @@
-/* Batch norm on blocked maps (batch, c blocks, h, w, LANES); the mathematics is in batchnorm.c. Sums come in parts,
- * (parts, 2, c up to whole LANES) floats, so that whoever computes x can add them up while it is at it. */
+/* Batch norm on blocked maps x, y (batch, c blocks, h, w, LANES); the mathematics is in batchnorm.c. Sums come in
+ * parts, (parts, 2, c up to whole LANES) floats, so that whoever computes x can add them up while it is at it. */
 #ifndef DISTILL_CPU_BATCHNORM_BLOCKED_H
 #define DISTILL_CPU_BATCHNORM_BLOCKED_H
 #include "state.h"
@@ -12,14 +12,14 @@ const float *batchnorm_shift(const layer *l, cpu_shared *shared);
 float *batchnorm_sums(const layer *l, cpu_shared *shared);
 /* sum (x - shift) and sum (x - shift)^2, a part an image. */
 void batchnorm_measure(const layer *l, const float *x, cpu_shared *shared);
-/* l.mean, l.variance and, by `rate`, the running ones from the parts. A channel that `shift` was too far from to tell its
- * variance is measured again, exactly. */
-void batchnorm_finish(const layer *l, const float *x, size_t parts, double rate, cpu_shared *shared);
+/* l.mean, l.variance and, by `rate`, the running ones from the parts of x. A channel that `shift` was too far from to
+ * tell its variance is measured again, exactly. */
+void batchnorm_finish(const layer *l, const float *x, size_t parts, float rate, cpu_shared *shared);
 
 /* y = act(BN(x) + add) with the batch's statistics; add may be NULL. */
-void batchnorm_apply(const layer *l, const float *x, const float *add, ACTIVATION a, float *y, cpu_shared *shared);
+void batchnorm_apply(const layer *l, const float *x, const float *add, ACTIVATION act, float *y, cpu_shared *shared);
 /* y = act(y + add) */
-void blocked_add_activate(const layer *l, const float *add, ACTIVATION a, float *y);
+void blocked_add_activate(const layer *l, const float *add, ACTIVATION act, float *y);
 
 typedef struct batchnorm_gradient {
     const float *x;         /* what was normalised; NULL: there is no batch norm, or its gradients are not wanted */
@@ -31,6 +31,6 @@ typedef struct batchnorm_gradient {
     float *dx;              /* delta of x (or of the convolution, where there is no batch norm); may be d */
 } batchnorm_gradient;
 /* Fills dx; l.scale_updates and l.bias_updates grow where `updates`. */
-void batchnorm_backward_blocked(const layer *l, const batchnorm_gradient *g, cpu_shared *shared);
+void batchnorm_backward_blocked(const layer *l, const batchnorm_gradient *gradient, cpu_shared *shared);
 
 #endif

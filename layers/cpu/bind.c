@@ -4,35 +4,22 @@
  * types of the table leave alone and free_layer does not free. A frozen layer is bound whatever its type: where the
  * table has no row for it, its own functions run behind the wrapper. */
 #include "cpu.h"
-#include "parallel.h"
 #include "state.h"
 
 #include "darknet_plugin/base/mem.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-static int refuse_batchnorm(layer *l, cpu_state *s, diag *d)
-{
-    (void)l;
-    diag_error(d, NULL, 0, "batchnorm", "layer %d: the host never allocates this section's buffers", s->index);
-    diag_hint(d, "use batch_normalize=1 in the layer before it");
-    return -1;
-}
-
-static void forward_host(const layer *l, cpu_state *s, network *net) { s->host_forward(*l, *net); }
-static void backward_host(const layer *l, cpu_state *s, network *net) { s->host_backward(*l, *net); }
 
 static const cpu_row rows[] = {
     { .type = CONVOLUTIONAL, .accepts = accepts_cpu_conv, .make = make_cpu_conv, .forward = forward_cpu_conv,
       .backward = backward_cpu_conv, .update = update_cpu_weights, .free = free_cpu_conv,
-      .weights_changed = cpu_conv_weights_changed, .accepts_blocked = accepts_blocked_conv, .forward_blocked = forward_cpu_conv,
-      .backward_blocked = backward_cpu_conv },
+      .weights_changed = cpu_conv_weights_changed, .accepts_blocked = accepts_blocked_conv,
+      .forward_blocked = forward_cpu_conv, .backward_blocked = backward_cpu_conv },
     { .type = CONNECTED, .make = make_cpu_conv, .forward = forward_cpu_conv, .backward = backward_cpu_conv,
       .update = update_cpu_weights, .free = free_cpu_conv, .weights_changed = cpu_conv_weights_changed },
-    { .type = SHORTCUT, .accepts = accepts_cpu_shortcut, .forward = forward_cpu_shortcut, .backward = backward_cpu_shortcut,
-      .accepts_blocked = accepts_blocked_shortcut, .forward_blocked = forward_blocked_shortcut,
-      .backward_blocked = backward_blocked_shortcut },
+    { .type = SHORTCUT, .accepts = accepts_cpu_shortcut, .forward = forward_cpu_shortcut,
+      .backward = backward_cpu_shortcut, .accepts_blocked = accepts_blocked_shortcut,
+      .forward_blocked = forward_blocked_shortcut, .backward_blocked = backward_blocked_shortcut },
     { .type = ACTIVE, .forward = forward_cpu_activation, .backward = backward_cpu_activation,
       .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_activation,
       .backward_blocked = backward_blocked_activation },
@@ -42,40 +29,51 @@ static const cpu_row rows[] = {
     { .type = MAXPOOL, .forward = forward_cpu_maxpool, .backward = backward_cpu_maxpool, .free = free_blocked_maxpool,
       .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_maxpool,
       .backward_blocked = backward_blocked_maxpool },
-    { .type = ROUTE, .forward = forward_host, .backward = backward_host, .accepts_blocked = accepts_blocked_route,
-      .forward_blocked = forward_blocked_route, .backward_blocked = backward_blocked_route },
-    { .type = UPSAMPLE, .accepts = accepts_cpu_upsample, .forward = forward_host, .backward = backward_host,
-      .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_upsample,
-      .backward_blocked = backward_blocked_upsample },
+    { .type = ROUTE, .accepts_blocked = accepts_blocked_route, .forward_blocked = forward_blocked_route,
+      .backward_blocked = backward_blocked_route },
+    { .type = UPSAMPLE, .accepts = accepts_cpu_upsample, .accepts_blocked = accepts_blocked_map,
+      .forward_blocked = forward_blocked_upsample, .backward_blocked = backward_blocked_upsample },
     { .type = DROPOUT, .make = make_cpu_dropout, .forward = forward_cpu_dropout, .backward = backward_cpu_dropout,
       .free = free_cpu_dropout, .resized = resized_cpu_dropout, .accepts_blocked = accepts_blocked_dropout,
       .forward_blocked = forward_blocked_dropout },
-    { .type = BATCHNORM, .make = refuse_batchnorm },
+    { .type = BATCHNORM, .make = refuse_cpu_batchnorm, .any_backend = 1 },
 };
 /* Any other layer, bound only because it is frozen. */
-static const cpu_row host_row = { .type = BLANK, .forward = forward_host, .backward = backward_host };
+static const cpu_row host_row = { .type = BLANK };
 
 /* ---- what Darknet calls ---- */
 
+static layer_call call_of(const network *net)
+{
+    return (layer_call){ .net = net, .train = net->train, .input = net->input, .delta = net->delta };
+}
+
+/* Runs the row's forward, blocked or plain, or the host's; then what its output's readers want. */
 static void bound_forward(layer l, network net)
 {
-    cpu_state *s = (cpu_state *)l.self_layer;
-    if (s->mode == CPU_FROZEN && net.train) return;   /* nothing trained reads it */
-    if (s->mode != CPU_TRAINED) net.train = 0;
-    if (s->d) cpu_give(s->shared, s->d);   /* left by a backward that stopped above this layer */
-    s->d = NULL;
-    if (s->fast) s->row->forward_blocked(&l, s, &net);
-    else s->row->forward(&l, s, &net);
-    cpu_finish_output(&l, s, &net);
+    cpu_state *state = (cpu_state *)l.self_layer;
+    const cpu_row *row = state->row;
+    if (state->mode == CPU_FROZEN && net.train) return;   /* nothing trained reads it */
+    if (state->mode != CPU_TRAINED) net.train = 0;
+    if (state->d) cpu_give(state->shared, state->d);      /* left by a backward that stopped above this layer */
+    state->d = NULL;
+    layer_call call = call_of(&net);
+    if (state->fast) row->forward_blocked(&l, state, &call);
+    else if (row->forward) row->forward(&l, state, &call);
+    else state->host_forward(l, net);
+    cpu_finish_output(&l, state);
 }
 
 static void bound_backward(layer l, network net)
 {
-    cpu_state *s = (cpu_state *)l.self_layer;
-    if (s->mode == CPU_FROZEN) return;
-    if (s->mode != CPU_TRAINED) net.train = 0;
-    if (s->fast) s->row->backward_blocked(&l, s, &net);
-    else s->row->backward(&l, s, &net);
+    cpu_state *state = (cpu_state *)l.self_layer;
+    const cpu_row *row = state->row;
+    if (state->mode == CPU_FROZEN) return;
+    if (state->mode != CPU_TRAINED) net.train = 0;
+    layer_call call = call_of(&net);
+    if (state->fast) row->backward_blocked(&l, state, &call);
+    else if (row->backward) row->backward(&l, state, &call);
+    else state->host_backward(l, net);
 }
 
 static void bound_update(layer l, update_args a)
@@ -90,11 +88,11 @@ cpu_state *cpu_state_of(const layer *l)
 
 /* ---- binding ---- */
 
-static const cpu_row *row_of(const layer *l, const cpu_options *o, cpu_mode mode)
+static const cpu_row *row_of(const layer *l, cpu_backend backend, cpu_mode mode)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
         if (rows[i].type != l->type || (rows[i].accepts && !rows[i].accepts(l))) continue;
-        if (o->backend != BACKEND_HOST || !rows[i].forward) return &rows[i];
+        if (backend != BACKEND_HOST || rows[i].any_backend) return &rows[i];
     }
     return mode == CPU_TRAINED ? NULL : &host_row;
 }
@@ -107,42 +105,56 @@ static int bind_free_of_state(const layer *l, int index, diag *d)
     return -1;
 }
 
-static cpu_state *make_state(const layer *l, const cpu_row *row, const cpu_options *o, int index, cpu_shared *shared)
+static const char *runs_on(const cpu_row *row, cpu_backend backend)
 {
-    cpu_state *s = mem_calloc(1, sizeof *s);
-    s->row = row;
-    s->mode = o->mode ? o->mode[index] : CPU_TRAINED;
-    s->backend = o->backend;
-    s->seed = o->seed;
-    s->index = index;
-    s->shared = shared;
-    s->host_forward = l->forward;
-    s->host_backward = l->backward;
-    s->host_update = l->update;
-    s->runs_on = row->forward == forward_host ? "host" : o->backend == BACKEND_REFERENCE ? "reference" : "plugin";
-    return s;
+    if (!row->forward) return "host";
+    return backend == BACKEND_REFERENCE ? "reference" : "plugin";
 }
 
-static int has_layouts(const cpu_options *o) { return o->layouts && o->backend == BACKEND_DNNL; }
-
-static int bind_layer(network *net, const cpu_options *o, int index, cpu_shared *shared, diag *d)
+static cpu_mode mode_of(const cpu_options *options, int index)
 {
-    layer *l = &net->layers[index];
-    const cpu_row *row = row_of(l, o, o->mode ? o->mode[index] : CPU_TRAINED);
+    return options->mode ? options->mode[index] : CPU_TRAINED;
+}
+
+/* Makes the state of a layer that `row` serves, with what the host has put into it. */
+static cpu_state *make_state(const layer *l, const cpu_row *row, const cpu_options *options, int index,
+                             cpu_shared *shared)
+{
+    cpu_state *state = mem_calloc(1, sizeof *state);
+    state->row = row;
+    state->mode = mode_of(options, index);
+    state->backend = options->backend;
+    state->seed = options->seed;
+    state->index = index;
+    state->shared = shared;
+    state->host_forward = l->forward;
+    state->host_backward = l->backward;
+    state->host_update = l->update;
+    state->runs_on = runs_on(row, options->backend);
+    return state;
+}
+
+static int has_layouts(const cpu_options *options) { return options->layouts && options->backend == BACKEND_DNNL; }
+
+/* Binds layer `index` if it has a row. 0, or -1 with a message. */
+static int bind_layer(layer *l, const cpu_options *options, int index, cpu_shared *shared, diag *d)
+{
+    const cpu_row *row = row_of(l, options->backend, mode_of(options, index));
     if (!row) return 0;
     if (bind_free_of_state(l, index, d)) return -1;
-    cpu_state *s = make_state(l, row, o, index, shared);
-    if (has_layouts(o)) cpu_choose_layout(l, s, net);
-    if (s->fast) s->runs_on = "plugin";
-    if (row->make && row->make(l, s, d)) {
-        free(s);
+    cpu_state *state = make_state(l, row, options, index, shared);
+    if (has_layouts(options)) cpu_choose_layout(l, state);
+    if (state->fast) state->runs_on = "plugin";
+    if (row->make && row->make(l, state, d)) {
+        free(state);
         return -1;
     }
     ++shared->users;
-    l->self_layer = (layer *)s;
+    shared->state[index] = state;
+    l->self_layer = (layer *)state;
     l->forward = bound_forward;
     l->backward = bound_backward;
-    l->update = s->mode == CPU_TRAINED && row->update ? bound_update : NULL;
+    l->update = state->mode == CPU_TRAINED && row->update ? bound_update : NULL;
     return 0;
 }
 
@@ -154,33 +166,43 @@ static void refresh_output(network *net)
     if (net->layers[i].type == DROPOUT) net->output = net->layers[i].output;
 }
 
-int cpu_bind(network *net, const cpu_options *o, diag *d)
+static cpu_shared *make_shared(const network *net)
 {
-    cpu_unbind(net);
     cpu_shared *shared = mem_calloc(1, sizeof *shared);
     shared->users = 1;
+    shared->layers = net->layers;
+    shared->state = mem_calloc((size_t)net->n, sizeof *shared->state);
+    return shared;
+}
+
+int cpu_bind(network *net, const cpu_options *options, diag *d)
+{
+    cpu_unbind(net);
+    cpu_shared *shared = make_shared(net);
     int bad = 0;
-    for (int i = 0; i < net->n; ++i) bad |= bind_layer(net, o, i, shared, d);
+    for (int i = 0; i < net->n; ++i) bad |= bind_layer(&net->layers[i], options, i, shared, d);
+    if (!bad && has_layouts(options)) cpu_lay_out(net, shared, options->keep);
     cpu_leave_shared(shared);
     if (bad) cpu_unbind(net);
-    else if (has_layouts(o)) cpu_lay_out(net, o);
-    if (!bad) refresh_output(net);
+    else refresh_output(net);
     return bad ? -1 : 0;
 }
 
+/* Puts back what the host had put into the layer, and frees its state. */
 static void unbind_layer(layer *l)
 {
-    cpu_state *s = cpu_state_of(l);
-    if (!s) return;
-    if (s->row->free) s->row->free(l, s);
-    if (s->hides_delta && l->delta) free(s->host_delta);   /* the host has resized the layer since */
-    else if (s->hides_delta) l->delta = s->host_delta;
-    l->forward = s->host_forward;
-    l->backward = s->host_backward;
-    l->update = s->host_update;
+    cpu_state *state = cpu_state_of(l);
+    if (!state) return;
+    if (state->row->free) state->row->free(l, state);
+    if (state->hides_delta && l->delta) free(state->host_delta);   /* the host has resized the layer since */
+    else if (state->hides_delta) l->delta = state->host_delta;
+    l->forward = state->host_forward;
+    l->backward = state->host_backward;
+    l->update = state->host_update;
     l->self_layer = NULL;
-    cpu_leave_shared(s->shared);
-    free(s);
+    state->shared->state[state->index] = NULL;
+    cpu_leave_shared(state->shared);
+    free(state);
 }
 
 void cpu_unbind(network *net)
@@ -192,23 +214,32 @@ void cpu_unbind(network *net)
 
 const char *cpu_layer_runs_on(const layer *l)
 {
-    const cpu_state *s = cpu_state_of(l);
-    return s ? s->runs_on : "host";
+    const cpu_state *state = cpu_state_of(l);
+    return state ? state->runs_on : "host";
+}
+
+const float *cpu_layer_output(const network *net, int i, size_t *n)
+{
+    const layer *l = &net->layers[i];
+    const cpu_state *state = cpu_state_of(l);
+    int blocked = state && state->blocked;
+    *n = blocked ? cpu_blocked_floats(l) : cpu_floats(l);
+    return blocked ? state->y : l->output;
 }
 
 void cpu_weights_changed(network *net)
 {
     for (int i = 0; i < net->n; ++i) {
-        cpu_state *s = cpu_state_of(&net->layers[i]);
-        if (s && s->row->weights_changed) s->row->weights_changed(s);
+        cpu_state *state = cpu_state_of(&net->layers[i]);
+        if (state && state->row->weights_changed) state->row->weights_changed(state);
     }
 }
 
 void cpu_resized(network *net)
 {
     for (int i = 0; i < net->n; ++i) {
-        cpu_state *s = cpu_state_of(&net->layers[i]);
-        if (s && s->row->resized) s->row->resized(&net->layers[i], s);
+        cpu_state *state = cpu_state_of(&net->layers[i]);
+        if (state && state->row->resized) state->row->resized(&net->layers[i], state);
     }
     refresh_output(net);
 }
@@ -217,14 +248,14 @@ void cpu_resized(network *net)
 
 int cpu_statistics_count(const layer *l)
 {
-    const cpu_state *s = cpu_state_of(l);
-    return s ? s->statistics : 0;
+    const cpu_state *state = cpu_state_of(l);
+    return state ? state->statistics : 0;
 }
 
 void cpu_set_statistics_count(layer *l, int count)
 {
-    cpu_state *s = cpu_state_of(l);
-    if (s) s->statistics = count < 0 ? 0 : count;
+    cpu_state *state = cpu_state_of(l);
+    if (state) state->statistics = count < 0 ? 0 : count;
 }
 
 static int any_statistics(const layer *l)
@@ -238,7 +269,7 @@ void cpu_statistics_loaded(network *net, int begin, int end)
 {
     for (int i = begin; i < end && i < net->n; ++i) {
         layer *l = &net->layers[i];
-        if (l->batch_normalize && l->rolling_mean) cpu_set_statistics_count(l, any_statistics(l) ? 100 : 0);
+        if (l->batch_normalize && l->rolling_mean) cpu_set_statistics_count(l, any_statistics(l) ? CPU_SETTLED : 0);
     }
     cpu_weights_changed(net);
 }

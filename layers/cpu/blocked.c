@@ -1,5 +1,5 @@
-/* [shortcut], [activation], [maxpool] and [avgpool] on blocked maps (vec.h); the formulae are those of shortcut.c, simple.c
- * and maxpool.c. An item of work is one block of channels of one image, and no two items meet.
+/* [shortcut], [activation], [maxpool] and [avgpool] on blocked maps (vec.h); the formulae are those of shortcut.c,
+ * simple.c and maxpool.c. An item of work is one block of channels of one image, and no two items meet.
  *
  * Left to the plain code: shortcuts of unlike shapes. */
 #include "batchnorm_blocked.h"
@@ -22,113 +22,110 @@ typedef struct map_job {
     int32_t *index;           /* maxpool: where each largest value came from, as a pixel of its map, -1 nowhere */
 } map_job;
 
-int accepts_blocked_map(const layer *l, const cpu_state *s, const network *net)
+int accepts_blocked_map(const layer *l, const cpu_state *state)
 {
     (void)l;
-    return cpu_blocked_at(net, s->index - 1) != NULL;
+    return cpu_blocked_at(state->shared, state->index - 1) != NULL;
 }
 
-int accepts_blocked_shortcut(const layer *l, const cpu_state *s, const network *net)
+int accepts_blocked_shortcut(const layer *l, const cpu_state *state)
 {
-    return l->w == l->out_w && l->h == l->out_h && l->c == l->out_c && cpu_blocked_at(net, s->index - 1)
-        && cpu_blocked_at(net, l->index);
+    return is_same_shape_shortcut(l) && cpu_blocked_at(state->shared, state->index - 1)
+        && cpu_blocked_at(state->shared, l->index);
 }
 
 static size_t item_floats(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w * LANES; }
 static size_t items(const layer *l) { return (size_t)l->batch * vec_blocks(l->out_c); }
 
-/* Where the delta of layer i goes, NULL for nowhere. */
-static float *delta_of(const network *net, int i, int *add)
-{
-    cpu_state *s = cpu_blocked_at(net, i);
-    return s && s->mode != CPU_FROZEN ? cpu_delta_of(&net->layers[i], s, add) : NULL;
-}
-
 /* ---- shortcut and activation ---- */
 
-ACT_INLINE void sum_loop(const map_job *j, size_t begin, size_t end, ACTIVATION a)
+ACT_INLINE void sum_loop(const map_job *job, size_t begin, size_t end, ACTIVATION act)
 {
-    float alpha = j->l->alpha, beta = j->l->beta;
+    float alpha = job->l->alpha, beta = job->l->beta;
     for (size_t i = begin; i < end; i += LANES) {
-        vec v = vec_load(j->x + i);
-        if (j->z) v = alpha * v + beta * vec_load(j->z + i);
-        vec_store(j->out + i, vec_act(v, a));
+        vec v = vec_load(job->x + i);
+        if (job->z) v = alpha * v + beta * vec_load(job->z + i);
+        vec_store(job->out + i, vec_act(v, act));
     }
 }
 
 static void sum_items(void *ctx, size_t begin, size_t end)
 {
-    const map_job *j = ctx;
-    size_t n = item_floats(j->l);
-    ACT_SWITCH(j->l->activation, sum_loop, j, begin * n, end * n)
+    const map_job *job = ctx;
+    size_t n = item_floats(job->l);
+    ACT_SWITCH(job->l->activation, sum_loop, job, begin * n, end * n)
 }
 
-ACT_INLINE void put(float *to, size_t i, vec v, int add)
+ACT_INLINE void put(float *to, size_t i, vec value, int add)
 {
-    if (to) vec_store(to + i, add ? vec_load(to + i) + v : v);
+    if (to) vec_store(to + i, add ? vec_load(to + i) + value : value);
 }
 
-ACT_INLINE void split_loop(const map_job *j, size_t begin, size_t end, ACTIVATION a)
+ACT_INLINE void split_loop(const map_job *job, size_t begin, size_t end, ACTIVATION act)
 {
-    float alpha = j->z ? j->l->alpha : 1, beta = j->l->beta;
+    float alpha = job->z ? job->l->alpha : 1, beta = job->l->beta;
     for (size_t i = begin; i < end; i += LANES) {
-        vec d = vec_load(j->d + i) * vec_slope(vec_load(j->y + i), a);
-        put(j->dx, i, alpha * d, j->add_x);
-        put(j->dz, i, beta * d, j->add_z);
+        vec d = vec_load(job->d + i) * vec_slope(vec_load(job->y + i), act);
+        put(job->dx, i, alpha * d, job->add_x);
+        put(job->dz, i, beta * d, job->add_z);
     }
 }
 
 static void split_items(void *ctx, size_t begin, size_t end)
 {
-    const map_job *j = ctx;
-    size_t n = item_floats(j->l);
-    ACT_SWITCH(j->l->activation, split_loop, j, begin * n, end * n)
+    const map_job *job = ctx;
+    size_t n = item_floats(job->l);
+    ACT_SWITCH(job->l->activation, split_loop, job, begin * n, end * n)
 }
 
-void forward_blocked_activation(const layer *l, cpu_state *s, network *net)
+void forward_blocked_activation(const layer *l, cpu_state *state, const layer_call *call)
 {
-    map_job j = { .l = l, .x = cpu_blocked_at(net, s->index - 1)->y, .out = cpu_output(l, s) };
-    parallel_for_work(items(l), item_floats(l), sum_items, &j);
+    (void)call;
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = cpu_output(l, state) };
+    parallel_for_work(items(l), item_floats(l), sum_items, &job);
 }
 
-void backward_blocked_activation(const layer *l, cpu_state *s, network *net)
+void backward_blocked_activation(const layer *l, cpu_state *state, const layer_call *call)
 {
-    float *d = cpu_take_delta(l, s);
-    map_job j = { .l = l, .y = s->y, .d = d };
-    j.dx = delta_of(net, s->index - 1, &j.add_x);
-    if (j.dx) parallel_for_work(items(l), item_floats(l), split_items, &j);
-    cpu_give(s->shared, d);
+    (void)call;
+    float *d = cpu_take_delta(l, state);
+    map_job job = { .l = l, .y = state->y, .d = d };
+    job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
+    if (job.dx) parallel_for_work(items(l), item_floats(l), split_items, &job);
+    cpu_give(state->shared, d);
 }
 
-void forward_blocked_shortcut(const layer *l, cpu_state *s, network *net)
+void forward_blocked_shortcut(const layer *l, cpu_state *state, const layer_call *call)
 {
-    if (s->summed) return;
-    map_job j = { .l = l, .x = cpu_blocked_at(net, s->index - 1)->y, .z = cpu_blocked_at(net, l->index)->y, .out = cpu_output(l, s) };
-    parallel_for_work(items(l), item_floats(l), sum_items, &j);
+    (void)call;
+    if (state->summed) return;
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y,
+                    .z = cpu_blocked_at(state->shared, l->index)->y, .out = cpu_output(l, state) };
+    parallel_for_work(items(l), item_floats(l), sum_items, &job);
 }
 
-void backward_blocked_shortcut(const layer *l, cpu_state *s, network *net)
+void backward_blocked_shortcut(const layer *l, cpu_state *state, const layer_call *call)
 {
-    if (s->summed) return;
-    float *d = cpu_take_delta(l, s);
-    map_job j = { .l = l, .y = s->y, .d = d, .z = cpu_blocked_at(net, l->index)->y };
-    j.dx = delta_of(net, s->index - 1, &j.add_x);
-    j.dz = delta_of(net, l->index, &j.add_z);   /* the same memory where both operands are one layer: then it adds */
-    if (j.dx || j.dz) parallel_for_work(items(l), item_floats(l), split_items, &j);
-    cpu_give(s->shared, d);
+    (void)call;
+    if (state->summed) return;
+    float *d = cpu_take_delta(l, state);
+    map_job job = { .l = l, .y = state->y, .d = d, .z = cpu_blocked_at(state->shared, l->index)->y };
+    job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
+    job.dz = cpu_delta_of(state, l->index, &job.add_z);   /* dx again, added to, where both operands are one layer */
+    if (job.dx || job.dz) parallel_for_work(items(l), item_floats(l), split_items, &job);
+    cpu_give(state->shared, d);
 }
 
 /* ---- maxpool ---- */
 
-static int clip(int v, int lo, int hi) { return v < lo ? lo : v > hi ? hi : v; }
-
-/* Largest values of the window at (top, left) and where they are; as maxpool.c has it, the first of equals and any NaN. */
+/* Largest values of x in the window at (top, left) and where they are; as maxpool.c has it, the first of equals and any
+ * NaN. */
 ACT_INLINE void window(const layer *l, const float *x, int top, int left, vec *best, ivec *at)
 {
     *best = vec_all(-FLT_MAX);
     *at = (ivec){ 0 } - 1;
-    for (int r = clip(top, 0, l->h); r < clip(top + l->size, 0, l->h); ++r)
-        for (int c = clip(left, 0, l->w); c < clip(left + l->size, 0, l->w); ++c) {
+    for (int r = cpu_clip(top, l->h); r < cpu_clip(top + l->size, l->h); ++r)
+        for (int c = cpu_clip(left, l->w); c < cpu_clip(left + l->size, l->w); ++c) {
             vec v = vec_load(x + ((size_t)r * (size_t)l->w + (size_t)c) * LANES);
             ivec better = (v > *best) | (v != v) | (*at < 0);
             *best = vec_pick(better, v, *best);
@@ -136,99 +133,109 @@ ACT_INLINE void window(const layer *l, const float *x, int top, int left, vec *b
         }
 }
 
+/* Takes the largest of each window of items [begin, end), and where it was. */
 static void pool_items(void *ctx, size_t begin, size_t end)
 {
-    const map_job *j = ctx;
-    const layer *l = j->l;
+    const map_job *job = ctx;
+    const layer *l = job->l;
     size_t in = (size_t)l->h * (size_t)l->w * LANES, n = item_floats(l);
     for (size_t item = begin; item < end; ++item)
         for (size_t i = 0; i < n; i += LANES) {
-            int row = (int)(i / LANES) / l->out_w * l->stride - l->pad / 2, col = (int)(i / LANES) % l->out_w * l->stride - l->pad / 2;
+            int row = (int)(i / LANES) / l->out_w * l->stride - l->pad / 2,
+                col = (int)(i / LANES) % l->out_w * l->stride - l->pad / 2;
             vec best;
             ivec at;
-            window(l, j->x + item * in, row, col, &best, &at);
-            vec_store(j->out + item * n + i, best);
-            if (j->index) memcpy(j->index + item * n + i, &at, sizeof at);
+            window(l, job->x + item * in, row, col, &best, &at);
+            vec_store(job->out + item * n + i, best);
+            if (job->index) memcpy(job->index + item * n + i, &at, sizeof at);
         }
 }
 
+/* Adds each delta to where the largest value came from. */
 static void unpool_items(void *ctx, size_t begin, size_t end)
 {
-    const map_job *j = ctx;
-    const layer *l = j->l;
+    const map_job *job = ctx;
+    const layer *l = job->l;
     size_t in = (size_t)l->h * (size_t)l->w * LANES, n = item_floats(l);
     for (size_t item = begin; item < end; ++item) {
-        float *dx = j->dx + item * in;
-        if (!j->add_x) memset(dx, 0, in * sizeof *dx);
+        float *dx = job->dx + item * in;
+        if (!job->add_x) memset(dx, 0, in * sizeof *dx);
         for (size_t i = item * n; i < (item + 1) * n; ++i)
-            if (j->index[i] >= 0) dx[(size_t)j->index[i] * LANES + i % LANES] += j->d[i];
+            if (job->index[i] >= 0) dx[(size_t)job->index[i] * LANES + i % LANES] += job->d[i];
     }
 }
 
-void forward_blocked_maxpool(const layer *l, cpu_state *s, network *net)
+void forward_blocked_maxpool(const layer *l, cpu_state *state, const layer_call *call)
 {
-    map_job j = { .l = l, .x = cpu_blocked_at(net, s->index - 1)->y, .out = cpu_output(l, s) };
-    if (s->mode == CPU_TRAINED) {
-        s->plan = mem_realloc(s->plan, cpu_blocked_floats(l), sizeof(int32_t));
-        j.index = s->plan;
+    (void)call;
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = cpu_output(l, state) };
+    if (state->mode == CPU_TRAINED) {
+        state->plan = mem_realloc(state->plan, cpu_blocked_floats(l), sizeof(int32_t));
+        job.index = state->plan;
     }
-    parallel_for_work(items(l), item_floats(l) * (size_t)(l->size * l->size), pool_items, &j);
+    parallel_for_work(items(l), item_floats(l) * (size_t)(l->size * l->size), pool_items, &job);
 }
 
-void backward_blocked_maxpool(const layer *l, cpu_state *s, network *net)
+void backward_blocked_maxpool(const layer *l, cpu_state *state, const layer_call *call)
 {
-    float *d = cpu_take_delta(l, s);
-    map_job j = { .l = l, .d = d, .index = s->plan };
-    j.dx = delta_of(net, s->index - 1, &j.add_x);
-    if (j.dx && j.index) parallel_for_work(items(l), item_floats(l), unpool_items, &j);
-    cpu_give(s->shared, d);
+    (void)call;
+    float *d = cpu_take_delta(l, state);
+    map_job job = { .l = l, .d = d, .index = state->plan };
+    job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
+    if (job.dx && job.index) parallel_for_work(items(l), item_floats(l), unpool_items, &job);
+    cpu_give(state->shared, d);
 }
 
-void free_blocked_maxpool(layer *l, cpu_state *s)
+void free_blocked_maxpool(layer *l, cpu_state *state)
 {
     (void)l;
-    free(s->plan);
+    free(state->plan);
 }
 
 /* ---- avgpool: a blocked map in, a plain row of c numbers out ---- */
 
+/* Averages the maps of items [begin, end) into plain numbers. */
 static void average_items(void *ctx, size_t begin, size_t end)
 {
-    const map_job *j = ctx;
-    const layer *l = j->l;
+    const map_job *job = ctx;
+    const layer *l = job->l;
     size_t blocks = vec_blocks(l->c), n = (size_t)l->h * (size_t)l->w;
     for (size_t item = begin; item < end; ++item) {
         size_t first = item % blocks * LANES;
         double sum[LANES] = { 0 };
-        for (size_t i = 0; i < n * LANES; ++i) sum[i % LANES] += j->x[item * n * LANES + i];
+        for (size_t i = 0; i < n * LANES; ++i) sum[i % LANES] += job->x[item * n * LANES + i];
         for (size_t k = 0; k < LANES && first + k < (size_t)l->c; ++k)
-            j->out[item / blocks * (size_t)l->c + first + k] = (float)(sum[k] / (double)n);
+            job->out[item / blocks * (size_t)l->c + first + k] = (float)(sum[k] / (double)n);
     }
 }
 
+/* Spreads the plain deltas of averages over their maps. */
 static void spread_items(void *ctx, size_t begin, size_t end)
 {
-    const map_job *j = ctx;
-    const layer *l = j->l;
+    const map_job *job = ctx;
+    const layer *l = job->l;
     size_t blocks = vec_blocks(l->c), n = (size_t)l->h * (size_t)l->w;
     for (size_t item = begin; item < end; ++item) {
         size_t first = item % blocks * LANES;
         vec d = vec_all(0);
         for (size_t k = 0; k < LANES && first + k < (size_t)l->c; ++k)
-            d[k] = j->d[item / blocks * (size_t)l->c + first + k] / (float)n;
-        for (size_t i = 0; i < n; ++i) put(j->dx, (item * n + i) * LANES, d, j->add_x);
+            d[k] = job->d[item / blocks * (size_t)l->c + first + k] / (float)n;
+        for (size_t i = 0; i < n; ++i) put(job->dx, (item * n + i) * LANES, d, job->add_x);
     }
 }
 
-void forward_blocked_avgpool(const layer *l, cpu_state *s, network *net)
+void forward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call *call)
 {
-    map_job j = { .l = l, .x = cpu_blocked_at(net, s->index - 1)->y, .out = l->output };
-    parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, average_items, &j);
+    (void)call;
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = l->output };
+    parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, average_items, &job);
 }
 
-void backward_blocked_avgpool(const layer *l, cpu_state *s, network *net)
+void backward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call *call)
 {
-    map_job j = { .l = l, .d = l->delta };
-    j.dx = delta_of(net, s->index - 1, &j.add_x);
-    if (j.dx) parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, spread_items, &j);
+    (void)call;
+    map_job job = { .l = l, .d = l->delta };
+    job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
+    if (job.dx)
+        parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, spread_items, &job);
 }

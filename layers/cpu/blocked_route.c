@@ -3,8 +3,8 @@
  *   route      y = the inputs, one behind the other in channels;      dx_k += their part of dy
  *   upsample   y[i,j] = scale * x[i/stride,j/stride];                 dx += scale * sum of dy over the square
  *
- * A route of one layer is that layer's map itself. Of several, blocks of channels are copied whole, so only the last input of a route may end within a block; other routes, and those
- * of unlike maps, stay plain and are the host's. */
+ * A route of one layer is that layer's map itself. Of several, blocks of channels are copied whole, so only the last
+ * input of a route may end within a block; other routes, and those of unlike maps, stay plain and are the host's. */
 #include "parallel.h"
 #include "state.h"
 #include "vec.h"
@@ -13,13 +13,12 @@
 
 static size_t map_floats(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w * LANES; }
 
-int accepts_blocked_route(const layer *l, const cpu_state *s, const network *net)
+int accepts_blocked_route(const layer *l, const cpu_state *state)
 {
-    (void)s;
     if (l->out_c < 1 || l->n < 1) return 0;
     for (int k = 0; k < l->n; ++k) {
-        const layer *in = &net->layers[l->input_layers[k]];
-        if (!cpu_blocked_at(net, l->input_layers[k]) || (k + 1 < l->n && in->out_c % LANES)) return 0;
+        const layer *in = &state->shared->layers[l->input_layers[k]];
+        if (!cpu_blocked_at(state->shared, l->input_layers[k]) || (k + 1 < l->n && in->out_c % LANES)) return 0;
     }
     return 1;
 }
@@ -33,56 +32,57 @@ typedef struct part_job {
 
 static void move_parts(void *ctx, size_t begin, size_t end)
 {
-    const part_job *j = ctx;
+    const part_job *job = ctx;
     for (size_t b = begin; b < end; ++b) {
-        const float *from = j->from + b * j->from_stride;
-        float *to = j->to + b * j->to_stride;
-        if (!j->add) memcpy(to, from, j->floats * sizeof *to);
-        for (size_t i = 0; j->add && i < j->floats; i += LANES) vec_store(to + i, vec_load(to + i) + vec_load(from + i));
+        const float *from = job->from + b * job->from_stride;
+        float *to = job->to + b * job->to_stride;
+        if (!job->add) memcpy(to, from, job->floats * sizeof *to);
+        for (size_t i = 0; job->add && i < job->floats; i += LANES)
+            vec_store(to + i, vec_load(to + i) + vec_load(from + i));
     }
 }
 
-void forward_blocked_route(const layer *l, cpu_state *s, network *net)
+/* Copies the inputs one behind the other, or borrows the only one's map. */
+void forward_blocked_route(const layer *l, cpu_state *state, const layer_call *call)
 {
-    if (s->borrows) {
-        s->y = cpu_blocked_at(net, l->input_layers[0])->y;
+    if (state->borrows) {
+        state->y = cpu_blocked_at(state->shared, l->input_layers[0])->y;
         return;
     }
-    float *y = cpu_output(l, s);
+    float *y = cpu_output(l, state);
     size_t all = vec_blocks(l->out_c) * map_floats(l);
     for (int k = 0; k < l->n; ++k) {
-        size_t part = vec_blocks(net->layers[l->input_layers[k]].out_c) * map_floats(l);
-        part_job j = { .from = cpu_blocked_at(net, l->input_layers[k])->y, .to = y, .from_stride = part, .to_stride = all, .floats = part };
-        parallel_for_work((size_t)l->batch, part, move_parts, &j);
+        size_t part = vec_blocks(call->net->layers[l->input_layers[k]].out_c) * map_floats(l);
+        part_job job = { .from = cpu_blocked_at(state->shared, l->input_layers[k])->y, .to = y, .from_stride = part,
+                         .to_stride = all, .floats = part };
+        parallel_for_work((size_t)l->batch, part, move_parts, &job);
         y += part;
     }
 }
 
-/* A single input may have the memory itself if it has got no delta yet. */
-static int hand_over(const layer *l, network *net, float *d)
+/* A single input may have the memory d itself if it has got no delta yet. */
+static int hand_over(const layer *l, const cpu_state *state, float *d)
 {
-    cpu_state *in = cpu_blocked_at(net, l->input_layers[0]);
+    cpu_state *in = cpu_blocked_at(state->shared, l->input_layers[0]);
     if (l->n > 1 || in->mode == CPU_FROZEN || in->d) return 0;
     in->d = d;
     return 1;
 }
 
-void backward_blocked_route(const layer *l, cpu_state *s, network *net)
+/* Gives each input its part of the delta. */
+void backward_blocked_route(const layer *l, cpu_state *state, const layer_call *call)
 {
-    float *d = cpu_take_delta(l, s), *part_of_d = d;
+    float *d = cpu_take_delta(l, state), *part_of_d = d;
     size_t all = vec_blocks(l->out_c) * map_floats(l);
-    if (hand_over(l, net, d)) return;
+    if (hand_over(l, state, d)) return;
     for (int k = 0; k < l->n; ++k) {
-        const layer *in = &net->layers[l->input_layers[k]];
-        cpu_state *is = cpu_blocked_at(net, l->input_layers[k]);
-        size_t part = vec_blocks(in->out_c) * map_floats(l);
-        part_job j = { .from = part_of_d, .from_stride = all, .to_stride = part, .floats = part };
+        size_t part = vec_blocks(call->net->layers[l->input_layers[k]].out_c) * map_floats(l);
+        part_job job = { .from = part_of_d, .from_stride = all, .to_stride = part, .floats = part };
         part_of_d += part;
-        if (is->mode == CPU_FROZEN) continue;
-        j.to = cpu_delta_of(in, is, &j.add);
-        parallel_for_work((size_t)l->batch, part, move_parts, &j);
+        job.to = cpu_delta_of(state, l->input_layers[k], &job.add);
+        if (job.to) parallel_for_work((size_t)l->batch, part, move_parts, &job);
     }
-    cpu_give(s->shared, d);
+    cpu_give(state->shared, d);
 }
 
 /* ---- upsample ---- */
@@ -97,48 +97,54 @@ typedef struct up_job {
 /* The plugin's own layers borrow this type (layers/feature_l2.c). */
 int accepts_cpu_upsample(const layer *l) { return !l->self_layer && !l->reverse && l->stride > 0; }
 
+/* Where pixel (row, col) of a block is. */
+static size_t at(int row, int col, int width) { return ((size_t)row * (size_t)width + (size_t)col) * LANES; }
+
+/* Repeats each pixel over its square. */
 static void upsample_items(void *ctx, size_t begin, size_t end)
 {
-    const up_job *j = ctx;
-    const layer *l = j->l;
+    const up_job *job = ctx;
+    const layer *l = job->l;
     size_t in = (size_t)l->h * (size_t)l->w * LANES, out = map_floats(l);
     for (size_t item = begin; item < end; ++item)
         for (int r = 0; r < l->out_h; ++r)
             for (int c = 0; c < l->out_w; ++c) {
-                size_t from = item * in + ((size_t)(r / l->stride) * (size_t)l->w + (size_t)(c / l->stride)) * LANES;
-                vec_store(j->y + item * out + ((size_t)r * (size_t)l->out_w + (size_t)c) * LANES, l->scale * vec_load(j->x + from));
+                size_t from = item * in + at(r / l->stride, c / l->stride, l->w);
+                vec_store(job->y + item * out + at(r, c, l->out_w), l->scale * vec_load(job->x + from));
             }
 }
 
+/* Sums each square's delta into its pixel. */
 static void gather_items(void *ctx, size_t begin, size_t end)
 {
-    const up_job *j = ctx;
-    const layer *l = j->l;
+    const up_job *job = ctx;
+    const layer *l = job->l;
     size_t in = (size_t)l->h * (size_t)l->w * LANES, out = map_floats(l);
     for (size_t item = begin; item < end; ++item)
         for (int r = 0; r < l->h; ++r)
             for (int c = 0; c < l->w; ++c) {
-                float *dx = j->dx + item * in + ((size_t)r * (size_t)l->w + (size_t)c) * LANES;
+                float *dx = job->dx + item * in + at(r, c, l->w);
                 vec sum = vec_all(0);
                 for (int u = 0; u < l->stride; ++u)
                     for (int v = 0; v < l->stride; ++v)
-                        sum += vec_load(j->d + item * out + ((size_t)(r * l->stride + u) * (size_t)l->out_w + (size_t)(c * l->stride + v)) * LANES);
-                vec_store(dx, j->add ? vec_load(dx) + l->scale * sum : l->scale * sum);
+                        sum += vec_load(job->d + item * out + at(r * l->stride + u, c * l->stride + v, l->out_w));
+                vec_store(dx, job->add ? vec_load(dx) + l->scale * sum : l->scale * sum);
             }
 }
 
-void forward_blocked_upsample(const layer *l, cpu_state *s, network *net)
+void forward_blocked_upsample(const layer *l, cpu_state *state, const layer_call *call)
 {
-    up_job j = { .l = l, .x = cpu_blocked_at(net, s->index - 1)->y, .y = cpu_output(l, s) };
-    parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_floats(l), upsample_items, &j);
+    (void)call;
+    up_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .y = cpu_output(l, state) };
+    parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_floats(l), upsample_items, &job);
 }
 
-void backward_blocked_upsample(const layer *l, cpu_state *s, network *net)
+void backward_blocked_upsample(const layer *l, cpu_state *state, const layer_call *call)
 {
-    float *d = cpu_take_delta(l, s);
-    cpu_state *in = cpu_blocked_at(net, s->index - 1);
-    up_job j = { .l = l, .d = d };
-    if (in->mode != CPU_FROZEN) j.dx = cpu_delta_of(&net->layers[s->index - 1], in, &j.add);
-    if (j.dx) parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_floats(l), gather_items, &j);
-    cpu_give(s->shared, d);
+    (void)call;
+    float *d = cpu_take_delta(l, state);
+    up_job job = { .l = l, .d = d };
+    job.dx = cpu_delta_of(state, state->index - 1, &job.add);
+    if (job.dx) parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_floats(l), gather_items, &job);
+    cpu_give(state->shared, d);
 }

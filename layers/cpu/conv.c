@@ -5,8 +5,8 @@
  *                    the plain loops keep the two passes, so that they check the folding too
  *   backward         delta through activation and BN in place, then dw += , then net.delta +=
  *
- * This file does it on Darknet's plain maps, conv_blocked.c on blocked ones. The arithmetic itself is behind conv_math. It
- * is planned when the layer is bound, and again when the layer's shape or the number of threads has changed since
+ * This file does it on Darknet's plain maps, conv_blocked.c on blocked ones. The arithmetic itself is behind conv_math.
+ * It is planned when the layer is bound, and again when the layer's shape or the number of threads has changed since
  * (resize_network, set_batch_network). */
 #include "conv.h"
 
@@ -26,13 +26,15 @@ int accepts_cpu_conv(const layer *l)
     return !l->binary && !l->xnor;
 }
 
-/* oneDNN has blocked kernels for plain and depthwise convolutions of every size and stride; alone, Winograd must fit. */
-int accepts_blocked_conv(const layer *l, const cpu_state *s, const network *net)
+/* oneDNN has blocked kernels for plain and depthwise convolutions of every size and stride; alone, Winograd must
+ * fit. */
+int accepts_blocked_conv(const layer *l, const cpu_state *state)
 {
-    (void)s;
-    (void)net;
-    if (l->out_c < LANES / 2 || (l->out_h == 1 && l->out_w == 1) || (l->groups > 1 && (l->groups != l->c || l->n != l->c))) return 0;
-    return conv_dnnl() || (conv_winograd() && l->groups == 1 && l->c >= LANES / 2 && conv_winograd_knows(l->size, l->stride, l->pad));
+    (void)state;
+    int depthwise = l->groups == l->c && l->groups == l->n;
+    if (l->out_c < LANES / 2 || (l->out_h == 1 && l->out_w == 1) || (l->groups > 1 && !depthwise)) return 0;
+    if (conv_dnnl()) return 1;
+    return conv_winograd() && l->groups == 1 && l->c >= LANES / 2 && conv_winograd_knows(l->size, l->stride, l->pad);
 }
 
 /* Connected layers come with h = w = 1 but without size, stride and groups. */
@@ -50,129 +52,135 @@ static conv_shape shape_of(const layer *l, const cpu_state *state)
     return s;
 }
 
-static size_t folded_bytes(const conv_shape *s)
+static size_t folded_bytes(const conv_shape *shape)
 {
-    return (size_t)s->n * (conv_filter_size(s) + 1) * sizeof(float);
+    return (size_t)shape->n * (conv_filter_size(shape) + 1) * sizeof(float);
 }
 
-static const char *plan_with(conv_plan *p, const conv_math *math, cpu_shared *shared)
+static const char *plan_with(conv_plan *plan, const conv_math *math, cpu_shared *shared)
 {
-    p->threads = parallel_threads();
-    p->math = math;
-    p->folded = 0;
-    if (!math || (p->s.y_blocked && !math->blocked)) return NULL;
-    if (math->biases && p->needs.batchnorm) cpu_reserve(shared, SLOT_FOLD, folded_bytes(&p->s));
-    p->impl = math->make(&p->s, &p->needs, shared);
-    return p->impl ? math->name : NULL;
+    plan->threads = parallel_threads();
+    plan->math = math;
+    plan->folded = 0;
+    if (!math || (plan->shape.y_blocked && !math->blocked)) return NULL;
+    if (math->biases && plan->needs.batchnorm) cpu_reserve(shared, SLOT_FOLD, folded_bytes(&plan->shape));
+    plan->impl = math->make(&plan->shape, &plan->needs, shared);
+    return plan->impl ? math->name : NULL;
 }
 
 /* Room for a blocked layer's sums (a part an image, or as many as its arithmetic makes) and its input made blocked. */
-static void reserve_blocked(const conv_plan *p, const cpu_state *state)
+static void reserve_blocked(const conv_plan *plan, const cpu_state *state)
 {
-    const conv_shape *s = &p->s;
-    size_t parts = p->math->parts ? p->math->parts(p->impl) : 0;
-    if (parts < (size_t)s->batch) parts = (size_t)s->batch;
-    if (s->x_blocked && state->plain_input) cpu_reserve(state->shared, SLOT_INPUT, vec_floats(s->batch, s->c, s->h, s->w) * sizeof(float));
-    cpu_reserve(state->shared, SLOT_SUMS, batchnorm_sums_floats(parts, s->n) * sizeof(float));
+    const conv_shape *shape = &plan->shape;
+    size_t parts = plan->math->parts ? plan->math->parts(plan->impl) : 0;
+    if (parts < (size_t)shape->batch) parts = (size_t)shape->batch;
+    if (shape->x_blocked && state->plain_input)
+        cpu_reserve(state->shared, SLOT_INPUT, vec_floats(shape->batch, shape->c, shape->h, shape->w) * sizeof(float));
+    cpu_reserve(state->shared, SLOT_SUMS, batchnorm_sums_floats(parts, shape->n) * sizeof(float));
 }
 
 /* Plans with the fastest arithmetic that can do it; the plain loops always can. */
-static const char *plan_make(conv_plan *p, const cpu_state *s)
+static const char *plan_make(conv_plan *plan, const cpu_state *state)
 {
     const conv_math *fast[] = { conv_winograd(), conv_dnnl() };
-    for (size_t i = 0; s->backend == BACKEND_DNNL && i < sizeof fast / sizeof *fast; ++i) {
-        int slow = conv_dnnl() && fast[i] && fast[i]->pays && !fast[i]->pays(&p->s);
-        const char *name = slow ? NULL : plan_with(p, fast[i], s->shared);
+    for (size_t i = 0; state->backend == BACKEND_DNNL && i < sizeof fast / sizeof *fast; ++i) {
+        int slow = conv_dnnl() && fast[i] && fast[i]->pays && !fast[i]->pays(&plan->shape);
+        const char *name = slow ? NULL : plan_with(plan, fast[i], state->shared);
         if (!name) continue;
-        if (p->s.y_blocked) reserve_blocked(p, s);
+        if (plan->shape.y_blocked) reserve_blocked(plan, state);
         return name;
     }
-    BUG_UNLESS(!p->s.y_blocked, "no arithmetic for a blocked convolution");
-    plan_with(p, &conv_reference, s->shared);
-    return s->backend == BACKEND_DNNL ? "plugin" : "reference";
+    BUG_UNLESS(!plan->shape.y_blocked, "no arithmetic for a blocked convolution");
+    plan_with(plan, &conv_reference, state->shared);
+    return state->backend == BACKEND_DNNL ? "plugin" : "reference";
 }
 
-conv_plan *conv_plan_of(const layer *l, cpu_state *s)
+/* The plan, made again where the layer's shape or the number of threads has changed. */
+static conv_plan *plan_of(const layer *l, cpu_state *state)
 {
-    conv_plan *p = s->plan;
-    conv_shape now = shape_of(l, s);
-    if (memcmp(&now, &p->s, sizeof now) || p->threads != parallel_threads()) {
-        p->math->free(p->impl);
-        p->s = now;
-        s->runs_on = plan_make(p, s);
+    conv_plan *plan = state->plan;
+    conv_shape now = shape_of(l, state);
+    if (memcmp(&now, &plan->shape, sizeof now) || plan->threads != parallel_threads()) {
+        plan->math->free(plan->impl);
+        plan->shape = now;
+        state->runs_on = plan_make(plan, state);
     }
-    return p;
+    return plan;
 }
 
-int make_cpu_conv(layer *l, cpu_state *s, diag *d)
+int make_cpu_conv(layer *l, cpu_state *state, diag *d)
 {
     (void)d;
-    conv_plan *p = mem_calloc(1, sizeof *p);
-    p->s = shape_of(l, s);
-    p->needs.activation = l->activation;
-    p->needs.batchnorm = l->batch_normalize;
-    p->needs.raw = l->batch_normalize && s->mode == CPU_TRAINED;
-    p->needs.weights = s->mode == CPU_TRAINED;
-    p->needs.data = s->mode != CPU_FROZEN && s->index > 0;
-    p->needs.constant = s->mode == CPU_FROZEN;
-    p->bias = mem_aligned(vec_blocks(p->s.n) * LANES, sizeof(float));
-    s->plan = p;
-    s->runs_on = plan_make(p, s);
+    conv_plan *plan = mem_calloc(1, sizeof *plan);
+    plan->shape = shape_of(l, state);
+    plan->needs.activation = l->activation;
+    plan->needs.batchnorm = l->batch_normalize;
+    plan->needs.raw = l->batch_normalize && state->mode == CPU_TRAINED;
+    plan->needs.weights = state->mode == CPU_TRAINED;
+    plan->needs.data = state->mode != CPU_FROZEN && state->index > 0;
+    plan->needs.constant = state->mode == CPU_FROZEN;
+    plan->bias = mem_aligned(vec_blocks(plan->shape.n) * LANES, sizeof(float));
+    state->plan = plan;
+    state->runs_on = plan_make(plan, state);
     return 0;
 }
 
-void free_cpu_conv(layer *l, cpu_state *s)
+void free_cpu_conv(layer *l, cpu_state *state)
 {
     (void)l;
-    conv_plan *p = s->plan;
-    p->math->free(p->impl);
-    free(p->bias);
-    free(p);
+    conv_plan *plan = state->plan;
+    plan->math->free(plan->impl);
+    free(plan->bias);
+    free(plan);
 }
 
-void cpu_conv_weights_changed(cpu_state *s) { ((conv_plan *)s->plan)->folded = 0; }
+void cpu_conv_weights_changed(cpu_state *state) { ((conv_plan *)state->plan)->folded = 0; }
 
-static void forward_inference(const layer *l, conv_plan *p, cpu_state *s, const float *x)
+/* Computes the layer in one go where the arithmetic takes biases, batch norm folded in, else in two passes. */
+static void forward_inference(const layer *l, conv_plan *plan, cpu_state *state, const float *x)
 {
-    if (p->math->biases) {
-        const float *w = conv_folded(l, p, s);
-        p->math->forward(p->impl, x, w, &(conv_after){ .bias = p->bias, .activation = l->activation }, l->output);
+    if (plan->math->biases) {
+        const float *w = conv_folded(l, plan, state);
+        conv_after after = { .bias = plan->bias, .activation = l->activation };
+        plan->math->forward(plan->impl, x, w, &after, l->output);
         return;
     }
-    p->math->forward(p->impl, x, l->weights, NULL, l->output);
+    plan->math->forward(plan->impl, x, l->weights, NULL, l->output);
     if (l->batch_normalize) batchnorm_forward_inference(l, l->output, l->output);
     else bias_forward(l, l->biases, l->output);
 }
 
-static void forward_plain(const layer *l, conv_plan *p, cpu_state *s, network *net)
+static void forward_plain(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
-    if (!l->batch_normalize || !net->train) {
-        forward_inference(l, p, s, net->input);
+    if (!l->batch_normalize || !call->train) {
+        forward_inference(l, plan, state, call->input);
         return;
     }
-    p->math->forward(p->impl, net->input, l->weights, NULL, l->x);
-    batchnorm_forward_train(l, l->x, l->output, conv_statistics_rate(s));
+    plan->math->forward(plan->impl, call->input, l->weights, NULL, l->x);
+    batchnorm_forward_train(l, l->x, l->output, cpu_statistics_rate(state));
 }
 
-static void backward_plain(const layer *l, conv_plan *p, cpu_state *s, network *net)
+/* Turns l.delta into the convolution's own, then adds to dw and to the input's delta. */
+static void backward_plain(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
-    int updates = s->mode == CPU_TRAINED;
+    int updates = state->mode == CPU_TRAINED;
     if (!l->batch_normalize) {
         bias_backward(l, updates);
     } else {
-        if (!net->train && updates) p->math->forward(p->impl, net->input, l->weights, NULL, l->x);   /* folded: no l.x */
-        batchnorm_backward(l, net->train, updates);
+        if (!call->train && updates)   /* folded: there is no l.x */
+            plan->math->forward(plan->impl, call->input, l->weights, NULL, l->x);
+        batchnorm_backward(l, call->train, updates);
     }
-    if (updates) p->math->backward_weights(p->impl, net->input, l->delta, l->weight_updates);
-    if (net->delta) p->math->backward_data(p->impl, l->weights, l->delta, net->delta, 1);
+    if (updates) plan->math->backward_weights(plan->impl, call->input, l->delta, l->weight_updates);
+    if (call->delta) plan->math->backward_data(plan->impl, l->weights, l->delta, call->delta, 1);
 }
 
-void forward_cpu_conv(const layer *l, cpu_state *s, network *net)
+void forward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call)
 {
-    (s->blocked ? forward_conv_blocked : forward_plain)(l, conv_plan_of(l, s), s, net);
+    (state->blocked ? forward_conv_blocked : forward_plain)(l, plan_of(l, state), state, call);
 }
 
-void backward_cpu_conv(const layer *l, cpu_state *s, network *net)
+void backward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call)
 {
-    (s->blocked ? backward_conv_blocked : backward_plain)(l, conv_plan_of(l, s), s, net);
+    (state->blocked ? backward_conv_blocked : backward_plain)(l, plan_of(l, state), state, call);
 }

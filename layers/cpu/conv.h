@@ -13,9 +13,9 @@ typedef struct conv_shape {
 } conv_shape;
 
 /* Weights of one filter. */
-static inline size_t conv_filter_size(const conv_shape *s)
+static inline size_t conv_filter_size(const conv_shape *shape)
 {
-    return (size_t)(s->c / s->groups) * (size_t)s->size * (size_t)s->size;
+    return (size_t)(shape->c / shape->groups) * (size_t)shape->size * (size_t)shape->size;
 }
 
 /* What a plan must be able to do. */
@@ -43,15 +43,15 @@ typedef struct conv_math {
     int adds;                /* also `add` */
     int blocked;             /* takes blocked maps */
     /* Of a shape that oneDNN can do, too: is this faster? NULL: yes. */
-    int (*pays)(const conv_shape *s);
+    int (*pays)(const conv_shape *shape);
     /* NULL if it cannot do this shape. The caller frees the plan. */
-    void *(*make)(const conv_shape *s, const conv_needs *needs, cpu_shared *shared);
-    void (*free)(void *plan);
+    void *(*make)(const conv_shape *shape, const conv_needs *needs, cpu_shared *shared);
+    void (*free)(void *impl);
     /* w NULL: the weights of the last call (needs.constant). after NULL: nothing follows. */
-    void (*forward)(void *plan, const float *x, const float *w, const conv_after *after, float *y);
-    void (*backward_weights)(void *plan, const float *x, const float *dy, float *dw);   /* dw += */
-    void (*backward_data)(void *plan, const float *w, const float *dy, float *dx, int add);   /* dx = or dx += */
-    size_t (*parts)(void *plan);   /* how many rows of `sums` forward writes; NULL: it leaves them alone */
+    void (*forward)(void *impl, const float *x, const float *w, const conv_after *after, float *y);
+    void (*backward_weights)(void *impl, const float *x, const float *dy, float *dw);   /* dw += */
+    void (*backward_data)(void *impl, const float *w, const float *dy, float *dx, int add);   /* dx = or dx += */
+    size_t (*parts)(void *impl);   /* how many rows of `sums` forward writes; NULL: it leaves them alone */
 } conv_math;
 
 extern const conv_math conv_reference;
@@ -64,11 +64,11 @@ static inline int conv_winograd_knows(int size, int stride, int pad)
 const conv_math *conv_dnnl(void);       /* NULL in a build without oneDNN */
 
 /* dw += of a depthwise convolution (groups = c = n) on blocked maps (depthwise.c). */
-void depthwise_weight_gradient(const conv_shape *s, const float *x, const float *dy, float *dw);
+void depthwise_weight_gradient(const conv_shape *shape, const float *x, const float *dy, float *dw);
 
 /* A convolutional or connected layer's plan; hangs on its state. */
 typedef struct conv_plan {
-    conv_shape s;
+    conv_shape shape;
     conv_needs needs;
     int threads;
     const conv_math *math;
@@ -79,16 +79,11 @@ typedef struct conv_plan {
     size_t x_floats;
 } conv_plan;
 
-/* The plan, made again where the layer's shape or the number of threads has changed. */
-conv_plan *conv_plan_of(const layer *l, cpu_state *s);
 /* Weights to give to forward in inference, batch norm folded in and the biases in p->bias; NULL: the last call's. */
-const float *conv_folded(const layer *l, conv_plan *p, cpu_state *s);
-
-/* By how much this batch moves the running statistics; counts it. */
-float conv_statistics_rate(cpu_state *s);
+const float *conv_folded(const layer *l, conv_plan *plan, cpu_state *state);
 
 /* Forward and backward of a layer whose output is blocked (conv_blocked.c). */
-void forward_conv_blocked(const layer *l, conv_plan *p, cpu_state *s, network *net);
-void backward_conv_blocked(const layer *l, conv_plan *p, cpu_state *s, network *net);
+void forward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call);
+void backward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call);
 
 #endif

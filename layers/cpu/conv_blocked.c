@@ -2,118 +2,127 @@
  *
  *   training, BN     x = conv -> p->x, with its sums where the arithmetic makes them; y = act(BN(x) [+ z])
  *   else             y = act(conv(x, w) + b [+ z]), batch norm folded into w and b
- *   backward         delta through activation and BN, z's share added or handed over; then dw +=, then the delta of what
- *                    the layer read
+ *   backward         delta through activation and BN, z's share added or handed over; then dw +=, then the delta of
+ *                    what the layer read
  *
  * z is the other operand of a shortcut that layout.c has joined to this layer; y is then the shortcut's output. */
 #include "batchnorm_blocked.h"
 #include "conv.h"
 #include "vec.h"
 
-/* The layer whose output this one computes: itself, or the shortcut joined to it. */
-static const layer *output_layer(const layer *l, const cpu_state *s, const network *net)
-{
-    return s->sum ? &net->layers[s->index + 1] : l;
-}
+/* Where y goes: this layer's output or, where a shortcut is joined to it, that one's. */
+typedef struct joined {
+    const layer *l;
+    cpu_state *state;
+    cpu_state *z;          /* of the shortcut's other operand; NULL: there is no shortcut */
+} joined;
 
-/* The shortcut's other operand. */
-static cpu_state *other_operand(const cpu_state *s, const network *net)
+static joined joined_of(const layer *l, cpu_state *state, const layer_call *call)
 {
-    return s->sum ? cpu_blocked_at(net, net->layers[s->index + 1].index) : NULL;
+    if (!state->sum) return (joined){ l, state, NULL };
+    const layer *shortcut = &call->net->layers[state->index + 1];
+    return (joined){ shortcut, state->sum, cpu_blocked_at(state->shared, shortcut->index) };
 }
 
 static size_t input_map(const layer *l) { return (size_t)l->h * (size_t)l->w; }
 
 /* The input as the plan wants it. */
-static const float *input_of(const layer *l, const conv_plan *p, const cpu_state *s, const network *net)
+static const float *input_of(const layer *l, const conv_plan *plan, const cpu_state *state, const layer_call *call)
 {
-    const cpu_state *before = cpu_blocked_at(net, s->index - 1);
+    const cpu_state *before = cpu_blocked_at(state->shared, state->index - 1);
     if (before) return before->y;
-    if (!p->s.x_blocked) return net->input;
-    cpu_to_blocked(net->input, l->batch, l->c, input_map(l), s->shared->slot[SLOT_INPUT]);
-    return s->shared->slot[SLOT_INPUT];
+    if (!plan->shape.x_blocked) return call->input;
+    cpu_to_blocked(call->input, l->batch, l->c, input_map(l), state->shared->slot[SLOT_INPUT]);
+    return state->shared->slot[SLOT_INPUT];
 }
 
-static float *room_for_x(const layer *l, conv_plan *p, cpu_state *s)
+static float *room_for_x(const layer *l, conv_plan *plan, cpu_state *state)
 {
-    return p->x = cpu_refit(s->shared, p->x, &p->x_floats, cpu_blocked_floats(l));
+    return plan->x = cpu_refit(state->shared, plan->x, &plan->x_floats, cpu_blocked_floats(l));
 }
 
-static void forward_train(const layer *l, conv_plan *p, cpu_state *s, const float *in, const float *z, ACTIVATION a, float *y)
+/* Convolves, measures and normalises: the arithmetic sums while it is at it, where it can. */
+static void forward_train(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z,
+                          ACTIVATION act, float *y)
 {
-    float *x = room_for_x(l, p, s);
+    float *x = room_for_x(l, plan, state);
     size_t parts = (size_t)l->batch;
-    if (p->math->parts) {
-        conv_after after = { .sums = batchnorm_sums(l, s->shared), .shift = batchnorm_shift(l, s->shared) };
-        parts = p->math->parts(p->impl);
-        p->math->forward(p->impl, in, l->weights, &after, x);
+    if (plan->math->parts) {
+        conv_after after = { .sums = batchnorm_sums(l, state->shared), .shift = batchnorm_shift(l, state->shared) };
+        parts = plan->math->parts(plan->impl);
+        plan->math->forward(plan->impl, in, l->weights, &after, x);
     } else {
-        p->math->forward(p->impl, in, l->weights, NULL, x);
-        batchnorm_measure(l, x, s->shared);
+        plan->math->forward(plan->impl, in, l->weights, NULL, x);
+        batchnorm_measure(l, x, state->shared);
     }
-    batchnorm_finish(l, x, parts, conv_statistics_rate(s), s->shared);
-    batchnorm_apply(l, x, z, a, y, s->shared);
+    batchnorm_finish(l, x, parts, cpu_statistics_rate(state), state->shared);
+    batchnorm_apply(l, x, z, act, y, state->shared);
 }
 
-static void forward_folded(const layer *l, conv_plan *p, cpu_state *s, const float *in, const float *z, ACTIVATION a, float *y)
+static void forward_folded(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z,
+                           ACTIVATION act, float *y)
 {
-    const float *w = conv_folded(l, p, s);
-    int adds = p->math->adds;
-    conv_after after = { .bias = p->bias, .add = adds ? z : NULL, .activation = z && !adds ? LINEAR : a };
-    p->math->forward(p->impl, in, w, &after, y);
-    if (z && !adds) blocked_add_activate(l, z, a, y);
+    const float *w = conv_folded(l, plan, state);
+    int adds = plan->math->adds;
+    conv_after after = { .bias = plan->bias, .add = adds ? z : NULL, .activation = z && !adds ? LINEAR : act };
+    plan->math->forward(plan->impl, in, w, &after, y);
+    if (z && !adds) blocked_add_activate(l, z, act, y);
 }
 
-void forward_conv_blocked(const layer *l, conv_plan *p, cpu_state *s, network *net)
+void forward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
-    const layer *out = output_layer(l, s, net);
-    const cpu_state *z = other_operand(s, net);
-    const float *in = input_of(l, p, s, net);
-    float *y = cpu_output(out, s->sum ? s->sum : s);
-    (l->batch_normalize && net->train ? forward_train : forward_folded)(l, p, s, in, z ? z->y : NULL, out->activation, y);
+    joined to = joined_of(l, state, call);
+    const float *in = input_of(l, plan, state, call), *z = to.z ? to.z->y : NULL;
+    float *y = cpu_output(to.l, to.state);
+    if (l->batch_normalize && call->train) forward_train(l, plan, state, in, z, to.l->activation, y);
+    else forward_folded(l, plan, state, in, z, to.l->activation, y);
 }
 
-/* Delta of what the convolution itself computed, the caller's to give back. z's delta is seen to. */
-static float *own_delta(const layer *l, conv_plan *p, cpu_state *s, network *net)
+/* The delta of what the convolution itself computed, the caller's to give back.
+ *
+ * Batch norm's backward makes it from y's delta d, in whose place it can stand, and leaves in d, where a shortcut is
+ * joined, the delta of the sum, which is z's share, too: z's delta grows by it or, if z has none yet, d becomes z's.
+ * Then it stands elsewhere. */
+static float *own_delta(const layer *l, const conv_plan *plan, cpu_state *state, const layer_call *call)
 {
-    const layer *out = output_layer(l, s, net);
-    cpu_state *result = s->sum ? s->sum : s, *z = other_operand(s, net);
-    int updates = s->mode == CPU_TRAINED, knows_x = l->batch_normalize && updates;
-    batchnorm_gradient g = { .x = knows_x ? p->x : NULL, .y = s->sum || !knows_x ? result->y : NULL, .activation = out->activation,
-                             .train = net->train, .updates = updates, .d = cpu_take_delta(out, result) };
-    int hand_over = z && z->mode != CPU_FROZEN && !z->d;
-    g.also = z && z->mode != CPU_FROZEN ? z->d : NULL;
-    g.dx = hand_over ? cpu_take(s->shared, cpu_blocked_floats(l)) : g.d;
-    batchnorm_backward_blocked(l, &g, s->shared);
-    if (hand_over) z->d = g.d;
-    return g.dx;
+    joined to = joined_of(l, state, call);
+    batchnorm_gradient gradient = { .activation = to.l->activation, .train = call->train,
+                                    .updates = state->mode == CPU_TRAINED, .d = cpu_take_delta(to.l, to.state) };
+    if (l->batch_normalize && gradient.updates) gradient.x = plan->x;
+    if (to.z || !gradient.x) gradient.y = to.state->y;   /* x alone does not tell the slope */
+    int shares = to.z && to.z->mode != CPU_FROZEN, inherits = shares && !to.z->d;
+    if (shares) gradient.also = to.z->d;
+    gradient.dx = inherits ? cpu_take(state->shared, cpu_blocked_floats(l)) : gradient.d;
+    batchnorm_backward_blocked(l, &gradient, state->shared);
+    if (inherits) to.z->d = gradient.d;
+    return gradient.dx;
 }
 
-static void pass_on(const layer *l, conv_plan *p, cpu_state *s, network *net, const float *d)
+/* From d, the convolution's own, the delta of what it read: a blocked map's, or the plain call->delta. */
+static void backward_input(const layer *l, const conv_plan *plan, const cpu_state *state, const layer_call *call,
+                           const float *d)
 {
-    cpu_state *before = cpu_blocked_at(net, s->index - 1);
-    int add = 1;
-    if (before && before->mode == CPU_FROZEN) return;
-    if (before) {
-        float *to = cpu_delta_of(&net->layers[s->index - 1], before, &add);
-        p->math->backward_data(p->impl, l->weights, d, to, add);
-    } else if (net->delta && p->s.x_blocked) {
-        float *to = s->shared->slot[SLOT_INPUT];
-        p->math->backward_data(p->impl, l->weights, d, to, 0);
-        cpu_add_plain(to, l->batch, l->c, input_map(l), net->delta);
-    } else if (net->delta) {
-        p->math->backward_data(p->impl, l->weights, d, net->delta, 1);
+    if (cpu_blocked_at(state->shared, state->index - 1)) {
+        int add;
+        float *to = cpu_delta_of(state, state->index - 1, &add);
+        if (to) plan->math->backward_data(plan->impl, l->weights, d, to, add);
+    } else if (call->delta && plan->shape.x_blocked) {
+        float *to = state->shared->slot[SLOT_INPUT];
+        plan->math->backward_data(plan->impl, l->weights, d, to, 0);
+        cpu_add_plain(to, l->batch, l->c, input_map(l), call->delta);
+    } else if (call->delta) {
+        plan->math->backward_data(plan->impl, l->weights, d, call->delta, 1);
     }
 }
 
-void backward_conv_blocked(const layer *l, conv_plan *p, cpu_state *s, network *net)
+void backward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
-    int updates = s->mode == CPU_TRAINED;
-    const float *in = updates ? input_of(l, p, s, net) : NULL;
-    if (updates && l->batch_normalize && !net->train)   /* folded: x was never computed */
-        p->math->forward(p->impl, in, l->weights, NULL, room_for_x(l, p, s));
-    float *d = own_delta(l, p, s, net);
-    if (updates) p->math->backward_weights(p->impl, in, d, l->weight_updates);
-    pass_on(l, p, s, net, d);
-    cpu_give(s->shared, d);
+    int updates = state->mode == CPU_TRAINED;
+    const float *in = updates ? input_of(l, plan, state, call) : NULL;
+    if (updates && l->batch_normalize && !call->train)   /* folded: x was never computed */
+        plan->math->forward(plan->impl, in, l->weights, NULL, room_for_x(l, plan, state));
+    float *d = own_delta(l, plan, state, call);
+    if (updates) plan->math->backward_weights(plan->impl, in, d, l->weight_updates);
+    backward_input(l, plan, state, call, d);
+    cpu_give(state->shared, d);
 }

@@ -1,15 +1,15 @@
 /* Convolution by oneDNN (2.6, C API).
  *
- * On plain maps oneDNN is asked for whatever memory layouts it likes best, on blocked ones for ours unless it has no good
- * kernel for it. A port joins oneDNN's layout to ours through a reorder, or hands our buffer over where the layouts are
- * the same. A step is one primitive and its ports:
+ * On plain maps oneDNN is asked for whatever memory layouts it likes best, on blocked ones for ours unless it has no
+ * good kernel for it. A port joins oneDNN's layout to ours through a reorder, or hands our buffer over where the
+ * layouts are the same. A step is one primitive and its ports:
  *
  *   raw      y = conv(x, w)                       fused    y = act(conv(x, w) + b)
  *   weights  dw += conv over batch(x, dy)         data     dx += conv transposed(w, dy)
  *
- * Accumulating is the reorder's work (sum post-op). Inner layouts live in scratch that the whole network shares, but for
- * x, kept from forward for the weights step, and dy, which the data step takes over from the weights step. On 1x1 maps
- * (connected layers) the inner product is the same thing and faster.
+ * Accumulating is the reorder's work (sum post-op). Inner layouts live in scratch that the whole network shares, but
+ * for x, kept from forward for the weights step, and dy, which the data step takes over from the weights step. On 1x1
+ * maps (connected layers) the inner product is the same thing and faster.
  * https://oneapi-src.github.io/oneDNN/v2.6/dev_guide_convolution.html */
 #include "conv.h"
 
@@ -29,7 +29,7 @@ const conv_math *conv_dnnl(void) { return NULL; }
 
 typedef enum { PORT_IN, PORT_OUT, PORT_ADD } port_way;
 
-typedef struct port {
+typedef struct plan_port {
     int arg, slot;
     port_way way;
     dnnl_memory_t ours;        /* on the caller's buffer, set at each call */
@@ -37,21 +37,26 @@ typedef struct port {
     dnnl_primitive_t reorder;  /* PORT_ADD: adds */
     dnnl_primitive_t copy;     /* PORT_ADD: writes; NULL where the layouts are the same */
     float *own;                /* inner memory outside the scratch, borrowed from the plan */
-} port;
+} plan_port;
 
-typedef struct step {
+typedef struct plan_step {
     dnnl_primitive_t prim;
     int n;
-    port port[4];
-} step;
+    plan_port port[4];
+} plan_step;
 
-typedef struct plan {
-    conv_shape s;
+/* A step's ports, in order. */
+enum { FORWARD_X, FORWARD_W, FORWARD_Y, FORWARD_BIAS };
+enum { WEIGHTS_X, WEIGHTS_DY, WEIGHTS_DW };
+enum { DATA_W, DATA_DY, DATA_DX };
+
+typedef struct onednn_plan {
+    conv_shape shape;
     conv_needs needs;
     cpu_shared *shared;        /* borrowed */
     dnnl_engine_t engine;
     dnnl_stream_t stream;
-    step raw, fused, weights, data;
+    plan_step raw, fused, weights, data;
     dnnl_memory_desc_t x, y, w, b;   /* ours */
     int any_layout;            /* maps, too: oneDNN has nothing good for ours */
     float *weights_kept;       /* needs.constant: the fused step's weights, owned */
@@ -61,7 +66,7 @@ typedef struct plan {
     int own_weights;           /* the weight gradient is depthwise.c's: oneDNN has only plain loops for it */
     int shares_dy;             /* weights and data steps want dy alike */
     int fused_act;             /* the fused step applies the activation */
-} plan;
+} onednn_plan;
 
 /* Execution can only fail by a mistake of ours. */
 static void must(dnnl_status_t status, int line)
@@ -76,8 +81,9 @@ static int fails(dnnl_status_t status) { return status != dnnl_success; }
 
 /* ---- ports ---- */
 
-static int make_reorder(dnnl_primitive_t *reorder, dnnl_engine_t e, const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to,
-                        int add)
+/* Copies from one layout to another; `add`: adds to what is there. */
+static int make_reorder(dnnl_primitive_t *reorder, dnnl_engine_t engine, const dnnl_memory_desc_t *from,
+                        const dnnl_memory_desc_t *to, int add)
 {
     dnnl_primitive_attr_t attr = NULL;
     dnnl_post_ops_t ops = NULL;
@@ -85,7 +91,7 @@ static int make_reorder(dnnl_primitive_t *reorder, dnnl_engine_t e, const dnnl_m
     int bad = fails(dnnl_primitive_attr_create(&attr)) || fails(dnnl_post_ops_create(&ops))
            || (add && fails(dnnl_post_ops_append_sum(ops, 1.0f)))
            || fails(dnnl_primitive_attr_set_post_ops(attr, ops))
-           || fails(dnnl_reorder_primitive_desc_create(&pd, from, e, to, e, attr))
+           || fails(dnnl_reorder_primitive_desc_create(&pd, from, engine, to, engine, attr))
            || fails(dnnl_primitive_create(reorder, pd));
     dnnl_primitive_desc_destroy(pd);
     dnnl_post_ops_destroy(ops);
@@ -94,148 +100,174 @@ static int make_reorder(dnnl_primitive_t *reorder, dnnl_engine_t e, const dnnl_m
 }
 
 /* Adds a port to a step; `inner` NULL: the primitive takes our layout. */
-static int add_port(plan *p, step *st, int arg, int slot, port_way way, const dnnl_memory_desc_t *ours,
+static int add_port(onednn_plan *plan, plan_step *step, int arg, int slot, port_way way, const dnnl_memory_desc_t *ours,
                     const dnnl_memory_desc_t *inner)
 {
-    port *q = &st->port[st->n++];
+    plan_port *port = &step->port[step->n++];
     int same = !inner || dnnl_memory_desc_equal(ours, inner);
-    q->arg = arg;
-    q->slot = slot;
-    q->way = way;
-    if (fails(dnnl_memory_create(&q->ours, ours, p->engine, DNNL_MEMORY_NONE))) return -1;
+    port->arg = arg;
+    port->slot = slot;
+    port->way = way;
+    if (fails(dnnl_memory_create(&port->ours, ours, plan->engine, DNNL_MEMORY_NONE))) return -1;
     if (!inner || (way != PORT_ADD && same)) return 0;
-    if (fails(dnnl_memory_create(&q->inner, inner, p->engine, DNNL_MEMORY_NONE))) return -1;
-    cpu_reserve(p->shared, slot, dnnl_memory_desc_get_size(inner));
-    if (way == PORT_IN) return make_reorder(&q->reorder, p->engine, ours, inner, 0);
-    if (way == PORT_ADD && !same && make_reorder(&q->copy, p->engine, inner, ours, 0)) return -1;
-    return make_reorder(&q->reorder, p->engine, inner, ours, way == PORT_ADD);
+    if (fails(dnnl_memory_create(&port->inner, inner, plan->engine, DNNL_MEMORY_NONE))) return -1;
+    cpu_reserve(plan->shared, slot, dnnl_memory_desc_get_size(inner));
+    if (way == PORT_IN) return make_reorder(&port->reorder, plan->engine, ours, inner, 0);
+    if (way == PORT_ADD && !same && make_reorder(&port->copy, plan->engine, inner, ours, 0)) return -1;
+    return make_reorder(&port->reorder, plan->engine, inner, ours, way == PORT_ADD);
 }
 
-static void free_step(step *st)
+static void free_step(plan_step *step)
 {
-    for (int i = 0; i < st->n; ++i) {
-        dnnl_primitive_destroy(st->port[i].reorder);
-        dnnl_primitive_destroy(st->port[i].copy);
-        dnnl_memory_destroy(st->port[i].inner);
-        dnnl_memory_destroy(st->port[i].ours);
+    for (int i = 0; i < step->n; ++i) {
+        dnnl_primitive_destroy(step->port[i].reorder);
+        dnnl_primitive_destroy(step->port[i].copy);
+        dnnl_memory_destroy(step->port[i].inner);
+        dnnl_memory_destroy(step->port[i].ours);
     }
-    dnnl_primitive_destroy(st->prim);
+    dnnl_primitive_destroy(step->prim);
 }
 
-static void reorder(plan *p, dnnl_primitive_t r, dnnl_memory_t from, dnnl_memory_t to)
+static void reorder(onednn_plan *plan, dnnl_primitive_t by, dnnl_memory_t from, dnnl_memory_t to)
 {
     dnnl_exec_arg_t args[] = { { DNNL_ARG_FROM, from }, { DNNL_ARG_TO, to } };
-    MUST(dnnl_primitive_execute(r, p->stream, 2, args));
+    MUST(dnnl_primitive_execute(by, plan->stream, 2, args));
 }
 
-static void set_handle(dnnl_memory_t m, const void *data)
+static void set_handle(dnnl_memory_t memory, const void *data)
 {
     void *old = NULL;
-    MUST(dnnl_memory_get_data_handle(m, &old));
-    if (old != data) MUST(dnnl_memory_set_data_handle(m, (void *)(uintptr_t)data));
+    MUST(dnnl_memory_get_data_handle(memory, &old));
+    if (old != data) MUST(dnnl_memory_set_data_handle(memory, (void *)(uintptr_t)data));
 }
 
-/* Runs a step on our buffers, one a port. `ready`: bit i set where port i's inner memory is filled already. `write`: what a
- * PORT_ADD would add replaces what was there. */
-static void run_step(plan *p, step *st, const float *const data[], unsigned ready, int write)
+/* Does the primitive work on our buffer itself? */
+static int is_direct(const plan_port *port, int write)
+{
+    return !port->inner || (write && port->way == PORT_ADD && !port->copy);
+}
+
+/* The bit of a port whose inner memory is filled already. */
+#define READY(port) (1u << (port))
+
+/* Runs a step on our buffers, one a port. `ready`: READY bits. `write`: a PORT_ADD replaces what was there. */
+static void run_step(onednn_plan *plan, plan_step *step, const float *const data[], unsigned ready, int write)
 {
     dnnl_exec_arg_t args[4];
-    for (int i = 0; i < st->n; ++i) {
-        port *q = &st->port[i];
-        int direct = !q->inner || (write && q->way == PORT_ADD && !q->copy);
-        set_handle(q->ours, data[i]);
-        if (!direct) set_handle(q->inner, q->own ? q->own : p->shared->slot[q->slot]);
-        if (!direct && q->way == PORT_IN && !(ready >> i & 1)) reorder(p, q->reorder, q->ours, q->inner);
-        args[i] = (dnnl_exec_arg_t){ q->arg, direct ? q->ours : q->inner };
+    for (int i = 0; i < step->n; ++i) {
+        plan_port *port = &step->port[i];
+        int direct = is_direct(port, write);
+        set_handle(port->ours, data[i]);
+        if (!direct) set_handle(port->inner, port->own ? port->own : plan->shared->slot[port->slot]);
+        if (!direct && port->way == PORT_IN && !(ready & READY(i)))
+            reorder(plan, port->reorder, port->ours, port->inner);
+        args[i] = (dnnl_exec_arg_t){ port->arg, direct ? port->ours : port->inner };
     }
-    MUST(dnnl_primitive_execute(st->prim, p->stream, st->n, args));
-    for (int i = 0; i < st->n; ++i) {
-        port *q = &st->port[i];
-        if (!q->inner || q->way == PORT_IN || (write && q->way == PORT_ADD && !q->copy)) continue;
-        reorder(p, write && q->way == PORT_ADD ? q->copy : q->reorder, q->inner, q->ours);
+    MUST(dnnl_primitive_execute(step->prim, plan->stream, step->n, args));
+    for (int i = 0; i < step->n; ++i) {
+        plan_port *port = &step->port[i];
+        if (port->way == PORT_IN || is_direct(port, write)) continue;
+        reorder(plan, write && port->way == PORT_ADD ? port->copy : port->reorder, port->inner, port->ours);
     }
-    MUST(dnnl_stream_wait(p->stream));
+    MUST(dnnl_stream_wait(plan->stream));
 }
 
 /* ---- planning ---- */
 
-static int is_product(const conv_shape *s)
+static int is_product(const conv_shape *shape)
 {
-    return s->size == 1 && s->h == 1 && s->w == 1 && s->out_h == 1 && s->out_w == 1 && s->groups == 1 && s->pad == 0;
+    return shape->size == 1 && shape->h == 1 && shape->w == 1 && shape->out_h == 1 && shape->out_w == 1
+        && shape->groups == 1 && shape->pad == 0;
 }
 
-static dnnl_memory_desc_t any(dnnl_memory_desc_t m)
+static dnnl_memory_desc_t any(dnnl_memory_desc_t like)
 {
     dnnl_memory_desc_t r;
-    MUST(dnnl_memory_desc_init_by_tag(&r, m.ndims, m.dims, dnnl_f32, dnnl_format_tag_any));
+    MUST(dnnl_memory_desc_init_by_tag(&r, like.ndims, like.dims, dnnl_f32, dnnl_format_tag_any));
     return r;
 }
 
-static dnnl_format_tag_t map_tag(int blocked) { return !blocked ? dnnl_abcd : LANES == 16 ? dnnl_aBcd16b : dnnl_aBcd8b; }
-
-/* A map as a primitive is asked to take it. */
-static dnnl_memory_desc_t map(const plan *p, dnnl_memory_desc_t ours, int blocked)
+static dnnl_format_tag_t map_tag(int blocked)
 {
-    return blocked && !p->any_layout ? ours : any(ours);
+    if (!blocked) return dnnl_abcd;
+    return LANES == 16 ? dnnl_aBcd16b : dnnl_aBcd8b;
 }
 
-static int our_descriptions(plan *p)
+/* Maps as a primitive is asked to take them. */
+static dnnl_memory_desc_t map_of_x(const onednn_plan *plan)
 {
-    const conv_shape *s = &p->s;
-    dnnl_dims_t x = { s->batch, s->c, s->h, s->w }, y = { s->batch, s->n, s->out_h, s->out_w }, b = { s->n };
-    dnnl_dims_t w = { s->n, s->c, s->size, s->size };
-    dnnl_dims_t g = { s->groups, s->n / s->groups, s->c / s->groups, s->size, s->size };
-    if (is_product(s)) {
-        return fails(dnnl_memory_desc_init_by_tag(&p->x, 2, x, dnnl_f32, dnnl_ab))
-            || fails(dnnl_memory_desc_init_by_tag(&p->y, 2, y, dnnl_f32, dnnl_ab))
-            || fails(dnnl_memory_desc_init_by_tag(&p->w, 2, w, dnnl_f32, dnnl_ab))
-            || fails(dnnl_memory_desc_init_by_tag(&p->b, 1, b, dnnl_f32, dnnl_a));
+    return plan->shape.x_blocked && !plan->any_layout ? plan->x : any(plan->x);
+}
+
+static dnnl_memory_desc_t map_of_y(const onednn_plan *plan)
+{
+    return plan->shape.y_blocked && !plan->any_layout ? plan->y : any(plan->y);
+}
+
+/* Describes our maps, weights and biases to oneDNN. */
+static int our_descriptions(onednn_plan *plan)
+{
+    const conv_shape *shape = &plan->shape;
+    dnnl_dims_t x = { shape->batch, shape->c, shape->h, shape->w }, b = { shape->n };
+    dnnl_dims_t y = { shape->batch, shape->n, shape->out_h, shape->out_w };
+    dnnl_dims_t w = { shape->n, shape->c, shape->size, shape->size };
+    dnnl_dims_t g = { shape->groups, shape->n / shape->groups, shape->c / shape->groups, shape->size, shape->size };
+    if (is_product(shape)) {
+        return fails(dnnl_memory_desc_init_by_tag(&plan->x, 2, x, dnnl_f32, dnnl_ab))
+            || fails(dnnl_memory_desc_init_by_tag(&plan->y, 2, y, dnnl_f32, dnnl_ab))
+            || fails(dnnl_memory_desc_init_by_tag(&plan->w, 2, w, dnnl_f32, dnnl_ab))
+            || fails(dnnl_memory_desc_init_by_tag(&plan->b, 1, b, dnnl_f32, dnnl_a));
     }
-    return fails(dnnl_memory_desc_init_by_tag(&p->x, 4, x, dnnl_f32, map_tag(s->x_blocked)))
-        || fails(dnnl_memory_desc_init_by_tag(&p->y, 4, y, dnnl_f32, map_tag(s->y_blocked)))
-        || (s->groups > 1 ? fails(dnnl_memory_desc_init_by_tag(&p->w, 5, g, dnnl_f32, dnnl_abcde))
-                          : fails(dnnl_memory_desc_init_by_tag(&p->w, 4, w, dnnl_f32, dnnl_abcd)))
-        || fails(dnnl_memory_desc_init_by_tag(&p->b, 1, b, dnnl_f32, dnnl_a));
+    return fails(dnnl_memory_desc_init_by_tag(&plan->x, 4, x, dnnl_f32, map_tag(shape->x_blocked)))
+        || fails(dnnl_memory_desc_init_by_tag(&plan->y, 4, y, dnnl_f32, map_tag(shape->y_blocked)))
+        || (shape->groups > 1 ? fails(dnnl_memory_desc_init_by_tag(&plan->w, 5, g, dnnl_f32, dnnl_abcde))
+                          : fails(dnnl_memory_desc_init_by_tag(&plan->w, 4, w, dnnl_f32, dnnl_abcd)))
+        || fails(dnnl_memory_desc_init_by_tag(&plan->b, 1, b, dnnl_f32, dnnl_a));
 }
 
-/* The three kinds of operation, as convolution or inner product. */
-static int forward_pd(plan *p, dnnl_prop_kind_t kind, int bias, dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd)
+static const dnnl_alg_kind_t direct = dnnl_convolution_direct;
+
+/* Describes forward to oneDNN, as convolution or inner product. */
+static int forward_pd(onednn_plan *plan, dnnl_prop_kind_t kind, int bias, dnnl_primitive_attr_t attr,
+                      dnnl_primitive_desc_t *pd)
 {
-    dnnl_memory_desc_t x = map(p, p->x, p->s.x_blocked), y = map(p, p->y, p->s.y_blocked), w = any(p->w), *b = bias ? &p->b : NULL;
-    dnnl_dims_t stride = { p->s.stride, p->s.stride }, pad = { p->s.pad, p->s.pad };
+    dnnl_memory_desc_t x = map_of_x(plan), y = map_of_y(plan), w = any(plan->w), *b = bias ? &plan->b : NULL;
+    dnnl_dims_t stride = { plan->shape.stride, plan->shape.stride }, pad = { plan->shape.pad, plan->shape.pad };
     dnnl_inner_product_desc_t ip;
     dnnl_convolution_desc_t cv;
-    if (is_product(&p->s))
+    if (is_product(&plan->shape))
         return fails(dnnl_inner_product_forward_desc_init(&ip, kind, &x, &w, b, &y))
-            || fails(dnnl_primitive_desc_create(pd, &ip, attr, p->engine, NULL));
-    return fails(dnnl_convolution_forward_desc_init(&cv, kind, dnnl_convolution_direct, &x, &w, b, &y, stride, pad, pad))
-        || fails(dnnl_primitive_desc_create(pd, &cv, attr, p->engine, NULL));
+            || fails(dnnl_primitive_desc_create(pd, &ip, attr, plan->engine, NULL));
+    return fails(dnnl_convolution_forward_desc_init(&cv, kind, direct, &x, &w, b, &y, stride, pad, pad))
+        || fails(dnnl_primitive_desc_create(pd, &cv, attr, plan->engine, NULL));
 }
 
-static int weights_pd(plan *p, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
+/* Describes the weight gradient likewise. */
+static int weights_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
-    dnnl_memory_desc_t x = map(p, p->x, p->s.x_blocked), y = map(p, p->y, p->s.y_blocked), w = any(p->w);
-    dnnl_dims_t stride = { p->s.stride, p->s.stride }, pad = { p->s.pad, p->s.pad };
+    dnnl_memory_desc_t x = map_of_x(plan), y = map_of_y(plan), w = any(plan->w);
+    dnnl_dims_t stride = { plan->shape.stride, plan->shape.stride }, pad = { plan->shape.pad, plan->shape.pad };
     dnnl_inner_product_desc_t ip;
     dnnl_convolution_desc_t cv;
-    if (is_product(&p->s))
+    if (is_product(&plan->shape))
         return fails(dnnl_inner_product_backward_weights_desc_init(&ip, &x, &w, NULL, &y))
-            || fails(dnnl_primitive_desc_create(pd, &ip, NULL, p->engine, hint));
-    return fails(dnnl_convolution_backward_weights_desc_init(&cv, dnnl_convolution_direct, &x, &w, NULL, &y, stride, pad, pad))
-        || fails(dnnl_primitive_desc_create(pd, &cv, NULL, p->engine, hint));
+            || fails(dnnl_primitive_desc_create(pd, &ip, NULL, plan->engine, hint));
+    return fails(dnnl_convolution_backward_weights_desc_init(&cv, direct, &x, &w, NULL, &y, stride, pad, pad))
+        || fails(dnnl_primitive_desc_create(pd, &cv, NULL, plan->engine, hint));
 }
 
-static int data_pd(plan *p, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
+/* Describes the data gradient likewise. */
+static int data_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
-    dnnl_memory_desc_t x = map(p, p->x, p->s.x_blocked), y = map(p, p->y, p->s.y_blocked), w = any(p->w);
-    dnnl_dims_t stride = { p->s.stride, p->s.stride }, pad = { p->s.pad, p->s.pad };
+    dnnl_memory_desc_t x = map_of_x(plan), y = map_of_y(plan), w = any(plan->w);
+    dnnl_dims_t stride = { plan->shape.stride, plan->shape.stride }, pad = { plan->shape.pad, plan->shape.pad };
     dnnl_inner_product_desc_t ip;
     dnnl_convolution_desc_t cv;
-    if (is_product(&p->s))
+    if (is_product(&plan->shape))
         return fails(dnnl_inner_product_backward_data_desc_init(&ip, &x, &w, &y))
-            || fails(dnnl_primitive_desc_create(pd, &ip, NULL, p->engine, hint));
-    return fails(dnnl_convolution_backward_data_desc_init(&cv, dnnl_convolution_direct, &x, &w, &y, stride, pad, pad))
-        || fails(dnnl_primitive_desc_create(pd, &cv, NULL, p->engine, hint));
+            || fails(dnnl_primitive_desc_create(pd, &ip, NULL, plan->engine, hint));
+    return fails(dnnl_convolution_backward_data_desc_init(&cv, direct, &x, &w, &y, stride, pad, pad))
+        || fails(dnnl_primitive_desc_create(pd, &cv, NULL, plan->engine, hint));
 }
 
 static const dnnl_memory_desc_t *inner_of(dnnl_primitive_desc_t pd, dnnl_query_t what)
@@ -243,14 +275,14 @@ static const dnnl_memory_desc_t *inner_of(dnnl_primitive_desc_t pd, dnnl_query_t
     return dnnl_primitive_desc_query_md(pd, what, 0);
 }
 
-static int make_forward(plan *p, step *st, dnnl_prop_kind_t kind, int bias, dnnl_primitive_attr_t attr,
+static int make_forward(onednn_plan *plan, plan_step *step, dnnl_prop_kind_t kind, int bias, dnnl_primitive_attr_t attr,
                         dnnl_primitive_desc_t *pd)
 {
-    return forward_pd(p, kind, bias, attr, pd) || fails(dnnl_primitive_create(&st->prim, *pd))
-        || add_port(p, st, DNNL_ARG_SRC, SLOT_SRC, PORT_IN, &p->x, inner_of(*pd, dnnl_query_src_md))
-        || add_port(p, st, DNNL_ARG_WEIGHTS, SLOT_WEIGHTS, PORT_IN, &p->w, inner_of(*pd, dnnl_query_weights_md))
-        || add_port(p, st, DNNL_ARG_DST, SLOT_DST, PORT_OUT, &p->y, inner_of(*pd, dnnl_query_dst_md))
-        || (bias && add_port(p, st, DNNL_ARG_BIAS, SLOT_SRC, PORT_IN, &p->b, NULL));
+    return forward_pd(plan, kind, bias, attr, pd) || fails(dnnl_primitive_create(&step->prim, *pd))
+        || add_port(plan, step, DNNL_ARG_SRC, SLOT_SRC, PORT_IN, &plan->x, inner_of(*pd, dnnl_query_src_md))
+        || add_port(plan, step, DNNL_ARG_WEIGHTS, SLOT_WEIGHTS, PORT_IN, &plan->w, inner_of(*pd, dnnl_query_weights_md))
+        || add_port(plan, step, DNNL_ARG_DST, SLOT_DST, PORT_OUT, &plan->y, inner_of(*pd, dnnl_query_dst_md))
+        || (bias && add_port(plan, step, DNNL_ARG_BIAS, SLOT_SRC, PORT_IN, &plan->b, NULL));
 }
 
 /* Has oneDNN nothing better than plain loops? */
@@ -261,72 +293,83 @@ static int is_slow(dnnl_primitive_desc_t pd)
     return !strncmp(name, "ref", 3);
 }
 
-static int make_weights(plan *p, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
+/* The step for dw, or the decision that depthwise.c makes it. */
+static int make_weights(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
-    step *st = &p->weights;
-    const conv_shape *s = &p->s;
-    if (weights_pd(p, hint, pd)) return -1;
-    p->own_weights = s->x_blocked && s->y_blocked && s->groups == s->c && s->groups == s->n && is_slow(*pd);
-    return p->own_weights ? 0 : fails(dnnl_primitive_create(&st->prim, *pd))
-        || add_port(p, st, DNNL_ARG_SRC, SLOT_SRC, PORT_IN, &p->x, inner_of(*pd, dnnl_query_src_md))
-        || add_port(p, st, DNNL_ARG_DIFF_DST, SLOT_DST, PORT_IN, &p->y, inner_of(*pd, dnnl_query_diff_dst_md))
-        || add_port(p, st, DNNL_ARG_DIFF_WEIGHTS, SLOT_WEIGHTS, PORT_ADD, &p->w, inner_of(*pd, dnnl_query_diff_weights_md));
+    plan_step *step = &plan->weights;
+    const conv_shape *shape = &plan->shape;
+    int depthwise = shape->groups == shape->c && shape->groups == shape->n;
+    if (weights_pd(plan, hint, pd)) return -1;
+    plan->own_weights = depthwise && shape->x_blocked && shape->y_blocked && is_slow(*pd);
+    if (plan->own_weights) return 0;
+    return fails(dnnl_primitive_create(&step->prim, *pd))
+        || add_port(plan, step, DNNL_ARG_SRC, SLOT_SRC, PORT_IN, &plan->x, inner_of(*pd, dnnl_query_src_md))
+        || add_port(plan, step, DNNL_ARG_DIFF_DST, SLOT_DST, PORT_IN, &plan->y, inner_of(*pd, dnnl_query_diff_dst_md))
+        || add_port(plan, step, DNNL_ARG_DIFF_WEIGHTS, SLOT_WEIGHTS, PORT_ADD, &plan->w,
+                    inner_of(*pd, dnnl_query_diff_weights_md));
 }
 
-static int make_data(plan *p, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
+static int make_data(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
-    step *st = &p->data;
-    return data_pd(p, hint, pd) || fails(dnnl_primitive_create(&st->prim, *pd))
-        || add_port(p, st, DNNL_ARG_WEIGHTS, SLOT_WEIGHTS, PORT_IN, &p->w, inner_of(*pd, dnnl_query_weights_md))
-        || add_port(p, st, DNNL_ARG_DIFF_DST, SLOT_DST, PORT_IN, &p->y, inner_of(*pd, dnnl_query_diff_dst_md))
-        || add_port(p, st, DNNL_ARG_DIFF_SRC, SLOT_SRC, PORT_ADD, &p->x, inner_of(*pd, dnnl_query_diff_src_md));
+    plan_step *step = &plan->data;
+    return data_pd(plan, hint, pd) || fails(dnnl_primitive_create(&step->prim, *pd))
+        || add_port(plan, step, DNNL_ARG_WEIGHTS, SLOT_WEIGHTS, PORT_IN, &plan->w, inner_of(*pd, dnnl_query_weights_md))
+        || add_port(plan, step, DNNL_ARG_DIFF_DST, SLOT_DST, PORT_IN, &plan->y, inner_of(*pd, dnnl_query_diff_dst_md))
+        || add_port(plan, step, DNNL_ARG_DIFF_SRC, SLOT_SRC, PORT_ADD, &plan->x, inner_of(*pd, dnnl_query_diff_src_md));
 }
 
-/* Constant weights stay in memory of the plan's own, in oneDNN's layout or, where that is ours, as a copy. */
-static int keep_weights(plan *p, dnnl_primitive_desc_t fused)
+/* ---- what outlives a call ---- */
+
+/* Memory of the plan's own in a layout of oneDNN's, for ports that find it filled later. */
+static float *make_kept(const dnnl_memory_desc_t *inner)
 {
-    if (!p->needs.constant) return 0;
-    size_t bytes = (dnnl_memory_desc_get_size(inner_of(fused, dnnl_query_weights_md)) + 63) / 64 * 64;
-    p->weights_kept = mem_aligned(bytes, 1);
-    p->fused.port[1].own = p->weights_kept;
-    return 0;
+    return mem_aligned((dnnl_memory_desc_get_size(inner) + 63) / 64 * 64, 1);
+}
+
+/* Weights that stay do so in the fused step's layout, whatever it is (constant_weights fills it). */
+static void keep_weights(onednn_plan *plan, dnnl_primitive_desc_t fused)
+{
+    if (!plan->needs.constant) return;
+    plan->weights_kept = make_kept(inner_of(fused, dnnl_query_weights_md));
+    plan->fused.port[FORWARD_W].own = plan->weights_kept;
 }
 
 /* The forward step that training runs. */
-static step *trained_step(plan *p) { return p->needs.raw ? &p->raw : &p->fused; }
+static plan_step *trained_step(onednn_plan *plan) { return plan->needs.raw ? &plan->raw : &plan->fused; }
 
-/* x is reordered once for both steps where they want it alike. */
-static int keep_x(plan *p, dnnl_primitive_desc_t forward, dnnl_primitive_desc_t weights)
+/* What two steps want in the same layout is reordered once: x in forward, for the weights step, too; dy in the weights
+ * step, for the data step (`data` NULL: there is none), too. */
+static void share_reorders(onednn_plan *plan, dnnl_primitive_desc_t forward, dnnl_primitive_desc_t weights,
+                           dnnl_primitive_desc_t data)
 {
-    const dnnl_memory_desc_t *a = inner_of(forward, dnnl_query_src_md), *b = inner_of(weights, dnnl_query_src_md);
-    if (!trained_step(p)->port[0].inner || !dnnl_memory_desc_equal(a, b)) return 0;
-    size_t bytes = (dnnl_memory_desc_get_size(a) + 63) / 64 * 64;
-    p->kept = mem_aligned(bytes, 1);
-    trained_step(p)->port[0].own = p->weights.port[0].own = p->kept;
-    return 0;
+    plan_port *first = &trained_step(plan)->port[FORWARD_X], *again = &plan->weights.port[WEIGHTS_X];
+    const dnnl_memory_desc_t *x = inner_of(forward, dnnl_query_src_md), *dy = inner_of(weights, dnnl_query_diff_dst_md);
+    if (first->inner && dnnl_memory_desc_equal(x, inner_of(weights, dnnl_query_src_md)))
+        first->own = again->own = plan->kept = make_kept(x);
+    if (data) plan->shares_dy = dnnl_memory_desc_equal(dy, inner_of(data, dnnl_query_diff_dst_md));
 }
 
-static int make_gradients(plan *p, dnnl_primitive_desc_t forward)
+static int make_gradients(onednn_plan *plan, dnnl_primitive_desc_t forward)
 {
     dnnl_primitive_desc_t weights = NULL, data = NULL;
-    int bad = (p->needs.weights && (make_weights(p, forward, &weights) || (!p->own_weights && keep_x(p, forward, weights))))
-           || (p->needs.data && make_data(p, forward, &data));
-    if (!bad && weights && data && !p->own_weights)
-        p->shares_dy = dnnl_memory_desc_equal(inner_of(weights, dnnl_query_diff_dst_md),
-                                              inner_of(data, dnnl_query_diff_dst_md));
+    int bad = (plan->needs.weights && make_weights(plan, forward, &weights))
+           || (plan->needs.data && make_data(plan, forward, &data));
+    if (!bad && weights && !plan->own_weights) share_reorders(plan, forward, weights, data);
     dnnl_primitive_desc_destroy(weights);
     dnnl_primitive_desc_destroy(data);
     return bad;
 }
 
+/* ---- the plan ---- */
+
 /* Attributes of the fused step: relu and leaky are oneDNN's, other activations follow in a pass of our own. */
-static int fused_attr(plan *p, dnnl_primitive_attr_t *attr)
+static int fused_attr(onednn_plan *plan, dnnl_primitive_attr_t *attr)
 {
     dnnl_post_ops_t ops = NULL;
-    float slope = p->needs.activation == LEAKY ? .1f : 0;
-    p->fused_act = p->needs.activation == RELU || p->needs.activation == LEAKY || p->needs.activation == LINEAR;
+    float slope = act_slope_below(plan->needs.activation);
+    plan->fused_act = slope >= 0;
     int bad = fails(dnnl_primitive_attr_create(attr)) || fails(dnnl_post_ops_create(&ops))
-           || (p->fused_act && p->needs.activation != LINEAR
+           || (plan->fused_act && slope != 1
                && fails(dnnl_post_ops_append_eltwise(ops, 1.0f, dnnl_eltwise_relu, slope, 0)))
            || fails(dnnl_primitive_attr_set_post_ops(*attr, ops));
     dnnl_post_ops_destroy(ops);
@@ -334,27 +377,31 @@ static int fused_attr(plan *p, dnnl_primitive_attr_t *attr)
 }
 
 /* Maps in our layout unless oneDNN has only its plain loops or a matrix product for it. */
-static void choose_layout(plan *p)
+static void choose_layout(onednn_plan *plan)
 {
     dnnl_primitive_desc_t pd = NULL;
     const char *name = "ref";
-    if (!p->s.y_blocked) return;
-    if (!forward_pd(p, dnnl_forward_training, 0, NULL, &pd)) MUST(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name));
-    p->any_layout = !strncmp(name, "ref", 3) || !strncmp(name, "gemm", 4);
+    if (!plan->shape.y_blocked) return;
+    if (!forward_pd(plan, dnnl_forward_training, 0, NULL, &pd))
+        MUST(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name));
+    plan->any_layout = !strncmp(name, "ref", 3) || !strncmp(name, "gemm", 4);
     dnnl_primitive_desc_destroy(pd);
 }
 
-static int make_steps(plan *p)
+/* Makes all that the layer needs. Other than 0: oneDNN cannot do this shape. */
+static int make_steps(onednn_plan *plan)
 {
+    dnnl_prop_kind_t fused_kind = plan->needs.raw ? dnnl_forward_inference : dnnl_forward_training;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t raw = NULL, fused = NULL;
-    int bad = fails(dnnl_engine_create(&p->engine, dnnl_cpu, 0))
-           || fails(dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags))
-           || our_descriptions(p) || fused_attr(p, &attr);
-    if (!bad) choose_layout(p);
-    bad = bad || (p->needs.raw && make_forward(p, &p->raw, dnnl_forward_training, 0, NULL, &raw))
-           || make_forward(p, &p->fused, p->needs.raw ? dnnl_forward_inference : dnnl_forward_training, 1, attr, &fused)
-           || keep_weights(p, fused) || make_gradients(p, raw ? raw : fused);
+    int bad = fails(dnnl_engine_create(&plan->engine, dnnl_cpu, 0))
+           || fails(dnnl_stream_create(&plan->stream, plan->engine, dnnl_stream_default_flags))
+           || our_descriptions(plan) || fused_attr(plan, &attr);
+    if (!bad) choose_layout(plan);
+    bad = bad || (plan->needs.raw && make_forward(plan, &plan->raw, dnnl_forward_training, 0, NULL, &raw))
+       || make_forward(plan, &plan->fused, fused_kind, 1, attr, &fused);
+    if (!bad) keep_weights(plan, fused);
+    bad = bad || make_gradients(plan, raw ? raw : fused);
     dnnl_primitive_desc_destroy(raw);
     dnnl_primitive_desc_destroy(fused);
     dnnl_primitive_attr_destroy(attr);
@@ -363,78 +410,83 @@ static int make_steps(plan *p)
 
 /* ---- the face ---- */
 
-static void free_plan(void *plan_)
+/* Frees the plan and all steps, made or not. */
+static void free_plan(void *impl)
 {
-    plan *p = plan_;
-    free_step(&p->raw);
-    free_step(&p->fused);
-    free_step(&p->weights);
-    free_step(&p->data);
-    dnnl_stream_destroy(p->stream);
-    dnnl_engine_destroy(p->engine);
-    free(p->weights_kept);
-    free(p->kept);
-    free(p);
+    onednn_plan *plan = impl;
+    free_step(&plan->raw);
+    free_step(&plan->fused);
+    free_step(&plan->weights);
+    free_step(&plan->data);
+    dnnl_stream_destroy(plan->stream);
+    dnnl_engine_destroy(plan->engine);
+    free(plan->weights_kept);
+    free(plan->kept);
+    free(plan);
 }
 
-static void *make_plan(const conv_shape *s, const conv_needs *needs, cpu_shared *shared)
+static void *make_plan(const conv_shape *shape, const conv_needs *needs, cpu_shared *shared)
 {
-    plan *p = mem_calloc(1, sizeof *p);
-    p->s = *s;
-    p->needs = *needs;
-    p->shared = shared;
-    if (!make_steps(p)) return p;
-    free_plan(p);
+    onednn_plan *plan = mem_calloc(1, sizeof *plan);
+    plan->shape = *shape;
+    plan->needs = *needs;
+    plan->shared = shared;
+    if (!make_steps(plan)) return plan;
+    free_plan(plan);
     return NULL;
 }
 
 /* A layer's activation and bias pass wants a layer; this is as much of one as it reads. */
-static void activate_pass(const plan *p, float *y)
+static void activate_pass(const onednn_plan *plan, float *y)
 {
-    layer l = { .batch = p->s.batch, .out_c = p->s.n, .out_h = p->s.out_h, .out_w = p->s.out_w,
-                .activation = p->needs.activation };
-    if (p->s.y_blocked) blocked_add_activate(&l, NULL, l.activation, y);
+    const conv_shape *shape = &plan->shape;
+    layer l = { .batch = shape->batch, .out_c = shape->n, .out_h = shape->out_h, .out_w = shape->out_w,
+                .activation = plan->needs.activation };
+    if (shape->y_blocked) blocked_add_activate(&l, NULL, l.activation, y);
     else bias_forward(&l, NULL, y);
 }
 
-/* The fused step's weights where they stay: given now, or at an earlier call. */
-static const float *constant_weights(plan *p, const float *w, unsigned *ready)
+/* Weights that stay are given once and stand in the fused step's own memory from then on: its port's reorder brings
+ * them there or, where oneDNN's layout is ours and nothing is reordered, a copy. w NULL: they have been given. Returns
+ * what the port is to have as our buffer. */
+static const float *constant_weights(onednn_plan *plan, const float *w)
 {
-    int inner = p->fused.port[1].inner != NULL;
-    if (!p->needs.constant) return w;
-    if (!w) *ready |= 2;
-    else if (!inner) memcpy(p->weights_kept, w, dnnl_memory_desc_get_size(&p->w));
-    return inner ? w : p->weights_kept;
+    if (plan->fused.port[FORWARD_W].inner) return w;
+    if (w) memcpy(plan->weights_kept, w, dnnl_memory_desc_get_size(&plan->w));
+    return plan->weights_kept;
 }
 
-static void forward_plan(void *plan_, const float *x, const float *w, const conv_after *after, float *y)
+/* With a bias the fused step, else the raw one. */
+static void forward_plan(void *impl, const float *x, const float *w, const conv_after *after, float *y)
 {
-    plan *p = plan_;
+    onednn_plan *plan = impl;
     const float *bias = after ? after->bias : NULL;
-    step *st = bias ? &p->fused : &p->raw;
-    unsigned ready = 0;
-    if (bias) w = constant_weights(p, w, &ready);
-    run_step(p, st, (const float *[]){ x, w, y, bias }, ready, 0);
-    p->kept_x = p->kept && st == trained_step(p) ? x : NULL;
-    if (bias && !p->fused_act) activate_pass(p, y);
+    plan_step *step = bias ? &plan->fused : &plan->raw;
+    unsigned ready = w ? 0 : READY(FORWARD_W);
+    if (bias && plan->needs.constant) w = constant_weights(plan, w);
+    run_step(plan, step, (const float *[]){ x, w, y, bias }, ready, 0);
+    plan->kept_x = plan->kept && step == trained_step(plan) ? x : NULL;
+    if (bias && !plan->fused_act) activate_pass(plan, y);
 }
 
-static void weights_plan(void *plan_, const float *x, const float *dy, float *dw)
+static void weights_plan(void *impl, const float *x, const float *dy, float *dw)
 {
-    plan *p = plan_;
-    if (p->own_weights) {
-        depthwise_weight_gradient(&p->s, x, dy, dw);
+    onednn_plan *plan = impl;
+    if (plan->own_weights) {
+        depthwise_weight_gradient(&plan->shape, x, dy, dw);
         return;
     }
-    run_step(p, &p->weights, (const float *[]){ x, dy, dw }, p->kept && p->kept_x == x ? 1 : 0, 0);
-    p->dy_ready = p->shares_dy ? dy : NULL;
+    unsigned ready = plan->kept && plan->kept_x == x ? READY(WEIGHTS_X) : 0;
+    run_step(plan, &plan->weights, (const float *[]){ x, dy, dw }, ready, 0);
+    plan->dy_ready = plan->shares_dy ? dy : NULL;
 }
 
-static void data_plan(void *plan_, const float *w, const float *dy, float *dx, int add)
+static void data_plan(void *impl, const float *w, const float *dy, float *dx, int add)
 {
-    plan *p = plan_;
-    run_step(p, &p->data, (const float *[]){ w, dy, dx }, p->dy_ready == dy ? 2 : 0, !add);
-    p->dy_ready = NULL;
+    onednn_plan *plan = impl;
+    unsigned ready = plan->dy_ready == dy ? READY(DATA_DY) : 0;
+    run_step(plan, &plan->data, (const float *[]){ w, dy, dx }, ready, !add);
+    plan->dy_ready = NULL;
 }
 
 static const conv_math dnnl_math = {

@@ -6,30 +6,29 @@
 #include <string.h>
 
 /* The convolution's weights times batch norm's factors. */
-static const float *fold_batchnorm(const layer *l, const conv_plan *p, cpu_shared *shared)
+static const float *fold_batchnorm(const layer *l, const conv_plan *plan, cpu_shared *shared)
 {
-    size_t n = (size_t)p->s.n, per = conv_filter_size(&p->s);
+    size_t n = (size_t)plan->shape.n, per = conv_filter_size(&plan->shape);
     float *weights = shared->slot[SLOT_FOLD];
     for (size_t i = 0; i < n; ++i) {
         float factor = batchnorm_factor(l, (int)i);
         for (size_t k = 0; k < per; ++k) weights[i * per + k] = l->weights[i * per + k] * factor;
-        p->bias[i] = l->biases[i] - l->rolling_mean[i] * factor;
+        plan->bias[i] = l->biases[i] - l->rolling_mean[i] * factor;
     }
     return weights;
 }
 
-const float *conv_folded(const layer *l, conv_plan *p, cpu_state *s)
+const float *conv_folded(const layer *l, conv_plan *plan, cpu_state *state)
 {
-    if (p->folded && p->needs.constant) return NULL;
-    p->folded = 1;
-    if (l->batch_normalize) return fold_batchnorm(l, p, s->shared);
-    memcpy(p->bias, l->biases, (size_t)p->s.n * sizeof *p->bias);
+    if (plan->folded && plan->needs.constant) return NULL;
+    plan->folded = 1;
+    if (l->batch_normalize) return fold_batchnorm(l, plan, state->shared);
+    memcpy(plan->bias, l->biases, (size_t)plan->shape.n * sizeof *plan->bias);
     return l->weights;
 }
 
-float conv_statistics_rate(cpu_state *s)
+double cpu_statistics_rate(cpu_state *state)
 {
-    double rate = s->statistics < 100 ? 1.0 / (s->statistics + 1) : 0.01;
-    if (s->statistics < 100) ++s->statistics;
-    return (float)rate;
+    if (state->statistics >= CPU_SETTLED) return .01;
+    return 1. / ++state->statistics;
 }

@@ -14,7 +14,7 @@
 #include <string.h>
 
 typedef struct conv_job {
-    conv_shape s;
+    conv_shape shape;
     const float *x, *w, *dy;
     float *y, *dw, *dx;
 } conv_job;
@@ -29,59 +29,63 @@ static void tap_range(int in, int out, int stride, int pad, int u, int *lo, int 
 }
 
 /* One tap over one pair of maps; `in` points at the x that output (i, 0) sees there. */
-typedef struct tap {
+typedef struct conv_tap {
     int i0, i1, j0, j1;
-} tap;
+} conv_tap;
 
-static tap tap_of(const conv_shape *s, int u, int v)
+static conv_tap tap_of(const conv_shape *shape, int u, int v)
 {
-    tap t;
-    tap_range(s->h, s->out_h, s->stride, s->pad, u, &t.i0, &t.i1);
-    tap_range(s->w, s->out_w, s->stride, s->pad, v, &t.j0, &t.j1);
-    return t;
+    conv_tap tap;
+    tap_range(shape->h, shape->out_h, shape->stride, shape->pad, u, &tap.i0, &tap.i1);
+    tap_range(shape->w, shape->out_w, shape->stride, shape->pad, v, &tap.j0, &tap.j1);
+    return tap;
 }
 
 /* Where output (i, j0) looks. */
-static size_t tap_at(const conv_shape *s, const tap *t, int i, int u, int v)
+static size_t tap_at(const conv_shape *shape, const conv_tap *tap, int i, int u, int v)
 {
-    return (size_t)(i * s->stride + u - s->pad) * (size_t)s->w + (size_t)(t->j0 * s->stride + v - s->pad);
+    return (size_t)(i * shape->stride + u - shape->pad) * (size_t)shape->w
+        + (size_t)(tap->j0 * shape->stride + v - shape->pad);
 }
 
-static void tap_forward(const conv_shape *s, int u, int v, float w, const float *x, float *y)
+/* Adds w * x of one tap to the map y. */
+static void tap_forward(const conv_shape *shape, int u, int v, float w, const float *x, float *y)
 {
-    tap t = tap_of(s, u, v);
-    int n = t.j1 - t.j0, stride = s->stride;
+    conv_tap tap = tap_of(shape, u, v);
+    int n = tap.j1 - tap.j0, stride = shape->stride;
     if (n <= 0) return;
-    for (int i = t.i0; i < t.i1; ++i) {
-        const float *in = x + tap_at(s, &t, i, u, v);
-        float *out = y + (size_t)i * (size_t)s->out_w + t.j0;
+    for (int i = tap.i0; i < tap.i1; ++i) {
+        const float *in = x + tap_at(shape, &tap, i, u, v);
+        float *out = y + (size_t)i * (size_t)shape->out_w + tap.j0;
 #pragma omp simd
         for (int j = 0; j < n; ++j) out[j] += w * in[(size_t)j * (size_t)stride];
     }
 }
 
-static void tap_data(const conv_shape *s, int u, int v, float w, const float *dy, float *dx)
+/* Adds w * dy of one tap to the map dx. */
+static void tap_data(const conv_shape *shape, int u, int v, float w, const float *dy, float *dx)
 {
-    tap t = tap_of(s, u, v);
-    int n = t.j1 - t.j0, stride = s->stride;
+    conv_tap tap = tap_of(shape, u, v);
+    int n = tap.j1 - tap.j0, stride = shape->stride;
     if (n <= 0) return;
-    for (int i = t.i0; i < t.i1; ++i) {
-        float *in = dx + tap_at(s, &t, i, u, v);
-        const float *out = dy + (size_t)i * (size_t)s->out_w + t.j0;
+    for (int i = tap.i0; i < tap.i1; ++i) {
+        float *in = dx + tap_at(shape, &tap, i, u, v);
+        const float *out = dy + (size_t)i * (size_t)shape->out_w + tap.j0;
 #pragma omp simd
         for (int j = 0; j < n; ++j) in[(size_t)j * (size_t)stride] += w * out[j];
     }
 }
 
-static double tap_weights(const conv_shape *s, int u, int v, const float *x, const float *dy)
+/* Sums dy * x of one tap over a pair of maps. */
+static double tap_weights(const conv_shape *shape, int u, int v, const float *x, const float *dy)
 {
-    tap t = tap_of(s, u, v);
-    int n = t.j1 - t.j0, stride = s->stride;
+    conv_tap tap = tap_of(shape, u, v);
+    int n = tap.j1 - tap.j0, stride = shape->stride;
     double total = 0;
     if (n <= 0) return 0;
-    for (int i = t.i0; i < t.i1; ++i) {
-        const float *in = x + tap_at(s, &t, i, u, v);
-        const float *out = dy + (size_t)i * (size_t)s->out_w + t.j0;
+    for (int i = tap.i0; i < tap.i1; ++i) {
+        const float *in = x + tap_at(shape, &tap, i, u, v);
+        const float *out = dy + (size_t)i * (size_t)shape->out_w + tap.j0;
         float sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int j = 0; j < n; ++j) sum += out[j] * in[(size_t)j * (size_t)stride];
@@ -90,97 +94,101 @@ static double tap_weights(const conv_shape *s, int u, int v, const float *x, con
     return total;
 }
 
-static size_t in_map(const conv_shape *s, size_t b, size_t c)
+/* Where map (b, c) of x begins. */
+static size_t in_map(const conv_shape *shape, size_t b, size_t c)
 {
-    return (b * (size_t)s->c + c) * (size_t)s->h * (size_t)s->w;
+    return (b * (size_t)shape->c + c) * (size_t)shape->h * (size_t)shape->w;
 }
 
-static size_t out_map(const conv_shape *s, size_t b, size_t o)
+static size_t out_map(const conv_shape *shape, size_t b, size_t o)
 {
-    return (b * (size_t)s->n + o) * (size_t)s->out_h * (size_t)s->out_w;
+    return (b * (size_t)shape->n + o) * (size_t)shape->out_h * (size_t)shape->out_w;
 }
 
-static size_t weight_at(const conv_shape *s, size_t o, size_t q, int u, int v)
+static size_t weight_at(const conv_shape *shape, size_t o, size_t q, int u, int v)
 {
-    size_t k = (size_t)s->size;
-    return ((o * (size_t)(s->c / s->groups) + q) * k + (size_t)u) * k + (size_t)v;
+    size_t k = (size_t)shape->size;
+    return ((o * (size_t)(shape->c / shape->groups) + q) * k + (size_t)u) * k + (size_t)v;
 }
 
+/* Computes maps [begin, end) of y, all images' counted through. */
 static void forward_maps(void *ctx, size_t begin, size_t end)
 {
-    conv_job *j = ctx;
-    const conv_shape *s = &j->s;
-    size_t per = (size_t)(s->c / s->groups), filters = (size_t)(s->n / s->groups);
+    conv_job *job = ctx;
+    const conv_shape *shape = &job->shape;
+    size_t per = (size_t)(shape->c / shape->groups), filters = (size_t)(shape->n / shape->groups);
     for (size_t m = begin; m < end; ++m) {
-        size_t b = m / (size_t)s->n, o = m % (size_t)s->n;
-        float *y = j->y + out_map(s, b, o);
-        memset(y, 0, (size_t)s->out_h * (size_t)s->out_w * sizeof *y);
+        size_t b = m / (size_t)shape->n, o = m % (size_t)shape->n;
+        float *y = job->y + out_map(shape, b, o);
+        memset(y, 0, (size_t)shape->out_h * (size_t)shape->out_w * sizeof *y);
         for (size_t q = 0; q < per; ++q)
-            for (int u = 0; u < s->size; ++u)
-                for (int v = 0; v < s->size; ++v)
-                    tap_forward(s, u, v, j->w[weight_at(s, o, q, u, v)],
-                                j->x + in_map(s, b, o / filters * per + q), y);
+            for (int u = 0; u < shape->size; ++u)
+                for (int v = 0; v < shape->size; ++v)
+                    tap_forward(shape, u, v, job->w[weight_at(shape, o, q, u, v)],
+                                job->x + in_map(shape, b, o / filters * per + q), y);
     }
 }
 
+/* Adds to maps [begin, end) of dx, all images' counted through. */
 static void data_maps(void *ctx, size_t begin, size_t end)
 {
-    conv_job *j = ctx;
-    const conv_shape *s = &j->s;
-    size_t per = (size_t)(s->c / s->groups), filters = (size_t)(s->n / s->groups);
+    conv_job *job = ctx;
+    const conv_shape *shape = &job->shape;
+    size_t per = (size_t)(shape->c / shape->groups), filters = (size_t)(shape->n / shape->groups);
     for (size_t m = begin; m < end; ++m) {
-        size_t b = m / (size_t)s->c, c = m % (size_t)s->c, first = c / per * filters;
+        size_t b = m / (size_t)shape->c, c = m % (size_t)shape->c, first = c / per * filters;
         for (size_t o = first; o < first + filters; ++o)
-            for (int u = 0; u < s->size; ++u)
-                for (int v = 0; v < s->size; ++v)
-                    tap_data(s, u, v, j->w[weight_at(s, o, c % per, u, v)],
-                             j->dy + out_map(s, b, o), j->dx + in_map(s, b, c));
+            for (int u = 0; u < shape->size; ++u)
+                for (int v = 0; v < shape->size; ++v)
+                    tap_data(shape, u, v, job->w[weight_at(shape, o, c % per, u, v)],
+                             job->dy + out_map(shape, b, o), job->dx + in_map(shape, b, c));
     }
 }
 
+/* Adds to the weights of filters [begin, end), each one's channels counted through. */
 static void weight_filters(void *ctx, size_t begin, size_t end)
 {
-    conv_job *j = ctx;
-    const conv_shape *s = &j->s;
-    size_t per = (size_t)(s->c / s->groups), filters = (size_t)(s->n / s->groups);
+    conv_job *job = ctx;
+    const conv_shape *shape = &job->shape;
+    size_t per = (size_t)(shape->c / shape->groups), filters = (size_t)(shape->n / shape->groups);
     for (size_t m = begin; m < end; ++m) {
         size_t o = m / per, q = m % per, c = o / filters * per + q;
-        for (int u = 0; u < s->size; ++u)
-            for (int v = 0; v < s->size; ++v) {
+        for (int u = 0; u < shape->size; ++u)
+            for (int v = 0; v < shape->size; ++v) {
                 double sum = 0;
-                for (size_t b = 0; b < (size_t)s->batch; ++b)
-                    sum += tap_weights(s, u, v, j->x + in_map(s, b, c), j->dy + out_map(s, b, o));
-                j->dw[weight_at(s, o, q, u, v)] += (float)sum;
+                for (size_t b = 0; b < (size_t)shape->batch; ++b)
+                    sum += tap_weights(shape, u, v, job->x + in_map(shape, b, c), job->dy + out_map(shape, b, o));
+                job->dw[weight_at(shape, o, q, u, v)] += (float)sum;
             }
     }
 }
 
-static void *make_reference(const conv_shape *s, const conv_needs *needs, cpu_shared *shared)
+static void *make_reference(const conv_shape *shape, const conv_needs *needs, cpu_shared *shared)
 {
     (void)needs, (void)shared;
     conv_shape *own = mem_calloc(1, sizeof *own);
-    *own = *s;
+    *own = *shape;
     return own;
 }
 
-static void forward_reference(void *plan, const float *x, const float *w, const conv_after *after, float *y)
+static void forward_reference(void *impl, const float *x, const float *w, const conv_after *after, float *y)
 {
     (void)after;
-    conv_job j = { .s = *(conv_shape *)plan, .x = x, .w = w, .y = y };
-    parallel_for((size_t)j.s.batch * (size_t)j.s.n, forward_maps, &j);
+    conv_job job = { .shape = *(conv_shape *)impl, .x = x, .w = w, .y = y };
+    parallel_for((size_t)job.shape.batch * (size_t)job.shape.n, forward_maps, &job);
 }
 
-static void weights_reference(void *plan, const float *x, const float *dy, float *dw)
+static void weights_reference(void *impl, const float *x, const float *dy, float *dw)
 {
-    conv_job j = { .s = *(conv_shape *)plan, .x = x, .dy = dy, .dw = dw };
-    parallel_for((size_t)j.s.n * (size_t)(j.s.c / j.s.groups), weight_filters, &j);
+    conv_job job = { .shape = *(conv_shape *)impl, .x = x, .dy = dy, .dw = dw };
+    parallel_for((size_t)job.shape.n * (size_t)(job.shape.c / job.shape.groups), weight_filters, &job);
 }
 
-static void data_reference(void *plan, const float *w, const float *dy, float *dx, int add)
+static void data_reference(void *impl, const float *w, const float *dy, float *dx, int add)
 {
     (void)add;   /* plain deltas are zeroed beforehand */
-    conv_job j = { .s = *(conv_shape *)plan, .w = w, .dy = dy, .dx = dx };
-    parallel_for((size_t)j.s.batch * (size_t)j.s.c, data_maps, &j);
+    conv_job job = { .shape = *(conv_shape *)impl, .w = w, .dy = dy, .dx = dx };
+    parallel_for((size_t)job.shape.batch * (size_t)job.shape.c, data_maps, &job);
 }
 
 const conv_math conv_reference = {

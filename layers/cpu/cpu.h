@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-/* BACKEND_GPU: the network is on a device, and gpu_bind (layers/gpu/gpu.h) follows; here it binds as the reference does. */
+/* BACKEND_GPU: the network is on a device, and gpu_bind (layers/gpu/gpu.h) follows; cpu_bind binds the reference. */
 typedef enum { BACKEND_DNNL, BACKEND_REFERENCE, BACKEND_HOST, BACKEND_GPU } cpu_backend;
 
 typedef enum {
@@ -26,12 +26,12 @@ typedef struct cpu_options {
     uint64_t seed;            /* for dropout */
     const cpu_mode *mode;     /* net->n modes, or NULL = all trained */
     int layouts;              /* blocked maps from layer to layer where that is faster (BACKEND_DNNL only) */
-    const char *keep;         /* net->n marks, or NULL = none: layers whose l.output is read from outside, besides the last */
+    const char *keep;         /* net->n marks, or NULL: layers whose l.output is read from outside, besides the last */
 } cpu_options;
 
 /* Binds layers of a freshly parsed network. Returns 0, or -1 with a message. BACKEND_HOST binds nothing
  * but the frozen modes. Call cpu_unbind before host_free. */
-int cpu_bind(network *net, const cpu_options *o, diag *d);
+int cpu_bind(network *net, const cpu_options *options, diag *d);
 void cpu_unbind(network *net);
 
 /* The host has changed the layers' sizes and buffers (host_resize). Convolutions plan anew by themselves. */
@@ -40,18 +40,19 @@ void cpu_resized(network *net);
 /* "Winograd", "oneDNN", "plugin", "reference" or "host": who computes layer l. */
 const char *cpu_layer_runs_on(const layer *l);
 
-/* Layer i's output after a forward, in whichever layout it is; *n floats, borrowed until the next run. NULL: it is kept nowhere. */
+/* Layer i's output after a forward, in whichever layout it is; *n floats, borrowed until the next run. NULL: it is kept
+ * nowhere. */
 const float *cpu_layer_output(const network *net, int i, size_t *n);
 
-/* "name=value" lines that say who computes: library, kernels, processor. The same text: the same bits. The caller frees. */
+/* "name=value" lines that say who computes: library, kernels, processor. The same text: the same bits. Owned. */
 char *cpu_identity(void);
 
 /* Initialises every trainable weight as Darknet would (He normal for convolutions, uniform for connected),
  * keyed by (seed, layer): BN scales 1, biases 0, running statistics 0. */
 void cpu_init_weights(network *net, int begin, int end, uint64_t seed);
 
-/* To be called when weights of frozen layers have been changed by anything but the above and cpu_statistics_loaded: what
- * was derived from them is made anew. */
+/* To be called when weights of frozen layers have been changed by anything but the above and cpu_statistics_loaded:
+ * what was derived from them is made anew. */
 void cpu_weights_changed(network *net);
 
 /* Batch norm's running statistics are a true average of the first hundred batches, then move by 1 %.

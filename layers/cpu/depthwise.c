@@ -9,45 +9,49 @@
 #include <stdlib.h>
 
 typedef struct depthwise_job {
-    const conv_shape *s;
+    const conv_shape *shape;
     const float *x, *dy;
     float *dw;
 } depthwise_job;
 
 /* The outputs o in [*begin, *end) that read inside the input: 0 <= o * stride - pad + k < in. */
-static void valid_range(const conv_shape *s, int k, int in, int out, int *begin, int *end)
+static void valid_range(const conv_shape *shape, int k, int in, int out, int *begin, int *end)
 {
-    int first = s->pad - k, last = in - 1 + s->pad - k;
-    *begin = first > 0 ? (first + s->stride - 1) / s->stride : 0;
-    *end = last < 0 ? 0 : last / s->stride + 1;
+    int first = shape->pad - k, last = in - 1 + shape->pad - k;
+    *begin = first > 0 ? (first + shape->stride - 1) / shape->stride : 0;
+    *end = last < 0 ? 0 : last / shape->stride + 1;
     if (*end > out) *end = out;
 }
 
 /* One tap of the filter, one image's block: x and dy are (h, w, LANES). */
-static vec tap_sum(const conv_shape *s, const float *x, const float *dy, int ky, int kx)
+static vec tap_sum(const conv_shape *shape, const float *x, const float *dy, int ky, int kx)
 {
     int y0, y1, x0, x1;
     vec sum = vec_all(0);
-    valid_range(s, ky, s->h, s->out_h, &y0, &y1);
-    valid_range(s, kx, s->w, s->out_w, &x0, &x1);
+    valid_range(shape, ky, shape->h, shape->out_h, &y0, &y1);
+    valid_range(shape, kx, shape->w, shape->out_w, &x0, &x1);
     for (int oy = y0; oy < y1; ++oy) {
-        const float *row = x + ((ptrdiff_t)(oy * s->stride - s->pad + ky) * s->w + kx - s->pad) * LANES;
-        const float *d = dy + (ptrdiff_t)oy * s->out_w * LANES;
-        for (int ox = x0; ox < x1; ++ox) sum += vec_load(d + (ptrdiff_t)ox * LANES) * vec_load(row + (ptrdiff_t)ox * s->stride * LANES);
+        const float *row = x + ((ptrdiff_t)(oy * shape->stride - shape->pad + ky) * shape->w + kx - shape->pad) * LANES;
+        const float *d = dy + (ptrdiff_t)oy * shape->out_w * LANES;
+        for (int ox = x0; ox < x1; ++ox)
+            sum += vec_load(d + (ptrdiff_t)ox * LANES) * vec_load(row + (ptrdiff_t)ox * shape->stride * LANES);
     }
     return sum;
 }
 
-static void sum_block(const depthwise_job *j, size_t block)
+/* Adds all images' products of one block of channels to its filters' weights. */
+static void sum_block(const depthwise_job *job, size_t block)
 {
-    const conv_shape *s = j->s;
-    size_t blocks = vec_blocks(s->n), in = (size_t)s->h * (size_t)s->w * LANES, out = (size_t)s->out_h * (size_t)s->out_w * LANES;
-    int lanes = s->n - (int)block * LANES, taps = s->size * s->size;
-    float *dw = j->dw + block * LANES * (size_t)taps;
+    const conv_shape *shape = job->shape;
+    size_t in = (size_t)shape->h * (size_t)shape->w * LANES, out = (size_t)shape->out_h * (size_t)shape->out_w * LANES;
+    size_t blocks = vec_blocks(shape->n);
+    int lanes = shape->n - (int)block * LANES, taps = shape->size * shape->size;
+    float *dw = job->dw + block * LANES * (size_t)taps;
     for (int t = 0; t < taps; ++t) {
         vec sum = vec_all(0);
-        for (size_t b = 0; b < (size_t)s->batch; ++b)
-            sum += tap_sum(s, j->x + (b * blocks + block) * in, j->dy + (b * blocks + block) * out, t / s->size, t % s->size);
+        for (size_t b = 0; b < (size_t)shape->batch; ++b)
+            sum += tap_sum(shape, job->x + (b * blocks + block) * in, job->dy + (b * blocks + block) * out,
+                           t / shape->size, t % shape->size);
         for (int k = 0; k < LANES && k < lanes; ++k) dw[k * taps + t] += sum[k];
     }
 }
@@ -57,8 +61,10 @@ static void sum_blocks(void *ctx, size_t begin, size_t end)
     for (size_t block = begin; block < end; ++block) sum_block(ctx, block);
 }
 
-void depthwise_weight_gradient(const conv_shape *s, const float *x, const float *dy, float *dw)
+void depthwise_weight_gradient(const conv_shape *shape, const float *x, const float *dy, float *dw)
 {
-    depthwise_job j = { s, x, dy, dw };
-    parallel_for_work(vec_blocks(s->n), (size_t)s->batch * (size_t)s->out_h * (size_t)s->out_w * LANES * (size_t)(s->size * s->size), sum_blocks, &j);
+    depthwise_job job = { shape, x, dy, dw };
+    size_t pixels = (size_t)shape->batch * (size_t)shape->out_h * (size_t)shape->out_w;
+    size_t work = pixels * LANES * (size_t)(shape->size * shape->size);
+    parallel_for_work(vec_blocks(shape->n), work, sum_blocks, &job);
 }

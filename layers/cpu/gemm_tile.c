@@ -1,5 +1,5 @@
-/* Small matrix products in registers (see gemm_tile.h). Every number of rows up to GEMM_ROWS is compiled on its own, and
- * rows are spread evenly over tiles, so that a rest costs no more than its share. */
+/* Small matrix products in registers (c = a b, see gemm_tile.h). Every number of rows up to GEMM_ROWS is compiled on
+ * its own, and rows are spread evenly over tiles, so that a rest costs no more than its share. */
 #include "gemm_tile.h"
 
 #include "vec.h"
@@ -11,7 +11,7 @@
 #endif
 enum { GEMM_BLOCKS = 2 };
 
-/* Where a tile's numbers are: A[i * a_row + s * a_step], B[j * b_block + s * b_step], C[i * c_row + j * c_block]. */
+/* Where a tile's numbers are: a[i * a_row + s * a_step], b[j * b_block + s * b_step], c[i * c_row + j * c_block]. */
 typedef struct gemm_tile {
     const float *a, *b;
     float *c;
@@ -19,19 +19,25 @@ typedef struct gemm_tile {
     int add;
 } gemm_tile;
 
-ACT_INLINE void tile_loop(const gemm_tile *t, size_t a_row, size_t a_step, int rows, int blocks)
+ACT_INLINE float *tile_at(const gemm_tile *tile, int row, int block)
+{
+    return tile->c + (size_t)row * tile->c_row + (size_t)block * tile->c_block;
+}
+
+/* One tile of the result, `rows` by `blocks`, both constants where it is inlined. */
+ACT_INLINE void tile_loop(const gemm_tile *tile, size_t a_row, size_t a_step, int rows, int blocks)
 {
     vec sum[GEMM_ROWS][GEMM_BLOCKS];
-    const float *a = t->a, *b = t->b;
+    const float *a = tile->a, *b = tile->b;
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 2
         for (int j = 0; j < blocks; ++j)
-            sum[i][j] = t->add ? vec_load(t->c + (size_t)i * t->c_row + (size_t)j * t->c_block) : vec_all(0);
-    for (size_t s = 0; s < t->steps; ++s, a += a_step, b += t->b_step) {
+            sum[i][j] = tile->add ? vec_load(tile_at(tile, i, j)) : vec_all(0);
+    for (size_t s = 0; s < tile->steps; ++s, a += a_step, b += tile->b_step) {
         vec y[GEMM_BLOCKS];
 #pragma GCC unroll 2
-        for (int j = 0; j < blocks; ++j) y[j] = vec_load(b + (size_t)j * t->b_block);
+        for (int j = 0; j < blocks; ++j) y[j] = vec_load(b + (size_t)j * tile->b_block);
 #pragma GCC unroll 16
         for (int i = 0; i < rows; ++i) {
             vec x = vec_all(a[(size_t)i * a_row]);
@@ -42,7 +48,8 @@ ACT_INLINE void tile_loop(const gemm_tile *t, size_t a_row, size_t a_step, int r
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 2
-        for (int j = 0; j < blocks; ++j) vec_store(t->c + (size_t)i * t->c_row + (size_t)j * t->c_block, sum[i][j]);
+        for (int j = 0; j < blocks; ++j)
+            vec_store(tile_at(tile, i, j), sum[i][j]);
 }
 
 #define TILE(rows) \
@@ -65,40 +72,40 @@ static void (*const tile_of[GEMM_ROWS][2][GEMM_BLOCKS])(const gemm_tile *) = {
 };
 
 /* All rows of one or two blocks of k. */
-static void all_rows(gemm_tile t, size_t rows, int which, int blocks)
+static void all_rows(gemm_tile tile, size_t rows, int which, int blocks)
 {
     size_t tiles = (rows + GEMM_ROWS - 1) / GEMM_ROWS;
-    const float *a = t.a;
-    float *c = t.c;
+    const float *a = tile.a;
+    float *c = tile.c;
     for (size_t i = 0; i < tiles; ++i) {
         size_t begin = rows * i / tiles, end = rows * (i + 1) / tiles;
-        t.a = a + begin * t.a_row;
-        t.c = c + begin * t.c_row;
-        tile_of[end - begin - 1][which][blocks - 1](&t);
+        tile.a = a + begin * tile.a_row;
+        tile.c = c + begin * tile.c_row;
+        tile_of[end - begin - 1][which][blocks - 1](&tile);
     }
 }
 
-static void all_blocks(gemm_tile t, size_t rows, int which, size_t blocks)
+static void all_blocks(gemm_tile tile, size_t rows, int which, size_t blocks)
 {
-    const float *b = t.b;
-    float *c = t.c;
+    const float *b = tile.b;
+    float *c = tile.c;
     for (size_t k = 0; k < blocks; k += GEMM_BLOCKS) {
-        t.b = b + k * t.b_block;
-        t.c = c + k * t.c_block;
-        all_rows(t, rows, which, blocks - k < GEMM_BLOCKS ? 1 : GEMM_BLOCKS);
+        tile.b = b + k * tile.b_block;
+        tile.c = c + k * tile.c_block;
+        all_rows(tile, rows, which, blocks - k < GEMM_BLOCKS ? 1 : GEMM_BLOCKS);
     }
 }
 
 void gemm_rows(const float *a, size_t a_stride, size_t tiles, const float *b, size_t depth, size_t blocks, float *c)
 {
-    gemm_tile t = { .a = a, .a_row = a_stride, .a_step = 1, .b = b, .b_block = depth * LANES, .b_step = LANES, .c = c,
-                    .c_row = blocks * LANES, .c_block = LANES, .steps = depth };
-    all_blocks(t, tiles, GEMM_FOR_ROWS, blocks);
+    gemm_tile tile = { .a = a, .a_row = a_stride, .a_step = 1, .b = b, .b_block = depth * LANES, .b_step = LANES,
+                       .c = c, .c_row = blocks * LANES, .c_block = LANES, .steps = depth };
+    all_blocks(tile, tiles, GEMM_FOR_ROWS, blocks);
 }
 
 void gemm_sum(const float *a, size_t channels, const float *b, size_t blocks, size_t tiles, float *c, int add)
 {
-    gemm_tile t = { .a = a, .a_row = 1, .a_step = channels, .b = b, .b_block = LANES, .b_step = blocks * LANES, .c = c,
-                    .c_row = LANES, .c_block = channels * LANES, .steps = tiles, .add = add };
-    all_blocks(t, channels, GEMM_FOR_SUM, blocks);
+    gemm_tile tile = { .a = a, .a_row = 1, .a_step = channels, .b = b, .b_block = LANES, .b_step = blocks * LANES,
+                       .c = c, .c_row = LANES, .c_block = channels * LANES, .steps = tiles, .add = add };
+    all_blocks(tile, channels, GEMM_FOR_SUM, blocks);
 }

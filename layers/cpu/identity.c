@@ -28,7 +28,8 @@ static char *library_name(void)
 {
 #ifdef DNNL
     const dnnl_version_t *v = dnnl_version();
-    return mem_printf("oneDNN %d.%d.%d with instruction set %#x", v->major, v->minor, v->patch, (unsigned)dnnl_get_effective_cpu_isa());
+    return mem_printf("oneDNN %d.%d.%d with instruction set %#x", v->major, v->minor, v->patch,
+                      (unsigned)dnnl_get_effective_cpu_isa());
 #else
     return mem_strdup("no oneDNN");
 #endif
@@ -42,7 +43,8 @@ char *cpu_identity(void)
     const char *winograd = "no Winograd";
 #endif
     char *processor = processor_name(), *library = library_name();
-    char *text = mem_printf("library=%s\nkernels=%s, compiled by %s\nprocessor=%s\n", library, winograd, __VERSION__, processor);
+    char *text = mem_printf("library=%s\nkernels=%s, compiled by %s\nprocessor=%s\n", library, winograd, __VERSION__,
+                            processor);
     free(processor);
     free(library);
     return text;

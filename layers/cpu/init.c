@@ -38,17 +38,20 @@ static const init_row rows[] = {
     { LOCAL, local_weights, local_scale, 0, 1 },
 };
 
+/* x of n numbers, or NULL. */
 static void fill(float *x, size_t n, float value)
 {
     if (x)
         for (size_t i = 0; i < n; ++i) x[i] = value;
 }
 
-static void init_layer(layer *l, const init_row *row, rng r)
+/* Draws the weights of one layer; all else of it starts as Darknet's does. */
+static void init_layer(layer *l, const init_row *row, rng stream)
 {
     double scale = row->scale(l);
     size_t n = row->weights(l), channels = (size_t)(row->biases_outputs ? l->outputs : l->n);
-    for (size_t i = 0; i < n; ++i) l->weights[i] = (float)(scale * (row->normal ? rng_normal(&r) : rng_uniform(&r, -1, 1)));
+    for (size_t i = 0; i < n; ++i)
+        l->weights[i] = (float)(scale * (row->normal ? rng_normal(&stream) : rng_uniform(&stream, -1, 1)));
     fill(l->biases, channels, 0);
     if (!l->batch_normalize) return;
     fill(l->scales, channels, 1);

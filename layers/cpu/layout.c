@@ -1,13 +1,15 @@
-/* Layouts: which layers' outputs are blocked maps (vec.h), who computes a shortcut, and how long a map is needed.
+/* Layouts: which layers' outputs are blocked maps (vec.h), (batch, c blocks, h, w, LANES), who computes a shortcut, and
+ * how long a map is needed.
  *
- * Decided once, when all layers are bound, in the order they run: a layer's output is blocked where its row accepts that.
- * What reads a blocked map without knowing the layout (a host's layer, a loss, the caller) gets a plain copy in l.output
- * and leaves its gradient in l.delta; both are converted on the spot, so that no layer needs to know who its readers are.
+ * Decided once, when all layers are bound, in the order they run: a layer's output is blocked where its row accepts
+ * that. What reads a blocked map without knowing the layout (a host's layer, a loss, the caller) gets a plain copy in
+ * l.output and leaves its gradient in l.delta; both are converted on the spot, so that no layer needs to know who its
+ * readers are.
  *
  *   shortcuts   y = act(x + z) right behind a convolution that nothing else reads is computed with it: one pass less
  *               forward, two less backward, and one map less in memory
- *   lifetime    in a frozen network a map's memory serves again after its last reader; when training, outputs stay until
- *               the next step and deltas serve again after the layer's own backward */
+ *   lifetime    in a frozen network a map's memory serves again after its last reader; when training, outputs stay
+ *               until the next step and deltas serve again after the layer's own backward */
 #include "parallel.h"
 #include "state.h"
 #include "vec.h"
@@ -28,7 +30,7 @@ typedef struct convert_job {
 
 enum { PIXELS = 64 };   /* turned at a time, so that both sides stay in the nearest cache */
 
-/* wide (n, LANES) becomes narrow (lanes, map), or is added to it. */
+/* n pixels: wide (n, LANES) becomes narrow (lanes, map), or is added to it. */
 static void narrow_pixels(const float *wide, float *narrow, size_t n, size_t lanes, size_t map, int add)
 {
     for (size_t k = 0; k < lanes; ++k)
@@ -38,6 +40,7 @@ static void narrow_pixels(const float *wide, float *narrow, size_t n, size_t lan
             for (size_t i = 0; i < n; ++i) narrow[k * map + i] = wide[i * LANES + k];
 }
 
+/* The opposite, n pixels; lanes beyond the last are 0. */
 static void widen_pixels(const float *narrow, float *wide, size_t n, size_t lanes, size_t map, int add)
 {
     for (size_t k = 0; k < lanes; ++k)
@@ -52,28 +55,45 @@ static void widen_pixels(const float *narrow, float *wide, size_t n, size_t lane
 /* One image's block of channels an item. */
 static void convert_items(void *ctx, size_t begin, size_t end)
 {
-    const convert_job *j = ctx;
+    const convert_job *job = ctx;
     for (size_t item = begin; item < end; ++item) {
-        size_t first = item % j->blocks * LANES, lanes = j->c - first < LANES ? j->c - first : LANES;
-        size_t wide = item * j->map * LANES, narrow = (item / j->blocks * j->c + first) * j->map;
-        for (size_t i = 0; i < j->map; i += PIXELS) {
-            size_t n = j->map - i < PIXELS ? j->map - i : PIXELS, w = wide + i * LANES, p = narrow + i;
-            if (j->blocked) widen_pixels(j->from + p, j->to + w, n, lanes, j->map, j->add);
-            else narrow_pixels(j->from + w, j->to + p, n, lanes, j->map, j->add);
+        size_t first = item % job->blocks * LANES, lanes = job->c - first < LANES ? job->c - first : LANES;
+        size_t wide = item * job->map * LANES, narrow = (item / job->blocks * job->c + first) * job->map;
+        for (size_t i = 0; i < job->map; i += PIXELS) {
+            size_t n = job->map - i < PIXELS ? job->map - i : PIXELS, w = wide + i * LANES, p = narrow + i;
+            if (job->blocked) widen_pixels(job->from + p, job->to + w, n, lanes, job->map, job->add);
+            else narrow_pixels(job->from + w, job->to + p, n, lanes, job->map, job->add);
         }
     }
 }
 
+/* Between plain (batch, c, map) and blocked (batch, blocks, map, LANES). */
 static void convert(const float *from, float *to, int batch, int c, size_t map, int blocked, int add)
 {
-    convert_job j = { .from = from, .to = to, .c = (size_t)c, .blocks = vec_blocks(c), .map = map, .blocked = blocked, .add = add };
-    parallel_for_work((size_t)batch * j.blocks, map * LANES, convert_items, &j);
+    convert_job job = { .from = from, .to = to, .c = (size_t)c, .blocks = vec_blocks(c), .map = map, .blocked = blocked,
+                        .add = add };
+    parallel_for_work((size_t)batch * job.blocks, map * LANES, convert_items, &job);
 }
 
-void cpu_to_blocked(const float *plain, int batch, int c, size_t map, float *blocked) { convert(plain, blocked, batch, c, map, 1, 0); }
-void cpu_add_blocked(const float *plain, int batch, int c, size_t map, float *blocked) { convert(plain, blocked, batch, c, map, 1, 1); }
-void cpu_to_plain(const float *blocked, int batch, int c, size_t map, float *plain) { convert(blocked, plain, batch, c, map, 0, 0); }
-void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *plain) { convert(blocked, plain, batch, c, map, 0, 1); }
+void cpu_to_blocked(const float *plain, int batch, int c, size_t map, float *blocked)
+{
+    convert(plain, blocked, batch, c, map, 1, 0);
+}
+
+static void add_blocked(const float *plain, int batch, int c, size_t map, float *blocked)
+{
+    convert(plain, blocked, batch, c, map, 1, 1);
+}
+
+void cpu_to_plain(const float *blocked, int batch, int c, size_t map, float *plain)
+{
+    convert(blocked, plain, batch, c, map, 0, 0);
+}
+
+void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *plain)
+{
+    convert(blocked, plain, batch, c, map, 0, 1);
+}
 
 /* ---- a layer's maps ---- */
 
@@ -81,57 +101,51 @@ static size_t map_of(const layer *l) { return (size_t)l->out_h * (size_t)l->out_
 
 size_t cpu_blocked_floats(const layer *l) { return vec_floats(l->batch, l->out_c, l->out_h, l->out_w); }
 
-cpu_state *cpu_blocked_at(const network *net, int i)
+cpu_state *cpu_blocked_at(const cpu_shared *shared, int i)
 {
-    cpu_state *s = i >= 0 ? cpu_state_of(&net->layers[i]) : NULL;
-    return s && s->blocked ? s : NULL;
+    cpu_state *state = i >= 0 ? shared->state[i] : NULL;
+    return state && state->blocked ? state : NULL;
 }
 
-float *cpu_output(const layer *l, cpu_state *s)
+float *cpu_output(const layer *l, cpu_state *state)
 {
-    return s->y = cpu_refit(s->shared, s->y, &s->y_floats, cpu_blocked_floats(l));
+    return state->y = cpu_refit(state->shared, state->y, &state->y_floats, cpu_blocked_floats(l));
 }
 
-const float *cpu_layer_output(const network *net, int i, size_t *n)
+static void give_back(cpu_state *state)
 {
-    const layer *l = &net->layers[i];
-    const cpu_state *s = cpu_blocked_at(net, i);
-    *n = s ? cpu_blocked_floats(l) : cpu_floats(l);
-    return s ? s->y : l->output;
+    if (!state->borrows) cpu_give(state->shared, state->y);
+    state->y = NULL;
 }
 
-static void give_back(cpu_state *s)
+void cpu_finish_output(const layer *l, cpu_state *state)
 {
-    if (!s->borrows) cpu_give(s->shared, s->y);
-    s->y = NULL;
-}
-
-void cpu_finish_output(const layer *l, cpu_state *s, network *net)
-{
-    if (s->blocked && s->to_plain) cpu_to_plain(s->y, l->batch, l->out_c, map_of(l), l->output);
-    for (int i = 0; i <= s->index; ++i) {
-        cpu_state *old = cpu_blocked_at(net, i);
-        if (old && old->last_use <= s->index && old->mode == CPU_FROZEN) give_back(old);
+    if (state->blocked && state->to_plain) cpu_to_plain(state->y, l->batch, l->out_c, map_of(l), l->output);
+    for (int i = 0; i <= state->index; ++i) {
+        cpu_state *old = cpu_blocked_at(state->shared, i);
+        if (old && old->last_use <= state->index && old->mode == CPU_FROZEN) give_back(old);
     }
 }
 
-float *cpu_take_delta(const layer *l, cpu_state *s)
+float *cpu_take_delta(const layer *l, cpu_state *state)
 {
-    float *d = s->d;
-    s->d = NULL;
-    if (d && s->to_plain) cpu_add_blocked(l->delta, l->batch, l->out_c, map_of(l), d);
+    float *d = state->d;
+    state->d = NULL;
+    if (d && state->to_plain) add_blocked(l->delta, l->batch, l->out_c, map_of(l), d);
     if (d) return d;
-    d = cpu_take(s->shared, cpu_blocked_floats(l));
-    if (s->to_plain) cpu_to_blocked(l->delta, l->batch, l->out_c, map_of(l), d);
+    d = cpu_take(state->shared, cpu_blocked_floats(l));
+    if (state->to_plain) cpu_to_blocked(l->delta, l->batch, l->out_c, map_of(l), d);
     else memset(d, 0, cpu_blocked_floats(l) * sizeof *d);
     return d;
 }
 
-float *cpu_delta_of(const layer *l, cpu_state *s, int *add)
+float *cpu_delta_of(const cpu_state *reader, int i, int *add)
 {
-    *add = s->d != NULL;
-    if (!s->d) s->d = cpu_take(s->shared, cpu_blocked_floats(l));
-    return s->d;
+    cpu_state *state = cpu_blocked_at(reader->shared, i);
+    if (!state || state->mode == CPU_FROZEN) return NULL;
+    *add = state->d != NULL;
+    if (!state->d) state->d = cpu_take(state->shared, cpu_blocked_floats(&reader->shared->layers[i]));
+    return state->d;
 }
 
 /* ---- planning ---- */
@@ -148,25 +162,25 @@ static int reads(const network *net, int j, int i)
     return j == i + 1 || (l->type == SHORTCUT && l->index == i);
 }
 
-void cpu_choose_layout(const layer *l, cpu_state *s, const network *net)
+void cpu_choose_layout(const layer *l, cpu_state *state)
 {
-    if (!s->row->accepts_blocked || !s->row->accepts_blocked(l, s, net)) return;
-    s->fast = 1;
-    s->blocked = !s->row->plain_output;
-    s->plain_input = !cpu_blocked_at(net, s->index - 1);
-    s->borrows = s->blocked && ((l->type == ROUTE && l->n == 1) || l->type == DROPOUT);
+    if (!state->row->accepts_blocked || !state->row->accepts_blocked(l, state)) return;
+    state->fast = 1;
+    state->blocked = !state->row->plain_output;
+    state->plain_input = !cpu_blocked_at(state->shared, state->index - 1);
+    state->borrows = state->blocked && ((l->type == ROUTE && l->n == 1) || l->type == DROPOUT);
 }
 
 /* Readers of layer i, whose own are known: how long its output lives, and whether one of them wants it plain. */
-static void find_readers(network *net, int i, cpu_state *s)
+static void find_readers(const network *net, int i, cpu_state *state)
 {
-    s->last_use = i;
+    state->last_use = i;
     for (int j = i + 1; j < net->n; ++j) {
         if (!reads(net, j, i)) continue;
-        const cpu_state *reader = cpu_state_of(&net->layers[j]);
+        const cpu_state *reader = state->shared->state[j];
         int until = reader && reader->borrows ? reader->last_use : j;
-        if (until > s->last_use) s->last_use = until;
-        if (!reader || !reader->fast) s->to_plain = 1;
+        if (until > state->last_use) state->last_use = until;
+        if (!reader || !reader->fast) state->to_plain = 1;
     }
 }
 
@@ -178,37 +192,37 @@ static int only_reader(const network *net, int i, int reader)
 }
 
 /* Convolution i and shortcut i + 1 become one. */
-static void join_shortcut(network *net, int i)
+static void join_shortcut(const network *net, const cpu_shared *shared, int i)
 {
     const layer *l = &net->layers[i], *next = &net->layers[i + 1];
-    cpu_state *s = cpu_blocked_at(net, i), *sum = cpu_blocked_at(net, i + 1);
-    if (!s || !sum || l->type != CONVOLUTIONAL || next->type != SHORTCUT || s->to_plain || l->activation != LINEAR) return;
-    if (next->alpha != 1 || next->beta != 1 || next->index == i || s->mode != sum->mode || s->mode == CPU_FROZEN_WEIGHTS) return;
-    if (!only_reader(net, i, i + 1)) return;
-    s->sum = sum;
+    cpu_state *state = cpu_blocked_at(shared, i), *sum = cpu_blocked_at(shared, i + 1);
+    if (!state || !sum || l->type != CONVOLUTIONAL || next->type != SHORTCUT || state->to_plain) return;
+    if (l->activation != LINEAR || next->alpha != 1 || next->beta != 1 || next->index == i) return;
+    if (state->mode != sum->mode || state->mode == CPU_FROZEN_WEIGHTS || !only_reader(net, i, i + 1)) return;
+    state->sum = sum;
     sum->summed = 1;
 }
 
 /* Nobody adds to these plain deltas any more; NULL spares the host zeroing them. */
-static void hide_delta(layer *l, cpu_state *s)
+static void hide_delta(layer *l, cpu_state *state)
 {
-    if (s->to_plain || s->delta) return;
-    s->hides_delta = 1;
-    s->host_delta = l->delta;
+    if (state->to_plain || state->delta) return;
+    state->hides_delta = 1;
+    state->host_delta = l->delta;
     l->delta = NULL;
 }
 
-void cpu_lay_out(network *net, const cpu_options *o)
+void cpu_lay_out(network *net, const cpu_shared *shared, const char *keep)
 {
     for (int i = net->n - 1; i >= 0; --i) {
-        cpu_state *s = cpu_blocked_at(net, i);
-        if (!s) continue;
-        s->to_plain = i == net->n - 1 || (o->keep && o->keep[i]);
-        find_readers(net, i, s);
+        cpu_state *state = cpu_blocked_at(shared, i);
+        if (!state) continue;
+        state->to_plain = i == net->n - 1 || (keep && keep[i]);
+        find_readers(net, i, state);
     }
-    for (int i = 0; i + 1 < net->n; ++i) join_shortcut(net, i);
+    for (int i = 0; i + 1 < net->n; ++i) join_shortcut(net, shared, i);
     for (int i = 0; i < net->n; ++i) {
-        cpu_state *s = cpu_blocked_at(net, i);
-        if (s) hide_delta(&net->layers[i], s);
+        cpu_state *state = cpu_blocked_at(shared, i);
+        if (state) hide_delta(&net->layers[i], state);
     }
 }

@@ -1,8 +1,8 @@
 /* Threads for computing (see parallel.h).
  *
- * [0, n) is cut into `shares` equal runs, share i being [n*i/shares, n*(i+1)/shares): where an element is computed never
- * depends on which thread was free. gcc's OpenMP runs the shares, since oneDNN lives in the same runtime; a build without
- * OpenMP has one share. Worker threads flush denormals like the main thread does. */
+ * [0, n) is cut into `shares` equal runs, share i being [n*i/shares, n*(i+1)/shares): where an element is computed
+ * never depends on which thread was free. gcc's OpenMP runs the shares, since oneDNN lives in the same runtime; a build
+ * without OpenMP has one share. Worker threads flush denormals like the main thread does. */
 #include "parallel.h"
 
 #include "darknet_plugin/host/host.h"
@@ -11,6 +11,7 @@
 #include <omp.h>
 #endif
 
+/* Share i of [0, n). */
 static void run_share(size_t n, size_t i, size_t shares, void (*fn)(void *, size_t, size_t), void *ctx)
 {
     host_thread_init();

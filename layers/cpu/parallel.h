@@ -6,7 +6,8 @@
 
 /* Calls fn(ctx, begin, end) over [0, n) cut into at most parallel_threads() shares. */
 void parallel_for(size_t n, void (*fn)(void *ctx, size_t begin, size_t end), void *ctx);
-/* The same where one of the n takes about `work` floating-point steps: too little altogether is done by the caller alone. */
+/* The same where one of the n takes about `work` floating-point steps: too little altogether is done by the caller
+ * alone. */
 void parallel_for_work(size_t n, size_t work, void (*fn)(void *ctx, size_t begin, size_t end), void *ctx);
 void parallel_set_threads(int n);   /* n < 1: number of cores. Also sets oneDNN's */
 int parallel_threads(void);

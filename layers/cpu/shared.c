@@ -31,10 +31,10 @@ float *cpu_take(cpu_shared *shared, size_t floats)
     return best->data;
 }
 
-void cpu_give(cpu_shared *shared, float *p)
+void cpu_give(cpu_shared *shared, float *memory)
 {
-    for (int i = 0; p && i < shared->blocks; ++i)
-        if (shared->block[i].data == p) shared->block[i].taken = 0;
+    for (int i = 0; memory && i < shared->blocks; ++i)
+        if (shared->block[i].data == memory) shared->block[i].taken = 0;
 }
 
 float *cpu_refit(cpu_shared *shared, float *have, size_t *floats, size_t want)
@@ -51,5 +51,6 @@ void cpu_leave_shared(cpu_shared *shared)
     for (int i = 0; i < SLOTS; ++i) free(shared->slot[i]);
     for (int i = 0; i < shared->blocks; ++i) free(shared->block[i].data);
     free(shared->block);
+    free(shared->state);
     free(shared);
 }

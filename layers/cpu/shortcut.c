@@ -24,32 +24,33 @@ int accepts_cpu_shortcut(const layer *l)
 }
 
 int is_same_shape_shortcut(const layer *l) { return l->w == l->out_w && l->h == l->out_h && l->c == l->out_c; }
-static int smaller(int a, int b) { return a < b ? a : b; }
+static int smaller(int one, int other) { return one < other ? one : other; }
 
 /* ---- equal shapes: one flat pass ---- */
 
-ACT_INLINE void add_maps(const shortcut_job *j, size_t begin, size_t end, ACTIVATION a)
+ACT_INLINE void add_maps(const shortcut_job *job, size_t begin, size_t end, ACTIVATION act)
 {
-    float *restrict y = j->l->output;
-    const float *x = j->x, *z = j->z;
-    float alpha = j->l->alpha, beta = j->l->beta;
+    float *restrict y = job->l->output;
+    const float *x = job->x, *z = job->z;
+    float alpha = job->l->alpha, beta = job->l->beta;
     ACT_SIMD
-    for (size_t i = begin; i < end; ++i) y[i] = act_value(alpha * x[i] + beta * z[i], a);
+    for (size_t i = begin; i < end; ++i) y[i] = act_value(alpha * x[i] + beta * z[i], act);
 }
 
 static void add_share(void *ctx, size_t begin, size_t end)
 {
-    const shortcut_job *j = ctx;
-    ACT_SWITCH(j->l->activation, add_maps, j, begin, end)
+    const shortcut_job *job = ctx;
+    ACT_SWITCH(job->l->activation, add_maps, job, begin, end)
 }
 
-ACT_INLINE void split_delta(const shortcut_job *j, size_t begin, size_t end, ACTIVATION a)
+/* Turns dy into d in place, then adds each operand's share. */
+ACT_INLINE void split_delta(const shortcut_job *job, size_t begin, size_t end, ACTIVATION act)
 {
-    float *d = j->l->delta, *dx = j->dx, *dz = j->dz;
-    const float *y = j->l->output;
-    float alpha = j->l->alpha, beta = j->l->beta;
+    float *d = job->l->delta, *dx = job->dx, *dz = job->dz;
+    const float *y = job->l->output;
+    float alpha = job->l->alpha, beta = job->l->beta;
     ACT_SIMD
-    for (size_t i = begin; i < end; ++i) d[i] *= act_slope(y[i], a);
+    for (size_t i = begin; i < end; ++i) d[i] *= act_slope(y[i], act);
     if (dx) {
 #pragma omp simd
         for (size_t i = begin; i < end; ++i) dx[i] += alpha * d[i];
@@ -62,8 +63,8 @@ ACT_INLINE void split_delta(const shortcut_job *j, size_t begin, size_t end, ACT
 
 static void split_share(void *ctx, size_t begin, size_t end)
 {
-    const shortcut_job *j = ctx;
-    ACT_SWITCH(j->l->activation, split_delta, j, begin, end)
+    const shortcut_job *job = ctx;
+    ACT_SWITCH(job->l->activation, split_delta, job, begin, end)
 }
 
 /* ---- any shapes: one map of y at a time ---- */
@@ -81,52 +82,60 @@ static long partner(const layer *l, int k, int row, int col)
     return (long)col * stride + (long)l->w * ((long)row * stride);
 }
 
+/* Where map k of image b of z begins. */
 static size_t map_of_z(const layer *l, size_t b, size_t k)
 {
     return (b * (size_t)l->c + k) * (size_t)l->h * (size_t)l->w;
 }
 
+/* Computes maps [begin, end) of y. */
 static void forward_maps(void *ctx, size_t begin, size_t end)
 {
-    const shortcut_job *j = ctx;
-    const layer *l = j->l;
+    const shortcut_job *job = ctx;
+    const layer *l = job->l;
     for (size_t m = begin; m < end; ++m) {
         size_t b = m / (size_t)l->out_c, k = m % (size_t)l->out_c, i = m * (size_t)l->out_h * (size_t)l->out_w;
         for (int row = 0; row < l->out_h; ++row)
             for (int col = 0; col < l->out_w; ++col, ++i) {
                 long at = partner(l, (int)k, row, col);
-                float v = at < 0 ? j->x[i] : l->alpha * j->x[i] + l->beta * j->z[map_of_z(l, b, k) + (size_t)at];
+                float v = at < 0 ? job->x[i] : l->alpha * job->x[i] + l->beta * job->z[map_of_z(l, b, k) + (size_t)at];
                 l->output[i] = act_value(v, l->activation);
             }
     }
 }
 
+/* Turns dy into d in place and adds both operands' shares, for maps [begin, end) of y. */
 static void backward_maps(void *ctx, size_t begin, size_t end)
 {
-    const shortcut_job *j = ctx;
-    const layer *l = j->l;
+    const shortcut_job *job = ctx;
+    const layer *l = job->l;
     for (size_t m = begin; m < end; ++m) {
         size_t b = m / (size_t)l->out_c, k = m % (size_t)l->out_c, i = m * (size_t)l->out_h * (size_t)l->out_w;
         for (int row = 0; row < l->out_h; ++row)
             for (int col = 0; col < l->out_w; ++col, ++i) {
                 long at = partner(l, (int)k, row, col);
                 float d = l->delta[i] *= act_slope(l->output[i], l->activation);
-                if (j->dx) j->dx[i] += at < 0 ? d : l->alpha * d;
-                if (j->dz && at >= 0) j->dz[map_of_z(l, b, k) + (size_t)at] += l->beta * d;
+                if (job->dx) job->dx[i] += at < 0 ? d : l->alpha * d;
+                if (job->dz && at >= 0) job->dz[map_of_z(l, b, k) + (size_t)at] += l->beta * d;
             }
     }
 }
 
-void forward_cpu_shortcut(const layer *l, cpu_state *s, network *net)
+void forward_cpu_shortcut(const layer *l, cpu_state *state, const layer_call *call)
 {
-    shortcut_job j = { .l = l, .x = net->input, .z = net->layers[l->index].output };
-    if (is_same_shape_shortcut(l) && s->backend != BACKEND_REFERENCE) parallel_for_work(cpu_floats(l), 1, add_share, &j);
-    else parallel_for_work((size_t)l->batch * (size_t)l->out_c, (size_t)l->out_h * (size_t)l->out_w, forward_maps, &j);
+    shortcut_job job = { .l = l, .x = call->input, .z = call->net->layers[l->index].output };
+    if (is_same_shape_shortcut(l) && state->backend != BACKEND_REFERENCE)
+        parallel_for_work(cpu_floats(l), 1, add_share, &job);
+    else
+        parallel_for_work((size_t)l->batch * (size_t)l->out_c, (size_t)l->out_h * (size_t)l->out_w, forward_maps, &job);
 }
 
-void backward_cpu_shortcut(const layer *l, cpu_state *s, network *net)
+void backward_cpu_shortcut(const layer *l, cpu_state *state, const layer_call *call)
 {
-    shortcut_job j = { .l = l, .dx = net->delta, .dz = net->layers[l->index].delta };
-    if (is_same_shape_shortcut(l) && s->backend != BACKEND_REFERENCE) parallel_for_work(cpu_floats(l), 1, split_share, &j);
-    else parallel_for_work((size_t)l->batch * (size_t)l->out_c, (size_t)l->out_h * (size_t)l->out_w, backward_maps, &j);
+    shortcut_job job = { .l = l, .dx = call->delta, .dz = call->net->layers[l->index].delta };
+    if (is_same_shape_shortcut(l) && state->backend != BACKEND_REFERENCE)
+        parallel_for_work(cpu_floats(l), 1, split_share, &job);
+    else
+        parallel_for_work((size_t)l->batch * (size_t)l->out_c, (size_t)l->out_h * (size_t)l->out_w, backward_maps,
+                          &job);
 }

@@ -1,7 +1,8 @@
 /* Inside the CPU backend: what hangs on l.self_layer of a bound layer, and the table row that serves it.
  *
- * Darknet calls three functions of bind.c for every bound layer; they look up the state and call the row.
- * There are two things to do to add a layer type: write its functions, and add a row in bind.c. */
+ * Darknet calls three functions of bind.c for every bound layer; they look up the state and call the row, so that
+ * nothing else here knows how the host calls. There are two things to do to add a layer type: write its functions in a
+ * file of its own, and add a row in bind.c. */
 #ifndef DISTILL_CPU_STATE_H
 #define DISTILL_CPU_STATE_H
 #include "cpu.h"
@@ -14,35 +15,47 @@ typedef struct cpu_block {
     int taken;
 } cpu_block;
 
+typedef struct cpu_state cpu_state;
+
 /* What all layers of one network share. Slots are scratch that no layer expects to find again, grown while layers plan:
  * oneDNN's source, destination and weights in its own layouts (Winograd's weights, too), weights with batch norm folded
  * in, Winograd's tiles and weight gradients, sums for batch norm, a plain input made blocked. */
 enum { SLOT_SRC, SLOT_DST, SLOT_WEIGHTS, SLOT_FOLD, SLOT_TILES, SLOT_PARTIAL, SLOT_SUMS, SLOT_INPUT, SLOTS };
 typedef struct cpu_shared {
     int users;             /* bound layers */
+    const layer *layers;   /* all of the network's, borrowed */
+    cpu_state **state;     /* a state for each of them, borrowed, NULL where it is not bound; the array is owned */
     float *slot[SLOTS];    /* owned, 64-byte aligned */
     size_t bytes[SLOTS];
     cpu_block *block;      /* owned */
     int blocks;
 } cpu_shared;
 
-typedef struct cpu_state cpu_state;
+/* One call of a layer's forward or backward, on the CPU or a device. All borrowed, for as long as it lasts. The layer's
+ * number is its state's; scratch is a slot of `shared`. */
+typedef struct layer_call {
+    const network *net;    /* its layers' outputs and deltas, for what reads several (route, shortcut); images seen */
+    int train;             /* does the layer itself train? 0 where it is frozen, whatever net->train says */
+    const float *input;    /* (batch, inputs), of the layer before; stale where that one's output is blocked */
+    float *delta;          /* backward: minus the gradient, to be added to; NULL: not wanted */
+} layer_call;
 
 typedef struct cpu_row {
     LAYER_TYPE type;
-    int (*accepts)(const layer *l);                              /* NULL: every one */
-    int (*make)(layer *l, cpu_state *s, diag *d);                /* 0, or -1 with a message; may be NULL */
-    void (*forward)(const layer *l, cpu_state *s, network *net); /* net is the callee's own copy */
-    void (*backward)(const layer *l, cpu_state *s, network *net);
-    void (*update)(const layer *l, update_args a);               /* NULL: no weights */
-    void (*free)(layer *l, cpu_state *s);                        /* may be NULL */
-    void (*resized)(layer *l, cpu_state *s);                     /* the host has; may be NULL */
-    void (*weights_changed)(cpu_state *s);                       /* forget what was derived from them; may be NULL */
+    int (*accepts)(const layer *l);                      /* NULL: every one */
+    int any_backend;                                     /* BACKEND_HOST, too: the host cannot compute this */
+    int (*make)(layer *l, cpu_state *state, diag *d);    /* 0, or -1 with a message; may be NULL */
+    void (*forward)(const layer *l, cpu_state *state, const layer_call *call);   /* NULL: the host's */
+    void (*backward)(const layer *l, cpu_state *state, const layer_call *call);
+    void (*update)(const layer *l, update_args a);       /* NULL: no weights */
+    void (*free)(layer *l, cpu_state *state);            /* may be NULL */
+    void (*resized)(layer *l, cpu_state *state);         /* the host has; may be NULL */
+    void (*weights_changed)(cpu_state *state);           /* forget what was derived from them; may be NULL */
     /* The same on blocked maps, for a layer that reads some. NULL: it only knows plain ones. */
-    int (*accepts_blocked)(const layer *l, const cpu_state *s, const network *net);
-    void (*forward_blocked)(const layer *l, cpu_state *s, network *net);
-    void (*backward_blocked)(const layer *l, cpu_state *s, network *net);
-    int plain_output;                                            /* all the same */
+    int (*accepts_blocked)(const layer *l, const cpu_state *state);
+    void (*forward_blocked)(const layer *l, cpu_state *state, const layer_call *call);
+    void (*backward_blocked)(const layer *l, cpu_state *state, const layer_call *call);
+    int plain_output;                                    /* all the same */
 } cpu_row;
 
 struct cpu_state {
@@ -52,7 +65,7 @@ struct cpu_state {
     cpu_backend backend;
     uint64_t seed;
     int index;             /* of the layer in its network */
-    int statistics;        /* batches averaged into the running statistics, see cpu_statistics_count */
+    int statistics;        /* batches averaged into the running statistics, see cpu_statistics_rate */
     cpu_shared *shared;    /* borrowed; the last user frees it */
     void *plan;            /* the row's own, owned */
     void *gpu;             /* the GPU backend's, where the network is on a device, owned by that (layers/gpu/bind.c) */
@@ -61,7 +74,7 @@ struct cpu_state {
     int hides_delta;       /* host_delta is what hide_delta (layout.c) took out of l.delta */
     int fast;              /* the row's blocked functions run; set by layout.c like the fields that follow */
     int blocked;           /* the output is a blocked map, y */
-    int to_plain;          /* and goes to l.output as well: something that wants it plain reads it, and adds to l.delta */
+    int to_plain;          /* and goes to l.output as well: something reads it there, and adds to l.delta */
     int last_use;          /* number of the last layer that reads y, after which a frozen network gives it back */
     int plain_input;       /* of a convolution with a blocked output: its input is plain */
     int borrows;           /* y is the only input's: a route of one layer copies nothing, nor does frozen dropout */
@@ -69,18 +82,21 @@ struct cpu_state {
     int summed;            /* this shortcut is computed by the convolution before it */
     float *y, *d;          /* (batch, c blocks, h, w, LANES), taken from `shared`; d NULL: nothing has been added yet */
     size_t y_floats;
-    void (*host_forward)(layer, network);
-    void (*host_backward)(layer, network);
+    host_callback host_forward, host_backward;
     void (*host_update)(layer, update_args);
 };
 
 /* The state of a bound layer, NULL if it is not bound. */
 cpu_state *cpu_state_of(const layer *l);
+/* By how much this batch moves the layer's running statistics: a true average of the first CPU_SETTLED, 1 % then.
+ * Counts it. */
+enum { CPU_SETTLED = 100 };
+double cpu_statistics_rate(cpu_state *state);
 /* At least `bytes` in a slot; ends the program where there is no memory. */
 void cpu_reserve(cpu_shared *shared, int slot, size_t bytes);
-/* Memory for `floats`, to be given back; ends the program where there is none. What is in it is arbitrary but finite. */
+/* Memory for `floats`, to be given back, its values arbitrary but finite; ends the program where there is none. */
 float *cpu_take(cpu_shared *shared, size_t floats);
-void cpu_give(cpu_shared *shared, float *p);   /* NULL: nothing */
+void cpu_give(cpu_shared *shared, float *memory);   /* NULL: nothing */
 /* `have` (*floats of it; may be NULL) if it is `want` floats, else that many instead of it. */
 float *cpu_refit(cpu_shared *shared, float *have, size_t *floats, size_t want);
 /* One user less: the last one frees all. */
@@ -91,71 +107,79 @@ static inline size_t cpu_weights(const layer *l)
     return l->type == CONNECTED ? (size_t)l->inputs * (size_t)l->outputs : (size_t)l->nweights;
 }
 static inline size_t cpu_floats(const layer *l) { return (size_t)l->batch * (size_t)l->outputs; }
+/* The nearest number between 0 and `most`: a window's edge within its map. */
+static inline int cpu_clip(int value, int most)
+{
+    if (value < 0) return 0;
+    return value > most ? most : value;
+}
 
 /* Blocked maps (layout.c). */
 /* Decides whether layer s->index has a blocked output, when all before it are bound. */
-void cpu_choose_layout(const layer *l, cpu_state *s, const network *net);
-/* The rest of the plan, once all are bound. */
-void cpu_lay_out(network *net, const cpu_options *o);
+void cpu_choose_layout(const layer *l, cpu_state *state);
+/* The rest of the plan, once all are bound; `keep` as in cpu_options. */
+void cpu_lay_out(network *net, const cpu_shared *shared, const char *keep);
 size_t cpu_blocked_floats(const layer *l);              /* of l's output */
-float *cpu_output(const layer *l, cpu_state *s);        /* room for the blocked output of l: s->y */
-void cpu_finish_output(const layer *l, cpu_state *s, network *net);   /* l is computed: plain copy; maps nobody needs now */
-/* The blocked delta of l, plain readers' share added; zero if nobody has one. Goes over to the caller, who gives it back. */
-float *cpu_take_delta(const layer *l, cpu_state *s);
-/* Where to put what is to be added to l's blocked delta; *add = 0: it is to be written there, not added. */
-float *cpu_delta_of(const layer *l, cpu_state *s, int *add);
-cpu_state *cpu_blocked_at(const network *net, int i);   /* layer i's state if its output is blocked, else NULL */
+float *cpu_output(const layer *l, cpu_state *state);    /* room for the blocked output of l: state->y */
+void cpu_finish_output(const layer *l, cpu_state *state);   /* l is computed: plain copy; maps nobody needs now */
+/* The blocked delta of l, plain readers' share added; zero if nobody has one. The caller's, to be given back. */
+float *cpu_take_delta(const layer *l, cpu_state *state);
+/* Where to put what `reader` adds to layer i's blocked delta; *add = 0: it is to be written there, not added. NULL: i's
+ * output is not blocked, or nobody wants its delta. */
+float *cpu_delta_of(const cpu_state *reader, int i, int *add);
+cpu_state *cpu_blocked_at(const cpu_shared *shared, int i);   /* layer i's state if its output is blocked, else NULL */
+/* From plain (batch, c, map) to blocked and back. */
 void cpu_to_blocked(const float *plain, int batch, int c, size_t map, float *blocked);
 void cpu_to_plain(const float *blocked, int batch, int c, size_t map, float *plain);
-void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *plain);      /* plain += */
-void cpu_add_blocked(const float *plain, int batch, int c, size_t map, float *blocked);    /* blocked += */
+void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *plain);   /* plain (batch, c, map) += */
 
 /* The rows' functions. */
-int make_cpu_conv(layer *l, cpu_state *s, diag *d);
+int make_cpu_conv(layer *l, cpu_state *state, diag *d);
 int accepts_cpu_conv(const layer *l);
-int accepts_blocked_conv(const layer *l, const cpu_state *s, const network *net);
-void forward_cpu_conv(const layer *l, cpu_state *s, network *net);
-void backward_cpu_conv(const layer *l, cpu_state *s, network *net);
-void free_cpu_conv(layer *l, cpu_state *s);
-void cpu_conv_weights_changed(cpu_state *s);
+int accepts_blocked_conv(const layer *l, const cpu_state *state);
+void forward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call);
+void backward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call);
+void free_cpu_conv(layer *l, cpu_state *state);
+void cpu_conv_weights_changed(cpu_state *state);
 void update_cpu_weights(const layer *l, update_args a);
 int accepts_cpu_shortcut(const layer *l);
 int is_same_shape_shortcut(const layer *l);             /* have both of its inputs one shape? */
-void forward_cpu_shortcut(const layer *l, cpu_state *s, network *net);
-void backward_cpu_shortcut(const layer *l, cpu_state *s, network *net);
-void forward_cpu_activation(const layer *l, cpu_state *s, network *net);
-void backward_cpu_activation(const layer *l, cpu_state *s, network *net);
-void forward_cpu_avgpool(const layer *l, cpu_state *s, network *net);
-void backward_cpu_avgpool(const layer *l, cpu_state *s, network *net);
-void forward_cpu_maxpool(const layer *l, cpu_state *s, network *net);
-void backward_cpu_maxpool(const layer *l, cpu_state *s, network *net);
-int make_cpu_dropout(layer *l, cpu_state *s, diag *d);
-void forward_cpu_dropout(const layer *l, cpu_state *s, network *net);
-void backward_cpu_dropout(const layer *l, cpu_state *s, network *net);
-void draw_cpu_dropout(const layer *l, const cpu_state *s, const network *net);   /* the mask alone, to l.rand */
-void free_cpu_dropout(layer *l, cpu_state *s);
-void resized_cpu_dropout(layer *l, cpu_state *s);
+void forward_cpu_shortcut(const layer *l, cpu_state *state, const layer_call *call);
+void backward_cpu_shortcut(const layer *l, cpu_state *state, const layer_call *call);
+int refuse_cpu_batchnorm(layer *l, cpu_state *state, diag *d);
+void forward_cpu_activation(const layer *l, cpu_state *state, const layer_call *call);
+void backward_cpu_activation(const layer *l, cpu_state *state, const layer_call *call);
+void forward_cpu_avgpool(const layer *l, cpu_state *state, const layer_call *call);
+void backward_cpu_avgpool(const layer *l, cpu_state *state, const layer_call *call);
+void forward_cpu_maxpool(const layer *l, cpu_state *state, const layer_call *call);
+void backward_cpu_maxpool(const layer *l, cpu_state *state, const layer_call *call);
+int make_cpu_dropout(layer *l, cpu_state *state, diag *d);
+void forward_cpu_dropout(const layer *l, cpu_state *state, const layer_call *call);
+void backward_cpu_dropout(const layer *l, cpu_state *state, const layer_call *call);
+void draw_cpu_dropout(const layer *l, const cpu_state *state, const layer_call *call);   /* the mask alone, to l.rand */
+void free_cpu_dropout(layer *l, cpu_state *state);
+void resized_cpu_dropout(layer *l, cpu_state *state);
 
 /* The same layers on blocked maps (blocked.c). */
-int accepts_blocked_map(const layer *l, const cpu_state *s, const network *net);        /* the layer before has one */
-int accepts_blocked_shortcut(const layer *l, const cpu_state *s, const network *net);
-void forward_blocked_shortcut(const layer *l, cpu_state *s, network *net);
-void backward_blocked_shortcut(const layer *l, cpu_state *s, network *net);
-void forward_blocked_activation(const layer *l, cpu_state *s, network *net);
-void backward_blocked_activation(const layer *l, cpu_state *s, network *net);
-void forward_blocked_maxpool(const layer *l, cpu_state *s, network *net);
-void backward_blocked_maxpool(const layer *l, cpu_state *s, network *net);
-void free_blocked_maxpool(layer *l, cpu_state *s);
-void forward_blocked_avgpool(const layer *l, cpu_state *s, network *net);   /* its output is plain */
-void backward_blocked_avgpool(const layer *l, cpu_state *s, network *net);
+int accepts_blocked_map(const layer *l, const cpu_state *state);        /* the layer before has one */
+int accepts_blocked_shortcut(const layer *l, const cpu_state *state);
+void forward_blocked_shortcut(const layer *l, cpu_state *state, const layer_call *call);
+void backward_blocked_shortcut(const layer *l, cpu_state *state, const layer_call *call);
+void forward_blocked_activation(const layer *l, cpu_state *state, const layer_call *call);
+void backward_blocked_activation(const layer *l, cpu_state *state, const layer_call *call);
+void forward_blocked_maxpool(const layer *l, cpu_state *state, const layer_call *call);
+void backward_blocked_maxpool(const layer *l, cpu_state *state, const layer_call *call);
+void free_blocked_maxpool(layer *l, cpu_state *state);
+void forward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call *call);   /* its output is plain */
+void backward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call *call);
 /* blocked_route.c; plain ones are the host's */
-int accepts_blocked_route(const layer *l, const cpu_state *s, const network *net);
-void forward_blocked_route(const layer *l, cpu_state *s, network *net);
-void backward_blocked_route(const layer *l, cpu_state *s, network *net);
-int accepts_blocked_dropout(const layer *l, const cpu_state *s, const network *net);   /* frozen */
-void forward_blocked_dropout(const layer *l, cpu_state *s, network *net);
+int accepts_blocked_route(const layer *l, const cpu_state *state);
+void forward_blocked_route(const layer *l, cpu_state *state, const layer_call *call);
+void backward_blocked_route(const layer *l, cpu_state *state, const layer_call *call);
+int accepts_blocked_dropout(const layer *l, const cpu_state *state);   /* frozen */
+void forward_blocked_dropout(const layer *l, cpu_state *state, const layer_call *call);
 int accepts_cpu_upsample(const layer *l);
-void forward_blocked_upsample(const layer *l, cpu_state *s, network *net);
-void backward_blocked_upsample(const layer *l, cpu_state *s, network *net);
+void forward_blocked_upsample(const layer *l, cpu_state *state, const layer_call *call);
+void backward_blocked_upsample(const layer *l, cpu_state *state, const layer_call *call);
 
 #endif

@@ -26,36 +26,37 @@ static inline size_t vec_floats(int batch, int c, int h, int w)
     return (size_t)batch * vec_blocks(c) * (size_t)h * (size_t)w * LANES;
 }
 
-ACT_INLINE vec vec_load(const float *p) { return *(const vec *)(const void *)p; }
-ACT_INLINE void vec_store(float *p, vec v) { *(vec *)(void *)p = v; }
+ACT_INLINE vec vec_load(const float *at) { return *(const vec *)(const void *)at; }
+ACT_INLINE void vec_store(float *at, vec value) { *(vec *)(void *)at = value; }
 /* - 0 and not + 0, which is not nothing to -0: the compiler would add it. */
-ACT_INLINE vec vec_all(float x) { return x - (vec){ 0 }; }
-/* a where the mask is set, else b */
-ACT_INLINE vec vec_pick(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+ACT_INLINE vec vec_all(float number) { return number - (vec){ 0 }; }
+/* `yes` where the mask is set, else `no`. */
+ACT_INLINE vec vec_pick(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
 
-ACT_INLINE vec vec_act(vec x, ACTIVATION a)
+/* Activates each lane of x. */
+ACT_INLINE vec vec_act(vec x, ACTIVATION act)
 {
     vec zero = vec_all(0);
-    switch (a) {
+    switch (act) {
     case LINEAR: return x;
     case RELU: return vec_pick(x < zero, zero, x);
-    case LEAKY: return vec_pick(x > zero, x, .1f * x);
+    case LEAKY: return vec_pick(x > zero, x, HOST_LEAKY_SLOPE * x);
     default:
-        for (int i = 0; i < LANES; ++i) x[i] = act_value(x[i], a);
+        for (int i = 0; i < LANES; ++i) x[i] = act_value(x[i], act);
         return x;
     }
 }
 
-/* Derivative from the output. */
-ACT_INLINE vec vec_slope(vec y, ACTIVATION a)
+/* Derivative from the output y. */
+ACT_INLINE vec vec_slope(vec y, ACTIVATION act)
 {
     vec zero = vec_all(0), one = vec_all(1);
-    switch (a) {
+    switch (act) {
     case LINEAR: return one;
     case RELU: return vec_pick(y > zero, one, zero);
-    case LEAKY: return vec_pick(y > zero, one, vec_all(.1f));
+    case LEAKY: return vec_pick(y > zero, one, vec_all(HOST_LEAKY_SLOPE));
     default:
-        for (int i = 0; i < LANES; ++i) y[i] = act_slope(y[i], a);
+        for (int i = 0; i < LANES; ++i) y[i] = act_slope(y[i], act);
         return y;
     }
 }

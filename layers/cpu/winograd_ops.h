@@ -1,7 +1,8 @@
 /* Winograd's F(4x4, 3x3): sixteen outputs of a 3x3 convolution from a 6x6 tile with 36 multiplications, not 144.
  *
- *   y = A^T [ (G g G^T) * (B^T d B) ] A          Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016
+ *   y = A^T [ u * t ] A,   u = G g G^T,   t = B^T d B
  *
+ * Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016.
  * The points are 0, +-2/3, +-3/2 and infinity: 2/3 * 3/2 = 1 saves multiplications, and rounding errors are 2.5 times
  * smaller than with the usual +-1, +-2, twice those of adding up nine products (measured over 64 channels). With p, q
  * for the two points, S = p^2 + q^2:
@@ -17,10 +18,10 @@
  *
  *   y[i] = (g0 s[2i] + g2 s[2i+2]) + g1 s[2i+1]
  *
- * On the even samples there are two taps, or three the first of which is 0: then the product at point 0 vanishes and five
- * are left. On the odd ones there is one tap, and nothing is saved: four products with g1, which takes the place of point
- * 0. So an axis has nine products of six weights for twelve multiplications, a tile 81 for 144. The data gradient is
- * alike, with even outputs s[2i+2] of two taps and odd ones s[2i+1] of one. */
+ * On the even samples there are two taps, or three the first of which is 0: then the product at point 0 vanishes and
+ * five are left. On the odd ones there is one tap, and nothing is saved: four products with g1, which takes the place
+ * of point 0. So an axis has nine products of six weights for twelve multiplications, a tile 81 for 144. The data
+ * gradient is alike, with even outputs s[2i+2] of two taps and odd ones s[2i+1] of one. */
 #ifndef DISTILL_WINOGRAD_OPS_H
 #define DISTILL_WINOGRAD_OPS_H
 #include "vec.h"

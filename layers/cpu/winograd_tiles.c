@@ -1,8 +1,8 @@
-/* Winograd's tiles (see winograd_tiles.h): the transforms along one axis of winograd_ops.h go through a tile's columns, then
- * its rows, LANES channels at once.
+/* Winograd's tiles (see winograd_tiles.h): the transforms along one axis of winograd_ops.h go through a tile's columns,
+ * then its rows, LANES channels at once.
  *
- * One loop turns samples into products, for inputs and for deltas, one turns products into outputs; each is compiled once
- * for every kind of transform. */
+ * One loop turns samples into products, for inputs and for deltas, one turns products into outputs; each is compiled
+ * once for every kind of transform. */
 #include "winograd_tiles.h"
 
 #include "vec.h"
@@ -12,22 +12,24 @@ typedef struct wino_tile {
     int row, col;
 } wino_tile;
 
-static wino_tile tile_of(const wino_shape *s, size_t t)
+/* Tile number t of all maps'. */
+static wino_tile tile_of(const wino_shape *shape, size_t t)
 {
-    size_t per = s->rows * s->cols, in = t % per;
-    return (wino_tile){ t / per, (int)(in / s->cols), (int)(in % s->cols) };
+    size_t per = shape->rows * shape->cols, in = t % per;
+    return (wino_tile){ t / per, (int)(in / shape->cols), (int)(in % shape->cols) };
 }
 
 /* The last one follows itself. */
-static wino_tile next_tile(const wino_shape *s, wino_tile t)
+static wino_tile next_tile(const wino_shape *shape, wino_tile tile)
 {
-    if (t.col + 1 < (int)s->cols) return (wino_tile){ t.image, t.row, t.col + 1 };
-    if (t.row + 1 < (int)s->rows) return (wino_tile){ t.image, t.row + 1, 0 };
-    return t.image + 1 < (size_t)s->batch ? (wino_tile){ t.image + 1, 0, 0 } : t;
+    if (tile.col + 1 < (int)shape->cols) return (wino_tile){ tile.image, tile.row, tile.col + 1 };
+    if (tile.row + 1 < (int)shape->rows) return (wino_tile){ tile.image, tile.row + 1, 0 };
+    return tile.image + 1 < (size_t)shape->batch ? (wino_tile){ tile.image + 1, 0, 0 } : tile;
 }
 
-/* Tells the processor that `side` rows and columns of a map at (y, x) are read or written soon: its own guesses fail at
- * tiles, and waiting for memory would cost more than computing them. To the second cache, which waits for more at once. */
+/* Tells the processor that `side` rows and columns of a map (h, w) at (y, x) are read or written soon: its own guesses
+ * fail at tiles, and waiting for memory would cost more than computing them. To the second cache, which waits for more
+ * at once. */
 ACT_INLINE void fetch(const float *map, int h, int w, int y, int x, int side, int write)
 {
     int bottom = h - y < side ? h : y + side, right = w - x < side ? w : x + side;
@@ -41,7 +43,7 @@ ACT_INLINE void fetch(const float *map, int h, int w, int y, int x, int side, in
 
 /* ---- samples to products ---- */
 
-typedef enum { INPUT1, INPUT2, INPUT_BACK2, DELTA1, DELTA2 } kind;
+typedef enum { INPUT1, INPUT2, INPUT_BACK2, DELTA1, DELTA2 } wino_kind;
 
 /* Along one axis: samples of a tile, how far the next tile is, products. */
 static const struct { int samples, step, products; } axis_of[] = {
@@ -52,9 +54,10 @@ static const struct { int samples, step, products; } axis_of[] = {
     [DELTA2] = { WINO_OUT, WINO_OUT, WINO2_PRODUCTS },
 };
 
-ACT_INLINE void transform(kind k, const vec *d, vec *t)
+/* Samples d along one axis to products t. */
+ACT_INLINE void transform(wino_kind kind, const vec *d, vec *t)
 {
-    switch (k) {
+    switch (kind) {
     case INPUT1: wino_input(d, t); break;
     case INPUT2: wino2_input(d, t); break;
     case INPUT_BACK2: wino2_back_input(d, t); break;
@@ -78,72 +81,77 @@ typedef struct wino_view {
 
 static const float nothing[WINO_MOST * LANES] __attribute__((aligned(64)));   /* a row outside the map */
 
-ACT_INLINE wino_view view_of(const wino_source *s, const float *map, int y, int x, int samples)
+/* The `samples` rows and columns from (y, x) on. */
+ACT_INLINE wino_view view_of(const wino_source *source, const float *map, int y, int x, int samples)
 {
-    wino_view v = { .left = x < 0 ? -x : 0, .right = s->w - x < samples ? s->w - x : samples };
+    wino_view v = { .left = x < 0 ? -x : 0, .right = source->w - x < samples ? source->w - x : samples };
     for (int i = 0; i < samples; ++i)
-        v.row[i] = y + i < 0 || y + i >= s->h ? nothing : map + ((ptrdiff_t)(y + i) * s->w + x) * LANES;
+        v.row[i] = y + i < 0 || y + i >= source->h ? nothing : map + ((ptrdiff_t)(y + i) * source->w + x) * LANES;
     return v;
 }
 
 /* The view's products at `to`, `stride` floats apart. */
-ACT_INLINE void spread_tile(const wino_view *view, float *to, size_t stride, kind k)
+ACT_INLINE void spread_tile(const wino_view *view, float *to, size_t stride, wino_kind kind)
 {
-    const int samples = axis_of[k].samples, products = axis_of[k].products;
+    const int samples = axis_of[kind].samples, products = axis_of[kind].products;
     vec half[WINO_MOST][WINO_MOST];
     for (int j = 0; j < samples; ++j) {
         vec d[WINO_MOST], t[WINO_MOST];
         int outside = j < view->left || j >= view->right;
         for (int i = 0; i < samples; ++i) d[i] = outside ? vec_all(0) : vec_load(view->row[i] + (size_t)j * LANES);
-        transform(k, d, t);
+        transform(kind, d, t);
         for (int i = 0; i < products; ++i) half[i][j] = t[i];
     }
     for (int i = 0; i < products; ++i) {
         vec t[WINO_MOST];
-        transform(k, half[i], t);
+        transform(kind, half[i], t);
         for (int j = 0; j < products; ++j) vec_store(to + (size_t)(i * products + j) * stride, t[j]);
     }
 }
 
 /* Tile t of block b to v; what is new of the next tile is fetched. */
-ACT_INLINE void spread_block(const wino_source *from, size_t b, wino_tile t, wino_tile next, float *v, size_t stride, kind k)
+ACT_INLINE void spread_block(const wino_source *from, size_t b, wino_tile tile, wino_tile next, float *v, size_t stride,
+                             wino_kind kind)
 {
-    const int step = axis_of[k].step;
+    const int step = axis_of[kind].step;
     size_t map = (size_t)from->h * (size_t)from->w * LANES;
-    wino_view view = view_of(from, from->map + (t.image * from->blocks + b) * map, t.row * step - from->pad, t.col * step - from->pad,
-                             axis_of[k].samples);
-    fetch(from->map + (next.image * from->blocks + b) * map, from->h, from->w, next.row * step, next.col * step, step, 0);
-    spread_tile(&view, v, stride, k);
+    wino_view view = view_of(from, from->map + (tile.image * from->blocks + b) * map, tile.row * step - from->pad,
+                             tile.col * step - from->pad, axis_of[kind].samples);
+    fetch(from->map + (next.image * from->blocks + b) * map, from->h, from->w, next.row * step, next.col * step,
+          step, 0);
+    spread_tile(&view, v, stride, kind);
 }
 
-ACT_INLINE void spread_loop(const wino_shape *s, const wino_source *from, size_t first, size_t n, float *to, kind k)
+/* n tiles from number `first` on. */
+ACT_INLINE void spread_loop(const wino_shape *shape, const wino_source *from, size_t first, size_t n, float *to,
+                            wino_kind kind)
 {
     size_t channels = from->blocks * LANES, stride = wino_stride(n, channels);
-    wino_tile t = tile_of(s, first), next;
-    for (size_t i = 0; i < n; ++i, t = next) {
-        next = next_tile(s, t);
+    wino_tile tile = tile_of(shape, first), next;
+    for (size_t i = 0; i < n; ++i, tile = next) {
+        next = next_tile(shape, tile);
         for (size_t b = 0; b < from->blocks; ++b)
-            spread_block(from, b, t, next, to + i * channels + b * LANES, stride, k);
+            spread_block(from, b, tile, next, to + i * channels + b * LANES, stride, kind);
     }
 }
 
-void wino_input_tiles(const wino_job *j, size_t first, size_t n, float *v)
+void wino_input_tiles(const wino_job *job, size_t first, size_t n, float *v)
 {
-    const wino_shape *s = j->s;
-    wino_source x = { .map = j->x, .blocks = s->cb, .h = s->h, .w = s->w, .pad = s->pad };
-    switch (s->way) {
-    case WINO_STRIDE1: spread_loop(s, &x, first, n, v, INPUT1); break;
-    case WINO_STRIDE2: spread_loop(s, &x, first, n, v, INPUT2); break;
-    case WINO_BACK2: spread_loop(s, &x, first, n, v, INPUT_BACK2); break;
+    const wino_shape *shape = job->shape;
+    wino_source x = { .map = job->x, .blocks = shape->cb, .h = shape->h, .w = shape->w, .pad = shape->pad };
+    switch (shape->way) {
+    case WINO_STRIDE1: spread_loop(shape, &x, first, n, v, INPUT1); break;
+    case WINO_STRIDE2: spread_loop(shape, &x, first, n, v, INPUT2); break;
+    case WINO_BACK2: spread_loop(shape, &x, first, n, v, INPUT_BACK2); break;
     }
 }
 
-void wino_delta_tiles(const wino_job *j, size_t first, size_t n, float *m)
+void wino_delta_tiles(const wino_job *job, size_t first, size_t n, float *m)
 {
-    const wino_shape *s = j->s;
-    wino_source dy = { .map = j->dy, .blocks = s->nb, .h = s->out_h, .w = s->out_w };
-    if (s->way == WINO_STRIDE1) spread_loop(s, &dy, first, n, m, DELTA1);
-    else spread_loop(s, &dy, first, n, m, DELTA2);
+    const wino_shape *shape = job->shape;
+    wino_source dy = { .map = job->dy, .blocks = shape->nb, .h = shape->out_h, .w = shape->out_w };
+    if (shape->way == WINO_STRIDE1) spread_loop(shape, &dy, first, n, m, DELTA1);
+    else spread_loop(shape, &dy, first, n, m, DELTA2);
 }
 
 /* ---- products to outputs ---- */
@@ -154,6 +162,7 @@ static const struct { int products, outputs; } out_of[] = {
     [WINO_BACK2] = { WINO2_PRODUCTS, 2 * WINO_OUT },
 };
 
+/* Products m along one axis to outputs y. */
 ACT_INLINE void inverse(wino_way way, const vec *m, vec *y)
 {
     switch (way) {
@@ -165,7 +174,7 @@ ACT_INLINE void inverse(wino_way way, const vec *m, vec *y)
 
 enum { MOST_OUT = 2 * WINO_OUT };
 
-/* Sums of one tile's values, all or those inside the map. */
+/* Sums of one tile's values y, all or those inside the map. */
 ACT_INLINE void add_sums(float *sums, size_t np, const float *shift, vec y[MOST_OUT][MOST_OUT], int rows, int cols)
 {
     vec k = vec_load(shift), one = vec_all(0), two = vec_all(0);
@@ -180,21 +189,24 @@ ACT_INLINE void add_sums(float *sums, size_t np, const float *shift, vec y[MOST_
 }
 
 /* The finished values of one tile into y; `at` is where its first one goes. */
-ACT_INLINE void finish_tile(const wino_job *j, vec y[MOST_OUT][MOST_OUT], size_t at, size_t block, int rows, int cols, ACTIVATION a)
+ACT_INLINE void finish_tile(const wino_job *job, vec y[MOST_OUT][MOST_OUT], size_t at, size_t block, int rows, int cols,
+                            ACTIVATION act)
 {
-    const conv_after *after = j->after;
-    size_t w = (size_t)j->s->out_w;
+    const conv_after *after = job->after;
+    size_t w = (size_t)job->shape->out_w;
     vec bias = after && after->bias ? vec_load(after->bias + block * LANES) : vec_all(0);
-    const float *add = j->add ? j->y : after ? after->add : NULL;
+    const float *add = after ? after->add : NULL;
+    if (job->add) add = job->y;
     for (int r = 0; r < rows; ++r)
         for (int c = 0; c < cols; ++c) {
             size_t to = at + ((size_t)r * w + (size_t)c) * LANES;
             vec v = y[r][c] + bias;
             if (add) v += vec_load(add + to);
-            vec_store(j->y + to, vec_act(v, a));
+            vec_store(job->y + to, vec_act(v, act));
         }
 }
 
+/* Turns a tile's products m into its outputs y, down and then across. */
 ACT_INLINE void gather_tile(const float *m, size_t stride, wino_way way, vec y[MOST_OUT][MOST_OUT])
 {
     const int products = out_of[way].products, outputs = out_of[way].outputs;
@@ -208,45 +220,50 @@ ACT_INLINE void gather_tile(const float *m, size_t stride, wino_way way, vec y[M
     for (int i = 0; i < outputs; ++i) inverse(way, half[i], y[i]);
 }
 
-ACT_INLINE void output_tile(const wino_job *j, const float *m, size_t stride, wino_tile t, wino_tile next, size_t block, float *sums,
-                            wino_way way, ACTIVATION a)
+/* Finishes one tile of one block from its products m, whole or as much of it as is inside the map. */
+ACT_INLINE void output_tile(const wino_job *job, const float *m, size_t stride, wino_tile tile, wino_tile next,
+                            size_t block, float *sums, wino_way way, ACTIVATION act)
 {
-    const wino_shape *s = j->s;
+    const wino_shape *shape = job->shape;
     const int outputs = out_of[way].outputs;
-    int row = t.row * outputs, col = t.col * outputs;
-    size_t map = (size_t)s->out_h * (size_t)s->out_w;
-    size_t at = ((t.image * s->nb + block) * map + (size_t)row * (size_t)s->out_w + (size_t)col) * LANES;
+    int row = tile.row * outputs, col = tile.col * outputs;
+    size_t map = (size_t)shape->out_h * (size_t)shape->out_w;
+    size_t at = ((tile.image * shape->nb + block) * map + (size_t)row * (size_t)shape->out_w + (size_t)col) * LANES;
     vec y[MOST_OUT][MOST_OUT];
-    fetch(j->y + (next.image * s->nb + block) * map * LANES, s->out_h, s->out_w, next.row * outputs, next.col * outputs, outputs, 1);
+    fetch(job->y + (next.image * shape->nb + block) * map * LANES, shape->out_h, shape->out_w, next.row * outputs,
+          next.col * outputs, outputs, 1);
     gather_tile(m, stride, way, y);
-    int rows = s->out_h - row < outputs ? s->out_h - row : outputs;
-    int cols = s->out_w - col < outputs ? s->out_w - col : outputs;
+    int rows = shape->out_h - row < outputs ? shape->out_h - row : outputs;
+    int cols = shape->out_w - col < outputs ? shape->out_w - col : outputs;
     if (rows == outputs && cols == outputs) {
-        if (sums) add_sums(sums, s->np, j->after->shift + block * LANES, y, outputs, outputs);
-        finish_tile(j, y, at, block, outputs, outputs, a);
+        if (sums) add_sums(sums, shape->np, job->after->shift + block * LANES, y, outputs, outputs);
+        finish_tile(job, y, at, block, outputs, outputs, act);
     } else {
-        if (sums) add_sums(sums, s->np, j->after->shift + block * LANES, y, rows, cols);
-        finish_tile(j, y, at, block, rows, cols, a);
+        if (sums) add_sums(sums, shape->np, job->after->shift + block * LANES, y, rows, cols);
+        finish_tile(job, y, at, block, rows, cols, act);
     }
 }
 
-ACT_INLINE void output_loop(const wino_job *j, size_t first, size_t n, const float *m, float *sums, wino_way way, ACTIVATION a)
+/* Finishes n tiles, products m, from number `first` on. */
+ACT_INLINE void output_loop(const wino_job *job, size_t first, size_t n, const float *m, float *sums, wino_way way,
+                            ACTIVATION act)
 {
-    const wino_shape *s = j->s;
-    wino_tile t = tile_of(s, first), next;
-    for (size_t i = 0; i < n; ++i, t = next) {
-        next = next_tile(s, t);
-        for (size_t b = 0; b < s->nb; ++b)
-            output_tile(j, m + i * s->np + b * LANES, wino_stride(n, s->np), t, next, b, sums ? sums + b * LANES : NULL, way, a);
+    const wino_shape *shape = job->shape;
+    wino_tile tile = tile_of(shape, first), next;
+    for (size_t i = 0; i < n; ++i, tile = next) {
+        next = next_tile(shape, tile);
+        for (size_t b = 0; b < shape->nb; ++b)
+            output_tile(job, m + i * shape->np + b * LANES, wino_stride(n, shape->np), tile, next, b,
+                        sums ? sums + b * LANES : NULL, way, act);
     }
 }
 
-void wino_output_tiles(const wino_job *j, size_t first, size_t n, const float *m, float *sums)
+void wino_output_tiles(const wino_job *job, size_t first, size_t n, const float *m, float *sums)
 {
-    ACTIVATION a = j->after && j->after->bias ? j->after->activation : LINEAR;
-    switch (j->s->way) {
-    case WINO_STRIDE1: ACT_SWITCH(a, output_loop, j, first, n, m, sums, WINO_STRIDE1) break;
-    case WINO_STRIDE2: ACT_SWITCH(a, output_loop, j, first, n, m, sums, WINO_STRIDE2) break;
-    case WINO_BACK2: output_loop(j, first, n, m, NULL, WINO_BACK2, LINEAR); break;
+    ACTIVATION act = job->after && job->after->bias ? job->after->activation : LINEAR;
+    switch (job->shape->way) {
+    case WINO_STRIDE1: ACT_SWITCH(act, output_loop, job, first, n, m, sums, WINO_STRIDE1) break;
+    case WINO_STRIDE2: ACT_SWITCH(act, output_loop, job, first, n, m, sums, WINO_STRIDE2) break;
+    case WINO_BACK2: output_loop(job, first, n, m, NULL, WINO_BACK2, LINEAR); break;
     }
 }

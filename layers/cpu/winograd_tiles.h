@@ -2,7 +2,7 @@
  *
  * A tile is 4x4 outputs of a convolution, or 8x8 of the data gradient of one of stride 2, with the inputs they need. It
  * makes 36 products, with stride 2 81; number i * products + k is the i-th down and the k-th across. Before and after
- * multiplication they are matrices V (products, tiles, c) and M (products, tiles, n). */
+ * multiplication they are matrices v (products, tiles, c) and m (products, tiles, n). */
 #ifndef DISTILL_WINOGRAD_TILES_H
 #define DISTILL_WINOGRAD_TILES_H
 #include "conv.h"
@@ -22,7 +22,7 @@ typedef struct wino_shape {
 } wino_shape;
 
 typedef struct wino_job {
-    const wino_shape *s;
+    const wino_shape *shape;
     cpu_shared *shared;
     const float *x, *u, *dy, *w;
     float *y, *out, *dw;              /* out: transformed weights being written */
@@ -31,14 +31,14 @@ typedef struct wino_job {
     size_t parts;
 } wino_job;
 
-/* Distance between two products in V or M: off a power of two, or they would share cache sets. */
+/* Distance between two products in v or m: off a power of two, or they would share cache sets. */
 static inline size_t wino_stride(size_t tiles, size_t channels) { return tiles * channels + LANES; }
 
-/* V = B^T d B of `n` tiles of x from number `first` on. */
-void wino_input_tiles(const wino_job *j, size_t first, size_t n, float *v);
-/* A dy A^T, laid out like M. */
-void wino_delta_tiles(const wino_job *j, size_t first, size_t n, float *m);
-/* y = A^T M A, and what follows it (j->after, j->add). sums: (2, n), added to; NULL = not wanted. */
-void wino_output_tiles(const wino_job *j, size_t first, size_t n, const float *m, float *sums);
+/* v = B^T d B of `n` tiles of x from number `first` on. */
+void wino_input_tiles(const wino_job *job, size_t first, size_t n, float *v);
+/* m = A dy A^T of n tiles. */
+void wino_delta_tiles(const wino_job *job, size_t first, size_t n, float *m);
+/* y = A^T m A, and what follows it (job->after, job->add). sums: (2, n), added to; NULL = not wanted. */
+void wino_output_tiles(const wino_job *job, size_t first, size_t n, const float *m, float *sums);
 
 #endif

@@ -3,10 +3,9 @@
 #ifndef DISTILL_BATCHNORM_OPS_H
 #define DISTILL_BATCHNORM_OPS_H
 #include "arrays_ops.h"
+#include "darknet_plugin/host/host_facts.h"
 
 #include <math.h>
-
-#define BN_EPSILON 1e-6
 
 /* One layer's arrays. All (c) but x, y, delta: (batch, c, map). The activation's slope: sloped() in arrays_ops.h. */
 typedef struct bn_arrays {
@@ -56,7 +55,7 @@ FEATURE_FN void bn_keep_statistics(const bn_arrays *a, size_t c, double mean, do
     a->rolling_variance[c] += (float)(a->rate * (unbiased - a->rolling_variance[c]));
 }
 
-FEATURE_FN float bn_inverse(float variance) { return 1 / (sqrtf(variance) + (float)BN_EPSILON); }
+FEATURE_FN float bn_inverse(float variance) { return 1 / (sqrtf(variance) + (float)HOST_EPSILON); }
 
 FEATURE_FN float bn_value(const bn_arrays *a, size_t c, float x, int train)
 {
@@ -77,11 +76,11 @@ FEATURE_FN void bn_thread_forward(const bn_arrays *a, size_t thread, size_t thre
 /* Channel c's sums of delta and delta * (x - mean) are known: gradients, and what each delta will need. */
 FEATURE_FN void bn_keep_sums(const bn_arrays *a, size_t c, double sum, double with_x)
 {
-    double n = (double)a->batch * (double)a->map, s = sqrt((double)a->variance[c]), r = 1 / (s + BN_EPSILON);
+    double n = (double)a->batch * (double)a->map, s = sqrt((double)a->variance[c]), r = 1 / (s + HOST_EPSILON);
     a->bias_updates[c] += (float)sum;
     a->scale_updates[c] += (float)(with_x * r);
     a->delta_mean[c] = (float)(sum / n);
-    a->delta_slope[c] = s > 0 ? (float)(with_x * r / n * r * (s + BN_EPSILON) / s) : 0;
+    a->delta_slope[c] = s > 0 ? (float)(with_x * r / n * r * (s + HOST_EPSILON) / s) : 0;
 }
 
 /* A thread's share of delta, in place. */

@@ -1,0 +1,87 @@
+/* What Darknet calls of a layer that is bound on a device. Its layers and networks come by value; the state hangs on the CPU
+ * binding's (cpu_state.gpu). Nothing else in this folder but run.c knows how the host calls a layer.
+ *
+ * A frozen layer is skipped while the network trains. Adam is ours for all layers: the host's let decay move biases and
+ * scales, and its epsilon depended on the batch's size. */
+#include "bind.h"
+#include "state.h"
+
+gpu_state *gpu_state_of(const layer *l)
+{
+    const cpu_state *cpu = cpu_state_of(l);
+    return cpu ? cpu->gpu : NULL;
+}
+
+static layer_call call_of(const network *net)
+{
+    return (layer_call){ .net = net, .train = net->train, .input = net->input_gpu, .delta = net->delta_gpu };
+}
+
+void gpu_run_host(host_callback function, const layer *l, const layer_call *call)
+{
+    network net = *call->net;
+    net.train = call->train;
+    net.input_gpu = (float *)(uintptr_t)call->input;
+    net.delta_gpu = call->delta;
+    function(*l, net);
+}
+
+static void bound_forward(layer l, network net)
+{
+    gpu_state *state = gpu_state_of(&l);
+    if (state->cpu->mode == CPU_FROZEN && net.train) return;   /* nothing trained reads it */
+    if (state->cpu->mode != CPU_TRAINED) net.train = 0;
+    layer_call call = call_of(&net);
+    if (state->row->forward) state->row->forward(&l, state, &call);
+    else state->host_forward(l, net);
+}
+
+static void bound_backward(layer l, network net)
+{
+    gpu_state *state = gpu_state_of(&l);
+    if (state->cpu->mode == CPU_FROZEN) return;
+    if (state->cpu->mode != CPU_TRAINED) net.train = 0;
+    layer_call call = call_of(&net);
+    if (state->row->backward) state->row->backward(&l, state, &call);
+    else state->host_backward(l, net);
+}
+
+static void bound_update(layer l, update_args a)
+{
+    size_t n = (size_t)l.out_c, weights = cpu_weights(&l);
+    float rate = a.learning_rate * l.learning_rate_scale;
+    gpu_update_array(l.biases_gpu, l.bias_updates_gpu, l.bias_m_gpu, l.bias_v_gpu, n, rate, 0, &a);
+    if (l.batch_normalize) gpu_update_array(l.scales_gpu, l.scale_updates_gpu, l.scale_m_gpu, l.scale_v_gpu, n, rate, 0, &a);
+    gpu_update_array(l.weights_gpu, l.weight_updates_gpu, l.m_gpu, l.v_gpu, weights, rate, a.decay, &a);
+}
+
+void gpu_hang(layer *l, cpu_state *cpu, gpu_state *state)
+{
+    cpu->gpu = state;
+    l->forward_gpu = bound_forward;
+    l->backward_gpu = bound_backward;
+    if (cpu->mode != CPU_TRAINED) l->update_gpu = NULL;
+    else if (cpu->row->update) l->update_gpu = bound_update;
+}
+
+void gpu_unhang(layer *l, const gpu_state *state)
+{
+    l->forward_gpu = state->host_forward;
+    l->backward_gpu = state->host_backward;
+    l->update_gpu = state->host_update;
+    cpu_state_of(l)->gpu = NULL;
+}
+
+/* ---- what batch norm asks (batchnorm.cu, which the library calls) ---- */
+
+float gpu_slope(const layer *l)
+{
+    const gpu_state *state = gpu_state_of(l);
+    return state ? state->slope : 1;
+}
+
+double gpu_statistics_rate(const layer *l)
+{
+    cpu_state *state = cpu_state_of(l);
+    return state ? cpu_statistics_rate(state) : .01;
+}
