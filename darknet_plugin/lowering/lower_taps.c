@@ -26,8 +26,8 @@ static const cfg_section *sayer(const lower_build *build, int i, const char *key
 static int find_teacher(const lower_build *build, const char *name)
 {
     int k = 0;
-    while (k < build->l->teachers && strcmp(build->l->teacher[k].name, name)) ++k;
-    return k < build->l->teachers ? k : -1;
+    while (k < build->low->teachers && strcmp(build->low->teacher[k].name, name)) ++k;
+    return k < build->low->teachers ? k : -1;
 }
 
 /* The teacher a triple asks for; -1 = any, -2 after reporting. */
@@ -61,7 +61,7 @@ static const char tap_hint[] =
 /* A triple's tap, counted over all; -1 after reporting. */
 static int choose_tap(const lower_build *build, int i, const char *taken)
 {
-    const lowered *l = build->l;
+    const lowered *l = build->low;
     int clash = 0, k = asked_teacher(build, i);
     if (k == -2) return -1;
     const cfg_section *says = sayer(build, i, "tap", &clash), *s = says ? says : lower_at(build, i);
@@ -97,7 +97,7 @@ static void take(const lowered *low, lower_head *head, int tap)
 
 int lower_assign_taps(lower_build *build)
 {
-    lowered *l = build->l;
+    lowered *l = build->low;
     const teacher_spec *t = l->teacher, *last = &t[l->teachers - 1];
     lower_head *h = l->head;
     int bad = 0, taps = last->taps_before + last->taps;
@@ -112,8 +112,12 @@ int lower_assign_taps(lower_build *build)
     for (int i = 0; i < cfg_layers(l->source); ++i) {
         if (!cfg_is(lower_at(build, i), "reused_classifier")) continue;
         int tap = choose_tap(build, i, taken);
-        if (tap < 0) bad = -1;
-        else taken[tap] = 1, take(l, h, tap);
+        if (tap < 0) {
+            bad = -1;
+        } else {
+            taken[tap] = 1;
+            take(l, h, tap);
+        }
         ++h;
     }
     free(taken);

@@ -31,7 +31,8 @@ int numbers_finite(const float *x, size_t n)
 static void report(const model *model, int i, const char *what, diag *d)
 {
     const cfg_section *s = cfg_layer(model->low->cfg, i);
-    diag_error(d, s->file, s->line, model->low->role[i] == ROLE_LOSS ? "feature_l2" : s->name, "layer %d: %s", i, what);
+    const char *name = model->low->role[i] == ROLE_LOSS ? model->low->type[i]->name : s->name;
+    diag_error(d, s->file, s->line, name, "layer %d: %s", i, what);
 }
 
 /* ---- the loss ---- */
