@@ -27,7 +27,7 @@ static char *read_as_teacher(const export_job *job, const char *tap, diag *d)
 {
     cfg_file *c = asking(job, tap);
     int n;
-    teacher_spec *t = teachers_read(c, 1, &n, d);
+    teacher_spec *t = teachers_read(c, TEACHERS_WEIGHTS | TEACHERS_TAPS, &n, d);
     weights_info info;
     char *taps = NULL;
     if (t && !weights_inspect(t->weights_path, t->shape, &info, d) && info.layers == t->shape->n)

@@ -116,8 +116,25 @@ static int read_teachers(lower_build *build)
 {
     lowered *low = build->low;
     if (!cfg_first(low->source, "teacher")) return 0;
-    low->teacher = teachers_read(low->source, build->mode == LOWER_TRAIN, &low->teachers, build->d);
+    int wanted = (build->mode == LOWER_TRAIN ? TEACHERS_WEIGHTS : 0) | (low->heads ? TEACHERS_TAPS : 0);
+    low->teacher = teachers_read(low->source, wanted, &low->teachers, build->d);
     return low->teacher ? 0 : -1;
+}
+
+/* Sections that compare themselves with labels where they are given some. */
+static const char *const label_losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg", NULL };
+
+/* A plain cfg does. In a triple's everything behind the encoder is the teacher's; other distillations have an output of
+ * their own, which may learn from labels besides. */
+static int learns_labels(const lowered *low)
+{
+    if (!low->teacher) return 1;
+    for (int i = 0; !low->heads && i < cfg_layers(low->cfg); ++i) {
+        const cfg_section *section = cfg_layer(low->cfg, i);
+        for (const char *const *name = label_losses; *name; ++name)
+            if (cfg_is(section, *name) && !cfg_int(section, "noloss", 0)) return 1;
+    }
+    return 0;
 }
 
 /* `clean` = 0: the text has mistakes that would be met again layer by layer, so only what is beside them is checked. */
@@ -128,9 +145,10 @@ static int lower_whole(lower_build *build, int clean)
     count_heads(build);
     check_teacher_there(build);
     if (read_teachers(build) || !clean || diag_errors(build->d) > build->errors) return -1;
-    if (low->teacher && lower_assign_taps(build)) return -1;
+    if (low->teacher && (lower_assign_taps(build) || lower_assign_answers(build))) return -1;
     if (lower_all(build) || !(low->shape = shapes_infer(low->cfg, build->d))) return -1;
-    if (!low->heads || build->mode == LOWER_DEPLOY) low->trained = low->shape->n;
+    low->labels = learns_labels(low);
+    if (!low->losses || low->labels) low->trained = low->shape->n;
     augment_read(low->source, low->cfg, &low->augment);
     low->outs = lower_outputs(low->cfg, &low->out);
     return lower_check_tails(build) | lower_place_losses(build);

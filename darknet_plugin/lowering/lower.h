@@ -26,10 +26,11 @@ typedef struct teacher_spec {
     cfg_file *cfg;                   /* owned: stock, as the teacher's author wrote it but for [net] batch
                                         (= student batch / subdivisions), subdivisions=1, width, height */
     net_shape *shape;                /* owned, of `cfg` */
-    int *tap, taps;                  /* teacher layer numbers, owned */
+    int *tap, taps;                  /* teacher layer numbers, owned; none where no triple asks for a map */
+    int answer;                      /* the layer whose output its last [softmax] reads; -1: no loss asks for it */
     int taps_before;                 /* of the teachers above it */
     int *out, outs;                  /* its [yolo] and [region] layers, owned; none: a classifier */
-    int cut;                         /* layers 0..cut-1 give every tap */
+    int cut;                         /* layers 0..cut-1 give every tap and the answer */
     float mean[3], std[3];           /* applied as (x - mean) / std; 0 and 1 if absent */
     int normalise;                   /* mean or std given */
     int resize;                      /* teacher input differs from the student's: image is resized */
@@ -55,7 +56,8 @@ typedef struct taught_loss {
     const cfg_section *section;      /* borrowed from lowered.source */
     int layer;                       /* its stand-in */
     int teacher;                     /* whose: place in lowered.teacher */
-    int tap_index;                   /* a map: place in teacher_spec.tap */
+    int taught;                      /* the teacher's layer whose output is the target */
+    int tap_index;                   /* of a map: its place in teacher_spec.tap */
     loss_place place;
 } taught_loss;
 
@@ -74,6 +76,7 @@ typedef struct lowered {
     teacher_spec *teacher;           /* teachers, owned; NULL for a plain cfg */
     augment_spec augment;
     int *out, outs;                  /* [yolo] and [region] layers of `cfg`, owned; none: a classifier */
+    int labels;                      /* training reads labels (or boxes): an output of the student's own has a loss */
     int trained;                     /* training runs layers 0..trained-1 (up to the last loss, or all) */
 } lowered;
 

@@ -57,12 +57,16 @@ static inline const teacher_spec *lower_teacher(const lower_build *build, const 
     return &build->low->teacher[head->teacher];
 }
 
-/* All [teacher] sections of `source`, *n of them; NULL after reporting. `weights` = 1: their weights files must be
- * there. */
-teacher_spec *teachers_read(const cfg_file *source, int weights, int *n, diag *d);
+/* All [teacher] sections of `source`, *n of them; NULL after reporting. `wanted`: their weights files must be there;
+ * maps are asked for, so that they need taps. */
+enum { TEACHERS_WEIGHTS = 1, TEACHERS_TAPS = 2 };
+teacher_spec *teachers_read(const cfg_file *source, int wanted, int *n, diag *d);
 void teachers_free(teacher_spec *spec, int n);
-/* Which triple learns from which tap; 0, or -1 after reporting. */
+/* Which triple learns from which tap, and whose answers are asked for; 0, or -1 after reporting. */
 int lower_assign_taps(lower_build *build);
+int lower_assign_answers(lower_build *build);
+/* The teacher whose answer a loss asks for, a place in low->teacher; -1 after reporting. */
+int lower_answering_teacher(const lower_build *build, const cfg_section *section);
 void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment);
 
 #endif

@@ -64,8 +64,8 @@ static const char *const own_heads[] = { "softmax", "cost", "yolo", "region", NU
 
 static int check_student(const lower_build *build, const cfg_section *section)
 {
-    if (!build->low->heads) return 0;
-    for (const char *const *name = own_heads; *name; ++name) {
+    if (!build->low->teacher) return 0;
+    for (const char *const *name = own_heads; build->low->heads && *name; ++name) {
         if (!cfg_is(section, *name)) continue;
         diag_warn(build->d, section->file, section->line, section->name,
                   "the student's own output is trained by nothing: [feature_l2] is the only loss");
@@ -199,27 +199,44 @@ int lower_projector(lower_build *build, int i)
 static loss_place place_of(const layer_shape *student, const layer_shape *taught)
 {
     return (loss_place){ .c = student->c ? student->c : student->outputs, .h = student->h ? student->h : 1,
-                         .w = student->w ? student->w : 1, .teacher_c = taught->c, .teacher_h = taught->h,
-                         .teacher_w = taught->w };
+                         .w = student->w ? student->w : 1, .teacher_c = taught->c ? taught->c : taught->outputs,
+                         .teacher_h = taught->h ? taught->h : 1, .teacher_w = taught->w ? taught->w : 1 };
+}
+
+/* Who teaches the loss of source layer i, and what. */
+static taught_loss taught_by(lower_build *build, int i)
+{
+    const lowered *low = build->low;
+    taught_loss loss = { .type = build->type, .section = lower_at(build, i), .layer = build->lowered_layers - 1 };
+    if (build->type->asks == TEACH_ANSWER) {
+        loss.teacher = lower_answering_teacher(build, loss.section);
+        loss.taught = low->teacher[loss.teacher].answer;
+        loss.tap_index = -1;
+    } else {
+        lower_head *head = &low->head[build->head];
+        head->loss = loss.layer;
+        loss.teacher = head->teacher;
+        loss.taught = head->tap;
+        loss.tap_index = head->tap_index;
+    }
+    return loss;
 }
 
 /* Its place is filled in when all shapes are known. */
 static void append_loss(lower_build *build, int i)
 {
     lowered *low = build->low;
-    lower_head *head = &low->head[build->head];
     const cfg_section *section = lower_at(build, i);
     cfg_set(cfg_append(low->cfg, "activation", section->file, section->line), "activation", "linear");
     lower_mark(build, ROLE_LOSS);
-    head->loss = build->lowered_layers - 1;
     low->loss = mem_realloc(low->loss, (size_t)low->losses + 1, sizeof *low->loss);
-    low->loss[low->losses++] = (taught_loss){ .type = build->type, .section = section, .layer = head->loss,
-                                              .teacher = head->teacher, .tap_index = head->tap_index };
+    low->loss[low->losses++] = taught_by(build, i);
     low->trained = build->lowered_layers;
 }
 
 int lower_loss(lower_build *build, int i)
 {
+    if (check_feed(build, i)) return -2;
     if (build->mode == LOWER_TRAIN) append_loss(build, i);
     else ++build->training_layers;
     build->map[i] = build->lowered_layers - 1;
@@ -231,9 +248,8 @@ int lower_place_losses(lower_build *build)
     int bad = 0;
     for (int i = 0; i < build->low->losses; ++i) {
         taught_loss *loss = &build->low->loss[i];
-        const teacher_spec *teacher = &build->low->teacher[loss->teacher];
-        int taught = teacher->tap[loss->tap_index];
-        loss->place = place_of(&build->low->shape->layer[loss->layer], &teacher->shape->layer[taught]);
+        const net_shape *teacher = build->low->teacher[loss->teacher].shape;
+        loss->place = place_of(&build->low->shape->layer[loss->layer], &teacher->layer[loss->taught]);
         if (loss->type->check) bad |= loss->type->check(loss->section, &loss->place, build->d);
     }
     return bad;

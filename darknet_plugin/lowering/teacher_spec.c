@@ -228,14 +228,16 @@ static int set_input(teacher_spec *spec, const cfg_section *net, diag *d)
     return 0;
 }
 
-static int read_teacher(teacher_spec *spec, const cfg_file *source, int weights, diag *d)
+static int read_teacher(teacher_spec *spec, const cfg_file *source, int wanted, diag *d)
 {
+    spec->answer = -1;
     spec->name = cfg_str(spec->section, "name", "");
     read_three(spec, "mean", 0, spec->mean);
     read_three(spec, "std", 1, spec->std);
-    int bad = read_weights(spec, source, weights, d) | read_teacher_cfg(spec, source, d);
+    int bad = read_weights(spec, source, wanted & TEACHERS_WEIGHTS, d) | read_teacher_cfg(spec, source, d);
     if (spec->cfg) spec->outs = lower_outputs(spec->cfg, &spec->out);
-    if (spec->shape) bad |= read_taps(spec, d) | set_input(spec, cfg_net(source), d);
+    if (spec->shape && wanted & TEACHERS_TAPS) bad |= read_taps(spec, d);
+    if (spec->shape) bad |= set_input(spec, cfg_net(source), d);
     return bad;
 }
 
@@ -256,7 +258,7 @@ static int check_names(const teacher_spec *spec, int n, diag *d)
     return bad;
 }
 
-teacher_spec *teachers_read(const cfg_file *source, int weights, int *n, diag *d)
+teacher_spec *teachers_read(const cfg_file *source, int wanted, int *n, diag *d)
 {
     teacher_spec *t = mem_calloc(MAX_TEACHERS, sizeof *t);
     int bad = *n = 0;
@@ -270,7 +272,7 @@ teacher_spec *teachers_read(const cfg_file *source, int weights, int *n, diag *d
         }
         teacher_spec *now = &t[(*n)++];
         now->section = s;
-        bad |= read_teacher(now, source, weights, d);
+        bad |= read_teacher(now, source, wanted, d);
         if (*n > 1) now->taps_before = now[-1].taps_before + now[-1].taps;
     }
     if (!bad && !check_names(t, *n, d)) return t;

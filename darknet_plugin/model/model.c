@@ -246,9 +246,8 @@ static void fill_truth(network *net, const int *labels)
 static teaching teaching_of(const model *model, const taught_loss *loss)
 {
     const features *cached = model->features[loss->teacher];
-    const teacher_spec *teacher = &model->low->teacher[loss->teacher];
     if (cached) return (teaching){ .stored = features_of_tap(cached, loss->tap_index) };
-    return (teaching){ .live = teacher_target(model->teacher[loss->teacher], teacher->tap[loss->tap_index]) };
+    return (teaching){ .live = teacher_target(model->teacher[loss->teacher], loss->taught) };
 }
 
 static void set_targets(model *model)
@@ -288,8 +287,8 @@ double model_train_step(model *model, const float *x, const int *labels, const f
     for (int i = 0; model->teacher && i < model->low->teachers; ++i)
         if (!model->features[i]) teacher_forward(model->teacher[i], x, 0);
     if (model->teacher) set_targets(model);
-    if (boxes && !model->teacher) memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
-    else if (labels && !model->teacher) fill_truth(net, labels);
+    if (boxes && model->low->labels) memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
+    else if (labels && model->low->labels) fill_truth(net, labels);
     net->input = (float *)x;     /* layers only read their input */
     *net->seen += (size_t)net->batch;
     network_forward(net, model->low->trained, 1);
@@ -322,6 +321,13 @@ static double head_mse(const model *model, const lower_head *head, int n)
     return feature_l2_error(loss, teacher_feature(model->teacher[head->teacher], head->tap), n);
 }
 
+int model_learns_features(const model *model, int t)
+{
+    for (int i = 0; i < model->low->heads; ++i)
+        if (model->low->head[i].teacher == t) return 1;
+    return 0;
+}
+
 double model_feature_mse(const model *model, int t, int n)
 {
     double sum = 0;
@@ -339,7 +345,10 @@ const float *model_answer_as(const model *model, int t, int *outputs)
     int end = -1;
     for (int i = 0; i < model->low->heads; ++i)
         if (model->low->head[i].teacher == t) end = end_of_tail(&model->low->head[i]);
-    if (end < 0) return NULL;
+    if (end < 0) {                /* an output of its own */
+        *outputs = model->classes;
+        return model->net->output;
+    }
     const layer *l = &model->net->layers[end];
     gpu_pull_output(model->net, end);
     *outputs = l->outputs;

@@ -19,7 +19,7 @@ static void add_comparison(cJSON *o, const evaluation *e, const top_comparison *
     add_score(o, "teacher", &c->teacher, rated);
     if (!e->has_student) return;
     cJSON_AddNumberToObject(o, "agreement", c->agreement);
-    cJSON_AddNumberToObject(o, "feature_mse", c->feature_mse);
+    if (c->has_features) cJSON_AddNumberToObject(o, "feature_mse", c->feature_mse);
 }
 
 cJSON *results_evaluation(const evaluation *e)

@@ -50,7 +50,7 @@ int verb_check(options *o, diag *d)
         cJSON_AddItemToObject(j, "messages", json_messages(d));
         failed |= json_print(j, o->out, d) != 0;
     } else if (!failed) {
-        fprintf(o->out, "%s: ok, %d layers, %zu parameters%s\n", o->arg[0], l->shape->n, l->shape->params, l->heads ? ", a distillation" : "");
+        fprintf(o->out, "%s: ok, %d layers, %zu parameters%s\n", o->arg[0], l->shape->n, l->shape->params, l->teacher ? ", a distillation" : "");
     }
     lower_free(l);
     return failed;

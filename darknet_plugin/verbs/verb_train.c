@@ -81,7 +81,7 @@ static int open_data(const options *o, training *t, diag *d)
     int detector = model_is_detector(t->m);
     t->file = data_file_read(o->arg[0], d);
     if (!t->file) return -1;
-    t->train = dataset_open(t->file, DATA_TRAIN, (size_t)o->limit, needs(t->m, !t->m->teacher), d);
+    t->train = dataset_open(t->file, DATA_TRAIN, (size_t)o->limit, needs(t->m, t->m->low->labels), d);
     if (t->file->valid) t->valid = dataset_open(t->file, DATA_VALID, 0, needs(t->m, detector), d);
     if (!t->train || (t->file->valid && !t->valid)) return -1;
     if (detector && !t->m->teacher) host_hush();

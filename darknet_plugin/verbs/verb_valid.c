@@ -36,7 +36,7 @@ static void print_evaluation(const evaluation *e, FILE *out)
         const top_comparison *c = &e->of[i];
         if (*c->name) fprintf(out, "%s\n", c->name);
         fprintf(out, "%-*s %8.2f %% of images get the same class from both\n", WIDTH, "agreement", c->agreement);
-        fprintf(out, "%-*s %8.6f mean squared error\n", WIDTH, "features", c->feature_mse);
+        if (c->has_features) fprintf(out, "%-*s %8.6f mean squared error\n", WIDTH, "features", c->feature_mse);
     }
 }
 
