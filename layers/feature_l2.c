@@ -1,9 +1,5 @@
-/* [feature_l2] on the CPU (see feature_l2.h for the formulae, feature_l2_ops.h for one element of them).
- *
- * Darknet cannot be taught a layer type, so the layer begins as a parsed [activation] linear and gets these callbacks.
- * It calls itself UPSAMPLE of stride 1, the one type whose resizing does exactly what is wanted here: resize_network
- * ends the program on types it does not know. All sizes are therefore read from the layer, which the host keeps up to
- * date, and not from the parameters it was made with.
+/* [feature_l2] on the CPU (see feature_l2.h for the formulae, feature_l2_ops.h for one element of them). The layer begins
+ * as a stand-in (stand_in.h); all sizes are read from it, and not from the parameters it was made with.
  *
  * Left out: a label-based loss. SimKD has none. */
 #include "feature_l2.h"
@@ -13,6 +9,7 @@
 #include "layers/cpu/parallel.h"
 #include "feature_l2_internal.h"
 #include "feature_l2_ops.h"
+#include "stand_in.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,17 +18,10 @@ static feature_l2_state *state_of(const layer *l) { return feature_l2_state_of(l
 
 static int valid(const layer *l, const feature_l2_params *p, diag *d)
 {
-    size_t want = (size_t)p->c * (size_t)p->h * (size_t)p->w;
-    if (p->c < 1 || p->h < 1 || p->w < 1 || p->target_pool < 1)
-        diag_error(d, NULL, 0, "feature_l2", "impossible map of %dx%dx%d, teacher pooled by %d",
-                   p->c, p->h, p->w, p->target_pool);
-    else if (l->type != ACTIVE || l->activation != LINEAR || l->self_layer)
-        diag_error(d, NULL, 0, "feature_l2", "stand-in is not an unbound linear [activation]");
-    else if ((size_t)l->outputs != want)
-        diag_error(d, NULL, 0, "feature_l2", "expected %dx%dx%d = %zu values per image, not %d",
-                   p->c, p->h, p->w, want, l->outputs);
-    else
-        return 1;
+    if (p->c > 0 && p->h > 0 && p->w > 0 && p->target_pool > 0)
+        return stand_in_fits(l, "feature_l2", p->c, p->h, p->w, d);
+    diag_error(d, NULL, 0, "feature_l2", "impossible map of %dx%dx%d, teacher pooled by %d", p->c, p->h, p->w,
+               p->target_pool);
     return 0;
 }
 
@@ -42,17 +32,22 @@ int make_feature_l2_layer(layer *l, feature_l2_params p, diag *d)
     s->p = p;
     s->part = mem_calloc((size_t)l->batch, sizeof *s->part);
     s->target = mem_calloc((size_t)l->batch, sizeof *s->target);
-    l->self_layer = (layer *)(void *)s;
-    l->type = UPSAMPLE;
-    l->stride = 1;
-    l->c = l->out_c = p.c;
-    l->h = l->out_h = p.h;
-    l->w = l->out_w = p.w;
-    l->cost = mem_calloc(1, sizeof *l->cost);
-    l->forward = forward_feature_l2_layer;
-    l->backward = backward_feature_l2_layer;
-    l->update = NULL;
+    stand_in_take(l, p.c, p.h, p.w, s, forward_feature_l2_layer, backward_feature_l2_layer);
     return 0;
+}
+
+/* k, of the teacher's map and the student's. */
+static int pool_of(const loss_place *place)
+{
+    return place->teacher_h > place->h ? place->teacher_h / place->h : 1;
+}
+
+int make_feature_l2_section(layer *l, const cfg_section *section, const loss_place *place, diag *d)
+{
+    feature_l2_params p = { .scale = (float)cfg_float(section, "scale", 1),
+                            .mean = strcmp(cfg_str(section, "reduction", "mean"), "sum") != 0,
+                            .target_pool = pool_of(place), .c = place->c, .h = place->h, .w = place->w };
+    return make_feature_l2_layer(l, p, d);
 }
 
 void free_feature_l2_layer(layer *l)
@@ -86,9 +81,10 @@ void set_feature_l2_maps(layer *l, const feature_map *maps)
     if (s->upload) s->upload(l);
 }
 
-double feature_l2_mse(const layer *l)
+void teach_feature_l2_layer(layer *l, const teaching *teaching)
 {
-    return state_of(l)->mse;
+    if (teaching->live) set_feature_l2_target(l, teaching->live);
+    else set_feature_l2_maps(l, teaching->stored);
 }
 
 /* scale/D */
@@ -164,7 +160,6 @@ void forward_feature_l2_layer(layer l, host_state net)
     double sum = 0;
     parallel_for_work((size_t)l.batch, (size_t)l.outputs, square_images, &j);
     for (int b = 0; b < l.batch; ++b) sum += s->part[b];
-    s->mse = sum / (double)n;
     *l.cost = (float)(sum * factor_of(&l));
 }
 
@@ -196,4 +191,19 @@ void backward_feature_l2_layer(layer l, host_state net)
     BUG_UNLESS(s->has_target, "feature_l2 is trained without a target");
     l2_job j = { .l = &l, .s = s, .delta = net.delta, .factor = (float)factor_of(&l) };
     parallel_for_work((size_t)l.batch, (size_t)l.outputs, pass_images, &j);
+}
+
+double feature_l2_error(const layer *l, const float *target, int n)
+{
+    const float *s = l->output;
+    size_t maps = (size_t)n * (size_t)l->out_c, plane = target_size(l) / (size_t)l->out_c;
+    double sum = 0;
+    for (size_t map = 0; map < maps; ++map)
+        for (int y = 0; y < l->out_h; ++y)
+            for (int x = 0; x < l->out_w; ++x) {
+                float t = feature_l2_target(target, NULL, FEATURE_F32, map, plane, l->out_w, state_of(l)->p.target_pool, y,
+                                            x);
+                sum += feature_l2_loss(*s++, t);
+            }
+    return sum / (double)(maps * (size_t)l->out_h * (size_t)l->out_w);
 }

@@ -143,7 +143,6 @@ extern "C" void forward_feature_l2_layer_gpu(layer l, network net)
     if (s->device->uploaded) CUDA_CALL(cudaStreamWaitEvent(0, s->device->copied, 0));
     feature_l2_job j = job_of(&l);
     double sum = launch_loss(&j, s->device->part);
-    s->mse = sum / (double)n;
     *l.cost = (float)(sum * (s->p.scale / (s->p.mean ? (double)l.outputs : 1.0)));
 }
 

@@ -9,8 +9,7 @@
  * inference mode (net.train = 0) passes its input through and computes no loss. */
 #ifndef DISTILL_FEATURE_L2_H
 #define DISTILL_FEATURE_L2_H
-#include "darknet_plugin/host/host.h"
-#include "feature_type.h"
+#include "sections.h"
 
 typedef struct feature_l2_params {
     float scale;
@@ -32,7 +31,16 @@ void backward_feature_l2_layer(layer l, host_state net);
 void set_feature_l2_target(layer *l, const float *target);
 /* The same from stored maps, one an image: batch of them, borrowed as long. */
 void set_feature_l2_maps(layer *l, const feature_map *maps);
-/* Squared error of the last forward: mean over all elements of (s - t)^2, whatever scale and reduction. */
-double feature_l2_mse(const layer *l);
+
+/* Its row's functions (sections.h). */
+int make_feature_l2_section(layer *l, const cfg_section *section, const loss_place *place, diag *d);
+void teach_feature_l2_layer(layer *l, const teaching *teaching);
+/* GPU=1 only (feature_l2.cu): puts the device's functions on the layer of a network there; undoes that. */
+void bind_feature_l2_layer_gpu(layer *l);
+void unbind_feature_l2_layer_gpu(layer *l);
+
+/* Mean of (s - t)^2 over the first n images of the layer's output, whatever its scale and reduction; `target` is the
+ * teacher's map of them in the host's memory, (n, c, h*k, w*k). */
+double feature_l2_error(const layer *l, const float *target, int n);
 
 #endif

@@ -4,7 +4,8 @@
 #define DISTILL_NETWORK_H
 #include "darknet_plugin/host/host.h"
 
-/* Once, first thing in main (tests too): the host, and what the GPU backend mends in networks that it parses. */
+/* Once, first thing in main (tests too): our sections, the host, and what the GPU backend mends in networks that it
+ * parses. */
 void network_init(void);
 /* Zeroes deltas when training, sets net.train, runs. */
 void network_forward(network *net, int end, int train);

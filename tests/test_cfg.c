@@ -1,6 +1,8 @@
 /* The cfg reader: each kind of mistake word for word, what is forgiven, look-ups, the builder, hostile files. */
 #include "check.h"
 
+#include "layers/sections.h"
+
 #include "darknet_plugin/sections/cfg.h"
 #include "darknet_plugin/sections/cfg_keys.h"
 #include "darknet_plugin/base/words.h"
@@ -421,19 +423,28 @@ static void test_damaged(void **state)
     assert_true(accepted > 1000 && refused > 1000);
 }
 
+static void check_row(const section_row *row)
+{
+    assert_ptr_equal(cfg_section_row(row->name), row);
+    if (row->aka) assert_ptr_equal(cfg_section_row(row->aka), row);
+    for (const key_row *k = row->keys; k->name; ++k) {
+        assert_ptr_equal(cfg_key_row(row, k->name), k);
+        if (k->type == KEY_CHOICE) assert_non_null(k->choices);
+        else if (k->type != KEY_STR) assert_true(k->min <= k->max);
+    }
+}
+
 static void test_tables(void **state)
 {
     (void)state;
     int n;
     const section_row *rows = cfg_section_rows(&n);
-    for (int i = 0; i < n; ++i) {
-        assert_ptr_equal(cfg_section_row(rows[i].name), &rows[i]);
-        if (rows[i].aka) assert_ptr_equal(cfg_section_row(rows[i].aka), &rows[i]);
-        for (const key_row *k = rows[i].keys; k->name; ++k) {
-            assert_ptr_equal(cfg_key_row(&rows[i], k->name), k);
-            if (k->type == KEY_CHOICE) assert_non_null(k->choices);
-            else if (k->type != KEY_STR) assert_true(k->min <= k->max);
-        }
+    static const char *const ours[] = { "projector", "feature_l2", "reused_classifier" };
+    for (int i = 0; i < n; ++i) check_row(&rows[i]);
+    for (int i = 0; i < 3; ++i) {
+        assert_non_null(cfg_section_row(ours[i]));
+        assert_int_equal(cfg_section_row(ours[i])->kind, SECTION_PLUGIN);
+        check_row(cfg_section_row(ours[i]));
     }
     assert_null(cfg_section_row("convolution"));
     assert_non_null(cfg_key_row(cfg_section_row("avgpool"), "stopbackward"));
@@ -460,6 +471,7 @@ static void test_nearest(void **state)
 
 int main(void)
 {
+    sections_register();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sections), cmocka_unit_test(test_preamble), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_values), cmocka_unit_test(test_silent_substitutes), cmocka_unit_test(test_no_text),

@@ -65,7 +65,7 @@ static void check_loss_and_gradient(float scale, int mean, int k)
     network_backward(net, 2);
     double loss = loss_by_hand(x, t, H, W, k, scale, mean);
     check_close(*l->cost, loss, 1e-6, "cost", 0);
-    check_close(feature_l2_mse(l), loss_by_hand(x, t, H, W, k, 1, 1) / B, 1e-6, "mse", 0);
+    check_close(feature_l2_error(l, t, B), loss_by_hand(x, t, H, W, k, 1, 1) / B, 1e-6, "mse", 0);
     assert_memory_equal(l->output, x, N * sizeof *x);
     for (int i = 0; i < N; i += 7) {
         float keep = x[i];
@@ -112,7 +112,7 @@ static void test_exact_alignment_costs_nothing(void **state)
     set_feature_l2_target(&net->layers[1], net->input);
     network_forward(net, 2, 1);
     network_backward(net, 2);
-    assert_true(*net->layers[1].cost == 0 && feature_l2_mse(&net->layers[1]) == 0);
+    assert_true(*net->layers[1].cost == 0 && feature_l2_error(&net->layers[1], net->input, B) == 0);
     for (int i = 0; i < N; ++i) assert_true(net->layers[0].delta[i] == 0);
     drop(net);
 }

@@ -113,7 +113,8 @@ static double one_step(network *net, const float *input, const float *target)
     network_forward(net, net->n, 1);
     network_backward(net, net->n);
     network_update(net, net->n);
-    return feature_l2_mse(&net->layers[LOSS]);
+    gpu_pull_output(net, LOSS);
+    return feature_l2_error(&net->layers[LOSS], target, net->batch);
 }
 
 static void check_ten_steps(cpu_backend backend, int layouts)

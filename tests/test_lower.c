@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include "darknet_plugin/lowering/lower.h"
+#include "layers/feature_l2_internal.h"
 
 #include <unistd.h>
 
@@ -59,6 +60,7 @@ static void check_both(const char *student, const char *teacher)
         if (train->role[i] == ROLE_LOSS) continue;
         assert_int_equal(train->shape->layer[i].stored, deploy->shape->layer[k].stored);
         assert_int_equal(train->role[i], deploy->role[k]);
+        assert_int_equal(deploy->trained_as[k], i);
         ++k;
     }
     assert_int_equal(k, deploy->shape->n);
@@ -85,6 +87,26 @@ static const char joined[] = NET TEACHER "[augment]\nflip=1\n" CONV(4, 2) CONV(8
     "\n[convolutional]\nbatch_normalize=1\nfilters=8\nsize=3\nstride=1\npad=1\nactivation=relu\n" \
     "\n[convolutional]\nbatch_normalize=1\nfilters=16\nsize=1\nstride=1\npad=0\nactivation=relu\n"
 
+/* What the first loss's row reads from its section and its place. */
+static feature_l2_params params_of_loss(const lowered *l)
+{
+    diag *d = diag_new();
+    char *text = cfg_text(l->cfg, NULL);
+    network *net = check_parse(text);
+    const taught_loss *loss = &l->loss[0];
+    layer *made = &net->layers[loss->layer];
+    assert_int_equal(loss->layer, l->head[0].loss);
+    assert_int_equal(loss->type->make(made, loss->section, &loss->place, d), 0);
+    assert_ptr_equal(section_type_of_layer(made), loss->type);
+    feature_l2_params p = feature_l2_state_of(made)->p;
+    assert_true(p.c == l->shape->layer[loss->layer].c && p.h == l->shape->layer[loss->layer].h && p.w == l->shape->layer[loss->layer].w);
+    loss->type->free(made);
+    host_free(net);
+    free(text);
+    diag_free(d);
+    return p;
+}
+
 static void classifier_for_training(void **state)
 {
     (void)state;
@@ -100,6 +122,12 @@ static void classifier_for_training(void **state)
     assert_int_equal(l->trained, 9);
     assert_int_equal(cfg_layers(l->cfg), 12);
     assert_memory_equal(l->role, roles, sizeof roles);
+    for (int i = 0; i < 12; ++i) {
+        const section_type *type = l->type[i];
+        if (roles[i] == ROLE_STUDENT) assert_null(type);
+        else assert_int_equal(type->role, roles[i]);
+        assert_int_equal(l->trained_as[i], i);
+    }
     const lower_head *h = l->head;
     assert_int_equal(h->tap, 3);
     assert_int_equal(h->feeds, 4);
@@ -110,8 +138,9 @@ static void classifier_for_training(void **state)
     assert_int_equal(h->tail, 9);
     assert_int_equal(h->tails, 3);
     assert_memory_equal(h->tail_of, ((int[]){ 4, 6, 7 }), 3 * sizeof(int));
-    assert_int_equal(h->target_pool, 1);
-    assert_true(h->mean && h->scale == 1);
+    feature_l2_params p = params_of_loss(l);
+    assert_int_equal(p.target_pool, 1);
+    assert_true(p.mean && p.scale == 1);
     lower_free(l);
 }
 
@@ -165,8 +194,8 @@ static void loss_keys(void **state)
 {
     (void)state;
     lowered *l = lower_text(NET TEACHER CONV(4, 4) "[projector]\n[feature_l2]\nscale=2.5\nreduction=sum\n[reused_classifier]\n", classifier, LOWER_TRAIN);
-    assert_true(l->head[0].scale == 2.5f);
-    assert_false(l->head[0].mean);
+    assert_true(params_of_loss(l).scale == 2.5f);
+    assert_false(params_of_loss(l).mean);
     lower_free(l);
 }
 
@@ -183,7 +212,7 @@ static void larger_student_is_pooled(void **state)
     assert_int_equal(l->head[0].pool, 1);
     assert_int_equal(l->role[1], ROLE_POOL);
     assert_int_equal(l->head[0].feeds, 0);
-    assert_int_equal(l->head[0].target_pool, 1);
+    assert_int_equal(params_of_loss(l).target_pool, 1);
     assert_int_equal(l->shape->layer[1].w, 4);
     lower_free(l);
     check_both(student, classifier);
@@ -194,7 +223,7 @@ static void larger_teacher_is_pooled(void **state)
     (void)state;
     static const char student[] = NET TEACHER CONV(4, 2) CONV(4, 2) CONV(4, 2) TRIPLE;
     lowered *l = lower_text(student, classifier, LOWER_TRAIN);
-    assert_int_equal(l->head[0].target_pool, 2);
+    assert_int_equal(params_of_loss(l).target_pool, 2);
     assert_int_equal(l->head[0].pool, -1);
     assert_int_equal(l->shape->layer[l->head[0].loss].w, 2);
     lower_free(l);

@@ -1,6 +1,8 @@
 /* What lowering refuses, word for word: a distillation's mistakes with file, line and a hint. */
 #include "check.h"
 
+#include "layers/sections.h"
+
 #include "darknet_plugin/lowering/lower.h"
 
 #include <unistd.h>
@@ -273,6 +275,7 @@ static void nothing_to_read(void **state)
 
 int main(void)
 {
+    sections_register();
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(triples_out_of_order), cmocka_unit_test(teacher_and_triples_need_each_other),

@@ -1,6 +1,8 @@
 /* tap=auto and activation=auto: on every cfg Debian's darknet ships, and where the rule has to give up. */
 #include "check.h"
 
+#include "layers/sections.h"
+
 #include "darknet_plugin/lowering/lower.h"
 
 #define SHIPPED "/usr/share/darknet/cfg/"
@@ -156,6 +158,7 @@ static void routes_of_routes_are_quick(void **state)
 
 int main(void)
 {
+    sections_register();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shipped_networks), cmocka_unit_test(classifiers), cmocka_unit_test(gives_up),
         cmocka_unit_test(activations), cmocka_unit_test(routes_of_routes_are_quick),

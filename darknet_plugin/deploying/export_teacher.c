@@ -35,7 +35,7 @@ static char *read_as_teacher(const export_job *job, const char *tap, diag *d)
 {
     cfg_file *cfg = asking(job, tap);
     int n;
-    teacher_spec *spec = teachers_read(cfg, 1, &n, d);
+    teacher_spec *spec = teachers_read(cfg, TEACHERS_WEIGHTS | TEACHERS_TAPS, &n, d);
     weights_info info;
     char *taps = NULL;
     if (spec && !weights_inspect(spec->weights_path, spec->shape, &info, d) && info.layers == spec->shape->n)

@@ -19,6 +19,9 @@ void lower_free(lowered *low)
     for (int i = 0; i < low->heads; ++i) free(low->head[i].tail_of);
     free(low->head);
     free(low->role);
+    free(low->type);
+    free(low->trained_as);
+    free(low->loss);
     free(low->out);
     teachers_free(low->teacher, low->teachers);
     cfg_free(low->cfg);
@@ -27,70 +30,63 @@ void lower_free(lowered *low)
     free(low);
 }
 
-/* One row a plugin section: what must stand beside it, and how it is lowered. Stock sections have no row. */
-static const struct plugin_row {
-    const char *name, *before, *after;
-    int (*lower)(lower_build *b, int i);
-    const char *hint;
-} plugin[] = {
-    { "projector", NULL, "feature_l2", lower_projector, "[feature_l2] is the loss that trains it" },
-    { "feature_l2", "projector", "reused_classifier", lower_loss,
-      "without [reused_classifier] nothing could predict; without a projector write [projector] stack=none" },
-    { "reused_classifier", "feature_l2", NULL, lower_tail,
-      "the order is [projector], [feature_l2], [reused_classifier]" },
+/* How a section of each role is lowered. */
+static int (*const lower_role[])(lower_build *build, int i) = {
+    [ROLE_STUDENT] = lower_stock, [ROLE_PROJECTOR] = lower_projector, [ROLE_LOSS] = lower_loss, [ROLE_TAIL] = lower_tail,
 };
 
-static const struct plugin_row *plugin_row(const cfg_section *section)
+/* Is it the section that is wanted, or a loss that could stand in its place? */
+static int stands_for(const cfg_section *there, const char *wanted)
 {
-    for (size_t i = 0; i < sizeof plugin / sizeof *plugin; ++i)
-        if (cfg_is(section, plugin[i].name)) return &plugin[i];
-    return NULL;
+    const section_type *type = section_type_named(there->name), *same = section_type_named(wanted);
+    return type == same || (type && same && type->role == ROLE_LOSS && same->role == ROLE_LOSS &&
+                            type->asks == same->asks);
 }
 
-static void check_neighbour(lower_build *build, const cfg_section *section, const struct plugin_row *row, int at,
-                            const char *wanted, const char *where)
+static void check_neighbour(lower_build *build, const cfg_section *section, int at, const char *wanted,
+                            const char *where)
 {
-    const cfg_section *there = cfg_layer(build->l->source, at);
-    if (!wanted || (there && cfg_is(there, wanted))) return;
+    const cfg_section *there = cfg_layer(build->low->source, at);
+    if (!wanted || (there && stands_for(there, wanted))) return;
     diag_error(build->d, section->file, section->line, section->name, "expected [%s] %s it, not %s%s%s", wanted, where,
                there ? "[" : "", there ? there->name : "nothing", there ? "]" : "");
-    diag_hint(build->d, "%s", row->hint);
+    diag_hint(build->d, "%s", section_type_named(section->name)->hint);
 }
 
 static void count_heads(lower_build *build)
 {
-    for (int i = 0; i < build->l->source->n; ++i) {
-        const cfg_section *s = &build->l->source->section[i];
-        const struct plugin_row *row = plugin_row(s);
-        if (!row) continue;
-        check_neighbour(build, s, row, s->index - 1, row->before, "before");
-        check_neighbour(build, s, row, s->index + 1, row->after, "after");
-        if (!row->before) ++build->l->heads;
+    lowered *low = build->low;
+    for (int i = 0; i < low->source->n; ++i) {
+        const cfg_section *section = &low->source->section[i];
+        const section_type *type = section_type_named(section->name);
+        if (!type) continue;
+        check_neighbour(build, section, section->index - 1, type->before, "before");
+        check_neighbour(build, section, section->index + 1, type->after, "after");
+        low->heads += type->role == ROLE_PROJECTOR;
     }
-    build->l->head = mem_calloc((size_t)build->l->heads + 1, sizeof *build->l->head);
-    for (int i = 0; i < build->l->heads; ++i)
-        build->l->head[i] = (lower_head){ .tap = -1, .tap_index = -1, .feeds = -1, .pool = -1, .projector = -1,
-                                          .loss = -1, .tail = -1,
-                                      .target_pool = 1, .scale = 1, .mean = 1 };
+    low->head = mem_calloc((size_t)low->heads + 1, sizeof *low->head);
+    for (int i = 0; i < low->heads; ++i)
+        low->head[i] = (lower_head){ .tap = -1, .tap_index = -1, .feeds = -1, .pool = -1, .projector = -1, .loss = -1,
+                                     .tail = -1 };
 }
 
 /* The first section that needs a teacher; NULL in a plain cfg. */
 static const cfg_section *first_plugin(const cfg_file *cfg)
 {
     for (int i = 0; i < cfg->n; ++i)
-        if (plugin_row(&cfg->section[i])) return &cfg->section[i];
+        if (section_type_named(cfg->section[i].name)) return &cfg->section[i];
     return NULL;
 }
 
 /* Sections that stand alone: a teacher nobody asks, questions without a teacher. */
 static void check_teacher_there(lower_build *build)
 {
-    const cfg_section *t = cfg_first(build->l->source, "teacher"), *p = first_plugin(build->l->source);
-    if (p && !t) {
-        diag_error(build->d, p->file, p->line, p->name, "there is no [teacher] section to learn from");
+    const cfg_section *teacher = cfg_first(build->low->source, "teacher"), *asks = first_plugin(build->low->source);
+    if (asks && !teacher) {
+        diag_error(build->d, asks->file, asks->line, asks->name, "there is no [teacher] section to learn from");
         diag_hint(build->d, "add [teacher] with cfg= and weights= after [net]");
-    } else if (t && !p) {
-        diag_error(build->d, t->file, t->line, t->name,
+    } else if (teacher && !asks) {
+        diag_error(build->d, teacher->file, teacher->line, teacher->name,
                    "nothing is learnt from it: [projector], [feature_l2] and [reused_classifier] are missing");
         diag_hint(build->d, "they stand at the end of the student, in this order");
     }
@@ -98,51 +94,75 @@ static void check_teacher_there(lower_build *build)
 
 static void lower_preamble(lower_build *build)
 {
-    cfg_section *net = cfg_append_copy(build->l->cfg, cfg_net(build->l->source));
+    cfg_section *net = cfg_append_copy(build->low->cfg, cfg_net(build->low->source));
     if (build->mode == LOWER_DEPLOY) lower_deploy_net(net);
 }
 
 /* All layers, as far as it makes sense to go on. */
 static int lower_all(lower_build *build)
 {
-    int n = cfg_layers(build->l->source), bad = 0;
+    int n = cfg_layers(build->low->source), bad = 0;
     build->map = mem_calloc((size_t)n + 1, sizeof *build->map);
     lower_preamble(build);
     for (int i = 0; i < n && bad != -2; ++i) {
-        const struct plugin_row *row = plugin_row(lower_at(build, i));
-        int status = row ? row->lower(build, i) : lower_stock(build, i);
+        build->type = section_type_named(lower_at(build, i)->name);
+        int status = lower_role[build->type ? build->type->role : ROLE_STUDENT](build, i);
         if (status) bad = status;
     }
     return bad;
 }
 
-/* `clean` = 0: the text has mistakes that would be met again layer by layer, so only what is beside them is checked. */
-static int build(lower_build *b, int clean)
+static int read_teachers(lower_build *build)
 {
-    lowered *l = b->l;
-    b->errors = diag_errors(b->d);
-    count_heads(b);
-    check_teacher_there(b);
-    if (cfg_first(l->source, "teacher") && !(l->teacher = teachers_read(l->source, b->mode == LOWER_TRAIN, &l->teachers,
-                                                                        b->d))) return -1;
-    if (!clean || diag_errors(b->d) > b->errors || (l->teacher && lower_assign_taps(b))) return -1;
-    if (lower_all(b) || !(l->shape = shapes_infer(l->cfg, b->d))) return -1;
-    if (!l->heads || b->mode == LOWER_DEPLOY) l->trained = l->shape->n;
-    augment_read(l->source, l->cfg, &l->augment);
-    l->outs = lower_outputs(l->cfg, &l->out);
-    return lower_check_tails(b);
+    lowered *low = build->low;
+    if (!cfg_first(low->source, "teacher")) return 0;
+    int wanted = (build->mode == LOWER_TRAIN ? TEACHERS_WEIGHTS : 0) | (low->heads ? TEACHERS_TAPS : 0);
+    low->teacher = teachers_read(low->source, wanted, &low->teachers, build->d);
+    return low->teacher ? 0 : -1;
+}
+
+/* Sections that compare themselves with labels where they are given some. */
+static const char *const label_losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg", NULL };
+
+/* A plain cfg does. In a triple's everything behind the encoder is the teacher's; other distillations have an output of
+ * their own, which may learn from labels besides. */
+static int learns_labels(const lowered *low)
+{
+    if (!low->teacher) return 1;
+    for (int i = 0; !low->heads && i < cfg_layers(low->cfg); ++i) {
+        const cfg_section *section = cfg_layer(low->cfg, i);
+        for (const char *const *name = label_losses; *name; ++name)
+            if (cfg_is(section, *name) && !cfg_int(section, "noloss", 0)) return 1;
+    }
+    return 0;
+}
+
+/* `clean` = 0: the text has mistakes that would be met again layer by layer, so only what is beside them is checked. */
+static int lower_whole(lower_build *build, int clean)
+{
+    lowered *low = build->low;
+    build->errors = diag_errors(build->d);
+    count_heads(build);
+    check_teacher_there(build);
+    if (read_teachers(build) || !clean || diag_errors(build->d) > build->errors) return -1;
+    if (low->teacher && (lower_assign_taps(build) || lower_assign_answers(build))) return -1;
+    if (lower_all(build) || !(low->shape = shapes_infer(low->cfg, build->d))) return -1;
+    low->labels = learns_labels(low);
+    if (!low->losses || low->labels) low->trained = low->shape->n;
+    augment_read(low->source, low->cfg, &low->augment);
+    low->outs = lower_outputs(low->cfg, &low->out);
+    return lower_check_tails(build) | lower_place_losses(build);
 }
 
 static lowered *lower_source(cfg_file *source, lower_mode mode, int clean, diag *d)
 {
-    lower_build b = { .mode = mode, .d = d };
-    b.l = mem_calloc(1, sizeof *b.l);
-    b.l->source = source;
-    b.l->cfg = cfg_new(source->path);
-    int bad = cfg_net(source) ? build(&b, clean) : -1;   /* the reader has said that [net] is missing */
-    free(b.map);
-    if (!bad) return b.l;
-    lower_free(b.l);
+    lower_build build = { .mode = mode, .d = d, .low = mem_calloc(1, sizeof *build.low) };
+    build.low->source = source;
+    build.low->cfg = cfg_new(source->path);
+    int bad = cfg_net(source) ? lower_whole(&build, clean) : -1;   /* the reader has said that [net] is missing */
+    free(build.map);
+    if (!bad) return build.low;
+    lower_free(build.low);
     return NULL;
 }
 

@@ -1,7 +1,7 @@
 /* Lowering: a distillation cfg becomes a stock cfg plus a table of what each layer is.
  *
  *   [projector]          three stock [convolutional] sections (other forms: see layers/projector.h)
- *   [feature_l2]         training: a shape-preserving [activation] linear stand-in; deploying: nothing
+ *   [feature_l2]         training: a shape-preserving [activation] linear stand-in; deploying: nothing. So every loss
  *   [reused_classifier]  the teacher's own sections after the tap, layer numbers rewritten
  *   1x1 with a stride    deploying: [maxpool] size=1 with that stride, then the 1x1 (lower_deploy.c says why)
  *
@@ -12,16 +12,9 @@
 #include "darknet_plugin/sections/cfg.h"
 #include "darknet_plugin/data/augment_spec.h"
 #include "darknet_plugin/sections/shapes.h"
+#include "layers/sections.h"
 
 typedef enum { LOWER_TRAIN, LOWER_DEPLOY } lower_mode;
-
-typedef enum {
-    ROLE_STUDENT,     /* an ordinary trained layer */
-    ROLE_POOL,        /* frozen depthwise average pooling before a projector: weights 1/k^2 */
-    ROLE_PROJECTOR,   /* trained */
-    ROLE_LOSS,        /* the [feature_l2] stand-in (training only) */
-    ROLE_TAIL         /* copy of a teacher layer, frozen */
-} layer_role;
 
 enum { MAX_TEACHERS = 8 };
 
@@ -33,10 +26,11 @@ typedef struct teacher_spec {
     cfg_file *cfg;                   /* owned: stock, as the teacher's author wrote it but for [net] batch
                                         (= student batch / subdivisions), subdivisions=1, width, height */
     net_shape *shape;                /* owned, of `cfg` */
-    int *tap, taps;                  /* teacher layer numbers, owned */
+    int *tap, taps;                  /* teacher layer numbers, owned; none where no triple asks for a map */
+    int answer;                      /* the layer whose output its last [softmax] reads; -1: no loss asks for it */
     int taps_before;                 /* of the teachers above it */
     int *out, outs;                  /* its [yolo] and [region] layers, owned; none: a classifier */
-    int cut;                         /* layers 0..cut-1 give every tap */
+    int cut;                         /* layers 0..cut-1 give every tap and the answer */
     float mean[3], std[3];           /* applied as (x - mean) / std; 0 and 1 if absent */
     int normalise;                   /* mean or std given */
     int resize;                      /* teacher input differs from the student's: image is resized */
@@ -50,26 +44,39 @@ typedef struct lower_head {
     int feeds;                       /* student layer that the triple reads */
     int pool;                        /* ROLE_POOL layer, or -1 */
     int projector, projectors;       /* first and how many (0 for stack=none) */
-    int loss;                        /* ROLE_LOSS layer; -1 when deploying or where the cfg has none */
+    int loss;                        /* its loss's layer; -1 when deploying */
     int tail, tails;                 /* first and how many copied layers (0 if none) */
     int *tail_of;                    /* tails teacher layer numbers, owned; deploying, a 1x1 with a stride is
                                         there twice: its [maxpool], then itself */
-    int target_pool;                 /* teacher map is average-pooled k x k to the student's size; 1 = as is */
-    float scale;
-    int mean;                        /* reduction=mean (1) or sum (0) */
 } lower_head;
+
+/* A loss and what it learns from; its own parameters are its row's to read. */
+typedef struct taught_loss {
+    const section_type *type;        /* its row in layers/sections.c */
+    const cfg_section *section;      /* borrowed from lowered.source */
+    int layer;                       /* its stand-in */
+    int teacher;                     /* whose: place in lowered.teacher */
+    int taught;                      /* the teacher's layer whose output is the target */
+    int tap_index;                   /* of a map: its place in teacher_spec.tap */
+    loss_place place;
+} taught_loss;
 
 typedef struct lowered {
     cfg_file *source;                /* what the user wrote, owned */
     cfg_file *cfg;                   /* stock sections only, owned; each keeps file:line of its origin */
     net_shape *shape;                /* of `cfg`, owned */
     layer_role *role;                /* per lowered layer, owned */
+    const section_type **type;       /* per lowered layer: the row it came from, NULL = a stock section; owned */
+    int *trained_as;                 /* per lowered layer: its number when lowered for training, -1 = it has none; owned */
     int heads;
     lower_head *head;                /* owned */
+    int losses;                      /* 0 when deploying */
+    taught_loss *loss;               /* in the order of their layers, owned */
     int teachers;
     teacher_spec *teacher;           /* teachers, owned; NULL for a plain cfg */
     augment_spec augment;
     int *out, outs;                  /* [yolo] and [region] layers of `cfg`, owned; none: a classifier */
+    int labels;                      /* training reads labels (or boxes): an output of the student's own has a loss */
     int trained;                     /* training runs layers 0..trained-1 (up to the last loss, or all) */
 } lowered;
 

@@ -1,6 +1,6 @@
 /* What the files of the lowering share; see lower.h for what it does.
  *   lower.c          reading, triples, putting it together      lower_deploy.c   the subset every reader understands
- *   lower_layers.c   stock sections, [projector], [feature_l2]   lower_tail.c     [reused_classifier]
+ *   lower_layers.c   stock sections, [projector], losses         lower_tail.c     [reused_classifier]
  *   teacher_spec.c   [teacher]                                  lower_augment.c  [augment] */
 #ifndef DISTILL_LOWER_BUILD_H
 #define DISTILL_LOWER_BUILD_H
@@ -8,23 +8,27 @@
 
 /* A lowering under way. */
 typedef struct lower_build {
-    lowered *l;
+    lowered *low;
     lower_mode mode;
     diag *d;                     /* borrowed */
     int *map;                    /* the lowered layer that stands for each source layer; owned */
     int errors;                  /* in `d` before it began */
     int student_bad;             /* a stock section is wrong: shapes after it would only repeat that */
     int head;                    /* the head being built */
-    int lowered_layers, room;    /* entries of l->role */
+    const section_type *type;    /* row of the source section being lowered; NULL = a stock section */
+    int lowered_layers, room;    /* entries of low->role, type and trained_as */
+    int training_layers;         /* how many there would be, were it lowered for training */
 } lower_build;
 
 /* Layer i as the user wrote it; borrowed. */
 static inline const cfg_section *lower_at(const lower_build *build, int i)
 {
-    return cfg_layer(build->l->source, i);
+    return cfg_layer(build->low->source, i);
 }
-/* Gives the layers appended to l->cfg since the last call their role. */
+/* Gives the layers appended to low->cfg since the last call their role. */
 void lower_mark(lower_build *build, layer_role role);
+/* The same for layers that are there when deploying only. */
+void lower_mark_deployed(lower_build *build, layer_role role);
 
 /* One source section each; 0, -1 after reporting, -2 where going on makes no sense. */
 int lower_stock(lower_build *build, int i);
@@ -32,6 +36,8 @@ int lower_projector(lower_build *build, int i);
 int lower_loss(lower_build *build, int i);
 int lower_tail(lower_build *build, int i);
 
+/* Fills in where each loss stands, and asks its row whether it fits. 0, or -1 after reporting. */
+int lower_place_losses(lower_build *build);
 /* The finished cfg against the teacher: copied layers must have its parameter shapes. 0, or -1 after reporting. */
 int lower_check_tails(const lower_build *build);
 /* Turns a section into what deploys everywhere. */
@@ -39,7 +45,7 @@ void lower_deploy_net(cfg_section *section);
 void lower_deploy_layer(cfg_section *section);
 /* (lower_deploy.c, too) Appends the [maxpool] that takes over the stride of a 1x1 convolution; call it before that
  * one. */
-void lower_append_stride(lower_build *build, const cfg_section *section);
+void lower_append_stride(lower_build *build, const cfg_section *section, layer_role role);
 /* Darknet's default of a section's activation key; NULL if it has no such key. */
 const char *lower_default_activation(const char *section);
 /* Takes keys out of a copied teacher layer that would change how it loads or trains. */
@@ -48,15 +54,19 @@ void lower_strip_frozen(cfg_section *section);
 /* The teacher of a head. */
 static inline const teacher_spec *lower_teacher(const lower_build *build, const lower_head *head)
 {
-    return &build->l->teacher[head->teacher];
+    return &build->low->teacher[head->teacher];
 }
 
-/* All [teacher] sections of `source`, *n of them; NULL after reporting. `weights` = 1: their weights files must be
- * there. */
-teacher_spec *teachers_read(const cfg_file *source, int weights, int *n, diag *d);
+/* All [teacher] sections of `source`, *n of them; NULL after reporting. `wanted`: their weights files must be there;
+ * maps are asked for, so that they need taps. */
+enum { TEACHERS_WEIGHTS = 1, TEACHERS_TAPS = 2 };
+teacher_spec *teachers_read(const cfg_file *source, int wanted, int *n, diag *d);
 void teachers_free(teacher_spec *spec, int n);
-/* Which triple learns from which tap; 0, or -1 after reporting. */
+/* Which triple learns from which tap, and whose answers are asked for; 0, or -1 after reporting. */
 int lower_assign_taps(lower_build *build);
+int lower_assign_answers(lower_build *build);
+/* The teacher whose answer a loss asks for, a place in low->teacher; -1 after reporting. */
+int lower_answering_teacher(const lower_build *build, const cfg_section *section);
 void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment);
 
 #endif

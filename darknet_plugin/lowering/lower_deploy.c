@@ -116,11 +116,12 @@ int lower_strided_1x1(const cfg_section *section)
            stride > 1 ? stride : 0;
 }
 
-void lower_append_stride(lower_build *build, const cfg_section *section)
+void lower_append_stride(lower_build *build, const cfg_section *section, layer_role role)
 {
-    cfg_section *pool = cfg_append(build->l->cfg, "maxpool", section->file, section->line);
+    cfg_section *pool = cfg_append(build->low->cfg, "maxpool", section->file, section->line);
     cfg_set(pool, "size", "1");
     cfg_set(pool, "stride", "%d", lower_strided_1x1(section));
+    lower_mark_deployed(build, role);
 }
 
 void lower_deploy_layer(cfg_section *section)

@@ -3,15 +3,25 @@
 
 #include "darknet_plugin/base/mem.h"
 
-void lower_mark(lower_build *build, layer_role role)
+static void mark(lower_build *build, layer_role role, int trained)
 {
-    int n = cfg_layers(build->l->cfg);
+    lowered *low = build->low;
+    int n = cfg_layers(low->cfg);
     if (n > build->room) {
-        build->room = 2 * n + 16;
-        build->l->role = mem_realloc(build->l->role, (size_t)build->room, sizeof *build->l->role);
+        size_t room = (size_t)(build->room = 2 * n + 16);
+        low->role = mem_realloc(low->role, room, sizeof *low->role);
+        low->type = mem_realloc(low->type, room, sizeof *low->type);
+        low->trained_as = mem_realloc(low->trained_as, room, sizeof *low->trained_as);
     }
-    while (build->lowered_layers < n) build->l->role[build->lowered_layers++] = role;
+    for (; build->lowered_layers < n; ++build->lowered_layers) {
+        low->role[build->lowered_layers] = role;
+        low->type[build->lowered_layers] = build->type;
+        low->trained_as[build->lowered_layers] = trained ? build->training_layers++ : -1;
+    }
 }
+
+void lower_mark(lower_build *build, layer_role role) { mark(build, role, 1); }
+void lower_mark_deployed(lower_build *build, layer_role role) { mark(build, role, 0); }
 
 /* Sections that name the layers they read, and in which key. */
 static const struct { const char *section, *key; } readers[] = {

@@ -1,4 +1,4 @@
-/* Lowering stock sections, [projector] and [feature_l2].
+/* Lowering stock sections, [projector] and losses.
  *
  * Every source layer has one lowered layer that stands for it when others read it (lower_build.map): itself, a
  * projector's last convolution, the loss's stand-in while training and the loss's input when deploying. What a
@@ -64,8 +64,8 @@ static const char *const own_heads[] = { "softmax", "cost", "yolo", "region", NU
 
 static int check_student(const lower_build *build, const cfg_section *section)
 {
-    if (!build->l->heads) return 0;
-    for (const char *const *name = own_heads; *name; ++name) {
+    if (!build->low->teacher) return 0;
+    for (const char *const *name = own_heads; build->low->heads && *name; ++name) {
         if (!cfg_is(section, *name)) continue;
         diag_warn(build->d, section->file, section->line, section->name,
                   "the student's own output is trained by nothing: [feature_l2] is the only loss");
@@ -88,8 +88,8 @@ static void limit_boxes(cfg_section *section)
 int lower_stock(lower_build *build, int i)
 {
     const cfg_section *s = lower_at(build, i);
-    if (build->mode == LOWER_DEPLOY && lower_strided_1x1(s)) lower_append_stride(build, s);
-    cfg_section *out = cfg_append_copy(build->l->cfg, s);
+    if (build->mode == LOWER_DEPLOY && lower_strided_1x1(s)) lower_append_stride(build, s, ROLE_STUDENT);
+    cfg_section *out = cfg_append_copy(build->low->cfg, s);
     const char *key = lower_reader_key(s);
     int bad = check_previous(build, i) | check_student(build, s);
     if (key) bad |= rewrite_references(build, i, key, out);
@@ -105,9 +105,9 @@ int lower_stock(lower_build *build, int i)
 static net_shape *shapes_so_far(const lower_build *build)
 {
     diag *quiet = diag_new();
-    net_shape *s = shapes_infer(build->l->cfg, quiet);
+    net_shape *s = shapes_infer(build->low->cfg, quiet);
     diag_free(quiet);
-    if (!s && diag_errors(build->d) == build->errors) shapes_free(shapes_infer(build->l->cfg, build->d));
+    if (!s && diag_errors(build->d) == build->errors) shapes_free(shapes_infer(build->low->cfg, build->d));
     return s;
 }
 
@@ -120,7 +120,7 @@ static int whole_factor(int ah, int aw, int bh, int bw)
 /* Frozen average pooling: a depthwise convolution, whose weights 1/k^2 are filled in after loading. */
 static void append_pool(lower_build *build, const cfg_section *section, int c, int k)
 {
-    cfg_section *o = cfg_append(build->l->cfg, "convolutional", section->file, section->line);
+    cfg_section *o = cfg_append(build->low->cfg, "convolutional", section->file, section->line);
     cfg_set(o, "filters", "%d", c);
     cfg_set(o, "groups", "%d", c);
     cfg_set(o, "size", "%d", k);
@@ -128,7 +128,7 @@ static void append_pool(lower_build *build, const cfg_section *section, int c, i
     cfg_set(o, "pad", "0");
     cfg_set(o, "activation", "linear");
     lower_mark(build, ROLE_POOL);
-    build->l->head[build->head].pool = build->lowered_layers - 1;
+    build->low->head[build->head].pool = build->lowered_layers - 1;
 }
 
 static int has_map(const layer_shape *layer_shape)
@@ -140,7 +140,7 @@ static int has_map(const layer_shape *layer_shape)
 static int match_maps(lower_build *build, int i, const layer_shape *s, const layer_shape *t)
 {
     const cfg_section *p = lower_at(build, i);
-    lower_head *h = &build->l->head[build->head];
+    lower_head *h = &build->low->head[build->head];
     if (!has_map(s)) {
         diag_error(build->d, p->file, p->line, p->name, "the layer before, [%s], has no feature map",
                    lower_at(build, i - 1)->name);
@@ -155,7 +155,6 @@ static int match_maps(lower_build *build, int i, const layer_shape *s, const lay
     }
     int down = whole_factor(s->h, s->w, t->h, t->w), up = whole_factor(t->h, t->w, s->h, s->w);
     if (down > 1) append_pool(build, p, s->c, down);
-    if (up > 1) h->target_pool = up;
     if (down || up) return 0;
     diag_error(build->d, p->file, p->line, p->name,
                "map sizes do not divide: teacher's is %dx%d (layer %d), student's %dx%d (layer %d)",
@@ -176,7 +175,7 @@ static int check_feed(const lower_build *build, int i)
 
 int lower_projector(lower_build *build, int i)
 {
-    lower_head *h = &build->l->head[build->head];
+    lower_head *h = &build->low->head[build->head];
     const teacher_spec *t = lower_teacher(build, h);
     const layer_shape *tap = &t->shape->layer[h->tap];
     if (check_feed(build, i)) return -2;
@@ -188,7 +187,7 @@ int lower_projector(lower_build *build, int i)
     shapes_free(shape);
     int bad = match_maps(build, i, &feed, tap);
     h->projector = build->lowered_layers;
-    h->projectors = has_map(&feed) ? projector_append(build->l->cfg, lower_at(build, i), feed.c, tap->c,
+    h->projectors = has_map(&feed) ? projector_append(build->low->cfg, lower_at(build, i), feed.c, tap->c,
                                                       tap_activation(t->cfg, h->tap), build->d) : -1;
     if (h->projectors < 0) return -2;
     if (!h->projectors) h->projector = -1;
@@ -197,18 +196,61 @@ int lower_projector(lower_build *build, int i)
     return bad;
 }
 
+static loss_place place_of(const layer_shape *student, const layer_shape *taught)
+{
+    return (loss_place){ .c = student->c ? student->c : student->outputs, .h = student->h ? student->h : 1,
+                         .w = student->w ? student->w : 1, .teacher_c = taught->c ? taught->c : taught->outputs,
+                         .teacher_h = taught->h ? taught->h : 1, .teacher_w = taught->w ? taught->w : 1 };
+}
+
+/* Who teaches the loss of source layer i, and what. */
+static taught_loss taught_by(lower_build *build, int i)
+{
+    const lowered *low = build->low;
+    taught_loss loss = { .type = build->type, .section = lower_at(build, i), .layer = build->lowered_layers - 1 };
+    if (build->type->asks == TEACH_ANSWER) {
+        loss.teacher = lower_answering_teacher(build, loss.section);
+        loss.taught = low->teacher[loss.teacher].answer;
+        loss.tap_index = -1;
+    } else {
+        lower_head *head = &low->head[build->head];
+        head->loss = loss.layer;
+        loss.teacher = head->teacher;
+        loss.taught = head->tap;
+        loss.tap_index = head->tap_index;
+    }
+    return loss;
+}
+
+/* Its place is filled in when all shapes are known. */
+static void append_loss(lower_build *build, int i)
+{
+    lowered *low = build->low;
+    const cfg_section *section = lower_at(build, i);
+    cfg_set(cfg_append(low->cfg, "activation", section->file, section->line), "activation", "linear");
+    lower_mark(build, ROLE_LOSS);
+    low->loss = mem_realloc(low->loss, (size_t)low->losses + 1, sizeof *low->loss);
+    low->loss[low->losses++] = taught_by(build, i);
+    low->trained = build->lowered_layers;
+}
+
 int lower_loss(lower_build *build, int i)
 {
-    const cfg_section *s = lower_at(build, i);
-    lower_head *h = &build->l->head[build->head];
-    h->scale = (float)cfg_float(s, "scale", 1);
-    h->mean = strcmp(cfg_str(s, "reduction", "mean"), "sum") != 0;
-    if (build->mode == LOWER_TRAIN) {
-        cfg_set(cfg_append(build->l->cfg, "activation", s->file, s->line), "activation", "linear");
-        lower_mark(build, ROLE_LOSS);
-        h->loss = build->lowered_layers - 1;
-        build->l->trained = build->lowered_layers;
-    }
+    if (check_feed(build, i)) return -2;
+    if (build->mode == LOWER_TRAIN) append_loss(build, i);
+    else ++build->training_layers;
     build->map[i] = build->lowered_layers - 1;
     return 0;
+}
+
+int lower_place_losses(lower_build *build)
+{
+    int bad = 0;
+    for (int i = 0; i < build->low->losses; ++i) {
+        taught_loss *loss = &build->low->loss[i];
+        const net_shape *teacher = build->low->teacher[loss->teacher].shape;
+        loss->place = place_of(&build->low->shape->layer[loss->layer], &teacher->layer[loss->taught]);
+        if (loss->type->check) bad |= loss->type->check(loss->section, &loss->place, build->d);
+    }
+    return bad;
 }

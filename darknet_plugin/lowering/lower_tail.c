@@ -62,8 +62,8 @@ static int chosen_tail(lower_head *head, const teacher_spec *spec, const cfg_sec
 
 /* Teacher layer -> lowered layer for one tail. */
 typedef struct tail_map {
-    const lower_build *b;
-    const lower_head *h;
+    const lower_build *build;
+    const lower_head *head;
     int done;      /* tail layers copied so far */
     int stands;    /* for the tap */
 } tail_map;
@@ -71,24 +71,24 @@ typedef struct tail_map {
 /* -1 if it is not copied. A dropout is what it reads. */
 static int tail_reference(const tail_map *map, int layer)
 {
-    while (layer > map->h->tap && cfg_is(cfg_layer(lower_teacher(map->b, map->h)->cfg, layer), "dropout")) --layer;
-    if (layer == map->h->tap) return map->stands;
-    for (int k = map->done - 1; k >= 0 && map->h->tail_of[k] >= layer; --k)
-        if (map->h->tail_of[k] == layer) return map->h->tail + k;
+    while (layer > map->head->tap && cfg_is(cfg_layer(lower_teacher(map->build, map->head)->cfg, layer), "dropout")) --layer;
+    if (layer == map->head->tap) return map->stands;
+    for (int k = map->done - 1; k >= 0 && map->head->tail_of[k] >= layer; --k)
+        if (map->head->tail_of[k] == layer) return map->head->tail + k;
     return -1;
 }
 
 static int not_copied(const tail_map *map, const cfg_section *section, int line, int from)
 {
-    if (from < map->h->tap) {
-        diag_error(map->b->d, section->file, line, section->name,
+    if (from < map->head->tap) {
+        diag_error(map->build->d, section->file, line, section->name,
                    "tail reaches back before the tap: layer %d reads layer %d, the tap is layer %d",
-                   section->index, from, map->h->tap);
-        diag_hint(map->b->d, "choose a later tap, or layers= that do not need it");
+                   section->index, from, map->head->tap);
+        diag_hint(map->build->d, "choose a later tap, or layers= that do not need it");
     } else {
-        diag_error(map->b->d, section->file, line, section->name,
+        diag_error(map->build->d, section->file, line, section->name,
                    "layer %d is reused but layer %d, which it reads, is not", section->index, from);
-        diag_hint(map->b->d, "[reused_classifier] layers= must name it too");
+        diag_hint(map->build->d, "[reused_classifier] layers= must name it too");
     }
     return -1;
 }
@@ -111,7 +111,7 @@ static int rewrite_numbers(const tail_map *map, const cfg_section *section, cons
 /* A section without numbers reads the layer before, which must be what stands before its copy. */
 static int check_previous(const tail_map *map, const cfg_section *section)
 {
-    int before = map->b->lowered_layers - 1, want = cfg_is(section, "route") ? before : tail_reference(map,
+    int before = map->build->lowered_layers - 1, want = cfg_is(section, "route") ? before : tail_reference(map,
         section->index - 1);
     return want == before ? 0 : not_copied(map, section, section->line, section->index - 1);
 }
@@ -136,19 +136,18 @@ static int is_stride(const lower_head *head, int k)
 static int copy_stride(lower_build *build, tail_map *map, const cfg_section *section)
 {
     int bad = check_previous(map, section);
-    lower_append_stride(build, section);
-    lower_mark(build, ROLE_TAIL);
+    lower_append_stride(build, section, ROLE_TAIL);
     ++map->done;
     return bad;
 }
 
 static int copy_layer(lower_build *build, tail_map *map, int k)
 {
-    const cfg_section *s = cfg_layer(lower_teacher(build, map->h)->cfg, map->h->tail_of[k]);
-    if (is_stride(map->h, k)) return copy_stride(build, map, s);
+    const cfg_section *s = cfg_layer(lower_teacher(build, map->head)->cfg, map->head->tail_of[k]);
+    if (is_stride(map->head, k)) return copy_stride(build, map, s);
     const char *key = lower_reader_key(s);
-    int bad = k && is_stride(map->h, k - 1) ? 0 : check_previous(map, s);
-    cfg_section *out = cfg_append_copy(build->l->cfg, s);
+    int bad = k && is_stride(map->head, k - 1) ? 0 : check_previous(map, s);
+    cfg_section *out = cfg_append_copy(build->low->cfg, s);
     if (key) bad |= rewrite_numbers(map, s, key, out);
     lower_strip_frozen(out);
     if (build->mode == LOWER_DEPLOY) lower_deploy_layer(out);
@@ -161,9 +160,9 @@ static int copy_layer(lower_build *build, tail_map *map, int k)
 int lower_tail(lower_build *build, int i)
 {
     const cfg_section *s = lower_at(build, i);
-    lower_head *h = &build->l->head[build->head];
+    lower_head *h = &build->low->head[build->head];
     const teacher_spec *t = lower_teacher(build, h);
-    tail_map m = { .b = build, .h = h, .stands = build->map[i - 1] };
+    tail_map m = { .build = build, .head = h, .stands = build->map[i - 1] };
     int bad = cfg_find(s, "layers") ? chosen_tail(h, t, s, build->d) : default_tail(h, t, s, build->d);
     if (build->mode == LOWER_DEPLOY && !bad) list_strides(h, t);
     h->tail = h->tails ? build->lowered_layers : -1;
@@ -175,7 +174,7 @@ int lower_tail(lower_build *build, int i)
 
 static int check_copy(const lower_build *build, const teacher_spec *spec, const cfg_section *at, int copy, int original)
 {
-    const layer_shape *s = &build->l->shape->layer[copy], *o = &spec->shape->layer[original];
+    const layer_shape *s = &build->low->shape->layer[copy], *o = &spec->shape->layer[original];
     const cfg_section *layer = cfg_layer(spec->cfg, original);
     int weights = s->stored == o->stored && (!s->stored || (s->in_c == o->in_c && s->c == o->c));
     if (weights && (!cfg_is(layer, "softmax") || s->outputs == o->outputs)) return 0;
@@ -191,9 +190,9 @@ static int check_copy(const lower_build *build, const teacher_spec *spec, const 
 int lower_check_tails(const lower_build *build)
 {
     int bad = 0, head = 0;
-    for (int i = 0; i < cfg_layers(build->l->source) && head < build->l->heads; ++i) {
+    for (int i = 0; i < cfg_layers(build->low->source) && head < build->low->heads; ++i) {
         if (!cfg_is(lower_at(build, i), "reused_classifier")) continue;
-        const lower_head *h = &build->l->head[head++];
+        const lower_head *h = &build->low->head[head++];
         for (int k = 0; k < h->tails; ++k)
             if (!is_stride(h, k)) bad |= check_copy(build, lower_teacher(build, h), lower_at(build, i), h->tail + k,
                                                     h->tail_of[k]);

@@ -1,4 +1,4 @@
-/* Which triple learns from which tap.
+/* Which triple learns from which tap, and which teacher's answer a loss outside of triples asks for.
  *
  * The taps of all teachers, one teacher after another, need one triple each. A triple takes the next tap that nobody
  * has taken, of the teacher it names by teacher=NAME or of any; tap=N names one: the N-th of that teacher's list, from
@@ -26,8 +26,8 @@ static const cfg_section *sayer(const lower_build *build, int i, const char *key
 static int find_teacher(const lower_build *build, const char *name)
 {
     int k = 0;
-    while (k < build->l->teachers && strcmp(build->l->teacher[k].name, name)) ++k;
-    return k < build->l->teachers ? k : -1;
+    while (k < build->low->teachers && strcmp(build->low->teacher[k].name, name)) ++k;
+    return k < build->low->teachers ? k : -1;
 }
 
 /* The teacher a triple asks for; -1 = any, -2 after reporting. */
@@ -61,7 +61,7 @@ static const char tap_hint[] =
 /* A triple's tap, counted over all; -1 after reporting. */
 static int choose_tap(const lower_build *build, int i, const char *taken)
 {
-    const lowered *l = build->l;
+    const lowered *l = build->low;
     int clash = 0, k = asked_teacher(build, i);
     if (k == -2) return -1;
     const cfg_section *says = sayer(build, i, "tap", &clash), *s = says ? says : lower_at(build, i);
@@ -97,7 +97,7 @@ static void take(const lowered *low, lower_head *head, int tap)
 
 int lower_assign_taps(lower_build *build)
 {
-    lowered *l = build->l;
+    lowered *l = build->low;
     const teacher_spec *t = l->teacher, *last = &t[l->teachers - 1];
     lower_head *h = l->head;
     int bad = 0, taps = last->taps_before + last->taps;
@@ -112,10 +112,66 @@ int lower_assign_taps(lower_build *build)
     for (int i = 0; i < cfg_layers(l->source); ++i) {
         if (!cfg_is(lower_at(build, i), "reused_classifier")) continue;
         int tap = choose_tap(build, i, taken);
-        if (tap < 0) bad = -1;
-        else taken[tap] = 1, take(l, h, tap);
+        if (tap < 0) {
+            bad = -1;
+        } else {
+            taken[tap] = 1;
+            take(l, h, tap);
+        }
         ++h;
     }
     free(taken);
+    return bad;
+}
+
+int lower_answering_teacher(const lower_build *build, const cfg_section *section)
+{
+    const char *name = cfg_str(section, "teacher", NULL);
+    int only = build->low->teachers == 1 ? 0 : -1, found = name ? find_teacher(build, name) : only;
+    if (found >= 0) return found;
+    if (name) diag_error(build->d, section->file, cfg_line(section, "teacher"), section->name,
+                         "teacher=%s: no [teacher] has this name", name);
+    else diag_error(build->d, section->file, section->line, section->name,
+                    "which of the %d teachers? write teacher=NAME", build->low->teachers);
+    diag_hint(build->d, "[teacher] name= gives one a name");
+    return -1;
+}
+
+/* The layer that its last [softmax] reads; -1 if it does not end on one. */
+static int scores_layer(const teacher_spec *teacher)
+{
+    int last = teacher->shape->n - 1;
+    while (last > 0 && cfg_is(cfg_layer(teacher->cfg, last), "cost")) --last;
+    return cfg_is(cfg_layer(teacher->cfg, last), "softmax") ? last - 1 : -1;
+}
+
+static int assign_answer(lower_build *build, const cfg_section *section)
+{
+    int which = lower_answering_teacher(build, section);
+    if (which < 0) return -1;
+    teacher_spec *teacher = &build->low->teacher[which];
+    const cfg_section *at = teacher->section;
+    teacher->answer = scores_layer(teacher);
+    if (teacher->answer >= teacher->cut) teacher->cut = teacher->answer + 1;
+    if (teacher->answer < 0) {
+        diag_error(build->d, section->file, section->line, section->name,
+                   "%s does not end on [softmax]: it gives no class scores to learn from", teacher->cfg_path);
+    } else if (cfg_find(at, "cache")) {
+        diag_error(build->d, section->file, section->line, section->name,
+                   "learns from a live teacher, but [teacher] has cache= (line %d)", cfg_line(at, "cache"));
+        diag_hint(build->d, "a cache holds feature maps and no class scores; leave out cache=");
+    } else {
+        return 0;
+    }
+    return -1;
+}
+
+int lower_assign_answers(lower_build *build)
+{
+    int bad = 0;
+    for (int i = 0; i < cfg_layers(build->low->source); ++i) {
+        const section_type *type = section_type_named(lower_at(build, i)->name);
+        if (type && type->role == ROLE_LOSS && type->asks == TEACH_ANSWER) bad |= assign_answer(build, lower_at(build, i));
+    }
     return bad;
 }

@@ -54,11 +54,17 @@ char *lower_resolve_path(const char *cfg_path, const char *name)
     return mem_strdup(name);
 }
 
+static int is_distillation(const cfg_file *cfg)
+{
+    for (int i = 0; i < cfg->n; ++i)
+        if (cfg_is(&cfg->section[i], "teacher") || section_type_named(cfg->section[i].name)) return 1;
+    return 0;
+}
+
 static int check_kind(const teacher_spec *spec, const cfg_file *cfg, diag *d)
 {
     const cfg_section *v1 = cfg_first(cfg, "detection");
-    if (cfg_first(cfg, "teacher") || cfg_first(cfg, "projector") || cfg_first(cfg, "feature_l2") ||
-        cfg_first(cfg, "reused_classifier")) {
+    if (is_distillation(cfg)) {
         diag_error(d, BLAME(spec, "cfg"), "%s is a distillation itself", spec->cfg_path);
         diag_hint(d, "export it first: darknet distill export %s WEIGHTS OUT, then name OUT.cfg and OUT.weights",
                   spec->cfg_path);
@@ -90,7 +96,7 @@ static cfg_file *edited(const cfg_file *cfg, const cfg_section *student)
     return out;
 }
 
-static int read_cfg(teacher_spec *spec, const cfg_file *source, diag *d)
+static int read_teacher_cfg(teacher_spec *spec, const cfg_file *source, diag *d)
 {
     const char *name = cfg_str(spec->section, "cfg", NULL);
     if (!name) return -1;   /* a required key: the reader has reported it */
@@ -222,14 +228,16 @@ static int set_input(teacher_spec *spec, const cfg_section *net, diag *d)
     return 0;
 }
 
-static int read_teacher(teacher_spec *spec, const cfg_file *source, int weights, diag *d)
+static int read_teacher(teacher_spec *spec, const cfg_file *source, int wanted, diag *d)
 {
+    spec->answer = -1;
     spec->name = cfg_str(spec->section, "name", "");
     read_three(spec, "mean", 0, spec->mean);
     read_three(spec, "std", 1, spec->std);
-    int bad = read_weights(spec, source, weights, d) | read_cfg(spec, source, d);
+    int bad = read_weights(spec, source, wanted & TEACHERS_WEIGHTS, d) | read_teacher_cfg(spec, source, d);
     if (spec->cfg) spec->outs = lower_outputs(spec->cfg, &spec->out);
-    if (spec->shape) bad |= read_taps(spec, d) | set_input(spec, cfg_net(source), d);
+    if (spec->shape && wanted & TEACHERS_TAPS) bad |= read_taps(spec, d);
+    if (spec->shape) bad |= set_input(spec, cfg_net(source), d);
     return bad;
 }
 
@@ -250,7 +258,7 @@ static int check_names(const teacher_spec *spec, int n, diag *d)
     return bad;
 }
 
-teacher_spec *teachers_read(const cfg_file *source, int weights, int *n, diag *d)
+teacher_spec *teachers_read(const cfg_file *source, int wanted, int *n, diag *d)
 {
     teacher_spec *t = mem_calloc(MAX_TEACHERS, sizeof *t);
     int bad = *n = 0;
@@ -264,7 +272,7 @@ teacher_spec *teachers_read(const cfg_file *source, int weights, int *n, diag *d
         }
         teacher_spec *now = &t[(*n)++];
         now->section = s;
-        bad |= read_teacher(now, source, weights, d);
+        bad |= read_teacher(now, source, wanted, d);
         if (*n > 1) now->taps_before = now[-1].taps_before + now[-1].taps;
     }
     if (!bad && !check_names(t, *n, d)) return t;

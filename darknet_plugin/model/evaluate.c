@@ -1,6 +1,7 @@
 /* Top-1, top-5, agreement and feature error over a data set (see evaluate.h). */
 #include "evaluate.h"
 
+#include "darknet_plugin/base/argmax.h"
 #include "darknet_plugin/data/loader.h"
 #include "darknet_plugin/base/mem.h"
 
@@ -18,14 +19,6 @@ int evaluate_rank(const float *answer, int n, int label)
     int rank = 0;
     for (int i = 0; i < n; ++i) rank += i != label && !(answer[i] < answer[label]);
     return rank;
-}
-
-static int first_of(const float *answer, int n)
-{
-    int best = 0;
-    for (int i = 1; i < n; ++i)
-        if (answer[i] > answer[best]) best = i;
-    return best;
 }
 
 static tally make_tally(int classes)
@@ -106,9 +99,9 @@ static void count_answers(counting *c, const batch *batch, int k)
         int label = now->rated ? batch->label[i] : -1;
         if (s) count_image(&c->student[k], s + at, n, label);
         if (t) count_image(&c->teacher[k], t + at, n, label);
-        if (s && t) c->agree[k] += first_of(s + at, n) == first_of(t + at, n);
+        if (s && t) c->agree[k] += argmax(s + at, n) == argmax(t + at, n);
     }
-    if (s && t) now->feature_mse += model_feature_mse(c->m, k, batch->n) * batch->n;
+    if (s && t && now->has_features) now->feature_mse += model_feature_mse(c->m, k, batch->n) * batch->n;
 }
 
 static void count_batch(counting *c, const batch *batch)
@@ -145,6 +138,7 @@ static int begin(counting *c, const dataset *data, int who, diag *d)
         if (!(c->classes[k] = classes_of(c->m, data, k, d))) return -1;
     for (int k = 0; k < n; ++k) {
         c->e->of[k].name = c->m->teacher ? low->teacher[k].name : "";
+        c->e->of[k].has_features = c->m->teacher && model_learns_features(c->m, k);
         c->e->of[k].rated = c->classes[k] == dataset_classes(data);
         c->student[k] = make_tally(c->classes[k]);
         c->teacher[k] = make_tally(c->classes[k]);

@@ -15,7 +15,8 @@ typedef struct top_comparison {
     int rated;               /* its classes are as many as the data set's: accuracy means something */
     score student, teacher;
     double agreement;        /* percent of images on which both name the same class */
-    double feature_mse;      /* mean over all feature elements */
+    int has_features;        /* the student learns this teacher's feature maps */
+    double feature_mse;      /* mean over all elements of those */
 } top_comparison;
 
 typedef struct evaluation {

@@ -55,15 +55,20 @@ static int bind_layers(model *model, const model_options *options, diag *d)
 
 static int make_losses(model *model, diag *d)
 {
-    for (int i = 0; i < model->low->heads; ++i) {
-        const lower_head *h = &model->low->head[i];
-        if (h->loss < 0) continue;
-        const layer_shape *s = &model->low->shape->layer[h->loss];
-        feature_l2_params p = { .scale = h->scale, .mean = h->mean, .target_pool = h->target_pool, .c = s->c, .h = s->h,
-                                .w = s->w };
-        if (make_feature_l2_layer(&model->net->layers[h->loss], p, d)) return -1;
+    for (int i = 0; i < model->low->losses; ++i) {
+        const taught_loss *loss = &model->low->loss[i];
+        if (loss->type->make(&model->net->layers[loss->layer], loss->section, &loss->place, d)) return -1;
     }
     return 0;
+}
+
+static void free_losses(model *model)
+{
+    for (int i = 0; i < model->low->losses; ++i) {
+        layer *l = &model->net->layers[model->low->loss[i].layer];
+        const section_type *made = section_type_of_layer(l);
+        if (made) made->free(l);
+    }
 }
 
 /* The frozen pooling before a projector: a depthwise convolution whose weights are all 1/k^2. */
@@ -151,8 +156,7 @@ void model_close(model *model)
         model->net->input = model->host_input;
         model->net->truth = model->host_truth;
         gpu_unbind(model->net);
-        for (int i = 0; i < model->low->heads; ++i)
-            if (model->low->head[i].loss >= 0) free_feature_l2_layer(&model->net->layers[model->low->head[i].loss]);
+        free_losses(model);
         cpu_unbind(model->net);
         host_free(model->net);
     }
@@ -238,14 +242,20 @@ static void fill_truth(network *net, const int *labels)
         if (labels[b] >= 0 && labels[b] < net->truths) net->truth[(size_t)b * n + (size_t)labels[b]] = 1;
 }
 
+/* What a loss's teacher says about the batch, live or out of its cache. */
+static teaching teaching_of(const model *model, const taught_loss *loss)
+{
+    const features *cached = model->features[loss->teacher];
+    if (cached) return (teaching){ .stored = features_of_tap(cached, loss->tap_index) };
+    return (teaching){ .live = teacher_target(model->teacher[loss->teacher], loss->taught) };
+}
+
 static void set_targets(model *model)
 {
-    for (int i = 0; i < model->low->heads; ++i) {
-        const lower_head *h = &model->low->head[i];
-        layer *l = h->loss >= 0 ? &model->net->layers[h->loss] : NULL;
-        if (l && model->features[h->teacher]) set_feature_l2_maps(l, features_of_tap(model->features[h->teacher],
-            h->tap_index));
-        else if (l) set_feature_l2_target(l, teacher_target(model->teacher[h->teacher], h->tap));
+    for (int i = 0; i < model->low->losses; ++i) {
+        const taught_loss *loss = &model->low->loss[i];
+        teaching now = teaching_of(model, loss);
+        loss->type->set_target(&model->net->layers[loss->layer], &now);
     }
 }
 
@@ -277,8 +287,8 @@ double model_train_step(model *model, const float *x, const int *labels, const f
     for (int i = 0; model->teacher && i < model->low->teachers; ++i)
         if (!model->features[i]) teacher_forward(model->teacher[i], x, 0);
     if (model->teacher) set_targets(model);
-    if (boxes && !model->teacher) memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
-    else if (labels && !model->teacher) fill_truth(net, labels);
+    if (boxes && model->low->labels) memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
+    else if (labels && model->low->labels) fill_truth(net, labels);
     net->input = (float *)x;     /* layers only read their input */
     *net->seen += (size_t)net->batch;
     network_forward(net, model->low->trained, 1);
@@ -304,27 +314,18 @@ const float *model_predict(model *model, const float *x)
     return net->output;
 }
 
-/* Mean of (s - t)^2 with the target pooled as the loss would. */
 static double head_mse(const model *model, const lower_head *head, int n)
 {
-    const layer_shape *s = &model->low->shape->layer[head->loss];
+    const layer *loss = &model->net->layers[head->loss];
     gpu_pull_output(model->net, head->loss);
-    const float *student = model->net->layers[head->loss].output,
-        *target = teacher_feature(model->teacher[head->teacher], head->tap);
-    int k = head->target_pool;
-    double sum = 0;
-    size_t maps = (size_t)n * (size_t)s->c, row = (size_t)s->w * (size_t)k;
-    for (size_t map = 0; map < maps; ++map)
-        for (int y = 0; y < s->h; ++y)
-            for (int x = 0; x < s->w; ++x) {
-                double t = 0;
-                const float *window = target + (map * (size_t)s->h * (size_t)k + (size_t)y * (size_t)k) * row +
-                    (size_t)x * (size_t)k;
-                for (int i = 0; i < k * k; ++i) t += window[(size_t)(i / k) * row + (size_t)(i % k)];
-                double e = *student++ - t / (k * k);
-                sum += e * e;
-            }
-    return sum / (double)(maps * (size_t)s->h * (size_t)s->w);
+    return feature_l2_error(loss, teacher_feature(model->teacher[head->teacher], head->tap), n);
+}
+
+int model_learns_features(const model *model, int t)
+{
+    for (int i = 0; i < model->low->heads; ++i)
+        if (model->low->head[i].teacher == t) return 1;
+    return 0;
 }
 
 double model_feature_mse(const model *model, int t, int n)
@@ -344,7 +345,10 @@ const float *model_answer_as(const model *model, int t, int *outputs)
     int end = -1;
     for (int i = 0; i < model->low->heads; ++i)
         if (model->low->head[i].teacher == t) end = end_of_tail(&model->low->head[i]);
-    if (end < 0) return NULL;
+    if (end < 0) {                /* an output of its own */
+        *outputs = model->classes;
+        return model->net->output;
+    }
     const layer *l = &model->net->layers[end];
     gpu_pull_output(model->net, end);
     *outputs = l->outputs;

@@ -55,7 +55,7 @@ void model_taught(model *model);
 features_count model_features_counts(const model *model);
 
 /* One forward and backward over a sub-batch: x = (batch, c, h, w), labels NULL or batch of them (-1: none), boxes of a
- * detector NULL or (batch, net->truths), as its [yolo] wants them. With a teacher neither is used.
+ * detector NULL or (batch, net->truths), as its [yolo] wants them. Used where low->labels is set.
  * Raises *net->seen; the caller updates. Returns the loss, mean over the batch; where it is not finite nothing runs
  * backward. */
 double model_train_step(model *model, const float *x, const int *labels, const float *boxes);
@@ -65,8 +65,11 @@ int model_resize(model *model, int w, int h, diag *d);
 void model_run_teachers(model *model, const float *x, int whole);
 /* Inference of the whole network; the result is (batch, classes), borrowed until the next run. */
 const float *model_predict(model *model, const float *x);
-/* After it: the student's answer through the classifier of teacher `t`, (batch, *outputs), borrowed as long. */
+/* After it: the student's answer through the classifier of teacher `t`, or its own where it reuses none of that
+ * teacher's, (batch, *outputs), borrowed as long. */
 const float *model_answer_as(const model *model, int t, int *outputs);
+/* Does it learn teacher t's feature maps? */
+int model_learns_features(const model *model, int t);
 /* Mean squared error of teacher t's features of the first n images of the last model_predict and model_run_teachers
  * (same x). */
 double model_feature_mse(const model *model, int t, int n);

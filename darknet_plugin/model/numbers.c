@@ -31,7 +31,8 @@ int numbers_finite(const float *x, size_t n)
 static void report(const model *model, int i, const char *what, diag *d)
 {
     const cfg_section *s = cfg_layer(model->low->cfg, i);
-    diag_error(d, s->file, s->line, model->low->role[i] == ROLE_LOSS ? "feature_l2" : s->name, "layer %d: %s", i, what);
+    const char *name = model->low->role[i] == ROLE_LOSS ? model->low->type[i]->name : s->name;
+    diag_error(d, s->file, s->line, name, "layer %d: %s", i, what);
 }
 
 /* ---- the loss ---- */
@@ -41,10 +42,11 @@ static int bad_teacher(const model *model, diag *d)
     for (int i = 0; model->teacher && i < model->low->teachers; ++i) {
         const teacher_spec *t = &model->low->teacher[i];
         if (model->features[i]) continue;   /* they are looked at when they are stored */
-        for (int k = 0; k < t->taps; ++k) {
-            size_t n = (size_t)model->net->batch * (size_t)model->teacher[i]->net->layers[t->tap[k]].outputs;
-            if (numbers_finite(teacher_feature(model->teacher[i], t->tap[k]), n)) continue;
-            diag_error(d, t->weights_path, 0, NULL, "the teacher's feature (its layer %d) is not finite", t->tap[k]);
+        for (int k = 0; k < teacher_kept(t); ++k) {
+            int at = teacher_kept_layer(t, k);
+            size_t n = (size_t)model->net->batch * (size_t)model->teacher[i]->net->layers[at].outputs;
+            if (numbers_finite(teacher_feature(model->teacher[i], at), n)) continue;
+            diag_error(d, t->weights_path, 0, NULL, "the teacher's feature (its layer %d) is not finite", at);
             return 1;
         }
     }

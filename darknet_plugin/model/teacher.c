@@ -17,7 +17,7 @@ static int bind_frozen(network *net, const teacher_spec *spec, cpu_backend backe
     cpu_mode *mode = mem_calloc((size_t)net->n, sizeof *mode);
     for (int i = 0; i < net->n; ++i) mode[i] = CPU_FROZEN;
     char *keep = mem_calloc((size_t)net->n, 1);
-    for (int i = 0; i < spec->taps; ++i) keep[spec->tap[i]] = 1;
+    for (int i = 0; i < teacher_kept(spec); ++i) keep[teacher_kept_layer(spec, i)] = 1;
     for (int i = 0; i < spec->outs; ++i) keep[spec->out[i]] = 1;
     cpu_options o = { .backend = backend, .mode = mode, .layouts = 1, .keep = keep };
     int failed = cpu_bind(net, &o, d) || gpu_bind(net, d);
@@ -62,7 +62,7 @@ static void divide_batch(teacher *teacher, cpu_backend backend)
     net->batch = part_of(net->batch, backend);
     for (int i = 0; i < net->n; ++i) net->layers[i].batch = net->batch;
     teacher->parts = (int)batch / net->batch;
-    teacher->feature = mem_calloc((size_t)s->taps, sizeof *teacher->feature);
+    teacher->feature = mem_calloc((size_t)teacher_kept(s) + 1, sizeof *teacher->feature);
     teacher->out = mem_calloc((size_t)s->outs + 1, sizeof *teacher->out);
 }
 
@@ -76,9 +76,10 @@ static void make_room(teacher *teacher)
                                                                    (size_t)net->batch * (size_t)net->inputs,
                                                                        sizeof(float));
     if (teacher->parts == 1) return;
-    for (int i = 0; i < s->taps; ++i) teacher->feature[i] = mem_realloc(teacher->feature[i],
-                                                                        batch * (size_t)net->layers[s->tap[i]].outputs,
-                                                                            sizeof(float));
+    for (int i = 0; i < teacher_kept(s); ++i) {
+        size_t n = batch * (size_t)net->layers[teacher_kept_layer(s, i)].outputs;
+        teacher->feature[i] = mem_realloc(teacher->feature[i], n, sizeof(float));
+    }
     for (int i = 0; i < s->outs; ++i) teacher->out[i] = mem_realloc(teacher->out[i],
                                                                     batch * (size_t)net->layers[s->out[i]].outputs,
                                                                         sizeof(float));
@@ -112,7 +113,7 @@ void teacher_close(teacher *teacher)
     gpu_unbind(teacher->net);
     cpu_unbind(teacher->net);
     host_free(teacher->net);
-    for (int i = 0; i < teacher->spec->taps; ++i) free(teacher->feature[i]);
+    for (int i = 0; i < teacher_kept(teacher->spec); ++i) free(teacher->feature[i]);
     for (int i = 0; i < teacher->spec->outs; ++i) free(teacher->out[i]);
     free(teacher->feature);
     free(teacher->out);
@@ -158,8 +159,8 @@ void teacher_forward(teacher *teacher, const float *x, int whole)
     for (int part = 0; part < teacher->parts; ++part) {
         forward_part(teacher, x + (size_t)part * in, whole);
         if (teacher->parts == 1) return;
-        for (int i = 0; i < teacher->spec->taps; ++i) {
-            const layer *l = &net->layers[teacher->spec->tap[i]];
+        for (int i = 0; i < teacher_kept(teacher->spec); ++i) {
+            const layer *l = &net->layers[teacher_kept_layer(teacher->spec, i)];
             keep_part(teacher->feature[i], part, l->output, batch * (size_t)l->outputs);
         }
         for (int i = 0; whole && i < teacher->spec->outs; ++i) {
@@ -170,17 +171,17 @@ void teacher_forward(teacher *teacher, const float *x, int whole)
     }
 }
 
-const float *teacher_feature(const teacher *teacher, int tap)
+const float *teacher_feature(const teacher *teacher, int layer)
 {
-    for (int i = 0; teacher->parts > 1 && i < teacher->spec->taps; ++i)
-        if (teacher->spec->tap[i] == tap) return teacher->feature[i];
-    gpu_pull_output(teacher->net, tap);
-    return teacher->net->layers[tap].output;
+    for (int i = 0; teacher->parts > 1 && i < teacher_kept(teacher->spec); ++i)
+        if (teacher_kept_layer(teacher->spec, i) == layer) return teacher->feature[i];
+    gpu_pull_output(teacher->net, layer);
+    return teacher->net->layers[layer].output;
 }
 
-const float *teacher_target(const teacher *teacher, int tap)
+const float *teacher_target(const teacher *teacher, int layer)
 {
-    return gpu_has(teacher->net) ? gpu_output(teacher->net, tap) : teacher_feature(teacher, tap);
+    return gpu_has(teacher->net) ? gpu_output(teacher->net, layer) : teacher_feature(teacher, layer);
 }
 
 const float *teacher_answer(const teacher *teacher) { return teacher->answer ? teacher->answer : teacher->net->output; }

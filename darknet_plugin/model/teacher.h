@@ -13,22 +13,30 @@ typedef struct teacher {
     float *prepared;
     int c, h, w;                 /* the student's input */
     int parts;                   /* the student's batch is this many of net->batch */
-    float **feature;             /* per tap of spec: (batch, tc, th, tw), owned; NULL if parts is 1 */
+    float **feature;             /* per teacher_kept layer: (batch, tc, th, tw), owned; NULL if parts is 1 */
     float *answer;               /* (batch, outputs), owned; NULL if parts is 1 */
     float **out;                 /* per detection layer of spec: (batch, outputs), owned; NULL if parts is 1 */
 } teacher;
+
+/* How many layers' outputs are read besides the last's, and their numbers: the taps, then the answer if it is asked for. */
+static inline int teacher_kept(const teacher_spec *spec) { return spec->taps + (spec->answer >= 0); }
+static inline int teacher_kept_layer(const teacher_spec *spec, int i)
+{
+    return i < spec->taps ? spec->tap[i] : spec->answer;
+}
 
 /* Parses, binds and loads the teacher. c, h, w: the student's input. NULL with messages in `d`; close with
  * teacher_close. */
 teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend backend, diag *d);
 void teacher_close(teacher *teacher);
 
-/* Runs layers up to the deepest tap, or all of them (whole = 1), on the student's batch x = (batch, c, h, w). */
+/* Runs layers up to the deepest tap or the answer, or all of them (whole = 1), on the student's batch x = (batch, c, h, w). */
 void teacher_forward(teacher *teacher, const float *x, int whole);
-/* The feature map of tap layer `tap` after teacher_forward: (batch, tc, th, tw), borrowed until the next forward. */
-const float *teacher_feature(const teacher *teacher, int tap);
-/* The same for feature_l2: in the device's memory where the teacher is on one. */
-const float *teacher_target(const teacher *teacher, int tap);
+/* After teacher_forward what a tap's layer, or that of spec->answer, put out: (batch, tc, th, tw), borrowed until the
+ * next forward. */
+const float *teacher_feature(const teacher *teacher, int layer);
+/* The same for a loss: in the device's memory where the teacher is on one. */
+const float *teacher_target(const teacher *teacher, int layer);
 /* The teacher's own answer, (batch, outputs), after a whole forward. */
 const float *teacher_answer(const teacher *teacher);
 int teacher_outputs(const teacher *teacher);

@@ -1,4 +1,5 @@
-/* Every section and key that this Darknet reads, and ours. One row each; the reader (cfg_read.c) does the rest.
+/* Every section and key that this Darknet reads, and our preamble. One row each; the reader (cfg_read.c) does the rest.
+ * Layer sections of ours come from layers/sections.c (cfg_register_sections).
  *
  * Taken from what the host's parser asks for, with the ranges outside of which it divides by zero, overruns a
  * buffer or computes something else in silence. Keys of AlexeyAB's fork that change what a network computes are
@@ -25,8 +26,7 @@
 #define END { .name = NULL }
 
 #define NOT_HERE "this Darknet does not have that key and would compute something else"
-#define ACTIVATIONS "linear|relu|leaky|logistic|elu|selu|tanh|ramp|relie|plse|loggy|stair|hardtan|lhtan"
-#define ACTIVATION CHOICE("activation", ACTIVATIONS, "this Darknet would silently use relu")
+#define ACTIVATION CHOICE("activation", CFG_ACTIVATIONS, "this Darknet would silently use relu")
 
 static const key_row net_keys[] = {
     COUNT("batch"), COUNT("subdivisions"), COUNT("time_steps"),
@@ -133,15 +133,6 @@ static const key_row augment_keys[] = {
     INT("pad", 0, BIG), FLAG("flip"), FLOAT("jitter", 0, .9), FLOAT("random", 0, 4), CHOICE("fit", "letterbox|stretch",
         NULL), END
 };
-static const key_row projector_keys[] = {
-    COUNT("reduction"), CHOICE("stack", "bottleneck|1x1|1x1-1x1|depthwise|linear|none", NULL),
-    CHOICE("activation", "auto|" ACTIVATIONS, NULL), INT("tap", 0, BIG), TEXT("teacher"), END
-};
-static const key_row feature_l2_keys[] = {
-    FLOAT("scale", 1e-30, 1e30), CHOICE("reduction", "mean|sum", NULL), INT("tap", 0, BIG), TEXT("teacher"), END
-};
-static const key_row reused_classifier_keys[] = { INTS("layers", 0, BIG), INT("tap", 0, BIG), TEXT("teacher"), END };
-
 /* What the host asks of every layer section. */
 static const key_row layer_keys[] = {
     FLAG("truth"), FLAG("onlyforward"), FLAG("stopbackward"), FLAG("dontsave"), FLAG("dontload"),
@@ -179,11 +170,8 @@ static const section_row sections[] = {
     { "gru", NULL, SECTION_STOCK, gru_keys },
     { "lstm", NULL, SECTION_STOCK, lstm_keys },
     { "crnn", NULL, SECTION_STOCK, crnn_keys },
-    { "projector", NULL, SECTION_PLUGIN, projector_keys },
-    { "feature_l2", NULL, SECTION_PLUGIN, feature_l2_keys },
-    { "reused_classifier", NULL, SECTION_PLUGIN, reused_classifier_keys },
 };
-enum { SECTIONS = sizeof sections / sizeof *sections, MOST_KEYS = 128 };
+enum { SECTIONS = sizeof sections / sizeof *sections, MOST_KEYS = 128, MOST_NAMES = 128 };
 
 const section_row *cfg_section_rows(int *n)
 {
@@ -191,10 +179,24 @@ const section_row *cfg_section_rows(int *n)
     return sections;
 }
 
+/* Those of a room above; borrowed. */
+static const section_row *registered;
+static int registered_n;
+
+void cfg_register_sections(const section_row *rows, int n)
+{
+    registered = rows;
+    registered_n = n;
+}
+
+static const section_row *row_at(int i) { return i < SECTIONS ? &sections[i] : &registered[i - SECTIONS]; }
+
 const section_row *cfg_section_row(const char *name)
 {
-    for (int i = 0; i < SECTIONS; ++i)
-        if (!strcmp(name, sections[i].name) || (sections[i].aka && !strcmp(name, sections[i].aka))) return &sections[i];
+    for (int i = 0; i < SECTIONS + registered_n; ++i) {
+        const section_row *row = row_at(i);
+        if (!strcmp(name, row->name) || (row->aka && !strcmp(name, row->aka))) return row;
+    }
     return NULL;
 }
 
@@ -215,11 +217,11 @@ const key_row *cfg_key_row(const section_row *row, const char *key)
 
 const char *cfg_nearest_section(const char *name)
 {
-    const char *names[2 * SECTIONS];
+    const char *names[MOST_NAMES];
     int n = 0;
-    for (int i = 0; i < SECTIONS; ++i) {
-        names[n++] = sections[i].name;
-        if (sections[i].aka) names[n++] = sections[i].aka;
+    for (int i = 0; i < SECTIONS + registered_n && n + 1 < MOST_NAMES; ++i) {
+        names[n++] = row_at(i)->name;
+        if (row_at(i)->aka) names[n++] = row_at(i)->aka;
     }
     return nearest_name(name, names, n);
 }

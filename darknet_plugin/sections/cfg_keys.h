@@ -1,7 +1,10 @@
 /* What may stand in a cfg: one row a section, one row a key.
- * To teach the reader a new section or key add its row in cfg_keys.c; there is nothing else to do. */
+ * To teach the reader a section or key of Darknet's add its row in cfg_keys.c; there is nothing else to do. */
 #ifndef DISTILL_CFG_KEYS_H
 #define DISTILL_CFG_KEYS_H
+
+/* Every activation that the host has, as `choices`. */
+#define CFG_ACTIVATIONS "linear|relu|leaky|logistic|elu|selu|tanh|ramp|relie|plse|loggy|stair|hardtan|lhtan"
 
 typedef enum { KEY_INT, KEY_FLOAT, KEY_STR, KEY_INTS, KEY_FLOATS, KEY_CHOICE } key_type;
 
@@ -25,6 +28,10 @@ typedef struct section_row {
     section_kind kind;     /* [net], [teacher], [augment] are preamble */
     const key_row *keys;   /* ends on name == NULL */
 } section_row;
+
+/* A room above adds its sections, before any cfg is read. They are borrowed for good; a second call takes the place of
+ * the first. */
+void cfg_register_sections(const section_row *rows, int n);
 
 const section_row *cfg_section_row(const char *name);           /* by full or short name; NULL if unknown */
 const section_row *cfg_section_rows(int *n);

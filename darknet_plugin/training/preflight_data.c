@@ -123,11 +123,11 @@ static void judge_boxes(const dataset *set, const char *which, diag *d)
         diag_warn(d, NULL, 0, NULL, "all %zu objects in the %s images are of class %d", boxes, which, first);
 }
 
-/* Of the training set only a plain cfg reads labels. */
+/* Of the training set not every cfg reads labels. */
 static void judge(const preflight_job *job, const dataset *set, const char *which, diag *d)
 {
     if (dataset_has_boxes(set)) judge_boxes(set, which, d);
-    else if (!model_is_detector(job->m) && (set == job->valid || !job->m->teacher)) judge_labels(set, which, d);
+    else if (!model_is_detector(job->m) && (set == job->valid || job->m->low->labels)) judge_labels(set, which, d);
 }
 
 int preflight_data(const preflight_job *job, diag *d)

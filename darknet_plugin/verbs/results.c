@@ -19,7 +19,7 @@ static void add_comparison(cJSON *object, const evaluation *evaluation, const to
     add_score(object, "teacher", &comparison->teacher, rated);
     if (!evaluation->has_student) return;
     cJSON_AddNumberToObject(object, "agreement", comparison->agreement);
-    cJSON_AddNumberToObject(object, "feature_mse", comparison->feature_mse);
+    if (comparison->has_features) cJSON_AddNumberToObject(object, "feature_mse", comparison->feature_mse);
 }
 
 /* The comparison that counts, and, where there are several teachers, all of them. */

@@ -58,7 +58,7 @@ static int run(options *options, diag *d)
     if (options->json) failed |= json_print(check_json(d), options->out, d) != 0;
     else if (!failed)
         fprintf(options->out, "%s: ok, %d layers, %zu parameters%s\n", options->arg[0], low->shape->n,
-                low->shape->params, low->heads ? ", a distillation" : "");
+                low->shape->params, low->teacher ? ", a distillation" : "");
     lower_free(low);
     return failed;
 }

@@ -97,7 +97,7 @@ static int open_data(const options *options, training *training, diag *d)
     int detector = model_is_detector(model);
     data_file *file = training->file = data_file_read(options->arg[0], d);
     if (!file) return -1;
-    training->train = dataset_open(file, DATA_TRAIN, (size_t)options->limit, needs(model, !model->teacher), d);
+    training->train = dataset_open(file, DATA_TRAIN, (size_t)options->limit, needs(model, model->low->labels), d);
     if (file->valid) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
     if (!training->train || (file->valid && !training->valid)) return -1;
     if (detector && !model->teacher) host_hush();

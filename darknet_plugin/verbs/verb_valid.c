@@ -44,7 +44,8 @@ static void print_evaluation(const evaluation *evaluation, FILE *out)
         const top_comparison *of = &evaluation->of[i];
         if (*of->name) fprintf(out, "%s\n", of->name);
         fprintf(out, "%-*s %8.2f %% of images get the same class from both\n", WIDTH, "agreement", of->agreement);
-        fprintf(out, "%-*s %8.6f mean squared error\n", WIDTH, "features", of->feature_mse);
+        if (of->has_features)
+            fprintf(out, "%-*s %8.6f mean squared error\n", WIDTH, "features", of->feature_mse);
     }
 }
 

@@ -4,7 +4,7 @@
 #include "state.h"
 
 #include "darknet_plugin/base/mem.h"
-#include "layers/feature_l2_internal.h"
+#include "layers/sections.h"
 
 #include <stdlib.h>
 
@@ -47,14 +47,13 @@ static int bind_layer(layer *l, diag *d)
     return 0;
 }
 
-static int is_loss(const layer *l) { return l->forward == forward_feature_l2_layer; }
-
 int gpu_bind(network *net, diag *d)
 {
     int bad = 0;
     for (int i = 0; gpu_has(net) && i < net->n; ++i) {
         layer *l = &net->layers[i];
-        if (is_loss(l)) bind_feature_l2_layer_gpu(l);
+        const section_type *loss = section_type_of_layer(l);
+        if (loss) loss->to_device(l);
         else bad |= bind_layer(l, d);
         if (l->forward_gpu || bad) continue;
         diag_error(d, NULL, 0, NULL, "layer %d cannot run on a GPU: this Darknet has no kernels for it", i);
@@ -76,7 +75,8 @@ void gpu_unbind(network *net)
 {
     for (int i = 0; net && gpu_has(net) && i < net->n; ++i) {
         layer *l = &net->layers[i];
-        if (is_loss(l)) unbind_feature_l2_layer_gpu(l);
+        const section_type *loss = section_type_of_layer(l);
+        if (loss) loss->from_device(l);
         else unbind_layer(l);
     }
 }
@@ -93,5 +93,5 @@ const char *gpu_runs_on(const layer *l)
 {
     const gpu_row *row = row_of(l);
     int ours = row->forward && !row->mends;
-    return is_loss(l) || ours ? "GPU, plugin" : "GPU";
+    return section_type_of_layer(l) || ours ? "GPU, plugin" : "GPU";
 }

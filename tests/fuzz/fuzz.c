@@ -1,6 +1,8 @@
 /* What the fuzz targets share (see fuzz.h): a folder in memory, files in it, and libFuzzer's two entries. */
 #include "fuzz.h"
 
+#include "layers/sections.h"
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -38,6 +40,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     for (int i = 1; i < *argc; ++i)
         if ((*argv)[i][0] != '-') (*argv)[i] = absolute((*argv)[i]);
     enter_folder();
+    sections_register();
     nowhere = fopen("/dev/null", "w");
     must(nowhere != NULL, "/dev/null");
     fuzz_begin();

@@ -1,0 +1,64 @@
+/* The table of our layer sections (see sections.h). */
+#include "sections.h"
+
+#include "feature_l2.h"
+
+#include <string.h>
+
+#define WHOLE(key, least) { .name = key, .type = KEY_INT, .min = least, .max = 2147483647. }
+#define NUMBER(key, least, most) { .name = key, .type = KEY_FLOAT, .min = least, .max = most }
+#define CHOICE(key, words) { .name = key, .type = KEY_CHOICE, .choices = words }
+#define TEXT(key) { .name = key, .type = KEY_STR }
+#define END { .name = NULL }
+
+#ifdef GPU
+#define ON_DEVICE(name) .to_device = bind_##name##_layer_gpu, .from_device = unbind_##name##_layer_gpu
+#else
+#define ON_DEVICE(name) .to_device = NULL, .from_device = NULL
+#endif
+
+static const key_row projector_keys[] = {
+    WHOLE("reduction", 1), CHOICE("stack", "bottleneck|1x1|1x1-1x1|depthwise|linear|none"),
+    CHOICE("activation", "auto|" CFG_ACTIVATIONS), WHOLE("tap", 0), TEXT("teacher"), END
+};
+static const key_row feature_l2_keys[] = {
+    NUMBER("scale", 1e-30, 1e30), CHOICE("reduction", "mean|sum"), WHOLE("tap", 0), TEXT("teacher"), END
+};
+static const key_row reused_classifier_keys[] = {
+    { .name = "layers", .type = KEY_INTS, .min = 0, .max = 2147483647. }, WHOLE("tap", 0), TEXT("teacher"), END
+};
+
+static const section_type types[] = {
+    { .name = "projector", .after = "feature_l2", .role = ROLE_PROJECTOR, .keys = projector_keys,
+      .hint = "[feature_l2] is the loss that trains it" },
+    { .name = "feature_l2", .before = "projector", .after = "reused_classifier", .role = ROLE_LOSS,
+      .keys = feature_l2_keys, .asks = TEACH_MAP,
+      .hint = "without [reused_classifier] nothing could predict; without a projector write [projector] stack=none",
+      .make = make_feature_l2_section, .free = free_feature_l2_layer, .forward = forward_feature_l2_layer,
+      .set_target = teach_feature_l2_layer, ON_DEVICE(feature_l2) },
+    { .name = "reused_classifier", .before = "feature_l2", .role = ROLE_TAIL, .keys = reused_classifier_keys,
+      .hint = "the order is [projector], [feature_l2], [reused_classifier]" },
+};
+enum { TYPES = sizeof types / sizeof *types };
+
+const section_type *section_type_named(const char *name)
+{
+    for (int i = 0; i < TYPES; ++i)
+        if (!strcmp(name, types[i].name)) return &types[i];
+    return NULL;
+}
+
+const section_type *section_type_of_layer(const layer *l)
+{
+    for (int i = 0; i < TYPES; ++i)
+        if (types[i].forward && l->forward == types[i].forward) return &types[i];
+    return NULL;
+}
+
+void sections_register(void)
+{
+    static section_row row[TYPES];
+    for (int i = 0; i < TYPES; ++i)
+        row[i] = (section_row){ .name = types[i].name, .kind = SECTION_PLUGIN, .keys = types[i].keys };
+    cfg_register_sections(row, TYPES);
+}
