@@ -1,4 +1,5 @@
-/* Small kernels on plain arrays: strided pixels, masks, updates of weights (see bind.h; elements in arrays_ops.h). */
+/* Small kernels on plain arrays, x (maps, h, w) or (n): strided pixels, masks, updates of weights (see bind.h; elements
+ * in arrays_ops.h). */
 #include "cuda_call.h"
 
 extern "C" {
@@ -7,7 +8,8 @@ extern "C" {
 #include "layers/update_ops.h"
 #include "arrays_ops.h"
 
-#define FOR_MINE(i, n) for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (size_t)gridDim.x * blockDim.x)
+#define FOR_MINE(i, n) \
+    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (size_t)gridDim.x * blockDim.x)
 
 __global__ void pick_kernel(const float *x, size_t n, int h, int w, int stride, float *out, int out_h, int out_w)
 {
@@ -19,11 +21,13 @@ __global__ void put_kernel(const float *x, size_t n, int h, int w, int stride, f
     FOR_MINE(i, n) out[picked_at(i, h, w, stride, out_h, out_w)] += x[i];
 }
 
+/* y = or += x, masked. */
 __global__ void masked_kernel(const float *x, const float *mask, float *y, size_t n, int add)
 {
-    FOR_MINE(i, n) y[i] = (add ? y[i] : 0) + (!mask ? x[i] : mask[i] != 0 ? x[i] * mask[i] : 0);
+    FOR_MINE(i, n) y[i] = (add ? y[i] : 0) + (mask ? masked(x[i], mask[i]) : x[i]);
 }
 
+/* out = sloped(alpha * x + beta * y, slope) */
 __global__ void sum_kernel(const float *x, float alpha, const float *y, float beta, float slope, float *out, size_t n)
 {
     FOR_MINE(i, n) out[i] = sloped(alpha * x[i] + beta * y[i], slope);

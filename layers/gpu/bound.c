@@ -1,5 +1,5 @@
-/* What Darknet calls of a layer that is bound on a device. Its layers and networks come by value; the state hangs on the CPU
- * binding's (cpu_state.gpu). Nothing else in this folder but run.c knows how the host calls a layer.
+/* What Darknet calls of a layer that is bound on a device. Its layers and networks come by value; the state hangs on
+ * the CPU binding's (cpu_state.gpu). Nothing else in this folder but run.c knows how the host calls a layer.
  *
  * A frozen layer is skipped while the network trains. Adam is ours for all layers: the host's let decay move biases and
  * scales, and its epsilon depended on the batch's size. */
@@ -51,7 +51,8 @@ static void bound_update(layer l, update_args a)
     size_t n = (size_t)l.out_c, weights = cpu_weights(&l);
     float rate = a.learning_rate * l.learning_rate_scale;
     gpu_update_array(l.biases_gpu, l.bias_updates_gpu, l.bias_m_gpu, l.bias_v_gpu, n, rate, 0, &a);
-    if (l.batch_normalize) gpu_update_array(l.scales_gpu, l.scale_updates_gpu, l.scale_m_gpu, l.scale_v_gpu, n, rate, 0, &a);
+    if (l.batch_normalize)
+        gpu_update_array(l.scales_gpu, l.scale_updates_gpu, l.scale_m_gpu, l.scale_v_gpu, n, rate, 0, &a);
     gpu_update_array(l.weights_gpu, l.weight_updates_gpu, l.m_gpu, l.v_gpu, weights, rate, a.decay, &a);
 }
 

@@ -1,5 +1,5 @@
-/* Running a network on its device, and moving weights there and back (see gpu.h). As forward_network_gpu and its sisters do
- * it, without their surprises: layers 0 to end-1 only, and frozen networks keep net.train = 0. */
+/* Running a network on its device, and moving weights there and back (see gpu.h). As forward_network_gpu and its
+ * sisters do it, without their surprises: layers 0 to end-1 only, and frozen networks keep net.train = 0. */
 #include "bind.h"
 #include "cuda_call.h"
 
@@ -53,6 +53,7 @@ void gpu_forward(network *net, int end, int train)
     if (!train && end == net->n) gpu_pull_output(net, output_layer(net));
 }
 
+/* From layer end - 1 down to where nobody wants a delta. */
 void gpu_backward(network *net, int end)
 {
     cuda_set_device(net->gpu_index);
