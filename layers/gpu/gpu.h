@@ -1,7 +1,7 @@
 /* The GPU backend, as the rest of the plugin sees it: networks that Darknet has put on a CUDA device
  * (net->gpu_index >= 0).
  *
- * Darknet's own layers run there, between callbacks of ours that mend what is wrong with them (bind.c), with our own
+ * Darknet's own layers run there, between callbacks of ours that mend what is wrong with them (conv.c), with our own
  * batch norm (batchnorm.cu), and with [feature_l2] (../feature_l2.cu). Arithmetic stands in element functions (*_ops.h)
  * which kernels and the CPU share. Weights are the host arrays' where a network is opened, loaded or saved, and the
  * device's while it trains: gpu_push and gpu_pull at those borders. In a build without GPU=1 (none.c) no network is

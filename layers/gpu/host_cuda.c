@@ -104,35 +104,35 @@ static cudnnStatus_t checked(cudnnStatus_t status, const char *call)
     return status;
 }
 
-cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t x,
-                                      const void *xs, cudnnFilterDescriptor_t w, const void *ws,
+cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t x_shape,
+                                      const void *x, cudnnFilterDescriptor_t w_shape, const void *w,
                                       cudnnConvolutionDescriptor_t conv, cudnnConvolutionFwdAlgo_t algo, void *space,
-                                      size_t bytes, const void *beta, cudnnTensorDescriptor_t y, void *ys)
+                                      size_t bytes, const void *beta, cudnnTensorDescriptor_t y_shape, void *y)
 {
     static __typeof__(&cudnnConvolutionForward) fn;
     if (!fn) fn = behind(__func__);
-    return checked(fn(handle, alpha, x, xs, w, ws, conv, algo, space, bytes, beta, y, ys), __func__);
+    return checked(fn(handle, alpha, x_shape, x, w_shape, w, conv, algo, space, bytes, beta, y_shape, y), __func__);
 }
 
-cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alpha, cudnnFilterDescriptor_t w,
-                                           const void *ws, cudnnTensorDescriptor_t y, const void *ys,
+cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alpha, cudnnFilterDescriptor_t w_shape,
+                                           const void *w, cudnnTensorDescriptor_t y_shape, const void *y,
                                            cudnnConvolutionDescriptor_t conv, cudnnConvolutionBwdDataAlgo_t algo,
-                                           void *space, size_t bytes, const void *beta, cudnnTensorDescriptor_t x,
-                                           void *xs)
+                                           void *space, size_t bytes, const void *beta, cudnnTensorDescriptor_t x_shape,
+                                           void *x)
 {
     static __typeof__(&cudnnConvolutionBackwardData) fn;
     if (!fn) fn = behind(__func__);
-    return checked(fn(handle, alpha, w, ws, y, ys, conv, algo, space, bytes, beta, x, xs), __func__);
+    return checked(fn(handle, alpha, w_shape, w, y_shape, y, conv, algo, space, bytes, beta, x_shape, x), __func__);
 }
 
-cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t x,
-                                             const void *xs, cudnnTensorDescriptor_t y, const void *ys,
+cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t x_shape,
+                                             const void *x, cudnnTensorDescriptor_t y_shape, const void *y,
                                              cudnnConvolutionDescriptor_t conv, cudnnConvolutionBwdFilterAlgo_t algo,
-                                             void *space, size_t bytes, const void *beta, cudnnFilterDescriptor_t w,
-                                             void *ws)
+                                             void *space, size_t bytes, const void *beta,
+                                             cudnnFilterDescriptor_t w_shape, void *w)
 {
     static __typeof__(&cudnnConvolutionBackwardFilter) fn;
     if (!fn) fn = behind(__func__);
-    return checked(fn(handle, alpha, x, xs, y, ys, conv, algo, space, bytes, beta, w, ws), __func__);
+    return checked(fn(handle, alpha, x_shape, x, y_shape, y, conv, algo, space, bytes, beta, w_shape, w), __func__);
 }
 #endif
