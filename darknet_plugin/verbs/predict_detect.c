@@ -77,6 +77,7 @@ static void print_boxes(const predictor *predictor, const char *who, const detec
     }
 }
 
+/* One box, in parts of the image. */
 static cJSON *box_json(const predictor *predictor, const detect_box *box)
 {
     char buf[16];
@@ -98,6 +99,7 @@ static cJSON *boxes_json(const predictor *predictor, const detect_list *boxes)
     return list;
 }
 
+/* What tell prints, for scripts. */
 static cJSON *found_json(const predictor *predictor, const char *input, int frame, const image_rgb *im,
                          const found *found)
 {
@@ -237,6 +239,7 @@ static int add_frame(predictor *predictor, video_job *video, image_rgb *im, diag
     return failed;
 }
 
+/* To the end of the video, or -limit. */
 static int add_frames(predictor *predictor, video_job *video, diag *d)
 {
     int most = predictor->options->limit, got = 0, failed = 0;
@@ -250,6 +253,7 @@ static int add_frames(predictor *predictor, video_job *video, diag *d)
     return failed || got < 0;
 }
 
+/* Looks at every frame and draws a video of them; one that failed is thrown away. */
 static int predict_video(predictor *predictor, const char *input, diag *d)
 {
     char why[256], *path = out_path(predictor, input, ".avi");
