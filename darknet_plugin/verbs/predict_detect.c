@@ -301,10 +301,10 @@ static int open_heads(predictor *predictor, diag *d)
 static int predict_all(predictor *predictor, diag *d)
 {
     const options *options = predictor->options;
-    int failed = choose_out(predictor, d) || open_heads(predictor, d);
-    for (int i = 3; !failed && i < options->n; ++i) {
+    int failed = 0;
+    for (int i = 3; i < options->n; ++i) {
         const char *input = options->arg[i];
-        failed = is_video(input) ? predict_video(predictor, input, d) : predict_image(predictor, input, d);
+        failed |= is_video(input) ? predict_video(predictor, input, d) : predict_image(predictor, input, d);
     }
     return failed;
 }
@@ -318,9 +318,12 @@ int predict_detector(const options *options, model *model, const data_file *file
     };
     cJSON *object = options->json ? cJSON_CreateObject() : NULL;
     if (object) predictor.list = cJSON_AddArrayToObject(object, "predictions");
-    int failed = predict_all(&predictor, d);
-    if (object && !failed) failed = json_print(object, options->out, d);
-    else cJSON_Delete(object);
+    int failed = choose_out(&predictor, d) || open_heads(&predictor, d);
+    if (failed) cJSON_Delete(object);
+    else {
+        failed = predict_all(&predictor, d);
+        if (object) failed |= json_print(object, options->out, d);
+    }
     detect_heads_free(&predictor.student);
     detect_heads_free(&predictor.teacher);
     free(predictor.x);
