@@ -25,16 +25,19 @@ typedef struct data_format {
     int (*open)(dataset *set, const data_request *request, diag *d);    /* fills set; 0, or -1 after reporting */
     int (*read)(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                 size_t why_len);
+    int (*size)(const dataset *set, size_t i, int *w, int *h);          /* without decoding; 0, or -1 */
     uint64_t (*identity)(const dataset *set);                           /* what caches and checkpoints compare */
     void (*name_of)(const dataset *set, size_t i, char *buf, size_t len);
     void (*free)(dataset *set);                                         /* all that open filled in, but the labels */
 } data_format;
 
-/* The last four of a format that keeps pixels in memory, and of one that keeps paths and decodes when asked. */
+/* The last five of a format that keeps pixels in memory, and of one that keeps paths and decodes when asked. */
 #define DATA_IN_MEMORY \
-    .read = data_memory_read, .identity = data_memory_identity, .name_of = data_memory_name, .free = data_memory_free
+    .read = data_memory_read, .size = data_memory_size, .identity = data_memory_identity, .name_of = data_memory_name, \
+    .free = data_memory_free
 #define DATA_IN_FILES \
-    .read = data_files_read, .identity = data_files_identity, .name_of = data_files_name, .free = data_files_free
+    .read = data_files_read, .size = data_files_size, .identity = data_files_identity, .name_of = data_files_name, \
+    .free = data_files_free
 
 enum { DATA_NO_CLASS = -1, DATA_SEVERAL_CLASSES = -2 };   /* what stands for a label where there is none */
 typedef enum { DATA_USED, DATA_NO_IMAGE, DATA_NO_LABELS } data_left_out;
@@ -51,7 +54,7 @@ struct dataset {
     size_t count;
     int *label;               /* count, owned */
     uint8_t *pixels;          /* (count, h, w, c), owned; formats kept in memory */
-    int w, h, c;
+    int w, h, c;              /* 0 in formats kept in files */
     data_part *part;          /* parts, owned; formats kept in memory */
     int parts;
     char **path;              /* listed, owned; formats kept in files */
@@ -95,6 +98,7 @@ int data_check_labels(const dataset *set, size_t first, size_t n, const char *fi
 void data_add_part(dataset *set, const char *file);
 int data_memory_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                      size_t why_len);
+int data_memory_size(const dataset *set, size_t i, int *w, int *h);
 uint64_t data_memory_identity(const dataset *set);
 void data_memory_name(const dataset *set, size_t i, char *buf, size_t len);
 void data_memory_free(dataset *set);
@@ -105,6 +109,7 @@ void data_memory_free(dataset *set);
 void data_add_image(dataset *set, char *path, int label);
 int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                     size_t why_len);
+int data_files_size(const dataset *set, size_t i, int *w, int *h);
 uint64_t data_files_identity(const dataset *set);
 void data_files_name(const dataset *set, size_t i, char *buf, size_t len);
 void data_files_free(dataset *set);

@@ -1,13 +1,15 @@
-/* What the dataset formats share (see dataset_internal.h): texts, names of classes, and the last four functions of a
+/* What the dataset formats share (see dataset_internal.h): texts, names of classes, and the last five functions of a
  * row, for pixels kept in memory and for images kept in files. */
 #include "dataset_internal.h"
 
 #include "image_io.h"
+#include "image_size.h"
 #include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +131,14 @@ int data_memory_read(const dataset *set, size_t i, int channels, uint8_t **pixel
     return 0;
 }
 
+int data_memory_size(const dataset *set, size_t i, int *w, int *h)
+{
+    (void)i;
+    *w = set->w;
+    *h = set->h;
+    return 0;
+}
+
 uint64_t data_memory_identity(const dataset *set)
 {
     return hash_bytes(set->pixels, set->count * (size_t)set->w * (size_t)set->h * (size_t)set->c, HASH_START);
@@ -169,6 +179,18 @@ int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels
     return image_decode(set->path[i], channels, pixels, w, h, why, why_len);
 }
 
+/* As the file's header says. */
+int data_files_size(const dataset *set, size_t i, int *w, int *h)
+{
+    image_size size = { 0 };
+    FILE *in = fopen(set->path[i], "rb");
+    int failed = !in || image_size_read(in, &size) || size.w > INT_MAX || size.h > INT_MAX;
+    if (in) fclose(in);
+    *w = (int)size.w;
+    *h = (int)size.h;
+    return failed ? -1 : 0;
+}
+
 /* Paths and sizes; a file that is not there counts as one of -1 bytes. */
 uint64_t data_files_identity(const dataset *set)
 {
@@ -192,3 +214,5 @@ void data_files_free(dataset *set)
     data_free_strings(set->path, set->listed);
     free(set->left_out);
 }
+
+int dataset_too_many_left_out(const dataset *set, size_t left_out) { return left_out > set->count / 100; }
