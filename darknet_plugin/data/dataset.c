@@ -101,6 +101,7 @@ static int fill(dataset *set, const data_request *request, size_t limit, diag *d
     return bad;
 }
 
+/* Format, paths, images, in this order; NULL after reporting. */
 static dataset *open_request(data_request *request, size_t limit, diag *d)
 {
     if (!request->paths) {

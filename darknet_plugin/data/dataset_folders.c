@@ -1,7 +1,7 @@
 /* A folder of folders: each folder in it is a class and holds that class's images.
  *
  * A folder is named as in names= (or labels=), which give its class a number, so that numbers do not depend on which
- * folders are there; one of another name is an error, one that is missing or empty a warning. Folders, and the images in
+ * folders are there; one of another name is an error, one that is missing or empty a warning. Folders, and images in
  * each, come in the order of their names' bytes, whatever the locale. What is an image is decided by how its name ends;
  * folders inside the folders of classes are not looked into. Names that begin with a dot are hidden; symbolic links are
  * followed. */
@@ -167,8 +167,9 @@ static void report(const folders_reader *reader)
         diag_error(reader->d, reader->top, 0, NULL, "%zu images in it cannot be read: %s", reader->unreadable.n,
                    reader->unreadable.names);
     if (reader->ignored.n)
-        diag_warn(reader->d, reader->top, 0, NULL, "%zu files and folders in it are ignored, as no images of a class: %s",
-                  reader->ignored.n, reader->ignored.names);
+        diag_warn(reader->d, reader->top, 0, NULL,
+                  "%zu files and folders in it are ignored, as no images of a class: %s", reader->ignored.n,
+                  reader->ignored.names);
     free(expected);
 }
 

@@ -14,8 +14,9 @@ extern "C" {
  * is the caller's to free() . 0, or -1 with a reason in `why` (not there, not an image, too large). */
 int image_decode(const char *path, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
 /* Writes an 8-bit (h, w, c) RGB or grey image as PNG/JPEG by the name's extension, whole or not at all (see
- * out_file.h). 0, or -1 with a message; image_write keeps it to itself. */
+ * out_file.h). 0, or -1 with a message. */
 int image_save(const char *path, const uint8_t *pixels, int w, int h, int c, diag *d);
+/* The same of (h, w, c), without the message. */
 int image_write(const char *path, const uint8_t *pixels, int w, int h, int c);
 
 /* A rectangle in pixels; right and bottom are the first ones outside. */
