@@ -214,6 +214,7 @@ static void place_bytes(const uint8_t *in, int w, int h, int c, int dx, int dy, 
         }
 }
 
+/* The crop, (c, h, w), moved by (dx, dy). */
 static void resize_crop_shift(const pixel_view *view, const crop_geometry *geometry, int dx, int dy, float *out,
                               int w, int h)
 {

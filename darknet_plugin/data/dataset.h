@@ -51,7 +51,8 @@ size_t dataset_count(const dataset *set);
 int dataset_classes(const dataset *set);
 const char *dataset_format(const dataset *set);                  /* its name, as format= has it; borrowed */
 int dataset_channels(const dataset *set);                        /* of all of its images; 0: each file has its own */
-/* The size of image i; of a file its header alone is read. 0, or -1: left out, or no header that is understood. */
+/* The size of image i, w x h; of a file its header alone is read. 0, or -1: left out, or no header that is
+ * understood. */
 int dataset_size(const dataset *set, size_t i, int *w, int *h);
 /* Hash of the images: of their pixels where they are kept in memory, else of the files' paths and sizes. Labels do not
  * count. */

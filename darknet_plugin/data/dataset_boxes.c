@@ -183,6 +183,7 @@ static FILE *open_labels(const char *path)
     return fopen(path, "r");
 }
 
+/* None of use is an error, but for who only looks. */
 static int sum_up(const box_reader *reader, const data_request *request)
 {
     if (reader->dropped && !reader->boxes && !(request->need & DATA_LOOK)) {

@@ -23,9 +23,10 @@ typedef struct data_format {
     const char *(*problem)(const char *path);
     int (*probe)(const char *path, int classes);                        /* is it one of these? NULL: anything is */
     int (*open)(dataset *set, const data_request *request, diag *d);    /* fills set; 0, or -1 after reporting */
+    /* image i as (h, w, channels) bytes, the caller's to free; 0, or -1 with a reason */
     int (*read)(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                 size_t why_len);
-    int (*size)(const dataset *set, size_t i, int *w, int *h);          /* without decoding; 0, or -1 */
+    int (*size)(const dataset *set, size_t i, int *w, int *h);          /* w x h without decoding; 0, or -1 */
     uint64_t (*identity)(const dataset *set);                           /* what caches and checkpoints compare */
     void (*name_of)(const dataset *set, size_t i, char *buf, size_t len);
     void (*free)(dataset *set);                                         /* all that open filled in, but the labels */
@@ -70,7 +71,7 @@ struct dataset {
 int data_read_whole(FILE *in, const char *path, diag *d);
 /* "a, b" -> trimmed items, each owned, as is the array; *n how many. */
 char **data_split_commas(const char *text, int *n);
-void data_free_strings(char **text, size_t n);
+void data_free_strings(char **text, size_t count);
 
 /* ---- classes ---- */
 
@@ -89,15 +90,17 @@ typedef struct data_names {
 void data_names_add(data_names *names, char *const *name, int classes);
 /* The class of that name, DATA_NO_CLASS, or DATA_SEVERAL_CLASSES where it stands twice. */
 int data_class_named(const data_names *names, const char *name);
-/* Reports labels first..first+n-1 that are outside 0..classes-1 (the first and how many). 0 or -1. */
+/* Reports labels first .. first + n - 1 that are outside 0..classes-1 (the first and how many). 0 or -1. */
 int data_check_labels(const dataset *set, size_t first, size_t n, const char *file, diag *d);
 
 /* ---- formats kept in memory ---- */
 
 /* Registers that the images from set->count on come from `file`. */
 void data_add_part(dataset *set, const char *file);
+/* Image i as (h, w, channels) bytes. */
 int data_memory_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                      size_t why_len);
+/* Its w x h. */
 int data_memory_size(const dataset *set, size_t i, int *w, int *h);
 uint64_t data_memory_identity(const dataset *set);
 void data_memory_name(const dataset *set, size_t i, char *buf, size_t len);
@@ -107,8 +110,10 @@ void data_memory_free(dataset *set);
 
 /* Adds an image; takes `path`. */
 void data_add_image(dataset *set, char *path, int label);
+/* Image i as (h, w, channels) bytes. */
 int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                     size_t why_len);
+/* Its w x h, as the file's header has it. */
 int data_files_size(const dataset *set, size_t i, int *w, int *h);
 uint64_t data_files_identity(const dataset *set);
 void data_files_name(const dataset *set, size_t i, char *buf, size_t len);

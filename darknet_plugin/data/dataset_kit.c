@@ -24,9 +24,9 @@ int data_read_whole(FILE *in, const char *path, diag *d)
     return -1;
 }
 
-void data_free_strings(char **text, size_t n)
+void data_free_strings(char **text, size_t count)
 {
-    for (size_t i = 0; text && i < n; ++i) free(text[i]);
+    for (size_t i = 0; text && i < count; ++i) free(text[i]);
     free(text);
 }
 
@@ -104,7 +104,8 @@ void data_add_part(dataset *set, const char *file)
     set->part[set->parts++] = (data_part){ mem_strdup(file), set->count };
 }
 
-/* Grey as OpenCV has it: .299 R + .587 G + .114 B in 14-bit fixed point. */
+/* n pixels of c channels become ones of `channels`. Grey as OpenCV has it: .299 R + .587 G + .114 B in 14-bit fixed
+ * point. */
 static void convert_pixels(const uint8_t *in, int c, uint8_t *out, int channels, size_t n)
 {
     if (c == channels) memcpy(out, in, n * (size_t)c);
@@ -115,6 +116,7 @@ static void convert_pixels(const uint8_t *in, int c, uint8_t *out, int channels,
             out[i] = (uint8_t)((in[3 * i] * 4899 + in[3 * i + 1] * 9617 + in[3 * i + 2] * 1868 + 8192) >> 14);
 }
 
+/* Images are (h, w, c); the answer is (h, w, channels). */
 int data_memory_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                      size_t why_len)
 {
@@ -179,7 +181,6 @@ int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels
     return image_decode(set->path[i], channels, pixels, w, h, why, why_len);
 }
 
-/* As the file's header says. */
 int data_files_size(const dataset *set, size_t i, int *w, int *h)
 {
     image_size size = { 0 };

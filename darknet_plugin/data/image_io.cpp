@@ -120,7 +120,8 @@ int encode(const char *kind, const uint8_t *pixels, int w, int h, int c, std::ve
         if (c == 3) cv::cvtColor(m, bgr, cv::COLOR_RGB2BGR);
         if (!cv::haveImageWriter(std::string("x") + kind))
             return fail(why, len, "its name ends on no kind that OpenCV writes, such as .png or .jpg");
-        return cv::imencode(kind, c == 3 ? bgr : m, bytes) ? 0 : fail(why, len, "OpenCV refuses it");
+        if (!cv::imencode(kind, c == 3 ? bgr : m, bytes)) return fail(why, len, "OpenCV refuses it");
+        return 0;
     } catch (const std::exception &e) {
         return fail(why, len, e);
     }
@@ -303,6 +304,7 @@ int open_camera(cv::VideoCapture &capture, const char *number, char *why, size_t
 
 }
 
+/* No backend may say anything of its own. */
 extern "C" video_in *video_open(const char *source, char *why, size_t why_len)
 {
     video_in *v = NULL;
@@ -402,6 +404,7 @@ int keep_video(const video_out *video, char *why, size_t len)
 
 }
 
+/* w x h pixels a frame. */
 extern "C" video_out *video_create(const char *path, int w, int h, double fps, char *why, size_t why_len)
 {
     if (w < 2 || h < 2 || !(fps > 0)) {

@@ -278,7 +278,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Two batches a thread and two more, fewer where that would be more than a quarter of a gigabyte. */
+/* For images of w x h: two batches a thread and two more, fewer where that would be more than a quarter of a
+ * gigabyte. */
 static uint64_t count_slots(const loader_options *options, int w, int h)
 {
     double bytes = 4. * options->batch * options->c * h * w;
