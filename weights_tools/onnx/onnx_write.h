@@ -19,7 +19,7 @@ typedef struct onnx_model onnx_model;
 onnx_model *onnx_begin(const char *name, int c, int h, int w, char *why, size_t why_len);
 void onnx_free(onnx_model *model);
 
-/* Appends a node that reads in[0 .. inputs - 1] ("" = an optional one left out) and makes `out`, which also names it. */
+/* Appends a node that reads `inputs` names ("" = an optional one left out) and makes `out`, which also names it. */
 void onnx_node(onnx_model *model, const char *op, const char *const *in, int inputs, const char *out);
 /* Attributes of the node appended last. */
 void onnx_int(onnx_model *model, const char *key, int64_t value);
