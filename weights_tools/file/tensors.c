@@ -21,16 +21,16 @@ typedef struct part {
     const char *name[NAMES];
 } part;
 
-static weights_tensor tensor(const char *name, float *data, size_t n)
+static weights_tensor tensor(const char *name, float *data, size_t floats)
 {
-    return (weights_tensor){ name, data, n };
+    return (weights_tensor){ name, data, floats };
 }
 
-static int batch_norm(const layer *l, size_t n, const char *const *name, weights_tensor *out)
+static int batch_norm(const layer *l, size_t filters, const char *const *name, weights_tensor *out)
 {
-    out[0] = tensor(name[SCALES], l->scales, n);
-    out[1] = tensor(name[MEAN], l->rolling_mean, n);
-    out[2] = tensor(name[VARIANCE], l->rolling_variance, n);
+    out[0] = tensor(name[SCALES], l->scales, filters);
+    out[1] = tensor(name[MEAN], l->rolling_mean, filters);
+    out[2] = tensor(name[VARIANCE], l->rolling_variance, filters);
     return 3;
 }
 
@@ -88,10 +88,10 @@ static const part parts[] = {
     NESTED(GRU, connected, uz, "uz"), NESTED(GRU, connected, ur, "ur"), NESTED(GRU, connected, uh, "uh"),
 };
 
-static const layer *part_of(const layer *l, const part *p)
+static const layer *part_of(const layer *l, const part *part)
 {
-    if (!p->nested) return l;
-    return *(const layer *const *)(const void *)((const char *)l + p->nested - 1);
+    if (!part->nested) return l;
+    return *(const layer *const *)(const void *)((const char *)l + part->nested - 1);
 }
 
 int weights_tensors(const layer *l, weights_tensor *out)

@@ -37,8 +37,7 @@ int weights_tensors(const layer *l, weights_tensor *out);
 /* Is this an array that may not be negative? */
 int weights_is_variance(const char *name);
 
-/* 0, or -1 after reporting the first NaN, infinity or negative variance of tensor, an array of layer `layer` of
- * `path`. */
+/* 0, or -1 after reporting the first NaN, infinity or negative variance of an array of layer `layer` of `path`. */
 int weights_check_values(const weights_tensor *tensor, int layer, const char *path, diag *d);
 /* The host's layers must be as large as the shapes a file is held against; `path` is blamed where they are not. */
 int weights_check_layers(const network *net, const net_shape *shape, const char *path, diag *d);
@@ -52,8 +51,9 @@ typedef struct weights_contents {
     float *x;                /* info.floats: the arrays of the whole layers, one after the other in file order; owned */
     size_t bytes, expected;  /* the file's size, and that of the whole network's */
 } weights_contents;
-/* 0: it fits; 1: it is cut short or too long (weights_inspect's message is in `d`), *contents has the whole layers;
- * -1 with a message: nothing could be read. weights_drop frees *c's array in every case. */
+enum { WEIGHTS_FIT, WEIGHTS_PARTLY };
+/* WEIGHTS_PARTLY: it is cut short or too long (weights_inspect's message is in `d`), *contents has the whole layers.
+ * -1 with a message: nothing could be read. weights_drop frees the array in every case. */
 int weights_read(const char *path, const net_shape *shape, weights_contents *contents, diag *d);
 void weights_drop(weights_contents *contents);
 /* Loads as many whole layers as the file holds (inspected first); *info may be NULL. Sets *net->seen.

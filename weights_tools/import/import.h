@@ -24,8 +24,8 @@ typedef struct import_job {
 
 /* Fills job->layer, printing each line as it is decided. 0, or -1 with a message. */
 int import_match(import_job *job, diag *d);
-/* (import_fill.c) Copies one group's values into its layer. 0, or -1 where they are not numbers. */
-int import_fill(const import_job *job, int group, diag *d);
+/* (import_fill.c) Copies the values of the group of that number into its layer. 0, or -1 where they are not numbers. */
+int import_fill(const import_job *job, int number, diag *d);
 /* What Darknet must store so that its sqrt(v') + 1e-6 is the source's sqrt(v + epsilon). */
 static inline float import_variance(double v, double epsilon)
 {

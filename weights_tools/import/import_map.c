@@ -33,6 +33,7 @@ static const char *without_module(const char *name)
     return strncmp(name, "module.", 7) ? name : name + 7;
 }
 
+/* "name = 7" or "name = none" as a row; a line without anything but a comment is none. */
 static int read_line(import_map *map, char *text, int line, diag *d)
 {
     int layer;
@@ -56,13 +57,13 @@ int import_map_read(const char *path, import_map *map, diag *d)
     size_t room = 0;
     int failed = 0, line = 0;
     *map = (import_map){ .path = path };
-    FILE *f = fopen(path, "r");
-    while (f && mem_getline(&text, &room, f) >= 0) failed |= read_line(map, text, ++line, d);
-    if (!f || ferror(f)) {
+    FILE *file = fopen(path, "r");
+    while (file && mem_getline(&text, &room, file) >= 0) failed |= read_line(map, text, ++line, d);
+    if (!file || ferror(file)) {
         diag_error(d, path, 0, NULL, "cannot read this map: %s", strerror(errno));
         failed = -1;
     }
-    if (f) fclose(f);
+    if (file) fclose(file);
     free(text);
     return failed;
 }

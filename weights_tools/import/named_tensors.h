@@ -4,7 +4,7 @@
  *   ONNX                onnx_read.cpp
  *
  * A file is read into memory whole; no size or count in it leads beyond that, nor to more values than it has bytes.
- * To add a format: write its reader, declare it below, add its row to the table in named_tensors.c. */
+ * To add a format: write its reader, declare it below, add its row to the table in named_tensors_read.c. */
 #ifndef DISTILL_NAMED_TENSORS_H
 #define DISTILL_NAMED_TENSORS_H
 #ifdef __cplusplus
@@ -36,10 +36,8 @@ typedef struct named_tensors {
     int n, room;
     named_tensor *tensor;          /* n in file order, owned */
     size_t values, limit;          /* floats so far, and how many the file can hold at most */
-    /* of names so far: joined from parts that stand in the file once, they may add up to more */
-    size_t letters;
-    /* the format's exporters fold batch norm: a layer without one may stand for one with */
-    int folded;
+    size_t letters;                /* of names so far: made of parts that stand in the file once, they may be more */
+    int folded;                    /* the format's exporters fold batch norm: a layer without may stand for one with */
 } named_tensors;
 
 /* A file in memory. */
@@ -59,7 +57,7 @@ named_tensors *named_tensors_new(const char *path, size_t bytes);
  * name is copied, unprintable bytes become '?'. NULL after reporting where it is larger than the file allows. */
 named_tensor *named_tensors_add(named_tensors *tensors, const char *name, int dims, const size_t *dim, diag *d);
 /* Product of `dims` sizes; -1 where it does not fit a size_t. */
-int tensor_count(int dims, const size_t *dim, size_t *n);
+int tensor_count(int dims, const size_t *dim, size_t *count);
 /* "16x16x3x3", "number" where dims = 0; into out[TENSOR_TEXT], which is returned. */
 const char *tensor_text(int dims, const size_t *dim, char *out);
 /* Makes unprintable bytes '?': names come from files and go to terminals. */

@@ -31,11 +31,11 @@ using onnx::TensorProto;
 
 class reader {
 public:
-    reader(named_tensors *list, diag *messages) : t(list), d(messages) {}
-    int read(const onnx::GraphProto &g);
+    reader(named_tensors *list, diag *messages) : tensors(list), d(messages) {}
+    int read(const onnx::GraphProto &graph);
 
 private:
-    named_tensors *t;
+    named_tensors *tensors;
     diag *d;
     std::map<std::string, const TensorProto *> constant;    /* by the value's name */
     std::map<std::string, int> layer_of;                    /* value -> layer whose bare output it is */
@@ -67,23 +67,28 @@ const AttributeProto *attribute(const NodeProto &node, const char *name)
 double number(const NodeProto &node, const char *name, double def)
 {
     const AttributeProto *a = attribute(node, name);
-    return !a ? def : a->type() == AttributeProto::INT ? static_cast<double>(a->i()) : static_cast<double>(a->f());
+    if (!a) return def;
+    return a->type() == AttributeProto::INT ? static_cast<double>(a->i()) : static_cast<double>(a->f());
 }
 
-/* The node's name, else its first output's, printable. */
+/* For messages: up to its first zero byte, printable. */
+std::string clean(std::string text)
+{
+    text = text.substr(0, text.find('\0'));
+    if (!text.empty()) printable(&text[0]);
+    return text;
+}
+
+/* The node's name, else its first output's. */
 std::string name_of(const NodeProto &node)
 {
-    std::string s = !node.name().empty() || !node.output_size() ? node.name() : node.output(0);
-    s = s.substr(0, s.find('\0'));
-    if (!s.empty()) printable(&s[0]);
-    return s;
+    return clean(!node.name().empty() || !node.output_size() ? node.name() : node.output(0));
 }
 
 int reader::bad(const NodeProto &node, const char *what)
 {
-    std::string type = node.op_type().substr(0, node.op_type().find('\0'));
-    if (!type.empty()) printable(&type[0]);
-    diag_error(d, t->path, 0, nullptr, "node '%s' (%s): %s", name_of(node).c_str(), type.c_str(), what);
+    diag_error(d, tensors->path, 0, nullptr, "node '%s' (%s): %s", name_of(node).c_str(), clean(node.op_type()).c_str(),
+               what);
     return -1;
 }
 
@@ -95,28 +100,35 @@ const TensorProto *reader::input(const NodeProto &node, int i) const
 
 bool is_float(const TensorProto &tensor)
 {
-    const element_row *e = element_of_onnx(tensor.data_type());
-    return !e || !e->integer;
+    const element_row *type = element_of_onnx(tensor.data_type());
+    return !type || !type->integer;
+}
+
+/* As many values as one of n has, as bytes. */
+bool has_bytes(const TensorProto &tensor, const element_row *type, size_t n)
+{
+    size_t bytes = tensor.raw_data().size();
+    return type && n && bytes / type->bytes == n && bytes % type->bytes == 0;
 }
 
 /* Values lie as bytes or in a list of their own type. */
 int reader::fill(const TensorProto &tensor, named_tensor *one)
 {
-    const element_row *e = element_of_onnx(tensor.data_type());
+    const element_row *type = element_of_onnx(tensor.data_type());
     if (tensor.data_location() == TensorProto::EXTERNAL) {
-        diag_error(d, t->path, 0, nullptr, "tensor '%s' lies in another file", one->name);
+        diag_error(d, tensors->path, 0, nullptr, "tensor '%s' lies in another file", one->name);
         diag_hint(d, "save the model with all its tensors inside");
         return -1;
     }
-    if (e && tensor.raw_data().size() / e->bytes == one->n && tensor.raw_data().size() % e->bytes == 0 && one->n) {
-        elements_read(e, reinterpret_cast<const unsigned char *>(tensor.raw_data().data()), one->n, one->data);
+    if (has_bytes(tensor, type, one->n)) {
+        elements_read(type, reinterpret_cast<const unsigned char *>(tensor.raw_data().data()), one->n, one->data);
         return 0;
     }
     if (tensor.data_type() == TensorProto::FLOAT && static_cast<size_t>(tensor.float_data_size()) == one->n) {
         for (size_t i = 0; i < one->n; ++i) one->data[i] = tensor.float_data(static_cast<int>(i));
         return 0;
     }
-    diag_error(d, t->path, 0, nullptr,
+    diag_error(d, tensors->path, 0, nullptr,
                "tensor '%s' has not the %zu values its sizes ask for, or of a type not supported (%d)", one->name,
                    one->n, static_cast<int>(tensor.data_type()));
     return -1;
@@ -139,19 +151,22 @@ int reader::part(const TensorProto &tensor, int layer, tensor_part which, double
     int dims = 0;
     for (int64_t k : tensor.dims()) {
         if (k < 0 || dims == TENSOR_MAX_DIMS) {
-            diag_error(d, t->path, 0, nullptr, "a tensor of negative size, or of more than %d dimensions",
+            diag_error(d, tensors->path, 0, nullptr, "a tensor of negative size, or of more than %d dimensions",
                        TENSOR_MAX_DIMS);
             return -1;
         }
         dim[dims++] = static_cast<size_t>(k);
     }
-    if (which != PART_WEIGHT && dims == 2 && dim[0] == 1) dim[0] = dim[1], dims = 1;   /* a row is a list */
-    named_tensor *x = named_tensors_add(t, tensor.name().c_str(), dims, dim, d);
-    if (!x || fill(tensor, x)) return -1;
-    x->layer = layer;
-    x->part = which;
-    x->epsilon = epsilon;
-    if (transposed) transpose(x);
+    if (which != PART_WEIGHT && dims == 2 && dim[0] == 1) {   /* a row is a list */
+        dim[0] = dim[1];
+        dims = 1;
+    }
+    named_tensor *made = named_tensors_add(tensors, tensor.name().c_str(), dims, dim, d);
+    if (!made || fill(tensor, made)) return -1;
+    made->layer = layer;
+    made->part = which;
+    made->epsilon = epsilon;
+    if (transposed) transpose(made);
     return 0;
 }
 
@@ -191,6 +206,7 @@ int reader::matmul(const NodeProto &node)
     return weight(node, true);
 }
 
+/* Of the layer whose bare output it reads. */
 int reader::batch_norm(const NodeProto &node)
 {
     static const tensor_part parts[] = { PART_SCALE, PART_SHIFT, PART_MEAN, PART_VARIANCE };
@@ -252,25 +268,26 @@ int reader::node(const NodeProto &op)
     return at == nodes.end() ? anything(op) : (this->*at->second)(op);
 }
 
-int reader::read(const onnx::GraphProto &g)
+int reader::read(const onnx::GraphProto &graph)
 {
-    for (const TensorProto &p : g.initializer()) constant[p.name()] = &p;
-    for (const NodeProto &n : g.node())
+    for (const TensorProto &p : graph.initializer()) constant[p.name()] = &p;
+    for (const NodeProto &n : graph.node())
         if (node(n)) return -1;
     return 0;
 }
 
 } // namespace
 
+/* Parses the file; the graph's nodes say the rest. */
 extern "C" int onnx_read(const file_image *file, named_tensors *tensors, diag *d)
 {
     const char *why = "cannot be parsed";
     try {
         google::protobuf::SetLogHandler(nullptr);
-        onnx::ModelProto m;
+        onnx::ModelProto model;
         if (file->n > INT_MAX) why = "is larger than 2 GB";
-        else if (m.ParseFromArray(file->byte, static_cast<int>(file->n)) && m.has_graph())
-            return reader(tensors, d).read(m.graph());
+        else if (model.ParseFromArray(file->byte, static_cast<int>(file->n)) && model.has_graph())
+            return reader(tensors, d).read(model.graph());
     } catch (const std::exception &) {
         why = "is too large to parse";
     }

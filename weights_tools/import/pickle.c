@@ -1,7 +1,6 @@
 /* The machine that runs a pickle (see pickle.h): a stack, a memo of values to come back to, a list of all values made.
  * Each opcode takes at least a byte of the file and makes at most one value, so memory is bounded by the file's size
- * (calls that copy a list count its items);
- * a memo's number may not exceed the number of bytes for the same reason. */
+ * (calls that copy a list count its items); a memo's number may not exceed the number of bytes for the same reason. */
 #include "pickle_machine.h"
 
 #include <stdlib.h>
@@ -19,15 +18,15 @@ static int step(pickle_machine *machine)
 
 int pickle_read(const char *path, const unsigned char *byte, size_t n, pickle *program, diag *d)
 {
-    pickle_machine m = { .path = path, .byte = byte, .n = n, .p = program, .d = d };
+    pickle_machine machine = { .path = path, .byte = byte, .n = n, .pickle = program, .d = d };
     int failed = 0;
     *program = (pickle){ 0 };
-    while (!failed && !m.stopped) failed = step(&m);
-    if (!failed && !(program->root = pickle_pop(&m))) failed = -1;
-    program->bytes = m.at;
-    free(m.stack);
-    free(m.memo);
-    return failed;
+    while (!failed && !machine.stopped) failed = step(&machine);
+    if (!failed) program->root = pickle_pop(&machine);
+    program->bytes = machine.at;
+    free(machine.stack);
+    free(machine.memo);
+    return failed || !program->root ? -1 : 0;
 }
 
 void pickle_free(pickle *program)

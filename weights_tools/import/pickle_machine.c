@@ -22,10 +22,11 @@ int pickle_fail(pickle_machine *machine, const char *fmt, ...)
 
 pickle_value *pickle_new(pickle_machine *machine, pickle_kind kind)
 {
-    pickle_value *v = mem_calloc(1, sizeof *v);
-    v->kind = kind;
-    v->next = machine->p->all;
-    return machine->p->all = v;
+    pickle_value *value = mem_calloc(1, sizeof *value);
+    value->kind = kind;
+    value->next = machine->pickle->all;
+    machine->pickle->all = value;
+    return value;
 }
 
 void pickle_push(pickle_machine *machine, pickle_value *value)
@@ -64,12 +65,12 @@ const unsigned char *pickle_take(pickle_machine *machine, size_t n)
     return machine->byte + machine->at - n;
 }
 
-int pickle_take_number(pickle_machine *machine, size_t bytes, uint64_t *v)
+int pickle_take_number(pickle_machine *machine, size_t bytes, uint64_t *number)
 {
-    const unsigned char *p = pickle_take(machine, bytes);
-    *v = 0;
-    for (size_t i = 0; p && i < bytes; ++i) *v |= (uint64_t)p[i] << 8 * i;
-    return p ? 0 : -1;
+    const unsigned char *from = pickle_take(machine, bytes);
+    *number = 0;
+    for (size_t i = 0; from && i < bytes; ++i) *number |= (uint64_t)from[i] << 8 * i;
+    return from ? 0 : -1;
 }
 
 int pickle_text_is(const pickle_value *value, const char *text)
