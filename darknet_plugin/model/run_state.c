@@ -14,46 +14,20 @@
 #include <unistd.h>
 
 #define MAGIC "distill state 1\n"
-enum { MAGIC_BYTES = sizeof MAGIC - 1, MOST_ARRAYS = 10, MOST_KEY = 1 << 20 };
+enum { MAGIC_BYTES = sizeof MAGIC - 1, MOST_ARRAYS = 10, MOST_KEY = 1 << 20 };   /* arrays: 3 trained ones', a mean */
 
 /* ---- what an update changes ---- */
 
-/* One row an array of weights_tensors: what an update keeps for it. */
-static const struct { const char *name; size_t field[3]; } KEPT[] = {
-    { "biases", { offsetof(layer, bias_updates), offsetof(layer, bias_m), offsetof(layer, bias_v) } },
-    { "scales", { offsetof(layer, scale_updates), offsetof(layer, scale_m), offsetof(layer, scale_v) } },
-    { "weights", { offsetof(layer, weight_updates), offsetof(layer, m), offsetof(layer, v) } },
-    { "mean", { offsetof(layer, mean) } },   /* of the last batch: the next one's is summed relative to it */
-    { "variance", { 0 } },
-};
-enum { KEPT_ROWS = sizeof KEPT / sizeof *KEPT };
-
-static float *array_at(const layer *l, size_t field)
-{
-    float *x = NULL;
-    if (field) memcpy(&x, (const char *)l + field, sizeof x);
-    return x;
-}
-
-static int row_of(const char *name)
-{
-    for (int i = 0; i < KEPT_ROWS; ++i)
-        if (!strcmp(KEPT[i].name, name)) return i;
-    return -1;
-}
-
-/* The arrays of one layer; returns how many, at most MOST_ARRAYS. */
+/* What updates keep for the arrays of one layer; returns how many, at most MOST_ARRAYS. */
 static int layer_arrays(const layer *l, weights_tensor *out)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
     int n = l->update ? weights_tensors(l, t) : 0, found = 0;
-    for (int i = 0; i < n; ++i) {
-        int row = row_of(t[i].name);
-        for (int k = 0; row >= 0 && k < 3; ++k) {
-            float *x = array_at(l, KEPT[row].field[k]);
-            if (x && found < MOST_ARRAYS) out[found++] = (weights_tensor){ t[i].name, x, t[i].n };
+    for (int i = 0; i < n; ++i)
+        for (int k = 0; k < WEIGHTS_KEPT; ++k) {
+            if (t[i].nested || !t[i].kept[k] || found >= MOST_ARRAYS) continue;
+            out[found++] = (weights_tensor){ .name = t[i].name, .data = t[i].kept[k], .n = t[i].n };
         }
-    }
     return found;
 }
 
@@ -72,8 +46,7 @@ int run_state_unsupported(const network *net, int end)
     for (int i = 0; i < end; ++i) {
         const layer *l = &net->layers[i];
         int n = l->update ? weights_tensors(l, t) : 0;
-        for (int k = 0; k < n; ++k)
-            if (row_of(t[k].name) < 0) return i;
+        if (n && t[0].nested) return i;
     }
     return -1;
 }
