@@ -3,12 +3,14 @@
 
 #include "layers/cpu/cpu.h"
 #include "layers/gpu/gpu.h"
+#include "layers/optimiser.h"
 
 #include <math.h>
 #include <string.h>
 
 void network_init(void)
 {
+    optimisers_register();
     host_init();
     host_set_hooks((host_hooks){ .parsed = gpu_mend_cpu, .freed = gpu_free_workspace });
 }

@@ -293,15 +293,14 @@ static void check_update(int adam)
     layer *l = &net->layers[0];
     update_args a = { .batch = 4, .learning_rate = .1f, .momentum = .9f, .decay = .5f, .adam = adam, .B1 = .9f, .B2 = .999f, .eps = 1e-3f, .t = 3 };
     update_step s = { .rate = .1f, .decay = .5f, .momentum = .9f, .batch = 4, .b1 = .9f, .b2 = .999f, .eps = 1e-3f,
-                      .unbias = (float)(1 / (1 - pow(.999, 3))) };
+                      .unbiased_rate = (float)(.1f / (1 - pow(.9, 3))), .unbias = (float)(1 / (1 - pow(.999, 3))) };
     float w[5], u[5], m[5] = { 0 }, v[5] = { 0 };
     check_fill(w, 5, 1);
     check_fill(u, 5, 2);
-    if (adam) s.rate /= (float)(1 - pow(.9, 3));
     memcpy(l->weights, w, sizeof w);
     memcpy(l->weight_updates, u, sizeof u);
     l->update(*l, a);
-    for (int i = 0; i < 5; ++i) adam ? update_adam(&s, &w[i], &u[i], &m[i], &v[i]) : update_sgd(&s, &w[i], &u[i]);
+    for (int i = 0; i < 5; ++i) (adam ? update_adam : update_sgd)(&s, w, u, m, v, (size_t)i);
     check_close_n(w, l->weights, 5, 1e-6, "updated weights");
     check_close_n(u, l->weight_updates, 5, 1e-6, "momentum");
     if (adam) check_close_n(v, l->v, 5, 1e-6, "second moment");

@@ -70,6 +70,7 @@ typedef struct lowered {
     teacher_spec *teacher;           /* teachers, owned; NULL for a plain cfg */
     augment_spec augment;
     int *out, outs;                  /* [yolo] and [region] layers of `cfg`, owned; none: a classifier */
+    int optimiser;                   /* its number, see layers/optimiser.h; training only */
     int trained;                     /* training runs layers 0..trained-1 (up to the last loss, or all) */
 } lowered;
 

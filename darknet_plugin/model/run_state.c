@@ -3,6 +3,7 @@
 #include "run_state.h"
 
 #include "layers/cpu/cpu.h"
+#include "layers/optimiser.h"
 #include "weights_tools/file/weights_file.h"
 #include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/in_file.h"
@@ -18,13 +19,14 @@ enum { MAGIC_BYTES = sizeof MAGIC - 1, MOST_ARRAYS = 10, MOST_KEY = 1 << 20 };  
 
 /* ---- what an update changes ---- */
 
-/* What updates keep for the arrays of one layer; returns how many, at most MOST_ARRAYS. */
-static int layer_arrays(const layer *l, weights_tensor *out)
+/* What updates keep for the arrays of layer i; returns how many, at most MOST_ARRAYS. */
+static int layer_arrays(const network *net, int index, weights_tensor *out)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
-    int n = l->update ? weights_tensors(l, t) : 0, found = 0;
+    const layer *l = &net->layers[index];
+    int n = l->update ? weights_tensors(l, t) : 0, kept = 1 + optimiser_moments(net->adam), found = 0;
     for (int i = 0; i < n; ++i)
-        for (int k = 0; k < WEIGHTS_KEPT; ++k) {
+        for (int k = 0; k < kept; ++k) {
             if (t[i].nested || !t[i].kept[k] || found >= MOST_ARRAYS) continue;
             out[found++] = (weights_tensor){ .name = t[i].name, .data = t[i].kept[k], .n = t[i].n };
         }
@@ -35,7 +37,7 @@ void run_state_arrays(const network *net, int begin, int end, run_state_visit vi
 {
     weights_tensor t[MOST_ARRAYS];
     for (int i = begin; i < end; ++i) {
-        int n = layer_arrays(&net->layers[i], t);
+        int n = layer_arrays(net, i, t);
         for (int k = 0; k < n; ++k) visit(ctx, t[k].data, t[k].n);
     }
 }
@@ -67,12 +69,12 @@ static void put(writer *w, const void *data, size_t n)
 
 static void put_number(writer *w, uint64_t n) { put(w, &n, sizeof n); }
 
-static void put_layer(writer *w, const layer *l, int index)
+static void put_layer(writer *w, const network *net, int index)
 {
     weights_tensor t[MOST_ARRAYS];
-    int n = layer_arrays(l, t);
+    int n = layer_arrays(net, index, t);
     put_number(w, (uint64_t)index);
-    put_number(w, (uint64_t)cpu_statistics_count(l));
+    put_number(w, (uint64_t)cpu_statistics_count(&net->layers[index]));
     put_number(w, (uint64_t)n);
     for (int i = 0; i < n; ++i) {
         put_number(w, t[i].n);
@@ -98,7 +100,7 @@ int run_state_write(FILE *file, const network *net, int end, uint64_t weights, c
     put(&w, key, strlen(key));
     put_number(&w, trained_layers(net, end));
     for (int i = 0; i < end; ++i)
-        if (net->layers[i].update) put_layer(&w, &net->layers[i], i);
+        if (net->layers[i].update) put_layer(&w, net, i);
     put_number(&w, w.hash);
     return w.failed ? -1 : 0;
 }
@@ -193,7 +195,7 @@ static int take_layer(reader *reader, network *net, int end, int set)
     weights_tensor t[MOST_ARRAYS];
     if (take_number(reader, &index) || take_number(reader, &statistics) || take_number(reader, &arrays)) return -1;
     if (index >= (uint64_t)end || !net->layers[index].update || statistics > 100) return -1;
-    if (arrays != (uint64_t)layer_arrays(&net->layers[index], t)) return -1;
+    if (arrays != (uint64_t)layer_arrays(net, (int)index, t)) return -1;
     if (set) cpu_set_statistics_count(&net->layers[index], (int)statistics);
     for (uint64_t k = 0; k < arrays; ++k) {
         if (take_number(reader, &n) || n != t[k].n) return -1;

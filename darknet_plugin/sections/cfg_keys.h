@@ -26,6 +26,9 @@ typedef struct section_row {
     const key_row *keys;   /* ends on name == NULL */
 } section_row;
 
+/* A room above adds keys of [net], before any cfg is read: borrowed for good, the last has name == NULL. */
+void cfg_register_net_keys(const key_row *rows);
+
 const section_row *cfg_section_row(const char *name);           /* by full or short name; NULL if unknown */
 const section_row *cfg_section_rows(int *n);
 const key_row *cfg_key_row(const section_row *row, const char *key);   /* also knows keys every layer may have */
