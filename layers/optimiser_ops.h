@@ -7,10 +7,12 @@
  * NAME=1 in [net] chooses it; the first is what a [net] without such a key gets. An optimiser's number is its place. */
 #ifndef DISTILL_OPTIMISER_OPS_H
 #define DISTILL_OPTIMISER_OPS_H
+#include "adamw_ops.h"
 #include "update_ops.h"
 
 #define OPTIMISERS(OPTIMISER) \
     OPTIMISER(sgd, 0) \
-    OPTIMISER(adam, 2)
+    OPTIMISER(adam, 2) \
+    OPTIMISER(adamw, 2)
 
 #endif
