@@ -9,6 +9,7 @@
  * the same road and comes out with absolute layer numbers. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
+#include "layers/optimiser.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,18 +93,25 @@ static void check_teacher_there(lower_build *build)
     }
 }
 
-static void lower_preamble(lower_build *build)
+static int lower_preamble(lower_build *build)
 {
     cfg_section *net = cfg_append_copy(build->low->cfg, cfg_net(build->low->source));
-    if (build->mode == LOWER_DEPLOY) lower_deploy_net(net);
+    if (build->mode == LOWER_DEPLOY) {
+        lower_deploy_net(net);
+        return 0;
+    }
+    int optimiser = optimiser_of(net, build->d);
+    if (optimiser < 0) return -1;
+    optimiser_for_host(net, optimiser);
+    build->low->optimiser = optimiser;
+    return 0;
 }
 
 /* All layers, as far as it makes sense to go on. */
 static int lower_all(lower_build *build)
 {
-    int n = cfg_layers(build->low->source), bad = 0;
+    int n = cfg_layers(build->low->source), bad = lower_preamble(build);
     build->map = mem_calloc((size_t)n + 1, sizeof *build->map);
-    lower_preamble(build);
     for (int i = 0; i < n && bad != -2; ++i) {
         build->type = section_type_named(lower_at(build, i)->name);
         int status = lower_role[build->type ? build->type->role : ROLE_STUDENT](build, i);

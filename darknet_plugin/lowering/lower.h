@@ -76,6 +76,7 @@ typedef struct lowered {
     teacher_spec *teacher;           /* teachers, owned; NULL for a plain cfg */
     augment_spec augment;
     int *out, outs;                  /* [yolo] and [region] layers of `cfg`, owned; none: a classifier */
+    int optimiser;                   /* its number, see layers/optimiser.h; training only */
     int labels;                      /* training reads labels (or boxes): an output of the student's own has a loss */
     int trained;                     /* training runs layers 0..trained-1 (up to the last loss, or all) */
 } lowered;

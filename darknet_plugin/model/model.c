@@ -101,6 +101,7 @@ static int open_network(model *model, const char *cfg, const model_options *opti
     model->net = host_parse(text, len, cfg, d);
     free(text);
     if (!model->net) return -1;
+    model->net->adam = model->low->optimiser;
     model->host_input = model->net->input;
     model->host_truth = model->net->truth;
     model->classes = model->net->outputs;

@@ -5,7 +5,7 @@
 extern "C" {
 #include "bind.h"
 }
-#include "layers/update_ops.h"
+#include "layers/optimiser_ops.h"
 #include "arrays_ops.h"
 
 #define FOR_MINE(i, n) \
@@ -42,15 +42,12 @@ __global__ void part_kernel(const float *x, size_t x_image, float *y, size_t y_i
     }
 }
 
-__global__ void sgd_step_kernel(update_step s, float *w, float *u, size_t n)
-{
-    FOR_MINE(i, n) update_sgd(&s, &w[i], &u[i]);
-}
-
-__global__ void adam_step_kernel(update_step s, float *w, float *u, float *m, float *v, size_t n)
-{
-    FOR_MINE(i, n) update_adam(&s, &w[i], &u[i], &m[i], &v[i]);
-}
+#define KERNEL(name, moments)                                                                   \
+    __global__ void name##_kernel(update_job job)                                               \
+    {                                                                                           \
+        FOR_MINE(i, job.n) update_##name(&job.step, job.w, job.u, job.m, job.v, i);             \
+    }
+OPTIMISERS(KERNEL)
 
 /* Many threads may write, all the same. */
 __global__ void find_infinite_kernel(const float *x, size_t n, float *bad)
@@ -104,11 +101,13 @@ extern "C" void gpu_part(const float *x, size_t x_image, float *y, size_t y_imag
     CUDA_LAUNCHED(part_kernel);
 }
 
-extern "C" void gpu_update_array(float *w, float *u, float *m, float *v, size_t n, float rate, float decay, const update_args *a)
+#define KERNEL_OF(name, moments) name##_kernel,
+static void (*const kernels[])(update_job job) = { OPTIMISERS(KERNEL_OF) };
+
+extern "C" void gpu_update_array(const update_job *job, int optimiser)
 {
-    int blocks = cuda_blocks(n), adam = a->adam && m && v;
-    update_step s = make_update_step(rate, decay, adam, a);
-    if (adam) adam_step_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(s, w, u, m, v, n);
-    else sgd_step_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(s, w, u, n);
-    CUDA_LAUNCHED(sgd_step_kernel);
+    int blocks = cuda_blocks(job->n);
+    void (*update_kernel)(update_job) = kernels[optimiser];
+    update_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(*job);
+    CUDA_LAUNCHED(update_kernel);
 }

@@ -3,6 +3,7 @@
 #define DISTILL_GPU_BIND_H
 #include "darknet_plugin/base/bug.h"
 #include "gpu.h"
+#include "layers/update_ops.h"
 
 /* The library's, in none of its installed headers: delta *= act'(x), x the output (host_cuda.c stands before it). */
 void gradient_array_gpu(float *x, int count, ACTIVATION act, float *delta);
@@ -30,7 +31,7 @@ void gpu_sum(const float *x, float alpha, const float *y, float beta, float slop
 void gpu_part(const float *x, size_t x_image, float *y, size_t y_image, size_t n, size_t images, int add);
 /* *bad = 1 where one of the n numbers x is NaN or infinity, else it stays. */
 void gpu_find_infinite(const float *x, size_t n, float *bad);
-/* The host's SGD or Adam with decay on this array, as layers/cpu/update.c has them. m and v NULL: SGD. */
-void gpu_update_array(float *w, float *u, float *m, float *v, size_t n, float rate, float decay, const update_args *a);
+/* A step of an array of the device by this optimiser, see layers/optimiser.h. */
+void gpu_update_array(const update_job *job, int optimiser);
 
 #endif

@@ -23,11 +23,17 @@ typedef struct weights_info {
                                 behind its last layer with weights */
 } weights_info;
 
-/* One array of a layer, in file order. */
+/* One array of a layer, in file order, and what training keeps with it. All arrays have n values and are borrowed from
+ * the layer; NULL where it has none. Those on a device are NULL in a build without GPU=1, too. */
+enum { KEPT_SUM, KEPT_M, KEPT_V, WEIGHTS_KEPT };
 typedef struct weights_tensor {
     const char *name;        /* "biases", "scales", "mean", "variance", "weights"; "input biases", ... in an rnn */
-    float *data;             /* borrowed from the layer */
+    float *data;
     size_t n;
+    float *kept[WEIGHTS_KEPT];   /* the sum of gradients, moments; "mean": the last batch's, instead of a sum */
+    float *device, *device_kept[WEIGHTS_KEPT];
+    int trained, decays;     /* is it moved by updates, and drawn to 0 by decay? */
+    int nested;              /* it is an inner layer's */
 } weights_tensor;
 
 enum { WEIGHTS_MAX_TENSORS = 40 };
