@@ -107,9 +107,3 @@ int projector_append(cfg_file *out, const cfg_section *projector, int student_c,
                     conv_activation(f, i, wanted, tap_activation));
     return f->n;
 }
-
-size_t projector_params(int s, int t, int reduction)
-{
-    size_t sc = (size_t)s, tc = (size_t)t, m = reduction > 0 ? tc / (size_t)reduction : 0;
-    return sc * m + 9 * m * m + m * tc + 2 * (2 * m + tc);
-}

@@ -122,7 +122,8 @@ static int read_teachers(lower_build *build)
 }
 
 /* Sections that compare themselves with labels where they are given some. */
-static const char *const label_losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg", NULL };
+static const char *const label_losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg",
+                                           NULL };
 
 /* A plain cfg does. In a triple's everything behind the encoder is the teacher's; other distillations have an output of
  * their own, which may learn from labels besides. */

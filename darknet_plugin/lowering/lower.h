@@ -102,7 +102,4 @@ int lower_strided_1x1(const cfg_section *section);
  * those; every other section reads the one before too. Lowered cfgs have absolute numbers there. */
 const char *lower_reader_key(const cfg_section *section);
 
-/* A file named in a cfg: as it stands if readable, else relative to the cfg's folder. The caller frees. */
-char *lower_resolve_path(const char *cfg_path, const char *name);
-
 #endif

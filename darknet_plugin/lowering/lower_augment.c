@@ -30,7 +30,7 @@ static void read_crop(const cfg_section *net, const cfg_section *aug, int w, aug
 static const cfg_section *last_head(const cfg_file *cfg)
 {
     for (int i = cfg->n - 1; i > 0; --i)
-        if (cfg_is(&cfg->section[i], "yolo") || cfg_is(&cfg->section[i], "region")) return &cfg->section[i];
+        if (cfg_is_boxes(&cfg->section[i])) return &cfg->section[i];
     return NULL;
 }
 

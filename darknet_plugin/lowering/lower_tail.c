@@ -11,15 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const outputs[] = { "softmax", "yolo", "region", NULL };
-static const char *const skipped[] = { "dropout", "cost", NULL };
-
-static int is_any(const cfg_section *section, const char *const *list)
-{
-    for (; *list; ++list)
-        if (cfg_is(section, *list)) return 1;
-    return 0;
-}
+static int is_output(const cfg_section *section) { return cfg_is(section, "softmax") || cfg_is_boxes(section); }
+static int is_skipped(const cfg_section *section) { return cfg_is(section, "dropout") || cfg_is(section, "cost"); }
 
 static void add_tail_layer(lower_head *head, int layer)
 {
@@ -32,8 +25,8 @@ static int default_tail(lower_head *head, const teacher_spec *spec, const cfg_se
 {
     for (int j = head->tap + 1; j < spec->shape->n; ++j) {
         const cfg_section *layer = cfg_layer(spec->cfg, j);
-        if (!is_any(layer, skipped)) add_tail_layer(head, j);
-        if (is_any(layer, outputs)) return 0;
+        if (!is_skipped(layer)) add_tail_layer(head, j);
+        if (is_output(layer)) return 0;
     }
     diag_error(d, section->file, section->line, section->name,
                "no [softmax], [yolo] or [region] in %s after the tap, layer %d", spec->cfg_path, head->tap);
@@ -51,7 +44,7 @@ static int chosen_tail(lower_head *head, const teacher_spec *spec, const cfg_sec
                        "layers: teacher layer %d is not among %d to %d, in rising order",
                        layer[k], last + 1, spec->shape->n - 1);
             if (layer[k] <= head->tap) diag_hint(d, "the tap is layer %d, only what follows can be reused", head->tap);
-        } else if (!is_any(cfg_layer(spec->cfg, layer[k]), skipped)) {
+        } else if (!is_skipped(cfg_layer(spec->cfg, layer[k]))) {
             add_tail_layer(head, layer[k]);
         }
         last = layer[k];
@@ -95,16 +88,14 @@ static int not_copied(const tail_map *map, const cfg_section *section, int line,
 
 static int rewrite_numbers(const tail_map *map, const cfg_section *section, const char *key, cfg_section *out)
 {
-    int *from, n = cfg_ints(section, key, &from), bad = 0;
-    char *text = mem_calloc((size_t)n + 1, 12), *end = text;
+    int *number, n = cfg_ints(section, key, &number), bad = 0;
     for (int k = 0; k < n; ++k) {
-        int layer = from[k] < 0 ? section->index + from[k] : from[k], to = tail_reference(map, layer);
-        if (to < 0) bad = not_copied(map, section, cfg_line(section, key), layer);
-        end += snprintf(end, 12, "%s%d", k ? "," : "", to);
+        int layer = number[k] < 0 ? section->index + number[k] : number[k];
+        number[k] = tail_reference(map, layer);
+        if (number[k] < 0) bad = not_copied(map, section, cfg_line(section, key), layer);
     }
-    if (n && !bad) cfg_set(out, key, "%s", text);
-    free(text);
-    free(from);
+    if (n && !bad) cfg_set_ints(out, key, number, n);
+    free(number);
     return bad;
 }
 

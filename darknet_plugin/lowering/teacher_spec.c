@@ -6,13 +6,11 @@
  * teacher keeps its own size and images are resized for it. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static void forget(teacher_spec *spec)
 {
@@ -32,27 +30,6 @@ void teachers_free(teacher_spec *spec, int n)
 
 /* A section's complaint about the teacher stands at the key it comes from. */
 #define BLAME(t, key) (t)->section->file, cfg_line((t)->section, key), (t)->section->name
-
-static int readable_file(const char *path)
-{
-    struct stat s;
-    if (stat(path, &s)) return 0;
-    if (!S_ISREG(s.st_mode)) {       /* a pipe would keep us waiting */
-        errno = S_ISDIR(s.st_mode) ? EISDIR : ENODEV;
-        return 0;
-    }
-    return !access(path, R_OK);
-}
-
-char *lower_resolve_path(const char *cfg_path, const char *name)
-{
-    const char *slash = strrchr(cfg_path, '/');
-    if (name[0] == '/' || !slash || readable_file(name)) return mem_strdup(name);
-    char *beside = mem_printf("%.*s/%s", (int)(slash - cfg_path), cfg_path, name);
-    if (readable_file(beside)) return beside;
-    free(beside);
-    return mem_strdup(name);
-}
 
 static int is_distillation(const cfg_file *cfg)
 {
@@ -100,9 +77,10 @@ static int read_teacher_cfg(teacher_spec *spec, const cfg_file *source, diag *d)
 {
     const char *name = cfg_str(spec->section, "cfg", NULL);
     if (!name) return -1;   /* a required key: the reader has reported it */
-    spec->cfg_path = lower_resolve_path(source->path, name);
-    if (!readable_file(spec->cfg_path)) {
-        diag_error(d, BLAME(spec, "cfg"), "cannot read the teacher's cfg %s: %s", spec->cfg_path, strerror(errno));
+    spec->cfg_path = path_named_in(source->path, name);
+    const char *problem = path_problem(spec->cfg_path);
+    if (problem) {
+        diag_error(d, BLAME(spec, "cfg"), "cannot read the teacher's cfg %s: %s", spec->cfg_path, problem);
         return -1;
     }
     int before = diag_errors(d);
@@ -116,10 +94,10 @@ static int read_weights(teacher_spec *spec, const cfg_file *source, int must_exi
 {
     const char *name = cfg_str(spec->section, "weights", NULL);
     if (!name) return 0;
-    spec->weights_path = lower_resolve_path(source->path, name);
-    if (!must_exist || readable_file(spec->weights_path)) return 0;
-    diag_error(d, BLAME(spec, "weights"), "cannot read the teacher's weights %s: %s", spec->weights_path,
-               strerror(errno));
+    spec->weights_path = path_named_in(source->path, name);
+    const char *problem = must_exist ? path_problem(spec->weights_path) : NULL;
+    if (!problem) return 0;
+    diag_error(d, BLAME(spec, "weights"), "cannot read the teacher's weights %s: %s", spec->weights_path, problem);
     return -1;
 }
 
