@@ -17,8 +17,8 @@ __global__ void kd_loss_kernel(const float *student, const float *teacher, int b
     if (b < (size_t)batch) part[b] = kd_loss(student + b * n, teacher + b * n, n, T);
 }
 
-__global__ void kd_delta_kernel(const float *student, const float *teacher, int batch, size_t n, double T, double factor,
-                                const float *above, float *below)
+__global__ void kd_delta_kernel(const float *student, const float *teacher, int batch, size_t n, double T,
+                                double factor, const float *above, float *below)
 {
     size_t b = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (b < (size_t)batch) kd_delta(student + b * n, teacher + b * n, n, T, factor, above + b * n, below + b * n);

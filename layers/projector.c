@@ -77,6 +77,7 @@ static const char *conv_activation(const stack_form *f, int i, const char *wante
     return i + 1 < f->n && !strcmp(tap, "linear") ? "relu" : tap;
 }
 
+/* One convolution of a stack. */
 static void append_conv(cfg_file *out, const cfg_section *section, const stack_conv *c, int filters, int bn,
                         const char *activation)
 {

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Frees all that a lowering owns. */
 void lower_free(lowered *low)
 {
     if (!low) return;
@@ -32,7 +33,8 @@ void lower_free(lowered *low)
 
 /* How a section of each role is lowered. */
 static int (*const lower_role[])(lower_build *build, int i) = {
-    [ROLE_STUDENT] = lower_stock, [ROLE_PROJECTOR] = lower_projector, [ROLE_LOSS] = lower_loss, [ROLE_TAIL] = lower_tail,
+    [ROLE_STUDENT] = lower_stock, [ROLE_PROJECTOR] = lower_projector, [ROLE_LOSS] = lower_loss,
+    [ROLE_TAIL] = lower_tail,
 };
 
 /* Is it the section that is wanted, or a loss that could stand in its place? */
@@ -53,6 +55,7 @@ static void check_neighbour(lower_build *build, const cfg_section *section, int 
     diag_hint(build->d, "%s", section_type_named(section->name)->hint);
 }
 
+/* Checks who stands beside whom, and makes room for a head a projector. */
 static void count_heads(lower_build *build)
 {
     lowered *low = build->low;

@@ -67,7 +67,7 @@ typedef struct lowered {
     net_shape *shape;                /* of `cfg`, owned */
     layer_role *role;                /* per lowered layer, owned */
     const section_type **type;       /* per lowered layer: the row it came from, NULL = a stock section; owned */
-    int *trained_as;                 /* per lowered layer: its number when lowered for training, -1 = it has none; owned */
+    int *trained_as;                 /* per lowered layer: its number when lowered for training, -1 = none; owned */
     int heads;
     lower_head *head;                /* owned */
     int losses;                      /* 0 when deploying */

@@ -58,6 +58,7 @@ static int check_previous(const lower_build *build, int i)
     return no_gradient(build, s, s->line, i - 1);
 }
 
+/* Stock sections that make no sense in a student with a teacher; 0, or -1 after reporting. */
 static int check_student(const lower_build *build, const cfg_section *section)
 {
     if (!build->low->teacher) return 0;
@@ -143,7 +144,8 @@ static int match_maps(lower_build *build, int i, const layer_shape *s, const lay
     }
     if (lower_teacher(build, h)->outs && (s->h != t->h || s->w != t->w)) {
         diag_error(build->d, p->file, p->line, p->name,
-                   "a detector's heads must have the teacher's strides: its map is %dx%d (layer %d), student's %dx%d (layer %d)",
+                   "a detector's heads must have the teacher's strides: its map is %dx%d (layer %d), student's %dx%d "
+                   "(layer %d)",
                    t->w, t->h, h->tap, s->w, s->h, i - 1);
         diag_hint(build->d, "triples take the teacher's heads in order; tap=N names another");
         return -1;
@@ -155,7 +157,8 @@ static int match_maps(lower_build *build, int i, const layer_shape *s, const lay
                "map sizes do not divide: teacher's is %dx%d (layer %d), student's %dx%d (layer %d)",
                t->w, t->h, h->tap, s->w, s->h, i - 1);
     diag_hint(build->d,
-              "both sides must differ by the same whole factor; change a stride of the student or [teacher] width= height=");
+              "both sides must differ by the same whole factor; change a stride of the student or [teacher] width= "
+              "height=");
     return -1;
 }
 
@@ -168,6 +171,7 @@ static int check_feed(const lower_build *build, int i)
     return -1;
 }
 
+/* Pools where maps differ, then appends the stack of convolutions. */
 int lower_projector(lower_build *build, int i)
 {
     lower_head *h = &build->low->head[build->head];

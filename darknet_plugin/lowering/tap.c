@@ -51,6 +51,7 @@ static int walk_back(const cfg_file *teacher, const net_shape *shape, int out, c
     return i;
 }
 
+/* All taps in order of their outputs; how many, 0 after reporting. */
 static int find_all(const cfg_file *teacher, const net_shape *shape, const cfg_section *at, int *tap, diag *d)
 {
     int found = 0, last = shape->n - 1;
@@ -110,6 +111,7 @@ const char *lower_default_activation(const char *section)
 
 static const char *const transparent[] = { "dropout", "maxpool", "avgpool", "upsample", "reorg", NULL };
 
+/* The one that all its inputs share, else linear. */
 static const char *route_activation(const cfg_section *section, int i, const char *const *act)
 {
     int *from, n = cfg_ints(section, "layers", &from);
