@@ -110,6 +110,7 @@ static void upload_feature_l2_maps(layer *l)
     v->uploaded = 1;
 }
 
+/* What the kernels need of the layer: live targets are floats without ranges. */
 static feature_l2_job job_of(const layer *l)
 {
     const feature_l2_state *s = feature_l2_state_of(l);

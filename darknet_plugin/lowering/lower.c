@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Frees all that a lowering owns. */
 void lower_free(lowered *low)
 {
     if (!low) return;
@@ -33,7 +34,8 @@ void lower_free(lowered *low)
 
 /* How a section of each role is lowered. */
 static int (*const lower_role[])(lower_build *build, int i) = {
-    [ROLE_STUDENT] = lower_stock, [ROLE_PROJECTOR] = lower_projector, [ROLE_LOSS] = lower_loss, [ROLE_TAIL] = lower_tail,
+    [ROLE_STUDENT] = lower_stock, [ROLE_PROJECTOR] = lower_projector, [ROLE_LOSS] = lower_loss,
+    [ROLE_TAIL] = lower_tail,
 };
 
 /* Is it the section that is wanted, or a loss that could stand in its place? */
@@ -54,6 +56,7 @@ static void check_neighbour(lower_build *build, const cfg_section *section, int 
     diag_hint(build->d, "%s", section_type_named(section->name)->hint);
 }
 
+/* Checks who stands beside whom, and makes room for a head a projector. */
 static void count_heads(lower_build *build)
 {
     lowered *low = build->low;
@@ -130,7 +133,8 @@ static int read_teachers(lower_build *build)
 }
 
 /* Sections that compare themselves with labels where they are given some. */
-static const char *const label_losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg", NULL };
+static const char *const label_losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg",
+                                           NULL };
 
 /* A plain cfg does. In a triple's everything behind the encoder is the teacher's; other distillations have an output of
  * their own, which may learn from labels besides. */
