@@ -25,6 +25,8 @@ static int valid(const layer *l, const feature_l2_params *p, diag *d)
     return 0;
 }
 
+static void backward_feature_l2_layer(layer l, host_state net);
+
 int make_feature_l2_layer(layer *l, feature_l2_params p, diag *d)
 {
     if (!valid(l, &p, d)) return -1;
@@ -185,7 +187,7 @@ static void pass_images(void *ctx, size_t begin, size_t end)
     for (size_t b = begin; b < end; ++b) FOR_TYPES(pass_image, j, b);
 }
 
-void backward_feature_l2_layer(layer l, host_state net)
+static void backward_feature_l2_layer(layer l, host_state net)
 {
     if (!net.delta) return;
     const feature_l2_state *s = state_of(&l);

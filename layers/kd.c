@@ -27,6 +27,8 @@ int check_kd_section(const cfg_section *section, const loss_place *place, diag *
     return -1;
 }
 
+static void backward_kd_layer(layer l, host_state net);
+
 int make_kd_section(layer *l, const cfg_section *section, const loss_place *place, diag *d)
 {
     if (!stand_in_fits(l, "kd", place->c, place->h, place->w, d)) return -1;
@@ -89,7 +91,7 @@ static void pass_images(void *ctx, size_t begin, size_t end)
                  job->delta + b * n);
 }
 
-void backward_kd_layer(layer l, host_state net)
+static void backward_kd_layer(layer l, host_state net)
 {
     if (!net.delta) return;
     BUG_UNLESS(kd_state_of(&l)->target, "kd is trained without a target");

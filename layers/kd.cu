@@ -26,6 +26,7 @@ __global__ void kd_delta_kernel(const float *student, const float *teacher, int 
 
 static int blocks_of(const layer *l) { return (l->batch + CUDA_THREADS - 1) / CUDA_THREADS; }
 
+/* Passes the input through; while training brings each image's loss back and adds up. */
 extern "C" void forward_kd_layer_gpu(layer l, network net)
 {
     kd_state *s = kd_state_of(&l);

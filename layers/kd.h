@@ -28,7 +28,6 @@ int check_kd_section(const cfg_section *section, const loss_place *place, diag *
 int make_kd_section(layer *l, const cfg_section *section, const loss_place *place, diag *d);
 void free_kd_layer(layer *l);
 void forward_kd_layer(layer l, host_state net);
-void backward_kd_layer(layer l, host_state net);
 void teach_kd_layer(layer *l, const teaching *teaching);
 /* GPU=1 only (kd.cu). */
 void bind_kd_layer_gpu(layer *l);

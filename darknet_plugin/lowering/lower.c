@@ -96,6 +96,7 @@ static void check_teacher_there(lower_build *build)
     }
 }
 
+/* [net]: as deployed, or as the host reads it for this optimiser. 0, or -1 after reporting. */
 static int lower_preamble(lower_build *build)
 {
     cfg_section *net = cfg_append_copy(build->low->cfg, cfg_net(build->low->source));

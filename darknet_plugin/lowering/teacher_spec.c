@@ -248,6 +248,7 @@ static int check_names(const teacher_spec *teacher, int n, diag *d)
     return bad;
 }
 
+/* Reads one after another, so that a teacher knows how many taps come before its own. */
 teacher_spec *teachers_read(const cfg_file *source, int wanted, int *n, diag *d)
 {
     teacher_spec *t = mem_calloc(MAX_TEACHERS, sizeof *t);

@@ -100,6 +100,7 @@ static char *key_of(const teacher *teacher, const features_options *options)
 
 /* ---- opening ---- */
 
+/* What the cache will hold of this teacher: its taps, as many images and views. 0, or -1 after reporting. */
 static int describe(features *features, const features_options *options, diag *d)
 {
     const teacher_spec *s = features->teacher->spec;
@@ -147,6 +148,7 @@ features *features_open(teacher *teacher, const features_options *options, diag 
     return f;
 }
 
+/* Closes a half-made one too. */
 void features_close(features *features)
 {
     if (!features) return;
