@@ -54,9 +54,12 @@ static float *array_at(const layer *l, size_t offset)
     return x;
 }
 
-static weights_tensor tensor(const layer *l, const char *const *name, int which, size_t n)
+/* Array `which` of a layer, with what its row says of it. */
+static weights_tensor tensor(const layer *l, const char *const *name, int which, size_t floats)
 {
-    weights_tensor t = { .name = name[which], .n = n, .trained = FIELDS[which].trained, .decays = FIELDS[which].decays };
+    weights_tensor t = { .name = name[which], .n = floats };
+    t.trained = FIELDS[which].trained;
+    t.decays = FIELDS[which].decays;
     t.data = array_at(l, FIELDS[which].data.host);
     t.device = array_at(l, FIELDS[which].data.device);
     for (int k = 0; k < WEIGHTS_KEPT; ++k) {
