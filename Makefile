@@ -7,9 +7,9 @@
 #   make fuzz       every reader of files against hostile ones, SECONDS=60 each (clang)
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
 #   make memcheck   all tests under valgrind (about an hour)
-#   make gpu-emulated   what tests/gpu.sh wants, with GPU=1, on a CUDA device emulated by the processor, into build-emulated
+#   make gpu-emulated   what tests/gpu.sh wants, with GPU=1, on a CUDA device emulated by the processor: build-emulated
 #   make gpu-check  where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)
-#   make test-gpu DARKNET=DIR  on a CUDA device: every layer against the CPU, gradients, ten steps against PyTorch, the demo
+#   make test-gpu DARKNET=DIR  on a CUDA device: layers against the CPU, gradients, ten steps against PyTorch, the demo
 #   make house      where files lie and whom they know, names, comments, lines: counted, and what breaks a rule
 #   make setup      install missing Debian packages (demo and test do it themselves)
 #
@@ -46,7 +46,8 @@ OPT := -O3 -march=$(MARCH) -fno-math-errno -fno-trapping-math
 DEFS := -D_GNU_SOURCE -DDARKNET_HOST='"$(DARKNET)"'
 INC := -I. -isystem $(DARKNET)/include
 LIBS := -L$(DARKNET) -l:libdarknet.so -Wl,-rpath,$(DARKNET) \
-        -lopencv_dnn -lopencv_videoio -lopencv_imgcodecs -lopencv_imgproc -lopencv_core -lcjson -lz -lzip -lzstd -lpthread -lm
+        -lopencv_dnn -lopencv_videoio -lopencv_imgcodecs -lopencv_imgproc -lopencv_core \
+        -lcjson -lz -lzip -lzstd -lpthread -lm
 # gcc's OpenMP is oneDNN's too: one runtime in the process. clang's is another, so clang builds run single-threaded.
 ifneq ($(findstring clang,$(CC)),)
 OMP := -fopenmp-simd
@@ -119,19 +120,21 @@ TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
 # What no fuzz target needs is not built for them.
-UNREAD := $(addprefix darknet_plugin/,verbs/% deploying/% model/evaluate% model/detect% model/model% model/features.c model/teacher.c \
-          training/trainer.c base/options.c data/loader.c data/augment.c data/augment_detect.c) \
+UNREAD := $(addprefix darknet_plugin/,verbs/% deploying/% model/evaluate% model/detect% model/model% \
+          model/features.c model/teacher.c training/trainer.c base/options.c data/loader.c data/augment.c \
+          data/augment_detect.c) \
           layers/network.c layers/reused_classifier.c $(filter-out %/parallel.c,$(wildcard layers/cpu/*.c)) \
           $(addprefix weights_tools/,verbs/weights_cut.c verbs/weights_show.c onnx/onnx_write.cpp)
 READERS := $(addsuffix .o,$(addprefix $(BUILD)/,$(basename $(filter-out $(UNREAD),$(SRC) $(CPP)))))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: gpu-check test-gpu build-gpu-tests run-gpu-tests all setup demo shapes test memcheck teacher seeds bench clean tests fuzz \
+.PHONY: gpu-check test-gpu build-gpu-tests run-gpu-tests all setup demo shapes test memcheck teacher seeds bench clean \
+        tests fuzz \
         fuzzers FORCE
 all: darknet
 
-# What objects are built with, and which there are: two files, written anew only where they would say something else, so that
-# changed flags reach every object and a removed source leaves the archives. ccache makes no other objects.
+# What objects are built with, and which there are: two files, written anew only where they would say something else,
+# so that changed flags reach every object and a removed source leaves the archives. ccache makes no other objects.
 FLAGS := $(strip $(filter-out ccache,$(CC)) $(CFLAGS_ALL) + $(KERNEL_FLAGS) + $(filter-out ccache,$(CXX)) \
          $(CXXFLAGS_ALL) + $(if $(CU),$(NVCC) $(NVCCFLAGS_ALL)) + $(LIBS))
 OBJECTS := $(strip $(OBJ) + $(HELP) + $(READERS))
@@ -173,7 +176,8 @@ $(BUILD)/make_shapes: $(BUILD)/cfg/shapes/make_shapes.o $(BUILD)/libdistill.a
 $(TESTS): %: %.o $(HELP) $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS) -lcmocka
 # Our own objects' allocations, not those of libraries, go through this test.
-$(BUILD)/tests/test_no_memory: LIBS += $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc aligned_alloc strdup vasprintf getline open_memstream)
+$(BUILD)/tests/test_no_memory: LIBS += $(addprefix -Wl$(comma)--wrap=,\
+    malloc calloc realloc aligned_alloc strdup vasprintf getline open_memstream)
 $(BUILD)/libreaders.a: $(READERS) $(BUILD)/objects
 	rm -f $@ && ar rcs $@ $(READERS)
 $(FUZZERS): $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/libreaders.a
@@ -232,10 +236,12 @@ bench: setup
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-direct WINOGRAD=0 $(BUILD)-direct/bench
 	@BENCH=$(BUILD)/bench DIRECT=$(BUILD)-direct/bench tests/bench/bench.sh
 
-# nvcc, CUDA's libraries and Debian's Darknet with GPU=1, all of tests/cuda_on_cpu; no GPU, no CUDA. SAN=1: kernels, too.
+# nvcc, CUDA's libraries and Debian's Darknet with GPU=1, all of tests/cuda_on_cpu: no GPU, no CUDA.
+# SAN=1: kernels, too.
 EMULATED := $(CURDIR)/build-emulated$(if $(filter 1,$(SAN)),-asan)
 DEVICE_FLAGS := $(if $(filter 1,$(SAN)),-fsanitize=address)
-ON_EMULATED := GPU=1 CUDNN=0 NVCC=$(EMULATED)/cuda/bin/nvcc NVCC_ARCH= NVCCFLAGS=$(DEVICE_FLAGS) DARKNET=$(EMULATED)/host BUILD=$(notdir $(EMULATED))
+ON_EMULATED := GPU=1 CUDNN=0 NVCC=$(EMULATED)/cuda/bin/nvcc NVCC_ARCH= NVCCFLAGS=$(DEVICE_FLAGS) \
+    DARKNET=$(EMULATED)/host BUILD=$(notdir $(EMULATED))
 .PHONY: gpu-emulated
 gpu-emulated: setup
 	@got=0; DEVICE_FLAGS=$(DEVICE_FLAGS) tests/cuda_on_cpu/build.sh $(EMULATED) || got=$$?; \
