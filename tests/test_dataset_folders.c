@@ -117,6 +117,21 @@ static void test_classes_and_order(void **state)
     dataset_free(s);
 }
 
+/* A class's folder may have its label's name where names= says what is printed. */
+static void test_labels(void **state)
+{
+    (void)state;
+    put_photos();
+    make_folder("photos/n01");
+    put_image("photos/n01/1.png", 60);
+    data_put_text("tags", "n00\nn01\nn02\n");
+    dataset *s = open_warned(PETS "labels=tags\n", NULL);
+    assert_int_equal(dataset_count(s), 5);
+    check_image(s, 1, "/photos/cat/b.PNG", 20, 1);
+    check_image(s, 4, "/photos/n01/1.png", 60, 1);
+    dataset_free(s);
+}
+
 /* As it stands, then beside the .data file, as an absolute path; a list of that name there comes first. */
 static void test_where(void **state)
 {
@@ -318,6 +333,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_classes_and_order),
+        cmocka_unit_test(test_labels),
         cmocka_unit_test(test_where),
         cmocka_unit_test(test_several),
         cmocka_unit_test(test_identity),

@@ -1,4 +1,5 @@
-/* The deterministic pieces of augment.c, apart so that tests can hold them against Darknet's own functions.
+/* The pieces of augmentation in which nothing is drawn (augment_pixels.c), apart so that tests can hold them against
+ * Darknet's own functions; and what augment.c and augment_detect.c share.
  *
  * A `pixel_view` is a window of an image whose values are read as 0..1 floats, from 8-bit interleaved or planar float
  * data, so that no file needs a float copy of a whole photograph. */
@@ -21,6 +22,9 @@ typedef struct pixel_view {
 typedef struct crop_geometry {
     double rad, scale, dx, dy, aspect;
 } crop_geometry;
+
+/* Correctly rounded: the same float as Darknet's division in double. */
+static inline float augment_unit(uint8_t byte) { return (float)byte / 255.f; }
 
 /* Where an image lies on a canvas, in pixels; it may reach beyond. */
 typedef struct pixel_rect {

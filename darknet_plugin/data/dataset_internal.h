@@ -125,7 +125,8 @@ void data_files_free(dataset *set);
 int data_read_boxes(dataset *set, const data_request *request, diag *d);
 /* Reports images that are left out and their number; -1 where they are more than 1 %. */
 int data_report_left_out(const dataset *set, const data_request *request, diag *d);
-/* Where the label file of an image is: that which is there, or else where Darknet looks for it. The caller frees. */
+/* Where the label file of an image is (dataset_label_path.c): that which is there, or else where Darknet looks for it.
+ * The caller frees. */
 char *data_label_path(const char *image);
 
 #endif

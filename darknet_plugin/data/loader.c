@@ -84,32 +84,22 @@ static void plan_training(loader *loader, slot *slot, uint64_t seq)
     }
 }
 
-/* How many images of a batch there are where `left` are left. */
-static int fill(int batch, uint64_t left) { return left < (uint64_t)batch ? (int)left : batch; }
-
-/* Images `at`, at + 1, ... of views * count; the last one again where the last batch is not full. */
-static void plan_views(loader *loader, slot *slot, uint64_t seq)
+/* Images `at`, at + 1, ... of views * count (a validation sees each once); the last one again where the last batch is
+ * not full. */
+static void plan_in_order(loader *loader, slot *slot, uint64_t seq)
 {
     const loader_options *options = &loader->options;
     batch *batch = &slot->batch;
-    uint64_t at = options->start + seq * (uint64_t)options->batch, all = (uint64_t)options->views * loader->count;
-    batch->n = fill(options->batch, all - at);
+    int views = options->how == LOAD_VIEWS;
+    uint64_t at = (views ? options->start : 0) + seq * (uint64_t)options->batch;
+    uint64_t left = (views ? (uint64_t)options->views : 1) * loader->count - at;
+    batch->n = left < (uint64_t)options->batch ? (int)left : options->batch;
     batch->epoch = at / loader->count;
     for (int j = 0; j < options->batch; ++j) {
         uint64_t i = at + (uint64_t)(j < batch->n ? j : batch->n - 1);
         batch->index[j] = i % loader->count;
         batch->view[j] = i / loader->count;
     }
-}
-
-static void plan_in_order(loader *loader, slot *slot, uint64_t seq)
-{
-    batch *batch = &slot->batch;
-    uint64_t first = seq * (uint64_t)loader->options.batch;
-    batch->n = fill(loader->options.batch, loader->count - first);
-    batch->epoch = 0;
-    for (int j = 0; j < loader->options.batch; ++j)
-        batch->index[j] = first + (uint64_t)(j < batch->n ? j : batch->n - 1);
 }
 
 typedef struct picture {
@@ -256,7 +246,6 @@ static slot *claim(loader *loader)
     slot *s = &loader->ring[seq % loader->slots];
     s->state = SLOT_BUSY;
     if (loader->options.how == LOAD_TRAIN) plan_training(loader, s, seq);
-    else if (loader->options.how == LOAD_VIEWS) plan_views(loader, s, seq);
     else plan_in_order(loader, s, seq);
     return s;
 }

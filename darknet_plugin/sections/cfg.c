@@ -11,9 +11,9 @@
 
 cfg_file *cfg_new(const char *path)
 {
-    cfg_file *c = mem_calloc(1, sizeof *c);
-    c->path = mem_strdup(path);
-    return c;
+    cfg_file *cfg = mem_calloc(1, sizeof *cfg);
+    cfg->path = mem_strdup(path);
+    return cfg;
 }
 
 static void free_pair(cfg_pair *pair)
@@ -64,7 +64,7 @@ cfg_section *cfg_append_copy(cfg_file *cfg, const cfg_section *section)
     for (int i = 0; i < section->n; ++i)
         pair[i] = (cfg_pair){ mem_strdup(section->pair[i].key), mem_strdup(section->pair[i].value),
                               section->pair[i].line };
-    int n = section->n;   /* `s` may lie in c and move */
+    int n = section->n;   /* `section` may lie in cfg and move */
     char *name = mem_strdup(section->name), *file = mem_strdup(section->file);
     cfg_section *copy = cfg_append(cfg, name, file, section->line);
     copy->pair = pair;
@@ -124,7 +124,8 @@ const char *cfg_str(const cfg_section *section, const char *key, const char *def
 static int to_int(const char *text)
 {
     long v = strtol(text, NULL, 10);
-    return v > INT_MAX ? INT_MAX : v < INT_MIN ? INT_MIN : (int)v;
+    if (v > INT_MAX) return INT_MAX;
+    return v < INT_MIN ? INT_MIN : (int)v;
 }
 
 int cfg_int(const cfg_section *section, const char *key, int def)
@@ -147,14 +148,14 @@ int cfg_line(const cfg_section *section, const char *key)
 
 int cfg_is(const cfg_section *section, const char *name) { return !strcmp(section->name, name); }
 
+int cfg_is_boxes(const cfg_section *section) { return cfg_is(section, "yolo") || cfg_is(section, "region"); }
+
 static int list_length(const char *text)
 {
     int n = 1;
     for (; *text; ++text) n += *text == ',';
     return n;
 }
-
-int cfg_is_boxes(const cfg_section *section) { return cfg_is(section, "yolo") || cfg_is(section, "region"); }
 
 static const char *list_next(const char *text)
 {

@@ -49,7 +49,7 @@ cfg_section *cfg_append(cfg_file *cfg, const char *name, const char *file, int l
 cfg_section *cfg_append_copy(cfg_file *cfg, const cfg_section *section);
 /* Sets (replaces or adds) or removes a key. */
 void cfg_set(cfg_section *section, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* Sets a key to "1,2,3". */
+/* Sets a key to n numbers, "1,2,3". */
 void cfg_set_ints(cfg_section *section, const char *key, const int *number, int n);
 void cfg_unset(cfg_section *section, const char *key);
 
@@ -58,11 +58,9 @@ const cfg_pair *cfg_find(const cfg_section *section, const char *key);          
 const char *cfg_str(const cfg_section *section, const char *key, const char *def);
 int cfg_int(const cfg_section *section, const char *key, int def);
 double cfg_float(const cfg_section *section, const char *key, double def);
-/* the key's line, else the section's */
-int cfg_line(const cfg_section *section, const char *key);
+int cfg_line(const cfg_section *section, const char *key);   /* the key's, else the section's */
 int cfg_is(const cfg_section *section, const char *name);
-/* [yolo] or [region]: a detector's output */
-int cfg_is_boxes(const cfg_section *section);
+int cfg_is_boxes(const cfg_section *section);   /* [yolo] or [region]: a detector's output */
 /* "1,2 , -3" -> numbers; returns how many, *out is the caller's to free (NULL if none). */
 int cfg_ints(const cfg_section *section, const char *key, int **out);
 int cfg_floats(const cfg_section *section, const char *key, float **out);

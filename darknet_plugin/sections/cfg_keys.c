@@ -173,12 +173,6 @@ static const section_row sections[] = {
 };
 enum { SECTIONS = sizeof sections / sizeof *sections, MOST_KEYS = 128, MOST_NAMES = 128 };
 
-const section_row *cfg_section_rows(int *n)
-{
-    *n = SECTIONS;
-    return sections;
-}
-
 /* Those of a room above; borrowed. */
 static const section_row *registered;
 static int registered_n;

@@ -36,7 +36,6 @@ void cfg_register_sections(const section_row *rows, int n);
 void cfg_register_net_keys(const key_row *rows);
 
 const section_row *cfg_section_row(const char *name);           /* by full or short name; NULL if unknown */
-const section_row *cfg_section_rows(int *n);
 const key_row *cfg_key_row(const section_row *row, const char *key);   /* also knows keys every layer may have */
 const char *cfg_nearest_section(const char *name);              /* NULL if nothing is near */
 const char *cfg_nearest_key(const section_row *row, const char *key);

@@ -20,7 +20,7 @@ enum { MAX_FILE = 16 << 20, MAX_LINE = 65536, MAX_KEYS = 1000, MAX_SECTIONS = 10
        MAX_WARNINGS = 1000, MAX_CHOICES = 32 };
 
 typedef struct reader {
-    cfg_file *c;
+    cfg_file *cfg;
     diag *d;
     int line;
     const section_row *row;   /* of the section being read; NULL if unknown or none yet */
@@ -58,7 +58,7 @@ static void cut_comment(char *text)
 
 static cfg_section *current(const reader *reader)
 {
-    return reader->c->n ? &reader->c->section[reader->c->n - 1] : NULL;
+    return reader->cfg->n ? &reader->cfg->section[reader->cfg->n - 1] : NULL;
 }
 
 /* ---- values ---- */
@@ -140,17 +140,18 @@ static int check_number(reader *reader, const cfg_pair *pair, const key_row *row
     return -1;
 }
 
-static void check_count(reader *reader, const cfg_pair *pair, const key_row *row, int n)
+static void check_count(reader *reader, const cfg_pair *pair, const key_row *row, int count)
 {
     char wanted[64] = "";
-    if (!row->counts || (n < 32 && row->counts >> n & 1)) return;
+    if (!row->counts || (count < 32 && row->counts >> count & 1)) return;
     for (int i = 0; i < 32; ++i)
         if (row->counts >> i & 1)
             snprintf(wanted + strlen(wanted), sizeof wanted - strlen(wanted), "%s%d", wanted[0] ? " or " : "", i);
     const cfg_section *s = current(reader);
-    diag_error(reader->d, s->file, pair->line, s->name, "'%s' has %d numbers, expected %s", pair->key, n, wanted);
+    diag_error(reader->d, s->file, pair->line, s->name, "'%s' has %d numbers, expected %s", pair->key, count, wanted);
 }
 
+/* Each number of "1,2,3", and how many there are. */
 static void check_list(reader *reader, const cfg_pair *pair, const key_row *row)
 {
     char *copy = mem_strdup(pair->value), *rest = copy;
@@ -164,22 +165,23 @@ static void check_list(reader *reader, const cfg_pair *pair, const key_row *row)
     free(copy);
 }
 
+/* A word of the row's; another one is told what there is, and the nearest of it. */
 static void check_choice(reader *reader, const cfg_pair *pair, const key_row *row)
 {
     if (one_of(pair->value, row->choices)) return;
     const char *name[MAX_CHOICES];
-    char *copy = mem_strdup(row->choices), *rest = copy, *what = mem_printf("'%s'", pair->value),
-        wanted[512] = "one of: ";
-    int n = 0;
-    while (rest && n < MAX_CHOICES) {
-        size_t at = strlen(wanted);
-        name[n] = strsep(&rest, "|");
-        snprintf(wanted + at, sizeof wanted - at, "%s%s", n ? ", " : "", name[n]);
-        ++n;
+    char *copy = mem_strdup(row->choices), *rest = copy, *what = mem_printf("'%s'", pair->value), *list = NULL;
+    int words = 0;
+    while (rest && words < MAX_CHOICES) {
+        name[words] = strsep(&rest, "|");
+        words_list(&list, &words, MAX_CHOICES, name[words]);
     }
+    char *wanted = mem_printf("one of: %s", list);
     value_error(reader, pair, row, what, wanted);
-    const char *near = nearest_name(pair->value, name, n);
+    const char *near = nearest_name(pair->value, name, words);
     if (near) diag_hint(reader->d, "did you mean '%s'?", near);
+    free(wanted);
+    free(list);
     free(what);
     free(copy);
 }
@@ -224,8 +226,8 @@ static void given_twice(reader *reader, const cfg_pair *first)
 /* Keys that mean nothing here are named once, all together (finish_elsewhere). */
 static void note_elsewhere(reader *reader, const char *section, const char *key)
 {
-    char *name = mem_printf("[%s] %s", section, key), *said = reader->elsewhere ? strstr(reader->elsewhere, name)
-        : NULL;
+    char *name = mem_printf("[%s] %s", section, key);
+    const char *said = reader->elsewhere ? strstr(reader->elsewhere, name) : NULL;
     size_t n = strlen(name);
     if (said && (!said[n] || said[n] == ',')) {
         free(name);
@@ -240,12 +242,13 @@ static void note_elsewhere(reader *reader, const char *section, const char *key)
 static void finish_elsewhere(reader *reader)
 {
     if (!reader->elsewhere) return;
-    diag_warn(reader->d, reader->c->path, 0, NULL,
+    diag_warn(reader->d, reader->cfg->path, 0, NULL,
               "keys that steer training or box suppression in AlexeyAB's Darknet mean nothing here: %s",
-                  reader->elsewhere);
+              reader->elsewhere);
     free(reader->elsewhere);
 }
 
+/* Keeps a key and its value, whatever is wrong with them, once it is checked. */
 static void add_pair(reader *reader, const char *key, const char *value)
 {
     cfg_section *s = current(reader);
@@ -268,13 +271,14 @@ static void add_pair(reader *reader, const char *key, const char *value)
     else unknown_key(reader, key);
 }
 
+/* A line "key=value". */
 static void read_pair(reader *reader, char *text)
 {
     cfg_section *s = current(reader);
     char *equals = strchr(text, '=');
     const char *name = s ? s->name : NULL;
     if (!equals) {
-        diag_error(reader->d, reader->c->path, reader->line, name, "'%.60s' is neither a [section] nor key=value",
+        diag_error(reader->d, reader->cfg->path, reader->line, name, "'%.60s' is neither a [section] nor key=value",
                    text);
         return;
     }
@@ -283,9 +287,9 @@ static void read_pair(reader *reader, char *text)
     strip_blanks(text);
     const key_row *k = reader->row ? cfg_key_row(reader->row, text) : NULL;
     if (!k || k->type != KEY_STR || of_stock(reader)) strip_blanks(value);
-    if (!s) diag_error(reader->d, reader->c->path, reader->line, NULL, "'%.60s' stands before any section", text);
-    else if (!*text) diag_error(reader->d, reader->c->path, reader->line, name, "no key before '='");
-    else if (!*value) diag_error(reader->d, reader->c->path, reader->line, name, "'%.60s' has no value", text);
+    if (!s) diag_error(reader->d, reader->cfg->path, reader->line, NULL, "'%.60s' stands before any section", text);
+    else if (!*text) diag_error(reader->d, reader->cfg->path, reader->line, name, "no key before '='");
+    else if (!*value) diag_error(reader->d, reader->cfg->path, reader->line, name, "'%.60s' has no value", text);
     else add_pair(reader, text, value);
 }
 
@@ -300,47 +304,50 @@ static void finish_section(reader *reader)
             diag_error(reader->d, s->file, s->line, s->name, "'%s' is missing", k->name);
 }
 
+/* [net], [teacher] and [augment]: once but the teachers, in their place. */
 static void check_preamble(reader *reader, const section_row *row)
 {
-    const cfg_file *c = reader->c;
-    const cfg_section *twin = strcmp(row->name, "teacher") ? cfg_first(c, row->name) : NULL;
+    const cfg_file *cfg = reader->cfg;
+    const cfg_section *twin = strcmp(row->name, "teacher") ? cfg_first(cfg, row->name) : NULL;
     if (twin) {
-        diag_error(reader->d, c->path, reader->line, row->name, "is given twice, first on line %d", twin->line);
-    } else if (c->n && !strcmp(row->name, "net")) {
-        diag_error(reader->d, c->path, reader->line, row->name, "must be the first section");
-    } else if (cfg_layers(c)) {
-        diag_error(reader->d, c->path, reader->line, row->name, "must stand before the first layer");
+        diag_error(reader->d, cfg->path, reader->line, row->name, "is given twice, first on line %d", twin->line);
+    } else if (cfg->n && !strcmp(row->name, "net")) {
+        diag_error(reader->d, cfg->path, reader->line, row->name, "must be the first section");
+    } else if (cfg_layers(cfg)) {
+        diag_error(reader->d, cfg->path, reader->line, row->name, "must stand before the first layer");
     }
 }
 
+/* A line "[section]", which ends the one before. */
 static void read_section(reader *reader, char *text)
 {
     finish_section(reader);
     strip_blanks(text);
     size_t n = strlen(text);
     if (text[n - 1] == ']') text[n - 1] = 0;
-    else diag_error(reader->d, reader->c->path, reader->line, NULL, "'%.60s' is not closed by ']'", text);
+    else diag_error(reader->d, reader->cfg->path, reader->line, NULL, "'%.60s' is not closed by ']'", text);
     const char *name = text + 1;
     reader->row = cfg_section_row(name);
     if (!reader->row) {
         const char *near = cfg_nearest_section(name);
-        diag_error(reader->d, reader->c->path, reader->line, NULL, "unknown section [%.60s]", name);
+        diag_error(reader->d, reader->cfg->path, reader->line, NULL, "unknown section [%.60s]", name);
         if (near) diag_hint(reader->d, "did you mean [%s]?", near);
     } else if (reader->row->kind == SECTION_PREAMBLE) {
         check_preamble(reader, reader->row);
     }
-    if (!reader->c->n && (!reader->row || strcmp(reader->row->name, "net")))
-        diag_error(reader->d, reader->c->path, reader->line, NULL, "the first section must be [net], not [%.60s]",
+    if (!reader->cfg->n && (!reader->row || strcmp(reader->row->name, "net")))
+        diag_error(reader->d, reader->cfg->path, reader->line, NULL, "the first section must be [net], not [%.60s]",
                    name);
-    (void)cfg_append(reader->c, name, reader->c->path, reader->line);
+    (void)cfg_append(reader->cfg, name, reader->cfg->path, reader->line);
 }
 
 /* ---- lines ---- */
 
+/* A line of the file, which is not changed. */
 static void read_line(reader *reader, const char *line, size_t len)
 {
     if (len > MAX_LINE) {
-        diag_error(reader->d, reader->c->path, reader->line, NULL, "line of %zu characters, expected at most %d", len,
+        diag_error(reader->d, reader->cfg->path, reader->line, NULL, "line of %zu characters, expected at most %d", len,
                    MAX_LINE);
         return;
     }
@@ -367,9 +374,9 @@ static size_t binary_at(const char *text, size_t len)
 /* Why reading ends here, NULL if it need not: what follows takes time with the square of these. */
 static const char *too_much(const reader *reader)
 {
-    if (reader->c->n > MAX_SECTIONS) return "more sections than any network has";
-    return diag_errors(reader->d) - reader->errors >= MAX_ERRORS || diag_warnings(reader->d) -
-        reader->warnings >= MAX_WARNINGS ? "too many mistakes" : NULL;
+    if (reader->cfg->n > MAX_SECTIONS) return "more sections than any network has";
+    int errors = diag_errors(reader->d) - reader->errors, warnings = diag_warnings(reader->d) - reader->warnings;
+    return errors >= MAX_ERRORS || warnings >= MAX_WARNINGS ? "too many mistakes" : NULL;
 }
 
 cfg_file *cfg_parse(const char *path, const char *text, size_t len, diag *d)
@@ -379,23 +386,23 @@ cfg_file *cfg_parse(const char *path, const char *text, size_t len, diag *d)
         diag_error(d, path, 0, NULL, "not a text file: byte %zu is 0x%02x", bad, (unsigned char)text[bad]);
         return NULL;
     }
-    reader r = { .c = cfg_new(path), .d = d, .errors = diag_errors(d), .warnings = diag_warnings(d) };
+    reader reader = { .cfg = cfg_new(path), .d = d, .errors = diag_errors(d), .warnings = diag_warnings(d) };
     while (at < len) {
         const char *end = memchr(text + at, '\n', len - at);
         size_t n = end ? (size_t)(end - (text + at)) : len - at;
-        ++r.line;
-        read_line(&r, text + at, n);
+        ++reader.line;
+        read_line(&reader, text + at, n);
         at += n + 1;
-        const char *limit = too_much(&r);
+        const char *limit = too_much(&reader);
         if (limit) {
-            diag_error(d, path, r.line, NULL, "%s, the rest is not read", limit);
+            diag_error(d, path, reader.line, NULL, "%s, the rest is not read", limit);
             break;
         }
     }
-    finish_section(&r);
-    finish_elsewhere(&r);
-    if (!r.c->n) diag_error(d, path, 0, NULL, "no sections in it");
-    return r.c;
+    finish_section(&reader);
+    finish_elsewhere(&reader);
+    if (!reader.cfg->n) diag_error(d, path, 0, NULL, "no sections in it");
+    return reader.cfg;
 }
 
 static char *read_all(FILE *file, size_t *len)

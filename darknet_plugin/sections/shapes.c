@@ -13,7 +13,7 @@
 
 static int at_least_1(shape_run *run, const char *key)
 {
-    int v = cfg_int(run->s, key, 1);
+    int v = cfg_int(run->section, key, 1);
     if (v < 1) shape_error(run, key, "'%s' is %d, expected at least 1", key, v);
     return v;
 }
@@ -28,17 +28,18 @@ static void infer_batch(shape_run *run, net_shape *shape)
                     shape->batch);
 }
 
+/* The image, or plain floats; 0 where there is neither. */
 static int infer_input(shape_run *run, net_shape *shape)
 {
-    shape->h = cfg_int(run->s, "height", 0);
-    shape->w = cfg_int(run->s, "width", 0);
-    shape->c = cfg_int(run->s, "channels", 0);
+    shape->h = cfg_int(run->section, "height", 0);
+    shape->w = cfg_int(run->section, "width", 0);
+    shape->c = cfg_int(run->section, "channels", 0);
     double whole = (double)shape->h * shape->w * shape->c;
     if (whole > INT_MAX) {
         shape_error(run, NULL, "a %dx%dx%d input is more than Darknet can count", shape->c, shape->h, shape->w);
         return 0;
     }
-    shape->inputs = cfg_int(run->s, "inputs", (int)whole);
+    shape->inputs = cfg_int(run->section, "inputs", (int)whole);
     if (shape->inputs < 1 || shape->h < 0 || shape->w < 0 || shape->c < 0) {
         shape_error(run, NULL, "needs width, height and channels, or inputs");
         return 0;
@@ -53,8 +54,8 @@ static void check_policy(shape_run *run)
 {
     int *steps;
     float *scales;
-    if (strcmp(cfg_str(run->s, "policy", "constant"), "steps")) return;
-    int n = cfg_ints(run->s, "steps", &steps), m = cfg_floats(run->s, "scales", &scales);
+    if (strcmp(cfg_str(run->section, "policy", "constant"), "steps")) return;
+    int n = cfg_ints(run->section, "steps", &steps), m = cfg_floats(run->section, "scales", &scales);
     if (!n || !m) shape_error(run, "policy", "policy=steps needs 'steps' and 'scales'");
     else if (n != m) shape_error(run, "scales", "'scales' has %d numbers, expected %d as in 'steps'", m, n);
     free(steps);
@@ -73,13 +74,13 @@ static void check_batch(shape_run *run, const net_shape *shape, int steps)
 
 static void infer_layer(shape_run *run, const net_shape *shape, int steps, unsigned char *known)
 {
-    const shape_row *row = shape_row_of(run->s->name);
+    const shape_row *row = shape_row_of(run->section->name);
     if (!row) {
         shape_error(run, NULL, "is no section of stock Darknet");
         return;
     }
     known[run->i] = (unsigned char)row->infer(run);
-    if (cfg_int(run->s, "dontsave", 0)) run->l->stored = 0;
+    if (cfg_int(run->section, "dontsave", 0)) run->l->stored = 0;
     if (known[run->i]) check_batch(run, shape, steps);
 }
 
@@ -92,13 +93,14 @@ static void carry(shape_run *run, const net_shape *shape)
     run->l->inputs = last ? last->outputs : shape->inputs;
 }
 
+/* Layer after layer, and the sums over all. */
 static void infer_layers(shape_run *run, net_shape *shape, int input_known, int steps)
 {
     unsigned char *known = mem_calloc((size_t)shape->n, 1);
     run->known = known;
     run->layer = shape->layer;
     for (run->i = 0; run->i < shape->n; ++run->i) {
-        run->s = run->at[run->i];
+        run->section = run->at[run->i];
         run->l = &shape->layer[run->i];
         run->in_known = run->i ? known[run->i - 1] : input_known;
         carry(run, shape);
@@ -111,11 +113,11 @@ static void infer_layers(shape_run *run, net_shape *shape, int input_known, int 
 }
 
 /* Sections of the layers, in order; the array is the caller's to free. */
-static const cfg_section **layer_sections(const cfg_file *cfg, int n)
+static const cfg_section **layer_sections(const cfg_file *cfg, int count)
 {
-    const cfg_section **at = mem_calloc((size_t)n, sizeof *at);
+    const cfg_section **at = mem_calloc((size_t)count, sizeof *at);
     int k = 0;
-    for (int i = 0; i < cfg->n && k < n; ++i)
+    for (int i = 0; i < cfg->n && k < count; ++i)
         if (cfg->section[i].index >= 0) at[k++] = &cfg->section[i];
     return at;
 }
@@ -128,19 +130,19 @@ net_shape *shapes_infer(const cfg_file *cfg, diag *d)
             diag_error(d, cfg->path, 0, NULL, "has no [net] section");
         return NULL;
     }
-    net_shape *n = mem_calloc(1, sizeof *n);
-    n->n = cfg_layers(cfg);
-    n->layer = mem_calloc((size_t)n->n, sizeof *n->layer);
-    const cfg_section **at = layer_sections(cfg, n->n);
-    shape_run r = { .at = at, .s = net, .d = d };
-    if (!n->n) shape_error(&r, NULL, "has no layers after it");
-    infer_batch(&r, n);
-    check_policy(&r);
-    int input_known = infer_input(&r, n);
-    infer_layers(&r, n, input_known, cfg_int(net, "time_steps", 1));
+    net_shape *shape = mem_calloc(1, sizeof *shape);
+    shape->n = cfg_layers(cfg);
+    shape->layer = mem_calloc((size_t)shape->n, sizeof *shape->layer);
+    const cfg_section **at = layer_sections(cfg, shape->n);
+    shape_run run = { .at = at, .section = net, .d = d };
+    if (!shape->n) shape_error(&run, NULL, "has no layers after it");
+    infer_batch(&run, shape);
+    check_policy(&run);
+    int input_known = infer_input(&run, shape);
+    infer_layers(&run, shape, input_known, cfg_int(net, "time_steps", 1));
     free(at);
-    if (!r.failed) return n;
-    shapes_free(n);
+    if (!run.failed) return shape;
+    shapes_free(shape);
     return NULL;
 }
 

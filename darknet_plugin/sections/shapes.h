@@ -28,7 +28,7 @@ typedef struct net_shape {
 net_shape *shapes_infer(const cfg_file *cfg, diag *d);
 void shapes_free(net_shape *shape);
 
-/* Size in bytes of the weights file of layers 0..n-1 written by this Darknet (20-byte header). */
+/* Size in bytes of the weights file of the first n layers, written by this Darknet (20-byte header). */
 size_t shapes_file_bytes(const net_shape *shape, int n);
 /* Does section type `name` have weights in a weights file? */
 int shapes_has_weights(const char *section_name);

@@ -9,14 +9,14 @@
 
 void shape_error(shape_run *run, const char *key, const char *fmt, ...)
 {
-    const cfg_section *s = run->s;
-    int line = key ? cfg_line(s, key) : s->line;
+    const cfg_section *section = run->section;
+    int line = key ? cfg_line(section, key) : section->line;
     va_list ap;
     run->failed = 1;
-    if (diag_told(run->d, s->file, line)) return;
+    if (diag_told(run->d, section->file, line)) return;
     va_start(ap, fmt);
     char *text = mem_vprintf(fmt, ap);
     va_end(ap);
-    diag_error(run->d, s->file, line, s->name, "%s", text);
+    diag_error(run->d, section->file, line, section->name, "%s", text);
     free(text);
 }

@@ -14,13 +14,14 @@
 
 /* ---- helpers ---- */
 
+/* a b, or the most there is. */
 static int64_t times(int64_t a, int64_t b)
 {
     int64_t p;
     return __builtin_mul_overflow(a, b, &p) ? INT64_MAX : p;
 }
 
-static int64_t number(const shape_run *run, const char *key, int def) { return cfg_int(run->s, key, def); }
+static int64_t number(const shape_run *run, const char *key, int def) { return cfg_int(run->section, key, def); }
 
 static int has_input(const shape_run *run) { return run->in_known; }
 
@@ -32,13 +33,13 @@ static int has_image(shape_run *run)
     return 0;
 }
 
-static int set_outputs(shape_run *run, int64_t n)
+static int set_outputs(shape_run *run, int64_t outputs)
 {
-    if (n > INT_MAX) {
+    if (outputs > INT_MAX) {
         shape_error(run, NULL, "has more outputs than Darknet can count");
         return 0;
     }
-    run->l->outputs = (int)n;
+    run->l->outputs = (int)outputs;
     return 1;
 }
 
@@ -79,7 +80,7 @@ static void add_weights(shape_run *run, int64_t weights, int64_t units, int norm
     run->l->macs += macs;
 }
 
-static int normalised(const shape_run *run) { return cfg_int(run->s, "batch_normalize", 0) != 0; }
+static int normalised(const shape_run *run) { return cfg_int(run->section, "batch_normalize", 0) != 0; }
 
 static int kernel_fits(shape_run *run, int64_t size, int64_t pad)
 {
@@ -111,6 +112,7 @@ static void check_groups(shape_run *run, int64_t groups, int64_t filters)
                     (long long)filters);
 }
 
+/* With groups a filter reads its share of the channels. */
 static int convolutional(shape_run *run)
 {
     int64_t n = positive(run, "filters", 1), k = positive(run, "size", 1), s = positive(run, "stride", 1);
@@ -119,7 +121,7 @@ static int convolutional(shape_run *run)
     check_groups(run, groups, n);
     if (!kernel_fits(run, k, 2 * pad)) return 0;
     if (k == 1 && s > 1) {
-        diag_warn(run->d, run->s->file, cfg_line(run->s, "stride"), run->s->name,
+        diag_warn(run->d, run->section->file, cfg_line(run->section, "stride"), run->section->name,
                   "stock Darknet ignores stride %lld of a 1x1 kernel on the CPU", (long long)s);
         diag_hint(run->d, "[maxpool] size=1 stride=%lld before it, and stride=1 here, is the same everywhere%s",
                   (long long)s, pad ? "" : "; export writes it so");
@@ -232,16 +234,15 @@ static int upsample(shape_run *run)
     if (!s) shape_error(run, "stride", "'stride' is 0, expected a factor, or minus one to shrink");
     if (!s || !has_image(run) || (s < 0 && !divides(run, -s))) return 0;
     input_is_map(run);
-    int64_t h = s > 0 ? times(run->l->in_h, s) : run->l->in_h / -s, w = s > 0 ? times(run->l->in_w, s)
-        : run->l->in_w / -s;
-    return set_map(run, run->l->in_c, h, w);
+    if (s < 0) return set_map(run, run->l->in_c, run->l->in_h / -s, run->l->in_w / -s);
+    return set_map(run, run->l->in_c, times(run->l->in_h, s), times(run->l->in_w, s));
 }
 
 /* With `extra` a copy with that many zeros more and no map; the host moves floats by c / stride^2 either way. */
 static int reorg(shape_run *run)
 {
     int64_t s = positive(run, "stride", 1), extra = number(run, "extra", 0), square = times(s, s);
-    int reverse = cfg_int(run->s, "reverse", 0), flatten = cfg_int(run->s, "flatten", 0);
+    int reverse = cfg_int(run->section, "reverse", 0), flatten = cfg_int(run->section, "flatten", 0);
     if (!has_image(run)) return 0;
     input_is_map(run);
     if (extra && flatten) shape_error(run, "flatten", "'extra' and 'flatten' cannot stand together");
@@ -311,7 +312,7 @@ static int64_t layer_meant(shape_run *run, const char *key, int64_t value)
 /* The first layer's map, channels added up; a map of another size makes it 0x0, counting channels from 0 again. */
 static int route(shape_run *run)
 {
-    int *from, n = cfg_ints(run->s, "layers", &from), known = n > 0;
+    int *from, n = cfg_ints(run->section, "layers", &from), known = n > 0;
     int64_t outputs = 0, c = 0, h = 0, w = 0;
     if (!n) shape_error(run, NULL, "'layers' is missing");
     for (int i = 0; i < n; ++i) {
@@ -320,7 +321,10 @@ static int route(shape_run *run)
         if (!known) continue;
         const layer_shape *f = &run->layer[at], *first = &run->layer[from[0] < 0 ? run->i + from[0] : from[0]];
         outputs += f->outputs;
-        if (!i) h = f->h, w = f->w;
+        if (!i) {
+            h = f->h;
+            w = f->w;
+        }
         if (f->h == first->h && f->w == first->w) c += f->c;
         else c = h = w = 0;
     }
@@ -336,7 +340,7 @@ static int route(shape_run *run)
 /* out = in + from's map, nearest or every k-th pixel where sizes differ by a factor, the common channels. */
 static int shortcut(shape_run *run)
 {
-    if (!cfg_find(run->s, "from")) {
+    if (!cfg_find(run->section, "from")) {
         shape_error(run, NULL, "'from' is missing");
         return 0;
     }
@@ -355,15 +359,16 @@ static int shortcut(shape_run *run)
 
 /* ---- detection ---- */
 
+/* `num` pairs of numbers, or none at all. */
 static void check_anchors(shape_run *run, int64_t num)
 {
     float *anchor;
-    int n = cfg_floats(run->s, "anchors", &anchor);
+    int n = cfg_floats(run->section, "anchors", &anchor);
     if (n && n > 2 * num)
         shape_error(run, "anchors", "'anchors' has %d numbers, expected %lld for num=%lld", n, (long long)(2 * num),
                     (long long)num);
     else if (n && n < 2 * num)
-        diag_warn(run->d, run->s->file, cfg_line(run->s, "anchors"), run->s->name,
+        diag_warn(run->d, run->section->file, cfg_line(run->section, "anchors"), run->section->name,
                   "'anchors' has %d numbers, the rest of %lld are taken as 0.5", n, (long long)(2 * num));
     free(anchor);
 }
@@ -371,7 +376,7 @@ static void check_anchors(shape_run *run, int64_t num)
 /* How many of the `num` anchors this layer uses. */
 static int64_t masks(shape_run *run, int64_t num)
 {
-    int *mask, n = cfg_ints(run->s, "mask", &mask);
+    int *mask, n = cfg_ints(run->section, "mask", &mask);
     for (int i = 0; i < n; ++i)
         if (mask[i] < 0 || mask[i] >= num)
             shape_error(run, "mask", "'mask' names anchor %d, expected 0 to %lld", mask[i], (long long)(num - 1));

@@ -8,7 +8,7 @@
 
 typedef struct shape_run {
     const cfg_section *const *at;   /* sections of all layers */
-    const cfg_section *s;           /* the one being inferred */
+    const cfg_section *section;     /* the one being inferred */
     diag *d;
     int i;                          /* its number */
     int in_known;                   /* the layer before came out; if not, nothing more is said about it */
@@ -21,7 +21,7 @@ typedef struct shape_run {
 typedef struct shape_row {
     const char *name;
     int weights;                    /* has floats in a weights file */
-    int (*infer)(shape_run *run);     /* fills r->l; 1 if the output came out */
+    int (*infer)(shape_run *run);   /* fills run->l; 1 if the output came out */
 } shape_row;
 
 const shape_row *shape_row_of(const char *name);   /* NULL if no stock layer */
