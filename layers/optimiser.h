@@ -1,5 +1,5 @@
-/* Optimisers, by their number in the list of optimiser_ops.h. A network carries its number where the host has a flag for
- * the only one it knows: network.adam, update_args.adam. */
+/* Optimisers, by their number in the list of optimiser_ops.h. A network carries its number where the host has a flag
+ * for the only one it knows: network.adam, update_args.adam. */
 #ifndef DISTILL_OPTIMISER_H
 #define DISTILL_OPTIMISER_H
 #include "darknet_plugin/sections/cfg.h"
@@ -14,7 +14,8 @@ int optimiser_of(const cfg_section *net, diag *d);
 void optimiser_for_host(cfg_section *net, int optimiser);
 /* How many of m and v it keeps: arrays as large as the weights. */
 int optimiser_moments(int optimiser);
-/* Hands every array of layer l that updates move to `update`, with what is kept with it: those of the device, or not. */
+/* Hands every array of layer l that updates move to `update`, with what is kept with it; those of the device, or the
+ * host's. */
 void optimiser_update(const layer *l, const update_args *args, int on_device,
                       void (*update)(const update_job *job, int optimiser));
 

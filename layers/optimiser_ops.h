@@ -1,6 +1,6 @@
-/* THE list of optimisers. To add one: a file with its element function and formulae (update_NAME, see update_ops.h), and
- * its line here. The CPU's loops, the kernels, the key in [net], the state of a run and the room that it takes on the disk
- * are made from this list.
+/* THE list of optimisers. To add one: a file with its element function and formulae (update_NAME, see update_ops.h),
+ * and its line here. The CPU's loops, the kernels, the key in [net], the state of a run and the room that it takes on
+ * the disk are made from this list.
  *
  *   OPTIMISER(its name, how many of m and v it keeps)
  *

@@ -1,6 +1,6 @@
 /* One step of one weight, by the optimisers that Darknet has. The CPU's loops (cpu/update.c) and the CUDA kernels
- * (gpu/arrays.cu) call the same functions. Darknet's `*_updates`, u here, hold minus the gradient, summed over the batch;
- * with B images per update:
+ * (gpu/arrays.cu) call the same functions. Darknet's `*_updates`, u here, hold minus the gradient, summed over the
+ * batch; with B images per update:
  *
  *   SGD   u <- u - decay * B * w    (decay is 0 for biases and BN scales)
  *         w <- w + rate / B * u
