@@ -1,6 +1,6 @@
-/* One step of one weight by AdamW, which is Adam with decoupled decay: the weight itself shrinks, by the rate, and decay
- * is not averaged into the moments, where large gradients would hide it. As in update_ops.h, u is minus the gradient,
- * summed:
+/* One step of one weight by AdamW, which is Adam with decoupled decay: the weight itself shrinks, by the rate, and
+ * decay is not averaged into the moments, where large gradients would hide it. As in update_ops.h, u is minus the
+ * gradient, summed:
  *
  *   g = u / B,   u <- 0,   m <- B1 * m + (1 - B1) * g,   v <- B2 * v + (1 - B2) * g^2
  *   w <- w + rate * ((m / (1 - B1^t)) / (sqrt(v / (1 - B2^t)) + eps) - decay * w)

@@ -87,20 +87,18 @@ static void report_held(const run_lock *lock, int fd, diag *d)
 
 /* ---- taking it ---- */
 
-typedef int (*lock_fn)(int fd, int operation);
-
 /* A message says why; the file has lost its name meanwhile, or was never there; lock->fd holds it. */
 typedef enum { LOCK_FAILED, LOCK_LOST, LOCK_HELD } lock_status;
 
 /* Opens or makes the file, and locks it. */
-static lock_status try_lock(run_lock *lock, lock_fn lock_file, diag *d)
+static lock_status try_lock(run_lock *lock, diag *d)
 {
     lock->fd = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (lock->fd < 0) {
         diag_error(d, lock->path, 0, NULL, "cannot write: %s", strerror(errno));
         return LOCK_FAILED;
     }
-    if (lock_file(lock->fd, LOCK_EX | LOCK_NB)) {
+    if (flock(lock->fd, LOCK_EX | LOCK_NB)) {
         if (has_no_locks(errno))
             diag_warn(d, lock->path, 0, NULL,
                       "this file system has no locks (%s): make sure that no other run writes here", strerror(errno));
@@ -113,12 +111,12 @@ static lock_status try_lock(run_lock *lock, lock_fn lock_file, diag *d)
     return LOCK_HELD;
 }
 
-static int take(run_lock *lock, lock_fn lock_file, diag *d)
+static int take(run_lock *lock, diag *d)
 {
     lock_status got = LOCK_LOST;
     for (int i = 0; i < ATTEMPTS && got == LOCK_LOST; ++i) {
         if (lock->fd >= 0) close(lock->fd);
-        got = try_lock(lock, lock_file, d);
+        got = try_lock(lock, d);
     }
     if (got == LOCK_LOST) diag_error(d, lock->path, 0, NULL, "cannot lock: it is made and removed all the time");
     return got == LOCK_HELD ? 0 : -1;
@@ -133,11 +131,11 @@ static void forget(run_lock *lock)
     *lock = (run_lock){ .fd = -1 };
 }
 
-int run_lock_take_by(run_lock *lock, const char *folder, const char *name, lock_fn lock_file, diag *d)
+int run_lock_take(run_lock *lock, const char *folder, const char *name, diag *d)
 {
     int errors = diag_errors(d);
     *lock = (run_lock){ .fd = -1, .path = mem_printf("%s/%s.lock", folder, name), .folder = mem_strdup(folder) };
-    if (!take(lock, lock_file, d)) {
+    if (!take(lock, d)) {
         mem_begun(&lock->file, lock->path);
         if (!stat(folder, &lock->there)) return 0;
         diag_error(d, folder, 0, NULL, "cannot read: %s", strerror(errno));
@@ -145,11 +143,6 @@ int run_lock_take_by(run_lock *lock, const char *folder, const char *name, lock_
     if (diag_errors(d) == errors) unlink(lock->path);   /* a file that locks nothing */
     forget(lock);
     return diag_errors(d) > errors ? -1 : 0;
-}
-
-int run_lock_take(run_lock *lock, const char *folder, const char *name, diag *d)
-{
-    return run_lock_take_by(lock, folder, name, flock, d);
 }
 
 int run_lock_check(run_lock *lock, diag *d)
@@ -165,7 +158,7 @@ int run_lock_check(run_lock *lock, diag *d)
                    "is not the folder that it was when the run began: unmounted, or replaced");
         return -1;
     }
-    return is_named(lock->fd, lock->path) ? 0 : take(lock, flock, d);
+    return is_named(lock->fd, lock->path) ? 0 : take(lock, d);
 }
 
 void run_lock_release(run_lock *lock)

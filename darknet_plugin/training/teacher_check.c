@@ -83,6 +83,7 @@ typedef struct teacher_view {
     int outs;
 } teacher_view;
 
+/* Nothing seen yet. */
 static teacher_view begin(const teacher *teacher)
 {
     const teacher_spec *s = teacher->spec;

@@ -54,6 +54,7 @@ static float *array_at(const layer *l, size_t offset)
     return x;
 }
 
+/* The array that is `which` of this layer, with all that belongs to it. */
 static weights_tensor tensor(const layer *l, const char *const *name, int which, size_t n)
 {
     weights_tensor t = { .name = name[which], .n = n };
