@@ -7,6 +7,9 @@
 #include "weights_tools/file/weights_file.h"
 
 /* m and v are the layer's own fields, so there are no more of them. */
+#define FITS(name, moments) _Static_assert(moments < WEIGHTS_KEPT, #name " keeps more than m and v");
+OPTIMISERS(FITS)
+
 #define ROW(name, moments) { #name, moments },
 static const struct {
     const char *key;

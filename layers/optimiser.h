@@ -14,8 +14,8 @@ int optimiser_of(const cfg_section *net, diag *d);
 void optimiser_for_host(cfg_section *net, int optimiser);
 /* How many of m and v it keeps: arrays as large as the weights. */
 int optimiser_moments(int optimiser);
-/* Hands every array of layer l that updates move to `update`, with what is kept with it: those of the device, or
- * not. */
+/* Hands every array of layer l that updates move to `update`, with what is kept with it; those of the device, or the
+ * host's. */
 void optimiser_update(const layer *l, const update_args *args, int on_device,
                       void (*update)(const update_job *job, int optimiser));
 

@@ -101,7 +101,7 @@ static void train(model *m, int first, int n)
 
 static checkpoint *open_disk(const model *m, const char *folder)
 {
-    checkpoint_run r = { .m = m, .train = images, .threads = 1, .seed = 3 };
+    checkpoint_run r = { .model = m, .train = images, .threads = 1, .seed = 3 };
     return checkpoint_open(folder, "x", &r);
 }
 
@@ -327,7 +327,7 @@ static void another_run(void **state)
     model *m = open_run("sgd.cfg");
     mkdir("seed", 0777);
     checkpoint *c = open_disk(m, "seed");
-    checkpoint_run r = { .m = m, .train = images, .threads = 2, .seed = 3 };
+    checkpoint_run r = { .model = m, .train = images, .threads = 2, .seed = 3 };
     checkpoint *threads = checkpoint_open("seed", "x", &r);
     save(c, m);
     refused(m, threads, 0, "the run was started with threads=1, now it is threads=2");

@@ -70,7 +70,7 @@ static fixture begin_job(const char *cfg, const char *train, const char *valid, 
     text_file("net.cfg", cfg);
     f.train = open_set(DATA_TRAIN, train, need_train, f.d);
     if (valid) f.valid = open_set(DATA_VALID, valid, need_valid, f.d);
-    f.p = (preflight_job){ .m = model_open("net.cfg", &o, f.d), .train = f.train, .valid = f.valid, .cfg = "net.cfg", .folder = "run/deep",
+    f.p = (preflight_job){ .model = model_open("net.cfg", &o, f.d), .train = f.train, .valid = f.valid, .cfg = "net.cfg", .folder = "run/deep",
                            .name = "net", .threads = 1 };
     check_no_errors(f.d);
     return f;
@@ -81,7 +81,7 @@ static void end_job(fixture *f)
     run_lock_release(&f->lock);
     dataset_free(f->train);
     dataset_free(f->valid);
-    model_close(f->p.m);
+    model_close(f->p.model);
     diag_free(f->d);
 }
 

@@ -37,6 +37,7 @@ static void report(const model *model, int i, const char *what, diag *d)
 
 /* ---- the loss ---- */
 
+/* Says which feature of a teacher that runs is not finite; 0: all are. */
 static int bad_teacher(const model *model, diag *d)
 {
     for (int i = 0; model->teacher && i < model->low->teachers; ++i) {
@@ -53,6 +54,7 @@ static int bad_teacher(const model *model, diag *d)
     return 0;
 }
 
+/* Says which layer's output is the first that is not finite; 0: all are. */
 static int bad_output(const model *model, diag *d)
 {
     for (int i = 0; i < model->low->trained; ++i) {
@@ -108,6 +110,7 @@ int numbers_check_updates(const model *model, diag *d)
     return -1;
 }
 
+/* Stops at the first array with something that is not finite. */
 int numbers_check_weights(const model *model, diag *d)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];

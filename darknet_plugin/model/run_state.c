@@ -69,6 +69,7 @@ static void put(writer *w, const void *data, size_t n)
 
 static void put_number(writer *w, uint64_t n) { put(w, &n, sizeof n); }
 
+/* One layer's part of the file. */
 static void put_layer(writer *w, const network *net, int index)
 {
     weights_tensor t[MOST_ARRAYS];
@@ -148,6 +149,7 @@ static char *read_file_whole(const char *path, size_t *bytes, diag *d)
     return data;
 }
 
+/* All but the layers' parts. -1: it is cut short. */
 static int parse(run_state *state, reader reader)
 {
     uint64_t key;

@@ -8,6 +8,7 @@
 #include "darknet_plugin/base/out_file.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,36 +38,41 @@ static uint64_t hash_data(const dataset *set)
     return h;
 }
 
-static char *teachers_text(const model *model)
+/* ---- its key: a "name=value" line for each thing that decides what comes out ---- */
+
+static void put_teachers(FILE *out, const model *model)
 {
-    char *text = mem_strdup("");
     for (int i = 0; model->teacher && i < model->low->teachers; ++i) {
-        const teacher_spec *t = &model->low->teacher[i];
+        const teacher_spec *spec = &model->low->teacher[i];
         const network *net = model->teacher[i]->net;
-        char *more = mem_printf("%steacher %s=layers %016llx, weights %016llx, features %s\n", text, t->name,
-                                (unsigned long long)hash_cfg(t->cfg), (unsigned long long)weights_hash(net, 0, net->n),
-                                model->features[i] ? features_type(model->features[i]) : "live");
-        free(text);
-        text = more;
+        fprintf(out, "teacher %s=layers %016" PRIx64 ", weights %016" PRIx64 ", features %s\n", spec->name,
+                hash_cfg(spec->cfg), weights_hash(net, 0, net->n),
+                model->features[i] ? features_type(model->features[i]) : "live");
     }
-    return text;
 }
 
+static void put_images(FILE *out, const char *which, const dataset *set)
+{
+    fprintf(out, "%s images=%zu, %016" PRIx64 "\n", which, set ? dataset_count(set) : 0, hash_data(set));
+}
+
+/* The caller frees. */
 static char *make_key(const checkpoint_run *run)
 {
-    const model *m = run->m;
-    char *teachers = teachers_text(m), *who = cpu_identity();
-    char *key =
-        mem_printf("cfg=%016llx\nweights at the start=%016llx, %zu images seen\n%straining images=%zu, %016llx\nvalidation images=%zu, %016llx\nseed=%llu\nviews=%llu\n"
-                           "backend=%s\nthreads=%d\n%s",
-                           (unsigned long long)hash_cfg(m->low->source), (unsigned long long)weights_hash(m->net, 0,
-                               m->net->n), *m->net->seen, teachers, dataset_count(run->train),
-                           (unsigned long long)hash_data(run->train), run->valid ? dataset_count(run->valid) : 0,
-                           (unsigned long long)hash_data(run->valid), (unsigned long long)run->seed,
-                               (unsigned long long)run->views, run->backend ? run->backend : "dnnl", run->threads, who);
-    free(teachers);
+    const network *net = run->model->net;
+    char *text, *who = cpu_identity();
+    size_t len;
+    FILE *out = mem_stream(&text, &len);
+    fprintf(out, "cfg=%016" PRIx64 "\n", hash_cfg(run->model->low->source));
+    fprintf(out, "weights at the start=%016" PRIx64 ", %zu images seen\n", weights_hash(net, 0, net->n), *net->seen);
+    put_teachers(out, run->model);
+    put_images(out, "training", run->train);
+    put_images(out, "validation", run->valid);
+    fprintf(out, "seed=%" PRIu64 "\nviews=%" PRIu64 "\n", run->seed, run->views);
+    fprintf(out, "backend=%s\nthreads=%d\n%s", run->backend ? run->backend : "dnnl", run->threads, who);
+    mem_stream_end(out);
     free(who);
-    return key;
+    return text;
 }
 
 checkpoint *checkpoint_open(const char *folder, const char *name, const checkpoint_run *run)
@@ -157,8 +163,8 @@ static int same_run(const checkpoint *checkpoint, const run_state *state, const 
                                          k.has_length, k.has, k.want_length, k.want);
         ++n;
     }
-    if (more < 0) (force ? diag_warn : diag_error)(d, path, 0, NULL,
-                                                   "the run was started by another version of this program");
+    if (more < 0)
+        (force ? diag_warn : diag_error)(d, path, 0, NULL, "the run was started by another version of this program");
     if (!n && !more) return 0;
     diag_hint(d, force ? "the result will not be that of an uninterrupted run"
               : "-force goes on all the same; the result is then not that of an uninterrupted run");
@@ -206,6 +212,7 @@ static int can_resume(const model *model, diag *d)
     return 0;
 }
 
+/* checkpoint_resume, by the paths of its files. */
 static int resume(const checkpoint *checkpoint, model *model, run_progress *progress, int force, const char *state,
                   const char *weights, const char *fresh, diag *d)
 {

@@ -18,7 +18,7 @@ typedef struct checkpoint {
 
 /* What decides a run's weights besides the cfg's own text. */
 typedef struct checkpoint_run {
-    const model *m;
+    const model *model;
     const dataset *train, *valid;   /* valid may be NULL */
     const char *backend;            /* as the user names it */
     int threads;

@@ -80,8 +80,8 @@ static double grows_by(const preflight_job *job, const char *suffix, const char 
 
 static double room_needed(const preflight_job *job)
 {
-    double weights = (double)shapes_file_bytes(job->m->low->shape, job->m->low->shape->n),
-        state = (2 + optimiser_moments(job->m->net->adam)) * weights;
+    double weights = (double)shapes_file_bytes(job->model->low->shape, job->model->low->shape->n),
+        state = (2 + optimiser_moments(job->model->net->adam)) * weights;
     double sum = 2 * (state > weights ? state : weights) + grows_by(job, "last", "state", state);
     for (int i = 0; i < N_CHECKPOINTS; ++i) sum += grows_by(job, CHECKPOINTS[i], "weights", weights);
     return sum;
@@ -93,13 +93,14 @@ static void bytes_text(double bytes, char *out, size_t len)
     snprintf(out, len, bytes < 1e9 ? "%.3g MB" : "%.3g GB", bytes / (bytes < 1e9 ? 1e6 : 1e9));
 }
 
+/* Is there room for all that will be written? A file system that does not say has it. */
 static int check_room(const preflight_job *job, diag *d)
 {
     struct statvfs v;
     struct stat st;
     char need[32], have[32];
     if (statvfs(job->folder, &v) || stat(job->folder, &st)) return 0;
-    double free_bytes = (double)v.f_bavail * (double)v.f_frsize, cache = cache_wants(job->m, st.st_dev),
+    double free_bytes = (double)v.f_bavail * (double)v.f_frsize, cache = cache_wants(job->model, st.st_dev),
         all = room_needed(job) + cache;
     if (all <= free_bytes) return 0;
     bytes_text(all, need, sizeof need);
@@ -108,8 +109,9 @@ static int check_room(const preflight_job *job, diag *d)
     if (cache > 0) {
         bytes_text(cache, need, sizeof need);
         diag_hint(d, "%s of it for the feature cache: fewer views=, or cache_type=u8, takes less", need);
-    } else diag_hint(d,
-                     "three weights files, the state of the run, and twice the largest of them while it is replaced");
+    } else {
+        diag_hint(d, "three weights files, the state of the run, and twice the largest of them while it is replaced");
+    }
     return -1;
 }
 
@@ -127,7 +129,7 @@ static int check_folder(const preflight_job *job, run_lock *lock, diag *d)
 static int check_export(const preflight_job *job, diag *d)
 {
     int errors = diag_errors(d);
-    deployed *out = deploy_open(job->m, job->cfg, d);
+    deployed *out = deploy_open(job->model, job->cfg, d);
     deploy_close(out);
     if (out) return 0;
     if (diag_errors(d) > errors) diag_hint(d, "this network trains, but what comes of it could not be exported");
@@ -139,7 +141,7 @@ int preflight(const preflight_job *job, run_lock *lock, diag *d)
     int bad = check_folder(job, lock, d);
     bad |= check_export(job, d);
     bad |= preflight_data(job, d);
-    if (!bad) bad = teacher_check(job->m, job->train, job->threads, job->seed, job->force, d);
+    if (!bad) bad = teacher_check(job->model, job->train, job->threads, job->seed, job->force, d);
     if (bad) run_lock_release(lock);
     return bad ? -1 : 0;
 }

@@ -11,7 +11,7 @@
 #include "run_lock.h"
 
 typedef struct preflight_job {
-    model *m;                     /* weights loaded, cache opened; borrowed, as all below */
+    model *model;                 /* weights loaded, cache opened; borrowed, as all below */
     const dataset *train, *valid; /* valid may be NULL */
     const char *cfg;              /* the path it was read from */
     const char *folder, *name;    /* of the checkpoints */

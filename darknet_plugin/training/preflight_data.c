@@ -3,7 +3,7 @@
 #include "preflight.h"
 
 #include "darknet_plugin/base/clock.h"
-#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/words.h"
 
 #include <stdlib.h>
 
@@ -20,114 +20,134 @@ static int decodes(const dataset *set, size_t i, int channels, char *why, size_t
     return !failed;
 }
 
-/* First, last, and some between. One that fails ends a classifier's training when it is met; a detector leaves it
- * out. */
-static int try_images(const preflight_job *job, const dataset *set, diag *d)
+/* Of n images, the number of the k-th of `parts` to be tried: the first, the last, then evenly between them. */
+static size_t sample_at(size_t k, size_t parts, size_t n)
 {
-    size_t n = dataset_count(set), tried = 0, bad = 0, parts = n < SAMPLE ? n : SAMPLE;
-    int detector = model_is_detector(job->m);
+    if (k == 0) return 0;
+    if (k == 1) return n - 1;
+    return (k - 1) * (n - 1) / (parts - 1);
+}
+
+typedef struct trial {
+    size_t tried, bad;
+} trial;
+
+/* Decodes a few, as long as there is time; those that cannot be read are said: warnings for a detector. */
+static trial try_sample(const preflight_job *job, const dataset *set, diag *d)
+{
+    size_t n = dataset_count(set), parts = n < SAMPLE ? n : SAMPLE;
+    int detector = model_is_detector(job->model);
     double end = clock_now() + PATIENCE;
+    trial t = { 0 };
     for (size_t k = 0; k < parts && (k < 2 || clock_now() < end); ++k) {
-        size_t i = k == 1 ? n - 1 : k ? (k - 1) * (n - 1) / (parts - 1) : 0;   /* the last one second */
+        size_t i = sample_at(k, parts, n);
         char name[512], why[256];
         if (dataset_left_out(set, i)) continue;
-        ++tried;
-        if (decodes(set, i, job->m->low->shape->c, why, sizeof why)) continue;
-        ++bad;
+        ++t.tried;
+        if (decodes(set, i, job->model->low->shape->c, why, sizeof why)) continue;
+        ++t.bad;
         (detector ? diag_warn : diag_error)(d, dataset_name(set, i, name, sizeof name), 0, NULL,
                                             "cannot read this image: %s", why);
     }
-    if (bad && !detector) diag_hint(d, "%zu of %zu images tried cannot be read; there are %zu", bad, tried, n);
-    if (!bad || !detector || 2 * bad <= tried) return bad && !detector ? -1 : 0;
-    diag_error(d, NULL, 0, NULL, "%zu of %zu images tried cannot be read", bad, tried);
+    return t;
+}
+
+/* An image that cannot be read ends a classifier's training when it is met; a detector leaves it out, but most of them
+ * would be missing if half of a sample is. */
+static int try_images(const preflight_job *job, const dataset *set, diag *d)
+{
+    trial t = try_sample(job, set, d);
+    if (!t.bad) return 0;
+    if (!model_is_detector(job->model)) {
+        diag_hint(d, "%zu of %zu images tried cannot be read; there are %zu", t.bad, t.tried, dataset_count(set));
+        return -1;
+    }
+    if (2 * t.bad <= t.tried) return 0;
+    diag_error(d, NULL, 0, NULL, "%zu of %zu images tried cannot be read", t.bad, t.tried);
     return -1;
 }
 
-/* ---- a classifier's labels ---- */
+/* ---- labels ---- */
 
 typedef struct label_count {
     size_t labelled, several, none;
     int first, differ;           /* the first label; others are there */
 } label_count;
 
+/* One image's label, negative: it has none, or several if `ambiguous`. */
+static void count_label(label_count *count, int label, int ambiguous)
+{
+    if (label < 0) {
+        ++*(ambiguous ? &count->several : &count->none);
+        return;
+    }
+    if (!count->labelled++) count->first = label;
+    count->differ |= label != count->first;
+}
+
 static label_count count_labels(const dataset *set)
 {
     label_count c = { .first = -1 };
-    for (size_t i = 0; i < dataset_count(set); ++i) {
-        int label = dataset_label(set, i);
-        if (label < 0) ++*(dataset_ambiguous(set, i) ? &c.several : &c.none);
-        else {
-            if (c.labelled++ && label != c.first) c.differ = 1;
-            if (c.first < 0) c.first = label;
-        }
-    }
+    for (size_t i = 0; i < dataset_count(set); ++i) count_label(&c, dataset_label(set, i), dataset_ambiguous(set, i));
     return c;
 }
 
-/* ": a.png, b.png, ..." of the images that have no label, or several; the caller frees. */
+/* "a.png, b.png, ..." of the images that have no label, or several, SHOWN at most; the caller frees. */
 static char *unlabelled_names(const dataset *set, int ambiguous)
 {
-    char *text = mem_strdup(""), name[512];
-    int shown = 0;
-    for (size_t i = 0; i < dataset_count(set) && shown <= SHOWN; ++i) {
-        if (dataset_label(set, i) >= 0 || dataset_ambiguous(set, i) != ambiguous) continue;
-        char *more = mem_printf("%s%s%s", text, shown ? ", " : ": ", shown < SHOWN ? dataset_name(set, i, name,
-            sizeof name) : "...");
-        free(text);
-        text = more;
-        ++shown;
-    }
-    return text;
+    char *list = NULL, name[512];
+    int names = 0;
+    for (size_t i = 0; i < dataset_count(set) && names <= SHOWN; ++i)
+        if (dataset_label(set, i) < 0 && dataset_ambiguous(set, i) == ambiguous)
+            words_list(&list, &names, SHOWN, dataset_name(set, i, name, sizeof name));
+    return list;
 }
 
+/* n of the set's images have no label, or several. */
 static void warn_unlabelled(const dataset *set, const char *which, size_t n, int ambiguous, diag *d)
 {
     if (!n) return;
     char *names = unlabelled_names(set, ambiguous);
-    diag_warn(d, NULL, 0, NULL, "%zu of %zu %s images have %s and do not count in any accuracy%s", n,
+    diag_warn(d, NULL, 0, NULL, "%zu of %zu %s images have %s and do not count in any accuracy: %s", n,
               dataset_count(set), which, ambiguous ? "several labels in their paths" : "no label", names);
     diag_hint(d, "write the class behind the path");
     free(names);
 }
 
+/* Labels that say nothing, or little. */
 static void judge_labels(const dataset *set, const char *which, diag *d)
 {
     label_count c = count_labels(set);
-    if (!c.labelled && !c.several) diag_warn(d, NULL, 0, NULL,
-                                             "none of the %zu %s images has a label: no accuracy can be measured",
-                                                 c.none, which);
-    else warn_unlabelled(set, which, c.none, 0, d);
+    if (c.labelled || c.several) warn_unlabelled(set, which, c.none, 0, d);
+    else diag_warn(d, NULL, 0, NULL, "none of the %zu %s images has a label: no accuracy can be measured", c.none,
+                   which);
     warn_unlabelled(set, which, c.several, 1, d);
     if (c.labelled > 1 && !c.differ && dataset_classes(set) > 1)
         diag_warn(d, NULL, 0, NULL, "all %zu labelled %s images are of class %d: an accuracy on them says little",
                   c.labelled, which, c.first);
 }
 
-/* ---- a detector's boxes ---- */
-
+/* No objects, or all of one class. */
 static void judge_boxes(const dataset *set, const char *which, diag *d)
 {
-    size_t boxes = 0;
-    int first = -1, differ = 0, n;
+    label_count c = { .first = -1 };
     for (size_t i = 0; i < dataset_count(set); ++i) {
-        const data_box *b = dataset_boxes(set, i, &n);
-        boxes += (size_t)n;
-        for (int k = 0; k < n; ++k) {
-            if (first < 0) first = b[k].class;
-            differ |= b[k].class != first;
-        }
+        int n;
+        const data_box *box = dataset_boxes(set, i, &n);
+        for (int k = 0; k < n; ++k) count_label(&c, box[k].class, 0);
     }
-    if (!boxes) diag_warn(d, NULL, 0, NULL, "no object is marked in any of the %zu %s images", dataset_count(set),
-                          which);
-    else if (boxes > 1 && !differ && dataset_classes(set) > 1)
-        diag_warn(d, NULL, 0, NULL, "all %zu objects in the %s images are of class %d", boxes, which, first);
+    if (!c.labelled) diag_warn(d, NULL, 0, NULL, "no object is marked in any of the %zu %s images", dataset_count(set),
+                               which);
+    else if (c.labelled > 1 && !c.differ && dataset_classes(set) > 1)
+        diag_warn(d, NULL, 0, NULL, "all %zu objects in the %s images are of class %d", c.labelled, which, c.first);
 }
 
 /* Of the training set not every cfg reads labels. */
 static void judge(const preflight_job *job, const dataset *set, const char *which, diag *d)
 {
     if (dataset_has_boxes(set)) judge_boxes(set, which, d);
-    else if (!model_is_detector(job->m) && (set == job->valid || job->m->low->labels)) judge_labels(set, which, d);
+    else if (!model_is_detector(job->model) && (set == job->valid || job->model->low->labels))
+        judge_labels(set, which, d);
 }
 
 int preflight_data(const preflight_job *job, diag *d)

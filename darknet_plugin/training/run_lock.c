@@ -66,9 +66,10 @@ static char *holder(int fd)
     char text[TEXT] = "", host[65], mine[65] = "", when[32];
     long pid;
     long long since;
-    if (pread(fd, text, sizeof text - 1, 0) < 0 || sscanf(text, "process %ld on %64s since %lld", &pid, host,
-                                                          &since) != 3
-        || pid < 1 || since < 0 || since > 1LL << 40 || !is_host_name(host)) return mem_strdup("another process");
+    int read = pread(fd, text, sizeof text - 1, 0) >= 0 &&
+               sscanf(text, "process %ld on %64s since %lld", &pid, host, &since) == 3;
+    if (!read || pid < 1 || since < 0 || since > 1LL << 40 || !is_host_name(host))
+        return mem_strdup("another process");
     gethostname(mine, sizeof mine - 1);
     clock_text((time_t)since, when, sizeof when);
     if (!strcmp(mine, host)) return mem_printf("process %ld since %s", pid, when);
@@ -86,36 +87,39 @@ static void report_held(const run_lock *lock, int fd, diag *d)
 
 /* ---- taking it ---- */
 
-/* 1: fd holds the file of that name; 0: it has lost its name meanwhile, or was never there; -1 after reporting. */
-static int try_lock(run_lock *l, int (*lock)(int, int), diag *d)
+/* A message says why; the file has lost its name meanwhile, or was never there; lock->fd holds it. */
+typedef enum { LOCK_FAILED, LOCK_LOST, LOCK_HELD } lock_status;
+
+/* Opens or makes the file, and locks it. */
+static lock_status try_lock(run_lock *lock, diag *d)
 {
-    l->fd = open(l->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (l->fd < 0) {
-        diag_error(d, l->path, 0, NULL, "cannot write: %s", strerror(errno));
-        return -1;
+    lock->fd = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (lock->fd < 0) {
+        diag_error(d, lock->path, 0, NULL, "cannot write: %s", strerror(errno));
+        return LOCK_FAILED;
     }
-    if (lock(l->fd, LOCK_EX | LOCK_NB)) {
+    if (flock(lock->fd, LOCK_EX | LOCK_NB)) {
         if (has_no_locks(errno))
-            diag_warn(d, l->path, 0, NULL,
+            diag_warn(d, lock->path, 0, NULL,
                       "this file system has no locks (%s): make sure that no other run writes here", strerror(errno));
-        else if (errno == EWOULDBLOCK) report_held(l, l->fd, d);
-        else diag_error(d, l->path, 0, NULL, "cannot lock: %s", strerror(errno));
-        return -1;
+        else if (errno == EWOULDBLOCK) report_held(lock, lock->fd, d);
+        else diag_error(d, lock->path, 0, NULL, "cannot lock: %s", strerror(errno));
+        return LOCK_FAILED;
     }
-    if (!is_named(l->fd, l->path)) return 0;
-    sign(l->fd);
-    return 1;
+    if (!is_named(lock->fd, lock->path)) return LOCK_LOST;
+    sign(lock->fd);
+    return LOCK_HELD;
 }
 
-static int take(run_lock *l, int (*lock)(int, int), diag *d)
+static int take(run_lock *lock, diag *d)
 {
-    int got = 0;
-    for (int i = 0; i < ATTEMPTS && !got; ++i) {
-        if (l->fd >= 0) close(l->fd);
-        got = try_lock(l, lock, d);
+    lock_status got = LOCK_LOST;
+    for (int i = 0; i < ATTEMPTS && got == LOCK_LOST; ++i) {
+        if (lock->fd >= 0) close(lock->fd);
+        got = try_lock(lock, d);
     }
-    if (!got) diag_error(d, l->path, 0, NULL, "cannot lock: it is made and removed all the time");
-    return got > 0 ? 0 : -1;
+    if (got == LOCK_LOST) diag_error(d, lock->path, 0, NULL, "cannot lock: it is made and removed all the time");
+    return got == LOCK_HELD ? 0 : -1;
 }
 
 static void forget(run_lock *lock)
@@ -127,23 +131,18 @@ static void forget(run_lock *lock)
     *lock = (run_lock){ .fd = -1 };
 }
 
-int run_lock_take_by(run_lock *l, const char *folder, const char *name, int (*lock)(int, int), diag *d)
-{
-    int errors = diag_errors(d);
-    *l = (run_lock){ .fd = -1, .path = mem_printf("%s/%s.lock", folder, name), .folder = mem_strdup(folder) };
-    if (!take(l, lock, d)) {
-        mem_begun(&l->file, l->path);
-        if (!stat(folder, &l->there)) return 0;
-        diag_error(d, folder, 0, NULL, "cannot read: %s", strerror(errno));
-    }
-    if (diag_errors(d) == errors) unlink(l->path);   /* a file that locks nothing */
-    forget(l);
-    return diag_errors(d) > errors ? -1 : 0;
-}
-
 int run_lock_take(run_lock *lock, const char *folder, const char *name, diag *d)
 {
-    return run_lock_take_by(lock, folder, name, flock, d);
+    int errors = diag_errors(d);
+    *lock = (run_lock){ .fd = -1, .path = mem_printf("%s/%s.lock", folder, name), .folder = mem_strdup(folder) };
+    if (!take(lock, d)) {
+        mem_begun(&lock->file, lock->path);
+        if (!stat(folder, &lock->there)) return 0;
+        diag_error(d, folder, 0, NULL, "cannot read: %s", strerror(errno));
+    }
+    if (diag_errors(d) == errors) unlink(lock->path);   /* a file that locks nothing */
+    forget(lock);
+    return diag_errors(d) > errors ? -1 : 0;
 }
 
 int run_lock_check(run_lock *lock, diag *d)
@@ -159,7 +158,7 @@ int run_lock_check(run_lock *lock, diag *d)
                    "is not the folder that it was when the run began: unmounted, or replaced");
         return -1;
     }
-    return is_named(lock->fd, lock->path) ? 0 : take(lock, flock, d);
+    return is_named(lock->fd, lock->path) ? 0 : take(lock, d);
 }
 
 void run_lock_release(run_lock *lock)

@@ -26,7 +26,4 @@ int run_lock_check(run_lock *lock, diag *d);
 /* Removes the file and frees. */
 void run_lock_release(run_lock *lock);
 
-/* run_lock_take with another flock, for the test. */
-int run_lock_take_by(run_lock *l, const char *folder, const char *name, int (*lock)(int fd, int operation), diag *d);
-
 #endif

@@ -83,14 +83,17 @@ typedef struct teacher_view {
     int outs;
 } teacher_view;
 
+/* Nothing seen yet. */
 static teacher_view begin(const teacher *teacher)
 {
     const teacher_spec *s = teacher->spec;
     teacher_view v = { .outs = s->outs ? s->outs : 1, .tap = mem_calloc((size_t)s->taps, sizeof(watched)) };
     v.out = mem_calloc((size_t)v.outs, sizeof(watched));
     for (int i = 0; i < s->taps; ++i) v.tap[i] = watch((size_t)teacher->net->layers[s->tap[i]].outputs);
-    for (int i = 0; i < v.outs; ++i) v.out[i] = watch(s->outs ? (size_t)teacher->net->layers[s->out[i]].outputs
-                                                      : (size_t)teacher_outputs(teacher));
+    for (int i = 0; i < v.outs; ++i) {
+        int outputs = s->outs ? teacher->net->layers[s->out[i]].outputs : teacher_outputs(teacher);
+        v.out[i] = watch((size_t)outputs);
+    }
     return v;
 }
 
@@ -106,8 +109,8 @@ static void look_at(teacher_view *view, const teacher *teacher, int images)
 {
     const teacher_spec *s = teacher->spec;
     for (int i = 0; i < s->taps; ++i) look(&view->tap[i], teacher_feature(teacher, s->tap[i]), images);
-    for (int i = 0; i < view->outs; ++i) look(&view->out[i], s->outs ? teacher_detections(teacher, i)
-                                              : teacher_answer(teacher), images);
+    for (int i = 0; i < view->outs; ++i)
+        look(&view->out[i], s->outs ? teacher_detections(teacher, i) : teacher_answer(teacher), images);
 }
 
 /* The caller frees; NULL if nothing is wrong. `alike`: the images themselves do not differ. */
@@ -130,8 +133,8 @@ static char *wrong_with(const teacher_view *view, const teacher *teacher, int al
     const teacher_spec *s = teacher->spec;
     char *why = NULL;
     for (int i = 0; i < s->taps && !why; ++i) why = wrong_map(&view->tap[i], s->tap[i], alike);
-    for (int i = 0; i < view->outs && !why; ++i) why = wrong_answer(&view->out[i], s->outs ? s->out[i]
-                                                                    : teacher->net->n - 1, alike);
+    for (int i = 0; i < view->outs && !why; ++i)
+        why = wrong_answer(&view->out[i], s->outs ? s->out[i] : teacher->net->n - 1, alike);
     return why;
 }
 

@@ -26,11 +26,11 @@
 #include <unistd.h>
 
 typedef struct run {
-    const trainer_options *o;
-    model *m;
+    const trainer_options *options;
+    model *model;
     network *net;
     checkpoint *disk;        /* owned */
-    run_progress p;
+    run_progress progress;
     uint64_t images;         /* in the training set */
     uint64_t end;            /* `seen` at which training stops */
     uint64_t started_at;     /* `seen` at the start */
@@ -49,17 +49,18 @@ static uint64_t per_update(const network *net)
 /* Where training ends, in images seen. */
 static int find_end(run *run, diag *d)
 {
-    uint64_t step = per_update(run->net), want = (uint64_t)run->o->epochs * run->images;
-    const char *cfg = run->m->low->source->path;
-    run->end = run->o->epochs ? (want + step - 1) / step * step : (uint64_t)run->net->max_batches * step;
+    uint64_t step = per_update(run->net), most = (uint64_t)run->net->max_batches * step;
+    uint64_t want = (uint64_t)run->options->epochs * run->images;
+    const char *cfg = run->model->low->source->path;
+    run->end = run->options->epochs ? (want + step - 1) / step * step : most;
     if (!run->end) {
         diag_error(d, cfg, 0, "net", "no length: max_batches is not set");
         diag_hint(d, "write max_batches= in [net], or give -epochs N");
         return -1;
     }
-    if (run->net->policy == POLY && run->end > (uint64_t)run->net->max_batches * step) {
+    if (run->net->policy == POLY && run->end > most) {
         diag_error(d, cfg, 0, "net", "policy=poly ends at max_batches=%d, -epochs %d goes on to %llu",
-                   run->net->max_batches, run->o->epochs, (unsigned long long)(run->end / step));
+                   run->net->max_batches, run->options->epochs, (unsigned long long)(run->end / step));
         diag_hint(d, "raise max_batches, or choose another policy");
         return -1;
     }
@@ -83,16 +84,17 @@ static void print_time(double seconds, FILE *out)
 /* On a terminal the line is rewritten twice a second, in a log one is added every ten seconds. */
 static void print_progress(run *run, double rate)
 {
-    FILE *out = run->o->out;
+    FILE *out = run->options->out;
     int tty = isatty(fileno(out));
     double t = clock_now(), pause = tty ? .5 : 10;
-    if (run->o->quiet || t - run->printed < pause) return;
+    if (run->options->quiet || t - run->printed < pause) return;
     run->printed = t;
     uint64_t seen = *run->net->seen, step = per_update(run->net);
     double speed = (double)(seen - run->started_at) / (t - run->began);
     fprintf(out, "%sepoch %.2f/%.4g  step %llu/%llu  loss %.6f  rate %.5g  %.0f images/s  left ", tty ? "\r\033[K" : "",
             (double)seen / (double)run->images, (double)run->end / (double)run->images,
-                (unsigned long long)(seen / step), (unsigned long long)(run->end / step), run->p.average, rate, speed);
+            (unsigned long long)(seen / step), (unsigned long long)(run->end / step), run->progress.average, rate,
+            speed);
     print_time((double)(run->end - seen) / speed, out);
     fprintf(out, "%s", tty ? "" : "\n");
     fflush(out);
@@ -101,7 +103,7 @@ static void print_progress(run *run, double rate)
 /* The name is still ours, and the weights are where they can be written from. */
 static int before_saving(run *run, diag *d)
 {
-    if (run->o->lock && run_lock_check(run->o->lock, d)) return -1;
+    if (run->options->lock && run_lock_check(run->options->lock, d)) return -1;
     gpu_pull(run->net);
     return 0;
 }
@@ -109,7 +111,7 @@ static int before_saving(run *run, diag *d)
 static int save(run *run, const char *suffix, diag *d)
 {
     if (before_saving(run, d)) return -1;
-    char *path = mem_printf("%s/%s_%s.weights", run->o->folder, run->o->name, suffix);
+    char *path = mem_printf("%s/%s_%s.weights", run->options->folder, run->options->name, suffix);
     int failed = weights_save(run->net, path, d);
     free(path);
     return failed;
@@ -117,17 +119,18 @@ static int save(run *run, const char *suffix, diag *d)
 
 static int save_all(run *run, diag *d)
 {
-    run->p.seen = *run->net->seen;
-    run->p.updates = (uint64_t)*run->net->t;
+    run->progress.seen = *run->net->seen;
+    run->progress.updates = (uint64_t)*run->net->t;
     run->saved = clock_now();
     if (before_saving(run, d)) return -1;
-    return checkpoint_save(run->disk, run->m, &run->p, d);
+    return checkpoint_save(run->disk, run->model, &run->progress, d);
 }
 
+/* Top-1 to *score, where images have labels, and a line's end to `text`. */
 static int measure_classifier(run *run, double *score, char *text, size_t room, diag *d)
 {
     evaluation e;
-    if (evaluate(run->m, run->o->valid, run->o->threads, EVALUATE_STUDENT, &e, d)) return -1;
+    if (evaluate(run->model, run->options->valid, run->options->threads, EVALUATE_STUDENT, &e, d)) return -1;
     const top_comparison *c = &e.of[e.last];
     if (!e.labelled || !c->rated) return 0;
     *score = c->student.top1;
@@ -135,10 +138,11 @@ static int measure_classifier(run *run, double *score, char *text, size_t room, 
     return 0;
 }
 
+/* The same by mean average precision. */
 static int measure_detector(run *run, double *score, char *text, size_t room, diag *d)
 {
     detect_evaluation e;
-    int failed = evaluate_detector(run->m, run->o->valid, run->o->threads, EVALUATE_STUDENT, &e, d);
+    int failed = evaluate_detector(run->model, run->options->valid, run->options->threads, EVALUATE_STUDENT, &e, d);
     const map_class *all = &e.of[e.last].student.all;
     if (!failed) {
         *score = all->ap50;
@@ -152,23 +156,25 @@ static int measure_detector(run *run, double *score, char *text, size_t room, di
  * have few images, is measured only when four times as many have been trained on as are looked at, and at the end. */
 static int measure(run *run, double *score, char *text, size_t room, diag *d)
 {
-    int detector = model_is_detector(run->m);
+    int detector = model_is_detector(run->model);
     uint64_t seen = *run->net->seen;
-    if (!run->o->valid || (detector && seen - run->p.measured_at < 4 * dataset_count(run->o->valid) && seen < run->end))
+    if (!run->options->valid) return 0;
+    if (detector && seen - run->progress.measured_at < 4 * dataset_count(run->options->valid) && seen < run->end)
         return 0;
-    run->p.measured_at = seen;
-    if (model_resize(run->m, run->m->low->shape->w, run->m->low->shape->h, d)) return -1;
+    run->progress.measured_at = seen;
+    if (model_resize(run->model, run->model->low->shape->w, run->model->low->shape->h, d)) return -1;
     return detector ? measure_detector(run, score, text, room, d) : measure_classifier(run, score, text, room, d);
 }
 
 static void print_epoch(run *run, uint64_t epoch, const char *text)
 {
-    FILE *out = run->o->out;
+    const run_progress *p = &run->progress;
+    FILE *out = run->options->out;
+    int over = !run->options->quiet && isatty(fileno(out));   /* the line of print_progress */
     double speed = (double)(*run->net->seen - run->started_at) / (clock_now() - run->began);
-    fprintf(out, "%sepoch %llu  loss %.6f  rate %.5g  %.0f images/s%s\n", !run->o->quiet && isatty(fileno(out))
-            ? "\r\033[K" : "",
-            (unsigned long long)epoch, run->p.epoch_sum / (double)(run->p.epoch_steps ? run->p.epoch_steps : 1),
-                run->p.epoch_rate, speed, text);
+    fprintf(out, "%sepoch %llu  loss %.6f  rate %.5g  %.0f images/s%s\n", over ? "\r\033[K" : "",
+            (unsigned long long)epoch, p->epoch_sum / (double)(p->epoch_steps ? p->epoch_steps : 1), p->epoch_rate,
+            speed, text);
     fflush(out);
 }
 
@@ -180,11 +186,11 @@ static int end_epoch(run *run, diag *d)
     char text[80] = "";
     if (measure(run, &score, text, sizeof text, d)) return -1;
     print_epoch(run, epoch, text);
-    run->p.epoch_sum = 0;
-    run->p.epoch_steps = run->p.epoch_due = 0;
-    if (score > run->p.best) {
-        run->p.best = score;
-        run->p.best_epoch = epoch;
+    run->progress.epoch_sum = 0;
+    run->progress.epoch_steps = run->progress.epoch_due = 0;
+    if (score > run->progress.best) {
+        run->progress.best = score;
+        run->progress.best_epoch = epoch;
         if (save(run, "best", d)) return -1;
     }
     return save_all(run, d);
@@ -193,11 +199,11 @@ static int end_epoch(run *run, diag *d)
 /* The images of the step that was not finite, one a line: as many as can be trained on to see it again. */
 static void list_images(const run *run, diag *d)
 {
-    char *path = mem_printf("%s/%s_nan.list", run->o->folder, run->o->name), name[1024];
+    char *path = mem_printf("%s/%s_nan.list", run->options->folder, run->options->name), name[1024];
     out_file f;
     if (!out_file_open(&f, path, d)) {
         for (uint64_t i = 0; i < per_update(run->net); ++i) {
-            dataset_name(run->o->train, run->step_image[i], name, sizeof name);
+            dataset_name(run->options->train, run->step_image[i], name, sizeof name);
             fprintf(f.file, "%s\n", name);
         }
         if (!out_file_close(&f, 0, d)) diag_warn(d, path, 0, NULL, "lists the images of that step");
@@ -210,14 +216,14 @@ static void list_images(const run *run, diag *d)
 static int leave_out(run *run, int undo, const diag *why, diag *d)
 {
     unsigned long long step = *run->net->seen / per_update(run->net);
-    int skip = undo && (int)run->p.left_out < run->o->skip_nan;
+    int skip = undo && (int)run->progress.left_out < run->options->skip_nan;
     diag_append(d, why, skip);
     list_images(run, d);
     if (skip) {
-        run->p.left_out++;
-        step_copy_undo(run->before, run->m);
-        fprintf(run->o->out, "step %llu left out, it was not finite (%llu of %d)\n", step,
-                (unsigned long long)run->p.left_out, run->o->skip_nan);
+        run->progress.left_out++;
+        step_copy_undo(run->before, run->model);
+        fprintf(run->options->out, "step %llu left out, it was not finite (%llu of %d)\n", step,
+                (unsigned long long)run->progress.left_out, run->options->skip_nan);
         return 0;
     }
     diag_error(d, NULL, 0, NULL, "step %llu is not finite; checkpoints on disk are from before it", step);
@@ -225,91 +231,99 @@ static int leave_out(run *run, int undo, const diag *why, diag *d)
     return -1;
 }
 
-static void count_loss(run *run, double loss)
+static void count_loss(run_progress *progress, double loss)
 {
-    run->p.average = run->p.average < 0 ? loss : .9 * run->p.average + .1 * loss;
-    run->p.epoch_sum += loss;
-    run->p.epoch_steps++;
+    progress->average = progress->average < 0 ? loss : .9 * progress->average + .1 * loss;
+    progress->epoch_sum += loss;
+    progress->epoch_steps++;
 }
 
-/* One sub-batch. -1 with a message; 1: its loss is not finite, `why` says where from. */
+/* What came of a step, or of a part of one. */
+enum { STEP_FAILED = -1, STEP_DONE, STEP_NOT_FINITE };   /* a message; nothing; `why` says what and where */
+
+/* One sub-batch. */
 static int learn(run *run, const batch *batch, diag *why, diag *d)
 {
-    if (model_resize(run->m, batch->w, batch->h, d) || model_teach(run->m, batch->x, batch->index, batch->view, d))
-        return -1;
-    double loss = model_train_step(run->m, batch->x, batch->label, batch->truth);
-    if (!isfinite(loss)) return numbers_explain_loss(run->m, batch->x, loss, why), 1;
-    count_loss(run, loss);
-    return 0;
+    model *model = run->model;
+    if (model_resize(model, batch->w, batch->h, d) || model_teach(model, batch->x, batch->index, batch->view, d))
+        return STEP_FAILED;
+    double loss = model_train_step(model, batch->x, batch->label, batch->truth);
+    if (isfinite(loss)) {
+        count_loss(&run->progress, loss);
+        return STEP_DONE;
+    }
+    numbers_explain_loss(model, batch->x, loss, why);
+    return STEP_NOT_FINITE;
 }
 
-/* `subdivisions` sub-batches and their update; as learn(). */
+/* `subdivisions` sub-batches: all that comes before their update. */
 static int learn_step(run *run, loader *loader, diag *why, diag *d)
 {
-    int bad = 0;
-    if (run->before) step_copy_keep(run->before, run->m);
-    for (int s = 0; s < run->net->subdivisions && bad >= 0; ++s) {
+    size_t n = (size_t)run->net->batch;
+    int status = STEP_DONE;
+    if (run->before) step_copy_keep(run->before, run->model);
+    for (int s = 0; s < run->net->subdivisions && status != STEP_FAILED; ++s) {
         const batch *b = loader_next(loader, d);
-        if (!b) return -1;
-        memcpy(run->step_image + (size_t)s * (size_t)run->net->batch, b->index, (size_t)run->net->batch *
-               sizeof *b->index);
-        if (bad) *run->net->seen += (size_t)run->net->batch;   /* the rest of a step that will be left out */
-        else bad = learn(run, b, why, d);
+        if (!b) return STEP_FAILED;
+        memcpy(run->step_image + (size_t)s * n, b->index, n * sizeof *b->index);
+        if (status == STEP_DONE) status = learn(run, b, why, d);
+        else *run->net->seen += n;   /* the rest of a step that will be left out */
     }
-    if (!bad && numbers_check_updates(run->m, why)) bad = 1;
-    return bad;
+    if (status == STEP_DONE && numbers_check_updates(run->model, why)) return STEP_NOT_FINITE;
+    return status;
 }
 
-/* A whole step that was fine so far: its update. 1: a weight is not finite any more. */
+/* The update of a whole step that was fine so far. */
 static int update(run *run, diag *why)
 {
-    network_update(run->net, run->m->low->trained);
-    return numbers_check_weights(run->m, why) ? 1 : 0;
+    network_update(run->net, run->model->low->trained);
+    return numbers_check_weights(run->model, why) ? STEP_NOT_FINITE : STEP_DONE;
 }
 
-/* One update, and what is due after it. */
+/* One update, and what is due after it. 0, or -1 with messages. */
 static int step(run *run, loader *loader, diag *d)
 {
     uint64_t epochs = *run->net->seen / run->images;
     diag *why = diag_new();
-    int bad = learn_step(run, loader, why, d), undo = bad > 0;
+    int status = learn_step(run, loader, why, d), undo = status == STEP_NOT_FINITE;
     double rate = network_rate(run->net);
-    if (!bad) bad = update(run, why);
-    if (bad > 0) bad = leave_out(run, undo, why, d);
+    if (status == STEP_DONE) status = update(run, why);
+    if (status == STEP_NOT_FINITE) status = leave_out(run, undo, why, d);
     diag_free(why);
-    if (bad) return -1;
+    if (status) return -1;
     print_progress(run, rate);
-    run->p.epoch_due = *run->net->seen / run->images > epochs || *run->net->seen >= run->end;
-    run->p.epoch_rate = rate;
+    run->progress.epoch_due = *run->net->seen / run->images > epochs || *run->net->seen >= run->end;
+    run->progress.epoch_rate = rate;
     return 0;
 }
 
 /* After a step: an epoch's end is saved before it is measured, which may take long. */
 static int after_step(run *run, diag *d)
 {
-    int ends = run->p.epoch_due && !stop_asked();
-    if ((!ends || run->o->valid) && (run->p.epoch_due || stop_asked() || clock_now() - run->saved >= run->o->pause) &&
-        save_all(run, d)) return -1;
+    int ends = run->progress.epoch_due && !stop_asked();
+    int due = run->progress.epoch_due || stop_asked() || clock_now() - run->saved >= run->options->pause;
+    if (due && (!ends || run->options->valid) && save_all(run, d)) return -1;
     return ends ? end_epoch(run, d) : 0;
 }
 
+/* Training images from where the run is. */
 static loader *start_loader(run *run, diag *d)
 {
-    const net_shape *s = run->m->low->shape;
-    loader_options lo = {
-        .data = run->o->train, .how = LOAD_TRAIN, .batch = run->net->batch, .c = s->c, .h = s->h, .w = s->w,
-        .augment = run->m->low->augment, .seed = run->o->seed, .views = (int)run->o->views, .start = run->started_at,
-            .threads = run->o->threads > 0 ? run->o->threads : 1,
-        .max_boxes = dataset_has_boxes(run->o->train) ? run->net->truths / 5 : 0,
-            .step_images = (int)per_update(run->net),
+    const trainer_options *o = run->options;
+    const net_shape *s = run->model->low->shape;
+    loader_options options = {
+        .data = o->train, .how = LOAD_TRAIN, .batch = run->net->batch, .c = s->c, .h = s->h, .w = s->w,
+        .augment = run->model->low->augment, .seed = o->seed, .views = (int)o->views, .start = run->started_at,
+        .threads = o->threads > 0 ? o->threads : 1, .step_images = (int)per_update(run->net),
+        .max_boxes = dataset_has_boxes(o->train) ? run->net->truths / 5 : 0,
     };
-    return loader_start(&lo, d);
+    return loader_start(&options, d);
 }
 
 static void report_features(const run *run, diag *d)
 {
-    features_count c = model_features_counts(run->m);
-    fprintf(run->o->out, "features: %llu read from the cache, %llu computed\n", (unsigned long long)c.read,
+    features_count c = model_features_counts(run->model);
+    fprintf(run->options->out, "features: %llu read from the cache, %llu computed\n", (unsigned long long)c.read,
             (unsigned long long)c.computed);
     if (c.damaged)
         diag_warn(d, NULL, 0, NULL, "%llu records of the feature cache were damaged and have been computed again",
@@ -321,28 +335,29 @@ static void mention_unfinished(const run *run)
 {
     uint64_t seen = run->resumed ? 0 : checkpoint_seen(run->disk);
     if (!seen || seen >= run->end) return;
-    fprintf(run->o->out,
-            "starts anew, although %s/%s_last.state is of the same run after %llu of %llu images: -resume would go on with it\n",
-            run->o->folder, run->o->name, (unsigned long long)seen, (unsigned long long)run->end);
-    fflush(run->o->out);
+    fprintf(run->options->out,
+            "starts anew, although %s/%s_last.state is of the same run after %llu of %llu images: -resume would go on "
+            "with it\n",
+            run->options->folder, run->options->name, (unsigned long long)seen, (unsigned long long)run->end);
+    fflush(run->options->out);
 }
 
 /* 0 with *run ready to train, or -1 with messages. */
 static int start(run *run, diag *d)
 {
-    const trainer_options *o = run->o;
-    checkpoint_run c = { .m = run->m, .train = o->train, .valid = o->valid, .backend = o->backend,
+    const trainer_options *o = run->options;
+    checkpoint_run c = { .model = run->model, .train = o->train, .valid = o->valid, .backend = o->backend,
                          .threads = o->threads, .seed = o->seed, .views = o->views };
     run->disk = checkpoint_open(o->folder, o->name, &c);
-    run->resumed = o->resume ? checkpoint_resume(run->disk, run->m, &run->p, o->force, d) : 0;
+    run->resumed = o->resume ? checkpoint_resume(run->disk, run->model, &run->progress, o->force, d) : 0;
     if (run->resumed < 0) return -1;
-    if (run->resumed) fprintf(o->out, "resumed after %llu images\n", (unsigned long long)run->p.seen);
+    if (run->resumed) fprintf(o->out, "resumed after %llu images\n", (unsigned long long)run->progress.seen);
     else if (o->resume) fprintf(o->out, "nothing to resume in %s, training starts\n", o->folder);
     fflush(o->out);
     run->started_at = *run->net->seen;
-    if (!run->resumed) run->p.measured_at = run->started_at;
+    if (!run->resumed) run->progress.measured_at = run->started_at;
     run->step_image = mem_calloc(per_update(run->net), sizeof *run->step_image);
-    run->before = o->skip_nan ? step_copy_new(run->m) : NULL;
+    run->before = o->skip_nan ? step_copy_new(run->model) : NULL;
     if (find_end(run, d)) return -1;
     mention_unfinished(run);
     return 0;
@@ -355,27 +370,28 @@ static int run_steps(run *run, diag *d)
     if (!l) return -1;
     stop_catch();
     run->began = run->printed = run->saved = clock_now();
-    int failed = run->p.epoch_due ? end_epoch(run, d) : 0;
+    int failed = run->progress.epoch_due ? end_epoch(run, d) : 0;
     while (!failed && *run->net->seen < run->end && !stop_asked()) failed = step(run, l, d) || after_step(run, d);
-    if (run->m->low->augment.detector) (void)loader_left_out(l, d);
+    if (run->model->low->augment.detector) (void)loader_left_out(l, d);
     loader_stop(l);
-    if (!failed && stop_asked() && run->p.seen != *run->net->seen) failed = save_all(run, d);
-    return failed ? -1 : run->p.epoch_due || *run->net->seen < run->end;
+    if (!failed && stop_asked() && run->progress.seen != *run->net->seen) failed = save_all(run, d);
+    return failed ? -1 : run->progress.epoch_due || *run->net->seen < run->end;
 }
 
 static void print_stopped(const run *run)
 {
     uint64_t step = per_update(run->net);
-    fprintf(run->o->out, "%s: stopped after step %llu of %llu, all is saved; the same command with -resume goes on\n",
-            stop_name(), (unsigned long long)(*run->net->seen / step), (unsigned long long)(run->end / step));
+    fprintf(run->options->out,
+            "%s: stopped after step %llu of %llu, all is saved; the same command with -resume goes on\n", stop_name(),
+            (unsigned long long)(*run->net->seen / step), (unsigned long long)(run->end / step));
 }
 
 static void print_end(const run *run)
 {
-    const trainer_options *o = run->o;
-    if (run->p.best >= 0)
-        fprintf(o->out, "best %s %.2f %% after epoch %llu; ", model_is_detector(run->m) ? "mAP@0.5" : "top-1",
-                run->p.best, (unsigned long long)run->p.best_epoch);
+    const trainer_options *o = run->options;
+    if (run->progress.best >= 0)
+        fprintf(o->out, "best %s %.2f %% after epoch %llu; ", model_is_detector(run->model) ? "mAP@0.5" : "top-1",
+                run->progress.best, (unsigned long long)run->progress.best_epoch);
     fprintf(o->out, "weights in %s/%s_final.weights, ", o->folder, o->name);
     print_time(clock_now() - run->began, o->out);
     fprintf(o->out, "\n");
@@ -385,7 +401,7 @@ static int train(run *run, diag *d)
 {
     if (start(run, d)) return -1;
     int stopped = run_steps(run, d);
-    if (stopped >= 0 && model_cached(run->m)) report_features(run, d);
+    if (stopped >= 0 && model_cached(run->model)) report_features(run, d);
     if (stopped > 0) print_stopped(run);
     if (stopped) return stopped;
     if (save(run, "final", d)) return -1;
@@ -395,8 +411,8 @@ static int train(run *run, diag *d)
 
 int trainer_run(const trainer_options *options, diag *d)
 {
-    run r = { .o = options, .m = options->model, .net = options->model->net, .images = dataset_count(options->train),
-              .p = { .average = -1, .best = -1 } };
+    run r = { .options = options, .model = options->model, .net = options->model->net,
+              .images = dataset_count(options->train), .progress = { .average = -1, .best = -1 } };
     int status = weights_make_folder(options->folder, d) ? -1 : train(&r, d);
     checkpoint_free(r.disk);
     free(r.step_image);

@@ -129,7 +129,7 @@ static int open_cache(const options *options, training *training, uint64_t *view
 static int look_ahead(const options *options, training *training, const char *folder, const char *name, diag *d)
 {
     preflight_job job = {
-        .m = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
+        .model = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
         .folder = folder, .name = name, .threads = parallel_threads(), .force = options->force,
         .seed = (uint64_t)options->seed,
     };

@@ -121,7 +121,7 @@ static void look(const weights_tensor *t, gpu_half half, float *bad)
         if (t->device_kept[k]) gpu_find_infinite(t->device_kept[k], t->n, bad);
 }
 
-/* A kernel writes 1 where it finds something that is not finite; that one number comes back. */
+/* One number comes back, whatever the network's size. */
 int gpu_finite(const network *net, int end, gpu_half half)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];

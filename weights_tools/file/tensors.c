@@ -54,10 +54,12 @@ static float *array_at(const layer *l, size_t offset)
     return x;
 }
 
+/* The array that is `which` of this layer, with all that belongs to it. */
 static weights_tensor tensor(const layer *l, const char *const *name, int which, size_t n)
 {
-    weights_tensor t = { .name = name[which], .n = n, .trained = FIELDS[which].trained,
-                         .decays = FIELDS[which].decays };
+    weights_tensor t = { .name = name[which], .n = n };
+    t.trained = FIELDS[which].trained;
+    t.decays = FIELDS[which].decays;
     t.data = array_at(l, FIELDS[which].data.host);
     t.device = array_at(l, FIELDS[which].data.device);
     for (int k = 0; k < WEIGHTS_KEPT; ++k) {
