@@ -1,5 +1,6 @@
 /* The list of named tensors that every reader fills; named_tensors_read.c chooses the reader. */
 #include "named_tensors.h"
+#include "model_graph.h"
 
 #include "darknet_plugin/base/mem.h"
 
@@ -22,6 +23,7 @@ void named_tensors_free(named_tensors *tensors)
         free(tensors->tensor[i].data);
     }
     free(tensors->tensor);
+    model_graph_free(tensors->graph);
     free(tensors);
 }
 

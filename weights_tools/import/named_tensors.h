@@ -1,7 +1,7 @@
 /* Named float32 tensors from other programs' files: what every reader gives and all that importing sees.
  *
  *   PyTorch .pt .pth    zip or legacy pickle (torch_read.c, pickle.c)      safetensors   safetensors_read.c
- *   ONNX                onnx_read.cpp
+ *   ONNX                onnx_read.cpp, onnx_external.cpp, graph_weights.c
  *
  * A file is read into memory whole; no size or count in it leads beyond that, nor to more values than it has bytes.
  * To add a format: write its reader, declare it below, add its row to the table in named_tensors.c. */
@@ -40,6 +40,7 @@ typedef struct named_tensors {
     size_t letters;
     /* the format's exporters fold batch norm: a layer without one may stand for one with */
     int folded;
+    struct model_graph *graph;     /* of formats that have one, else NULL; owned */
 } named_tensors;
 
 /* A file in memory. */

@@ -97,7 +97,8 @@ static int import_all(import_job *job, const options *options, diag *d)
         return -1;
     if (open_cfg(job, d) || open_network(job, d)) return -1;
     if (!(job->tensors = named_tensors_read(job->model, d))) return -1;
-    if (tensor_groups_make(job->tensors, &job->map, &job->groups, d) || import_match(job, d)) return -1;
+    if (tensor_groups_make(job->tensors, &job->map, &job->groups, d) || import_match(job, d) ||
+        import_check_graph(job, d)) return -1;
     return fill_all(job, d) || weights_save(job->net, options->arg[3], d) ? -1 : 0;
 }
 
