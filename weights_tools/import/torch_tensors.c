@@ -77,7 +77,8 @@ static char *join(const char *prefix, const pickle_value *key, size_t index)
     if (!key) return mem_printf("%s%s%zu", prefix, dot, index);
     if (key->kind == PICKLE_TEXT) return mem_printf("%s%s%.*s", prefix, dot, (int)(key->n > 1000 ? 1000 : key->n),
                                                     key->text);
-    return mem_printf("%s%s%lld", prefix, dot, (long long)key->i);
+    if (key->kind == PICKLE_INT || key->kind == PICKLE_BOOL) return mem_printf("%s%s%lld", prefix, dot, (long long)key->i);
+    return mem_printf("%s%s%zu", prefix, dot, index / 2);
 }
 
 static int visit(walk *walk, const char *name, const pickle_value *value, int depth);
@@ -124,12 +125,9 @@ static int by_key(const void *a, const void *b)
 
 storage_list torch_storages(const pickle *pickle)
 {
-    storage_list l = { 0 };
-    for (const pickle_value *v = pickle->all; v; v = v->next) l.n += v->storage != NULL && v->storage->key;
+    storage_list l = { .n = pickle->storages };
     l.at = mem_calloc(l.n, sizeof *l.at);
-    size_t i = 0;
-    for (const pickle_value *v = pickle->all; v; v = v->next)
-        if (v->storage && v->storage->key) l.at[i++] = v->storage;
+    if (l.n) memcpy(l.at, pickle->storage, l.n * sizeof *l.at);
     qsort(l.at, l.n, sizeof *l.at, by_key);
     return l;
 }
