@@ -167,6 +167,10 @@ static int give_as_said(import_job *job, int g, char *taken, diag *d)
     char what[TENSOR_TEXT + 1200], want[TENSOR_TEXT + 30];
     int i = x->row->layer;
     slot s;
+    if (i == MAP_NONE) {
+        print_line(job, g, -1);
+        return 0;
+    }
     group_text(x, what, sizeof what);
     if (i >= job->net->n || !read_slot(job, i, &s))
         diag_error(d, job->map.path, x->row->line, NULL,
@@ -197,6 +201,23 @@ static int give_by_order(import_job *job, int g, int last, char *taken, diag *d)
     return 0;
 }
 
+/* Parts of one layer of unlike sizes, which only a file that names layers itself can have. */
+static int check_parts(const import_job *job, const tensor_group *group, diag *d)
+{
+    static const char *const names[PARTS] = { "weights", "bias", "batch norm's scale", "batch norm's shift",
+                                              "batch norm's mean", "batch norm's variance" };
+    const named_tensor *weights = group->part[PART_WEIGHT];
+    char sizes[TENSOR_TEXT];
+    for (int p = PART_BIAS; p < PARTS; ++p) {
+        const named_tensor *part = group->part[p];
+        if (!part || (weights->dims && part->n == weights->dim[0])) continue;
+        diag_error(d, job->model, 0, NULL, "'%s' %s: its %s '%s' has %zu numbers", weights->name,
+                   tensor_text(weights->dims, weights->dim, sizes), names[p], part->name, part->n);
+        return -1;
+    }
+    return 0;
+}
+
 static int check_types(const import_job *job, diag *d)
 {
     slot s;
@@ -214,6 +235,7 @@ static int match_all(import_job *job, char *taken, diag *d)
 {
     int failed = 0, last = -1;
     slot s;
+    for (int g = 0; g < job->groups.n && !failed; ++g) failed = check_parts(job, &job->groups.group[g], d);
     for (int g = 0; g < job->groups.n && !failed; ++g)
         if (job->groups.group[g].row) failed = give_as_said(job, g, taken, d);
     for (int g = 0; g < job->groups.n && !failed; ++g) {

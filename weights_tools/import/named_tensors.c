@@ -24,7 +24,16 @@ void named_tensors_free(named_tensors *tensors)
     }
     free(tensors->tensor);
     model_graph_free(tensors->graph);
+    for (int i = 0; i < tensors->asides; ++i) free(tensors->aside[i].name);
+    free(tensors->aside);
     free(tensors);
+}
+
+void named_tensors_aside(named_tensors *tensors, const char *name, int count)
+{
+    tensors->aside = mem_realloc(tensors->aside, (size_t)tensors->asides + 1, sizeof *tensors->aside);
+    tensors->aside[tensors->asides++] = (struct aside){ mem_strdup(name), count };
+    printable(tensors->aside[tensors->asides - 1].name);
 }
 
 void printable(char *text)

@@ -3,16 +3,13 @@
  *   { "conv1.weight": { "dtype": "F32", "shape": [16,3,3,3], "data_offsets": [0, 1728] }, "__metadata__": {...} }
  *
  * Offsets count bytes behind the header; each must span exactly what shape and dtype say. Format:
- * https://github.com/huggingface/safetensors. Its usual writer sorts tensors by name, so their order in the model is
- * lost: where all names stand in order, numbers in them are ordered by value (layer1.2 before layer1.10), which is as
- * near to the model's order as names can tell. */
+ * https://github.com/huggingface/safetensors. Its usual writer sorts tensors by name: see named_order.c. */
 #include "elements.h"
 #include "named_tensors.h"
 
 #include "darknet_plugin/base/mem.h"
 
 #include <cjson/cJSON.h>
-#include <ctype.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,47 +74,6 @@ static int add_tensor(const cJSON *object, const unsigned char *values, size_t r
     return failed;
 }
 
-/* ---- order ---- */
-
-/* Text as bytes, runs of digits as numbers. */
-static int natural(const char *a, const char *b)
-{
-    while (*a && *b) {
-        if (isdigit((unsigned char)*a) && isdigit((unsigned char)*b)) {
-            size_t n = strspn(a += strspn(a, "0"), "0123456789"), m = strspn(b += strspn(b, "0"), "0123456789");
-            int c = n != m ? (n > m) - (n < m) : strncmp(a, b, n);
-            if (c) return c;
-            a += n;
-            b += m;
-        } else if (*a != *b) {
-            return (unsigned char)*a - (unsigned char)*b;
-        } else {
-            ++a;
-            ++b;
-        }
-    }
-    return (*a != 0) - (*b != 0);
-}
-
-static int by_name(const void *a, const void *b)
-{
-    const named_tensor *x = a, *y = b;
-    int c = natural(x->name, y->name);
-    return c ? c : strcmp(x->name, y->name);
-}
-
-static void restore_order(named_tensors *tensors)
-{
-    const char *last = "";
-    if (!tensors->n) return;
-    for (int i = 0; i < tensors->n; ++i) {
-        if (tensors->tensor[i].integer) continue;     /* sorted apart, by their type */
-        if (strcmp(last, tensors->tensor[i].name) > 0) return;
-        last = tensors->tensor[i].name;
-    }
-    qsort(tensors->tensor, (size_t)tensors->n, sizeof *tensors->tensor, by_name);
-}
-
 int safetensors_read(const file_image *file, named_tensors *tensors, diag *d)
 {
     uint64_t header;
@@ -132,6 +88,5 @@ int safetensors_read(const file_image *file, named_tensors *tensors, diag *d)
         failed = add_tensor(v, values, file->n - 8 - (size_t)header, tensors, d);
     }
     cJSON_Delete(j);
-    if (!failed) restore_order(tensors);
     return failed ? -1 : 0;
 }

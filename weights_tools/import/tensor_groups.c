@@ -9,8 +9,11 @@
  *      layer1.0.conv1 and layer1.0.bn1, block.conv and block.norm
  *   3. the nearest convolution or linear layer before it, if that has as many outputs and no batch norm yet
  *
- * Readers that know the graph (ONNX) say it themselves. Whole numbers (num_batches_tracked) are no weights: left
- * out. */
+ * Readers that know the graph (ONNX) say it themselves. Whole numbers and num_batches_tracked, which an average of
+ * checkpoints makes a fraction, are no weights: left out.
+ *
+ * A module of a list of weights and no statistics is a GroupNorm, a LayerNorm, a PReLU, a batch norm that normalises by
+ * each batch: no Darknet layer does that, and leaving it out gives another network. So no hint says how. */
 #include "tensor_groups.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -62,10 +65,28 @@ static module *module_of(grouping *groups, const char *name, size_t len)
 
 static int left_out(const grouping *groups, const named_tensor *tensor)
 {
-    map_row *row = import_map_find(groups->map, tensor->name);
-    if (!row || row->layer != MAP_NONE) return 0;
-    row->used = 1;
+    map_row *row = import_map_left_out(groups->map, tensor->name);
+    if (!row) return 0;
+    const char *dot = strrchr(tensor->name, '.');
+    if (!row->prefix && dot && !strcmp(dot, ".weight") && tensor->dims == 1 && tensor->n > 1)
+        diag_warn(groups->d, groups->map->path, row->line, NULL, "'%s' has the size of a normalisation: the model computes "
+                  "with it, the network will without", tensor->name);
+    ++row->used;
     return 1;
+}
+
+static int is_counter(const named_tensor *tensor)
+{
+    static const char counter[] = "num_batches_tracked";
+    const char *dot = strrchr(tensor->name, '.');
+    return tensor->integer || (tensor->n == 1 && !strcmp(dot ? dot + 1 : tensor->name, counter));
+}
+
+/* The map says of a counter that it is left out: so it is. */
+static void note_counter(const grouping *groups, const named_tensor *tensor)
+{
+    map_row *row = import_map_left_out(groups->map, tensor->name);
+    if (row) ++row->used;
 }
 
 /* A tensor into its module by name. */
@@ -76,12 +97,12 @@ static int sort_in(grouping *groups, const named_tensor *tensor)
     char text[TENSOR_TEXT];
     if (left_out(groups, tensor)) return 0;
     module *m = part < 0 ? NULL : module_of(groups, tensor->name, dot ? (size_t)(dot - tensor->name) : 0);
-    if (m && m->row && m->row->layer == MAP_NONE) return m->row->used = 1, 0;
     if (m && !m->part[part]) return m->part[part] = tensor, 0;
     diag_error(groups->d, groups->t->path, 0, NULL, "tensor '%s' %s is %s", tensor->name,
                tensor_text(tensor->dims, tensor->dim, text),
                m ? "there twice" : "no weight, bias or running statistic");
-    diag_hint(groups->d, "'%s = none' in a file given by -map leaves it out", tensor->name);
+    diag_hint(groups->d, "only if the model answers without it: '%s = none' in a file given by -map leaves it out",
+              tensor->name);
     return -1;
 }
 
@@ -111,9 +132,10 @@ static int check_module(const grouping *groups, const module *module)
     const named_tensor *odd = NULL;
     char text[TENSOR_TEXT];
     if (!(is_norm(module) ? check_norm(module, &odd) : check_weights(module, &odd)) || !odd) return 0;
-    diag_error(groups->d, groups->t->path, 0, NULL, "'%s' %s belongs to no convolution, linear layer or batch norm",
-               odd->name, tensor_text(odd->dims, odd->dim, text));
-    diag_hint(groups->d, "'%s = none' in a file given by -map leaves it out", module->name);
+    int list = !is_norm(module) && odd->dims == 1;
+    diag_error(groups->d, groups->t->path, 0, NULL, "'%s' %s belongs to no convolution, linear layer or batch norm%s",
+               odd->name, tensor_text(odd->dims, odd->dim, text), !list ? "" : ": it is of a GroupNorm, a LayerNorm, a PReLU "
+               "or a batch norm without running statistics, which no Darknet layer computes");
     return -1;
 }
 
@@ -222,7 +244,8 @@ static int group_by_name(grouping *groups, tensor_groups *out)
 {
     int failed = 0;
     for (int i = 0; i < groups->t->n && !failed; ++i)
-        if (!groups->t->tensor[i].integer) failed = sort_in(groups, &groups->t->tensor[i]);
+        if (!is_counter(&groups->t->tensor[i])) failed = sort_in(groups, &groups->t->tensor[i]);
+        else note_counter(groups, &groups->t->tensor[i]);
     for (int i = 0; i < groups->n && !failed; ++i) failed = check_module(groups, &groups->m[i]);
     for (int i = 0; i < groups->n && !failed; ++i)
         if (is_norm(&groups->m[i]) && (!groups->m[i].row || groups->m[i].row->layer != MAP_NONE))
@@ -262,8 +285,10 @@ static int check_map_used(const grouping *groups)
 {
     for (int i = 0; i < groups->map->n; ++i) {
         if (groups->map->row[i].used) continue;
-        diag_error(groups->d, groups->map->path, groups->map->row[i].line, NULL, "'%s' is no tensor or module of %s",
-                   groups->map->row[i].name, groups->t->path);
+        const map_row *row = &groups->map->row[i];
+        diag_error(groups->d, groups->map->path, row->line, NULL, "'%s%s' is no tensor or module of %s", row->name,
+                   row->prefix ? "*" : "", groups->t->path);
+        if (row->layer != MAP_NONE) diag_hint(groups->d, "a number is for a module with weights, or for its weight");
         return -1;
     }
     return 0;
