@@ -32,7 +32,7 @@ static int run_import(const char *cfg_text, const char *model, const char *map, 
     size_t size;
     check_write("net.cfg", cfg_text, strlen(cfg_text));
     if (map) check_write("map.txt", map, strlen(map));
-    o = (options){ .n = 4, .arg = { "import", "net.cfg", model, "out.weights" }, .map = map ? "map.txt" : NULL, .eps = eps };
+    o = (options){ .n = 4, .arg = { "import", "net.cfg", model, "out.weights" }, .map = map ? "map.txt" : NULL, .eps = eps ? strtod(eps, NULL) : 1e-5 };
     *text = NULL;
     o.out = open_memstream(text, &size);
     unlink("out.weights");
@@ -397,8 +397,7 @@ static void odd_values_are_refused(void **state)
     refuses(cfg, "m", NULL, "'a.weight': value 0 is inf");
     static options o;
     diag *d = diag_new();
-    o = (options){ .n = 4, .arg = { "import", "net.cfg", "m", "out.weights" }, .eps = "x", .out = stdout };
-    assert_int_not_equal(weights_import.run(&o, d), 0);
+    assert_int_not_equal(options_parse(&o, &weights_import, 2, (char *[]){ (char[]){ "-eps" }, (char[]){ "x" } }, d), 0);
     assert_string_equal(diag_get(d, 0)->text, "'-eps x': expected a number from 0 to 1");
     diag_free(d);
 }

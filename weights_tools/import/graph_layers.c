@@ -148,8 +148,8 @@ static void channels_first(graph_walk *walk, const graph_node *node, size_t c, s
         memcpy(data, row, c * pixels * sizeof *row);
     }
     free(row);
-    fprintf(walk->job->out, "%s: columns put from row, column, channel into the order channel, row, column\n",
-            weights->name);
+    if (!walk->job->list) fprintf(walk->job->out, "%s: columns put from row, column, channel into the order channel, row, "
+                                  "column\n", weights->name);
 }
 
 /* All of an image's numbers at once. */
@@ -266,7 +266,7 @@ static int activate(graph_walk *walk, const graph_node *node, int activation, co
     if (lacks) return graph_differs(walk, node, form->layer, "it takes the layer's output %s", lacks);
     if (form->owes != LINEAR && (int)form->owes != activation)
         return graph_differs(walk, node, form->layer, "%s, the layer has activation=%s", what,
-                             cfg_str(cfg_layer(walk->job->low->cfg, form->layer), "activation", "logistic"));
+                             graph_activation_text(form->owes));
     *out = after;
     if (form->owes != LINEAR) return 0;
     int layer = activation < 0 ? -1 : activation_layer(walk, form->layer, activation);

@@ -150,14 +150,26 @@ graph_form graph_layer_form(const graph_walk *walk, int layer)
 
 /* ---- forms ---- */
 
+const char *graph_activation_text(ACTIVATION activation)
+{
+    static const struct { ACTIVATION activation; const char *text; } rows[] = {
+        { LOGISTIC, "logistic" }, { RELU, "relu" }, { RELIE, "relie, of alpha=0.01" }, { LINEAR, "linear" }, { RAMP, "ramp" },
+        { TANH, "tanh" }, { PLSE, "plse" }, { LEAKY, "leaky, of alpha=0.1" }, { ELU, "elu" }, { LOGGY, "loggy" },
+        { STAIR, "stair" }, { HARDTAN, "hardtan" }, { LHTAN, "lhtan" }, { SELU, "selu" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i)
+        if (rows[i].activation == activation) return rows[i].text;
+    return "something else";
+}
+
 const char *graph_incomplete(const graph_walk *walk, const graph_form *form, char *text)
 {
-    const cfg_section *at = form->layer >= 0 ? cfg_layer(walk->job->low->cfg, form->layer) : NULL;
+    (void)walk;
     int padded = form->pad[0] || form->pad[1] || form->pad[2] || form->pad[3];
     if (form->owes_bias) snprintf(text, TENSOR_TEXT, "before its bias");
     else if (form->owes_norm) snprintf(text, TENSOR_TEXT, "before its batch norm");
     else if (form->owes != LINEAR)
-        snprintf(text, TENSOR_TEXT, "before its activation=%.30s", at ? cfg_str(at, "activation", "logistic") : "");
+        snprintf(text, TENSOR_TEXT, "before its activation=%s", graph_activation_text(form->owes));
     else if (form->factor != 1) snprintf(text, TENSOR_TEXT, "times %g", form->factor);
     else if (form->logged) snprintf(text, TENSOR_TEXT, "as its logarithm");
     else if (form->step[0] != 1 || form->step[1] != 1 || form->channels) snprintf(text, TENSOR_TEXT, "a part of it");

@@ -65,6 +65,7 @@ const graph_form *graph_form_in(const graph_walk *walk, const graph_node *node, 
 int graph_takes(graph_walk *walk, const graph_node *node, int i, const graph_form **form, graph_form *out);
 /* What a node takes as numbers: an attribute, or its input at place i; NULL and *n = 0 if there are none. */
 const double *graph_numbers_in(const graph_walk *walk, const graph_node *node, const char *attribute, int i, int *n);
+const char *graph_activation_text(ACTIVATION activation);
 /* Why a value is not yet the output of its layer, into text[TENSOR_TEXT]; NULL where it is. */
 const char *graph_incomplete(const graph_walk *walk, const graph_form *form, char *text);
 /* The output of a layer, its activation still to come, as (batch, c, h, w). */

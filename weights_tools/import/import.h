@@ -19,7 +19,8 @@ typedef struct import_job {
     int *layer;                    /* groups.n: the layer each goes to, -1 = not used; owned */
     int encoder;                   /* the cfg is a distillation: only what stands before its first plugin section */
     double epsilon;                /* of batch norms that do not say theirs */
-    FILE *out;                     /* the mapping is printed there */
+    FILE *out;                     /* the mapping is printed there, */
+    struct cJSON *list;            /* or becomes an array, where this is not NULL; borrowed */
 } import_job;
 
 /* Fills job->layer, printing each line as it is decided. 0, or -1 with a message. */

@@ -18,6 +18,8 @@
 
 #include "darknet_plugin/base/mem.h"
 
+#include <cjson/cJSON.h>
+
 #include <stdlib.h>
 
 /* A layer's place for weights. */
@@ -134,21 +136,38 @@ static int unfilled(const import_job *job, int i, const slot *slot, diag *d)
     return -1;
 }
 
+static void list_line(const import_job *job, int g, int layer, const char *sizes)
+{
+    const tensor_group *x = &job->groups.group[g];
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddStringToObject(row, "tensor", x->part[PART_WEIGHT]->name);
+    if (layer >= 0) {
+        cJSON_AddNumberToObject(row, "layer", layer);
+        cJSON_AddStringToObject(row, "section", section_of(job, layer)->name);
+        cJSON_AddStringToObject(row, "sizes", sizes);
+        if (x->norm) cJSON_AddStringToObject(row, "batch_norm", x->norm);
+    }
+    cJSON_AddItemToArray(job->list, row);
+}
+
+/* Where a group goes; layer -1: nowhere. */
 static void print_line(const import_job *job, int g, int layer)
 {
-    char sizes[TENSOR_TEXT];
+    char sizes[TENSOR_TEXT] = "";
     const tensor_group *x = &job->groups.group[g];
-    slot s;
-    if (layer < 0) {
-        fprintf(job->out, "%s -> not used\n", x->part[PART_WEIGHT]->name);
-        return;
+    slot s = { 0 };
+    if (layer >= 0) {
+        read_slot(job, layer, &s);
+        tensor_text(s.dims, s.rows, sizes);
     }
-    read_slot(job, layer, &s);
-    fprintf(job->out, "%s -> [%s] #%d %s", x->part[PART_WEIGHT]->name, section_of(job, layer)->name, layer,
-            tensor_text(s.dims, s.rows, sizes));
-    if (x->norm) fprintf(job->out, ", batch norm %s", x->norm);
-    else if (s.norm) fprintf(job->out, ", batch norm that changes nothing: the model has it folded");
-    fprintf(job->out, "\n");
+    if (job->list) list_line(job, g, layer, sizes);
+    else if (layer < 0) fprintf(job->out, "%s -> not used\n", x->part[PART_WEIGHT]->name);
+    else {
+        fprintf(job->out, "%s -> [%s] #%d %s", x->part[PART_WEIGHT]->name, section_of(job, layer)->name, layer, sizes);
+        if (x->norm) fprintf(job->out, ", batch norm %s", x->norm);
+        else if (s.norm) fprintf(job->out, ", batch norm that changes nothing: the model has it folded");
+        fprintf(job->out, "\n");
+    }
 }
 
 /* ---- the rule ---- */
