@@ -338,8 +338,8 @@ static void maps_leave_out(void **state)
     check_write("map.txt", "a = 0\0 = 1\n", 11);
     static options o;
     diag *d = diag_new();
-    o = (options){ .verb = "weights", .n = 4, .arg = { "import", "net.cfg", "m", "out.weights" }, .map = "map.txt", .out = stdout };
-    assert_int_not_equal(weights_import(&o, d), 0);
+    o = (options){ .n = 4, .arg = { "import", "net.cfg", "m", "out.weights" }, .map = "map.txt", .out = stdout };
+    assert_int_not_equal(weights_import.run(&o, d), 0);
     assert_string_equal(diag_get(d, 0)->text, "a byte of value 0, which no line of text has");
     diag_free(d);
 }

@@ -6,7 +6,7 @@
 
 #include "darknet_plugin/model/model.h"
 #include "weights_tools/import/import.h"
-#include "weights_tools/verbs/weights_verbs.h"
+#include "darknet_plugin/base/options.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,6 +39,8 @@ static const char neck_other[] = NET CONV(4, 3, 1, "relu\n") POOL CONV(4, 1, 1, 
 static const char eight[] = NET CONV(8, 3, 1, "relu\nbatch_normalize=1\n") POOL END;
 static const char encoder[] = NET "[teacher]\ncfg=none.cfg\n" CONV(4, 3, 1, "relu\n") "[projector]\n[feature_l2]\n[reused_classifier]\n";
 
+extern const verb weights_import;
+
 static char fixtures[1024], answers[1024];
 
 /* Runs the verb; its messages stay in `d`. */
@@ -49,7 +51,7 @@ static int import(const char *cfg_text, const char *name, const char *map, diag 
     char *model = mem_printf("%s/%s.onnx", fixtures, name), *text = NULL;
     check_write("net.cfg", cfg_text, strlen(cfg_text));
     if (map) check_write("map.txt", map, strlen(map));
-    o = (options){ .verb = "weights", .n = 4, .arg = { "import", "net.cfg", model, "out.weights" }, .map = map ? "map.txt" : NULL, .eps = 1e-5 };
+    o = (options){ .n = 4, .arg = { "import", "net.cfg", model, "out.weights" }, .map = map ? "map.txt" : NULL, .eps = 1e-5 };
     o.out = open_memstream(&text, &size);
     unlink("out.weights");
     int failed = weights_import.run(&o, d);

@@ -23,26 +23,26 @@ typedef struct weighing {
     int layers;
 } weighing;
 
-static int bad(const weighing *w, const graph_node *node, const char *what)
+static int bad(const weighing *work, const graph_node *node, const char *what)
 {
-    diag_error(w->d, w->t->path, 0, NULL, "node '%s' (%s): %s", node->name, node->op, what);
+    diag_error(work->d, work->t->path, 0, NULL, "node '%s' (%s): %s", node->name, node->op, what);
     return -1;
 }
 
-static graph_value *constant_input(const weighing *w, const graph_node *node, int i)
+static graph_value *constant_input(const weighing *work, const graph_node *node, int i)
 {
-    graph_value *value = graph_input(w->graph, node, i);
+    graph_value *value = graph_input(work->graph, node, i);
     return value && value->constant ? value : NULL;
 }
 
-static int bare_input(const weighing *w, const graph_node *node, int i)
+static int bare_input(const weighing *work, const graph_node *node, int i)
 {
-    return i < node->inputs && node->value[i] >= 0 ? w->bare[node->value[i]] : -1;
+    return i < node->inputs && node->value[i] >= 0 ? work->bare[node->value[i]] : -1;
 }
 
-static void set_bare(const weighing *w, const graph_node *node, int layer)
+static void set_bare(const weighing *work, const graph_node *node, int layer)
 {
-    if (node->outputs && node->value[node->inputs] >= 0) w->bare[node->value[node->inputs]] = layer;
+    if (node->outputs && node->value[node->inputs] >= 0) work->bare[node->value[node->inputs]] = layer;
 }
 
 static void turn(named_tensor *tensor)
@@ -58,15 +58,15 @@ static void turn(named_tensor *tensor)
 }
 
 /* Appends one constant as a part of a layer. `turned`: as columns x rows. */
-static int add_part(weighing *w, const graph_value *value, int layer, tensor_part which, double epsilon, int turned)
+static int add_part(weighing *work, const graph_value *value, int layer, tensor_part which, double epsilon, int turned)
 {
     size_t dim[TENSOR_MAX_DIMS], n;
     int dims = value->dims;
     memcpy(dim, value->dim, sizeof dim);
     if (value->turned) dim[0] = value->dim[1], dim[1] = value->dim[0];
     if (which != PART_WEIGHT && !tensor_count(dims, dim, &n)) dims = 1, dim[0] = n;     /* a list, however it is laid */
-    named_tensor *tensor = named_tensors_add(w->t, value->name, dims, dim, w->d);
-    if (!tensor || w->graph->fill(w->graph->reader, value, tensor, w->d)) return -1;
+    named_tensor *tensor = named_tensors_add(work->t, value->name, dims, dim, work->d);
+    if (!tensor || work->graph->fill(work->graph->reader, value, tensor, work->d)) return -1;
     tensor->layer = layer;
     tensor->part = which;
     tensor->epsilon = epsilon;
@@ -74,80 +74,80 @@ static int add_part(weighing *w, const graph_value *value, int layer, tensor_par
     return 0;
 }
 
-static int add_weights(weighing *w, graph_node *node, int turned)
+static int add_weights(weighing *work, graph_node *node, int turned)
 {
-    const graph_value *value = constant_input(w, node, 1);
-    if (!value || !node->outputs || !value->dims) return bad(w, node, "its weights are no constant");
-    if ((turned || value->turned) && value->dims != 2) return bad(w, node, "its weights are no matrix");
-    node->layer = w->layers;
+    const graph_value *value = constant_input(work, node, 1);
+    if (!value || !node->outputs || !value->dims) return bad(work, node, "its weights are no constant");
+    if ((turned || value->turned) && value->dims != 2) return bad(work, node, "its weights are no matrix");
+    node->layer = work->layers;
     node->part = PART_WEIGHT;
-    w->layer[w->layers].out = value->dim[turned];
-    set_bare(w, node, w->layers);
-    return add_part(w, value, w->layers++, PART_WEIGHT, -1, turned);
+    work->layer[work->layers].out = value->dim[turned];
+    set_bare(work, node, work->layers);
+    return add_part(work, value, work->layers++, PART_WEIGHT, -1, turned);
 }
 
-static int add_bias(weighing *w, const graph_node *node, const graph_value *value, int layer)
+static int add_bias(weighing *work, const graph_node *node, const graph_value *value, int layer)
 {
-    if (!value) return bad(w, node, "its bias is no constant");
-    if (w->layer[layer].biased || w->layer[layer].normed) return bad(w, node, "a second bias");
-    w->layer[layer].biased = 1;
-    return add_part(w, value, layer, PART_BIAS, -1, 0);
+    if (!value) return bad(work, node, "its bias is no constant");
+    if (work->layer[layer].biased || work->layer[layer].normed) return bad(work, node, "a second bias");
+    work->layer[layer].biased = 1;
+    return add_part(work, value, layer, PART_BIAS, -1, 0);
 }
 
-static int third_is_bias(weighing *w, const graph_node *node)
+static int third_is_bias(weighing *work, const graph_node *node)
 {
-    return graph_input(w->graph, node, 2) ? add_bias(w, node, constant_input(w, node, 2), w->layers - 1) : 0;
+    return graph_input(work->graph, node, 2) ? add_bias(work, node, constant_input(work, node, 2), work->layers - 1) : 0;
 }
 
-static int conv(weighing *w, graph_node *node) { return add_weights(w, node, 0) || third_is_bias(w, node) ? -1 : 0; }
-static int matmul(weighing *w, graph_node *node) { return add_weights(w, node, 1); }
+static int conv(weighing *work, graph_node *node) { return add_weights(work, node, 0) || third_is_bias(work, node) ? -1 : 0; }
+static int matmul(weighing *work, graph_node *node) { return add_weights(work, node, 1); }
 
-static int gemm(weighing *w, graph_node *node)
+static int gemm(weighing *work, graph_node *node)
 {
     if (graph_number(node, "alpha", 1) != 1 || graph_number(node, "beta", 1) != 1 || graph_number(node, "transA", 0) != 0)
-        return bad(w, node, "alpha, beta or transA of a Gemm are not supported");
-    return add_weights(w, node, graph_number(node, "transB", 0) == 0) || third_is_bias(w, node) ? -1 : 0;
+        return bad(work, node, "alpha, beta or transA of a Gemm are not supported");
+    return add_weights(work, node, graph_number(node, "transB", 0) == 0) || third_is_bias(work, node) ? -1 : 0;
 }
 
-static int batch_norm(weighing *w, graph_node *node)
+static int batch_norm(weighing *work, graph_node *node)
 {
     static const tensor_part parts[] = { PART_SCALE, PART_SHIFT, PART_MEAN, PART_VARIANCE };
-    int layer = bare_input(w, node, 0);
-    if (layer < 0) return bad(w, node, "follows no Conv, Gemm or MatMul");
-    if (w->layer[layer].normed) return bad(w, node, "a second batch norm of one layer");
-    w->layer[layer].normed = 1;
+    int layer = bare_input(work, node, 0);
+    if (layer < 0) return bad(work, node, "follows no Conv, Gemm or MatMul");
+    if (work->layer[layer].normed) return bad(work, node, "a second batch norm of one layer");
+    work->layer[layer].normed = 1;
     node->layer = layer;
     node->part = PART_MEAN;
     for (int i = 0; i < 4; ++i) {
-        const graph_value *value = constant_input(w, node, i + 1);
-        if (!value) return bad(w, node, "its parameters are no constants");
-        if (add_part(w, value, layer, parts[i], graph_number(node, "epsilon", 1e-5), 0)) return -1;
+        const graph_value *value = constant_input(work, node, i + 1);
+        if (!value) return bad(work, node, "its parameters are no constants");
+        if (add_part(work, value, layer, parts[i], graph_number(node, "epsilon", 1e-5), 0)) return -1;
     }
     return 0;
 }
 
 /* Of a layer's output and as many constants as it has outputs: its bias. */
-static int add(weighing *w, graph_node *node)
+static int add(weighing *work, graph_node *node)
 {
     for (int i = 0; node->inputs == 2 && i < 2; ++i) {
-        int layer = bare_input(w, node, i);
-        const graph_value *value = constant_input(w, node, 1 - i);
+        int layer = bare_input(work, node, i);
+        const graph_value *value = constant_input(work, node, 1 - i);
         size_t n;
         if (layer < 0 || !value || !value->is_float || tensor_count(value->dims, value->dim, &n)) continue;
-        if (n != w->layer[layer].out) continue;
+        if (n != work->layer[layer].out) continue;
         node->layer = layer;
         node->part = PART_BIAS;
-        set_bare(w, node, layer);
-        return add_bias(w, node, value, layer);
+        set_bare(work, node, layer);
+        return add_bias(work, node, value, layer);
     }
     return 0;
 }
 
 /* ---- constants that are looked at in another way ---- */
 
-static graph_value *constant_output(const weighing *w, const graph_node *node)
+static graph_value *constant_output(const weighing *work, const graph_node *node)
 {
-    graph_value *from = constant_input(w, node, 0), *to = graph_output(w->graph, node, 0);
+    graph_value *from = constant_input(work, node, 0), *to = graph_output(work->graph, node, 0);
     if (!from || !to || to->constant) return NULL;
     free(to->name);
     *to = *from;
@@ -157,20 +157,20 @@ static graph_value *constant_output(const weighing *w, const graph_node *node)
     return to;
 }
 
-static int same(weighing *w, graph_node *node)
+static int same(weighing *work, graph_node *node)
 {
-    constant_output(w, node);
-    set_bare(w, node, bare_input(w, node, 0));
+    constant_output(work, node);
+    set_bare(work, node, bare_input(work, node, 0));
     return 0;
 }
 
-static int transpose(weighing *w, graph_node *node)
+static int transpose(weighing *work, graph_node *node)
 {
-    graph_value *from = constant_input(w, node, 0);
+    graph_value *from = constant_input(work, node, 0);
     const graph_attribute *perm = graph_attribute_of(node, "perm");
     int swaps = !perm || (perm->n == 2 && perm->number[0] == 1 && perm->number[1] == 0);
     if (!from || from->dims != 2 || !swaps) return 0;
-    graph_value *to = constant_output(w, node);
+    graph_value *to = constant_output(work, node);
     if (!to) return 0;
     to->dim[0] = from->dim[1];
     to->dim[1] = from->dim[0];
@@ -196,10 +196,10 @@ static int resize(graph_value *value, const double *size, int dims)
     return 0;
 }
 
-static int reshape(weighing *w, graph_node *node)
+static int reshape(weighing *work, graph_node *node)
 {
-    const graph_value *size = constant_input(w, node, 1);
-    graph_value *to = size && size->numbers ? constant_output(w, node) : NULL, was;
+    const graph_value *size = constant_input(work, node, 1);
+    graph_value *to = size && size->numbers ? constant_output(work, node) : NULL, was;
     if (!to) return 0;
     was = *to;
     if (resize(to, size->number, size->numbers)) {
@@ -210,13 +210,13 @@ static int reshape(weighing *w, graph_node *node)
 }
 
 /* Sizes of 1 come or go: bias (8) as (8,1,1). */
-static int unsqueeze(weighing *w, graph_node *node)
+static int unsqueeze(weighing *work, graph_node *node)
 {
-    const graph_value *list = constant_input(w, node, 1);
+    const graph_value *list = constant_input(work, node, 1);
     const graph_attribute *attribute = graph_attribute_of(node, "axes");
     int n = attribute ? attribute->n : list ? list->numbers : 0;
     const double *axes = attribute ? attribute->number : list ? list->number : NULL;
-    const graph_value *from = constant_input(w, node, 0);
+    const graph_value *from = constant_input(work, node, 0);
     if (!from || !n || from->turned || from->dims + n > TENSOR_MAX_DIMS) return 0;
     size_t dim[TENSOR_MAX_DIMS] = { 0 };
     int dims = from->dims + n, at = 0;
@@ -227,7 +227,7 @@ static int unsqueeze(weighing *w, graph_node *node)
     }
     for (int i = 0; i < dims; ++i)
         if (!dim[i]) dim[i] = at < from->dims ? from->dim[at++] : 1;
-    graph_value *to = constant_output(w, node);
+    graph_value *to = constant_output(work, node);
     if (!to) return 0;
     memcpy(to->dim, dim, sizeof dim);
     to->dims = dims;
@@ -236,30 +236,30 @@ static int unsqueeze(weighing *w, graph_node *node)
 
 static const struct node_row {
     const char *op;
-    int (*take)(weighing *w, graph_node *node);
+    int (*take)(weighing *work, graph_node *node);
 } NODES[] = {
     { "Conv", conv }, { "Gemm", gemm }, { "MatMul", matmul }, { "BatchNormalization", batch_norm }, { "Add", add },
     { "Identity", same }, { "Cast", same }, { "Dropout", same }, { "Transpose", transpose }, { "Reshape", reshape },
     { "Unsqueeze", unsqueeze },
 };
 
-static int take_node(weighing *w, graph_node *node)
+static int take_node(weighing *work, graph_node *node)
 {
     if (!node->needed || node->foreign) return 0;
     for (size_t i = 0; i < sizeof NODES / sizeof *NODES; ++i)
-        if (!strcmp(NODES[i].op, node->op)) return NODES[i].take(w, node);
+        if (!strcmp(NODES[i].op, node->op)) return NODES[i].take(work, node);
     return 0;
 }
 
 int graph_weights(model_graph *graph, named_tensors *tensors, diag *d)
 {
-    weighing w = { .graph = graph, .t = tensors, .d = d };
+    weighing work = { .graph = graph, .t = tensors, .d = d };
     int failed = 0;
-    w.bare = mem_calloc((size_t)graph->values, sizeof *w.bare);
-    w.layer = mem_calloc((size_t)graph->nodes, sizeof *w.layer);
-    for (int i = 0; i < graph->values; ++i) w.bare[i] = -1;
-    for (int i = 0; i < graph->nodes && !failed; ++i) failed = take_node(&w, &graph->node[i]);
-    free(w.bare);
-    free(w.layer);
+    work.bare = mem_calloc((size_t)graph->values, sizeof *work.bare);
+    work.layer = mem_calloc((size_t)graph->nodes, sizeof *work.layer);
+    for (int i = 0; i < graph->values; ++i) work.bare[i] = -1;
+    for (int i = 0; i < graph->nodes && !failed; ++i) failed = take_node(&work, &graph->node[i]);
+    free(work.bare);
+    free(work.layer);
     return failed;
 }
