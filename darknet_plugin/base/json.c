@@ -7,7 +7,8 @@
 static size_t sequence(const unsigned char *p)
 {
     static const struct { unsigned char from, to, second_from, second_to; size_t n; } rows[] = {
-        { 0x01, 0x7f, 0, 0, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+        { 0x01, 0x7f, 0, 0, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+            { 0xe1, 0xec, 0x80, 0xbf, 3 },
         { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
         { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
     };
@@ -20,7 +21,8 @@ static size_t sequence(const unsigned char *p)
     return 0;
 }
 
-/* Names of files and tensors may be any bytes; JSON is UTF-8. A byte that is none becomes the character of its number. */
+/* Names of files and tensors may be any bytes; JSON is UTF-8. A byte that is none becomes the character of its number.
+ * */
 static int print_valid(const char *text, FILE *out)
 {
     const unsigned char *p = (const unsigned char *)text;

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What one node makes of what it takes. */
 static int one_node(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     graph_op run = graph_op_of(node);
@@ -35,9 +36,11 @@ static int one_node(graph_walk *walk, const graph_node *node, graph_form *out)
 static void note_reached(graph_walk *walk, const graph_form *form)
 {
     char text[TENSOR_TEXT];
-    if (form->kind == FORM_LAYER && form->layer >= 0 && !graph_incomplete(walk, form, text)) walk->reached[form->layer] = 1;
+    if (form->kind == FORM_LAYER && form->layer >= 0 && !graph_incomplete(walk, form, text))
+        walk->reached[form->layer] = 1;
 }
 
+/* Every node on the way to an output, in order. */
 static int walk_nodes(graph_walk *walk)
 {
     for (int i = 0; i < walk->graph->nodes; ++i) {
@@ -107,10 +110,12 @@ static int was_reached(const graph_walk *walk, int layer)
     return 0;
 }
 
+/* Tells that nothing gives a layer's output, and which node came first that no layer is. */
 static int not_given(graph_walk *walk, int layer)
 {
     char where[TENSOR_TEXT];
-    diag_error(walk->d, walk->job->model, 0, NULL, "no value of it is the output of %s", graph_layer_text(walk, layer, where));
+    diag_error(walk->d, walk->job->model, 0, NULL, "no value of it is the output of %s",
+               graph_layer_text(walk, layer, where));
     for (int i = 0; i < walk->graph->nodes; ++i) {
         if (!walk->why[i]) continue;
         diag_hint(walk->d, "the first node that is no layer of the cfg is '%s' (%s): %s", walk->graph->node[i].name,
@@ -142,6 +147,7 @@ static int last_layer(const graph_walk *walk, int *before_softmax)
     return last;
 }
 
+/* Is one of the model's outputs the network's answer? */
 static int check_outputs(graph_walk *walk)
 {
     char text[TENSOR_TEXT], where[TENSOR_TEXT];

@@ -1,8 +1,8 @@
 /* Operators that lay the same numbers out in another way, or take a part of them.
  *
- * Memory keeps its order through Reshape, Flatten, Squeeze and Unsqueeze; so does a Transpose that moves sizes of 1 alone.
- * Of the others two are known: a map's channels to the end and back. Slice and Pad are what a [shortcut] of unlike maps
- * is in a graph, and what stands before a convolution that pads one side more than the other. */
+ * Memory keeps its order through Reshape, Flatten, Squeeze and Unsqueeze; so does a Transpose that moves sizes of 1
+ * alone. Of the others two are known: a map's channels to the end and back. Slice and Pad are what a [shortcut] of
+ * unlike maps is in a graph, and what stands before a convolution that pads one side more than the other. */
 #include "graph_walk.h"
 
 #include <math.h>
@@ -15,12 +15,14 @@ static size_t count(const graph_form *form)
 }
 
 /* The same numbers in other sizes; the batch stays in front. */
-static int lay_out(graph_walk *walk, const graph_node *node, const graph_form *form, int dims, const size_t *dim, graph_form *out)
+static int lay_out(graph_walk *walk, const graph_node *node, const graph_form *form, int dims, const size_t *dim,
+                   graph_form *out)
 {
     size_t n;
     if (dims < 1 || dims > TENSOR_MAX_DIMS || dim[0] != form->dim[0] || tensor_count(dims, dim, &n) || n != count(form))
         return graph_unknown(walk, node, out, "sizes that keep not each image's numbers together");
-    if (form->pad[0] || form->pad[1] || form->pad[2] || form->pad[3] || form->channels || form->step[0] != 1 || form->step[1] != 1)
+    if (form->pad[0] || form->pad[1] || form->pad[2] || form->pad[3] || form->channels || form->step[0] != 1 ||
+        form->step[1] != 1)
         return graph_unknown(walk, node, out, "a part of a map in other sizes");
     graph_form made = *form;
     made.dims = dims;
@@ -42,6 +44,7 @@ int graph_pass(graph_walk *walk, const graph_node *node, graph_form *out)
     return 0;
 }
 
+/* All of an image's numbers in a row. */
 int graph_flatten(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *form;
@@ -50,7 +53,8 @@ int graph_flatten(graph_walk *walk, const graph_node *node, graph_form *out)
     double axis = graph_number(node, "axis", 1);
     size_t dim[2] = { form->dim[0], form->dim[0] ? count(form) / form->dim[0] : 0 };
     if (axis < 0) axis += form->dims;
-    if (axis != 1) return graph_unknown(walk, node, out, "axis=%g, which keeps not each image's numbers together", axis);
+    if (axis != 1) return graph_unknown(walk, node, out, "axis=%g, which keeps not each image's numbers together",
+                                        axis);
     return lay_out(walk, node, form, 2, dim, out);
 }
 
@@ -64,11 +68,13 @@ int graph_reshape(graph_walk *walk, const graph_node *node, graph_form *out)
     const double *size = graph_numbers_in(walk, node, "shape", 1, &n);
     if (!n || n > TENSOR_MAX_DIMS) return graph_unknown(walk, node, out, "sizes that cannot be known");
     for (int i = 0; i < n; ++i) {
-        double v = size[i] == 0 && i < form->dims && !graph_number(node, "allowzero", 0) ? (double)form->dim[i] : trunc(size[i]);
+        double v = size[i] == 0 && i < form->dims && !graph_number(node, "allowzero", 0) ? (double)form->dim[i]
+            : trunc(size[i]);
         if (v == -1 && left < 0) left = i;
         else if (!(v >= 1 && v <= 1e9)) return graph_unknown(walk, node, out, "a size of %g", v);
         dim[i] = v == -1 ? 1 : (size_t)v;
-        if (__builtin_mul_overflow(known, dim[i], &known)) return graph_unknown(walk, node, out, "sizes beyond all measure");
+        if (__builtin_mul_overflow(known, dim[i], &known))
+            return graph_unknown(walk, node, out, "sizes beyond all measure");
     }
     if (left >= 0) dim[left] = count(form) / known;
     return lay_out(walk, node, form, n, dim, out);
@@ -87,6 +93,7 @@ static int named_axes(const graph_walk *walk, const graph_node *node, int dims, 
     return n;
 }
 
+/* Sizes of 1 go: those named, or all but the batch. */
 int graph_squeeze(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *form;
@@ -104,6 +111,7 @@ int graph_squeeze(graph_walk *walk, const graph_node *node, graph_form *out)
     return lay_out(walk, node, form, dims, dim, out);
 }
 
+/* Sizes of 1 come. */
 int graph_unsqueeze(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *form;
@@ -133,6 +141,7 @@ static int moves_nothing(const graph_form *form, const int *perm)
     return 1;
 }
 
+/* A node's perm, or the order turned round; -1 where it is none of so many dimensions. */
 static int permutation(const graph_node *node, int dims, int *perm)
 {
     const graph_attribute *said = graph_attribute_of(node, "perm");
@@ -147,6 +156,7 @@ static int permutation(const graph_node *node, int dims, int *perm)
     return seen == (1 << dims) - 1 ? 0 : -1;
 }
 
+/* Channels to the end, and back; whatever moves sizes of 1 alone. */
 int graph_transpose(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     static const int to_last[] = { 0, 2, 3, 1 }, to_first[] = { 0, 3, 1, 2 };
@@ -184,10 +194,12 @@ static int add_zeros(graph_walk *walk, const graph_node *node, const double *pad
     int place[3];
     places(form, place);
     for (int i = 0; i < 8; ++i)
-        if (!(pads[i] >= 0 && pads[i] <= 1e6)) return graph_unknown(walk, node, out, "pads below 0, or beyond all measure");
+        if (!(pads[i] >= 0 && pads[i] <= 1e6)) return graph_unknown(walk, node, out,
+                                                                    "pads below 0, or beyond all measure");
     if (pads[0] != 0 || pads[4] != 0) return graph_unknown(walk, node, out, "zeros in place of images");
     if (pads[place[0]] != 0)
-        return graph_unknown(walk, node, out, "channels of zeros before the first: Darknet's [shortcut] of unlike maps adds "
+        return graph_unknown(walk, node, out,
+                             "channels of zeros before the first: Darknet's [shortcut] of unlike maps adds "
                              "to the first channels, as if they stood behind the last");
     for (int k = 0; k < 2; ++k) {
         form->pad[k] += (size_t)pads[place[1 + k]];
@@ -201,12 +213,14 @@ static int add_zeros(graph_walk *walk, const graph_node *node, const double *pad
     return 0;
 }
 
+/* Zeros, by an attribute or an input. */
 int graph_pad(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *form;
     int n, values, status = graph_takes(walk, node, 0, &form, out);
     if (status <= 0) return status;
-    const double *pads = graph_numbers_in(walk, node, "pads", 1, &n), *value = graph_numbers_in(walk, node, "value", 2, &values);
+    const double *pads = graph_numbers_in(walk, node, "pads", 1, &n), *value = graph_numbers_in(walk, node, "value", 2,
+        &values);
     if (strcmp(graph_text(node, "mode", "constant"), "constant") || (values && value[0] != 0) ||
         (!values && graph_input(walk->graph, node, 2)) || graph_input(walk->graph, node, 3))
         return graph_unknown(walk, node, out, "it pads with something else than zeros");
@@ -226,7 +240,7 @@ static int slice_axis(graph_form *form, int axis, double start, double end, doub
     size_t was = form->dim[axis];
     if (start != 0 || !(step >= 1 && step <= 1e6) || step != floor(step)) return -1;
     if (end < 0) end += (double)was;
-    size_t last = end > (double)was ? was : end > 0 ? (size_t)end : 0;
+    size_t last = end > 0 ? (size_t)fmin(end, (double)was) : 0;
     if (!last) return -1;
     size_t kept = (last + (size_t)step - 1) / (size_t)step;
     if (kept == was) return 0;
@@ -243,25 +257,30 @@ static int slice_axis(graph_form *form, int axis, double start, double end, doub
     return 0;
 }
 
+/* Every so many rows and columns, the first channels. */
 int graph_slice(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *form;
     int starts, ends, axes, steps, status = graph_takes(walk, node, 0, &form, out);
     if (status <= 0) return status;
-    const double *start = graph_numbers_in(walk, node, "starts", 1, &starts), *end = graph_numbers_in(walk, node, "ends", 2, &ends);
-    const double *axis = graph_numbers_in(walk, node, "axes", 3, &axes), *step = graph_numbers_in(walk, node, "steps", 4, &steps);
+    const double *start = graph_numbers_in(walk, node, "starts", 1, &starts), *end = graph_numbers_in(walk, node,
+        "ends", 2, &ends);
+    const double *axis = graph_numbers_in(walk, node, "axes", 3, &axes), *step = graph_numbers_in(walk, node, "steps",
+        4, &steps);
     graph_form made = *form;
     int odd = !starts || starts != ends || (axes && axes != starts) || (steps && steps != starts);
     for (int i = 0; i < starts && !odd; ++i) {
         double k = axes ? axis[i] : i;
         if (k < 0) k += made.dims;
-        odd = !(k >= 0 && k < made.dims) || k != floor(k) || slice_axis(&made, (int)k, start[i], end[i], steps ? step[i] : 1);
+        odd = !(k >= 0 && k < made.dims) || k != floor(k) || slice_axis(&made, (int)k, start[i], end[i], steps ? step[i]
+                                                                        : 1);
     }
     if (odd) return graph_unknown(walk, node, out, "it takes another part of a map than a [shortcut] does");
     *out = made;
     return 0;
 }
 
+/* A value's sizes as numbers. */
 int graph_shape(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *form;

@@ -1,7 +1,7 @@
 /* Operators that bring values together, and softmax.
  *
- * A sum of two outputs is the [shortcut] that reads both. Of a larger map Darknet takes every k-th row and column, and of
- * maps of unlike channels those that both have: in a graph that is a Slice, and a Pad behind the last channel. */
+ * A sum of two outputs is the [shortcut] that reads both. Of a larger map Darknet takes every k-th row and column, and
+ * of maps of unlike channels those that both have: in a graph that is a Slice, and a Pad behind the last channel. */
 #include "graph_walk.h"
 
 #include <math.h>
@@ -30,6 +30,7 @@ static int is_addend(const graph_walk *walk, const graph_form *form, int layer, 
     return kept == (c < map[0] ? c : map[0]);
 }
 
+/* Does shortcut i add these two, in either order? */
 static int is_this_sum(const graph_walk *walk, int i, const graph_form *one, const graph_form *other)
 {
     const layer *l = layer_at(walk, i);
@@ -39,11 +40,14 @@ static int is_this_sum(const graph_walk *walk, int i, const graph_form *one, con
     size_t all = map[0] * map[1] * map[2], n = 1;
     for (int k = 1; k < one->dims; ++k) n *= one->dim[k];
     if (n != all) return 0;
-    return (is_addend(walk, one, i - 1, (double)l->alpha, map) && is_addend(walk, other, l->index, (double)l->beta, map)) ||
+    return (is_addend(walk, one, i - 1, (double)l->alpha, map) && is_addend(walk, other, l->index, (double)l->beta,
+                                                                            map)) ||
         (is_addend(walk, other, i - 1, (double)l->alpha, map) && is_addend(walk, one, l->index, (double)l->beta, map));
 }
 
-static int sum(graph_walk *walk, const graph_node *node, const graph_form *one, const graph_form *other, graph_form *out)
+/* Two outputs, as a shortcut of the cfg adds them. */
+static int sum(graph_walk *walk, const graph_node *node, const graph_form *one, const graph_form *other,
+               graph_form *out)
 {
     char text[TENSOR_TEXT], a[TENSOR_TEXT], b[TENSOR_TEXT];
     if (one->dims != other->dims || memcmp(one->dim, other->dim, (size_t)one->dims * sizeof *one->dim) ||
@@ -61,7 +65,8 @@ static int sum(graph_walk *walk, const graph_node *node, const graph_form *one, 
         const graph_form *form = k ? other : one;
         const char *lacks = graph_incomplete(walk, form, text);
         if (lacks && (form->owes_bias || form->owes_norm || form->owes != LINEAR))
-            return graph_unknown(walk, node, out, "it takes the output of %s %s", graph_layer_text(walk, form->layer, a), lacks);
+            return graph_unknown(walk, node, out, "it takes the output of %s %s", graph_layer_text(walk, form->layer,
+                a), lacks);
     }
     return graph_unknown(walk, node, out, "no [shortcut] of the cfg adds the outputs of %s and %s in this way",
                          graph_layer_text(walk, one->layer, a), graph_layer_text(walk, other->layer, b));
@@ -78,12 +83,16 @@ static int along_channels(const graph_value *value, const graph_form *form)
     return axis >= 0 && value->dim[axis] == n;
 }
 
+/* An output and constants: a bias, or nothing that a layer does. */
 static int constant_sum(graph_walk *walk, const graph_node *node, const graph_form *form, int at, graph_form *out)
 {
-    if (form->layer < 0) return graph_unknown(walk, node, out, "arithmetic on the network's input, which no layer does");
-    if (node->layer < 0 || node->part != PART_BIAS) return graph_unknown(walk, node, out, "it adds constants, which no layer does");
+    if (form->layer < 0) return graph_unknown(walk, node, out,
+                                              "arithmetic on the network's input, which no layer does");
+    if (node->layer < 0 || node->part != PART_BIAS) return graph_unknown(walk, node, out,
+                                                                         "it adds constants, which no layer does");
     int layer = walk->job->layer[node->layer];
-    if (layer != form->layer || !form->owes_bias) return graph_differs(walk, node, layer, "it adds a bias to something else");
+    if (layer != form->layer || !form->owes_bias) return graph_differs(walk, node, layer,
+                                                                       "it adds a bias to something else");
     if (!along_channels(graph_input(walk->graph, node, at), form))
         return graph_differs(walk, node, layer, "its constants lie along another dimension than the channels");
     *out = *form;
@@ -91,6 +100,7 @@ static int constant_sum(graph_walk *walk, const graph_node *node, const graph_fo
     return 0;
 }
 
+/* Add of two values, one of which may be constant. */
 int graph_add(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *form[2];
@@ -119,7 +129,8 @@ int graph_scale(graph_walk *walk, const graph_node *node, graph_form *out)
         a = b;
         b = swap;
     }
-    if (a && a->kind == FORM_UNKNOWN) return graph_takes(walk, node, a == graph_form_in(walk, node, 0) ? 0 : 1, &a, out);
+    if (a && a->kind == FORM_UNKNOWN) return graph_takes(walk, node, a == graph_form_in(walk, node, 0) ? 0 : 1, &a,
+                                                         out);
     if (a && a->kind == FORM_LAYER && a->layer < 0)
         return graph_unknown(walk, node, out, "arithmetic on the network's input, which no layer does");
     if (!a || !b || a->kind != FORM_LAYER || b->kind != FORM_NUMBERS || b->numbers != 1 || !isfinite(b->number[0]) ||
@@ -165,7 +176,8 @@ static int join(graph_walk *walk, const graph_node *node, int *part, graph_form 
         if (!i) *first = *form;
         rest.owes = LINEAR;
         heads = heads && is_head(walk, form->layer);
-        const char *lacks = form->owes == first->owes ? graph_incomplete(walk, &rest, text) : "with another activation to come";
+        const char *lacks = form->owes == first->owes ? graph_incomplete(walk, &rest, text)
+            : "with another activation to come";
         if (lacks) return graph_unknown(walk, node, out, "it takes a layer's output %s", lacks) ? -1 : 0;
         double axis = graph_number(node, "axis", 1), want = form->dims == 4 && form->order == CHANNELS_LAST ? 3 : 1;
         if (axis < 0) axis += form->dims;
@@ -178,6 +190,7 @@ static int join(graph_walk *walk, const graph_node *node, int *part, graph_form 
     return 0;
 }
 
+/* A join of channels is the [route] of the same parts. */
 int graph_concat(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     int part[GRAPH_PARTS], n;
@@ -218,6 +231,7 @@ static size_t together(const graph_walk *walk, const graph_node *node, const gra
     return n;
 }
 
+/* Over all of an image's numbers, or parts of them, as the [softmax] behind the same output. */
 int graph_softmax(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *form;
@@ -230,14 +244,16 @@ int graph_softmax(graph_walk *walk, const graph_node *node, graph_form *out)
     if (lacks) return graph_differs(walk, node, form->layer, "it takes the layer's output %s", lacks);
     for (int i = 0; i < walk->job->net->n && layer < 0; ++i)
         if (layer_at(walk, i)->type == SOFTMAX && graph_same(walk, held.layer, i - 1)) layer = i;
-    if (layer < 0) return graph_unknown(walk, node, out, "no [softmax] of the cfg reads %s", graph_layer_text(walk, held.layer, text));
+    if (layer < 0) return graph_unknown(walk, node, out, "no [softmax] of the cfg reads %s",
+                                        graph_layer_text(walk, held.layer, text));
     const struct layer *l = layer_at(walk, layer);
     size_t n = together(walk, node, &held), want = (size_t)(l->inputs / (l->groups > 0 ? l->groups : 1));
     if (n != want || l->spatial != 0 || l->softmax_tree || held.order == CHANNELS_LAST)
-        return graph_differs(walk, node, layer, "its axis takes %zu numbers that follow one another, the layer %zu", n, want);
+        return graph_differs(walk, node, layer, "its axis takes %zu numbers that follow one another, the layer %zu", n,
+                             want);
     if (!near(held.factor * (double)l->temperature, 1))
-        return graph_differs(walk, node, layer, "its input is multiplied by %g, the layer has temperature=%g", held.factor,
-                             (double)l->temperature);
+        return graph_differs(walk, node, layer, "its input is multiplied by %g, the layer has temperature=%g",
+                             held.factor, (double)l->temperature);
     *out = held;
     out->layer = layer;
     out->factor = 1;

@@ -1,9 +1,9 @@
 /* Operators that are a layer with weights, its batch norm or its activation.
  *
- * Which layer is known: import_match.c gave it the weights. So what the node reads must be what that layer reads, and its
- * windows the layer's: the first begins as many rows before the map, each next one stride further, and there are as many.
- * What lies behind the last row is zeros on both sides. A 1x1 with a stride may be cut in two on either side: every
- * stride-th row and column first (a [maxpool] size=1, or what picks them in the graph), then the 1x1.
+ * Which layer is known: import_match.c gave it the weights. So what the node reads must be what that layer reads, and
+ * its windows the layer's: the first begins as many rows before the map, each next one stride further, and there are as
+ * many. What lies behind the last row is zeros on both sides. A 1x1 with a stride may be cut in two on either side:
+ * every stride-th row and column first (a [maxpool] size=1, or what picks them in the graph), then the 1x1.
  *
  * Rows of a map whose channels come last are put into Darknet's order, channel, row, column, in the weights. */
 #include "graph_walk.h"
@@ -84,6 +84,7 @@ static int same_windows(const graph_window window[2], const struct layer *l, siz
     return 1;
 }
 
+/* A Conv that fills a [convolutional]. */
 static int convolutional(graph_walk *walk, const graph_node *node, int layer, const graph_form *form)
 {
     const struct layer *l = layer_at(walk, layer);
@@ -96,7 +97,8 @@ static int convolutional(graph_walk *walk, const graph_node *node, int layer, co
     if (graph_windows(node, form, weights->dim + 2, window))
         return graph_differs(walk, node, layer, "its kernel, strides, pads or dilations fit no map");
     if (!same_windows(window, l, more, form->step))
-        return graph_differs(walk, node, layer, "its windows are %s; the layer's size=%d, stride=%d, %d rows and columns "
+        return graph_differs(walk, node, layer,
+                             "its windows are %s; the layer's size=%d, stride=%d, %d rows and columns "
                              "of zeros on each side, %dx%d results", graph_window_text(window, text), l->size,
                              l->stride * (int)more, l->pad, l->out_h, l->out_w);
     if (graph_number(node, "group", 1) != l->groups)
@@ -120,6 +122,7 @@ static int covering(graph_walk *walk, const graph_node *node, int layer, const g
     return check_source(walk, node, layer, form, layer - 1);
 }
 
+/* A Conv, whichever section its weights went to. */
 int graph_conv(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *form;
@@ -148,7 +151,8 @@ static void channels_first(graph_walk *walk, const graph_node *node, size_t c, s
         memcpy(data, row, c * pixels * sizeof *row);
     }
     free(row);
-    if (!walk->job->list) fprintf(walk->job->out, "%s: columns put from row, column, channel into the order channel, row, "
+    if (!walk->job->list)
+        fprintf(walk->job->out, "%s: columns put from row, column, channel into the order channel, row, "
                                   "column\n", weights->name);
 }
 
@@ -158,7 +162,8 @@ static int whole_image(graph_walk *walk, const graph_node *node, int layer, cons
     const struct layer *l = layer_at(walk, layer);
     size_t c, h, w;
     if (l->type == CONVOLUTIONAL && (l->h != 1 || l->w != 1 || l->size != 1 || l->pad))
-        return graph_differs(walk, node, layer, "it takes all numbers of an image at once, the layer those of each place");
+        return graph_differs(walk, node, layer,
+                             "it takes all numbers of an image at once, the layer those of each place");
     if (check_source(walk, node, layer, form, layer - 1)) return -1;
     graph_sizes(walk, form->layer, &c, &h, &w);
     if (form->order == CHANNELS_LAST && c > 1 && h * w > 1) channels_first(walk, node, c, h * w);
@@ -174,6 +179,7 @@ static int each_place(graph_walk *walk, const graph_node *node, int layer, const
     return check_source(walk, node, layer, form, layer - 1);
 }
 
+/* Gemm and MatMul: all of an image at once, or the channels of each place. */
 int graph_dense(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *form;
@@ -189,7 +195,8 @@ int graph_dense(graph_walk *walk, const graph_node *node, graph_form *out)
         return graph_differs(walk, node, layer, "it takes %zu numbers of a value that has %zu", in, n);
     int places = n != in;
     if (places && (dims != 4 || form->order != CHANNELS_LAST))
-        return graph_differs(walk, node, layer, "it takes the last of a value's dimensions, which are not its channels");
+        return graph_differs(walk, node, layer,
+                             "it takes the last of a value's dimensions, which are not its channels");
     graph_form was = *form;
     if (places ? each_place(walk, node, layer, form) : whole_image(walk, node, layer, form)) return -1;
     owe(walk, node, layer, graph_input(walk->graph, node, 2) != NULL, out);
@@ -203,6 +210,7 @@ int graph_dense(graph_walk *walk, const graph_node *node, graph_form *out)
 
 /* ---- batch norm and activations ---- */
 
+/* A batch norm takes its layer's sums and nothing else. */
 int graph_norm(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *form;
@@ -259,7 +267,8 @@ static int activate(graph_walk *walk, const graph_node *node, int activation, co
     char text[TENSOR_TEXT], where[TENSOR_TEXT];
     int status = graph_takes(walk, node, 0, &form, out);
     if (status <= 0) return status;
-    if (form->layer < 0) return graph_unknown(walk, node, out, "arithmetic on the network's input, which no layer does");
+    if (form->layer < 0) return graph_unknown(walk, node, out,
+                                              "arithmetic on the network's input, which no layer does");
     graph_form after = *form;
     after.owes = LINEAR;
     const char *lacks = graph_incomplete(walk, &after, text);
@@ -272,7 +281,8 @@ static int activate(graph_walk *walk, const graph_node *node, int activation, co
     int layer = activation < 0 ? -1 : activation_layer(walk, form->layer, activation);
     if (layer >= 0) *out = graph_layer_form(walk, layer);
     if (layer >= 0 || (activation == RELU && graph_no_less_than_0(walk, form))) return 0;
-    return graph_unknown(walk, node, out, "%s follows %s, which has no such activation to come, and no [activation] does",
+    return graph_unknown(walk, node, out,
+                         "%s follows %s, which has no such activation to come, and no [activation] does",
                          what, graph_layer_text(walk, form->layer, where));
 }
 
@@ -290,10 +300,13 @@ int graph_clip(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     int lows, highs;
     char what[TENSOR_TEXT];
-    const double *low = graph_numbers_in(walk, node, "min", 1, &lows), *high = graph_numbers_in(walk, node, "max", 2, &highs);
+    const double *low = graph_numbers_in(walk, node, "min", 1, &lows), *high = graph_numbers_in(walk, node, "max", 2,
+        &highs);
     double from = lows ? low[0] : -HUGE_VAL, to = highs ? high[0] : HUGE_VAL;
     int known = (lows || !graph_input(walk->graph, node, 1)) && (highs || !graph_input(walk->graph, node, 2));
-    int activation = known && from == 0 && to > 1e30 ? (int)RELU : known && from == -1 && to == 1 ? (int)HARDTAN : -1;
+    int activation = -1;
+    if (known && from == 0 && to > 1e30) activation = (int)RELU;
+    if (known && from == -1 && to == 1) activation = (int)HARDTAN;
     snprintf(what, sizeof what, "limits %g to %g", from, to);
     return activate(walk, node, activation, what, out);
 }

@@ -1,5 +1,5 @@
-/* Arithmetic on a few numbers: exporters compute the sizes for a Reshape or Resize in the graph, from a Shape. Only what
- * they use is known: at most GRAPH_NUMBERS in a row, one number with a row of them, or two rows of one length. */
+/* Arithmetic on a few numbers: exporters compute the sizes for a Reshape or Resize in the graph, from a Shape. Only
+ * what they use is known: at most GRAPH_NUMBERS in a row, one number with a row of them, or two rows of one length. */
 #include "graph_walk.h"
 
 #include <math.h>
@@ -14,7 +14,8 @@ static int two(const graph_form *one, const graph_form *other, double (*of)(doub
 {
     int n = one->numbers > other->numbers ? one->numbers : other->numbers;
     if ((one->numbers != n && one->numbers != 1) || (other->numbers != n && other->numbers != 1)) return 0;
-    for (int i = 0; i < n; ++i) out->number[i] = of(one->number[one->numbers == 1 ? 0 : i], other->number[other->numbers == 1 ? 0 : i]);
+    for (int i = 0; i < n; ++i) out->number[i] = of(one->number[one->numbers == 1 ? 0 : i],
+                                                    other->number[other->numbers == 1 ? 0 : i]);
     out->numbers = n;
     return 1;
 }
@@ -50,10 +51,12 @@ static int append(const graph_form *one, graph_form *out)
     return 1;
 }
 
+/* Some that follow one another. */
 static int slice(const graph_walk *walk, const graph_node *node, const graph_form *one, graph_form *out)
 {
     int starts, ends, steps;
-    const double *start = graph_numbers_in(walk, node, "starts", 1, &starts), *end = graph_numbers_in(walk, node, "ends", 2, &ends);
+    const double *start = graph_numbers_in(walk, node, "starts", 1, &starts), *end = graph_numbers_in(walk, node,
+        "ends", 2, &ends);
     const double *step = graph_numbers_in(walk, node, "steps", 4, &steps);
     if (starts != 1 || ends != 1 || (steps && step[0] != 1)) return 0;
     double from = start[0] < 0 ? start[0] + one->numbers : start[0], to = end[0] < 0 ? end[0] + one->numbers : end[0];
@@ -75,7 +78,9 @@ static const struct { const char *op; double (*of)(double, double); } PAIRS[] = 
     { "Add", plus }, { "Sub", minus }, { "Mul", times }, { "Div", over }, { "Max", fmax }, { "Min", fmin },
 };
 
-static int reckon(const graph_walk *walk, const graph_node *node, const graph_form *one, const graph_form *other, graph_form *out)
+/* One operator on one row of numbers, or two. */
+static int reckon(const graph_walk *walk, const graph_node *node, const graph_form *one, const graph_form *other,
+                  graph_form *out)
 {
     static const char *const same[] = { "Identity", "Unsqueeze", "Squeeze", "Reshape", "Constant" };
     for (size_t i = 0; i < sizeof same / sizeof *same; ++i)

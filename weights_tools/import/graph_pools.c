@@ -3,7 +3,8 @@
  * Which [maxpool], [avgpool] or [upsample] a node is, nobody has said: it is the first that reads the same output and
  * computes the same. For a maximum two windows are the same if they cover the same rows of the map: what Darknet pads
  * (`padding` rows, half of them before) is never the largest. Zeros that a Pad adds are not either, where the map has
- * nothing below 0. A maximum may stand before the activation that the cfg has before it, as all activations here rise. */
+ * nothing below 0. A maximum may stand before the activation that the cfg has before it, as all activations here
+ * rise. */
 #include "graph_walk.h"
 
 #include <math.h>
@@ -35,6 +36,7 @@ static void pad_alike(const char *way, size_t map, graph_window *window)
     window->before = (long)(strcmp(way, "SAME_LOWER") ? pad / 2 : pad - pad / 2);
 }
 
+/* Along one side of a map, with its zeros, of which `before` stand before it. */
 static int one_window(const graph_node *node, size_t map, size_t pad, size_t before, graph_window *window)
 {
     const char *way = graph_text(node, "auto_pad", "NOTSET");
@@ -113,10 +115,12 @@ static int reader_of(const graph_walk *walk, const graph_form *form, LAYER_TYPE 
     return -1;
 }
 
-static int no_layer(graph_walk *walk, const graph_node *node, const graph_form *form, const char *section, graph_form *out)
+static int no_layer(graph_walk *walk, const graph_node *node, const graph_form *form, const char *section,
+                    graph_form *out)
 {
     char text[TENSOR_TEXT];
-    return graph_unknown(walk, node, out, "no [%s] of the cfg reads %s", section, graph_layer_text(walk, form->layer, text));
+    return graph_unknown(walk, node, out, "no [%s] of the cfg reads %s", section, graph_layer_text(walk, form->layer,
+        text));
 }
 
 /* The form without what a pooling may find undone: an activation, zeros around a map that has nothing below 0. */
@@ -140,7 +144,9 @@ static int picks(const graph_form *form, const graph_window window[2], graph_for
     return 1;
 }
 
-static int pool_max(graph_walk *walk, const graph_node *node, const graph_form *form, const size_t size[2], graph_form *out)
+/* Finds the [maxpool] that covers the same parts of the same map. */
+static int pool_max(graph_walk *walk, const graph_node *node, const graph_form *form, const size_t size[2],
+                    graph_form *out)
 {
     char text[TENSOR_TEXT];
     graph_window window[2];
@@ -160,10 +166,12 @@ static int pool_max(graph_walk *walk, const graph_node *node, const graph_form *
     if (picks(form, window, out)) return 0;
     if (first < 0) return no_layer(walk, node, form, "maxpool", out);
     const layer *l = layer_at(walk, first);
-    return graph_differs(walk, node, first, "its windows are %s; the layer's size=%d, stride=%d, padding=%d, %dx%d results",
+    return graph_differs(walk, node, first,
+                         "its windows are %s; the layer's size=%d, stride=%d, padding=%d, %dx%d results",
                          graph_window_text(window, text), l->size, l->stride, l->pad, l->out_h, l->out_w);
 }
 
+/* MaxPool, and GlobalMaxPool as one window. */
 int graph_max_pool(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *form;
@@ -197,6 +205,7 @@ static int mean_of_all(graph_walk *walk, const graph_node *node, const graph_for
     return 0;
 }
 
+/* Means of all of a map, in any spelling; others no layer takes. */
 int graph_average_pool(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *form;
@@ -214,7 +223,8 @@ int graph_average_pool(graph_walk *walk, const graph_node *node, graph_form *out
     if (window[0].out == 1 && window[1].out == 1 && !window[0].before && !window[1].before && size[0] == held.dim[2] &&
         size[1] == held.dim[3] && window[0].dilation == 1 && window[1].dilation == 1)
         return mean_of_all(walk, node, &held, 1, out);
-    return graph_unknown(walk, node, out, "means of %zux%zu of a map of %zux%zu: Darknet's [avgpool] takes all of a map",
+    return graph_unknown(walk, node, out,
+                         "means of %zux%zu of a map of %zux%zu: Darknet's [avgpool] takes all of a map",
                          size[0], size[1], held.dim[2], held.dim[3]);
 }
 
@@ -229,9 +239,12 @@ int graph_mean(graph_walk *walk, const graph_node *node, graph_form *out)
     int first = held.order == CHANNELS_LAST ? 1 : 2, seen = 0;
     for (int i = 0; i < n; ++i) {
         double axis = axes[i] < 0 ? axes[i] + held.dims : axes[i];
-        seen |= axis == first ? 1 : axis == first + 1 ? 2 : 4;
+        if (axis == first) seen |= 1;
+        else if (axis == first + 1) seen |= 2;
+        else seen |= 4;
     }
-    if (held.dims != 4 || seen != 3) return graph_unknown(walk, node, out, "a mean over something else than rows and columns");
+    if (held.dims != 4 || seen != 3) return graph_unknown(walk, node, out,
+                                                          "a mean over something else than rows and columns");
     return mean_of_all(walk, node, &held, graph_number(node, "keepdims", 1) != 0, out);
 }
 
@@ -262,7 +275,7 @@ static int repeats(const graph_node *node, size_t small, size_t stride)
     size_t large = small * stride;
     for (size_t x = 0; x < large; ++x) {
         double row = rounded(node, source_row(node, x, small, large, (double)stride));
-        row = row < 0 ? 0 : row > (double)small - 1 ? (double)small - 1 : row;
+        row = fmin(fmax(row, 0), (double)small - 1);
         if (row != (double)(x / stride)) return 0;
     }
     return 1;
@@ -281,6 +294,7 @@ static int enlarging(const graph_walk *walk, const graph_node *node, const graph
     return scales == 4 && (scale[0] != 1 || scale[1] != 1) ? -1 : 0;
 }
 
+/* The [upsample] that repeats as often. */
 int graph_resize(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *form;
@@ -293,7 +307,8 @@ int graph_resize(graph_walk *walk, const graph_node *node, graph_form *out)
     const char *why = graph_no_map(walk, form), *lacks = graph_incomplete(walk, &rest, text);
     if (why || lacks) return graph_unknown(walk, node, out, "%s", why ? why : lacks);
     if (strcmp(graph_text(node, "mode", "nearest"), "nearest"))
-        return graph_unknown(walk, node, out, "mode %s; [upsample] repeats rows and columns", graph_text(node, "mode", ""));
+        return graph_unknown(walk, node, out, "mode %s; [upsample] repeats rows and columns",
+                             graph_text(node, "mode", ""));
     if (enlarging(walk, node, form, by)) return graph_unknown(walk, node, out, "by how much cannot be known");
     int layer = reader_of(walk, &held, UPSAMPLE, -1);
     if (layer < 0) return no_layer(walk, node, &held, "upsample", out);

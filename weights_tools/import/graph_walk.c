@@ -73,8 +73,11 @@ const double *graph_numbers_in(const graph_walk *walk, const graph_node *node, c
 {
     const graph_attribute *said = graph_attribute_of(node, attribute);
     const graph_form *form = graph_form_in(walk, node, i);
-    *n = said ? said->n : form && form->kind == FORM_NUMBERS ? form->numbers : 0;
-    if (said) return said->number;
+    if (said) {
+        *n = said->n;
+        return said->number;
+    }
+    *n = form && form->kind == FORM_NUMBERS ? form->numbers : 0;
     return *n ? form->number : NULL;
 }
 
@@ -117,6 +120,7 @@ int graph_canonical(const graph_walk *walk, int layer)
     return layer;
 }
 
+/* A join is its parts, each of which may be a join. */
 int graph_parts(const graph_walk *walk, int layer, int *part, int n)
 {
     layer = graph_canonical(walk, layer);
@@ -150,10 +154,12 @@ graph_form graph_layer_form(const graph_walk *walk, int layer)
 
 /* ---- forms ---- */
 
+/* As a cfg has it, with the number that a cfg cannot say. */
 const char *graph_activation_text(ACTIVATION activation)
 {
     static const struct { ACTIVATION activation; const char *text; } rows[] = {
-        { LOGISTIC, "logistic" }, { RELU, "relu" }, { RELIE, "relie, of alpha=0.01" }, { LINEAR, "linear" }, { RAMP, "ramp" },
+        { LOGISTIC, "logistic" }, { RELU, "relu" }, { RELIE, "relie, of alpha=0.01" }, { LINEAR, "linear" },
+            { RAMP, "ramp" },
         { TANH, "tanh" }, { PLSE, "plse" }, { LEAKY, "leaky, of alpha=0.1" }, { ELU, "elu" }, { LOGGY, "loggy" },
         { STAIR, "stair" }, { HARDTAN, "hardtan" }, { LHTAN, "lhtan" }, { SELU, "selu" },
     };

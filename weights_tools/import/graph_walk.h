@@ -72,7 +72,8 @@ const char *graph_incomplete(const graph_walk *walk, const graph_form *form, cha
 graph_form graph_layer_form(const graph_walk *walk, int layer);
 /* A layer's output sizes; those of the network's input for -1. */
 void graph_sizes(const graph_walk *walk, int layer, size_t *c, size_t *h, size_t *w);
-/* Are two layers' outputs the same numbers? Layers that change nothing are looked through, joins compared part by part. */
+/* Are two layers' outputs the same numbers? Layers that change nothing are looked through, joins compared part by
+ * part. */
 int graph_same(const graph_walk *walk, int one, int other);
 /* The layer that a form needs to be a map of, channels first: NULL, or why it is none. */
 const char *graph_no_map(const graph_walk *walk, const graph_form *form);

@@ -96,19 +96,25 @@ static int add_bias(weighing *work, const graph_node *node, const graph_value *v
 
 static int third_is_bias(weighing *work, const graph_node *node)
 {
-    return graph_input(work->graph, node, 2) ? add_bias(work, node, constant_input(work, node, 2), work->layers - 1) : 0;
+    return graph_input(work->graph, node, 2) ? add_bias(work, node, constant_input(work, node, 2), work->layers - 1)
+        : 0;
 }
 
-static int conv(weighing *work, graph_node *node) { return add_weights(work, node, 0) || third_is_bias(work, node) ? -1 : 0; }
+static int conv(weighing *work, graph_node *node)
+{
+    return add_weights(work, node, 0) || third_is_bias(work, node) ? -1 : 0;
+}
 static int matmul(weighing *work, graph_node *node) { return add_weights(work, node, 1); }
 
 static int gemm(weighing *work, graph_node *node)
 {
-    if (graph_number(node, "alpha", 1) != 1 || graph_number(node, "beta", 1) != 1 || graph_number(node, "transA", 0) != 0)
+    if (graph_number(node, "alpha", 1) != 1 || graph_number(node, "beta", 1) != 1 || graph_number(node, "transA",
+        0) != 0)
         return bad(work, node, "alpha, beta or transA of a Gemm are not supported");
     return add_weights(work, node, graph_number(node, "transB", 0) == 0) || third_is_bias(work, node) ? -1 : 0;
 }
 
+/* Four constants of the layer before it. */
 static int batch_norm(weighing *work, graph_node *node)
 {
     static const tensor_part parts[] = { PART_SCALE, PART_SHIFT, PART_MEAN, PART_VARIANCE };
@@ -164,6 +170,7 @@ static int same(weighing *work, graph_node *node)
     return 0;
 }
 
+/* A constant matrix, turned when it is taken. */
 static int transpose(weighing *work, graph_node *node)
 {
     graph_value *from = constant_input(work, node, 0);
@@ -196,6 +203,7 @@ static int resize(graph_value *value, const double *size, int dims)
     return 0;
 }
 
+/* A constant in other sizes. */
 static int reshape(weighing *work, graph_node *node)
 {
     const graph_value *size = constant_input(work, node, 1);
@@ -214,8 +222,12 @@ static int unsqueeze(weighing *work, graph_node *node)
 {
     const graph_value *list = constant_input(work, node, 1);
     const graph_attribute *attribute = graph_attribute_of(node, "axes");
-    int n = attribute ? attribute->n : list ? list->numbers : 0;
-    const double *axes = attribute ? attribute->number : list ? list->number : NULL;
+    int n = list ? list->numbers : 0;
+    const double *axes = list ? list->number : NULL;
+    if (attribute) {
+        n = attribute->n;
+        axes = attribute->number;
+    }
     const graph_value *from = constant_input(work, node, 0);
     if (!from || !n || from->turned || from->dims + n > TENSOR_MAX_DIMS) return 0;
     size_t dim[TENSOR_MAX_DIMS] = { 0 };

@@ -48,9 +48,11 @@ static int add_row(import_map *map, char *name, int layer, int line, diag *d)
     if (prefix) name[n - 1] = 0;
     name += without_module(name) - name;
     if ((before = is_there(map, name, prefix)))
-        diag_error(d, map->path, line, NULL, "'%s%s' is there twice, first in line %d", name, prefix ? "*" : "", before);
+        diag_error(d, map->path, line, NULL, "'%s%s' is there twice, first in line %d", name, prefix ? "*" : "",
+                   before);
     else if (prefix && layer != MAP_NONE)
-        diag_error(d, map->path, line, NULL, "'%s*' are many, a layer takes one: a beginning can only be left out", name);
+        diag_error(d, map->path, line, NULL, "'%s*' are many, a layer takes one: a beginning can only be left out",
+                   name);
     else {
         map->row = mem_realloc(map->row, (size_t)map->n + 1, sizeof *map->row);
         map->row[map->n++] = (map_row){ .name = mem_strdup(name), .prefix = prefix, .layer = layer, .line = line };
@@ -59,6 +61,7 @@ static int add_row(import_map *map, char *name, int layer, int line, diag *d)
     return -1;
 }
 
+/* One line: nothing, or a row. */
 static int read_line(import_map *map, char *text, int line, diag *d)
 {
     int layer;

@@ -136,6 +136,7 @@ static int unfilled(const import_job *job, int i, const slot *slot, diag *d)
     return -1;
 }
 
+/* A group as an element of the JSON array. */
 static void list_line(const import_job *job, int g, int layer, const char *sizes)
 {
     const tensor_group *x = &job->groups.group[g];
@@ -180,6 +181,7 @@ static int give(import_job *job, int g, int layer, char *taken)
     return 0;
 }
 
+/* Gives a group the layer that the map says. */
 static int give_as_said(import_job *job, int g, char *taken, diag *d)
 {
     const tensor_group *x = &job->groups.group[g];
@@ -250,6 +252,7 @@ static int check_types(const import_job *job, diag *d)
     return 0;
 }
 
+/* Groups in the map first, then the others in their order. */
 static int match_all(import_job *job, char *taken, diag *d)
 {
     int failed = 0, last = -1;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Frees what a node owns. */
 static void free_node(graph_node *node)
 {
     for (int i = 0; i < node->attributes; ++i) {
@@ -19,6 +20,7 @@ static void free_node(graph_node *node)
     free(node->op);
 }
 
+/* Frees the graph; NULL is none. */
 void model_graph_free(model_graph *graph)
 {
     if (!graph) return;

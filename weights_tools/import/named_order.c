@@ -1,6 +1,6 @@
-/* The order of tensors in files that have them sorted by name, as safetensors' usual writer does and whoever passes a state
- * dict through sorted(): their order in the model is lost. Where all names stand in order, numbers in them are ordered by
- * value (layer1.2 before layer1.10), which is as near to the model's order as names can tell. */
+/* The order of tensors in files that have them sorted by name, as safetensors' usual writer does and whoever passes a
+ * state dict through sorted(): their order in the model is lost. Where all names stand in order, numbers in them are
+ * ordered by value (layer1.2 before layer1.10), which is as near to the model's order as names can tell. */
 #include "named_tensors.h"
 
 #include <ctype.h>

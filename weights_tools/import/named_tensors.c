@@ -15,6 +15,7 @@ named_tensors *named_tensors_new(const char *path, size_t bytes)
     return t;
 }
 
+/* Frees the list and all in it; NULL is none. */
 void named_tensors_free(named_tensors *tensors)
 {
     if (!tensors) return;

@@ -65,6 +65,7 @@ static const struct format_row *format_of(const file_image *file, diag *d)
     return NULL;
 }
 
+/* Opens the file, and reads it whole unless it is an archive. */
 static int load_image(const char *path, file_image *file, diag *d)
 {
     char mark[4];

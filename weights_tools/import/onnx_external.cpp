@@ -12,7 +12,6 @@ extern "C" {
 #include <climits>
 #include <cstdlib>
 #include <cstring>
-#include <unistd.h>
 #include <vector>
 
 namespace {
@@ -61,12 +60,8 @@ bool goes_up(const std::string &location)
 
 } // namespace
 
-onnx_external::~onnx_external()
-{
-    for (const auto &f : files) close(f.second.fd);
-}
-
-const onnx_external::file *onnx_external::find(const onnx::TensorProto &tensor, diag *d)
+/* Opens a file that lies in the model's folder, once. */
+const onnx_external::file *onnx_external::open(const onnx::TensorProto &tensor, diag *d)
 {
     std::string location = entry(tensor, "location");
     auto at = files.find(location);
@@ -76,10 +71,13 @@ const onnx_external::file *onnx_external::find(const onnx::TensorProto &tensor, 
     printable(name);
     file made = { -1, 0 };
     if (location.empty()) diag_error(d, path, 0, nullptr, "a tensor lies in another file, which is not named");
-    else if (goes_up(location)) diag_error(d, path, 0, nullptr, "values in '%s', outside the model's folder: not read", name);
+    else if (goes_up(location)) diag_error(d, path, 0, nullptr, "values in '%s', outside the model's folder: not read",
+                                           name);
     else if (access(full.c_str(), R_OK))
-        diag_error(d, path, 0, nullptr, "values lie in '%s' beside it, which cannot be read: %s", name, strerror(errno));
-    else if (!within(folder, full)) diag_error(d, path, 0, nullptr, "values in '%s', outside the model's folder: not read", name);
+        diag_error(d, path, 0, nullptr, "values lie in '%s' beside it, which cannot be read: %s", name,
+                   strerror(errno));
+    else if (!within(folder, full)) diag_error(d, path, 0, nullptr,
+                                               "values in '%s', outside the model's folder: not read", name);
     else made.fd = in_file_open(full.c_str(), "this model's values", &made.bytes, d);
     free(name);
     if (made.fd < 0) return nullptr;
@@ -87,15 +85,16 @@ const onnx_external::file *onnx_external::find(const onnx::TensorProto &tensor, 
     return &(files[location] = made);
 }
 
-int onnx_external::open(const onnx::TensorProto &tensor, diag *d) { return find(tensor, d) ? 0 : -1; }
-
+/* Values that lie between two places of a file. */
 int onnx_external::read(const onnx::TensorProto &tensor, const element_row *type, named_tensor *to, diag *d)
 {
     size_t offset, length, want;
-    const file *from = find(tensor, d);
+    const file *from = open(tensor, d);
     if (!from) return -1;
-    bool sound = type && !__builtin_mul_overflow(to->n, type->bytes, &want) && !bytes_of(tensor, "offset", 0, &offset) &&
-        !bytes_of(tensor, "length", want, &length) && length == want && offset <= from->bytes && want <= from->bytes - offset;
+    bool sound = type && !__builtin_mul_overflow(to->n, type->bytes, &want) && !bytes_of(tensor, "offset", 0,
+        &offset) &&
+        !bytes_of(tensor, "length", want, &length) && length == want && offset <= from->bytes && want <= from->bytes -
+            offset;
     std::vector<unsigned char> byte(sound ? want : 0);
     for (size_t at = 0; sound && at < want;) {
         ssize_t got = pread(from->fd, byte.data() + at, want - at, static_cast<off_t>(offset + at));
@@ -103,7 +102,8 @@ int onnx_external::read(const onnx::TensorProto &tensor, const element_row *type
         sound = got > 0;
         at += sound ? static_cast<size_t>(got) : 0;
     }
-    if (!sound) diag_error(d, path, 0, nullptr, "tensor '%s' has not the %zu values its sizes ask for in the file beside it",
+    if (!sound)
+        diag_error(d, path, 0, nullptr, "tensor '%s' has not the %zu values its sizes ask for in the file beside it",
                            to->name, to->n);
     else elements_read(type, byte.data(), to->n, to->data);
     return sound ? 0 : -1;

@@ -38,7 +38,8 @@ struct source {
 class reader {
 public:
     reader(const char *model, named_tensors *list, diag *messages)
-        : graph(static_cast<model_graph *>(mem_calloc(1, sizeof(model_graph)))), path(model), t(list), d(messages), beside(model, list) {}
+        : graph(static_cast<model_graph *>(mem_calloc(1, sizeof(model_graph)))), path(model), t(list), d(messages),
+            beside(model, list) {}
     int read(const onnx::ModelProto &model);
     int fill(const source &from, named_tensor *to, diag *messages);
     model_graph *graph;
@@ -54,6 +55,7 @@ private:
 
     int build(const onnx::ModelProto &model);
     int value(const std::string &name);
+    int describe(const source &from, graph_value *v);
     int constant(const std::string &name, const source &from);
     int node(const NodeProto &op, graph_node *to);
     int attributes(const NodeProto &op, graph_node *to);
@@ -119,7 +121,8 @@ int reader::fill(const source &from, named_tensor *to, diag *messages)
     if (from.list) {
         int failed = from.list->floats_size() ? copy_list(from.list->floats(), to) : copy_list(from.list->ints(), to);
         if (to->n == 1 && from.list->type() == AttributeProto::FLOAT) return to->data[0] = from.list->f(), 0;
-        if (to->n == 1 && from.list->type() == AttributeProto::INT) return to->data[0] = static_cast<float>(from.list->i()), 0;
+        if (to->n == 1 && from.list->type() == AttributeProto::INT)
+            return to->data[0] = static_cast<float>(from.list->i()), 0;
         if (!failed) return 0;
     } else {
         const TensorProto &tensor = *from.tensor;
@@ -169,29 +172,37 @@ void keep_numbers(graph_value *v, const source &from, reader *r)
     v->numbers = static_cast<int>(n);
 }
 
+/* Sizes and kind of a constant; -1 where they are none. */
+int reader::describe(const source &from, graph_value *v)
+{
+    if (from.list) {
+        bool one = from.list->type() == AttributeProto::FLOAT || from.list->type() == AttributeProto::INT;
+        v->is_float = from.list->type() == AttributeProto::FLOAT || from.list->type() == AttributeProto::FLOATS;
+        v->dims = one ? 0 : 1;
+        v->dim[0] = static_cast<size_t>(v->is_float ? from.list->floats_size() : from.list->ints_size());
+        return 0;
+    }
+    const element_row *type = element_of_onnx(from.tensor->data_type());
+    v->is_float = !type || !type->integer;
+    for (int64_t k : from.tensor->dims()) {
+        if (k < 0 || v->dims == TENSOR_MAX_DIMS) {
+            diag_error(d, path, 0, nullptr, "a tensor of negative size, or of more than %d dimensions",
+                       TENSOR_MAX_DIMS);
+            return -1;
+        }
+        v->dim[v->dims++] = static_cast<size_t>(k);
+    }
+    return 0;
+}
+
+/* Makes a value constant, unless it is one already. */
 int reader::constant(const std::string &name, const source &from)
 {
     int at = value(name);
     if (at < 0 || values[static_cast<size_t>(at)].constant) return 0;
     graph_value v = {};
-    if (from.tensor && from.tensor->data_location() == TensorProto::EXTERNAL && beside.open(*from.tensor, d)) return -1;
-    if (from.tensor) {
-        for (int64_t k : from.tensor->dims()) {
-            if (k < 0 || v.dims == TENSOR_MAX_DIMS) {
-                diag_error(d, path, 0, nullptr, "a tensor of negative size, or of more than %d dimensions",
-                           TENSOR_MAX_DIMS);
-                return -1;
-            }
-            v.dim[v.dims++] = static_cast<size_t>(k);
-        }
-        const element_row *type = element_of_onnx(from.tensor->data_type());
-        v.is_float = !type || !type->integer;
-    } else {
-        bool one = from.list->type() == AttributeProto::FLOAT || from.list->type() == AttributeProto::INT;
-        v.is_float = from.list->type() == AttributeProto::FLOAT || from.list->type() == AttributeProto::FLOATS;
-        v.dims = one ? 0 : 1;
-        v.dim[0] = static_cast<size_t>(v.is_float ? from.list->floats_size() : from.list->ints_size());
-    }
+    if (from.tensor && from.tensor->data_location() == TensorProto::EXTERNAL && !beside.open(*from.tensor, d)) return -1;
+    if (describe(from, &v)) return -1;
     v.constant = 1;
     v.name = values[static_cast<size_t>(at)].name;
     sources.push_back(from);
@@ -206,7 +217,8 @@ int reader::constant_node(const NodeProto &op)
 {
     for (const AttributeProto &a : op.attribute()) {
         if (a.has_t()) return constant(op.output(0), { &a.t(), nullptr });
-        if (a.name() == "value_float" || a.name() == "value_floats" || a.name() == "value_int" || a.name() == "value_ints")
+        if (a.name() == "value_float" || a.name() == "value_floats" || a.name() == "value_int" ||
+            a.name() == "value_ints")
             return constant(op.output(0), { nullptr, &a });
     }
     return 0;
@@ -226,6 +238,7 @@ void numbers_of(const AttributeProto &a, graph_attribute *to)
     for (int i = 0; i < to->n; ++i) to->number[i] = list[static_cast<size_t>(i)];
 }
 
+/* Those that are numbers or texts, as the graph keeps them. */
 int reader::attributes(const NodeProto &op, graph_node *to)
 {
     size_t n = static_cast<size_t>(op.attribute_size());
@@ -239,6 +252,7 @@ int reader::attributes(const NodeProto &op, graph_node *to)
     return 0;
 }
 
+/* One node; what a Constant says becomes a constant. */
 int reader::node(const NodeProto &op, graph_node *to)
 {
     to->inputs = op.input_size();
@@ -263,7 +277,8 @@ void reader::inputs(const onnx::GraphProto &g)
         graph_value *v = &values[static_cast<size_t>(at)];
         v->is_input = 1;
         for (const auto &k : in.type().tensor_type().shape().dim())
-            if (v->dims < TENSOR_MAX_DIMS) v->dim[v->dims++] = k.dim_value() > 0 ? static_cast<size_t>(k.dim_value()) : 0;
+            if (v->dims < TENSOR_MAX_DIMS) v->dim[v->dims++] = k.dim_value() > 0 ? static_cast<size_t>(k.dim_value())
+                : 0;
     }
 }
 
@@ -276,7 +291,8 @@ void reader::mark_needed()
     for (int k = graph->nodes - 1; k >= 0; --k) {
         graph_node *node = &graph->node[k];
         for (int i = 0; i < node->outputs; ++i)
-            if (node->value[node->inputs + i] >= 0) node->needed |= needed[static_cast<size_t>(node->value[node->inputs + i])];
+            if (node->value[node->inputs + i] >= 0)
+                node->needed |= needed[static_cast<size_t>(node->value[node->inputs + i])];
         for (int i = 0; node->needed && i < node->inputs; ++i)
             if (node->value[i] >= 0) needed[static_cast<size_t>(node->value[i])] = 1;
     }
@@ -285,8 +301,10 @@ void reader::mark_needed()
 int reader::too_large(const onnx::GraphProto &g)
 {
     size_t places = static_cast<size_t>(g.input_size()) + static_cast<size_t>(g.output_size());
-    for (const NodeProto &n : g.node()) places += static_cast<size_t>(n.input_size()) + static_cast<size_t>(n.output_size());
-    if (g.node_size() <= GRAPH_MOST_NODES && g.initializer_size() <= TENSOR_MAX && places <= GRAPH_MOST_PLACES) return 0;
+    for (const NodeProto &n : g.node()) places += static_cast<size_t>(n.input_size())
+        + static_cast<size_t>(n.output_size());
+    if (g.node_size() <= GRAPH_MOST_NODES && g.initializer_size() <= TENSOR_MAX && places <= GRAPH_MOST_PLACES)
+        return 0;
     diag_error(d, path, 0, nullptr, "more nodes or tensors than any model has");
     return -1;
 }
@@ -324,6 +342,7 @@ int reader::read(const onnx::ModelProto &model)
 
 } // namespace
 
+/* Parses the file; no exception leaves it. */
 extern "C" int onnx_read(const file_image *file, named_tensors *tensors, diag *d)
 {
     const char *why = "cannot be parsed";

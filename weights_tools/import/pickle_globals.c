@@ -116,12 +116,14 @@ static pickle_value *list(pickle_machine *machine, pickle_value *args)
 /* torch.Size((2, 3)) is the tuple. */
 static pickle_value *size(pickle_machine *machine, pickle_value *args)
 {
-    return args->n == 1 && args->item[0]->kind == PICKLE_TUPLE ? args->item[0] : bad(machine, "a torch.Size of something odd");
+    return args->n == 1 && args->item[0]->kind == PICKLE_TUPLE ? args->item[0]
+        : bad(machine, "a torch.Size of something odd");
 }
 
 static const global_row GLOBALS[] = {
     { "collections", "OrderedDict", ordered_dict, 0 }, { "collections", "defaultdict", some_dict, 0 },
-    { "torch._utils", "_rebuild_tensor_v2", rebuild_tensor, 0 }, { "torch._utils", "_rebuild_tensor", rebuild_tensor, 0 },
+    { "torch._utils", "_rebuild_tensor_v2", rebuild_tensor, 0 }, { "torch._utils", "_rebuild_tensor", rebuild_tensor,
+                                                                   0 },
     { "torch._utils", "_rebuild_parameter", rebuild_parameter, 0 }, { "torch", "Size", size, 0 },
     { "torch", "device", opaque, 0 }, { "collections", "Counter", opaque, 1 }, { "collections", "deque", list, 0 },
     { "argparse", "Namespace", opaque, 1 }, { "types", "SimpleNamespace", opaque, 1 },
@@ -134,7 +136,8 @@ static const global_row GLOBALS[] = {
     { "_codecs", "encode", opaque, 0 }, { "numpy", "dtype", opaque, 1 }, { "numpy", "ndarray", NULL, 0 },
     { "numpy.core.multiarray", "scalar", opaque, 0 }, { "numpy._core.multiarray", "scalar", opaque, 0 },
     { "numpy.core.multiarray", "_reconstruct", opaque, 0 }, { "numpy._core.multiarray", "_reconstruct", opaque, 0 },
-    { "pathlib", "PosixPath", opaque, 0 }, { "pathlib", "WindowsPath", opaque, 0 }, { "datetime", "datetime", opaque, 0 },
+    { "pathlib", "PosixPath", opaque, 0 }, { "pathlib", "WindowsPath", opaque, 0 }, { "datetime", "datetime", opaque,
+        0 },
 };
 
 /* torch.float32 and its like: names of types, which nobody calls. */

@@ -20,6 +20,7 @@ int pickle_fail(pickle_machine *machine, const char *fmt, ...)
     return -1;
 }
 
+/* Takes the next value of the block, or of a new one. */
 pickle_value *pickle_new(pickle_machine *machine, pickle_kind kind)
 {
     pickle_block *block = machine->p->all;
@@ -36,7 +37,8 @@ pickle_value *pickle_new(pickle_machine *machine, pickle_kind kind)
 
 pickle_value *pickle_shared(pickle_machine *machine, int which)
 {
-    static const pickle_kind kinds[] = { PICKLE_NONE, PICKLE_BOOL, PICKLE_BOOL, PICKLE_MARK, PICKLE_TUPLE, PICKLE_OPAQUE };
+    static const pickle_kind kinds[] = { PICKLE_NONE, PICKLE_BOOL, PICKLE_BOOL, PICKLE_MARK, PICKLE_TUPLE,
+                                         PICKLE_OPAQUE };
     pickle_value **v = &machine->shared[which];
     if (*v) return *v;
     *v = pickle_new(machine, which < SHARED_NONE ? PICKLE_INT : kinds[which - SHARED_NONE]);

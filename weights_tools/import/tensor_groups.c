@@ -63,13 +63,15 @@ static module *module_of(grouping *groups, const char *name, size_t len)
     return &groups->m[groups->n++];
 }
 
+/* Does the map leave this tensor out? Warns where the network is another one then. */
 static int left_out(const grouping *groups, const named_tensor *tensor)
 {
     map_row *row = import_map_left_out(groups->map, tensor->name);
     if (!row) return 0;
     const char *dot = strrchr(tensor->name, '.');
     if (!row->prefix && dot && !strcmp(dot, ".weight") && tensor->dims == 1 && tensor->n > 1)
-        diag_warn(groups->d, groups->map->path, row->line, NULL, "'%s' has the size of a normalisation: the model computes "
+        diag_warn(groups->d, groups->map->path, row->line, NULL,
+                  "'%s' has the size of a normalisation: the model computes "
                   "with it, the network will without", tensor->name);
     ++row->used;
     return 1;
@@ -96,7 +98,8 @@ static int sort_in(grouping *groups, const named_tensor *tensor)
     int part = part_of(kind);
     char text[TENSOR_TEXT];
     if (left_out(groups, tensor)) return 0;
-    module *m = part < 0 ? NULL : module_of(groups, tensor->name, dot ? (size_t)(dot - tensor->name) : 0);
+    size_t len = dot ? (size_t)(dot - tensor->name) : 0;
+    module *m = part < 0 ? NULL : module_of(groups, tensor->name, len);
     if (m && !m->part[part]) return m->part[part] = tensor, 0;
     diag_error(groups->d, groups->t->path, 0, NULL, "tensor '%s' %s is %s", tensor->name,
                tensor_text(tensor->dims, tensor->dim, text),
@@ -127,6 +130,7 @@ static int check_weights(const module *module, const named_tensor **odd)
     return *odd && (*odd)->n != outputs(module) ? -1 : 0;
 }
 
+/* A batch norm as a whole, or weights with what may go with them. */
 static int check_module(const grouping *groups, const module *module)
 {
     const named_tensor *odd = NULL;
@@ -134,7 +138,8 @@ static int check_module(const grouping *groups, const module *module)
     if (!(is_norm(module) ? check_norm(module, &odd) : check_weights(module, &odd)) || !odd) return 0;
     int list = !is_norm(module) && odd->dims == 1;
     diag_error(groups->d, groups->t->path, 0, NULL, "'%s' %s belongs to no convolution, linear layer or batch norm%s",
-               odd->name, tensor_text(odd->dims, odd->dim, text), !list ? "" : ": it is of a GroupNorm, a LayerNorm, a PReLU "
+               odd->name, tensor_text(odd->dims, odd->dim, text),
+                   !list ? "" : ": it is of a GroupNorm, a LayerNorm, a PReLU "
                "or a batch norm without running statistics, which no Darknet layer computes");
     return -1;
 }
@@ -281,6 +286,7 @@ static int group_by_layer(grouping *groups, tensor_groups *out)
     return 0;
 }
 
+/* Each row must have been said of something. */
 static int check_map_used(const grouping *groups)
 {
     for (int i = 0; i < groups->map->n; ++i) {

@@ -1,8 +1,9 @@
 /* The tensors of a checkpoint, with dotted names.
  *
  * A checkpoint is a state dict, or a dict that has it under one of the names below, beside the optimiser and other
- * things; it is entered as long as one is there, and what else has tensors is noted by name. In what is found then, dicts and lists are walked in order and names
- * joined by dots; numbers and texts are skipped. Views are copied element by element, by their strides. */
+ * things; it is entered as long as one is there, and what else has tensors is noted by name. In what is found then,
+ * dicts and lists are walked in order and names joined by dots; numbers and texts are skipped. Views are copied element
+ * by element, by their strides. */
 #include "torch_read.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -103,7 +104,8 @@ static char *join(const char *prefix, const pickle_value *key, size_t index)
     if (!key) return mem_printf("%s%s%zu", prefix, dot, index);
     if (key->kind == PICKLE_TEXT) return mem_printf("%s%s%.*s", prefix, dot, (int)(key->n > 1000 ? 1000 : key->n),
                                                     key->text);
-    if (key->kind == PICKLE_INT || key->kind == PICKLE_BOOL) return mem_printf("%s%s%lld", prefix, dot, (long long)key->i);
+    if (key->kind == PICKLE_INT || key->kind == PICKLE_BOOL)
+        return mem_printf("%s%s%lld", prefix, dot, (long long)key->i);
     return mem_printf("%s%s%zu", prefix, dot, index / 2);
 }
 

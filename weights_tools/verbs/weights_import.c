@@ -73,7 +73,8 @@ static int open_network(import_job *job, diag *d)
     return -1;
 }
 
-/* A file of weights alone does not say how its model adds maps of unlike channels: ResNet's option A pads on both sides. */
+/* A file of weights alone does not say how its model adds maps of unlike channels: ResNet's option A pads on both
+ * sides. */
 static void warn_of_shortcuts(const import_job *job, diag *d)
 {
     int first = -1, n = 0;
@@ -85,9 +86,11 @@ static void warn_of_shortcuts(const import_job *job, diag *d)
     if (!n || job->tensors->graph) return;
     const cfg_section *at = cfg_layer(job->low->cfg, first);
     const layer *l = &job->net->layers[first];
-    diag_warn(d, at->file, at->line, at->name, "%d of these add maps of unlike channels, here %d to %d: Darknet adds to the first "
+    diag_warn(d, at->file, at->line, at->name,
+              "%d of these add maps of unlike channels, here %d to %d: Darknet adds to the first "
               "channels", n, l->c, l->out_c);
-    diag_hint(d, "a ResNet with option A adds to the middle ones (F.pad with planes//4 on both sides): its answers differ");
+    diag_hint(d,
+              "a ResNet with option A adds to the middle ones (F.pad with planes//4 on both sides): its answers differ");
 }
 
 static int fill_all(const import_job *job, diag *d)
@@ -123,7 +126,8 @@ static void print_rest(const import_job *job)
     for (int i = 0; i < job->map.n; ++i) {
         const map_row *row = &job->map.row[i];
         if (row->layer != MAP_NONE) continue;
-        fprintf(job->out, "%s%s -> left out, as %s:%d says", row->name, row->prefix ? "*" : "", job->map.path, row->line);
+        fprintf(job->out, "%s%s -> left out, as %s:%d says", row->name, row->prefix ? "*" : "", job->map.path,
+                row->line);
         if (row->used > 1) fprintf(job->out, ", tensors: %d", row->used);
         fprintf(job->out, "\n");
     }
@@ -132,6 +136,7 @@ static void print_rest(const import_job *job)
                 job->tensors->aside[i].tensors);
 }
 
+/* The result as one object. */
 static int print_json(const import_job *job, const char *path, cJSON *layers, diag *d)
 {
     cJSON *o = cJSON_CreateObject(), *rest = cJSON_CreateArray();
@@ -159,6 +164,7 @@ static void print_summary(const import_job *job, const char *path)
     print_rest(job);
 }
 
+/* Imports, then says what went where. */
 static int run(options *options, diag *d)
 {
     cJSON *list = options->json ? cJSON_CreateArray() : NULL;
