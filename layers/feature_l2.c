@@ -1,5 +1,5 @@
-/* [feature_l2] on the CPU (see feature_l2.h for the formulae, feature_l2_ops.h for one element of them). The layer begins
- * as a stand-in (stand_in.h); all sizes are read from it, and not from the parameters it was made with.
+/* [feature_l2] on the CPU (see feature_l2.h for the formulae, feature_l2_ops.h for one element of them). The layer
+ * begins as a stand-in (stand_in.h); all sizes are read from it, and not from the parameters it was made with.
  *
  * Left out: a label-based loss. SimKD has none. */
 #include "feature_l2.h"
@@ -24,6 +24,8 @@ static int valid(const layer *l, const feature_l2_params *p, diag *d)
                p->target_pool);
     return 0;
 }
+
+static void backward_feature_l2_layer(layer l, host_state net);
 
 int make_feature_l2_layer(layer *l, feature_l2_params p, diag *d)
 {
@@ -149,6 +151,7 @@ static void square_images(void *ctx, size_t begin, size_t end)
     for (size_t b = begin; b < end; ++b) FOR_TYPES(square_image, j, b);
 }
 
+/* Passes its input on; training, adds up the squared errors. */
 void forward_feature_l2_layer(layer l, host_state net)
 {
     feature_l2_state *s = state_of(&l);
@@ -184,7 +187,7 @@ static void pass_images(void *ctx, size_t begin, size_t end)
     for (size_t b = begin; b < end; ++b) FOR_TYPES(pass_image, j, b);
 }
 
-void backward_feature_l2_layer(layer l, host_state net)
+static void backward_feature_l2_layer(layer l, host_state net)
 {
     if (!net.delta) return;
     const feature_l2_state *s = state_of(&l);
@@ -197,12 +200,12 @@ double feature_l2_error(const layer *l, const float *target, int n)
 {
     const float *s = l->output;
     size_t maps = (size_t)n * (size_t)l->out_c, plane = target_size(l) / (size_t)l->out_c;
+    int k = state_of(l)->p.target_pool;
     double sum = 0;
     for (size_t map = 0; map < maps; ++map)
         for (int y = 0; y < l->out_h; ++y)
             for (int x = 0; x < l->out_w; ++x) {
-                float t = feature_l2_target(target, NULL, FEATURE_F32, map, plane, l->out_w, state_of(l)->p.target_pool, y,
-                                            x);
+                float t = feature_l2_target(target, NULL, FEATURE_F32, map, plane, l->out_w, k, y, x);
                 sum += feature_l2_loss(*s++, t);
             }
     return sum / (double)(maps * (size_t)l->out_h * (size_t)l->out_w);

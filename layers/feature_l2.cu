@@ -31,6 +31,7 @@ struct feature_l2_device {
 
 /* ---- kernels ---- */
 
+/* A block adds up its threads' shares as a tree. */
 __global__ void feature_l2_loss_kernel(feature_l2_job job, double *part)
 {
     __shared__ double sum[CUDA_THREADS];
@@ -110,6 +111,7 @@ static void upload_feature_l2_maps(layer *l)
     v->uploaded = 1;
 }
 
+/* What the kernels need of the layer: live targets are floats without ranges. */
 static feature_l2_job job_of(const layer *l)
 {
     const feature_l2_state *s = feature_l2_state_of(l);
@@ -133,6 +135,7 @@ static feature_l2_job job_of(const layer *l)
 
 /* ---- the layer ---- */
 
+/* Passes the input through; while training waits for the maps and takes the loss. */
 extern "C" void forward_feature_l2_layer_gpu(layer l, network net)
 {
     feature_l2_state *s = feature_l2_state_of(&l);
@@ -172,6 +175,7 @@ extern "C" void bind_feature_l2_layer_gpu(layer *l)
     l->update_gpu = NULL;
 }
 
+/* Nothing may still be under way when memory and streams go. */
 extern "C" void unbind_feature_l2_layer_gpu(layer *l)
 {
     feature_l2_device *v = feature_l2_state_of(l)->device;

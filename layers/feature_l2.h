@@ -24,7 +24,6 @@ typedef struct feature_l2_params {
 int make_feature_l2_layer(layer *l, feature_l2_params p, diag *d);
 void free_feature_l2_layer(layer *l);
 void forward_feature_l2_layer(layer l, host_state net);
-void backward_feature_l2_layer(layer l, host_state net);
 
 /* The target for the next forward: (batch, c, h*k, w*k), borrowed until that forward and its backward are done. Of a
  * network on a device (layers/gpu/gpu.h) it is in the device's memory, while stored maps are in the host's. */

@@ -32,6 +32,7 @@ feature_map feature_stored(feature_type type, int c, const void *from)
     return (feature_map){ .type = type, .range = from, .values = (const char *)from + range_bytes(type, c) };
 }
 
+/* u8: n values of one channel between their least and their largest, each as the nearest of 256 steps. */
 static void store_channel(const float *x, size_t n, float *range, uint8_t *q)
 {
     float least = x[0], largest = x[0];

@@ -3,6 +3,7 @@
 
 #include "layers/cpu/cpu.h"
 #include "layers/gpu/gpu.h"
+#include "layers/optimiser.h"
 #include "layers/sections.h"
 
 #include <math.h>
@@ -11,6 +12,7 @@
 void network_init(void)
 {
     sections_register();
+    optimisers_register();
     host_init();
     host_set_hooks((host_hooks){ .parsed = gpu_mend_cpu, .freed = gpu_free_workspace });
 }

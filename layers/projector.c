@@ -77,6 +77,7 @@ static const char *conv_activation(const stack_form *f, int i, const char *wante
     return i + 1 < f->n && !strcmp(tap, "linear") ? "relu" : tap;
 }
 
+/* One convolution of a stack. */
 static void append_conv(cfg_file *out, const cfg_section *section, const stack_conv *c, int filters, int bn,
                         const char *activation)
 {
@@ -106,10 +107,4 @@ int projector_append(cfg_file *out, const cfg_section *projector, int student_c,
         append_conv(out, projector, &f->conv[i], f->conv[i].to == TO_T ? teacher_c : m, !f->linear,
                     conv_activation(f, i, wanted, tap_activation));
     return f->n;
-}
-
-size_t projector_params(int s, int t, int reduction)
-{
-    size_t sc = (size_t)s, tc = (size_t)t, m = reduction > 0 ? tc / (size_t)reduction : 0;
-    return sc * m + 9 * m * m + m * tc + 2 * (2 * m + tc);
 }

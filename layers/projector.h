@@ -19,7 +19,4 @@
 int projector_append(cfg_file *out, const cfg_section *projector, int student_c, int teacher_c,
                      const char *tap_activation, diag *d);
 
-/* Learnable parameters of the default form: s*m + 9*m^2 + m*t + 2*(2m + t). */
-size_t projector_params(int s, int t, int reduction);
-
 #endif

@@ -45,6 +45,7 @@ static int pair(const network *student, int i, weights_tensor *tensor, const net
     return n;
 }
 
+/* Do all these layers exist? 0 with a message if not. */
 static int in_range(const network *student, int first, int n, const network *teacher, const int *of, diag *d)
 {
     int bad = first < 0 || n < 0 || first > student->n - n;

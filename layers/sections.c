@@ -2,6 +2,7 @@
 #include "sections.h"
 
 #include "feature_l2.h"
+#include "kd.h"
 
 #include <string.h>
 
@@ -27,6 +28,9 @@ static const key_row feature_l2_keys[] = {
 static const key_row reused_classifier_keys[] = {
     { .name = "layers", .type = KEY_INTS, .min = 0, .max = 2147483647. }, WHOLE("tap", 0), TEXT("teacher"), END
 };
+static const key_row kd_keys[] = {
+    NUMBER("temperature", 1e-3, 1e3), NUMBER("scale", 1e-30, 1e30), TEXT("teacher"), END
+};
 
 static const section_type types[] = {
     { .name = "projector", .after = "feature_l2", .role = ROLE_PROJECTOR, .keys = projector_keys,
@@ -38,6 +42,9 @@ static const section_type types[] = {
       .set_target = teach_feature_l2_layer, ON_DEVICE(feature_l2) },
     { .name = "reused_classifier", .before = "feature_l2", .role = ROLE_TAIL, .keys = reused_classifier_keys,
       .hint = "the order is [projector], [feature_l2], [reused_classifier]" },
+    { .name = "kd", .role = ROLE_LOSS, .keys = kd_keys, .asks = TEACH_ANSWER, .check = check_kd_section,
+      .make = make_kd_section, .free = free_kd_layer, .forward = forward_kd_layer, .set_target = teach_kd_layer,
+      ON_DEVICE(kd) },
 };
 enum { TYPES = sizeof types / sizeof *types };
 

@@ -35,13 +35,13 @@ typedef struct loss_place {
 
 /* What the teacher says about a batch; borrowed from it or from its cache until the loss has run backward. */
 typedef struct teaching {
-    const float *live;                     /* (batch, c, h, w), in the device's memory if the network is there; or NULL: */
-    const feature_map *stored;             /* (batch) maps out of a cache, in the host's memory */
+    const float *live;          /* (batch, c, h, w), in the device's memory if the network is there; or NULL: */
+    const feature_map *stored;  /* (batch) maps out of a cache, in the host's memory */
 } teaching;
 
 typedef struct section_type {
     const char *name;
-    const char *before, *after;            /* sections that must stand there, or NULL; a loss stands for any of its kind */
+    const char *before, *after;            /* sections that must stand there, or NULL; losses that ask alike are one */
     const char *hint;                      /* for who misplaces it */
     layer_role role;
     const key_row *keys;

@@ -248,10 +248,11 @@ def heads_and_sizes(house):
 
 
 def callers(source, name, in_tests):
+    """Who calls what no other object does; None: its own file, and tests, which is as it should be."""
     declared = sum(function.name == name for function in source.functions)
     within = len(re.findall(r'\b%s\b' % name, source.code)) > declared
     if within:
-        return 'its own file and tests' if in_tests else 'its own file only: static'
+        return None if in_tests else 'its own file only: static'
     return 'tests only' if in_tests else 'nothing'
 
 
@@ -280,7 +281,8 @@ def not_called(house):
             for name in functions - known:
                 if not (path.endswith('.cu') and name.startswith('_Z')):   # a kernel: launched in its own file
                     told = callers(house.sources[path], name, name in tested)
-                    offenders.add('%s %s: called by %s' % (path, name, told))
+                    if told:
+                        offenders.add('%s %s: called by %s' % (path, name, told))
     what = 'functions with external linkage that no other object calls'
     return [Verdict(10, what, sorted(offenders))] if house.builds else []
 

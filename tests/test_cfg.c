@@ -439,9 +439,9 @@ static void test_tables(void **state)
     (void)state;
     int n;
     const section_row *rows = cfg_section_rows(&n);
-    static const char *const ours[] = { "projector", "feature_l2", "reused_classifier" };
+    static const char *const ours[] = { "projector", "feature_l2", "reused_classifier", "kd" };
     for (int i = 0; i < n; ++i) check_row(&rows[i]);
-    for (int i = 0; i < 3; ++i) {
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; ++i) {
         assert_non_null(cfg_section_row(ours[i]));
         assert_int_equal(cfg_section_row(ours[i])->kind, SECTION_PLUGIN);
         check_row(cfg_section_row(ours[i]));

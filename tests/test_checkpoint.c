@@ -63,6 +63,7 @@ static int make_files(void **state)
     data_put("x-images-idx3-ubyte", idx, sizeof idx);
     check_write("sgd.cfg", NET("") BODY, strlen(NET("") BODY));
     check_write("adam.cfg", NET("adam=1\n") BODY, strlen(NET("adam=1\n") BODY));
+    check_write("adamw.cfg", NET("adamw=1\n") BODY, strlen(NET("adamw=1\n") BODY));
     images = data_must_open("classes=3\nnames=names\ntrain=x-images-idx3-ubyte\n", 0, DATA_IMAGES);
     return 0;
 }
@@ -168,6 +169,7 @@ static void resumes_bit_for_bit(void **state)
     (void)state;
     goes_on("sgd.cfg", "sgd");
     goes_on("adam.cfg", "adam");
+    goes_on("adamw.cfg", "adamw");
 }
 
 /* ---- killed ---- */

@@ -45,6 +45,15 @@ says err "1 of 8 images are not images that can be read: $work/pets/dog3.ppm" "i
 says out "unreadable  1" "and counted"
 says out "images      8" "beside the others"
 
+# ---- a folder a class ----
+mkdir "$work/tree"
+words cat dog >"$work/two"
+for i in 1 2 3; do pnm "tree/cat/$i.ppm" 30 40; done
+pnm tree/dog/1.ppm 30 40
+words classes=2 "names=$work/two" "train=$work/tree" >"$work/tree.data"
+status 0 "folders" "$darknet" distill data "$work/tree.data" -json
+holds "each a class" '.train | .format == "folders" and ([.per_class[].images] == [3, 1]) and .sizes.different == 1'
+
 # ---- a detector's ----
 mkdir -p "$work/road/labels"
 for i in $(seq 200); do

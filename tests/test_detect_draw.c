@@ -180,6 +180,16 @@ static int known(uint8_t (*all)[3], int n, const uint8_t *c)
     return 0;
 }
 
+/* The colour of a class: that of a frame around the whole picture, at its lower edge. */
+static void colour_of(int class, int classes, uint8_t colour[3])
+{
+    const detect_box whole = { 0, class, 1, .5f, .5f, 1, 1 };
+    uint8_t *p = blank(W, H);
+    assert_int_equal(detect_draw(p, W, H, &whole, 1, 0, NULL, classes), 1);
+    memcpy(colour, at(p, W, W / 2, H - 1), 3);
+    free(p);
+}
+
 static void test_colours(void **state)
 {
     (void)state;
@@ -187,14 +197,14 @@ static void test_colours(void **state)
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; ++s) {
         uint8_t all[200][3];
         for (int k = 0; k < sizes[s]; ++k) {
-            detect_colour(k, sizes[s], all[k]);
+            colour_of(k, sizes[s], all[k]);
             assert_false(known(all, k, all[k]));
         }
     }
     uint8_t first[3], next[3];
     const uint8_t pure[3] = { 255, 0, 0 };
-    detect_colour(0, 80, first);
-    detect_colour(1, 80, next);
+    colour_of(0, 80, first);
+    colour_of(1, 80, next);
     assert_memory_equal(first, pure, 3);
     assert_true(abs(first[0] - next[0]) + abs(first[1] - next[1]) + abs(first[2] - next[2]) > 150);
 }
@@ -210,7 +220,7 @@ static void test_draw(void **state)
     assert_int_equal(detect_draw(p, W, H, b, 0, .25f, name, 3), 0);
     assert_memory_equal(p, q, W * H * 3);
     assert_int_equal(detect_draw(p, W, H, b, 4, .25f, name, 3), 3);
-    detect_colour(1, 3, colour);                  /* the likelier of two in the same place is on top */
+    colour_of(1, 3, colour);                  /* the likelier of two in the same place is on top */
     assert_true(is_colour(at(p, W, 50, 60), colour) && is_colour(at(p, W, 149, 60), colour) && is_colour(at(p, W, 100, 89), colour));
     assert_int_equal(detect_draw(q, W, H, b, 1, .25f, NULL, 3), 1);
     count_changed(q, 50, 10, 150, 90, &inside, &outside);

@@ -42,6 +42,8 @@ status 0 "several pictures" predict $(sed -n 2,4p "$w/shapes/valid.list") -out "
 [ "$(ls "$w/pictures" | wc -l)" -eq 3 ] && ok "go to a folder" || not_ok "go to a folder" "$(ls "$w/pictures")"
 status 1 "predict without the picture" predict "$w/none.png" -out "$w/none.jpg"
 says err "none.png" "names it"
+status 1 "predict with one picture missing" predict "$w/none.png" "$first" -out "$w/rest" -json
+holds "does the others" '.predictions | length == 1 and (.[0].boxes | length > 0)'
 status 1 "side by side without a teacher" "$darknet" distill predict "$data" cfg/shapes/teacher.cfg cfg/shapes/teacher.weights "$first" -side-by-side
 status 1 "-thresh is for detectors" "$darknet" distill predict cfg/fashion.data cfg/fashion-teacher.cfg cfg/fashion-teacher.weights "$first" -thresh .3
 

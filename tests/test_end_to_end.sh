@@ -57,6 +57,31 @@ cmp -s "$w/plain.weights" "$w/first.weights" && ok "training weights are the dep
 status 0 "the exported network validates" "$darknet" distill valid "$w/whole.data" "$w/plain.cfg" "$w/plain.weights" -limit 1000 -json
 holds "as a plain network" '.images == 1000 and (has("teacher") | not)'
 
+# [kd]: the student answers through its own classifier
+{ echo "$net"; printf '[teacher]\ncfg=%s/teacher.cfg\nweights=%s/backup/teacher_final.weights\n\n[augment]\nflip=1\n\n' "$w" "$w"; conv 8 2; conv 8 2
+  printf '[avgpool]\n\n[convolutional]\nfilters=10\nsize=1\nstride=1\npad=1\nactivation=linear\n\n[kd]\n\n[softmax]\n'; } >"$w/kd.cfg"
+status 0 "check knows [kd]" "$darknet" distill check "$w/kd.cfg"
+says out "a distillation" "and that it is a distillation"
+status 0 "distil by [kd] and labels" "$darknet" distill train "$w/few.data" "$w/kd.cfg" -limit 600 -epochs 12 -quiet
+status 0 "valid of it" "$darknet" distill valid "$w/whole.data" "$w/kd.cfg" "$w/backup/kd_final.weights" -json
+holds "both networks and agreement, no feature error" '.student.top1 > 30 and .teacher.top1 > 30 and .agreement > 30 and (has("feature_mse") | not)'
+status 0 "valid in words" "$darknet" distill valid "$w/few.data" "$w/kd.cfg" "$w/backup/kd_final.weights"
+says out "agreement" "says how often both agree"
+grep -q features "$w/out" && not_ok "and nothing of features" || ok "and nothing of features"
+status 0 "export of it, verified" "$darknet" distill export "$w/kd.cfg" "$w/backup/kd_final.weights" "$w/kd-plain" -data "$w/few.data" -verify 20 -json
+holds "three readers agree with it" '.images == 20 and (.readers | length == 3 and all(.ran and .max_difference <= .bound and .top1_agreement == 100))'
+grep -qE '^\[(teacher|kd|augment)\]' "$w/kd-plain.cfg" && not_ok "it is exported without [kd]" || ok "it is exported without [kd]"
+cmp -s "$w/kd-plain.weights" "$w/backup/kd_final.weights" && ok "its weights are the deployable weights" || not_ok "its weights are the deployable weights"
+status 0 "summary of it" "$darknet" distill summary "$w/kd.cfg" -json
+holds "a student and nothing else" '(.layers | all(.role == "student")) and .projector_parameters == 0 and .pruning_ratio > 0'
+status 1 "a cache is refused" "$darknet" distill train "$w/few.data" "$w/kd.cfg" -limit 600 -epochs 1 -quiet -cache "$w/kd.feat"
+says err "learns from a live teacher" "since it holds no class scores"
+sed 's/^\[softmax\]/[softmax]\nnoloss=1/' "$w/kd.cfg" >"$w/kd-alone.cfg"
+cp "$w/t10k-images-idx3-ubyte" "$w/bare-images-idx3-ubyte"
+sed "s#^train=.*#train=$w/bare-images-idx3-ubyte#" "$w/few.data" >"$w/bare.data"
+status 1 "images without labels are refused" "$darknet" distill train "$w/bare.data" "$w/kd.cfg" -limit 600 -epochs 2 -quiet
+status 0 "but [kd] alone learns from them" "$darknet" distill train "$w/bare.data" "$w/kd-alone.cfg" -limit 600 -epochs 2 -quiet
+
 dog=/usr/share/darknet/data/dog.jpg
 status 0 "predict" "$darknet" distill predict "$w/few.data" "$w/simkd.cfg" "$w/first.weights" $dog -json
 holds "three classes, likeliest first" '.predictions[0].classes | length == 3 and .[0].probability >= .[1].probability'

@@ -11,7 +11,7 @@ typedef struct net_case {
     const char *name, *cfg;    /* sections behind [net] */
     int pool;                  /* of the target */
     feature_type type;
-    int adam, size;            /* size: what the input is resized to before the last step; 0: not */
+    int optimiser, size;       /* its number; size: what the input is resized to before the last step; 0: not */
 } net_case;
 
 #define CONV CHECK_CONV
@@ -24,6 +24,7 @@ static const net_case cases[] = {
     { "stored as f16", BN(8, 3, 1, leaky) LOSS, 2, FEATURE_F16, 0, 0 },
     { "stored as u8", BN(8, 3, 1, leaky) LOSS, 3, FEATURE_U8, 0, 0 },
     { "Adam", BN(8, 3, 2, tanh) CONV(5, 3, 1, logistic) LOSS, 1, FEATURE_F32, 1, 0 },
+    { "AdamW", BN(8, 3, 2, tanh) CONV(5, 3, 1, logistic) LOSS, 1, FEATURE_F32, 2, 0 },
     /* a 1x1 and a shortcut read the same layer: both gradients count */
     { "1x1 beside a shortcut", BN(8, 3, 1, leaky) BN(4, 1, 1, leaky) BN(8, 3, 1, leaky) SHORTCUT(-3, leaky) LOSS, 1, FEATURE_F32, 0, 24 },
     { "1x1 with a stride", BN(8, 3, 1, leaky) CONV(6, 1, 2, leaky) BN(6, 3, 1, leaky) BN(7, 1, 2, leaky) LOSS, 1, FEATURE_F16, 0, 24 },
@@ -53,8 +54,9 @@ static network *open_case(const net_case *k, int gpu)
 {
     check_choose(gpu);
     char *cfg = mem_printf("[net]\nbatch=3\nsubdivisions=1\nheight=12\nwidth=12\nchannels=3\nlearning_rate=.05\nmomentum=.9\ndecay=.0005\n"
-                           "policy=constant\nmax_batches=10\nadam=%d\n%s", k->adam, k->cfg);
+                           "policy=constant\nmax_batches=10\nadam=%d\n%s", k->optimiser > 0, k->cfg);
     network *net = check_parse(cfg);
+    net->adam = k->optimiser;
     const layer *below = &net->layers[net->n - 2];
     feature_l2_params p = { .scale = 1.5f, .mean = 1, .target_pool = k->pool, .c = below->out_c, .h = below->out_h, .w = below->out_w };
     diag *d = diag_new();

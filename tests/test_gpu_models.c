@@ -98,6 +98,42 @@ static void check_distillation(const char *name, const char *middle, const char 
     model_close(cpu);
 }
 
+/* [kd] with labels and alone: the teacher's class scores stay where the networks are. */
+static void check_kd(const char *end, int with_labels)
+{
+    char *cfg = mem_printf("[net]\nbatch=4\nsubdivisions=1\nheight=16\nwidth=16\nchannels=3\nlearning_rate=.05\nmomentum=.9\n"
+                           "policy=constant\nmax_batches=10\n[teacher]\ncfg=t.cfg\nweights=t.weights\nmean=.4\nstd=.25\n"
+                           BN(6, 3, 2, relu) "[avgpool]\n" CONV(5, 1, 1, linear) "[kd]\ntemperature=3\nscale=.7\n%s", end);
+    int labels[4] = { 3, 0, 4, 1 }, outputs;
+    check_write("k.cfg", cfg, strlen(cfg));
+    free(cfg);
+    model *cpu = open_model(0, "k.cfg"), *gpu = open_model(1, "k.cfg");
+    size_t n = (size_t)cpu->net->inputs * 4;
+    float *x = mem_calloc(n, sizeof *x);
+    for (uint64_t step = 0; step < 3; ++step) {
+        check_fill(x, n, 70 + step);
+        double want = model_train_step(cpu, x, with_labels ? labels : NULL, NULL);
+        double got = model_train_step(gpu, x, with_labels ? labels : NULL, NULL);
+        check_close(got / want, 1, 1e-5, "kd", step);
+        check_close(*gpu->net->layers[3].cost / *cpu->net->layers[3].cost, 1, 1e-5, "divergence", step);
+        gpu_pull(gpu->net);
+        for (int i = 0; i < cpu->net->n; ++i) check_arrays(gpu->net, cpu->net, i, "kd, gradients");
+        network_update(cpu->net, cpu->low->trained);
+        network_update(gpu->net, gpu->low->trained);
+        gpu_pull(gpu->net);
+        for (int i = 0; i < cpu->net->n; ++i) check_arrays(gpu->net, cpu->net, i, "kd, weights");
+    }
+    model_predict(cpu, x);
+    model_predict(gpu, x);
+    check_nmse(model_answer_as(gpu, 0, &outputs), model_answer_as(cpu, 0, &outputs), 4 * 5, "kd", -1, "student's answer");
+    assert_int_equal(outputs, 5);
+    assert_string_equal(gpu_runs_on(&gpu->net->layers[3]), "GPU, plugin");
+    free(x);
+    model_close(gpu);
+    gpu_index = -1;
+    model_close(cpu);
+}
+
 static void in_folder(void)
 {
     assert_int_equal(chdir(check_folder()), 0);
@@ -111,6 +147,15 @@ static void test_live_teacher(void **state)
     in_folder();
     check_distillation("live teacher", BN(6, 3, 2, relu), NULL, NULL);
     check_distillation("frozen pooling before the projector", "", NULL, NULL);
+}
+
+static void test_kd(void **state)
+{
+    (void)state;
+    in_folder();
+    check_kd("[softmax]\nnoloss=1\n", 0);
+    check_kd("[softmax]\n", 1);
+    check_kd("", 0);
 }
 
 /* Filled on one side and read on the other: they are the same files. */
@@ -236,7 +281,7 @@ int main(void)
 {
     network_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_cache), cmocka_unit_test(test_step_stays_on_the_device),
+        cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_kd), cmocka_unit_test(test_cache), cmocka_unit_test(test_step_stays_on_the_device),
         cmocka_unit_test(test_detectors),
     };
     return check_on_gpu("live teacher, caches and detectors", tests, sizeof tests / sizeof *tests);

@@ -8,7 +8,7 @@
 #include "layers/feature_l2.h"
 #include "layers/feature_l2_ops.h"
 #include "layers/gpu/arrays_ops.h"
-#include "layers/update_ops.h"
+#include "layers/optimiser_ops.h"
 #include "layers/gpu/batchnorm_ops.h"
 
 enum { THREADS = 256, MOST_BLOCKS = 3 };   /* few blocks, so that threads go on in strides */
@@ -285,34 +285,33 @@ static void test_picked_pixels(void **state)
 }
 
 /* Against the CPU's update, which test_update.c checks by hand. */
-static void check_update(int adam)
+static void check_update(int optimiser)
 {
-    network *net = check_bound(adam ? "[net]\nbatch=4\nwidth=3\nheight=1\nchannels=1\nadam=1\n[convolutional]\nfilters=5\nsize=1\nstride=1\nactivation=linear\n"
-                                    : "[net]\nbatch=4\nwidth=3\nheight=1\nchannels=1\n[convolutional]\nfilters=5\nsize=1\nstride=1\nactivation=linear\n",
+    static void (*const element[])(const update_step *, float *, float *, float *, float *, size_t) = { update_sgd, update_adam, update_adamw };
+    network *net = check_bound(optimiser ? "[net]\nbatch=4\nwidth=3\nheight=1\nchannels=1\nadam=1\n[convolutional]\nfilters=5\nsize=1\nstride=1\nactivation=linear\n"
+                                         : "[net]\nbatch=4\nwidth=3\nheight=1\nchannels=1\n[convolutional]\nfilters=5\nsize=1\nstride=1\nactivation=linear\n",
                                BACKEND_REFERENCE, NULL);
     layer *l = &net->layers[0];
-    update_args a = { .batch = 4, .learning_rate = .1f, .momentum = .9f, .decay = .5f, .adam = adam, .B1 = .9f, .B2 = .999f, .eps = 1e-3f, .t = 3 };
+    update_args a = { .batch = 4, .learning_rate = .1f, .momentum = .9f, .decay = .5f, .adam = optimiser, .B1 = .9f, .B2 = .999f, .eps = 1e-3f, .t = 3 };
     update_step s = { .rate = .1f, .decay = .5f, .momentum = .9f, .batch = 4, .b1 = .9f, .b2 = .999f, .eps = 1e-3f,
-                      .unbias = (float)(1 / (1 - pow(.999, 3))) };
+                      .unbiased_rate = (float)(.1f / (1 - pow(.9, 3))), .unbias = (float)(1 / (1 - pow(.999, 3))) };
     float w[5], u[5], m[5] = { 0 }, v[5] = { 0 };
     check_fill(w, 5, 1);
     check_fill(u, 5, 2);
-    if (adam) s.rate /= (float)(1 - pow(.9, 3));
     memcpy(l->weights, w, sizeof w);
     memcpy(l->weight_updates, u, sizeof u);
     l->update(*l, a);
-    for (int i = 0; i < 5; ++i) adam ? update_adam(&s, &w[i], &u[i], &m[i], &v[i]) : update_sgd(&s, &w[i], &u[i]);
+    for (size_t i = 0; i < 5; ++i) element[optimiser](&s, w, u, m, v, i);
     check_close_n(w, l->weights, 5, 1e-6, "updated weights");
     check_close_n(u, l->weight_updates, 5, 1e-6, "momentum");
-    if (adam) check_close_n(v, l->v, 5, 1e-6, "second moment");
+    if (optimiser) check_close_n(v, l->v, 5, 1e-6, "second moment");
     check_release(net);
 }
 
 static void test_updates(void **state)
 {
     (void)state;
-    check_update(0);
-    check_update(1);
+    for (int optimiser = 0; optimiser < 3; ++optimiser) check_update(optimiser);
 }
 
 int main(void)

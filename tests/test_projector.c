@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include "darknet_plugin/sections/cfg.h"
+#include "darknet_plugin/sections/shapes.h"
 #include "layers/projector.h"
 
 /* The sections that a [projector] with these keys becomes, as text; the caller frees. *n gets what was returned. */
@@ -98,15 +99,43 @@ static void refusals(void **state)
                   "stack=1x1 is one convolution with batch norm and an activation");
 }
 
+/* Learnable parameters of the default form: s*m + 9*m^2 + m*t + 2*(2m + t). */
+static size_t projector_params(int s, int t, int reduction)
+{
+    size_t sc = (size_t)s, tc = (size_t)t, m = tc / (size_t)reduction;
+    return sc * m + 9 * m * m + m * tc + 2 * (2 * m + tc);
+}
+
+/* What is appended, behind a layer of s channels without parameters. */
+static size_t appended_params(int s, int t, int reduction)
+{
+    diag *d = diag_new();
+    int n;
+    char *keys = mem_printf("reduction=%d\n", reduction), *sections = expand(keys, s, t, "relu", &n, d);
+    char *text = mem_printf("[net]\nbatch=1\nwidth=8\nheight=6\nchannels=%d\n[avgpool]\n%s", s, sections);
+    cfg_file *c = cfg_parse("a.cfg", text, strlen(text), d);
+    net_shape *shape = shapes_infer(c, d);
+    check_no_errors(d);
+    size_t params = shape->params;
+    shapes_free(shape);
+    cfg_free(c);
+    free(text);
+    free(sections);
+    free(keys);
+    diag_free(d);
+    return params;
+}
+
 /* The numbers of the paper's pairs, and what the host allocates. */
 static void parameter_formula(void **state)
 {
     (void)state;
-    assert_int_equal(projector_params(64, 128, 2), 49664);
-    assert_int_equal(projector_params(256, 256, 2), 214016);
-    assert_int_equal(projector_params(512, 256, 2), 246784);
-    assert_int_equal(projector_params(128, 256, 2), 197632);
-    assert_int_equal(projector_params(512, 2048, 2), 12066816);
+    static const int pair[][4] = { { 64, 128, 2, 49664 }, { 256, 256, 2, 214016 }, { 512, 256, 2, 246784 },
+                                   { 128, 256, 2, 197632 }, { 512, 2048, 2, 12066816 } };
+    for (size_t i = 0; i < sizeof pair / sizeof *pair; ++i) {
+        assert_int_equal(projector_params(pair[i][0], pair[i][1], pair[i][2]), pair[i][3]);
+        assert_int_equal(appended_params(pair[i][0], pair[i][1], pair[i][2]), pair[i][3]);
+    }
 }
 
 static size_t host_params(const network *net)

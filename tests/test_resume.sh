@@ -28,12 +28,15 @@ student() { net "$1" "$2"; printf '[teacher]\ncfg=teacher.cfg\nweights=%s/t/teac
     printf '[projector]\n[feature_l2]\n[reused_classifier]\n'; }
 student .02 "" >"$w/s.cfg"
 student .002 "adam=1" >"$w/adam.cfg"
+student .002 "adamw=1" >"$w/adamw.cfg"
+student .002 "adam=1
+adamw=1" >"$w/both.cfg"
 status 0 "a teacher" "$darknet" distill train "$w/d.data" "$w/teacher.cfg" -epochs 30 -quiet -backup "$w/t"
 
 # train CFG FOLDER FLAGS...
 train() { "$darknet" distill train "$w/d.data" "$w/$1.cfg" -epochs 40 -backup "$w/$2" -threads 1 -quiet "${@:3}"; }
 same() { if cmp -s "$w/$1/$3_final.weights" "$w/$2/$3_final.weights"; then ok "$4"; else not_ok "$4"; fi; }
-for c in s adam; do
+for c in s adam adamw; do
     status 0 "$c: never interrupted" train $c whole
 done
 status 0 "saving at every step changes nothing" train s often -checkpoint 0
@@ -88,9 +91,18 @@ same whole forgot s "and is the whole run"
 status 0 "which it does" train s int -resume
 says out "resumed after" "from where it was"
 same whole int s "to the same weights"
-stopped adam term TERM 143 "SIGTERM does the same, with adam=1"
-status 0 "it goes on" train adam term -resume
-same whole term adam "to the same weights"
+for c in adam adamw; do
+    stopped $c term TERM 143 "SIGTERM does the same, with $c=1"
+    status 0 "it goes on" train $c term -resume
+    same whole term $c "to the same weights"
+done
+cmp -s "$w/whole/adam_final.weights" "$w/whole/adamw_final.weights" && not_ok "adamw=1 is not adam=1" || ok "adamw=1 is not adam=1"
+status 0 "check accepts it" "$darknet" distill check "$w/adamw.cfg"
+status 0 "so does summary" "$darknet" distill summary "$w/adamw.cfg"
+status 1 "both at once" train both both
+says err "[net] adam=1 and adamw=1 contradict each other" "are refused"
+status 0 "what comes of it is exported" "$darknet" distill export "$w/adamw.cfg" "$w/whole/adamw_final.weights" "$w/out" -data "$w/d.data"
+grep -q '^adam' "$w/out.cfg" && not_ok "without its key" "$(cat "$w/out.cfg")" || ok "without its key"
 
 status 0 "a run that is at its end has nothing left to do" train s whole -resume
 same whole int s "and leaves what it had"

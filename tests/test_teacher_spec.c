@@ -2,6 +2,7 @@
 #include "layers/network.h"
 #include "check.h"
 
+#include "darknet_plugin/base/path.h"
 #include "darknet_plugin/lowering/lower.h"
 
 #include <sys/stat.h>
@@ -54,7 +55,7 @@ static void paths_beside_the_cfg(void **state)
         { "sub/s.cfg", "gone.cfg", "gone.cfg" },   { "sub/s.cfg", "/a.cfg", "/a.cfg" },     { "sub/s.cfg", "folder", "sub/folder" },
     };
     for (size_t i = 0; i < sizeof want / sizeof *want; ++i) {
-        char *got = lower_resolve_path(want[i][0], want[i][1]);
+        char *got = path_named_in(want[i][0], want[i][1]);
         assert_string_equal(got, want[i][2]);
         free(got);
     }
@@ -65,8 +66,8 @@ static void files_that_are_not_there(void **state)
     (void)state;
     write_text("t.cfg", NET CONV(8, 4) HEAD);
     check_refused(NET "[teacher]\ncfg=gone.cfg\n" REST, "s.cfg", 8, "cannot read the teacher's cfg gone.cfg: No such file or directory");
-    check_refused(NET "[teacher]\ncfg=/dev/zero\n" REST, "s.cfg", 8, "cannot read the teacher's cfg /dev/zero: No such device");
-    check_refused(NET "[teacher]\ncfg=.\n" REST, "s.cfg", 8, "cannot read the teacher's cfg .: Is a directory");
+    check_refused(NET "[teacher]\ncfg=/dev/zero\n" REST, "s.cfg", 8, "cannot read the teacher's cfg /dev/zero: not a regular file");
+    check_refused(NET "[teacher]\ncfg=.\n" REST, "s.cfg", 8, "cannot read the teacher's cfg .: not a regular file");
     check_refused(NET "[teacher]\ncfg=t.cfg\nweights=gone.weights\n" REST, "s.cfg", 9,
                   "cannot read the teacher's weights gone.weights: No such file or directory");
     write_text("t.weights", "x");

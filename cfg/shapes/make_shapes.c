@@ -56,6 +56,7 @@ static void draw_visible_colour(rng *rng, const picture *picture, double c[3])
     while (colour_distance(c, picture->ends[0]) < .3 || colour_distance(c, picture->ends[1]) < .3);
 }
 
+/* A slope from one colour to another of about its kind, in any direction. */
 static void draw_background(rng *rng, picture *picture)
 {
     draw_colour(rng, picture->ends[0]);
@@ -64,13 +65,14 @@ static void draw_background(rng *rng, picture *picture)
     for (int y = 0; y < SIDE; ++y)
         for (int x = 0; x < SIDE; ++x) {
             double t = fmin(fmax(.5 + (x - SIDE / 2) * dx + (y - SIDE / 2) * dy, 0), 1);
-            for (int k = 0; k < 3; ++k) picture->x[3 * (y * SIDE + x) + k] = (1 - t)
-                * picture->ends[0][k] + t * picture->ends[1][k];
+            for (int k = 0; k < 3; ++k)
+                picture->x[3 * (y * SIDE + x) + k] = (1 - t) * picture->ends[0][k] + t * picture->ends[1][k];
         }
 }
 
 /* ---- shapes ---- */
 
+/* Corners on a circle of radius r, and the box around them. */
 static void place_corners(shape *shape, double turn)
 {
     shape->left = shape->top = SIDE;
@@ -79,33 +81,40 @@ static void place_corners(shape *shape, double turn)
         double a = turn + 2 * PI * i / shape->corners;
         shape->corner[i][0] = shape->x + shape->r * cos(a);
         shape->corner[i][1] = shape->y + shape->r * sin(a);
-        shape->left = fmin(shape->left, shape->corner[i][0]), shape->right = fmax(shape->right, shape->corner[i][0]);
-        shape->top = fmin(shape->top, shape->corner[i][1]), shape->bottom = fmax(shape->bottom, shape->corner[i][1]);
+        shape->left = fmin(shape->left, shape->corner[i][0]);
+        shape->right = fmax(shape->right, shape->corner[i][0]);
+        shape->top = fmin(shape->top, shape->corner[i][1]);
+        shape->bottom = fmax(shape->bottom, shape->corner[i][1]);
     }
 }
 
+/* A shape that lies in the picture, turned at random. */
 static shape draw_shape(rng *rng)
 {
     shape s = { .kind = (int)rng_below(rng, KINDS) };
-    s.corners = s.kind == 0 ? 0 : s.kind == 1 ? 4 : 3;
+    static const int corners[KINDS] = { 0, 4, 3 };
+    s.corners = corners[s.kind];
     double side = rng_uniform(rng, 12, 40);
     s.r = s.corners ? side / 1.7 : side / 2;
     s.x = rng_uniform(rng, s.r + 1, SIDE - s.r - 1);
     s.y = rng_uniform(rng, s.r + 1, SIDE - s.r - 1);
     double turn = rng_uniform(rng, 0, 2 * PI);
+    s.left = s.x - s.r;
+    s.right = s.x + s.r;
+    s.top = s.y - s.r;
+    s.bottom = s.y + s.r;
     if (s.corners) place_corners(&s, turn);
-    else s.left = s.x - s.r, s.right = s.x + s.r, s.top = s.y - s.r, s.bottom = s.y + s.r;
     return s;
 }
 
 static double area(const shape *shape) { return (shape->right - shape->left) * (shape->bottom - shape->top); }
 
 /* Whether the boxes share more than a quarter of the smaller one. */
-static int crowded(const shape *dims, const shape *of)
+static int crowded(const shape *one, const shape *other)
 {
-    double w = fmin(dims->right, of->right) - fmax(dims->left, of->left), h = fmin(dims->bottom, of->bottom) -
-        fmax(dims->top, of->top);
-    return w > 0 && h > 0 && w * h > .25 * fmin(area(dims), area(of));
+    double w = fmin(one->right, other->right) - fmax(one->left, other->left);
+    double h = fmin(one->bottom, other->bottom) - fmax(one->top, other->top);
+    return w > 0 && h > 0 && w * h > .25 * fmin(area(one), area(other));
 }
 
 static int fits(const picture *picture, const shape *shape)
@@ -176,6 +185,7 @@ static double draw_noise(rng *rng)
     return ((double)(u >> 32) + (double)(uint32_t)u) * 0x1p-32 * 2.449489742783178 - 2.449489742783178;
 }
 
+/* Picture `number` of a part: background, lines, shapes, noise; as bytes in `pixels`. */
 static void make_picture(uint64_t seed, uint64_t part, uint64_t number, picture *picture, uint8_t *pixels)
 {
     rng r = rng_make(seed, part, number, RNG_PICTURE);
@@ -218,11 +228,12 @@ static int write_labels(const picture *picture, const char *path, diag *d)
     return close_file(f, path, d);
 }
 
+/* The picture, its boxes, and its line in `list`. */
 static int write_picture(const char *out, const char *part, int number, const picture *picture, const uint8_t *pixels,
                          FILE *list, diag *d)
 {
-    char *image = mem_printf("%s/images/%s%05d.png", out, part, number), *labels = mem_printf("%s/labels/%s%05d.txt",
-        out, part, number);
+    char *image = mem_printf("%s/images/%s%05d.png", out, part, number);
+    char *labels = mem_printf("%s/labels/%s%05d.txt", out, part, number);
     int failed = image_write(image, pixels, SIDE, SIDE, 3);
     if (failed) diag_error(d, image, 0, NULL, "cannot be written");
     else failed = write_labels(picture, labels, d);
@@ -232,6 +243,7 @@ static int write_picture(const char *out, const char *part, int number, const pi
     return failed;
 }
 
+/* Pictures 0 to n-1 of a part, and their list. */
 static int write_part(const char *out, const char *part, uint64_t seed, uint64_t key, int n, diag *d)
 {
     static picture p;
@@ -248,6 +260,7 @@ static int write_part(const char *out, const char *part, uint64_t seed, uint64_t
     return failed;
 }
 
+/* OUT/name with this text. */
 static int write_text(const char *out, const char *name, const char *text, diag *d)
 {
     char *path = mem_printf("%s/%s", out, name);
@@ -264,9 +277,8 @@ static int write_text(const char *out, const char *name, const char *text, diag 
 static int write_description(const char *out, diag *d)
 {
     char *names = mem_printf("%s\n%s\n%s\n", kind_names[0], kind_names[1], kind_names[2]);
-    char *data =
-        mem_printf("classes = %d\ntrain = %s/train.list\nvalid = %s/valid.list\nnames = %s/shapes.names\nbackup = backup\n",
-                            KINDS, out, out, out);
+    char *data = mem_printf("classes = %d\ntrain = %s/train.list\nvalid = %s/valid.list\n"
+                            "names = %s/shapes.names\nbackup = backup\n", KINDS, out, out, out);
     int failed = write_text(out, "shapes.names", names, d) || write_text(out, "shapes.data", data, d);
     free(names);
     free(data);
@@ -279,8 +291,8 @@ static char *make_folders(const char *path, diag *d)
     const char *const inside[] = { "", "/images", "/labels" };
     for (int i = 0; i < 3; ++i) {
         char *folder = mem_printf("%s%s", path, inside[i]);
-        if (mkdir(folder, 0777) && errno != EEXIST) diag_error(d, folder, 0, NULL, "cannot be made: %s",
-                                                               strerror(errno));
+        if (mkdir(folder, 0777) && errno != EEXIST)
+            diag_error(d, folder, 0, NULL, "cannot be made: %s", strerror(errno));
         free(folder);
     }
     return diag_errors(d) ? NULL : realpath(path, NULL);
@@ -292,21 +304,21 @@ static int number(int argc, char **argv, int i, int def, diag *d)
     if (i >= argc) return def;
     char *end;
     long n = strtol(argv[i], &end, 10);
-    if (*end || end == argv[i] || n < 0 || n > 99999) diag_error(d, NULL, 0, NULL,
-                                                                 "'%s' is not a number from 0 to 99999", argv[i]);
+    if (*end || end == argv[i] || n < 0 || n > 99999)
+        diag_error(d, NULL, 0, NULL, "'%s' is not a number from 0 to 99999", argv[i]);
     return (int)n;
 }
 
+/* OUT, how many pictures to train and to measure on, and the seed. */
 int main(int argc, char **argv)
 {
     network_init();
     diag *d = diag_new();
     if (argc < 2 || argc > 5) diag_error(d, NULL, 0, NULL, "usage: make_shapes OUT [TRAIN [VALID [SEED]]]");
-    int train = number(argc, argv, 2, 2000, d), valid = number(argc, argv, 3, 500, d), seed = number(argc, argv, 4, 1,
-        d);
+    int train = number(argc, argv, 2, 2000, d), valid = number(argc, argv, 3, 500, d);
+    uint64_t seed = (uint64_t)number(argc, argv, 4, 1, d);
     char *out = diag_errors(d) ? NULL : make_folders(argv[1], d);
-    if (out && !write_part(out, "train", (uint64_t)seed, 0, train, d) && !write_part(out, "valid", (uint64_t)seed, 1,
-        valid, d))
+    if (out && !write_part(out, "train", seed, 0, train, d) && !write_part(out, "valid", seed, 1, valid, d))
         write_description(out, d);
     free(out);
     diag_print(d, stderr);

@@ -130,6 +130,7 @@ static int set_int(options *options, const flag_row *flag, const char *text, dia
     return 0;
 }
 
+/* A number within the flag's bounds, else -1 with a message. */
 static int set_float(options *options, const flag_row *flag, const char *text, diag *d)
 {
     char *end;

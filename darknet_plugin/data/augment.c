@@ -1,10 +1,11 @@
 /* From 8-bit pixels to a network's input (see augment.h).
  *
+ * An image is (h, w, c) bytes or (c, h, w) floats; k is one of its c channels, (x, y, k) a value.
  * The formulas are Darknet's, so that a net trained here meets what stock Darknet shows it later:
  *   resize         x' = x (W-1)/(w-1), bilinear, first along rows, then along columns
- *   random crop    r in [min_crop, max_crop], scale = r / min(H, W aspect), angle and shift uniform; output (x, y)
- * reads
- *                  R(angle) ((x - w/2 + dx) aspect/scale, (y - h/2 + dy)/scale) + centre, bilinear, zero outside
+ *   random crop    r in [min_crop, max_crop], scale = r / min(H, W aspect), angle and shift uniform; output
+ *                  (x, y) reads R(angle) ((x - w/2 + dx) aspect/scale, (y - h/2 + dy)/scale) + centre, bilinear,
+ *                  zero outside
  *   colour         RGB -> HSV, h + dhue (mod 1), s dsat, v dexp -> RGB, clamped
  * Differences, all on purpose: the shift along y uses the height (Darknet uses the width for both, the same on square
  * nets); the last row of a resize is the source's last row (Darknet's comes out black where (h-1)(H-1)/(h-1) rounds
@@ -20,7 +21,7 @@
 #include <string.h>
 
 /* Correctly rounded: the same float as Darknet's division in double. */
-static inline float unit(uint8_t b) { return (float)b / 255.f; }
+static inline float unit(uint8_t byte) { return (float)byte / 255.f; }
 
 static inline float pixel_at(const pixel_view *view, int k, int y, int x)
 {
@@ -80,6 +81,7 @@ void augment_resample(const pixel_view *view, float *out, int w, int h, size_t s
     free(rows);
 }
 
+/* The value of channel k between four pixels, those outside the view being 0. */
 static inline float bilinear(const pixel_view *view, int k, float x, float y)
 {
     float fx = floorf(x), fy = floorf(y);
@@ -88,8 +90,8 @@ static inline float bilinear(const pixel_view *view, int k, float x, float y)
     float dx = x - fx, dy = y - fy;
     int left = ix >= 0, right = ix + 1 < view->w, top = iy >= 0, bottom = iy + 1 < view->h;
     float a = left && top ? pixel_at(view, k, iy, ix) : 0, b = left && bottom ? pixel_at(view, k, iy + 1, ix) : 0;
-    float c = right && top ? pixel_at(view, k, iy, ix + 1) : 0, d = right && bottom ? pixel_at(view, k, iy + 1, ix + 1)
-        : 0;
+    float c = right && top ? pixel_at(view, k, iy, ix + 1) : 0;
+    float d = right && bottom ? pixel_at(view, k, iy + 1, ix + 1) : 0;
     return (1 - dy) * (1 - dx) * a + dy * (1 - dx) * b + (1 - dy) * dx * c + dy * dx * d;
 }
 
@@ -109,22 +111,22 @@ void augment_place(const pixel_view *view, pixel_rect at, float *out, int out_w,
     }
 }
 
-void augment_rotate_crop(const pixel_view *view, const crop_geometry *g, float *out, int w, int h)
+void augment_rotate_crop(const pixel_view *view, const crop_geometry *geometry, float *out, int w, int h)
 {
-    double cosine = cos(g->rad), sine = sin(g->rad), cx = view->w / 2., cy = view->h / 2.;
+    double cosine = cos(geometry->rad), sine = sin(geometry->rad), cx = view->w / 2., cy = view->h / 2.;
     size_t plane = (size_t)w * (size_t)h;
     for (int y = 0; y < h; ++y) {
-        double t = (y - h / 2. + g->dy) / g->scale;
+        double t = (y - h / 2. + geometry->dy) / geometry->scale;
         for (int x = 0; x < w; ++x, ++out) {
-            double s = (x - w / 2. + g->dx) / g->scale * g->aspect;
+            double s = (x - w / 2. + geometry->dx) / geometry->scale * geometry->aspect;
             float rx = (float)(cosine * s - sine * t + cx), ry = (float)(sine * s + cosine * t + cy);
             for (int k = 0; k < view->c; ++k) out[(size_t)k * plane] = bilinear(view, k, rx, ry);
         }
     }
 }
 
-static inline float larger(float a, float b) { return a > b ? a : b; }
-static inline float smaller(float a, float b) { return a < b ? a : b; }
+static inline float larger(float one, float other) { return one > other ? one : other; }
+static inline float smaller(float one, float other) { return one < other ? one : other; }
 
 /* Where a channel is on the circle of hues: v at its own third, v - chroma at the opposite one, linear in between.
  * `sixth` in [0, 12) is the hue from the place where the channel begins to fall. */
@@ -142,8 +144,8 @@ void augment_distort(float *x, size_t n, float hue, float saturation, float expo
     for (size_t i = 0; i < n; ++i) {
         float r = red[i], g = green[i], b = blue[i];
         float max = larger(r, larger(g, b)), min = smaller(r, smaller(g, b)), d = max - min, safe = d > 0 ? d : 1;
-        float h = r == max ? (g - b) / safe : g == max ? 2 + (b - r) / safe : 4 + (r - g) / safe;
-        h += turn;
+        float not_red = g == max ? 2 + (b - r) / safe : 4 + (r - g) / safe;
+        float h = (r == max ? (g - b) / safe : not_red) + turn;
         h -= 6 * floorf(h / 6);
         float v = max * exposure, chroma = v * (d / (max > 0 ? max : 1) * saturation);
         red[i] = channel(h + 5, v, chroma);
@@ -183,6 +185,7 @@ static double draw_scale(rng *rng, double most)
     return rng_below(rng, 2) ? s : 1 / s;
 }
 
+/* A size for the shorter side, an aspect ratio, an angle, and a place for (h, w) pixels of it, in this order. */
 static crop_geometry draw_geometry(const augment_spec *augment, rng *rng, int in_w, int in_h, int w, int h)
 {
     int lo = augment->min_crop < augment->max_crop ? augment->min_crop : augment->max_crop;
@@ -211,14 +214,16 @@ static void place_bytes(const uint8_t *in, int w, int h, int c, int dx, int dy, 
         }
 }
 
-static void resize_crop_shift(const pixel_view *view, const crop_geometry *g, int dx, int dy, float *out, int w, int h)
+/* The crop, (c, h, w), moved by (dx, dy). */
+static void resize_crop_shift(const pixel_view *view, const crop_geometry *geometry, int dx, int dy, float *out,
+                              int w, int h)
 {
     if (!dx && !dy) {
-        augment_rotate_crop(view, g, out, w, h);
+        augment_rotate_crop(view, geometry, out, w, h);
         return;
     }
     float *cropped = mem_calloc((size_t)view->c * (size_t)w * (size_t)h, sizeof *cropped);
-    augment_rotate_crop(view, g, cropped, w, h);
+    augment_rotate_crop(view, geometry, cropped, w, h);
     augment_shift(cropped, out, view->c, h, w, dx, dy);
     free(cropped);
 }
@@ -227,8 +232,8 @@ void augment_colours(float *x, size_t n, int c, const augment_spec *augment, rng
 {
     if (c != 3 || (augment->hue == 0 && augment->saturation == 1 && augment->exposure == 1)) return;
     float hue = (float)rng_uniform(rng, -augment->hue, augment->hue);
-    float saturation = (float)draw_scale(rng, augment->saturation), exposure = (float)draw_scale(rng,
-        augment->exposure);
+    float saturation = (float)draw_scale(rng, augment->saturation);
+    float exposure = (float)draw_scale(rng, augment->exposure);
     augment_distort(x, n, hue, saturation, exposure);
 }
 
@@ -264,13 +269,19 @@ void augment_centre(const uint8_t *in, int w, int h, int c, float *out, int out_
     augment_resample(&v, out, out_w, out_h, (size_t)out_w, (size_t)out_w * (size_t)out_h);
 }
 
+static int within(int side, int most)
+{
+    if (side < 1) return 1;
+    return side > most ? most : side;
+}
+
 pixel_rect augment_letterbox_rect(int w, int h, int out_w, int out_h)
 {
     int fit_w = out_w, fit_h = out_h;
     if ((float)out_w / (float)w < (float)out_h / (float)h) fit_h = (int)((int64_t)h * out_w / w);
     else fit_w = (int)((int64_t)w * out_h / h);
-    fit_w = fit_w < 1 ? 1 : fit_w > out_w ? out_w : fit_w;
-    fit_h = fit_h < 1 ? 1 : fit_h > out_h ? out_h : fit_h;
+    fit_w = within(fit_w, out_w);
+    fit_h = within(fit_h, out_h);
     return (pixel_rect){ (out_w - fit_w) / 2, (out_h - fit_h) / 2, fit_w, fit_h };
 }
 

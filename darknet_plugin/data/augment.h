@@ -1,5 +1,6 @@
 /* From 8-bit pixels to a network's input, the way stock Darknet prepares images (RGB, 0..1, planar), with every random
- * choice drawn from a counter-based generator. */
+ * choice drawn from a counter-based generator. Unless another shape is given,
+ *   in   (h, w, c) 8-bit          out   (c, out_h, out_w) floats */
 #ifndef DISTILL_AUGMENT_H
 #define DISTILL_AUGMENT_H
 #include "boxes.h"
@@ -8,8 +9,7 @@
 
 #include <stdint.h>
 
-/* Training: Darknet's random resize-crop-rotate, [augment] pad crop, flip, colour distortion, in that order.
- * in: (h, w, c) 8-bit; out: (c, out_h, out_w) floats. */
+/* Training: Darknet's random resize-crop-rotate, [augment] pad crop, flip, colour distortion, in that order. */
 void augment_image(const uint8_t *in, int w, int h, int c, const augment_spec *augment, rng *rng, float *out, int out_w,
                    int out_h);
 /* Validation, as `darknet classifier valid`: the square in the middle, resized to the net's input. */
@@ -17,22 +17,24 @@ void augment_centre(const uint8_t *in, int w, int h, int c, float *out, int out_
 /* Prediction, as `darknet classifier predict`: letterbox with 0.5 grey. */
 void augment_letterbox(const uint8_t *in, int w, int h, int c, float *out, int out_w, int out_h);
 
-/* Detectors (augment_detect.c); *p says where in the input the image came to lie. */
+/* Detectors (augment_detect.c); *place says where in the input the image came to lie. */
 /* Training: placed with jitter, [augment] pad, flip, colour distortion, in that order. */
 void augment_detect(const uint8_t *in, int w, int h, int c, const augment_spec *augment, rng *rng, float *out,
                     int out_w, int out_h, image_place *place);
 /* Validation and prediction: stretched over the input, or letterboxed. */
 void augment_fit(const uint8_t *in, int w, int h, int c, int stretch, float *out, int out_w, int out_h,
                  image_place *place);
-/* The boxes of an image as Darknet's truth: up to `max` times x y w h class, relative to the input, clipped to it,
- * those under a thousandth of it dropped; the rest is zeros. In random order if `rng`, else as they come. truth: (max,
- * 5). Returns how many. */
+/* The n boxes of an image as Darknet's truth: up to `max` times x y w h class, relative to the input, clipped to it,
+ * those under a thousandth of it dropped; the rest is zeros. In random order if `rng`, else as they come. truth:
+ * (max, 5). Returns how many. */
 int augment_truth(const data_box *box, int n, const image_place *place, rng *rng, float *truth, int max);
-/* Multi-scale: the input's size for step `step` of a run, new every ten steps; the base size where random is 0. */
+/* Multi-scale: the input's size, w x h, for step `step` of a run, new every ten steps; the base size where random is
+ * 0. */
 void augment_size(uint64_t seed, uint64_t step, float random, int base_w, int base_h, int *w, int *h);
+/* The largest w x h that can come of it. */
 void augment_largest_size(float random, int base_w, int base_h, int *w, int *h);
 
-/* Darknet's bilinear resize of planar floats (aligned corners). */
+/* Darknet's bilinear resize of (c, h, w) floats (aligned corners). */
 void augment_resize(const float *in, int c, int h, int w, float *out, int out_h, int out_w);
 
 #endif

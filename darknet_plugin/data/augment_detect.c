@@ -1,4 +1,4 @@
-/* Images and boxes for detectors (see augment.h).
+/* Images and boxes for detectors (see augment.h). An image is (h, w, c) bytes, the input (c, out_h, out_w) floats.
  *
  * Training as stock Darknet's load_data_detection: the image is given a new aspect ratio, each side times 1 +- jitter,
  * fills the input in one direction and lies at a random place in the other, on 0.5 grey; then flip and colours.
@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIZE_STEP = 32, STEPS_A_SIZE = 10 };
+enum { SIZE_STEP = 32, MOST_STEPS = 1 << 20, STEPS_A_SIZE = 10 };
 
 static pixel_view view_of(const uint8_t *in, int w, int h, int c)
 {
@@ -34,7 +34,7 @@ static double jittered(rng *rng, double jitter)
     return v > .1 ? v : .1;
 }
 
-static int at_least_one(double v) { return v < 1 ? 1 : (int)v; }
+static int at_least_one(double side) { return side < 1 ? 1 : (int)side; }
 
 static pixel_rect draw_letterboxed(rng *rng, double jitter, int w, int h, int out_w, int out_h)
 {
@@ -72,8 +72,8 @@ static pixel_rect still_rect(int w, int h, int stretch, int out_w, int out_h)
 static image_place place_of(pixel_rect at, int w, int h, int out_w, int out_h)
 {
     return (image_place){ .x = (float)at.x / (float)out_w, .y = (float)at.y / (float)out_h,
-                          .w = (float)at.w / (float)out_w,
-                          .h = (float)at.h / (float)out_h, .image_w = w, .image_h = h };
+                          .w = (float)at.w / (float)out_w, .h = (float)at.h / (float)out_h,
+                          .image_w = w, .image_h = h };
 }
 
 void augment_fit(const uint8_t *in, int w, int h, int c, int stretch, float *out, int out_w, int out_h,
@@ -95,8 +95,8 @@ static pixel_rect draw_rect(const augment_spec *augment, rng *rng, int w, int h,
 {
     double jitter = fmin(augment->jitter, .9);
     pixel_rect at = still_rect(w, h, augment->stretch, out_w, out_h);
-    if (jitter > 0) at = augment->stretch ? draw_stretched(rng, jitter, out_w, out_h)
-        : draw_letterboxed(rng, jitter, w, h, out_w, out_h);
+    if (jitter > 0 && augment->stretch) at = draw_stretched(rng, jitter, out_w, out_h);
+    else if (jitter > 0) at = draw_letterboxed(rng, jitter, w, h, out_w, out_h);
     if (augment->pad > 0) at.x += draw_shift(rng, augment->pad, out_w);
     if (augment->pad > 0) at.y += draw_shift(rng, augment->pad, out_h);
     return at;
@@ -158,12 +158,16 @@ int augment_truth(const data_box *box, int n, const image_place *place, rng *rng
 
 /* ---- multi-scale ---- */
 
-static double largest_factor(float random) { return random <= 1 ? 1.4 : random < 4 ? random : 4; }
-
-static int round_to_step(double v)
+static double largest_factor(float random)
 {
-    double steps = round(v / SIZE_STEP);
-    return SIZE_STEP * (steps < 1 ? 1 : steps > 1 << 20 ? 1 << 20 : (int)steps);
+    if (random <= 1) return 1.4;
+    return random < 4 ? random : 4;
+}
+
+static int round_to_step(double side)
+{
+    double steps = fmin(fmax(round(side / SIZE_STEP), 1), MOST_STEPS);
+    return SIZE_STEP * (int)steps;
 }
 
 static void size_from_width(int base_w, int base_h, int *w, int *h)

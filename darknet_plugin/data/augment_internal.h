@@ -32,16 +32,17 @@ pixel_rect augment_letterbox_rect(int w, int h, int out_w, int out_h);
 /* Darknet's place_image on a canvas of 0.5 grey: pixel (x, y) of the rectangle reads the image at (x W/w, y H/h),
  * bilinear, zero beyond the last pixel. out: (c, out_h, out_w). */
 void augment_place(const pixel_view *view, pixel_rect at, float *out, int out_w, int out_h);
-/* Draws hue, saturation and exposure and distorts n RGB pixels; does and draws nothing where nothing is to be
- * distorted. */
+/* Draws hue, saturation and exposure and distorts n pixels x of c channels; does and draws nothing where nothing is to
+ * be distorted, or where they are not RGB. */
 void augment_colours(float *x, size_t n, int c, const augment_spec *augment, rng *rng);
 /* Darknet's resize (aligned corners) of the window into a (c, h, w) block of `out`, whose rows are `stride` floats and
  * planes `plane` floats apart. */
 void augment_resample(const pixel_view *view, float *out, int w, int h, size_t stride, size_t plane);
 /* Darknet's rotate_crop_image: bilinear, zero outside. out: (c, h, w). */
-void augment_rotate_crop(const pixel_view *view, const crop_geometry *g, float *out, int w, int h);
-/* Darknet's distort_image on an RGB image of n pixels: hue turned, saturation and value scaled, clamped to 0..1. */
+void augment_rotate_crop(const pixel_view *view, const crop_geometry *geometry, float *out, int w, int h);
+/* Darknet's distort_image on x, an RGB image of n pixels: hue turned, saturation and value scaled, clamped to 0..1. */
 void augment_distort(float *x, size_t n, float hue, float saturation, float exposure);
+/* Mirrors x, (c, h, w). */
 void augment_flip(float *x, int c, int h, int w);
 /* out[y][x] = in[y + dy][x + dx], zero outside; in and out are (c, h, w) and differ. */
 void augment_shift(const float *in, float *out, int c, int h, int w, int dx, int dy);

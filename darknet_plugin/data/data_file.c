@@ -23,23 +23,23 @@ typedef struct data_key {
 } data_key;
 
 typedef struct data_lines {
-    data_file f;                  /* first, so that `at` counts from here too */
+    data_file file;               /* first, so that `at` counts from here too */
     char *names, *labels, *test;
 } data_lines;
 
 /* To add a key, add its row; there is nothing else to do. */
 static const data_key keys[] = {
-    { "classes", NUMBER, offsetof(data_lines, f.classes) },
-    { "top", NUMBER, offsetof(data_lines, f.top) },
+    { "classes", NUMBER, offsetof(data_lines, file.classes) },
+    { "top", NUMBER, offsetof(data_lines, file.top) },
     { "names", STRING, offsetof(data_lines, names) },
     { "labels", STRING, offsetof(data_lines, labels) },
-    { "train", STRING, offsetof(data_lines, f.train) },
-    { "valid", STRING, offsetof(data_lines, f.valid) },
+    { "train", STRING, offsetof(data_lines, file.train) },
+    { "valid", STRING, offsetof(data_lines, file.valid) },
     { "test", STRING, offsetof(data_lines, test) },
-    { "train_labels", STRING, offsetof(data_lines, f.train_labels) },
-    { "valid_labels", STRING, offsetof(data_lines, f.valid_labels) },
-    { "format", STRING, offsetof(data_lines, f.format) },
-    { "backup", STRING, offsetof(data_lines, f.backup) },
+    { "train_labels", STRING, offsetof(data_lines, file.train_labels) },
+    { "valid_labels", STRING, offsetof(data_lines, file.valid_labels) },
+    { "format", STRING, offsetof(data_lines, file.format) },
+    { "backup", STRING, offsetof(data_lines, file.backup) },
     { "eval", OTHERS, 0 }, { "results", OTHERS, 0 }, { "map", OTHERS, 0 }, { "leaves", OTHERS, 0 },
     { "tree", OTHERS, 0 }, { "difficult", OTHERS, 0 }, { "prefix", OTHERS, 0 }, { "hierarchy", OTHERS, 0 },
 };
@@ -68,6 +68,7 @@ static int find_key(const char *name)
     return -1;
 }
 
+/* A number of classes or places, 1 to MAX_CLASSES, to *to. */
 static int set_number(int *to, const char *key, const char *value, const char *path, int line, diag *d)
 {
     char *end;
@@ -91,6 +92,7 @@ static int unknown_key(const char *name, const char *path, int line, diag *d)
     return 0;
 }
 
+/* One "key = value" to its place; `seen` has the line of each key met so far. */
 static int set_key(data_lines *lines, int *seen, const char *name, const char *value, const char *path, int line,
                    diag *d)
 {
@@ -112,6 +114,7 @@ static int set_key(data_lines *lines, int *seen, const char *name, const char *v
     return 0;
 }
 
+/* One line, already without its end: a comment, nothing, or a key. */
 static int read_line(data_lines *lines, int *seen, char *text, const char *path, int line, diag *d)
 {
     text = trim(text);
@@ -134,6 +137,7 @@ static FILE *open_text(const char *path, diag *d)
     return in;
 }
 
+/* All lines; mistakes in them are reported and read past. -1 where the file cannot be read or is no text. */
 static int read_lines(data_lines *lines, const char *path, diag *d)
 {
     FILE *in = open_text(path, d);
@@ -167,14 +171,14 @@ static char **read_names(const char *path, const char *from, int classes, diag *
     char *text = NULL, **name = NULL;
     size_t room = 0, lines = 0, kept = 0;
     while (mem_getline(&text, &room, in) >= 0) {
-        char *s = trim(text);
+        char *word = trim(text);
         ++lines;
         if (lines > (size_t)classes) continue;
-        if (!*s) diag_error(d, path, (int)lines, NULL, "empty name");
-        if (strlen(s) > MAX_NAME) diag_error(d, path, (int)lines, NULL, "a name of %zu letters, expected at most %d",
-                                             strlen(s), MAX_NAME);
+        if (!*word) diag_error(d, path, (int)lines, NULL, "empty name");
+        if (strlen(word) > MAX_NAME)
+            diag_error(d, path, (int)lines, NULL, "a name of %zu letters, expected at most %d", strlen(word), MAX_NAME);
         name = mem_realloc(name, kept + 1, sizeof *name);
-        name[kept++] = mem_strdup(s);
+        name[kept++] = mem_strdup(word);
     }
     int bad = data_read_whole(in, path, d);
     free(text);
@@ -185,48 +189,50 @@ static char **read_names(const char *path, const char *from, int classes, diag *
     return NULL;
 }
 
+/* The names of classes, and the labels where they are others. */
 static void load_names(data_lines *lines, diag *d)
 {
-    data_file *f = &lines->f;
+    data_file *file = &lines->file;
     const char *value = lines->names ? lines->names : lines->labels;
-    if (!value || f->classes < 1) return;
-    f->names_path = path_named_in(f->path, value);
-    f->name = read_names(f->names_path, f->path, f->classes, d);
+    if (!value || file->classes < 1) return;
+    file->names_path = path_named_in(file->path, value);
+    file->name = read_names(file->names_path, file->path, file->classes, d);
     if (!lines->names || !lines->labels || !strcmp(lines->names, lines->labels)) return;
-    char *path = path_named_in(f->path, lines->labels);
-    f->tag = read_names(path, f->path, f->classes, d);
+    char *path = path_named_in(file->path, lines->labels);
+    file->tag = read_names(path, file->path, file->classes, d);
     free(path);
 }
 
+/* What a line alone does not tell: what is missing, and defaults. */
 static void check_whole(data_lines *lines, int errors, diag *d)
 {
-    data_file *f = &lines->f;
-    if (!f->classes && diag_errors(d) == errors) {
-        diag_error(d, f->path, 0, NULL, "classes= is missing");
+    data_file *file = &lines->file;
+    if (!file->classes && diag_errors(d) == errors) {
+        diag_error(d, file->path, 0, NULL, "classes= is missing");
         diag_hint(d, "add a line `classes = 10` (the number of classes)");
     }
-    if (!f->top) f->top = f->classes < 5 ? f->classes : 5;
-    if (f->classes && f->top > f->classes)
-        diag_error(d, f->path, 0, NULL, "top=%d is more than classes=%d", f->top, f->classes);
-    if (!f->backup) f->backup = mem_strdup("backup");
-    if (!f->valid && lines->test) f->valid = mem_strdup(lines->test);
+    if (!file->top) file->top = file->classes < 5 ? file->classes : 5;
+    if (file->classes && file->top > file->classes)
+        diag_error(d, file->path, 0, NULL, "top=%d is more than classes=%d", file->top, file->classes);
+    if (!file->backup) file->backup = mem_strdup("backup");
+    if (!file->valid && lines->test) file->valid = mem_strdup(lines->test);
 }
 
 data_file *data_file_read(const char *path, diag *d)
 {
     int errors = diag_errors(d);
-    data_lines t = { .f = { .path = mem_strdup(path) } };
-    if (!read_lines(&t, path, d)) {
-        check_whole(&t, errors, d);
-        load_names(&t, d);
+    data_lines lines = { .file = { .path = mem_strdup(path) } };
+    if (!read_lines(&lines, path, d)) {
+        check_whole(&lines, errors, d);
+        load_names(&lines, d);
     }
-    free(t.names);
-    free(t.labels);
-    free(t.test);
-    data_file *f = mem_calloc(1, sizeof *f);
-    *f = t.f;
-    if (diag_errors(d) == errors) return f;
-    data_file_free(f);
+    free(lines.names);
+    free(lines.labels);
+    free(lines.test);
+    data_file *file = mem_calloc(1, sizeof *file);
+    *file = lines.file;
+    if (diag_errors(d) == errors) return file;
+    data_file_free(file);
     return NULL;
 }
 

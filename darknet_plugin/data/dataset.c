@@ -3,12 +3,10 @@
 #include "dataset.h"
 
 #include "dataset_internal.h"
-#include "image_size.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 #include "darknet_plugin/base/words.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +101,7 @@ static int fill(dataset *set, const data_request *request, size_t limit, diag *d
     return bad;
 }
 
+/* Format, paths, images, in this order; NULL after reporting. */
 static dataset *open_request(data_request *request, size_t limit, diag *d)
 {
     if (!request->paths) {
@@ -157,18 +156,11 @@ void dataset_free(dataset *set)
 size_t dataset_count(const dataset *set) { return set->count; }
 int dataset_classes(const dataset *set) { return set->classes; }
 const char *dataset_format(const dataset *set) { return set->format->name; }
-int dataset_channels(const dataset *set) { return set->pixels ? set->c : 0; }
+int dataset_channels(const dataset *set) { return set->c; }
 
 int dataset_size(const dataset *set, size_t i, int *w, int *h)
 {
-    image_size size = { .w = (size_t)set->w, .h = (size_t)set->h };
-    if (i >= set->count || dataset_left_out(set, i)) return -1;
-    FILE *in = set->path ? fopen(set->path[i], "rb") : NULL;
-    int failed = set->path && (!in || image_size_read(in, &size) || size.w > INT_MAX || size.h > INT_MAX);
-    if (in) fclose(in);
-    *w = (int)size.w;
-    *h = (int)size.h;
-    return failed ? -1 : 0;
+    return i < set->count && !dataset_left_out(set, i) ? set->format->size(set, i, w, h) : -1;
 }
 
 uint64_t dataset_identity(const dataset *set) { return set->format->identity(set); }
@@ -191,8 +183,6 @@ const char *dataset_left_out(const dataset *set, size_t i)
     static const char *const why[] = { NULL, "not there or not readable", "no label file" };
     return set->left_out && i < set->count ? why[set->left_out[i]] : NULL;
 }
-
-int dataset_too_many_left_out(const dataset *set, size_t left_out) { return left_out > set->count / 100; }
 
 const char *dataset_name(const dataset *set, size_t i, char *buf, size_t len)
 {

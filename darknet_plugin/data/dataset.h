@@ -39,8 +39,8 @@ typedef enum { DATA_TRAIN, DATA_VALID } data_split;
 typedef struct dataset dataset;
 
 /* What a split is opened for, or'ed: DATA_CLASSES refuses a list without classes (else label -1); DATA_DETECTOR reads a
- * detector's list; DATA_BOXES (implies DATA_DETECTOR) its label files too; DATA_LOOK takes a detector's images however many
- * of them are left out: to tell what is there, not to use it. */
+ * detector's list; DATA_BOXES (implies DATA_DETECTOR) its label files too; DATA_LOOK takes a detector's images however
+ * many of them are left out: to tell what is there, not to use it. */
 enum { DATA_IMAGES = 0, DATA_CLASSES = 1, DATA_DETECTOR = 2, DATA_BOXES = 4, DATA_LOOK = 8 };
 
 /* Opens one split and checks all of it that can be checked without decoding images. `limit` > 0 keeps the first
@@ -51,7 +51,8 @@ size_t dataset_count(const dataset *set);
 int dataset_classes(const dataset *set);
 const char *dataset_format(const dataset *set);                  /* its name, as format= has it; borrowed */
 int dataset_channels(const dataset *set);                        /* of all of its images; 0: each file has its own */
-/* The size of image i; of a file its header alone is read. 0, or -1: left out, or no header that is understood. */
+/* The size of image i, w x h; of a file its header alone is read. 0, or -1: left out, or no header that is
+ * understood. */
 int dataset_size(const dataset *set, size_t i, int *w, int *h);
 /* Hash of the images: of their pixels where they are kept in memory, else of the files' paths and sizes. Labels do not
  * count. */

@@ -25,7 +25,7 @@ static const char *const image_folders[] = { "images", "JPEGImages", "raw" };
 enum { FOLDERS = sizeof image_folders / sizeof *image_folders };
 
 typedef struct box_reader {
-    dataset *s;
+    dataset *set;
     diag *d;
     size_t boxes, room, dropped;
 } box_reader;
@@ -71,7 +71,10 @@ static char *folders_path(const char *image)
 {
     const char *at = NULL, *end = NULL;
     for (const char *p = image, *slash; (slash = strchr(p, '/')); p = slash + 1)
-        if (is_image_folder(p, (size_t)(slash - p))) at = p, end = slash;
+        if (is_image_folder(p, (size_t)(slash - p))) {
+            at = p;
+            end = slash;
+        }
     return at ? as_text_file(mem_printf("%.*slabels%s", (int)(at - image), image, end)) : NULL;
 }
 
@@ -94,6 +97,7 @@ char *data_label_path(const char *image)
 
 /* ---- what it holds ---- */
 
+/* The class at *text, which moves behind it; what is wrong with it, or NULL. */
 static const char *parse_class(char **text, int classes, int *class)
 {
     static const char *const wrong = "expected `class x y w h`, five numbers";
@@ -107,12 +111,12 @@ static const char *parse_class(char **text, int classes, int *class)
     return NULL;
 }
 
-static int parse_numbers(char *text, float v[4])
+static int parse_numbers(char *text, float number[4])
 {
     for (int i = 0; i < 4; ++i) {
         char *end;
-        v[i] = (float)strtod(text, &end);
-        if (end == text || !isfinite(v[i])) return -1;
+        number[i] = (float)strtod(text, &end);
+        if (end == text || !isfinite(number[i])) return -1;
         text = end;
     }
     return text[strspn(text, " \t\r\n")] ? -1 : 0;
@@ -134,38 +138,39 @@ static const char *parse_box(char *text, int classes, data_box *box)
     return NULL;
 }
 
-static void add_box(box_reader *r, const data_box *box)
+static void add_box(box_reader *reader, const data_box *box)
 {
-    if (r->boxes == r->room) {
-        r->room = r->room ? 2 * r->room : 1024;
-        r->s->box = mem_realloc(r->s->box, r->room, sizeof *r->s->box);
+    if (reader->boxes == reader->room) {
+        reader->room = reader->room ? 2 * reader->room : 1024;
+        reader->set->box = mem_realloc(reader->set->box, reader->room, sizeof *reader->set->box);
     }
-    r->s->box[r->boxes++] = *box;
+    reader->set->box[reader->boxes++] = *box;
 }
 
-static void drop_box(box_reader *r, const char *path, int line, const char *text, const char *wrong)
+static void drop_box(box_reader *reader, const char *path, int line, const char *text, const char *wrong)
 {
-    if (r->dropped++ >= SHOWN) return;
+    if (reader->dropped++ >= SHOWN) return;
     size_t length = strcspn(text, "\r\n");
-    diag_warn(r->d, path, line, NULL, "box dropped: %s: \"%.*s\"", wrong, (int)(length < 60 ? length : 60), text);
-    if (strstr(wrong, "out of range")) diag_hint(r->d, "classes=%d, so a class is 0 to %d", r->s->classes,
-                                                 r->s->classes - 1);
+    diag_warn(reader->d, path, line, NULL, "box dropped: %s: \"%.*s\"", wrong, (int)(length < 60 ? length : 60), text);
+    if (strstr(wrong, "out of range"))
+        diag_hint(reader->d, "classes=%d, so a class is 0 to %d", reader->set->classes, reader->set->classes - 1);
 }
 
-static void read_boxes_of(box_reader *r, const char *path, FILE *in)
+/* All boxes of one label file. */
+static void read_boxes_of(box_reader *reader, const char *path, FILE *in)
 {
     char *text = NULL;
-    size_t room = 0, first = r->boxes;
+    size_t room = 0, first = reader->boxes;
     int line = 0;
     data_box b;
     for (ssize_t n; (n = mem_getline(&text, &room, in)) >= 0;) {
         ++line;
         char *entry = text + (line == 1 && !strncmp(text, "\xef\xbb\xbf", 3) ? 3 : 0);
         if (!memchr(text, 0, (size_t)n) && !entry[strspn(entry, " \t\r\n")]) continue;
-        const char *wrong = memchr(text, 0, (size_t)n) ? "not a text" : parse_box(entry, r->s->classes, &b);
-        if (!wrong && r->boxes - first == INT_MAX / 8) wrong = "too many boxes";
-        if (wrong) drop_box(r, path, line, entry, wrong);
-        else add_box(r, &b);
+        const char *wrong = memchr(text, 0, (size_t)n) ? "not a text" : parse_box(entry, reader->set->classes, &b);
+        if (!wrong && reader->boxes - first == INT_MAX / 8) wrong = "too many boxes";
+        if (wrong) drop_box(reader, path, line, entry, wrong);
+        else add_box(reader, &b);
     }
     free(text);
 }
@@ -178,35 +183,37 @@ static FILE *open_labels(const char *path)
     return fopen(path, "r");
 }
 
-static int sum_up(const box_reader *r, const data_request *request)
+/* None of use is an error, but for who only looks. */
+static int sum_up(const box_reader *reader, const data_request *request)
 {
-    if (r->dropped && !r->boxes && !(request->need & DATA_LOOK)) {
-        diag_error(r->d, request->path[0], 0, NULL, "none of the %zu boxes of its images is of use", r->dropped);
+    if (reader->dropped && !reader->boxes && !(request->need & DATA_LOOK)) {
+        diag_error(reader->d, request->path[0], 0, NULL, "none of the %zu boxes of its images is of use",
+                   reader->dropped);
         return -1;
     }
-    if (r->dropped > SHOWN)
-        diag_warn(r->d, request->path[0], 0, NULL, "%zu of %zu boxes were dropped; the first %d follow", r->dropped,
-                  r->dropped + r->boxes, SHOWN);
+    if (reader->dropped > SHOWN)
+        diag_warn(reader->d, request->path[0], 0, NULL, "%zu of %zu boxes were dropped; the first %d follow",
+                  reader->dropped, reader->dropped + reader->boxes, SHOWN);
     return 0;
 }
 
 int data_read_boxes(dataset *set, const data_request *request, diag *d)
 {
-    box_reader r = { .s = set, .d = d };
+    box_reader reader = { .set = set, .d = d };
     int errors = diag_errors(d);
     set->box_at = mem_calloc(set->count + 1, sizeof *set->box_at);
     for (size_t i = 0; i < set->count; ++i) {
-        set->box_at[i] = r.boxes;
+        set->box_at[i] = reader.boxes;
         if (set->left_out[i]) continue;
         char *path = data_label_path(set->path[i]);
         FILE *in = open_labels(path);
-        if (in) read_boxes_of(&r, path, in);
+        if (in) read_boxes_of(&reader, path, in);
         if (!in || data_read_whole(in, path, d)) set->left_out[i] = DATA_NO_LABELS;
         if (in) fclose(in);
         free(path);
     }
-    set->box_at[set->count] = r.boxes;
-    return sum_up(&r, request) || diag_errors(d) > errors ? -1 : 0;
+    set->box_at[set->count] = reader.boxes;
+    return sum_up(&reader, request) || diag_errors(d) > errors ? -1 : 0;
 }
 
 /* ---- images without a file ---- */

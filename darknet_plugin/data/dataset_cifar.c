@@ -38,6 +38,7 @@ static void add_record(dataset *set, size_t i, const uint8_t *record, int labels
         for (size_t k = 0; k < 3; ++k) out[3 * p + k] = plane[k * AREA + p];
 }
 
+/* Adds n records, each of `labels` bytes and an image. */
 static int read_records(dataset *set, FILE *in, const char *path, size_t n, int labels, diag *d)
 {
     uint8_t record[2 + BODY];
@@ -54,13 +55,14 @@ static int read_records(dataset *set, FILE *in, const char *path, size_t n, int 
     return data_check_labels(set, set->count, n, path, d);
 }
 
+/* Adds a file, which is whole records and nothing else. */
 static int add_file(dataset *set, const char *path, int labels, diag *d)
 {
     size_t size = file_size(path), record = (size_t)labels + BODY, other = (size_t)(3 - labels) + BODY;
     if (!size || size % record) {
         diag_error(d, path, 0, NULL, "%zu bytes are not a whole number of %zu-byte records", size, record);
-        if (size && size % other == 0) diag_hint(d, "they would be records of format=%s", labels == 1 ? "cifar100"
-                                                 : "cifar10");
+        if (size && size % other == 0)
+            diag_hint(d, "they would be records of format=%s", labels == 1 ? "cifar100" : "cifar10");
         return -1;
     }
     FILE *in = fopen(path, "rb");

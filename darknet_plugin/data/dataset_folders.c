@@ -1,7 +1,7 @@
 /* A folder of folders: each folder in it is a class and holds that class's images.
  *
  * A folder is named as in names= (or labels=), which give its class a number, so that numbers do not depend on which
- * folders are there; one of another name is an error, one that is missing or empty a warning. Folders, and the images in
+ * folders are there; one of another name is an error, one that is missing or empty a warning. Folders, and images in
  * each, come in the order of their names' bytes, whatever the locale. What is an image is decided by how its name ends;
  * folders inside the folders of classes are not looked into. Names that begin with a dot are hidden; symbolic links are
  * followed. */
@@ -68,23 +68,27 @@ static int is_image(const char *name)
 }
 
 static int is_visible(const struct dirent *entry) { return entry->d_name[0] != '.'; }
-static int by_bytes(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+
+static int by_bytes(const struct dirent **left, const struct dirent **right)
+{
+    return strcmp((*left)->d_name, (*right)->d_name);
+}
 
 /* Paths of all that is in a folder and not hidden, sorted, each owned, as is the array. NULL after reporting, or where
  * there is nothing. */
-static char **paths_in(const char *folder, int *n, diag *d)
+static char **paths_in(const char *folder, int *count, diag *d)
 {
     struct dirent **entry;
-    *n = scandir(folder, &entry, is_visible, by_bytes);
-    if (*n < 0) {
+    *count = scandir(folder, &entry, is_visible, by_bytes);
+    if (*count < 0) {
         diag_error(d, folder, 0, NULL, "cannot be read: %s", strerror(errno));
-        *n = 0;
+        *count = 0;
         return NULL;
     }
     size_t length = strlen(folder);
     while (length && folder[length - 1] == '/') --length;
-    char **path = *n ? mem_calloc((size_t)*n, sizeof *path) : NULL;
-    for (int i = 0; i < *n; ++i) {
+    char **path = *count ? mem_calloc((size_t)*count, sizeof *path) : NULL;
+    for (int i = 0; i < *count; ++i) {
         path[i] = mem_printf("%.*s/%s", (int)length, folder, entry[i]->d_name);
         free(entry[i]);
     }
@@ -111,6 +115,7 @@ static void read_image(folders_reader *reader, char *path, int class)
     free(path);
 }
 
+/* One folder of the top one. */
 static void read_class(folders_reader *reader, const char *folder)
 {
     const char *name = path_base_name(folder);
@@ -143,6 +148,7 @@ static void report_no_folders(const folders_reader *reader, const char *expected
               reader->request->key);
 }
 
+/* Folders that are no class: who there are, and who is expected. */
 static void report_strange(const folders_reader *reader, const char *expected)
 {
     const data_file *data = reader->request->data;
@@ -158,6 +164,7 @@ static void report_strange(const folders_reader *reader, const char *expected)
     diag_hint(reader->d, "the names of the %d classes, from %s: %s", data->classes, data->names_path, expected);
 }
 
+/* All there is to say of one top folder. */
 static void report(const folders_reader *reader)
 {
     char *expected = expected_names(reader->request->data);
@@ -167,8 +174,9 @@ static void report(const folders_reader *reader)
         diag_error(reader->d, reader->top, 0, NULL, "%zu images in it cannot be read: %s", reader->unreadable.n,
                    reader->unreadable.names);
     if (reader->ignored.n)
-        diag_warn(reader->d, reader->top, 0, NULL, "%zu files and folders in it are ignored, as no images of a class: %s",
-                  reader->ignored.n, reader->ignored.names);
+        diag_warn(reader->d, reader->top, 0, NULL,
+                  "%zu files and folders in it are ignored, as no images of a class: %s", reader->ignored.n,
+                  reader->ignored.names);
     free(expected);
 }
 
@@ -188,6 +196,7 @@ static void warn_empty(const dataset *set, const data_request *request, diag *d)
 
 /* ---- the row ---- */
 
+/* One top folder; what was noted is of it alone. */
 static void read_folders(folders_reader *reader)
 {
     noted *const lists[] = { &reader->classes, &reader->strange, &reader->ignored, &reader->unreadable };
@@ -204,6 +213,7 @@ static void read_folders(folders_reader *reader)
     }
 }
 
+/* All of them. */
 static int folders_open(dataset *set, const data_request *request, diag *d)
 {
     int errors = diag_errors(d);

@@ -31,31 +31,34 @@ static int idx_probe(const char *path, int classes)
 {
     (void)classes;
     uint32_t magic = 0;
-    gzFile z = gzopen(path, "rb");
-    if (!z) return 0;
-    int read = read_word(z, &magic) == 0, ok = (read && magic == MAGIC_IMAGES) || !gzdirect(z);
-    gzclose(z);
+    gzFile zip = gzopen(path, "rb");
+    if (!zip) return 0;
+    int read = read_word(zip, &magic) == 0, ok = (read && magic == MAGIC_IMAGES) || !gzdirect(zip);
+    gzclose(zip);
     return ok;
 }
 
-static int read_header(gzFile zip, const char *path, uint32_t want, idx_header *h, diag *d)
+/* The magic number must be `want`; sizes are within reason. */
+static int read_header(gzFile zip, const char *path, uint32_t want, idx_header *header, diag *d)
 {
-    *h = (idx_header){ .h = 1, .w = 1 };
-    if (read_word(zip, &h->magic)) {
+    *header = (idx_header){ .h = 1, .w = 1 };
+    if (read_word(zip, &header->magic)) {
         diag_error(d, path, 0, NULL, "too short for an IDX file, or damaged");
         return -1;
     }
-    if (h->magic != want) {
+    if (header->magic != want) {
         diag_error(d, path, 0, NULL, "not an IDX %s file: magic number 0x%08x, expected 0x%08x",
-                   want == MAGIC_IMAGES ? "image" : "label", h->magic, want);
+                   want == MAGIC_IMAGES ? "image" : "label", header->magic, want);
         return -1;
     }
-    if (read_word(zip, &h->n) || (want == MAGIC_IMAGES && (read_word(zip, &h->h) || read_word(zip, &h->w)))) {
+    int cut = read_word(zip, &header->n);
+    if (!cut && want == MAGIC_IMAGES) cut = read_word(zip, &header->h) || read_word(zip, &header->w);
+    if (cut) {
         diag_error(d, path, 0, NULL, "the IDX header is cut short");
         return -1;
     }
-    if (h->h < 1 || h->h > MAX_SIDE || h->w < 1 || h->w > MAX_SIDE) {
-        diag_error(d, path, 0, NULL, "images of %ux%u, expected sides from 1 to %d", h->h, h->w, MAX_SIDE);
+    if (header->h < 1 || header->h > MAX_SIDE || header->w < 1 || header->w > MAX_SIDE) {
+        diag_error(d, path, 0, NULL, "images of %ux%u, expected sides from 1 to %d", header->h, header->w, MAX_SIDE);
         return -1;
     }
     return 0;
@@ -80,35 +83,35 @@ static size_t read_bytes(gzFile zip, uint8_t **buf, size_t used, size_t want)
 }
 
 /* The body: exactly n*h*w bytes, no more and no less. 0 or -1 after reporting. */
-static int read_body(gzFile zip, const char *path, const idx_header *h, uint8_t **buf, size_t used, diag *d)
+static int read_body(gzFile zip, const char *path, const idx_header *header, uint8_t **buf, size_t used, diag *d)
 {
-    size_t size = (size_t)h->h * h->w, want = size * h->n, got = read_bytes(zip, buf, used, want);
-    const char *what = h->magic == MAGIC_IMAGES ? "images" : "labels";
+    size_t size = (size_t)header->h * header->w, want = size * header->n, got = read_bytes(zip, buf, used, want);
+    const char *what = header->magic == MAGIC_IMAGES ? "images" : "labels";
     if (got < want) {
-        diag_error(d, path, 0, NULL, "truncated or damaged: %zu of %u %s", got / size, h->n, what);
+        diag_error(d, path, 0, NULL, "truncated or damaged: %zu of %u %s", got / size, header->n, what);
         return -1;
     }
     uint8_t more;
     int rest = gzread(zip, &more, 1), code = Z_OK;
     if (rest <= 0) gzerror(zip, &code);
     if (rest == 0 && code == Z_OK) return 0;
-    if (rest > 0) diag_error(d, path, 0, NULL, "longer than its header says: bytes follow the %u %s", h->n, what);
-    else diag_error(d, path, 0, NULL, "damaged after the %u %s: the gzip check failed", h->n, what);
+    if (rest > 0) diag_error(d, path, 0, NULL, "longer than its header says: bytes follow the %u %s", header->n, what);
+    else diag_error(d, path, 0, NULL, "damaged after the %u %s: the gzip check failed", header->n, what);
     return -1;
 }
 
 /* Opens, reads header and body, closes. */
-static int read_idx(const char *path, uint32_t magic, idx_header *h, uint8_t **buf, size_t used, diag *d)
+static int read_idx(const char *path, uint32_t magic, idx_header *header, uint8_t **buf, size_t used, diag *d)
 {
-    gzFile z = gzopen(path, "rb");
-    if (!z) {
+    gzFile zip = gzopen(path, "rb");
+    if (!zip) {
         diag_error(d, path, 0, NULL, "cannot be opened");
         return -1;
     }
-    gzbuffer(z, 1 << 17);
-    int bad = read_header(z, path, magic, h, d);
-    if (!bad) bad = read_body(z, path, h, buf, used, d);
-    gzclose(z);
+    gzbuffer(zip, 1 << 17);
+    int bad = read_header(zip, path, magic, header, d);
+    if (!bad) bad = read_body(zip, path, header, buf, used, d);
+    gzclose(zip);
     return bad;
 }
 
@@ -168,6 +171,7 @@ static int add_labels(dataset *set, const data_request *request, int i, size_t n
     return bad;
 }
 
+/* Adds part i, images and labels. */
 static int add_file(dataset *set, const data_request *request, int i, diag *d)
 {
     idx_header h;

@@ -23,18 +23,22 @@ typedef struct data_format {
     const char *(*problem)(const char *path);
     int (*probe)(const char *path, int classes);                        /* is it one of these? NULL: anything is */
     int (*open)(dataset *set, const data_request *request, diag *d);    /* fills set; 0, or -1 after reporting */
+    /* image i as (h, w, channels) bytes, the caller's to free; 0, or -1 with a reason */
     int (*read)(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                 size_t why_len);
+    int (*size)(const dataset *set, size_t i, int *w, int *h);          /* w x h without decoding; 0, or -1 */
     uint64_t (*identity)(const dataset *set);                           /* what caches and checkpoints compare */
     void (*name_of)(const dataset *set, size_t i, char *buf, size_t len);
     void (*free)(dataset *set);                                         /* all that open filled in, but the labels */
 } data_format;
 
-/* The last four of a format that keeps pixels in memory, and of one that keeps paths and decodes when asked. */
+/* The last five of a format that keeps pixels in memory, and of one that keeps paths and decodes when asked. */
 #define DATA_IN_MEMORY \
-    .read = data_memory_read, .identity = data_memory_identity, .name_of = data_memory_name, .free = data_memory_free
+    .read = data_memory_read, .size = data_memory_size, .identity = data_memory_identity, .name_of = data_memory_name, \
+    .free = data_memory_free
 #define DATA_IN_FILES \
-    .read = data_files_read, .identity = data_files_identity, .name_of = data_files_name, .free = data_files_free
+    .read = data_files_read, .size = data_files_size, .identity = data_files_identity, .name_of = data_files_name, \
+    .free = data_files_free
 
 enum { DATA_NO_CLASS = -1, DATA_SEVERAL_CLASSES = -2 };   /* what stands for a label where there is none */
 typedef enum { DATA_USED, DATA_NO_IMAGE, DATA_NO_LABELS } data_left_out;
@@ -51,7 +55,7 @@ struct dataset {
     size_t count;
     int *label;               /* count, owned */
     uint8_t *pixels;          /* (count, h, w, c), owned; formats kept in memory */
-    int w, h, c;
+    int w, h, c;              /* 0 in formats kept in files */
     data_part *part;          /* parts, owned; formats kept in memory */
     int parts;
     char **path;              /* listed, owned; formats kept in files */
@@ -67,7 +71,7 @@ struct dataset {
 int data_read_whole(FILE *in, const char *path, diag *d);
 /* "a, b" -> trimmed items, each owned, as is the array; *n how many. */
 char **data_split_commas(const char *text, int *n);
-void data_free_strings(char **text, size_t n);
+void data_free_strings(char **text, size_t count);
 
 /* ---- classes ---- */
 
@@ -86,15 +90,18 @@ typedef struct data_names {
 void data_names_add(data_names *names, char *const *name, int classes);
 /* The class of that name, DATA_NO_CLASS, or DATA_SEVERAL_CLASSES where it stands twice. */
 int data_class_named(const data_names *names, const char *name);
-/* Reports labels first..first+n-1 that are outside 0..classes-1 (the first and how many). 0 or -1. */
+/* Reports labels first .. first + n - 1 that are outside 0..classes-1 (the first and how many). 0 or -1. */
 int data_check_labels(const dataset *set, size_t first, size_t n, const char *file, diag *d);
 
 /* ---- formats kept in memory ---- */
 
 /* Registers that the images from set->count on come from `file`. */
 void data_add_part(dataset *set, const char *file);
+/* Image i as (h, w, channels) bytes. */
 int data_memory_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                      size_t why_len);
+/* Its w x h. */
+int data_memory_size(const dataset *set, size_t i, int *w, int *h);
 uint64_t data_memory_identity(const dataset *set);
 void data_memory_name(const dataset *set, size_t i, char *buf, size_t len);
 void data_memory_free(dataset *set);
@@ -103,8 +110,11 @@ void data_memory_free(dataset *set);
 
 /* Adds an image; takes `path`. */
 void data_add_image(dataset *set, char *path, int label);
+/* Image i as (h, w, channels) bytes. */
 int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                     size_t why_len);
+/* Its w x h, as the file's header has it. */
+int data_files_size(const dataset *set, size_t i, int *w, int *h);
 uint64_t data_files_identity(const dataset *set);
 void data_files_name(const dataset *set, size_t i, char *buf, size_t len);
 void data_files_free(dataset *set);

@@ -1,13 +1,15 @@
-/* What the dataset formats share (see dataset_internal.h): texts, names of classes, and the last four functions of a
+/* What the dataset formats share (see dataset_internal.h): texts, names of classes, and the last five functions of a
  * row, for pixels kept in memory and for images kept in files. */
 #include "dataset_internal.h"
 
 #include "image_io.h"
+#include "image_size.h"
 #include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,9 +24,9 @@ int data_read_whole(FILE *in, const char *path, diag *d)
     return -1;
 }
 
-void data_free_strings(char **text, size_t n)
+void data_free_strings(char **text, size_t count)
 {
-    for (size_t i = 0; text && i < n; ++i) free(text[i]);
+    for (size_t i = 0; text && i < count; ++i) free(text[i]);
     free(text);
 }
 
@@ -102,7 +104,8 @@ void data_add_part(dataset *set, const char *file)
     set->part[set->parts++] = (data_part){ mem_strdup(file), set->count };
 }
 
-/* Grey as OpenCV has it: .299 R + .587 G + .114 B in 14-bit fixed point. */
+/* n pixels of c channels become ones of `channels`. Grey as OpenCV has it: .299 R + .587 G + .114 B in 14-bit fixed
+ * point. */
 static void convert_pixels(const uint8_t *in, int c, uint8_t *out, int channels, size_t n)
 {
     if (c == channels) memcpy(out, in, n * (size_t)c);
@@ -113,6 +116,7 @@ static void convert_pixels(const uint8_t *in, int c, uint8_t *out, int channels,
             out[i] = (uint8_t)((in[3 * i] * 4899 + in[3 * i + 1] * 9617 + in[3 * i + 2] * 1868 + 8192) >> 14);
 }
 
+/* Images are (h, w, c); the answer is (h, w, channels). */
 int data_memory_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                      size_t why_len)
 {
@@ -124,6 +128,14 @@ int data_memory_read(const dataset *set, size_t i, int channels, uint8_t **pixel
     }
     convert_pixels(set->pixels + i * n * (size_t)set->c, set->c, out, channels, n);
     *pixels = out;
+    *w = set->w;
+    *h = set->h;
+    return 0;
+}
+
+int data_memory_size(const dataset *set, size_t i, int *w, int *h)
+{
+    (void)i;
     *w = set->w;
     *h = set->h;
     return 0;
@@ -169,6 +181,17 @@ int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels
     return image_decode(set->path[i], channels, pixels, w, h, why, why_len);
 }
 
+int data_files_size(const dataset *set, size_t i, int *w, int *h)
+{
+    image_size size = { 0 };
+    FILE *in = fopen(set->path[i], "rb");
+    int failed = !in || image_size_read(in, &size) || size.w > INT_MAX || size.h > INT_MAX;
+    if (in) fclose(in);
+    *w = (int)size.w;
+    *h = (int)size.h;
+    return failed ? -1 : 0;
+}
+
 /* Paths and sizes; a file that is not there counts as one of -1 bytes. */
 uint64_t data_files_identity(const dataset *set)
 {
@@ -192,3 +215,5 @@ void data_files_free(dataset *set)
     data_free_strings(set->path, set->listed);
     free(set->left_out);
 }
+
+int dataset_too_many_left_out(const dataset *set, size_t left_out) { return left_out > set->count / 100; }

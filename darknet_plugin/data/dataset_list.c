@@ -110,6 +110,7 @@ static char *split_class(const list_reader *reader, char *text, int *class)
     return NULL;
 }
 
+/* A line whose image is not there, or whose last word is no class. */
 static void report_missing(list_reader *reader, char *text, int line)
 {
     if (reader->bad.missing++ >= SHOWN) return;
@@ -128,6 +129,7 @@ static void report_missing(list_reader *reader, char *text, int line)
     free(name);
 }
 
+/* A line whose label is missing, or found twice. */
 static void report_class(list_reader *reader, const char *text, const int found[2], int line)
 {
     if (reader->bad.classless++ >= SHOWN) return;
@@ -162,6 +164,7 @@ static void add_by_substring(list_reader *reader, const char *text, char *path, 
     free(path);
 }
 
+/* A line of a classifier: with its class, or by the substring rule. */
 static void read_entry(list_reader *reader, char *text, int line)
 {
     int class;
@@ -189,13 +192,14 @@ static void read_detector_entry(list_reader *reader, char *text, int line)
     if (!there) reader->set->left_out[reader->set->count - 1] = DATA_NO_IMAGE;
 }
 
-static char *trim(char *text, size_t n)
+static char *trim(char *text, size_t length)
 {
-    while (n && isspace((unsigned char)text[n - 1])) text[--n] = 0;
+    while (length && isspace((unsigned char)text[length - 1])) text[--length] = 0;
     while (isspace((unsigned char)*text)) ++text;
     return text;
 }
 
+/* Empty lines are passed over, a mark of byte order too. */
 static void read_lines(list_reader *reader, FILE *in)
 {
     char *text = NULL;
@@ -224,6 +228,7 @@ static void sum_up(const list_reader *reader)
                    reader->bad.classless, SHOWN);
 }
 
+/* One of the split's lists. */
 static void read_list(list_reader *reader)
 {
     FILE *in = fopen(reader->list, "r");
@@ -238,6 +243,7 @@ static void read_list(list_reader *reader)
     fclose(in);
 }
 
+/* All of them. */
 static int list_open(dataset *set, const data_request *request, diag *d)
 {
     int detector = request->need & (DATA_DETECTOR | DATA_BOXES), errors = diag_errors(d);

@@ -15,10 +15,10 @@ inline int fail(char *why, size_t len, const char *text)
 }
 
 /* The first line of an exception's text; of OpenCV's own what it says, without its source positions. */
-inline int fail(char *why, size_t len, const std::exception &e)
+inline int fail(char *why, size_t len, const std::exception &problem)
 {
-    const cv::Exception *own = dynamic_cast<const cv::Exception *>(&e);
-    std::string text = own ? own->err : e.what();
+    const cv::Exception *own = dynamic_cast<const cv::Exception *>(&problem);
+    std::string text = own ? own->err : problem.what();
     return fail(why, len, text.substr(0, text.find('\n')).c_str());
 }
 

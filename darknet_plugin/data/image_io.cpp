@@ -45,6 +45,7 @@ namespace {
 
 const size_t max_pixels = (size_t)1 << 27;   /* 400 MB as RGB */
 
+/* Are w x h pixels no more than are accepted? */
 int check_size(size_t w, size_t h, char *why, size_t len)
 {
     if (w && h && w <= max_pixels / h) return 0;
@@ -89,15 +90,16 @@ int check_video(const char *path, char *why, size_t len)
     return 0;
 }
 
-int hand_over(const cv::Mat &m, uint8_t **pixels, int *w, int *h, char *why, size_t len)
+/* The picture as bytes of our own, (h, w, c). */
+int hand_over(const cv::Mat &mat, uint8_t **pixels, int *w, int *h, char *why, size_t len)
 {
-    size_t row = (size_t)m.cols * m.elemSize();
-    uint8_t *out = (uint8_t *)malloc(row * (size_t)m.rows);
+    size_t row = (size_t)mat.cols * mat.elemSize();
+    uint8_t *out = (uint8_t *)malloc(row * (size_t)mat.rows);
     if (!out) return fail(why, len, "out of memory");
-    for (int y = 0; y < m.rows; ++y) memcpy(out + (size_t)y * row, m.ptr(y), row);
+    for (int y = 0; y < mat.rows; ++y) memcpy(out + (size_t)y * row, mat.ptr(y), row);
     *pixels = out;
-    *w = m.cols;
-    *h = m.rows;
+    *w = mat.cols;
+    *h = mat.rows;
     return 0;
 }
 
@@ -108,7 +110,7 @@ cv::Mat decode(const char *path, int channels)
     return m;
 }
 
-/* A picture as the bytes of a file of that kind, ".png" or the like. */
+/* A picture, (h, w, c), as the bytes of a file of that kind, ".png" or the like. */
 int encode(const char *kind, const uint8_t *pixels, int w, int h, int c, std::vector<uchar> &bytes, char *why,
            size_t len)
 {
@@ -116,9 +118,10 @@ int encode(const char *kind, const uint8_t *pixels, int w, int h, int c, std::ve
     try {
         cv::Mat m(h, w, c == 3 ? CV_8UC3 : CV_8UC1, const_cast<uint8_t *>(pixels)), bgr;
         if (c == 3) cv::cvtColor(m, bgr, cv::COLOR_RGB2BGR);
-        if (cv::haveImageWriter(std::string("x") + kind)) return cv::imencode(kind, c == 3 ? bgr : m, bytes)
-            ? 0 : fail(why, len, "OpenCV refuses it");
-        return fail(why, len, "its name ends on no kind that OpenCV writes, such as .png or .jpg");
+        if (!cv::haveImageWriter(std::string("x") + kind))
+            return fail(why, len, "its name ends on no kind that OpenCV writes, such as .png or .jpg");
+        if (!cv::imencode(kind, c == 3 ? bgr : m, bytes)) return fail(why, len, "OpenCV refuses it");
+        return 0;
     } catch (const std::exception &e) {
         return fail(why, len, e);
     }
@@ -172,6 +175,7 @@ struct text_line {
     int base;                               /* how much hangs */
 };
 
+/* For a picture of w x h pixels. */
 text_line measure_text(const char *text, int w, int h)
 {
     text_line t;
@@ -185,37 +189,36 @@ text_line measure_text(const char *text, int w, int h)
     return t;
 }
 
-void put_text(cv::Mat &m, const char *text, const text_line &t, int left, int top, const cv::Scalar &colour)
+void put_text(cv::Mat &mat, const char *text, const text_line &line, int left, int top, const cv::Scalar &colour)
 {
-    cv::putText(m, text, cv::Point(left, top + t.height - t.base), cv::FONT_HERSHEY_SIMPLEX, t.scale, colour,
-                t.thickness, cv::LINE_AA);
+    cv::putText(mat, text, cv::Point(left, top + line.height - line.base), cv::FONT_HERSHEY_SIMPLEX, line.scale, colour,
+                line.thickness, cv::LINE_AA);
 }
 
 /* Black on light, white on dark (luma of ITU-R BT.601). */
-cv::Scalar readable_on(const uint8_t c[3])
+cv::Scalar readable_on(const uint8_t rgb[3])
 {
-    return .299 * c[0] + .587 * c[1] + .114 * c[2] > 128 ? cv::Scalar(0, 0, 0) : cv::Scalar(255, 255, 255);
+    return .299 * rgb[0] + .587 * rgb[1] + .114 * rgb[2] > 128 ? cv::Scalar(0, 0, 0) : cv::Scalar(255, 255, 255);
 }
 
-void draw_frame(cv::Mat &m, const cv::Rect &r, const cv::Scalar &colour)
+void draw_frame(cv::Mat &mat, const cv::Rect &box, const cv::Scalar &colour)
 {
-    int line = std::max(1, (int)std::lround((m.cols + m.rows) * .002));
-    line = std::min(line, (std::min(r.width, r.height) + 1) / 2);
-    m(cv::Rect(r.x, r.y, r.width, line)).setTo(colour);
-    m(cv::Rect(r.x, r.y + r.height - line, r.width, line)).setTo(colour);
-    m(cv::Rect(r.x, r.y, line, r.height)).setTo(colour);
-    m(cv::Rect(r.x + r.width - line, r.y, line, r.height)).setTo(colour);
+    int line = std::max(1, (int)std::lround((mat.cols + mat.rows) * .002));
+    line = std::min(line, (std::min(box.width, box.height) + 1) / 2);
+    mat(cv::Rect(box.x, box.y, box.width, line)).setTo(colour);
+    mat(cv::Rect(box.x, box.y + box.height - line, box.width, line)).setTo(colour);
+    mat(cv::Rect(box.x, box.y, line, box.height)).setTo(colour);
+    mat(cv::Rect(box.x + box.width - line, box.y, line, box.height)).setTo(colour);
 }
 
 /* Above the box where there is room, else from its upper edge down. */
-void draw_label(cv::Mat &m, const cv::Rect &r, const uint8_t colour[3], const char *label)
+void draw_label(cv::Mat &mat, const cv::Rect &box, const uint8_t colour[3], const char *label)
 {
-    text_line t = measure_text(label, m.cols, m.rows);
-    int w = t.width + 2 * t.margin, h = t.height + t.margin;
-    int left = std::max(0, std::min(r.x, m.cols - w)), top = r.y >= h ? r.y - h
-        : std::max(0, std::min(r.y, m.rows - h));
-    cv::Rect ground = cv::Rect(left, top, w, h) & cv::Rect(0, 0, m.cols, m.rows);
-    cv::Mat inside = m(ground);
+    text_line t = measure_text(label, mat.cols, mat.rows);
+    int w = t.width + 2 * t.margin, h = t.height + t.margin, left = std::max(0, std::min(box.x, mat.cols - w));
+    int top = box.y >= h ? box.y - h : std::max(0, std::min(box.y, mat.rows - h));
+    cv::Rect ground = cv::Rect(left, top, w, h) & cv::Rect(0, 0, mat.cols, mat.rows);
+    cv::Mat inside = mat(ground);
     inside.setTo(cv::Scalar(colour[0], colour[1], colour[2]));
     put_text(inside, label, t, t.margin, t.margin / 2, readable_on(colour));
 }
@@ -286,21 +289,22 @@ int is_number(const char *text)
 }
 
 /* Only what is a file, by a name that no backend takes for an address, a pipeline or a pattern. */
-int open_file(cv::VideoCapture &c, const char *path, char *why, size_t len)
+int open_file(cv::VideoCapture &capture, const char *path, char *why, size_t len)
 {
     if (check_video(path, why, len)) return -1;
     std::string name = *path == '/' ? path : std::string("./") + path;
-    if (c.open(name, cv::CAP_FFMPEG) || c.open(name, cv::CAP_OPENCV_MJPEG)) return 0;
+    if (capture.open(name, cv::CAP_FFMPEG) || capture.open(name, cv::CAP_OPENCV_MJPEG)) return 0;
     return fail(why, len, "not a video that OpenCV reads, or damaged");
 }
 
-int open_camera(cv::VideoCapture &c, const char *number, char *why, size_t len)
+int open_camera(cv::VideoCapture &capture, const char *number, char *why, size_t len)
 {
-    return c.open(atoi(number), cv::CAP_V4L2) ? 0 : fail(why, len, "no such camera, or it is in use");
+    return capture.open(atoi(number), cv::CAP_V4L2) ? 0 : fail(why, len, "no such camera, or it is in use");
 }
 
 }
 
+/* No backend may say anything of its own. */
 extern "C" video_in *video_open(const char *source, char *why, size_t why_len)
 {
     video_in *v = NULL;
@@ -358,6 +362,7 @@ std::string part_name(const std::string &path, const char *extension)
     return path.substr(0, at) + "." + path.substr(at) + ".tmp." + std::to_string(getpid()) + extension;
 }
 
+/* Opens the writer that the name asks for, under the name until then. */
 int start_video(video_out *video, double fps, char *why, size_t len)
 {
     for (const auto &row : containers) {
@@ -399,6 +404,7 @@ int keep_video(const video_out *video, char *why, size_t len)
 
 }
 
+/* w x h pixels a frame. */
 extern "C" video_out *video_create(const char *path, int w, int h, double fps, char *why, size_t why_len)
 {
     if (w < 2 || h < 2 || !(fps > 0)) {

@@ -14,8 +14,9 @@ extern "C" {
  * is the caller's to free() . 0, or -1 with a reason in `why` (not there, not an image, too large). */
 int image_decode(const char *path, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
 /* Writes an 8-bit (h, w, c) RGB or grey image as PNG/JPEG by the name's extension, whole or not at all (see
- * out_file.h). 0, or -1 with a message; image_write keeps it to itself. */
+ * out_file.h). 0, or -1 with a message. */
 int image_save(const char *path, const uint8_t *pixels, int w, int h, int c, diag *d);
+/* The same of (h, w, c), without the message. */
 int image_write(const char *path, const uint8_t *pixels, int w, int h, int c);
 
 /* A rectangle in pixels; right and bottom are the first ones outside. */
@@ -39,17 +40,17 @@ typedef struct image_rgb {
 int image_side_by_side(const image_rgb *left, const image_rgb *right, const char *left_caption,
                        const char *right_caption, image_rgb *out);
 
-/* A video file, or the camera of that number where `source` is all digits. NULL with a reason in `why`. */
 typedef struct video_in video_in;
+/* A video file, or the camera of that number where `source` is all digits. NULL with a reason in `why`. */
 video_in *video_open(const char *source, char *why, size_t why_len);
 double video_fps(const video_in *video);   /* frames a second; 25 where the source does not say */
 /* The next frame, whose pixels are the caller's to free(). 1; 0 at the end; -1 with a reason in `why`. */
 int video_next(video_in *video, image_rgb *frame, char *why, size_t why_len);
 void video_close(video_in *video);
 
+typedef struct video_out video_out;
 /* Writes a video of w x h pixels: .mp4 (MPEG-4), .avi (motion JPEG). It has another name, beside its own, until
  * video_finish. An odd last row or column may be cut off. NULL with a reason in `why`. */
-typedef struct video_out video_out;
 video_out *video_create(const char *path, int w, int h, double fps, char *why, size_t why_len);
 int video_add(video_out *video, const uint8_t *pixels, char *why, size_t why_len);   /* (h, w, 3) RGB; 0 or -1 */
 /* Ends the file and frees video; keep=0 throws it away. 0, or -1 with a reason, then there is no file either. */
@@ -66,8 +67,8 @@ int dnn_darknet_name(const dnn_net *net, int i, char *name, size_t len);
  * to `max` of its outputs; returns how many, -1 on error. */
 int dnn_forward_layer(dnn_net *net, const char *suffix, const float *image, int c, int h, int w, float *out, int max,
                       char *why, size_t why_len);
-/* All outputs, which must be tables of `columns` (a detector's: x, y, w, h, objectness, classes): *rows, the caller's
- * to free(). How many rows; -1 with a reason. */
+/* All outputs for x, (c, h, w) floats, which must be tables of `columns` (a detector's: x, y, w, h, objectness,
+ * classes): *rows, the caller's to free(). How many rows; -1 with a reason. */
 int dnn_forward_rows(dnn_net *net, const float *image, int c, int h, int w, int columns, float **rows, char *why,
                      size_t why_len);
 /* Runs images, (n, c, h, w) floats, up to every output layer; the answers are dropped: for timing. 0, or -1 with a

@@ -8,34 +8,36 @@
 #include "image_size.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char image_size_formats[] = "JPEG, PNG, BMP, PNM, TIFF or WebP";
 
 enum { START = 32 };
 
-static size_t big(const unsigned char *b, int n)
+/* The number in `bytes` bytes, the highest first, and the lowest first. */
+static size_t big(const unsigned char *byte, int bytes)
 {
     size_t v = 0;
-    while (n--) v = v << 8 | *b++;
+    while (bytes--) v = v << 8 | *byte++;
     return v;
 }
 
-static size_t little(const unsigned char *b, int n)
+static size_t little(const unsigned char *byte, int bytes)
 {
     size_t v = 0;
-    while (n--) v = v << 8 | b[n];
+    while (bytes--) v = v << 8 | byte[bytes];
     return v;
 }
 
 /* ---- PNG (w3.org/TR/png, 11.2.2): IHDR comes first ---- */
 
-static int png(FILE *file, const unsigned char *b, image_size *size)
+static int png(FILE *file, const unsigned char *start, image_size *size)
 {
     (void)file;
-    size->w = big(b + 16, 4);
-    size->h = big(b + 20, 4);
-    return memcmp(b + 12, "IHDR", 4) ? -1 : 0;
+    size->w = big(start + 16, 4);
+    size->h = big(start + 20, 4);
+    return memcmp(start + 12, "IHDR", 4) ? -1 : 0;
 }
 
 /* ---- JPEG (ISO 10918-1 B.1 and B.2.2): segments up to the frame header ---- */
@@ -52,8 +54,13 @@ static int jpeg_marker(FILE *file)
 }
 
 static int stands_alone(int marker) { return marker == 1 || (marker >= 0xd0 && marker <= 0xd8); }
-static int is_frame(int m) { return m >= 0xc0 && m <= 0xcf && m != 0xc4 && m != 0xc8 && m != 0xcc; }
+static int is_frame(int marker)
+{
+    return marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+}
 
+
+/* Up to the frame header, passing over every other segment. */
 static int jpeg(FILE *file, const unsigned char *start, image_size *size)
 {
     unsigned char b[7];
@@ -75,20 +82,20 @@ static int jpeg(FILE *file, const unsigned char *start, image_size *size)
 
 /* ---- BMP: a header of 12 bytes with 16-bit sizes, or a longer one with signed 32-bit sizes ---- */
 
-static int bmp(FILE *file, const unsigned char *b, image_size *size)
+static int bmp(FILE *file, const unsigned char *start, image_size *size)
 {
     (void)file;
-    int old = little(b + 14, 4) == 12;
-    int32_t h = (int32_t)(uint32_t)little(b + 22, 4);
-    size->w = old ? little(b + 18, 2) : little(b + 18, 4);
-    size->h = old ? little(b + 20, 2) : h < 0 ? (size_t)-(int64_t)h : (size_t)h;
+    int old = little(start + 14, 4) == 12;
+    int32_t h = (int32_t)(uint32_t)little(start + 22, 4);
+    size->w = old ? little(start + 18, 2) : little(start + 18, 4);
+    size->h = old ? little(start + 20, 2) : (size_t)llabs(h);   /* negative: the rows go down */
     return 0;
 }
 
 /* ---- PNM (netpbm.sourceforge.net/doc/ppm.html): two numbers between blanks and comments ---- */
 
 /* -1 where there is none, or one that no image has. */
-static int pnm_number(FILE *file, size_t *v)
+static int pnm_number(FILE *file, size_t *number)
 {
     int c = getc(file);
     while (c == ' ' || (c >= '\t' && c <= '\r') || c == '#') {
@@ -97,13 +104,14 @@ static int pnm_number(FILE *file, size_t *v)
         else c = getc(file);
     }
     if (c < '0' || c > '9') return -1;
-    for (*v = 0; c >= '0' && c <= '9' && *v < INT32_MAX; c = getc(file)) *v = 10 * *v + (size_t)(c - '0');
+    for (*number = 0; c >= '0' && c <= '9' && *number < INT32_MAX; c = getc(file))
+        *number = 10 * *number + (size_t)(c - '0');
     return 0;
 }
 
-static int pnm(FILE *file, const unsigned char *b, image_size *size)
+static int pnm(FILE *file, const unsigned char *start, image_size *size)
 {
-    if (b[1] < '1' || b[1] > '6' || fseek(file, 2, SEEK_SET)) return -1;
+    if (start[1] < '1' || start[1] > '6' || fseek(file, 2, SEEK_SET)) return -1;
     return pnm_number(file, &size->w) || pnm_number(file, &size->h) ? -1 : 0;
 }
 
@@ -117,11 +125,12 @@ static void enlarge(size_t *side, size_t to)
     if (to > *side) *side = to;
 }
 
-static int tiff(FILE *file, const unsigned char *b, image_size *size)
+/* The first directory alone. */
+static int tiff(FILE *file, const unsigned char *start, image_size *size)
 {
-    size_t (*word)(const unsigned char *, int) = *b == 'I' ? little : big;
+    size_t (*word)(const unsigned char *, int) = *start == 'I' ? little : big;
     unsigned char e[12];
-    if (fseek(file, (long)word(b + 4, 4), SEEK_SET) || fread(e, 1, 2, file) != 2) return -1;
+    if (fseek(file, (long)word(start + 4, 4), SEEK_SET) || fread(e, 1, 2, file) != 2) return -1;
     for (size_t n = word(e, 2); n && fread(e, 1, 12, file) == 12; --n) {
         size_t tag = word(e, 2), value = word(e + 8, word(e + 2, 2) == SHORT ? 2 : 4);
         if (tag == WIDTH || tag == TILE_WIDTH) enlarge(&size->w, value);
@@ -132,18 +141,19 @@ static int tiff(FILE *file, const unsigned char *b, image_size *size)
 
 /* ---- WebP (RFC 9649): lossy, lossless, extended ---- */
 
-static int webp(FILE *file, const unsigned char *b, image_size *size)
+/* Each of the three has its own header. */
+static int webp(FILE *file, const unsigned char *start, image_size *size)
 {
     (void)file;
-    if (!memcmp(b + 12, "VP8 ", 4) && !memcmp(b + 23, "\x9d\x01\x2a", 3)) {
-        size->w = little(b + 26, 2) & 0x3fff;
-        size->h = little(b + 28, 2) & 0x3fff;
-    } else if (!memcmp(b + 12, "VP8L", 4) && b[20] == 0x2f) {
-        size->w = (little(b + 21, 4) & 0x3fff) + 1;
-        size->h = (little(b + 21, 4) >> 14 & 0x3fff) + 1;
-    } else if (!memcmp(b + 12, "VP8X", 4)) {
-        size->w = little(b + 24, 3) + 1;
-        size->h = little(b + 27, 3) + 1;
+    if (!memcmp(start + 12, "VP8 ", 4) && !memcmp(start + 23, "\x9d\x01\x2a", 3)) {
+        size->w = little(start + 26, 2) & 0x3fff;
+        size->h = little(start + 28, 2) & 0x3fff;
+    } else if (!memcmp(start + 12, "VP8L", 4) && start[20] == 0x2f) {
+        size->w = (little(start + 21, 4) & 0x3fff) + 1;
+        size->h = (little(start + 21, 4) >> 14 & 0x3fff) + 1;
+    } else if (!memcmp(start + 12, "VP8X", 4)) {
+        size->w = little(start + 24, 3) + 1;
+        size->h = little(start + 27, 3) + 1;
     } else {
         return -1;
     }
@@ -155,10 +165,10 @@ static const struct {
     const char *magic;
     size_t n, at;            /* its bytes, and where they stand */
     size_t per_byte;
-    int (*read)(FILE *f, const unsigned char *start, image_size *s);
+    int (*read)(FILE *file, const unsigned char *start, image_size *size);
 } FORMATS[] = {
-    { "\xff\xd8\xff", 3, 0, 1024, jpeg }, { "\x89PNG\r\n\x1a\n", 8, 0, 8256, png }, { "BM", 2, 0, 16384, bmp },
-        { "P", 1, 0, 8, pnm },
+    { "\xff\xd8\xff", 3, 0, 1024, jpeg }, { "\x89PNG\r\n\x1a\n", 8, 0, 8256, png },
+    { "BM", 2, 0, 16384, bmp }, { "P", 1, 0, 8, pnm },
     { "II*\0", 4, 0, 0, tiff }, { "MM\0*", 4, 0, 0, tiff }, { "WEBP", 4, 8, 0, webp },
 };
 

@@ -30,14 +30,14 @@ typedef struct lost_list {
 } lost_list;
 
 typedef struct slot {
-    batch b;             /* arrays owned */
+    batch batch;         /* arrays owned */
     slot_state state;    /* under the lock */
     char why[1024];      /* reason of a failure, else empty */
     lost_list lost;      /* detectors */
 } slot;
 
 struct loader {
-    loader_options o;
+    loader_options options;
     size_t count;                /* images in the dataset */
     uint64_t batches;            /* of a validation; UINT64_MAX = endless */
     pthread_mutex_t lock;        /* guards all below, and the slots' states */
@@ -53,7 +53,7 @@ struct loader {
     int threads;
 };
 
-/* Fisher and Yates, keyed by (seed, epoch). */
+/* Fisher and Yates: n numbers, keyed by (seed, epoch). */
 static void shuffle(size_t *order, size_t n, uint64_t seed, uint64_t epoch)
 {
     rng r = rng_make(seed, epoch, 0, RNG_SHUFFLE);
@@ -68,40 +68,48 @@ static void shuffle(size_t *order, size_t n, uint64_t seed, uint64_t epoch)
 /* Which images training batch number `seq` holds, at which size. Under the lock. */
 static void plan_training(loader *loader, slot *slot, uint64_t seq)
 {
-    uint64_t past = seq * (uint64_t)loader->o.batch, at = loader->o.start + past,
-        step = (uint64_t)loader->o.step_images;
-    augment_size(loader->o.seed, loader->o.start / step + past / step, loader->o.augment.random, loader->o.w,
-                 loader->o.h, &slot->b.w, &slot->b.h);
-    slot->b.n = loader->o.batch;
-    slot->b.epoch = at / loader->count;
-    for (int j = 0; j < loader->o.batch; ++j, ++at) {
+    const loader_options *options = &loader->options;
+    batch *batch = &slot->batch;
+    uint64_t past = seq * (uint64_t)options->batch, at = options->start + past, step = (uint64_t)options->step_images;
+    augment_size(options->seed, options->start / step + past / step, options->augment.random, options->w, options->h,
+                 &batch->w, &batch->h);
+    batch->n = options->batch;
+    batch->epoch = at / loader->count;
+    for (int j = 0; j < options->batch; ++j, ++at) {
         uint64_t epoch = at / loader->count;
-        if (epoch != loader->order_of) shuffle(loader->order, loader->count, loader->o.seed, epoch);
+        if (epoch != loader->order_of) shuffle(loader->order, loader->count, options->seed, epoch);
         loader->order_of = epoch;
-        slot->b.index[j] = loader->order[at % loader->count];
-        slot->b.view[j] = loader->o.views > 0 ? epoch % (uint64_t)loader->o.views : epoch;
+        batch->index[j] = loader->order[at % loader->count];
+        batch->view[j] = options->views > 0 ? epoch % (uint64_t)options->views : epoch;
     }
 }
+
+/* How many images of a batch there are where `left` are left. */
+static int fill(int batch, uint64_t left) { return left < (uint64_t)batch ? (int)left : batch; }
 
 /* Images `at`, at + 1, ... of views * count; the last one again where the last batch is not full. */
 static void plan_views(loader *loader, slot *slot, uint64_t seq)
 {
-    uint64_t at = loader->o.start + seq * (uint64_t)loader->o.batch, all = (uint64_t)loader->o.views * loader->count;
-    slot->b.n = all - at < (uint64_t)loader->o.batch ? (int)(all - at) : loader->o.batch;
-    slot->b.epoch = at / loader->count;
-    for (int j = 0; j < loader->o.batch; ++j) {
-        uint64_t i = at + (uint64_t)(j < slot->b.n ? j : slot->b.n - 1);
-        slot->b.index[j] = i % loader->count;
-        slot->b.view[j] = i / loader->count;
+    const loader_options *options = &loader->options;
+    batch *batch = &slot->batch;
+    uint64_t at = options->start + seq * (uint64_t)options->batch, all = (uint64_t)options->views * loader->count;
+    batch->n = fill(options->batch, all - at);
+    batch->epoch = at / loader->count;
+    for (int j = 0; j < options->batch; ++j) {
+        uint64_t i = at + (uint64_t)(j < batch->n ? j : batch->n - 1);
+        batch->index[j] = i % loader->count;
+        batch->view[j] = i / loader->count;
     }
 }
 
 static void plan_in_order(loader *loader, slot *slot, uint64_t seq)
 {
-    uint64_t first = seq * (uint64_t)loader->o.batch, left = loader->count - first;
-    slot->b.n = left < (uint64_t)loader->o.batch ? (int)left : loader->o.batch;
-    slot->b.epoch = 0;
-    for (int j = 0; j < loader->o.batch; ++j) slot->b.index[j] = first + (uint64_t)(j < slot->b.n ? j : slot->b.n - 1);
+    batch *batch = &slot->batch;
+    uint64_t first = seq * (uint64_t)loader->options.batch;
+    batch->n = fill(loader->options.batch, loader->count - first);
+    batch->epoch = 0;
+    for (int j = 0; j < loader->options.batch; ++j)
+        batch->index[j] = first + (uint64_t)(j < batch->n ? j : batch->n - 1);
 }
 
 typedef struct picture {
@@ -109,12 +117,17 @@ typedef struct picture {
     int w, h;
 } picture;
 
-static int is_random(const loader *loader) { return loader->o.how == LOAD_TRAIN || loader->o.how == LOAD_VIEWS; }
+static int is_random(const loader *loader)
+{
+    return loader->options.how == LOAD_TRAIN || loader->options.how == LOAD_VIEWS;
+}
+
 static size_t image_floats(const loader *loader, const batch *batch)
 {
-    return (size_t)loader->o.c * (size_t)batch->h * (size_t)batch->w;
+    return (size_t)loader->options.c * (size_t)batch->h * (size_t)batch->w;
 }
-static size_t truth_floats(const loader *loader) { return 5 * (size_t)loader->o.max_boxes; }
+
+static size_t truth_floats(const loader *loader) { return 5 * (size_t)loader->options.max_boxes; }
 
 static void add_lost(lost_list *list, uint64_t index, char *why)
 {
@@ -125,68 +138,81 @@ static void add_lost(lost_list *list, uint64_t index, char *why)
     list->image[list->n++] = (lost_image){ index, why };
 }
 
-/* Image `i`; 0, 1 if it is a detector's and written down as lost, or -1 with the reason in slot->why. */
-static int read_picture(const loader *loader, slot *slot, uint64_t i, picture *picture)
+/* What became of an image. */
+typedef enum { IMAGE_FAILED = -1, IMAGE_READ, IMAGE_LOST } image_status;
+
+/* Image `i`: read, lost and written down as that (a detector's), or failed with the reason in slot->why. */
+static image_status read_picture(const loader *loader, slot *slot, uint64_t i, picture *picture)
 {
     char why[256] = "", name[700];
-    if (!dataset_read(loader->o.data, i, loader->o.c, &picture->pixels, &picture->w, &picture->h, why, sizeof why))
-        return 0;
-    dataset_name(loader->o.data, i, name, sizeof name);
-    if (loader->o.augment.detector) {
+    if (!dataset_read(loader->options.data, i, loader->options.c, &picture->pixels, &picture->w, &picture->h, why,
+                      sizeof why))
+        return IMAGE_READ;
+    dataset_name(loader->options.data, i, name, sizeof name);
+    if (loader->options.augment.detector) {
         add_lost(&slot->lost, i, mem_printf("%s: %s", name, why));
-        return 1;
+        return IMAGE_LOST;
     }
     snprintf(slot->why, sizeof slot->why, "%s: %s", name, why);
-    return -1;
+    return IMAGE_FAILED;
 }
 
 /* Another image in place of j: the first readable one of those drawn by (seed, view, image). */
-static int substitute(const loader *loader, slot *slot, int j, picture *picture)
+static image_status substitute(const loader *loader, slot *slot, int j, picture *picture)
 {
-    rng r = rng_make(loader->o.seed, slot->b.view[j], slot->b.index[j], RNG_SUBSTITUTE);
+    batch *batch = &slot->batch;
+    rng r = rng_make(loader->options.seed, batch->view[j], batch->index[j], RNG_SUBSTITUTE);
     for (int tries = 0; tries < 100; ++tries) {
-        slot->b.index[j] = rng_below(&r, loader->count);
-        if (!read_picture(loader, slot, slot->b.index[j], picture)) return 0;
+        batch->index[j] = rng_below(&r, loader->count);
+        if (read_picture(loader, slot, batch->index[j], picture) == IMAGE_READ) return IMAGE_READ;
     }
-    return 1;
+    return IMAGE_LOST;
 }
 
-static void prepare_detector(const loader *loader, slot *slot, int j, const picture *picture, float *x)
+/* Places the picture in x, (c, h, w) of the batch, and its boxes with it. */
+static void prepare_detector(const loader *loader, batch *batch, int j, const picture *picture, float *x)
 {
-    const loader_options *o = &loader->o;
-    image_place *place = &slot->b.place[j];
-    rng r = rng_make(o->seed, slot->b.view[j], slot->b.index[j], RNG_AUGMENT);
-    if (is_random(loader)) augment_detect(picture->pixels, picture->w, picture->h, o->c, &o->augment, &r, x, slot->b.w,
-                                          slot->b.h, place);
-    else augment_fit(picture->pixels, picture->w, picture->h, o->c, o->augment.stretch, x, slot->b.w, slot->b.h, place);
-    if (!slot->b.truth) return;
+    const loader_options *options = &loader->options;
+    image_place *place = &batch->place[j];
+    rng r = rng_make(options->seed, batch->view[j], batch->index[j], RNG_AUGMENT);
+    if (is_random(loader))
+        augment_detect(picture->pixels, picture->w, picture->h, options->c, &options->augment, &r, x, batch->w,
+                       batch->h, place);
+    else
+        augment_fit(picture->pixels, picture->w, picture->h, options->c, options->augment.stretch, x, batch->w,
+                    batch->h, place);
+    if (!batch->truth) return;
     int n;
-    const data_box *box = dataset_boxes(o->data, slot->b.index[j], &n);
-    augment_truth(box, n, place, is_random(loader) ? &r : NULL, slot->b.truth + (size_t)j * truth_floats(loader),
-                  o->max_boxes);
+    const data_box *box = dataset_boxes(options->data, batch->index[j], &n);
+    augment_truth(box, n, place, is_random(loader) ? &r : NULL, batch->truth + (size_t)j * truth_floats(loader),
+                  options->max_boxes);
 }
 
-static void prepare_classifier(const loader *loader, slot *slot, int j, const picture *picture, float *x)
+/* The picture into x, (c, h, w) of the options. */
+static void prepare_classifier(const loader *loader, batch *batch, int j, const picture *picture, float *x)
 {
-    const loader_options *o = &loader->o;
-    rng r = rng_make(o->seed, slot->b.view[j], slot->b.index[j], RNG_AUGMENT);
-    if (is_random(loader)) augment_image(picture->pixels, picture->w, picture->h, o->c, &o->augment, &r, x, o->w, o->h);
-    else if (o->how == LOAD_VALID) augment_centre(picture->pixels, picture->w, picture->h, o->c, x, o->w, o->h);
-    else augment_letterbox(picture->pixels, picture->w, picture->h, o->c, x, o->w, o->h);
+    const loader_options *options = &loader->options;
+    const uint8_t *pixels = picture->pixels;
+    int w = picture->w, h = picture->h, c = options->c;
+    rng r = rng_make(options->seed, batch->view[j], batch->index[j], RNG_AUGMENT);
+    if (is_random(loader)) augment_image(pixels, w, h, c, &options->augment, &r, x, options->w, options->h);
+    else if (options->how == LOAD_VALID) augment_centre(pixels, w, h, c, x, options->w, options->h);
+    else augment_letterbox(pixels, w, h, c, x, options->w, options->h);
 }
 
-/* Image j of the slot: bytes -> floats. 0, 1 if it is to be left out, or -1 with the reason in slot->why. */
-static int prepare_image(const loader *loader, slot *slot, int j)
+/* Image j of the slot: bytes -> floats. */
+static image_status prepare_image(const loader *loader, slot *slot, int j)
 {
     picture p;
-    float *x = slot->b.x + (size_t)j * image_floats(loader, &slot->b);
-    int status = read_picture(loader, slot, slot->b.index[j], &p);
-    if (status > 0 && is_random(loader)) status = substitute(loader, slot, j, &p);
-    if (status) return status;
-    (loader->o.augment.detector ? prepare_detector : prepare_classifier)(loader, slot, j, &p, x);
+    batch *batch = &slot->batch;
+    float *x = batch->x + (size_t)j * image_floats(loader, batch);
+    image_status status = read_picture(loader, slot, batch->index[j], &p);
+    if (status == IMAGE_LOST && is_random(loader)) status = substitute(loader, slot, j, &p);
+    if (status != IMAGE_READ) return status;
+    (loader->options.augment.detector ? prepare_detector : prepare_classifier)(loader, batch, j, &p, x);
     free(p.pixels);
-    slot->b.label[j] = dataset_label(loader->o.data, slot->b.index[j]);
-    return 0;
+    batch->label[j] = dataset_label(loader->options.data, batch->index[j]);
+    return IMAGE_READ;
 }
 
 /* Image j is image `from` once more. */
@@ -202,19 +228,21 @@ static void repeat_image(const loader *loader, batch *batch, int j, int from)
                              truth * sizeof *batch->truth);
 }
 
+/* The images planned; those that are lost move the rest up, and the last one fills the batch. */
 static void prepare_batch(const loader *loader, slot *slot)
 {
-    int planned = slot->b.n;
+    batch *batch = &slot->batch;
+    int planned = batch->n;
     slot->why[0] = 0;
-    slot->b.n = 0;
+    batch->n = 0;
     for (int j = 0; j < planned; ++j) {
-        slot->b.index[slot->b.n] = slot->b.index[j];
-        slot->b.view[slot->b.n] = slot->b.view[j];
-        int status = prepare_image(loader, slot, slot->b.n);
-        if (status < 0) return;
-        slot->b.n += !status;
+        batch->index[batch->n] = batch->index[j];
+        batch->view[batch->n] = batch->view[j];
+        image_status status = prepare_image(loader, slot, batch->n);
+        if (status == IMAGE_FAILED) return;
+        batch->n += status == IMAGE_READ;
     }
-    for (int j = slot->b.n; slot->b.n && j < loader->o.batch; ++j) repeat_image(loader, &slot->b, j, slot->b.n - 1);
+    for (int j = batch->n; batch->n && j < loader->options.batch; ++j) repeat_image(loader, batch, j, batch->n - 1);
 }
 
 /* The next batch to prepare, planned; NULL when the loader stops or has no more. Under the lock. */
@@ -227,29 +255,31 @@ static slot *claim(loader *loader)
     uint64_t seq = loader->claimed++;
     slot *s = &loader->ring[seq % loader->slots];
     s->state = SLOT_BUSY;
-    if (loader->o.how == LOAD_TRAIN) plan_training(loader, s, seq);
-    else if (loader->o.how == LOAD_VIEWS) plan_views(loader, s, seq);
+    if (loader->options.how == LOAD_TRAIN) plan_training(loader, s, seq);
+    else if (loader->options.how == LOAD_VIEWS) plan_views(loader, s, seq);
     else plan_in_order(loader, s, seq);
     return s;
 }
 
+/* A thread's life: batch after batch. */
 static void *work(void *arg)
 {
-    loader *l = arg;
+    loader *loader = arg;
     host_thread_init();
-    pthread_mutex_lock(&l->lock);
-    for (slot *s; (s = claim(l));) {
-        pthread_mutex_unlock(&l->lock);
-        prepare_batch(l, s);
-        pthread_mutex_lock(&l->lock);
-        s->state = SLOT_READY;
-        pthread_cond_signal(&l->ready);
+    pthread_mutex_lock(&loader->lock);
+    for (slot *slot; (slot = claim(loader));) {
+        pthread_mutex_unlock(&loader->lock);
+        prepare_batch(loader, slot);
+        pthread_mutex_lock(&loader->lock);
+        slot->state = SLOT_READY;
+        pthread_cond_signal(&loader->ready);
     }
-    pthread_mutex_unlock(&l->lock);
+    pthread_mutex_unlock(&loader->lock);
     return NULL;
 }
 
-/* Two batches a thread and two more, fewer where that would be more than a quarter of a gigabyte. */
+/* For images of w x h: two batches a thread and two more, fewer where that would be more than a quarter of a
+ * gigabyte. */
 static uint64_t count_slots(const loader_options *options, int w, int h)
 {
     double bytes = 4. * options->batch * options->c * h * w;
@@ -261,15 +291,15 @@ static uint64_t count_slots(const loader_options *options, int w, int h)
 static void make_slot(slot *slot, const loader_options *options, int w, int h)
 {
     size_t n = (size_t)options->batch;
-    slot->b.w = options->w;
-    slot->b.h = options->h;
-    slot->b.x = mem_calloc(n, (size_t)options->c * (size_t)h * (size_t)w * sizeof *slot->b.x);
-    if (options->augment.detector) slot->b.place = mem_calloc(n, sizeof *slot->b.place);
+    slot->batch.w = options->w;
+    slot->batch.h = options->h;
+    slot->batch.x = mem_calloc(n, (size_t)options->c * (size_t)h * (size_t)w * sizeof *slot->batch.x);
+    if (options->augment.detector) slot->batch.place = mem_calloc(n, sizeof *slot->batch.place);
     if (options->max_boxes > 0 && dataset_has_boxes(options->data))
-        slot->b.truth = mem_calloc(n, 5 * (size_t)options->max_boxes * sizeof *slot->b.truth);
-    slot->b.label = mem_calloc(n, sizeof *slot->b.label);
-    slot->b.index = mem_calloc(n, sizeof *slot->b.index);
-    slot->b.view = mem_calloc(n, sizeof *slot->b.view);
+        slot->batch.truth = mem_calloc(n, 5 * (size_t)options->max_boxes * sizeof *slot->batch.truth);
+    slot->batch.label = mem_calloc(n, sizeof *slot->batch.label);
+    slot->batch.index = mem_calloc(n, sizeof *slot->batch.index);
+    slot->batch.view = mem_calloc(n, sizeof *slot->batch.view);
 }
 
 /* Signals are the main thread's business. */
@@ -278,8 +308,10 @@ static int start_threads(loader *loader)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (loader->threads < loader->o.threads && !pthread_create(&loader->thread[loader->threads], NULL, work, loader))
+    while (loader->threads < loader->options.threads) {
+        if (pthread_create(&loader->thread[loader->threads], NULL, work, loader)) break;
         ++loader->threads;
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return loader->threads ? 0 : -1;
 }
@@ -295,26 +327,33 @@ static int check_options(const loader_options *options, diag *d)
     return diag_errors(d) - bad;
 }
 
+/* How many batches there are, and room for those that are prepared ahead. */
+static void make_ring(loader *loader)
+{
+    const loader_options *options = &loader->options;
+    uint64_t batch = (uint64_t)options->batch, images = loader->count;
+    if (options->how == LOAD_VIEWS) images = images * (uint64_t)options->views - options->start;
+    loader->batches = options->how == LOAD_TRAIN ? UINT64_MAX : (images + batch - 1) / batch;
+    int w, h;
+    augment_largest_size(options->augment.random, options->w, options->h, &w, &h);
+    loader->slots = count_slots(options, w, h);
+    loader->ring = mem_calloc(loader->slots, sizeof *loader->ring);
+    for (uint64_t i = 0; i < loader->slots; ++i) make_slot(&loader->ring[i], options, w, h);
+    loader->order = mem_calloc(options->how == LOAD_TRAIN ? loader->count : 1, sizeof *loader->order);
+    loader->order_of = UINT64_MAX;
+}
+
 loader *loader_start(const loader_options *options, diag *d)
 {
     if (check_options(options, d)) return NULL;
     loader *l = mem_calloc(1, sizeof *l);
-    l->o = *options;
-    if (l->o.threads < 1) l->o.threads = 1;
-    if (l->o.step_images < 1) l->o.step_images = options->batch;
-    if (options->how != LOAD_TRAIN || !options->augment.detector) l->o.augment.random = 0;
+    l->options = *options;
+    if (l->options.threads < 1) l->options.threads = 1;
+    if (l->options.step_images < 1) l->options.step_images = options->batch;
+    if (options->how != LOAD_TRAIN || !options->augment.detector) l->options.augment.random = 0;
     l->count = dataset_count(options->data);
-    uint64_t batch = (uint64_t)options->batch;
-    uint64_t images = options->how == LOAD_VIEWS ? l->count * (uint64_t)options->views - options->start : l->count;
-    l->batches = options->how == LOAD_TRAIN ? UINT64_MAX : (images + batch - 1) / batch;
-    int w, h;
-    augment_largest_size(l->o.augment.random, options->w, options->h, &w, &h);
-    l->slots = count_slots(&l->o, w, h);
-    l->ring = mem_calloc(l->slots, sizeof *l->ring);
-    for (uint64_t i = 0; i < l->slots; ++i) make_slot(&l->ring[i], options, w, h);
-    l->order = mem_calloc(options->how == LOAD_TRAIN ? l->count : 1, sizeof *l->order);
-    l->order_of = UINT64_MAX;
-    l->thread = mem_calloc((size_t)l->o.threads, sizeof *l->thread);
+    make_ring(l);
+    l->thread = mem_calloc((size_t)l->options.threads, sizeof *l->thread);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->claimable, NULL);
     pthread_cond_init(&l->ready, NULL);
@@ -380,7 +419,7 @@ static char *lost_names(const loader *loader, int all, size_t *count)
     int words = 0;
     *count = 0;
     for (size_t i = 0; i < loader->lost.n; ++i) {
-        if (!all && dataset_left_out(loader->o.data, loader->lost.image[i].index)) continue;
+        if (!all && dataset_left_out(loader->options.data, loader->lost.image[i].index)) continue;
         words_list(&list, &words, 10, loader->lost.image[i].why);
         ++*count;
     }
@@ -407,7 +446,7 @@ size_t loader_left_out(const loader *loader, diag *d)
 static int accept(loader *loader, slot *slot, diag *d)
 {
     count_lost(loader, slot);
-    int too_many = dataset_too_many_left_out(loader->o.data, loader->lost.n);
+    int too_many = dataset_too_many_left_out(loader->options.data, loader->lost.n);
     if (too_many) report_lost(loader, 1, d);
     else if (slot->why[0]) diag_error(d, NULL, 0, NULL, "%s", slot->why);
     return !too_many && !slot->why[0];
@@ -419,7 +458,7 @@ const batch *loader_next(loader *loader, diag *d)
         slot *s = take(loader);
         if (!s) return NULL;
         loader->failed = !accept(loader, s, d);
-        if (!loader->failed && s->b.n) return &s->b;
+        if (!loader->failed && s->batch.n) return &s->batch;
     }
     return NULL;
 }
@@ -432,15 +471,16 @@ static void free_lost(lost_list *list)
 
 static void free_slot(slot *slot)
 {
-    free(slot->b.x);
-    free(slot->b.label);
-    free(slot->b.truth);
-    free(slot->b.place);
-    free(slot->b.index);
-    free(slot->b.view);
+    free(slot->batch.x);
+    free(slot->batch.label);
+    free(slot->batch.truth);
+    free(slot->batch.place);
+    free(slot->batch.index);
+    free(slot->batch.view);
     free_lost(&slot->lost);
 }
 
+/* Threads end after the image they are at. */
 void loader_stop(loader *loader)
 {
     if (!loader) return;

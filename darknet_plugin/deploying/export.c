@@ -86,6 +86,7 @@ static const char *not_opencv(const deployed *deployed)
     return first ? first->row->construct : NULL;
 }
 
+/* What is asked of the readers; borrows from job. */
 static verify_job verification(const export_job *job, lower_mode mode)
 {
     const deployed *deployed = job->deployed;

@@ -86,6 +86,7 @@ static void add_verification(cJSON *object, const export_job *job)
     for (int i = 0; i < BOX_READERS; ++i) cJSON_AddItemToArray(boxes, boxes_json(&job->boxes[i]));
 }
 
+/* All of it as one object. */
 static cJSON *export_json(const export_job *job)
 {
     cJSON *object = cJSON_CreateObject();

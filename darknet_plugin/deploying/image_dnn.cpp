@@ -80,7 +80,7 @@ extern "C" int dnn_darknet_name(const dnn_net *net, int i, char *name, size_t le
     return found.empty() ? -1 : 0;
 }
 
-/* An image or more, (c, h, w) floats each, not copied. */
+/* Images, (n, c, h, w) floats, not copied. */
 static cv::Mat input_of(const float *images, int n, int c, int h, int w)
 {
     const int shape[4] = { n, c, h, w };
@@ -104,6 +104,7 @@ extern "C" int dnn_forward_layer(dnn_net *net, const char *suffix, const float *
     }
 }
 
+/* Of an image (c, h, w): the answers of all output layers, one after another. */
 extern "C" int dnn_forward_rows(dnn_net *net, const float *image, int c, int h, int w, int columns, float **rows,
                                 char *why, size_t why_len)
 {

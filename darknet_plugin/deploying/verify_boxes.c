@@ -6,6 +6,7 @@
 #include "darknet_plugin/model/detect.h"
 #include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 #include "verify_internal.h"
 
 #include <errno.h>
@@ -187,17 +188,17 @@ static int use_stock(const verify_job *job, int classes, const char *folder, det
 /* Its boxes of every image; ASKED, NOT_INSTALLED or -1. */
 static int ask_stock(const verify_job *job, int classes, detect_list *out, box_result *result)
 {
-    const char *tmp = getenv("TMPDIR");
     if (access(VERIFY_STOCK_PROGRAM, X_OK)) {
         snprintf(result->why, sizeof result->why, "not installed");
         return NOT_INSTALLED;
     }
-    char *folder = mem_printf("%s/distill-XXXXXX", tmp ? tmp : "/tmp");
-    int failed = !mkdtemp(folder);
-    if (failed) snprintf(result->why, sizeof result->why, "cannot write files for it: %s", strerror(errno));
-    else failed = use_stock(job, classes, folder, out, result);
-    remove_files(job, classes, folder);
+    diag *unsaid = diag_new();
+    char *folder = path_temp_folder(unsaid);
+    int failed = folder ? use_stock(job, classes, folder, out, result) : -1;
+    if (folder) remove_files(job, classes, folder);
+    else snprintf(result->why, sizeof result->why, "%s", diag_get(unsaid, 0)->text);
     free(folder);
+    diag_free(unsaid);
     return failed ? -1 : ASKED;
 }
 

@@ -2,6 +2,7 @@
  * unit of the last one. Only classifiers are asked here; a detector's boxes are verify_boxes.c's. */
 #include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 #include "verify_internal.h"
 
 #include <errno.h>
@@ -111,20 +112,15 @@ static void remove_folder(const verify_job *job, const char *folder)
 
 int verify_stock(const verify_job *job, verify_result *result, diag *d)
 {
-    const char *tmp = getenv("TMPDIR");
     if (job->raw || access(VERIFY_STOCK_PROGRAM, X_OK)) {
         snprintf(result->why, sizeof result->why, job->raw ? "head maps cannot be asked for" : "not installed");
         return 0;
     }
-    char *folder = mem_printf("%s/distill-XXXXXX", tmp ? tmp : "/tmp");
-    int failed = !mkdtemp(folder);
-    if (failed) {
-        diag_error(d, folder, 0, NULL, "cannot make a temporary folder: %s", strerror(errno));
-    } else {
-        failed = write_stock_files(job, folder, d) || run_stock_program(job, folder, d)
-            || read_stock_answers(job, folder, result, d);
-        remove_folder(job, folder);
-    }
+    char *folder = path_temp_folder(d);
+    if (!folder) return -1;
+    int failed = write_stock_files(job, folder, d) || run_stock_program(job, folder, d)
+        || read_stock_answers(job, folder, result, d);
+    remove_folder(job, folder);
     free(folder);
     result->ran = failed ? VERIFY_MISSING : VERIFY_RAN;
     return failed ? -1 : 0;

@@ -8,7 +8,7 @@
  * - It prints its layer table to stderr and much else to stdout: silenced while parsing, moved aside for results.
  * - Loading it sets flush-to-zero in the main thread (it was linked with -ffast-math). Denormals only cost time here,
  *   so the mode is kept, on purpose and in every thread.
- * - free_network leaks the workspace; struct fields are read through darknet.h, so both must be built alike (host_check).
+ * - free_network leaks the workspace; struct fields are read through darknet.h: both must be built alike (host_check).
  * - What it does wrong with CUDA is mended in layers/gpu. */
 #include "host.h"
 
@@ -31,8 +31,8 @@
 #include <xmmintrin.h>
 #endif
 
-void error(const char *s);
-void file_error(char *s);
+void error(const char *text);
+void file_error(char *path);
 void malloc_error(void);
 
 static const char *doing;            /* what the host is busy with, for messages; borrowed */
@@ -60,12 +60,12 @@ static _Noreturn void host_failed(const char *text)
     _exit(1);
 }
 
-void error(const char *s) { host_failed(s); }
+void error(const char *text) { host_failed(text); }
 void malloc_error(void) { host_failed("out of memory"); }
-void file_error(char *s)
+void file_error(char *path)
 {
     char text[240];
-    snprintf(text, sizeof text, "cannot open %s", s);
+    snprintf(text, sizeof text, "cannot open %s", path);
     host_failed(text);
 }
 
@@ -123,7 +123,7 @@ enum { BUILT_GPU = 0 };
 
 static int library_has(const char *symbol) { return dlsym(RTLD_DEFAULT, symbol) != NULL; }
 
-network *make_network(int n);   /* exported, in no header */
+network *make_network(int layers);   /* exported, in no header */
 
 /* Bytes of a layer as the library allocates it: fields of a layer that it returns reveal nothing. */
 static size_t library_layer_bytes(void)
@@ -146,8 +146,12 @@ int host_check(diag *d)
     int gpu = library_has("forward_network_gpu"), cudnn = library_has("cudnn_handle");
     size_t bytes = library_layer_bytes();
     if (gpu == BUILT_GPU && bytes / 8 == sizeof(layer) / 8) return 0;
-    if (gpu != BUILT_GPU) diag_error(d, library_path(), 0, NULL, "was built with GPU=%d, this program with GPU=%d", gpu, BUILT_GPU);
-    else diag_error(d, library_path(), 0, NULL, "its layers have %zu bytes, this program's %zu: built with another CUDNN= or darknet.h", bytes, sizeof(layer));
+    if (gpu != BUILT_GPU)
+        diag_error(d, library_path(), 0, NULL, "was built with GPU=%d, this program with GPU=%d", gpu, BUILT_GPU);
+    else
+        diag_error(d, library_path(), 0, NULL,
+                   "its layers have %zu bytes, this program's %zu: built with another CUDNN= or darknet.h", bytes,
+                   sizeof(layer));
     diag_hint(d, "build this program for it: make GPU=%d CUDNN=%d DARKNET=the folder of that library", gpu, cudnn);
     return -1;
 }
@@ -235,13 +239,13 @@ static network *parse_checked(const char *text, size_t len, const char *name, di
 network *host_parse(const char *text, size_t len, const char *name, diag *d)
 {
     diag *quiet = diag_new();     /* what is wrong with the text itself has been said, or is the host's to say */
-    cfg_file *c = cfg_parse(name, text, len, quiet);
-    network *net = c && host_files_check(c, d) ? NULL : parse_checked(text, len, name, d);
-    if (net && c && host_files_fit(c, net, d)) {
+    cfg_file *cfg = cfg_parse(name, text, len, quiet);
+    network *net = cfg && host_files_check(cfg, d) ? NULL : parse_checked(text, len, name, d);
+    if (net && cfg && host_files_fit(cfg, net, d)) {
         host_free(net);
         net = NULL;
     }
-    cfg_free(c);
+    cfg_free(cfg);
     diag_free(quiet);
     return net;
 }
@@ -256,7 +260,8 @@ void host_load_weights(network *net, const char *path)
 }
 
 /* What resize_network can resize; AVGPOOL ends its walk. */
-static const LAYER_TYPE resizable[] = { CONVOLUTIONAL, CROP, MAXPOOL, REGION, YOLO, ROUTE, SHORTCUT, UPSAMPLE, REORG, AVGPOOL, NORMALIZATION, COST };
+static const LAYER_TYPE resizable[] = { CONVOLUTIONAL, CROP, MAXPOOL, REGION, YOLO, ROUTE, SHORTCUT, UPSAMPLE, REORG,
+                                        AVGPOOL, NORMALIZATION, COST };
 
 static int is_resizable(const layer *l)
 {
@@ -287,13 +292,14 @@ static void disguise_dropout(network *net, LAYER_TYPE from, LAYER_TYPE to, const
     }
 }
 
-int resize_network(network *net, int w, int h);   /* exported, in no header */
+int resize_network(network *net, int w, int h);   /* to w x h; exported, in no header */
 
 int host_resize(network *net, int w, int h, diag *d)
 {
     int fixed = fixed_layer(net);
     if (fixed >= 0) {
-        diag_error(d, NULL, 0, NULL, "layer %d cannot change its size, so this network's input stays %dx%d", fixed, net->w, net->h);
+        diag_error(d, NULL, 0, NULL, "layer %d cannot change its size, so this network's input stays %dx%d", fixed,
+                   net->w, net->h);
         return -1;
     }
     char *dropout = mem_calloc((size_t)net->n, 1);

@@ -14,22 +14,22 @@ typedef void (*host_callback)(layer l, host_state net);
 
 /* Once, by network_init (layers/network.h): error handlers, floating-point mode, gpu_index = -1. */
 void host_init(void);
-/* What a room above does to a network that the host has just parsed, and to one that is about to be freed; either may be NULL. */
+/* What a room above does to a network that the host has just parsed, and to one about to be freed; NULL: nothing. */
 typedef struct host_hooks {
     void (*parsed)(network *net);
     void (*freed)(network *net);
 } host_hooks;
 void host_set_hooks(host_hooks of);
 
-/* Was the library built with the same GPU= and CUDNN= as this program? 0, or -1 with a message: nothing may be called then. */
+/* Was the library built with the same GPU= and CUDNN= as this program? -1 with a message: then call nothing of it. */
 int host_check(diag *d);
 /* Flush-to-zero for the calling thread, as the library sets it for the main one. Worker threads call it first. */
 void host_thread_init(void);
-/* What the process is doing, for the message should the host exit: "parsing cfg/x.cfg". NULL = nothing of the host's. */
+/* What the process is doing, for the message should the host exit: "parsing cfg/x.cfg". NULL: nothing of the host's. */
 void host_doing(const char *what);
 
-/* Parses a stock cfg text with parse_network_cfg (through a memfd), the host's chatter silenced, trees and maps checked.
- * NULL with a message in `d` if the host refused. The caller frees with host_free. */
+/* Parses a stock cfg text with parse_network_cfg (through a memfd), the host's chatter silenced, trees and maps
+ * checked. NULL with a message in `d` if the host refused. The caller frees with host_free. */
 network *host_parse(const char *text, size_t len, const char *name, diag *d);
 void host_free(network *net);
 /* All layers for an input of w x h, as resize_network does; dropout, which that does not know, too. Call network_resize
@@ -38,7 +38,7 @@ int host_resize(network *net, int w, int h, diag *d);
 /* The host's own load_weights, silenced; the caller has measured the file first. */
 void host_load_weights(network *net, const char *path);
 
-/* What the host prints to stdout is of no use to anyone from here on: its detection layers print at every training step. */
+/* From here on nobody sees what the host prints to stdout: its detection layers print at every training step. */
 void host_hush(void);
 /* From here on stdout is only ours: what the host prints to stdout goes to stderr. Returns the FILE for results. */
 FILE *host_claim_stdout(void);

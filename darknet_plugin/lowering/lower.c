@@ -9,10 +9,12 @@
  * the same road and comes out with absolute layer numbers. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
+#include "layers/optimiser.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+/* Frees all that a lowering owns. */
 void lower_free(lowered *low)
 {
     if (!low) return;
@@ -32,7 +34,8 @@ void lower_free(lowered *low)
 
 /* How a section of each role is lowered. */
 static int (*const lower_role[])(lower_build *build, int i) = {
-    [ROLE_STUDENT] = lower_stock, [ROLE_PROJECTOR] = lower_projector, [ROLE_LOSS] = lower_loss, [ROLE_TAIL] = lower_tail,
+    [ROLE_STUDENT] = lower_stock, [ROLE_PROJECTOR] = lower_projector, [ROLE_LOSS] = lower_loss,
+    [ROLE_TAIL] = lower_tail,
 };
 
 /* Is it the section that is wanted, or a loss that could stand in its place? */
@@ -53,6 +56,7 @@ static void check_neighbour(lower_build *build, const cfg_section *section, int 
     diag_hint(build->d, "%s", section_type_named(section->name)->hint);
 }
 
+/* Checks who stands beside whom, and makes room for a head a projector. */
 static void count_heads(lower_build *build)
 {
     lowered *low = build->low;
@@ -92,18 +96,26 @@ static void check_teacher_there(lower_build *build)
     }
 }
 
-static void lower_preamble(lower_build *build)
+/* [net]: as deployed, or as the host reads it for this optimiser. 0, or -1 after reporting. */
+static int lower_preamble(lower_build *build)
 {
     cfg_section *net = cfg_append_copy(build->low->cfg, cfg_net(build->low->source));
-    if (build->mode == LOWER_DEPLOY) lower_deploy_net(net);
+    if (build->mode == LOWER_DEPLOY) {
+        lower_deploy_net(net);
+        return 0;
+    }
+    int optimiser = optimiser_of(net, build->d);
+    if (optimiser < 0) return -1;
+    optimiser_for_host(net, optimiser);
+    build->low->optimiser = optimiser;
+    return 0;
 }
 
 /* All layers, as far as it makes sense to go on. */
 static int lower_all(lower_build *build)
 {
-    int n = cfg_layers(build->low->source), bad = 0;
+    int n = cfg_layers(build->low->source), bad = lower_preamble(build);
     build->map = mem_calloc((size_t)n + 1, sizeof *build->map);
-    lower_preamble(build);
     for (int i = 0; i < n && bad != -2; ++i) {
         build->type = section_type_named(lower_at(build, i)->name);
         int status = lower_role[build->type ? build->type->role : ROLE_STUDENT](build, i);
@@ -122,7 +134,8 @@ static int read_teachers(lower_build *build)
 }
 
 /* Sections that compare themselves with labels where they are given some. */
-static const char *const label_losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg", NULL };
+static const char *const label_losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg",
+                                           NULL };
 
 /* A plain cfg does. In a triple's everything behind the encoder is the teacher's; other distillations have an output of
  * their own, which may learn from labels besides. */

@@ -67,7 +67,7 @@ typedef struct lowered {
     net_shape *shape;                /* of `cfg`, owned */
     layer_role *role;                /* per lowered layer, owned */
     const section_type **type;       /* per lowered layer: the row it came from, NULL = a stock section; owned */
-    int *trained_as;                 /* per lowered layer: its number when lowered for training, -1 = it has none; owned */
+    int *trained_as;                 /* per lowered layer: its number when lowered for training, -1 = none; owned */
     int heads;
     lower_head *head;                /* owned */
     int losses;                      /* 0 when deploying */
@@ -76,6 +76,7 @@ typedef struct lowered {
     teacher_spec *teacher;           /* teachers, owned; NULL for a plain cfg */
     augment_spec augment;
     int *out, outs;                  /* [yolo] and [region] layers of `cfg`, owned; none: a classifier */
+    int optimiser;                   /* its number, see layers/optimiser.h; training only */
     int labels;                      /* training reads labels (or boxes): an output of the student's own has a loss */
     int trained;                     /* training runs layers 0..trained-1 (up to the last loss, or all) */
 } lowered;
@@ -101,8 +102,5 @@ int lower_strided_1x1(const cfg_section *section);
 /* The key in which a section names the layers it reads; NULL if it only reads the one before. [route] reads nothing but
  * those; every other section reads the one before too. Lowered cfgs have absolute numbers there. */
 const char *lower_reader_key(const cfg_section *section);
-
-/* A file named in a cfg: as it stands if readable, else relative to the cfg's folder. The caller frees. */
-char *lower_resolve_path(const char *cfg_path, const char *name);
 
 #endif

@@ -30,7 +30,7 @@ static void read_crop(const cfg_section *net, const cfg_section *aug, int w, aug
 static const cfg_section *last_head(const cfg_file *cfg)
 {
     for (int i = cfg->n - 1; i > 0; --i)
-        if (cfg_is(&cfg->section[i], "yolo") || cfg_is(&cfg->section[i], "region")) return &cfg->section[i];
+        if (cfg_is_boxes(&cfg->section[i])) return &cfg->section[i];
     return NULL;
 }
 
@@ -43,6 +43,7 @@ static void read_detector(const cfg_section *head, const cfg_section *aug, augme
     augment->stretch = aug && cfg_str(aug, "fit", "letterbox")[0] == 's';
 }
 
+/* Resolves all keys into one record, of which `any` says whether an image is changed at all. */
 void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment)
 {
     const cfg_section *net = cfg_net(source), *aug = cfg_first(source, "augment"), *head = last_head(stock);

@@ -61,7 +61,7 @@ static inline const teacher_spec *lower_teacher(const lower_build *build, const 
  * maps are asked for, so that they need taps. */
 enum { TEACHERS_WEIGHTS = 1, TEACHERS_TAPS = 2 };
 teacher_spec *teachers_read(const cfg_file *source, int wanted, int *n, diag *d);
-void teachers_free(teacher_spec *spec, int n);
+void teachers_free(teacher_spec *teacher, int n);
 /* Which triple learns from which tap, and whose answers are asked for; 0, or -1 after reporting. */
 int lower_assign_taps(lower_build *build);
 int lower_assign_answers(lower_build *build);

@@ -124,6 +124,7 @@ void lower_append_stride(lower_build *build, const cfg_section *section, layer_r
     lower_mark_deployed(build, role);
 }
 
+/* Takes out and spells out what readers disagree on. */
 void lower_deploy_layer(cfg_section *section)
 {
     const char *def = lower_default_activation(section->name);

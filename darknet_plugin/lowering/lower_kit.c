@@ -3,6 +3,7 @@
 
 #include "darknet_plugin/base/mem.h"
 
+/* Role, row and training number of the layers that have none yet. */
 static void mark(lower_build *build, layer_role role, int trained)
 {
     lowered *low = build->low;

@@ -5,6 +5,7 @@
  * [reused_classifier] computes is not for trained layers to read: no gradient comes back from it. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/host/host_facts.h"
 #include "layers/projector.h"
 
 #include <stdlib.h>
@@ -39,16 +40,13 @@ static int lower_reference(const lower_build *build, int i, const char *key, int
 /* Rewrites the numbers of section lower_at(build, i) in its copy `out`. */
 static int rewrite_references(const lower_build *build, int i, const char *key, cfg_section *out)
 {
-    int *from, n = cfg_ints(lower_at(build, i), key, &from), bad = 0;
-    char *text = mem_calloc((size_t)n + 1, 12), *end = text;   /* 12: ",2147483647" and the end */
+    int *number, n = cfg_ints(lower_at(build, i), key, &number), bad = 0;
     for (int k = 0; k < n; ++k) {
-        int to = lower_reference(build, i, key, from[k]);
-        end += snprintf(end, 12, "%s%d", k ? "," : "", to);
-        bad |= to < 0;
+        number[k] = lower_reference(build, i, key, number[k]);
+        bad |= number[k] < 0;
     }
-    if (n && !bad) cfg_set(out, key, "%s", text);
-    free(text);
-    free(from);
+    if (n && !bad) cfg_set_ints(out, key, number, n);
+    free(number);
     return bad ? -1 : 0;
 }
 
@@ -60,13 +58,11 @@ static int check_previous(const lower_build *build, int i)
     return no_gradient(build, s, s->line, i - 1);
 }
 
-static const char *const own_heads[] = { "softmax", "cost", "yolo", "region", NULL };
-
+/* Stock sections that make no sense in a student with a teacher; 0, or -1 after reporting. */
 static int check_student(const lower_build *build, const cfg_section *section)
 {
     if (!build->low->teacher) return 0;
-    for (const char *const *name = own_heads; build->low->heads && *name; ++name) {
-        if (!cfg_is(section, *name)) continue;
+    if (build->low->heads && (cfg_is(section, "softmax") || cfg_is(section, "cost") || cfg_is_boxes(section))) {
         diag_warn(build->d, section->file, section->line, section->name,
                   "the student's own output is trained by nothing: [feature_l2] is the only loss");
         diag_hint(build->d, "leave out the student's classifier, the teacher's is reused");
@@ -78,11 +74,11 @@ static int check_student(const lower_build *build, const cfg_section *section)
     return -1;
 }
 
-/* The host has room for 90 boxes an image, whatever max= says, and would read on behind them. */
+/* The host has room for so many boxes an image, whatever max= says, and would read on behind them. */
 static void limit_boxes(cfg_section *section)
 {
-    if ((cfg_is(section, "yolo") || cfg_is(section, "region")) && cfg_int(section, "max", 90) > 90)
-        cfg_set(section, "max", "90");
+    if (cfg_is_boxes(section) && cfg_int(section, "max", HOST_MOST_BOXES) > HOST_MOST_BOXES)
+        cfg_set(section, "max", "%d", HOST_MOST_BOXES);
 }
 
 int lower_stock(lower_build *build, int i)
@@ -148,7 +144,8 @@ static int match_maps(lower_build *build, int i, const layer_shape *s, const lay
     }
     if (lower_teacher(build, h)->outs && (s->h != t->h || s->w != t->w)) {
         diag_error(build->d, p->file, p->line, p->name,
-                   "a detector's heads must have the teacher's strides: its map is %dx%d (layer %d), student's %dx%d (layer %d)",
+                   "a detector's heads must have the teacher's strides: its map is %dx%d (layer %d), student's %dx%d "
+                   "(layer %d)",
                    t->w, t->h, h->tap, s->w, s->h, i - 1);
         diag_hint(build->d, "triples take the teacher's heads in order; tap=N names another");
         return -1;
@@ -160,7 +157,8 @@ static int match_maps(lower_build *build, int i, const layer_shape *s, const lay
                "map sizes do not divide: teacher's is %dx%d (layer %d), student's %dx%d (layer %d)",
                t->w, t->h, h->tap, s->w, s->h, i - 1);
     diag_hint(build->d,
-              "both sides must differ by the same whole factor; change a stride of the student or [teacher] width= height=");
+              "both sides must differ by the same whole factor; change a stride of the student or [teacher] width= "
+              "height=");
     return -1;
 }
 
@@ -173,6 +171,7 @@ static int check_feed(const lower_build *build, int i)
     return -1;
 }
 
+/* Pools where maps differ, then appends the stack of convolutions. */
 int lower_projector(lower_build *build, int i)
 {
     lower_head *h = &build->low->head[build->head];

@@ -11,15 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const outputs[] = { "softmax", "yolo", "region", NULL };
-static const char *const skipped[] = { "dropout", "cost", NULL };
-
-static int is_any(const cfg_section *section, const char *const *list)
-{
-    for (; *list; ++list)
-        if (cfg_is(section, *list)) return 1;
-    return 0;
-}
+static int is_output(const cfg_section *section) { return cfg_is(section, "softmax") || cfg_is_boxes(section); }
+static int is_skipped(const cfg_section *section) { return cfg_is(section, "dropout") || cfg_is(section, "cost"); }
 
 static void add_tail_layer(lower_head *head, int layer)
 {
@@ -28,30 +21,31 @@ static void add_tail_layer(lower_head *head, int layer)
 }
 
 /* All that follow the tap, up to the first output. */
-static int default_tail(lower_head *head, const teacher_spec *spec, const cfg_section *section, diag *d)
+static int default_tail(lower_head *head, const teacher_spec *teacher, const cfg_section *section, diag *d)
 {
-    for (int j = head->tap + 1; j < spec->shape->n; ++j) {
-        const cfg_section *layer = cfg_layer(spec->cfg, j);
-        if (!is_any(layer, skipped)) add_tail_layer(head, j);
-        if (is_any(layer, outputs)) return 0;
+    for (int j = head->tap + 1; j < teacher->shape->n; ++j) {
+        const cfg_section *layer = cfg_layer(teacher->cfg, j);
+        if (!is_skipped(layer)) add_tail_layer(head, j);
+        if (is_output(layer)) return 0;
     }
     diag_error(d, section->file, section->line, section->name,
-               "no [softmax], [yolo] or [region] in %s after the tap, layer %d", spec->cfg_path, head->tap);
+               "no [softmax], [yolo] or [region] in %s after the tap, layer %d", teacher->cfg_path, head->tap);
     diag_hint(d, "layers= says which of the teacher's layers to reuse");
     return -1;
 }
 
-static int chosen_tail(lower_head *head, const teacher_spec *spec, const cfg_section *section, diag *d)
+/* The layers that layers= names; not 0 after reporting. */
+static int chosen_tail(lower_head *head, const teacher_spec *teacher, const cfg_section *section, diag *d)
 {
     int *layer, n = cfg_ints(section, "layers", &layer), last = head->tap, bad = 0;
     for (int k = 0; k < n && !bad; ++k) {
-        bad = layer[k] <= last || layer[k] >= spec->shape->n;
+        bad = layer[k] <= last || layer[k] >= teacher->shape->n;
         if (bad) {
             diag_error(d, section->file, cfg_line(section, "layers"), section->name,
                        "layers: teacher layer %d is not among %d to %d, in rising order",
-                       layer[k], last + 1, spec->shape->n - 1);
+                       layer[k], last + 1, teacher->shape->n - 1);
             if (layer[k] <= head->tap) diag_hint(d, "the tap is layer %d, only what follows can be reused", head->tap);
-        } else if (!is_any(cfg_layer(spec->cfg, layer[k]), skipped)) {
+        } else if (!is_skipped(cfg_layer(teacher->cfg, layer[k]))) {
             add_tail_layer(head, layer[k]);
         }
         last = layer[k];
@@ -71,13 +65,15 @@ typedef struct tail_map {
 /* -1 if it is not copied. A dropout is what it reads. */
 static int tail_reference(const tail_map *map, int layer)
 {
-    while (layer > map->head->tap && cfg_is(cfg_layer(lower_teacher(map->build, map->head)->cfg, layer), "dropout")) --layer;
+    const cfg_file *teacher = lower_teacher(map->build, map->head)->cfg;
+    while (layer > map->head->tap && cfg_is(cfg_layer(teacher, layer), "dropout")) --layer;
     if (layer == map->head->tap) return map->stands;
     for (int k = map->done - 1; k >= 0 && map->head->tail_of[k] >= layer; --k)
         if (map->head->tail_of[k] == layer) return map->head->tail + k;
     return -1;
 }
 
+/* Says why a copied layer cannot read layer `from` of the teacher. */
 static int not_copied(const tail_map *map, const cfg_section *section, int line, int from)
 {
     if (from < map->head->tap) {
@@ -93,18 +89,17 @@ static int not_copied(const tail_map *map, const cfg_section *section, int line,
     return -1;
 }
 
+/* Rewrites the teacher's numbers in the copy `out`; not 0 after reporting. */
 static int rewrite_numbers(const tail_map *map, const cfg_section *section, const char *key, cfg_section *out)
 {
-    int *from, n = cfg_ints(section, key, &from), bad = 0;
-    char *text = mem_calloc((size_t)n + 1, 12), *end = text;
+    int *number, n = cfg_ints(section, key, &number), bad = 0;
     for (int k = 0; k < n; ++k) {
-        int layer = from[k] < 0 ? section->index + from[k] : from[k], to = tail_reference(map, layer);
-        if (to < 0) bad = not_copied(map, section, cfg_line(section, key), layer);
-        end += snprintf(end, 12, "%s%d", k ? "," : "", to);
+        int layer = number[k] < 0 ? section->index + number[k] : number[k];
+        number[k] = tail_reference(map, layer);
+        if (number[k] < 0) bad = not_copied(map, section, cfg_line(section, key), layer);
     }
-    if (n && !bad) cfg_set(out, key, "%s", text);
-    free(text);
-    free(from);
+    if (n && !bad) cfg_set_ints(out, key, number, n);
+    free(number);
     return bad;
 }
 
@@ -117,10 +112,10 @@ static int check_previous(const tail_map *map, const cfg_section *section)
 }
 
 /* Lists each 1x1 convolution with a stride a second time. */
-static void list_strides(lower_head *head, const teacher_spec *spec)
+static void list_strides(lower_head *head, const teacher_spec *teacher)
 {
     for (int k = 0; k < head->tails; ++k) {
-        if (!lower_strided_1x1(cfg_layer(spec->cfg, head->tail_of[k]))) continue;
+        if (!lower_strided_1x1(cfg_layer(teacher->cfg, head->tail_of[k]))) continue;
         add_tail_layer(head, 0);
         memmove(head->tail_of + k + 1, head->tail_of + k, (size_t)(head->tails - 1 - k) * sizeof *head->tail_of);
         ++k;
@@ -141,6 +136,7 @@ static int copy_stride(lower_build *build, tail_map *map, const cfg_section *sec
     return bad;
 }
 
+/* Appends entry k of the tail; not 0 after reporting. */
 static int copy_layer(lower_build *build, tail_map *map, int k)
 {
     const cfg_section *s = cfg_layer(lower_teacher(build, map->head)->cfg, map->head->tail_of[k]);
@@ -157,6 +153,7 @@ static int copy_layer(lower_build *build, tail_map *map, int k)
     return bad;
 }
 
+/* Appends the copies, and closes the triple. */
 int lower_tail(lower_build *build, int i)
 {
     const cfg_section *s = lower_at(build, i);
@@ -172,17 +169,18 @@ int lower_tail(lower_build *build, int i)
     return bad ? -1 : 0;
 }
 
-static int check_copy(const lower_build *build, const teacher_spec *spec, const cfg_section *at, int copy, int original)
+/* A copy must store what its original does, and a [softmax] answer as many classes. */
+static int check_copy(const lower_build *build, const teacher_spec *teacher, const cfg_section *at, int copy,
+                      int original)
 {
-    const layer_shape *s = &build->low->shape->layer[copy], *o = &spec->shape->layer[original];
-    const cfg_section *layer = cfg_layer(spec->cfg, original);
+    const layer_shape *s = &build->low->shape->layer[copy], *o = &teacher->shape->layer[original];
+    const cfg_section *layer = cfg_layer(teacher->cfg, original);
     int weights = s->stored == o->stored && (!s->stored || (s->in_c == o->in_c && s->c == o->c));
     if (weights && (!cfg_is(layer, "softmax") || s->outputs == o->outputs)) return 0;
     diag_error(build->d, at->file, at->line, at->name,
                "teacher layer %d [%s] (%s:%d) has %d inputs, %d outputs and %zu weights there, but %d, %d and %zu here",
-                   original,
-               layer->name, layer->file, layer->line, o->inputs, o->outputs, o->stored, s->inputs, s->outputs,
-                   s->stored);
+               original, layer->name, layer->file, layer->line, o->inputs, o->outputs, o->stored, s->inputs,
+               s->outputs, s->stored);
     diag_hint(build->d, "it needs the teacher's map size: give the student the same stride, or a tap further down");
     return -1;
 }

@@ -145,6 +145,7 @@ static int scores_layer(const teacher_spec *teacher)
     return cfg_is(cfg_layer(teacher->cfg, last), "softmax") ? last - 1 : -1;
 }
 
+/* Makes the teacher run up to what its last [softmax] reads. */
 static int assign_answer(lower_build *build, const cfg_section *section)
 {
     int which = lower_answering_teacher(build, section);
@@ -170,8 +171,9 @@ int lower_assign_answers(lower_build *build)
 {
     int bad = 0;
     for (int i = 0; i < cfg_layers(build->low->source); ++i) {
-        const section_type *type = section_type_named(lower_at(build, i)->name);
-        if (type && type->role == ROLE_LOSS && type->asks == TEACH_ANSWER) bad |= assign_answer(build, lower_at(build, i));
+        const cfg_section *section = lower_at(build, i);
+        const section_type *type = section_type_named(section->name);
+        if (type && type->role == ROLE_LOSS && type->asks == TEACH_ANSWER) bad |= assign_answer(build, section);
     }
     return bad;
 }

@@ -23,7 +23,6 @@ static int is_any(const char *name, const char *const *list)
     return 0;
 }
 
-static const char *const detector_outputs[] = { "yolo", "region", NULL };
 static const char *const pooled[] = { "avgpool", "dropout", NULL };
 static const char *const joins[] = { "route", "shortcut", NULL };
 
@@ -52,13 +51,14 @@ static int walk_back(const cfg_file *teacher, const net_shape *shape, int out, c
     return i;
 }
 
+/* All taps in order of their outputs; how many, 0 after reporting. */
 static int find_all(const cfg_file *teacher, const net_shape *shape, const cfg_section *at, int *tap, diag *d)
 {
     int found = 0, last = shape->n - 1;
     while (last >= 0 && cfg_is(cfg_layer(teacher, last), "cost")) --last;
     for (int i = 0; i <= last; ++i) {
         const cfg_section *s = cfg_layer(teacher, i);
-        if (!is_any(s->name, detector_outputs) && !(i == last && cfg_is(s, "softmax"))) continue;
+        if (!cfg_is_boxes(s) && !(i == last && cfg_is(s, "softmax"))) continue;
         if ((tap[found++] = walk_back(teacher, shape, i, at, d)) < 0) return 0;
     }
     if (!found) {
@@ -91,7 +91,7 @@ int lower_outputs(const cfg_file *cfg, int **out)
     int n = 0;
     *out = mem_calloc((size_t)cfg_layers(cfg) + 1, sizeof **out);
     for (int i = 0; i < cfg_layers(cfg); ++i)
-        if (is_any(cfg_layer(cfg, i)->name, detector_outputs)) (*out)[n++] = i;
+        if (cfg_is_boxes(cfg_layer(cfg, i))) (*out)[n++] = i;
     return n;
 }
 
@@ -111,6 +111,7 @@ const char *lower_default_activation(const char *section)
 
 static const char *const transparent[] = { "dropout", "maxpool", "avgpool", "upsample", "reorg", NULL };
 
+/* The one that all its inputs share, else linear. */
 static const char *route_activation(const cfg_section *section, int i, const char *const *act)
 {
     int *from, n = cfg_ints(section, "layers", &from);

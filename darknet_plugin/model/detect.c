@@ -52,6 +52,7 @@ static const head_row *row_of(const layer *l)
     return NULL;
 }
 
+/* Heads of one network have one number of classes; 0, or -1 with a message. */
 static int check_head(const detect_heads *heads, const layer *l, const cfg_section *section, diag *d)
 {
     const char *why = NULL;
@@ -153,6 +154,7 @@ typedef struct place {
     int anchor, cell;
 } place;
 
+/* The box of one anchor at one cell, in the image's own measure. */
 static detect_box decode(const place *p, const frame *f)
 {
     const layer *l = p->head->l;
@@ -187,6 +189,7 @@ static void add_place(const place *p, const frame *f, float threshold, int image
     }
 }
 
+/* All boxes of head i for entry b of the batch. */
 static void add_head(const detect_heads *heads, int i, int b, const frame *f, float threshold, int image,
                      detect_list *out)
 {
@@ -222,14 +225,16 @@ static int by_class(const void *x, const void *y)
 {
     const ranked *a = x, *b = y;
     int k = (a->box.label > b->box.label) - (a->box.label < b->box.label), p = likelier(a, b);
-    return k ? k : p ? p : earlier(a, b);
+    if (k) return k;
+    return p ? p : earlier(a, b);
 }
 
 static int by_probability(const void *x, const void *y)
 {
     const ranked *a = x, *b = y;
     int k = (a->box.label > b->box.label) - (a->box.label < b->box.label), p = likelier(a, b);
-    return p ? p : k ? k : earlier(a, b);
+    if (p) return p;
+    return k ? k : earlier(a, b);
 }
 
 /* Keeps, of r[0..n-1] sorted by class, what no kept box of the same class covers; returns how many. */

@@ -99,6 +99,7 @@ static size_t pick_any(const wanted *t, size_t n, const double *overlap, double 
     return found;
 }
 
+/* What one box hits or wastes at each threshold, among the n objects of its class and image. */
 static void match(const measure *measure, found *found, wanted *t, size_t n)
 {
     corners at = corners_of(found->box->x, found->box->y, found->box->w, found->box->h);
@@ -126,7 +127,8 @@ static int by_image(const void *x, const void *y)
 {
     const found *a = x, *b = y;
     int place = compare_places(a->box, b->box), p = COMPARE(b->box->probability, a->box->probability);
-    return place ? place : p ? p : COMPARE(a->order, b->order);
+    if (place) return place;
+    return p ? p : COMPARE(a->order, b->order);
 }
 
 /* By class, probability downwards, image, order given. */
@@ -134,7 +136,8 @@ static int by_probability(const void *x, const void *y)
 {
     const found *a = x, *b = y;
     int label = COMPARE(a->box->label, b->box->label), p = COMPARE(b->box->probability, a->box->probability);
-    return label ? label : p ? p : by_image(x, y);
+    if (label) return label;
+    return p ? p : by_image(x, y);
 }
 
 /* By class, image, crowds last, order given. */
@@ -143,7 +146,9 @@ static int by_place(const void *x, const void *y)
     const wanted *a = x, *b = y;
     int label = COMPARE(a->truth->label, b->truth->label), image = COMPARE(a->truth->image, b->truth->image);
     int crowd = COMPARE(!!a->truth->crowd, !!b->truth->crowd);
-    return label ? label : image ? image : crowd ? crowd : COMPARE(a->order, b->order);
+    if (label) return label;
+    if (image) return image;
+    return crowd ? crowd : COMPARE(a->order, b->order);
 }
 
 static int compare_to_truth(const detect_box *box, const map_truth *t)
@@ -223,6 +228,7 @@ static void finish_counts(map_class *c)
     c->recall = percent(c->tp, c->fn);
 }
 
+/* Counts and average precision of one class, whose n boxes are sorted. */
 static void measure_class(const measure *measure, const found *found, size_t n, map_class *c)
 {
     for (size_t i = 0; i < n; ++i) {
@@ -240,6 +246,7 @@ static void measure_class(const measure *measure, const found *found, size_t n, 
     c->ap /= THRESHOLDS;
 }
 
+/* The mean over the classes that occur. */
 static void add_up(const map_rules *rules, map_result *out)
 {
     map_class *all = &out->all;
@@ -270,6 +277,7 @@ static void fill_thresholds(double *iou)
     iou[THRESHOLDS - 1] = .95;
 }
 
+/* Room for n boxes and m objects, both sorted. */
 static measure make_measure(const map_rules *rules, const detect_box *box, size_t n, const map_truth *truth, size_t m,
                             double threshold)
 {

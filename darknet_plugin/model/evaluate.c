@@ -14,7 +14,8 @@ typedef struct tally {
     float *low, *high;       /* (classes) extremes of each class's probability */
 } tally;
 
-int evaluate_rank(const float *answer, int n, int label)
+/* Position of class `label` when `n` answers are sorted downwards, 0 = first; ties count against it. */
+static int rank_of(const float *answer, int n, int label)
 {
     int rank = 0;
     for (int i = 0; i < n; ++i) rank += i != label && !(answer[i] < answer[label]);
@@ -38,7 +39,7 @@ static void count_image(tally *t, const float *answer, int classes, int label)
         t->high[i] = fmaxf(t->high[i], answer[i]);
     }
     if (label < 0) return;
-    int rank = evaluate_rank(answer, classes, label);
+    int rank = rank_of(answer, classes, label);
     t->top1 += rank < 1;
     t->top5 += rank < 5;
 }
@@ -88,6 +89,7 @@ typedef struct counting {
     size_t agree[MAX_TEACHERS];
 } counting;
 
+/* Comparison k over one batch. */
 static void count_answers(counting *c, const batch *batch, int k)
 {
     int n = c->classes[k], ignore;
@@ -114,6 +116,7 @@ static void count_batch(counting *c, const batch *batch)
     e->images += (size_t)batch->n;
 }
 
+/* From counts to percent. */
 static void finish(counting *c)
 {
     evaluation *e = c->e;
@@ -127,12 +130,13 @@ static void finish(counting *c)
     }
 }
 
+/* Who is compared with whom, and how many classes each comparison has; 0, or -1 after reporting. */
 static int begin(counting *c, const dataset *data, int who, diag *d)
 {
     const lowered *low = c->m->low;
     int n = c->m->teacher ? low->teachers : 1;
-    *c->e = (evaluation){ .has_student = who & EVALUATE_STUDENT, .has_teacher = c->m->teacher &&
-                          (who & EVALUATE_TEACHER), .n = n,
+    *c->e = (evaluation){ .has_student = who & EVALUATE_STUDENT,
+                          .has_teacher = c->m->teacher && (who & EVALUATE_TEACHER), .n = n,
                           .last = low->heads ? low->head[low->heads - 1].teacher : 0 };
     for (int k = 0; k < n; ++k)
         if (!(c->classes[k] = classes_of(c->m, data, k, d))) return -1;

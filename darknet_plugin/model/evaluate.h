@@ -36,7 +36,4 @@ int evaluate(model *model, const dataset *data, int threads, int who, evaluation
  * why. */
 const char *evaluate_suspicious(const score *score, size_t labelled, int classes);
 
-/* Position of class `label` when `n` answers are sorted downwards, 0 = first; ties count against it. */
-int evaluate_rank(const float *answer, int n, int label);
-
 #endif

@@ -60,6 +60,7 @@ int detect_teacher_heads(const model *model, int t, detect_heads *heads, diag *d
 
 /* ---- counting ---- */
 
+/* Image `image`'s objects join those to be found. */
 static void add_truths(measuring *measuring, uint64_t image)
 {
     int n;
@@ -79,6 +80,7 @@ static void add_boxes(const measuring *measuring, side *side, const batch *batch
                                (int)batch->index[i], &side->boxes);
 }
 
+/* Boxes of both networks, and how far their maps are apart. */
 static void count_batch(measuring *measuring, const batch *batch)
 {
     detect_evaluation *e = measuring->e;
@@ -89,8 +91,8 @@ static void count_batch(measuring *measuring, const batch *batch)
             add_boxes(measuring, &measuring->student[k], batch, i);
             add_boxes(measuring, &measuring->teacher[k], batch, i);
         }
-        if (e->has_student && e->has_teacher) e->of[k].feature_mse += model_feature_mse(measuring->m, k, batch->n)
-            * batch->n;
+        if (e->has_student && e->has_teacher)
+            e->of[k].feature_mse += model_feature_mse(measuring->m, k, batch->n) * batch->n;
     }
     for (int i = 0; i < batch->n; ++i) add_truths(measuring, batch->index[i]);
     e->images += (size_t)batch->n;
@@ -105,14 +107,15 @@ static int open_side(measuring *measuring, side *side, int k, int of_teacher, di
         &side->heads, d);
 }
 
+/* Who is compared with whom, and through which heads; 0, or -1 with a message. */
 static int begin(measuring *measuring, int who, diag *d)
 {
     const lowered *low = measuring->m->low;
     detect_evaluation *e = measuring->e;
-    *e = (detect_evaluation){ .has_student = who & EVALUATE_STUDENT, .has_teacher = measuring->m->teacher &&
-                              (who & EVALUATE_TEACHER),
-                              .n = measuring->m->teacher ? low->teachers : 1, .last = low->heads
-                                  ? low->head[low->heads - 1].teacher : 0 };
+    *e = (detect_evaluation){ .has_student = who & EVALUATE_STUDENT,
+                              .has_teacher = measuring->m->teacher && (who & EVALUATE_TEACHER),
+                              .n = measuring->m->teacher ? low->teachers : 1,
+                              .last = low->heads ? low->head[low->heads - 1].teacher : 0 };
     for (int k = 0; k < e->n; ++k) {
         e->of[k].name = measuring->m->teacher ? low->teacher[k].name : "";
         if (e->has_student && open_side(measuring, &measuring->student[k], k, 0, d)) return -1;
@@ -121,12 +124,13 @@ static int begin(measuring *measuring, int who, diag *d)
     return 0;
 }
 
+/* Every image once; 0, or -1 with messages. */
 static int run_images(measuring *measuring, int threads, diag *d)
 {
     const net_shape *s = measuring->m->low->shape;
     loader_options lo = { .data = measuring->data, .how = LOAD_VALID, .batch = measuring->m->net->batch, .c = s->c,
-                          .h = s->h, .w = s->w,
-                          .augment = measuring->m->low->augment, .threads = threads > 0 ? threads : 1 };
+                          .h = s->h, .w = s->w, .augment = measuring->m->low->augment,
+                          .threads = threads > 0 ? threads : 1 };
     int before = diag_errors(d);
     loader *l = loader_start(&lo, d);
     if (!l) return -1;

@@ -72,6 +72,7 @@ static int keys_differ(const char *path, const char *has, const char *want, diag
     return -1;
 }
 
+/* All n bytes at `at`; 0, or -1 with errno set. */
 static int write_all(int fd, const void *data, size_t n, size_t at)
 {
     const char *p = data;
@@ -94,13 +95,14 @@ static int trouble(const feature_cache *cache, const char *what, diag *d)
     return -1;
 }
 
+/* Where maps, index and records lie in the file; 0, or -1 with a message if it would be too large. */
 static int measure_file(feature_cache *cache, diag *d)
 {
     size_t all, index;
     for (int i = 0; i < cache->s.taps; ++i) {
         cache->at[i] = cache->maps;
-        cache->maps += feature_bytes(cache->s.type, cache->s.tap[i].c, (size_t)cache->s.tap[i].h *
-                                     (size_t)cache->s.tap[i].w);
+        cache->maps += feature_bytes(cache->s.type, cache->s.tap[i].c,
+                                     (size_t)cache->s.tap[i].h * (size_t)cache->s.tap[i].w);
     }
     if (!__builtin_mul_overflow(cache->s.count, cache->s.views, &all) && !__builtin_mul_overflow(all,
         sizeof(index_entry), &index)
@@ -135,6 +137,7 @@ static int take_room(const feature_cache *cache)
     return errno == EOPNOTSUPP || errno == ENOSYS ? ftruncate(cache->fd, (off_t)cache->records) : -1;
 }
 
+/* A new one: room for the index, and the header. */
 static int make_file(feature_cache *cache, diag *d)
 {
     char header[HEADER] = MAGIC;
@@ -148,6 +151,7 @@ static int make_file(feature_cache *cache, diag *d)
     return 0;
 }
 
+/* Is what is there a cache, this run's, and whole? */
 static int check_file(feature_cache *cache, off_t size, diag *d)
 {
     char header[HEADER + 1] = "";
@@ -175,6 +179,7 @@ static int map_file(feature_cache *cache, diag *d)
     return 0;
 }
 
+/* Opens or makes it; who may not write, or finds it being written, reads only. */
 static int open_file(feature_cache *cache, diag *d)
 {
     struct stat st;

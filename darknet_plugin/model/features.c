@@ -8,11 +8,12 @@
 #include "weights_tools/file/weights_file.h"
 #include "layers/cpu/parallel.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct features {
-    teacher *t;
+    teacher *teacher;          /* borrowed */
     feature_cache *cache;
     feature_cache_spec spec;
     int batch;
@@ -36,8 +37,10 @@ static uint64_t hash_layers(const cfg_file *cfg)
     uint64_t h = HASH_START;
     for (int i = 1; i < cfg->n; ++i) {
         h = hash_text(cfg->section[i].name, h);
-        for (int k = 0; k < cfg->section[i].n; ++k) h = hash_text(cfg->section[i].pair[k].value,
-                                                                  hash_text(cfg->section[i].pair[k].key, h));
+        for (int k = 0; k < cfg->section[i].n; ++k) {
+            h = hash_text(cfg->section[i].pair[k].key, h);
+            h = hash_text(cfg->section[i].pair[k].value, h);
+        }
     }
     return h;
 }
@@ -54,33 +57,42 @@ static char *taps_text(const teacher_spec *spec)
     return text;
 }
 
+/* "none", or the seed and what it moves. */
 static char *augment_text(const features_options *options)
 {
     const augment_spec *a = options->augment;
+    char *text, *colours = mem_printf("hue %g, saturation %g, exposure %g", a->hue, a->saturation, a->exposure);
     if (a->detector)
-        return mem_printf("seed %llu, %s, pad %d, flip %d, jitter %g, hue %g, saturation %g, exposure %g",
-                          (unsigned long long)options->seed,
-                          a->stretch ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, a->hue, a->saturation,
-                              a->exposure);
-    if (!a->any) return mem_strdup("none");
-    return mem_printf("seed %llu, pad %d, flip %d, crop %d to %d, angle %g, aspect %g, hue %g, saturation %g, exposure %g",
-                      (unsigned long long)options->seed, a->pad, a->flip, a->min_crop, a->max_crop, a->angle, a->aspect,
-                          a->hue, a->saturation, a->exposure);
+        text = mem_printf("seed %" PRIu64 ", %s, pad %d, flip %d, jitter %g, %s", options->seed,
+                          a->stretch ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, colours);
+    else if (a->any)
+        text = mem_printf("seed %" PRIu64 ", pad %d, flip %d, crop %d to %d, angle %g, aspect %g, %s", options->seed,
+                          a->pad, a->flip, a->min_crop, a->max_crop, a->angle, a->aspect, colours);
+    else
+        text = mem_strdup("none");
+    free(colours);
+    return text;
 }
 
+/* All that a stored map depends on, a line for each: a cache with another key is refused. */
 static char *key_of(const teacher *teacher, const features_options *options)
 {
-    const teacher_spec *s = teacher->spec;
-    char *taps = taps_text(s), *augment = augment_text(options);
-    char *key =
-        mem_printf("teacher weights=%016llx\nteacher layers=%016llx\ntaps=%s\nstudent's input=%dx%dx%d\nteacher's input=%dx%dx%d, "
-                           "mean %.9g %.9g %.9g, std %.9g %.9g %.9g\ntype=%s\ndata set=%016llx\nimages=%llu\nviews=%llu\naugmentation=%s\n",
-                           (unsigned long long)weights_hash(teacher->net, 0, s->cut),
-                               (unsigned long long)hash_layers(s->cfg), taps, teacher->c, teacher->h,
-                           teacher->w, s->shape->c, s->shape->h, s->shape->w, s->mean[0], s->mean[1], s->mean[2],
-                               s->std[0], s->std[1], s->std[2],
-                           feature_type_name(options->type), (unsigned long long)options->data,
-                               (unsigned long long)options->images, (unsigned long long)options->views, augment);
+    const teacher_spec *spec = teacher->spec;
+    char *key, *taps = taps_text(spec), *augment = augment_text(options);
+    size_t len;
+    FILE *out = mem_stream(&key, &len);
+    fprintf(out, "teacher weights=%016" PRIx64 "\n", weights_hash(teacher->net, 0, spec->cut));
+    fprintf(out, "teacher layers=%016" PRIx64 "\n", hash_layers(spec->cfg));
+    fprintf(out, "taps=%s\n", taps);
+    fprintf(out, "student's input=%dx%dx%d\n", teacher->c, teacher->h, teacher->w);
+    fprintf(out, "teacher's input=%dx%dx%d, ", spec->shape->c, spec->shape->h, spec->shape->w);
+    fprintf(out, "mean %.9g %.9g %.9g, ", spec->mean[0], spec->mean[1], spec->mean[2]);
+    fprintf(out, "std %.9g %.9g %.9g\n", spec->std[0], spec->std[1], spec->std[2]);
+    fprintf(out, "type=%s\n", feature_type_name(options->type));
+    fprintf(out, "data set=%016" PRIx64 "\n", options->data);
+    fprintf(out, "images=%" PRIu64 "\nviews=%" PRIu64 "\n", options->images, options->views);
+    fprintf(out, "augmentation=%s\n", augment);
+    mem_stream_end(out);
     free(taps);
     free(augment);
     return key;
@@ -88,9 +100,10 @@ static char *key_of(const teacher *teacher, const features_options *options)
 
 /* ---- opening ---- */
 
+/* What the cache will hold of this teacher: its taps, as many images and views. 0, or -1 after reporting. */
 static int describe(features *features, const features_options *options, diag *d)
 {
-    const teacher_spec *s = features->t->spec;
+    const teacher_spec *s = features->teacher->spec;
     if (s->taps > FEATURE_TAPS) {
         diag_error(d, options->path, 0, NULL, "a cache holds up to %d taps, this teacher has %d", FEATURE_TAPS,
                    s->taps);
@@ -111,7 +124,7 @@ features *features_open(teacher *teacher, const features_options *options, diag 
 {
     features *f = mem_calloc(1, sizeof *f);
     size_t batch = (size_t)teacher->net->batch * (size_t)teacher->parts;
-    f->t = teacher;
+    f->teacher = teacher;
     f->batch = (int)batch;
     if (!describe(f, options, d)) {
         char *key = key_of(teacher, options);
@@ -135,6 +148,7 @@ features *features_open(teacher *teacher, const features_options *options, diag 
     return f;
 }
 
+/* Closes a half-made one too. */
 void features_close(features *features)
 {
     if (!features) return;
@@ -203,16 +217,18 @@ static void store_images(void *ctx, size_t begin, size_t end)
     }
 }
 
+/* Stores what was computed; -1 with a message where a map is not finite. */
 static int write_records(features *features, diag *d)
 {
     for (int b = 0; b < features->batch; ++b) {
         if (features->bad[b]) {
-            diag_error(d, features->t->spec->weights_path, 0, NULL, "the teacher's feature of image %llu is not finite",
-                       (unsigned long long)features->image[b]);
+            diag_error(d, features->teacher->spec->weights_path, 0, NULL,
+                       "the teacher's feature of image %" PRIu64 " is not finite", features->image[b]);
             return -1;
         }
-        if (features->hit[b] < 1) feature_cache_put(features->cache, features->view[b], features->image[b],
-                                                    packed_of(features, (size_t)b), features->bytes[b], d);
+        if (features->hit[b] < 1)
+            feature_cache_put(features->cache, features->view[b], features->image[b], packed_of(features, (size_t)b),
+                              features->bytes[b], d);
     }
     return 0;
 }
@@ -223,9 +239,9 @@ int features_of_batch(features *features, const float *x, const uint64_t *image,
     features->count.read += (uint64_t)(features->batch - missing);
     features->count.computed += (uint64_t)missing;
     if (!missing) return 0;
-    teacher_forward(features->t, x, 0);
-    for (int i = 0; i < features->spec.taps; ++i) features->live[i] = teacher_feature(features->t,
-        features->t->spec->tap[i]);
+    teacher_forward(features->teacher, x, 0);
+    for (int i = 0; i < features->spec.taps; ++i)
+        features->live[i] = teacher_feature(features->teacher, features->teacher->spec->tap[i]);
     parallel_for((size_t)features->batch, store_images, features);
     return write_records(features, d);
 }

@@ -37,6 +37,7 @@ int model_backend(const char *text, cpu_backend *backend, diag *d)
 /* The layer that answers. */
 static int end_of_tail(const lower_head *head) { return head->tail + head->tails - 1; }
 
+/* Puts our functions on the network's layers, by their roles. */
 static int bind_layers(model *model, const model_options *options, diag *d)
 {
     size_t n = (size_t)model->net->n;
@@ -94,6 +95,7 @@ static int copy_tails(model *model, diag *d)
     return failed;
 }
 
+/* Parses and binds the lowered cfg, with first weights. */
 static int open_network(model *model, const char *cfg, const model_options *options, diag *d)
 {
     size_t len;
@@ -101,6 +103,7 @@ static int open_network(model *model, const char *cfg, const model_options *opti
     model->net = host_parse(text, len, cfg, d);
     free(text);
     if (!model->net) return -1;
+    model->net->adam = model->low->optimiser;
     model->host_input = model->net->input;
     model->host_truth = model->net->truth;
     model->classes = model->net->outputs;
@@ -149,6 +152,7 @@ model *model_open(const char *cfg, const model_options *options, diag *d)
     return m;
 }
 
+/* Networks go before the cfg that their parts point into. */
 void model_close(model *model)
 {
     if (!model) return;
@@ -165,6 +169,7 @@ void model_close(model *model)
     free(model);
 }
 
+/* Is the frozen classifier in a whole weights file the teacher's? 0 with a message if not. */
 static int tails_are_the_teachers(const model *model, const char *weights, diag *d)
 {
     for (int i = 0; model->teacher && i < model->low->heads; ++i) {
@@ -209,10 +214,14 @@ int model_fit(model *model, const char *text, diag *d)
 {
     if (!text) return 0;
     int stretch = !strcmp(text, "stretch");
-    if (!stretch && strcmp(text, "letterbox")) diag_error(d, NULL, 0, NULL, "'-fit %s': expected letterbox or stretch",
-                                                          text);
-    else if (!model_is_detector(model)) diag_error(d, NULL, 0, NULL, "'-fit %s' is for detectors", text);
-    else return model->low->augment.stretch = stretch, 0;
+    if (!stretch && strcmp(text, "letterbox")) {
+        diag_error(d, NULL, 0, NULL, "'-fit %s': expected letterbox or stretch", text);
+    } else if (!model_is_detector(model)) {
+        diag_error(d, NULL, 0, NULL, "'-fit %s' is for detectors", text);
+    } else {
+        model->low->augment.stretch = stretch;
+        return 0;
+    }
     return -1;
 }
 
@@ -220,8 +229,9 @@ int model_fits_classes(const model *model, const data_file *file, diag *d)
 {
     const char *cfg = model->low->source->path;
     if (!model_is_detector(model) && file->classes == model->classes) return 0;
-    if (!model_is_detector(model)) diag_error(d, cfg, 0, NULL, "network has %d outputs, %s has %d classes",
-                                              model->classes, file->path, file->classes);
+    if (!model_is_detector(model))
+        diag_error(d, cfg, 0, NULL, "network has %d outputs, %s has %d classes", model->classes, file->path,
+                   file->classes);
     for (int i = 0; i < model->low->outs; ++i) {
         const cfg_section *s = cfg_layer(model->low->cfg, model->low->out[i]);
         int classes = cfg_int(s, "classes", 20);
@@ -287,7 +297,8 @@ double model_train_step(model *model, const float *x, const int *labels, const f
     for (int i = 0; model->teacher && i < model->low->teachers; ++i)
         if (!model->features[i]) teacher_forward(model->teacher[i], x, 0);
     if (model->teacher) set_targets(model);
-    if (boxes && model->low->labels) memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
+    if (boxes && model->low->labels)
+        memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
     else if (labels && model->low->labels) fill_truth(net, labels);
     net->input = (float *)x;     /* layers only read their input */
     *net->seen += (size_t)net->batch;

@@ -45,6 +45,7 @@ static char *cache_path(const model *model, const model_cache *cache, int i)
     return own ? mem_strdup(own) : NULL;
 }
 
+/* Opens teacher i's cache where one is asked for. */
 static int open_cache(model *model, const model_cache *cache, int i, uint64_t views, diag *d)
 {
     const char *name = cache->type ? cache->type : cfg_str(model->low->teacher[i].section, "cache_type", "f16");

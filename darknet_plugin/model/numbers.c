@@ -152,9 +152,10 @@ static void walk_all(walk *walk, const model *model)
     run_state_arrays(model->net, 0, model->low->trained, visit, walk);
     for (int i = 0; i < model->low->trained; ++i) {
         const layer *l = &model->net->layers[i];
-        if (!l->update || !l->batch_normalize) continue;
-        visit(walk, l->rolling_mean, (size_t)l->out_c);
-        visit(walk, l->rolling_variance, (size_t)l->out_c);
+        weights_tensor t[WEIGHTS_MAX_TENSORS];
+        int n = l->update ? weights_tensors(l, t) : 0;
+        for (int k = 0; k < n; ++k)
+            if (!t[k].trained) visit(walk, t[k].data, t[k].n);
     }
 }
 

@@ -3,6 +3,7 @@
 #include "run_state.h"
 
 #include "layers/cpu/cpu.h"
+#include "layers/optimiser.h"
 #include "weights_tools/file/weights_file.h"
 #include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/in_file.h"
@@ -14,46 +15,21 @@
 #include <unistd.h>
 
 #define MAGIC "distill state 1\n"
-enum { MAGIC_BYTES = sizeof MAGIC - 1, MOST_ARRAYS = 10, MOST_KEY = 1 << 20 };
+enum { MAGIC_BYTES = sizeof MAGIC - 1, MOST_ARRAYS = 10, MOST_KEY = 1 << 20 };   /* arrays: 3 trained ones', a mean */
 
 /* ---- what an update changes ---- */
 
-/* One row an array of weights_tensors: what an update keeps for it. */
-static const struct { const char *name; size_t field[3]; } KEPT[] = {
-    { "biases", { offsetof(layer, bias_updates), offsetof(layer, bias_m), offsetof(layer, bias_v) } },
-    { "scales", { offsetof(layer, scale_updates), offsetof(layer, scale_m), offsetof(layer, scale_v) } },
-    { "weights", { offsetof(layer, weight_updates), offsetof(layer, m), offsetof(layer, v) } },
-    { "mean", { offsetof(layer, mean) } },   /* of the last batch: the next one's is summed relative to it */
-    { "variance", { 0 } },
-};
-enum { KEPT_ROWS = sizeof KEPT / sizeof *KEPT };
-
-static float *array_at(const layer *l, size_t field)
-{
-    float *x = NULL;
-    if (field) memcpy(&x, (const char *)l + field, sizeof x);
-    return x;
-}
-
-static int row_of(const char *name)
-{
-    for (int i = 0; i < KEPT_ROWS; ++i)
-        if (!strcmp(KEPT[i].name, name)) return i;
-    return -1;
-}
-
-/* The arrays of one layer; returns how many, at most MOST_ARRAYS. */
-static int layer_arrays(const layer *l, weights_tensor *out)
+/* What updates keep for the arrays of layer i; returns how many, at most MOST_ARRAYS. */
+static int layer_arrays(const network *net, int index, weights_tensor *out)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
-    int n = l->update ? weights_tensors(l, t) : 0, found = 0;
-    for (int i = 0; i < n; ++i) {
-        int row = row_of(t[i].name);
-        for (int k = 0; row >= 0 && k < 3; ++k) {
-            float *x = array_at(l, KEPT[row].field[k]);
-            if (x && found < MOST_ARRAYS) out[found++] = (weights_tensor){ t[i].name, x, t[i].n };
+    const layer *l = &net->layers[index];
+    int n = l->update ? weights_tensors(l, t) : 0, kept = 1 + optimiser_moments(net->adam), found = 0;
+    for (int i = 0; i < n; ++i)
+        for (int k = 0; k < kept; ++k) {
+            if (t[i].nested || !t[i].kept[k] || found >= MOST_ARRAYS) continue;
+            out[found++] = (weights_tensor){ .name = t[i].name, .data = t[i].kept[k], .n = t[i].n };
         }
-    }
     return found;
 }
 
@@ -61,7 +37,7 @@ void run_state_arrays(const network *net, int begin, int end, run_state_visit vi
 {
     weights_tensor t[MOST_ARRAYS];
     for (int i = begin; i < end; ++i) {
-        int n = layer_arrays(&net->layers[i], t);
+        int n = layer_arrays(net, i, t);
         for (int k = 0; k < n; ++k) visit(ctx, t[k].data, t[k].n);
     }
 }
@@ -72,8 +48,7 @@ int run_state_unsupported(const network *net, int end)
     for (int i = 0; i < end; ++i) {
         const layer *l = &net->layers[i];
         int n = l->update ? weights_tensors(l, t) : 0;
-        for (int k = 0; k < n; ++k)
-            if (row_of(t[k].name) < 0) return i;
+        if (n && t[0].nested) return i;
     }
     return -1;
 }
@@ -94,12 +69,12 @@ static void put(writer *w, const void *data, size_t n)
 
 static void put_number(writer *w, uint64_t n) { put(w, &n, sizeof n); }
 
-static void put_layer(writer *w, const layer *l, int index)
+static void put_layer(writer *w, const network *net, int index)
 {
     weights_tensor t[MOST_ARRAYS];
-    int n = layer_arrays(l, t);
+    int n = layer_arrays(net, index, t);
     put_number(w, (uint64_t)index);
-    put_number(w, (uint64_t)cpu_statistics_count(l));
+    put_number(w, (uint64_t)cpu_statistics_count(&net->layers[index]));
     put_number(w, (uint64_t)n);
     for (int i = 0; i < n; ++i) {
         put_number(w, t[i].n);
@@ -125,7 +100,7 @@ int run_state_write(FILE *file, const network *net, int end, uint64_t weights, c
     put(&w, key, strlen(key));
     put_number(&w, trained_layers(net, end));
     for (int i = 0; i < end; ++i)
-        if (net->layers[i].update) put_layer(&w, &net->layers[i], i);
+        if (net->layers[i].update) put_layer(&w, net, i);
     put_number(&w, w.hash);
     return w.failed ? -1 : 0;
 }
@@ -220,7 +195,7 @@ static int take_layer(reader *reader, network *net, int end, int set)
     weights_tensor t[MOST_ARRAYS];
     if (take_number(reader, &index) || take_number(reader, &statistics) || take_number(reader, &arrays)) return -1;
     if (index >= (uint64_t)end || !net->layers[index].update || statistics > 100) return -1;
-    if (arrays != (uint64_t)layer_arrays(&net->layers[index], t)) return -1;
+    if (arrays != (uint64_t)layer_arrays(net, (int)index, t)) return -1;
     if (set) cpu_set_statistics_count(&net->layers[index], (int)statistics);
     for (uint64_t k = 0; k < arrays; ++k) {
         if (take_number(reader, &n) || n != t[k].n) return -1;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* All layers in inference; those whose outputs are read keep them plain. */
 static int bind_frozen(network *net, const teacher_spec *spec, cpu_backend backend, diag *d)
 {
     cpu_mode *mode = mem_calloc((size_t)net->n, sizeof *mode);
@@ -26,6 +27,7 @@ static int bind_frozen(network *net, const teacher_spec *spec, cpu_backend backe
     return failed;
 }
 
+/* A teacher must be whole. */
 static int load_weights_of(teacher *teacher, diag *d)
 {
     const teacher_spec *s = teacher->spec;
@@ -106,6 +108,7 @@ teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend
     return t;
 }
 
+/* The host frees the input that it has made, so that goes back first. */
 void teacher_close(teacher *teacher)
 {
     if (!teacher) return;
@@ -122,6 +125,7 @@ void teacher_close(teacher *teacher)
     free(teacher);
 }
 
+/* One image as the teacher wants it: resized, then normalised. */
 static void prepare_image(const teacher *teacher, const float *x, float *out)
 {
     const network *net = teacher->net;

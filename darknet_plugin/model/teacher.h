@@ -18,7 +18,8 @@ typedef struct teacher {
     float **out;                 /* per detection layer of spec: (batch, outputs), owned; NULL if parts is 1 */
 } teacher;
 
-/* How many layers' outputs are read besides the last's, and their numbers: the taps, then the answer if it is asked for. */
+/* How many layers' outputs are read besides the last's, and their numbers: the taps, then the answer if it is asked
+ * for. */
 static inline int teacher_kept(const teacher_spec *spec) { return spec->taps + (spec->answer >= 0); }
 static inline int teacher_kept_layer(const teacher_spec *spec, int i)
 {
@@ -30,7 +31,8 @@ static inline int teacher_kept_layer(const teacher_spec *spec, int i)
 teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend backend, diag *d);
 void teacher_close(teacher *teacher);
 
-/* Runs layers up to the deepest tap or the answer, or all of them (whole = 1), on the student's batch x = (batch, c, h, w). */
+/* Runs layers up to the deepest tap or the answer, or all of them (whole = 1), on the student's batch
+ * x = (batch, c, h, w). */
 void teacher_forward(teacher *teacher, const float *x, int whole);
 /* After teacher_forward what a tap's layer, or that of spec->answer, put out: (batch, tc, th, tw), borrowed until the
  * next forward. */

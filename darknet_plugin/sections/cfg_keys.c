@@ -200,9 +200,15 @@ const section_row *cfg_section_row(const char *name)
     return NULL;
 }
 
+/* Those of a room above; borrowed. */
+static const key_row *registered_net_keys = no_keys;
+
+void cfg_register_net_keys(const key_row *rows) { registered_net_keys = rows; }
+
 /* The keys that every section of this kind may have besides its own. */
 static const key_row *common_keys(const section_row *row)
 {
+    if (row->keys == net_keys) return registered_net_keys;
     return row->kind == SECTION_STOCK ? layer_keys : no_keys;
 }
 

@@ -32,6 +32,8 @@ typedef struct section_row {
 /* A room above adds its sections, before any cfg is read. They are borrowed for good; a second call takes the place of
  * the first. */
 void cfg_register_sections(const section_row *rows, int n);
+/* A room above adds keys of [net], before any cfg is read: borrowed for good, the last has name == NULL. */
+void cfg_register_net_keys(const key_row *rows);
 
 const section_row *cfg_section_row(const char *name);           /* by full or short name; NULL if unknown */
 const section_row *cfg_section_rows(int *n);

@@ -2,13 +2,14 @@
  *
  * The checkpoints are written as they will be, beside their names, fsynced, and thrown away. Room is what the three
  * files and their states will take beyond what is there, and twice the largest, since a file is replaced by one that is
- * whole. The state of a run is counted as two times the weights for momentum, four times for Adam, more than it
- * takes. */
+ * whole. The state of a run is counted as two times the weights for momentum, once more for each moment of an
+ * optimiser, more than it takes. */
 #include "preflight.h"
 
 #include "darknet_plugin/deploying/deploy.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/out_file.h"
+#include "layers/optimiser.h"
 #include "teacher_check.h"
 
 #include <dirent.h>
@@ -80,7 +81,7 @@ static double grows_by(const preflight_job *job, const char *suffix, const char 
 static double room_needed(const preflight_job *job)
 {
     double weights = (double)shapes_file_bytes(job->m->low->shape, job->m->low->shape->n),
-        state = (job->m->net->adam ? 4 : 2) * weights;
+        state = (2 + optimiser_moments(job->m->net->adam)) * weights;
     double sum = 2 * (state > weights ? state : weights) + grows_by(job, "last", "state", state);
     for (int i = 0; i < N_CHECKPOINTS; ++i) sum += grows_by(job, CHECKPOINTS[i], "weights", weights);
     return sum;

@@ -36,7 +36,7 @@ static double primary(double hue, int centre)
     return fmin(1, fmax(0, 2 - away));
 }
 
-void detect_colour(int label, int classes, uint8_t rgb[3])
+static void class_colour(int label, int classes, uint8_t rgb[3])
 {
     int n = classes > 0 ? classes : 1;
     double hue = (double)((long)label * hue_step(n) % n) / n, bright = label % 2 ? 176 : 255;
@@ -59,7 +59,7 @@ static int draw_one(uint8_t *pixels, int w, int h, const detect_box *box, char *
 {
     char text[96];
     uint8_t colour[3];
-    detect_colour(box->label, classes, colour);
+    class_colour(box->label, classes, colour);
     if (name) snprintf(text, sizeof text, "%.80s %.2f", name[box->label], (double)box->probability);
     else snprintf(text, sizeof text, "%d %.2f", box->label, (double)box->probability);
     return image_draw_box(pixels, w, h, in_pixels(box, w, h), colour, text);

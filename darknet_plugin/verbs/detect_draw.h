@@ -7,11 +7,8 @@
 
 /* Draws those of n boxes (all of this picture, likeliest first, as detect_image gives them) whose probability exceeds
  * `threshold`, likelier ones over others. pixels: (h, w, 3) RGB, changed. name: `classes` names, or NULL to write
- * numbers. Returns how many were drawn; -1 if OpenCV refuses. */
+ * numbers. Colours of classes are the same in every run. Returns how many were drawn; -1 if OpenCV refuses. */
 int detect_draw(uint8_t *pixels, int w, int h, const detect_box *box, size_t n, float threshold, char *const *name,
                 int classes);
-
-/* The colour of a class, RGB: hues evenly spaced, neighbouring numbers far apart, the same in every run. */
-void detect_colour(int label, int classes, uint8_t rgb[3]);
 
 #endif

@@ -203,6 +203,7 @@ static int run_stock(handover *handover, diag *d)
     return 1;
 }
 
+/* Removes the files that were made, and the folder. */
 static void free_handover(handover *handover)
 {
     for (int i = 0; i < handover->files; ++i) {

@@ -77,6 +77,7 @@ static void print_boxes(const predictor *predictor, const char *who, const detec
     }
 }
 
+/* One box, in parts of the image. */
 static cJSON *box_json(const predictor *predictor, const detect_box *box)
 {
     char buf[16];
@@ -98,6 +99,7 @@ static cJSON *boxes_json(const predictor *predictor, const detect_list *boxes)
     return list;
 }
 
+/* What tell prints, for scripts. */
 static cJSON *found_json(const predictor *predictor, const char *input, int frame, const image_rgb *im,
                          const found *found)
 {
@@ -237,6 +239,7 @@ static int add_frame(predictor *predictor, video_job *video, image_rgb *im, diag
     return failed;
 }
 
+/* To the end of the video, or -limit. */
 static int add_frames(predictor *predictor, video_job *video, diag *d)
 {
     int most = predictor->options->limit, got = 0, failed = 0;
@@ -250,6 +253,7 @@ static int add_frames(predictor *predictor, video_job *video, diag *d)
     return failed || got < 0;
 }
 
+/* Looks at every frame and draws a video of them; one that failed is thrown away. */
 static int predict_video(predictor *predictor, const char *input, diag *d)
 {
     char why[256], *path = out_path(predictor, input, ".avi");
@@ -297,10 +301,10 @@ static int open_heads(predictor *predictor, diag *d)
 static int predict_all(predictor *predictor, diag *d)
 {
     const options *options = predictor->options;
-    int failed = choose_out(predictor, d) || open_heads(predictor, d);
-    for (int i = 3; !failed && i < options->n; ++i) {
+    int failed = 0;
+    for (int i = 3; i < options->n; ++i) {
         const char *input = options->arg[i];
-        failed = is_video(input) ? predict_video(predictor, input, d) : predict_image(predictor, input, d);
+        failed |= is_video(input) ? predict_video(predictor, input, d) : predict_image(predictor, input, d);
     }
     return failed;
 }
@@ -314,9 +318,12 @@ int predict_detector(const options *options, model *model, const data_file *file
     };
     cJSON *object = options->json ? cJSON_CreateObject() : NULL;
     if (object) predictor.list = cJSON_AddArrayToObject(object, "predictions");
-    int failed = predict_all(&predictor, d);
-    if (object && !failed) failed = json_print(object, options->out, d);
-    else cJSON_Delete(object);
+    int failed = choose_out(&predictor, d) || open_heads(&predictor, d);
+    if (failed) cJSON_Delete(object);
+    else {
+        failed = predict_all(&predictor, d);
+        if (object) failed |= json_print(object, options->out, d);
+    }
     detect_heads_free(&predictor.student);
     detect_heads_free(&predictor.teacher);
     free(predictor.x);

@@ -151,6 +151,7 @@ static cJSON *throughput_json(const bench_run *run, const bench_result *result)
     return object;
 }
 
+/* One reader: its times, or why it did not run. */
 static cJSON *result_json(const bench_run *run, const bench_result *result)
 {
     cJSON *object = cJSON_CreateObject();
@@ -184,6 +185,7 @@ static const char *ratio_text(double ratio, char text[16])
     return text;
 }
 
+/* The same as a line. */
 static void print_row(const bench_run *run, const bench_result *result, FILE *out)
 {
     char latency[16], throughput[16];

@@ -41,6 +41,7 @@ static int open_images(const options *options, filling *filling, diag *d)
     return 0;
 }
 
+/* -1 with a message where neither flags nor cfg name one. */
 static int open_cache(const options *options, filling *filling, diag *d)
 {
     model_cache cache = {

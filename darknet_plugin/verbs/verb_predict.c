@@ -142,10 +142,11 @@ static int predict(options *options, prediction *prediction, diag *d)
     return predict_classes(options, prediction, d);
 }
 
+/* The deployed network; beside the teacher the one that is trained. */
 static int run(options *options, diag *d)
 {
-    model_options how = { .threads = options->threads, .batch = 1 };
-    how.mode = options->side_by_side ? LOWER_TRAIN : LOWER_DEPLOY;
+    lower_mode mode = options->side_by_side ? LOWER_TRAIN : LOWER_DEPLOY;
+    model_options how = { .threads = options->threads, .batch = 1, .mode = mode };
     if (device_backend(options, &how.backend, d)) return -1;
     data_file *file = data_file_read(options->arg[0], d);
     prediction prediction = { .file = file, .model = file ? model_open(options->arg[1], &how, d) : NULL };

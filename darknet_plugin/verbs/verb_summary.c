@@ -94,6 +94,7 @@ static void print_layer(const lowered *low, const network *net, int i, cpu_backe
             map, shape->params, shape->macs / 1e6, runs_on(net, i, backend));
 }
 
+/* The layers, then sums, and what distilling saves. */
 static void print_summary(const lowered *low, const network *net, const summary *summary, FILE *out)
 {
     const net_shape *shape = low->shape;

@@ -91,6 +91,7 @@ static int needs(const model *model, int labels)
     return labels ? DATA_CLASSES : DATA_IMAGES;
 }
 
+/* valid= may be missing; train= may not. */
 static int open_data(const options *options, training *training, diag *d)
 {
     const model *model = training->model;
@@ -138,6 +139,7 @@ static int look_ahead(const options *options, training *training, const char *fo
     return bad;
 }
 
+/* Where everything is open: the last checks, and the loop. */
 static int train(const options *options, training *training, uint64_t views, diag *d)
 {
     char *name = path_stem(options->arg[1]);
@@ -184,6 +186,7 @@ static int refuse_host(diag *d)
     return -1;
 }
 
+/* Opens the model on its device; the rest is run_training's. */
 static int run(options *options, diag *d)
 {
     training training = { 0 };

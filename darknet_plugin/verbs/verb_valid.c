@@ -35,6 +35,7 @@ static void print_accuracy(const evaluation *evaluation, FILE *out)
     }
 }
 
+/* Accuracy where there are labels, and how far student and teacher agree. */
 static void print_evaluation(const evaluation *evaluation, FILE *out)
 {
     fprintf(out, "%zu images, %zu labelled\n", evaluation->images, evaluation->labelled);

@@ -1,13 +1,15 @@
-/* Small kernels on plain arrays: strided pixels, masks, updates of weights (see bind.h; elements in arrays_ops.h). */
+/* Small kernels on plain arrays, x (maps, h, w) or (n): strided pixels, masks, updates of weights (see bind.h; elements
+ * in arrays_ops.h). */
 #include "cuda_call.h"
 
 extern "C" {
 #include "bind.h"
 }
-#include "layers/update_ops.h"
+#include "layers/optimiser_ops.h"
 #include "arrays_ops.h"
 
-#define FOR_MINE(i, n) for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (size_t)gridDim.x * blockDim.x)
+#define FOR_MINE(i, n) \
+    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (size_t)gridDim.x * blockDim.x)
 
 __global__ void pick_kernel(const float *x, size_t n, int h, int w, int stride, float *out, int out_h, int out_w)
 {
@@ -19,11 +21,13 @@ __global__ void put_kernel(const float *x, size_t n, int h, int w, int stride, f
     FOR_MINE(i, n) out[picked_at(i, h, w, stride, out_h, out_w)] += x[i];
 }
 
+/* y = or += x, masked. */
 __global__ void masked_kernel(const float *x, const float *mask, float *y, size_t n, int add)
 {
-    FOR_MINE(i, n) y[i] = (add ? y[i] : 0) + (!mask ? x[i] : mask[i] != 0 ? x[i] * mask[i] : 0);
+    FOR_MINE(i, n) y[i] = (add ? y[i] : 0) + (mask ? masked(x[i], mask[i]) : x[i]);
 }
 
+/* out = sloped(alpha * x + beta * y, slope) */
 __global__ void sum_kernel(const float *x, float alpha, const float *y, float beta, float slope, float *out, size_t n)
 {
     FOR_MINE(i, n) out[i] = sloped(alpha * x[i] + beta * y[i], slope);
@@ -38,15 +42,12 @@ __global__ void part_kernel(const float *x, size_t x_image, float *y, size_t y_i
     }
 }
 
-__global__ void sgd_step_kernel(update_step s, float *w, float *u, size_t n)
-{
-    FOR_MINE(i, n) update_sgd(&s, &w[i], &u[i]);
-}
-
-__global__ void adam_step_kernel(update_step s, float *w, float *u, float *m, float *v, size_t n)
-{
-    FOR_MINE(i, n) update_adam(&s, &w[i], &u[i], &m[i], &v[i]);
-}
+#define KERNEL(name, moments)                                                                   \
+    __global__ void name##_kernel(update_job job)                                               \
+    {                                                                                           \
+        FOR_MINE(i, job.n) update_##name(&job.step, job.w, job.u, job.m, job.v, i);             \
+    }
+OPTIMISERS(KERNEL)
 
 /* Many threads may write, all the same. */
 __global__ void find_infinite_kernel(const float *x, size_t n, float *bad)
@@ -100,11 +101,13 @@ extern "C" void gpu_part(const float *x, size_t x_image, float *y, size_t y_imag
     CUDA_LAUNCHED(part_kernel);
 }
 
-extern "C" void gpu_update_array(float *w, float *u, float *m, float *v, size_t n, float rate, float decay, const update_args *a)
+#define KERNEL_OF(name, moments) name##_kernel,
+static void (*const kernels[])(update_job job) = { OPTIMISERS(KERNEL_OF) };
+
+extern "C" void gpu_update_array(const update_job *job, int optimiser)
 {
-    int blocks = cuda_blocks(n), adam = a->adam && m && v;
-    update_step s = make_update_step(rate, decay, adam, a);
-    if (adam) adam_step_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(s, w, u, m, v, n);
-    else sgd_step_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(s, w, u, n);
-    CUDA_LAUNCHED(sgd_step_kernel);
+    int blocks = cuda_blocks(job->n);
+    void (*update_kernel)(update_job) = kernels[optimiser];
+    update_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(*job);
+    CUDA_LAUNCHED(update_kernel);
 }

@@ -1,5 +1,5 @@
-/* Batch norm for one element and one thread: the kernels of batchnorm.cu and the CPU's test of whole grids call these. The
- * formulae, with their source, are those of layers/cpu/batchnorm.c. */
+/* Batch norm for one element and one thread: the kernels of batchnorm.cu and the CPU's test of whole grids call these.
+ * The formulae, with their source, are those of layers/cpu/batchnorm.c. Maps are (batch, c, map). */
 #ifndef DISTILL_BATCHNORM_OPS_H
 #define DISTILL_BATCHNORM_OPS_H
 #include "arrays_ops.h"
@@ -18,79 +18,83 @@ typedef struct bn_arrays {
     float slope;                                 /* y is activated; delta has been multiplied with that gradient */
 } bn_arrays;
 
-/* Sums over channel c's elements that are thread's of `threads`. */
 typedef enum { BN_SUM_X, BN_SUM_SQUARES, BN_SUM_DELTA, BN_SUM_WITH_X } bn_sum;
 
-FEATURE_FN double bn_term(const bn_arrays *a, bn_sum what, size_t at, double mean)
+FEATURE_FN double bn_term(const bn_arrays *bn, bn_sum what, size_t at, double mean)
 {
-    double off = (double)(what == BN_SUM_DELTA ? 0 : a->x[at]) - mean;
-    if (what == BN_SUM_DELTA) return a->delta[at];
-    if (what == BN_SUM_WITH_X) return a->delta[at] * off;
+    double off = (double)(what == BN_SUM_DELTA ? 0 : bn->x[at]) - mean;
+    if (what == BN_SUM_DELTA) return bn->delta[at];
+    if (what == BN_SUM_WITH_X) return bn->delta[at] * off;
     return what == BN_SUM_SQUARES ? off * off : off;
 }
 
-FEATURE_FN double bn_thread_sum(const bn_arrays *a, bn_sum what, size_t c, double mean, size_t thread, size_t threads)
+/* Sums over channel c's elements that are thread's of `threads`. */
+FEATURE_FN double bn_thread_sum(const bn_arrays *bn, bn_sum what, size_t c, double mean, size_t thread, size_t threads)
 {
     double sum = 0;
-    size_t image = thread / a->map, pixel = thread % a->map;
-    size_t images = threads / a->map, pixels = threads % a->map;   /* a step: division takes longer than all else here */
-    while (image < a->batch) {
-        sum += bn_term(a, what, (image * a->c + c) * a->map + pixel, mean);
+    size_t image = thread / bn->map, pixel = thread % bn->map;
+    /* a step: division takes longer than all else here */
+    size_t images = threads / bn->map, pixels = threads % bn->map;
+    while (image < bn->batch) {
+        sum += bn_term(bn, what, (image * bn->c + c) * bn->map + pixel, mean);
         image += images;
         pixel += pixels;
-        if (pixel < a->map) continue;
-        pixel -= a->map;
+        if (pixel < bn->map) continue;
+        pixel -= bn->map;
         ++image;
     }
     return sum;
 }
 
 /* Channel c has this mean and this sum of squares about it. */
-FEATURE_FN void bn_keep_statistics(const bn_arrays *a, size_t c, double mean, double squares)
+FEATURE_FN void bn_keep_statistics(const bn_arrays *bn, size_t c, double mean, double squares)
 {
-    double n = (double)a->batch * (double)a->map, variance = squares / n, unbiased = n > 1 ? squares / (n - 1) : variance;
-    a->mean[c] = (float)mean;
-    a->variance[c] = (float)variance;
-    a->rolling_mean[c] += (float)(a->rate * (mean - a->rolling_mean[c]));
-    a->rolling_variance[c] += (float)(a->rate * (unbiased - a->rolling_variance[c]));
+    double n = (double)bn->batch * (double)bn->map, variance = squares / n;
+    double unbiased = n > 1 ? squares / (n - 1) : variance;
+    bn->mean[c] = (float)mean;
+    bn->variance[c] = (float)variance;
+    bn->rolling_mean[c] += (float)(bn->rate * (mean - bn->rolling_mean[c]));
+    bn->rolling_variance[c] += (float)(bn->rate * (unbiased - bn->rolling_variance[c]));
 }
 
 FEATURE_FN float bn_inverse(float variance) { return 1 / (sqrtf(variance) + (float)HOST_EPSILON); }
 
-FEATURE_FN float bn_value(const bn_arrays *a, size_t c, float x, int train)
+/* Channel c's x, normalised. */
+FEATURE_FN float bn_value(const bn_arrays *bn, size_t c, float x, int train)
 {
-    float m = train ? a->mean[c] : a->rolling_mean[c], v = train ? a->variance[c] : a->rolling_variance[c];
-    return (x - m) * (a->scales[c] * bn_inverse(v)) + a->biases[c];
+    float m = train ? bn->mean[c] : bn->rolling_mean[c];
+    float v = train ? bn->variance[c] : bn->rolling_variance[c];
+    return (x - m) * (bn->scales[c] * bn_inverse(v)) + bn->biases[c];
 }
 
 /* A thread's share of y; in training x becomes what y was. */
-FEATURE_FN void bn_thread_forward(const bn_arrays *a, size_t thread, size_t threads, int train)
+FEATURE_FN void bn_thread_forward(const bn_arrays *bn, size_t thread, size_t threads, int train)
 {
-    for (size_t i = thread; i < a->batch * a->c * a->map; i += threads) {
-        float x = a->y[i];
-        if (train) a->x[i] = x;
-        a->y[i] = sloped(bn_value(a, i / a->map % a->c, x, train), a->slope);
+    for (size_t i = thread; i < bn->batch * bn->c * bn->map; i += threads) {
+        float x = bn->y[i];
+        if (train) bn->x[i] = x;
+        bn->y[i] = sloped(bn_value(bn, i / bn->map % bn->c, x, train), bn->slope);
     }
 }
 
 /* Channel c's sums of delta and delta * (x - mean) are known: gradients, and what each delta will need. */
-FEATURE_FN void bn_keep_sums(const bn_arrays *a, size_t c, double sum, double with_x)
+FEATURE_FN void bn_keep_sums(const bn_arrays *bn, size_t c, double sum, double with_x)
 {
-    double n = (double)a->batch * (double)a->map, s = sqrt((double)a->variance[c]), r = 1 / (s + HOST_EPSILON);
-    a->bias_updates[c] += (float)sum;
-    a->scale_updates[c] += (float)(with_x * r);
-    a->delta_mean[c] = (float)(sum / n);
-    a->delta_slope[c] = s > 0 ? (float)(with_x * r / n * r * (s + HOST_EPSILON) / s) : 0;
+    double n = (double)bn->batch * (double)bn->map, s = sqrt((double)bn->variance[c]), r = 1 / (s + HOST_EPSILON);
+    bn->bias_updates[c] += (float)sum;
+    bn->scale_updates[c] += (float)(with_x * r);
+    bn->delta_mean[c] = (float)(sum / n);
+    bn->delta_slope[c] = s > 0 ? (float)(with_x * r / n * r * (s + HOST_EPSILON) / s) : 0;
 }
 
 /* A thread's share of delta, in place. */
-FEATURE_FN void bn_thread_backward(const bn_arrays *a, size_t thread, size_t threads, int train)
+FEATURE_FN void bn_thread_backward(const bn_arrays *bn, size_t thread, size_t threads, int train)
 {
-    for (size_t i = thread; i < a->batch * a->c * a->map; i += threads) {
-        size_t c = i / a->map % a->c;
-        float factor = a->scales[c] * bn_inverse(train ? a->variance[c] : a->rolling_variance[c]);
-        float less = train ? a->delta_mean[c] + a->delta_slope[c] * (a->x[i] - a->mean[c]) : 0;
-        a->delta[i] = factor * (a->delta[i] - less);
+    for (size_t i = thread; i < bn->batch * bn->c * bn->map; i += threads) {
+        size_t c = i / bn->map % bn->c;
+        float factor = bn->scales[c] * bn_inverse(train ? bn->variance[c] : bn->rolling_variance[c]);
+        float less = train ? bn->delta_mean[c] + bn->delta_slope[c] * (bn->x[i] - bn->mean[c]) : 0;
+        bn->delta[i] = factor * (bn->delta[i] - less);
     }
 }
 

@@ -1,5 +1,5 @@
-/* Binding on a device: Darknet's own *_gpu functions run between ours, which keep the modes (layers/cpu/cpu.h) and mend them,
- * layer by layer, from one table. State hangs on the CPU binding's (cpu_state.gpu, state.h). */
+/* Binding on a device: Darknet's own *_gpu functions run between ours, which keep the modes (layers/cpu/cpu.h) and mend
+ * them, layer by layer, from one table. State hangs on the CPU binding's (cpu_state.gpu, state.h). */
 #include "bind.h"
 #include "state.h"
 

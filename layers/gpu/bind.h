@@ -1,8 +1,15 @@
-/* Inside the GPU backend. */
+/* Inside the GPU backend: what batch norm asks of a layer's state, and the small kernels. */
 #ifndef DISTILL_GPU_BIND_H
 #define DISTILL_GPU_BIND_H
 #include "darknet_plugin/base/bug.h"
 #include "gpu.h"
+#include "layers/update_ops.h"
+
+/* The library's, in none of its installed headers: delta *= act'(x), x the output (host_cuda.c stands before it). */
+void gradient_array_gpu(float *x, int count, ACTIVATION act, float *delta);
+/* The library calls them by name, and means ours (batchnorm.cu). */
+void forward_batchnorm_layer_gpu(layer l, network net);
+void backward_batchnorm_layer_gpu(layer l, network net);
 
 /* Weight of the next batch in layer l's running statistics, as on the CPU: a true average at first. Counts it. */
 double gpu_statistics_rate(const layer *l);
@@ -11,19 +18,20 @@ double gpu_statistics_rate(const layer *l);
 float gpu_slope(const layer *l);
 
 /* Kernels on plain arrays of the device (arrays.cu). */
-/* Every stride-th pixel of (maps, h, w): out is (maps, out_h, out_w). */
+/* Every stride-th pixel of x (maps, h, w): out is (maps, out_h, out_w). */
 void gpu_pick(const float *x, int maps, int h, int w, int stride, float *out, int out_h, int out_w);
-/* The opposite: adds (maps, out_h, out_w) to those pixels. */
+/* The opposite: adds x (maps, out_h, out_w) to those pixels of out (maps, h, w). */
 void gpu_put(const float *x, int maps, int h, int w, int stride, float *out, int out_h, int out_w);
-/* y = x * mask, or x where mask is NULL; += if add. */
+/* n times y = x * mask, or x where mask is NULL; += if add. */
 void gpu_mask(const float *x, const float *mask, float *y, size_t n, int add);
-/* out = sloped(alpha * x + beta * y, slope) */
+/* n times out = sloped(alpha * x + beta * y, slope) */
 void gpu_sum(const float *x, float alpha, const float *y, float beta, float slope, float *out, size_t n);
-/* The first n numbers of each image from x, where images are x_image numbers apart, to y, where they are y_image apart; += if add. */
+/* The first n numbers of each image from x, where images are x_image numbers apart, to y, where they are y_image apart;
+ * += if add. */
 void gpu_part(const float *x, size_t x_image, float *y, size_t y_image, size_t n, size_t images, int add);
-/* *bad = 1 where one of the n values is NaN or infinity, else it stays. */
+/* *bad = 1 where one of the n numbers x is NaN or infinity, else it stays. */
 void gpu_find_infinite(const float *x, size_t n, float *bad);
-/* The host's SGD or Adam with decay on this array, as layers/cpu/update.c has them. m and v NULL: SGD. */
-void gpu_update_array(float *w, float *u, float *m, float *v, size_t n, float rate, float decay, const update_args *a);
+/* A step of an array of the device by this optimiser, see layers/optimiser.h. */
+void gpu_update_array(const update_job *job, int optimiser);
 
 #endif

@@ -1,9 +1,10 @@
-/* What Darknet calls of a layer that is bound on a device. Its layers and networks come by value; the state hangs on the CPU
- * binding's (cpu_state.gpu). Nothing else in this folder but run.c knows how the host calls a layer.
+/* What Darknet calls of a layer that is bound on a device. Its layers and networks come by value; the state hangs on
+ * the CPU binding's (cpu_state.gpu). Nothing else in this folder but run.c knows how the host calls a layer.
  *
  * A frozen layer is skipped while the network trains. Adam is ours for all layers: the host's let decay move biases and
  * scales, and its epsilon depended on the batch's size. */
 #include "bind.h"
+#include "layers/optimiser.h"
 #include "state.h"
 
 gpu_state *gpu_state_of(const layer *l)
@@ -46,14 +47,7 @@ static void bound_backward(layer l, network net)
     else state->host_backward(l, net);
 }
 
-static void bound_update(layer l, update_args a)
-{
-    size_t n = (size_t)l.out_c, weights = cpu_weights(&l);
-    float rate = a.learning_rate * l.learning_rate_scale;
-    gpu_update_array(l.biases_gpu, l.bias_updates_gpu, l.bias_m_gpu, l.bias_v_gpu, n, rate, 0, &a);
-    if (l.batch_normalize) gpu_update_array(l.scales_gpu, l.scale_updates_gpu, l.scale_m_gpu, l.scale_v_gpu, n, rate, 0, &a);
-    gpu_update_array(l.weights_gpu, l.weight_updates_gpu, l.m_gpu, l.v_gpu, weights, rate, a.decay, &a);
-}
+static void bound_update(layer l, update_args args) { optimiser_update(&l, &args, 1, gpu_update_array); }
 
 void gpu_hang(layer *l, cpu_state *cpu, gpu_state *state)
 {

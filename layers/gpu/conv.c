@@ -1,8 +1,8 @@
 /* Convolutional and connected layers on a device: the host computes them, between what mends it.
  *
- *   convolutional   1x1 without cuDNN: the stride was ignored, and the gradient overwrote net.delta where it has to be added.
- *                   Strided pixels are picked first; the gradient is made in memory of its own and added. Batch norm and the
- *                   activation are one pass
+ *   convolutional   1x1 without cuDNN: the stride was ignored, and the gradient overwrote net.delta where it has to be
+ *                   added. Strided pixels are picked first; the gradient is made in memory of its own and added. Batch
+ *                   norm and the activation are one pass
  *   connected       the gradient was cut to +-1 */
 #include "bind.h"
 #include "state.h"
@@ -10,11 +10,9 @@
 #include "layers/cpu/activate.h"
 
 /* Exported by the library, in none of its installed headers. */
-void gradient_array_gpu(float *x, int n, ACTIVATION a, float *delta);
-void backward_bias_gpu(float *bias_updates, float *delta, int batch, int n, int size);
-void backward_batchnorm_layer_gpu(layer l, network net);
-void gemm_gpu(int ta, int tb, int m, int n, int k, float alpha, float *a, int lda, float *b, int ldb, float beta, float *c,
-              int ldc);
+void backward_bias_gpu(float *bias_updates, float *delta, int batch, int channels, int map);
+void gemm_gpu(int turn_left, int turn_right, int rows, int columns, int depth, float alpha, float *left, int left_row,
+              float *right, int right_row, float beta, float *out, int out_row);
 
 /* cuDNN knows strides and padding. */
 #ifdef CUDNN
@@ -42,7 +40,8 @@ int make_gpu_conv(layer *l, gpu_state *state, diag *d)
     int trains = state->cpu->mode != CPU_FROZEN;
     float slope = act_slope_below(l->activation);
     if (is_1x1(l) && l->pad && !BY_CUDNN) {
-        diag_error(d, NULL, 0, "convolutional", "layer %d: padding=%d around a 1x1 convolution is not computed on a GPU",
+        diag_error(d, NULL, 0, "convolutional",
+                   "layer %d: padding=%d around a 1x1 convolution is not computed on a GPU",
                    state->cpu->index, l->pad);
         return -1;
     }
@@ -114,6 +113,7 @@ void backward_gpu_connected(const layer *l, gpu_state *state, const layer_call *
     gemm_gpu(1, 0, l->outputs, l->inputs, l->batch, 1, l->delta_gpu, l->outputs, input, l->inputs, 1,
              l->weight_updates_gpu, l->inputs);
     if (!call->delta) return;
-    gemm_gpu(0, 0, l->batch, l->inputs, l->outputs, 1, l->delta_gpu, l->outputs, l->weights_gpu, l->inputs, 1, call->delta,
+    gemm_gpu(0, 0, l->batch, l->inputs, l->outputs, 1, l->delta_gpu, l->outputs, l->weights_gpu, l->inputs, 1,
+             call->delta,
              l->inputs);
 }

@@ -1,5 +1,5 @@
-/* Which device: `-gpus LIST`, as Darknet has it, but for one device only: two would need a replica each and Darknet's averaging
- * of weights, and that is not built. */
+/* Which device: `-gpus LIST`, as Darknet has it, but for one device only: two would need a replica each and Darknet's
+ * averaging of weights, and that is not built. */
 #include "cuda_call.h"
 #include "gpu.h"
 

@@ -1,28 +1,29 @@
-/* The GPU backend, as the rest of the plugin sees it: networks that Darknet has put on a CUDA device (net->gpu_index >= 0).
+/* The GPU backend, as the rest of the plugin sees it: networks that Darknet has put on a CUDA device
+ * (net->gpu_index >= 0).
  *
- * Darknet's own layers run there, between callbacks of ours that mend what is wrong with them (bind.c), with our own batch
- * norm (batchnorm.cu), and with [feature_l2] (../feature_l2.cu). Arithmetic stands in element functions (*_ops.h) which
- * kernels and the CPU share. Weights are the host arrays' where a network is opened, loaded or saved, and the device's while it
- * trains: gpu_push and gpu_pull at those borders. In a build without GPU=1 (none.c) no network is ever on a device and
- * everything here does nothing, so that callers need not ask. */
+ * Darknet's own layers run there, between callbacks of ours that mend what is wrong with them (conv.c), with our own
+ * batch norm (batchnorm.cu), and with [feature_l2] (../feature_l2.cu). Arithmetic stands in element functions (*_ops.h)
+ * which kernels and the CPU share. Weights are the host arrays' where a network is opened, loaded or saved, and the
+ * device's while it trains: gpu_push and gpu_pull at those borders. In a build without GPU=1 (none.c) no network is
+ * ever on a device and everything here does nothing, so that callers need not ask. */
 #ifndef DISTILL_GPU_H
 #define DISTILL_GPU_H
 #include "darknet_plugin/host/host.h"
 
 /* Was the plugin built with GPU=1? */
 int gpu_built(void);
-/* The device that "-gpus LIST" names (NULL: device 0), for all networks parsed from now on. 0, or -1 with a message: no such
- * device, more than one, no device or driver at all, a build without GPU=1. */
+/* The device that "-gpus LIST" names (NULL: device 0), for all networks parsed from now on. 0, or -1 with a message: no
+ * such device, more than one, no device or driver at all, a build without GPU=1. */
 int gpu_choose(const char *list, diag *d);
-/* A freshly parsed network of the CPU's: a library built with GPU=1 leaves activations out of [yolo] and [region] there. */
+/* A network just parsed for the CPU: a library built with GPU=1 leaves activations out of [yolo] and [region] there. */
 void gpu_mend_cpu(network *net);
 /* Is there a device? Else `why` says what CUDA says. */
 int gpu_present(char *why, size_t len);
 
 /* Is this network on a device? */
 static inline int gpu_has(const network *net) { return net->gpu_index >= 0; }
-/* After cpu_bind, whose modes, seed and statistics count here too: replaces the layers' *_gpu functions. 0, or -1 with a
- * message where a layer cannot run there. Call gpu_unbind before cpu_unbind. */
+/* After cpu_bind, whose modes, seed and statistics count here too: replaces the layers' *_gpu functions. 0, or -1 with
+ * a message where a layer cannot run there. Call gpu_unbind before cpu_unbind. */
 int gpu_bind(network *net, diag *d);
 void gpu_unbind(network *net);
 /* The host has changed the layers' sizes (host_resize). */
@@ -46,7 +47,7 @@ void gpu_pull(const network *net);
 /* Is all finite of layers 0..end-1 that are trained: weights and running values, or gradients and momentum? */
 typedef enum { GPU_WEIGHTS, GPU_UPDATES } gpu_half;
 int gpu_finite(const network *net, int end, gpu_half half);
-/* Brings layer i's output to l.output; where it may be read on the device: l.output_gpu, or l.output of a CPU network. */
+/* Brings layer i's output to l.output; where the device may read it: l.output_gpu, or l.output of a CPU network. */
 void gpu_pull_output(const network *net, int i);
 const float *gpu_output(const network *net, int i);
 

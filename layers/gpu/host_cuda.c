@@ -1,14 +1,15 @@
-/* What Darknet's library does with CUDA and does wrong, mended from outside: its calls of these functions resolve to the
- * executable's, as those of error() do (host.c).
+/* What Darknet's library does with CUDA and does wrong, mended from outside: its calls of these functions resolve to
+ * the executable's, as those of error() do (host.c).
  *
  * - check_error printed to stdout, took the text of the wrong status and ended in an assert.
- * - A library built with GPU=1 allocates device memory for most layers, and frees host memory as if it were the device's,
- *   whatever gpu_index is: `-nogpu` needed a device. Here nothing touches CUDA while gpu_index is -1.
- * - It looks at no status of cuDNN's: a convolution that cuDNN refused left zeros behind, in silence. The three are checked.
+ * - A library built with GPU=1 allocates device memory for most layers, and frees host memory as if it were the
+ *   device's, whatever gpu_index is: `-nogpu` needed a device. Here nothing touches CUDA while gpu_index is -1.
+ * - It looks at no status of cuDNN's: a convolution that cuDNN refused left zeros behind, in silence. The three are
+ *   checked.
  * - It takes a pass over the map to activate it by `linear`, and another for that gradient: none here.
  * - Its *_gpu functions call batch norm's (batchnorm.cu has those). */
+#include "bind.h"
 #include "cuda_call.h"
-#include "gpu.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -19,17 +20,17 @@ cudaError_t cudaThreadSynchronize(void);
 __attribute__((weak)) cudaError_t cudaThreadSynchronize(void) { return cudaDeviceSynchronize(); }
 #endif
 
-void error(const char *s);
+void error(const char *text);
 void check_error(cudaError_t status);
-int *cuda_make_int_array(int *x, size_t n);
-void activate_array_gpu(float *x, int n, ACTIVATION a);
-void gradient_array_gpu(float *x, int n, ACTIVATION a, float *delta);
+int *cuda_make_int_array(int *from, size_t count);
+void activate_array_gpu(float *x, int count, ACTIVATION act);
 
 void cuda_checked(cudaError_t status, const char *call, const char *file, int line)
 {
     char text[240];
     if (status == cudaSuccess) return;
-    snprintf(text, sizeof text, "CUDA: %.80s failed in %s:%d: %.60s (%s)", call, file, line, cudaGetErrorString(status), cudaGetErrorName(status));
+    snprintf(text, sizeof text, "CUDA: %.80s failed in %s:%d: %.60s (%s)", call, file, line, cudaGetErrorString(status),
+             cudaGetErrorName(status));
     error(text);
 }
 
@@ -40,28 +41,28 @@ void check_error(cudaError_t status)
     cuda_checked(earlier, "an earlier call of libdarknet's", "its sources", 0);
 }
 
-void cuda_set_device(int n)
+void cuda_set_device(int device)
 {
-    gpu_index = n;
-    if (n >= 0) CUDA_CALL(cudaSetDevice(n));
+    gpu_index = device;
+    if (device >= 0) CUDA_CALL(cudaSetDevice(device));
 }
 
-static void *make_array(const void *x, size_t bytes)
+static void *make_array(const void *from, size_t bytes)
 {
     void *p = NULL;
     if (gpu_index < 0) return NULL;
     CUDA_CALL(cudaMalloc(&p, bytes ? bytes : 1));
-    if (x) CUDA_CALL(cudaMemcpy(p, x, bytes, cudaMemcpyHostToDevice));
+    if (from) CUDA_CALL(cudaMemcpy(p, from, bytes, cudaMemcpyHostToDevice));
     else CUDA_CALL(cudaMemset(p, 0, bytes));
     return p;
 }
 
-float *cuda_make_array(float *x, size_t n) { return make_array(x, n * sizeof *x); }
-int *cuda_make_int_array(int *x, size_t n) { return make_array(x, n * sizeof *x); }
+float *cuda_make_array(float *from, size_t count) { return make_array(from, count * sizeof *from); }
+int *cuda_make_int_array(int *from, size_t count) { return make_array(from, count * sizeof *from); }
 
-void cuda_free(float *x)
+void cuda_free(float *memory)
 {
-    if (gpu_index >= 0 && x) CUDA_CALL(cudaFree(x));
+    if (gpu_index >= 0 && memory) CUDA_CALL(cudaFree(memory));
 }
 
 /* The library's own function behind ours of that name. */
@@ -75,20 +76,20 @@ static void *behind(const char *name)
     return NULL;
 }
 
-void activate_array_gpu(float *x, int n, ACTIVATION a)
+void activate_array_gpu(float *x, int count, ACTIVATION act)
 {
     static __typeof__(&activate_array_gpu) fn;
-    if (a == LINEAR) return;
+    if (act == LINEAR) return;
     if (!fn) fn = behind(__func__);
-    fn(x, n, a);
+    fn(x, count, act);
 }
 
-void gradient_array_gpu(float *x, int n, ACTIVATION a, float *delta)
+void gradient_array_gpu(float *x, int count, ACTIVATION act, float *delta)
 {
     static __typeof__(&gradient_array_gpu) fn;
-    if (a == LINEAR) return;
+    if (act == LINEAR) return;
     if (!fn) fn = behind(__func__);
-    fn(x, n, a, delta);
+    fn(x, count, act, delta);
 }
 
 #ifdef CUDNN
@@ -103,32 +104,35 @@ static cudnnStatus_t checked(cudnnStatus_t status, const char *call)
     return status;
 }
 
-cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t h, const void *alpha, cudnnTensorDescriptor_t x, const void *xs, cudnnFilterDescriptor_t w,
-                                      const void *ws, cudnnConvolutionDescriptor_t c, cudnnConvolutionFwdAlgo_t algo, void *space,
-                                      size_t bytes, const void *beta, cudnnTensorDescriptor_t y, void *ys)
+cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t x_shape,
+                                      const void *x, cudnnFilterDescriptor_t w_shape, const void *w,
+                                      cudnnConvolutionDescriptor_t conv, cudnnConvolutionFwdAlgo_t algo, void *space,
+                                      size_t bytes, const void *beta, cudnnTensorDescriptor_t y_shape, void *y)
 {
     static __typeof__(&cudnnConvolutionForward) fn;
     if (!fn) fn = behind(__func__);
-    return checked(fn(h, alpha, x, xs, w, ws, c, algo, space, bytes, beta, y, ys), __func__);
+    return checked(fn(handle, alpha, x_shape, x, w_shape, w, conv, algo, space, bytes, beta, y_shape, y), __func__);
 }
 
-cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t h, const void *alpha, cudnnFilterDescriptor_t w, const void *ws,
-                                           cudnnTensorDescriptor_t y, const void *ys, cudnnConvolutionDescriptor_t c,
-                                           cudnnConvolutionBwdDataAlgo_t algo, void *space, size_t bytes, const void *beta,
-                                           cudnnTensorDescriptor_t x, void *xs)
+cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alpha, cudnnFilterDescriptor_t w_shape,
+                                           const void *w, cudnnTensorDescriptor_t y_shape, const void *y,
+                                           cudnnConvolutionDescriptor_t conv, cudnnConvolutionBwdDataAlgo_t algo,
+                                           void *space, size_t bytes, const void *beta, cudnnTensorDescriptor_t x_shape,
+                                           void *x)
 {
     static __typeof__(&cudnnConvolutionBackwardData) fn;
     if (!fn) fn = behind(__func__);
-    return checked(fn(h, alpha, w, ws, y, ys, c, algo, space, bytes, beta, x, xs), __func__);
+    return checked(fn(handle, alpha, w_shape, w, y_shape, y, conv, algo, space, bytes, beta, x_shape, x), __func__);
 }
 
-cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t h, const void *alpha, cudnnTensorDescriptor_t x, const void *xs,
-                                             cudnnTensorDescriptor_t y, const void *ys, cudnnConvolutionDescriptor_t c,
-                                             cudnnConvolutionBwdFilterAlgo_t algo, void *space, size_t bytes, const void *beta,
-                                             cudnnFilterDescriptor_t w, void *ws)
+cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t x_shape,
+                                             const void *x, cudnnTensorDescriptor_t y_shape, const void *y,
+                                             cudnnConvolutionDescriptor_t conv, cudnnConvolutionBwdFilterAlgo_t algo,
+                                             void *space, size_t bytes, const void *beta,
+                                             cudnnFilterDescriptor_t w_shape, void *w)
 {
     static __typeof__(&cudnnConvolutionBackwardFilter) fn;
     if (!fn) fn = behind(__func__);
-    return checked(fn(h, alpha, x, xs, y, ys, c, algo, space, bytes, beta, w, ws), __func__);
+    return checked(fn(handle, alpha, x_shape, x, y_shape, y, conv, algo, space, bytes, beta, w_shape, w), __func__);
 }
 #endif

@@ -1,13 +1,14 @@
-/* [yolo] and [region] on the CPU with a library that was built with GPU=1: its CPU functions leave the activations to the
- * device's (#ifndef GPU in yolo_layer.c and region_layer.c), so that boxes come out of raw numbers. Here they are applied
- * first, as a library built with GPU=0 does it, and then the host's function runs on the result. */
+/* [yolo] and [region] on the CPU with a library that was built with GPU=1: its CPU functions leave the activations to
+ * the device's (#ifndef GPU in yolo_layer.c and region_layer.c), so that boxes come out of raw numbers. Here they are
+ * applied first, as a library built with GPU=0 does it, and then the host's function runs on the result. */
 #include "gpu.h"
 
 #include <string.h>
 
 /* Exported by the library, in none of its installed headers. */
-void activate_array(float *x, int n, ACTIVATION a);
-void softmax_cpu(float *input, int n, int batch, int batch_offset, int groups, int group_offset, int stride, float temp, float *output);
+void activate_array(float *x, int count, ACTIVATION act);
+void softmax_cpu(float *input, int count, int batch, int batch_offset, int groups, int group_offset, int stride,
+                 float temp, float *output);
 void forward_yolo_layer(layer l, network net);
 void forward_region_layer(layer l, network net);
 
@@ -36,11 +37,14 @@ static void soften_classes(const layer *l, float *x)
     int map = l->w * l->h, first = l->coords + !l->background;
     if (l->softmax_tree)
         for (int i = 0, at = l->coords + 1; i < l->softmax_tree->groups; at += l->softmax_tree->group_size[i++])
-            softmax_cpu(x + at, l->softmax_tree->group_size[i], l->batch, l->inputs, l->n * map, 1, l->n * map, l->temperature, l->output + at);
+            softmax_cpu(x + at, l->softmax_tree->group_size[i], l->batch, l->inputs, l->n * map, 1, l->n * map,
+                        l->temperature, l->output + at);
     else
-        softmax_cpu(x + first * map, l->classes + l->background, l->batch * l->n, l->inputs / l->n, map, 1, map, 1, l->output + first * map);
+        softmax_cpu(x + first * map, l->classes + l->background, l->batch * l->n, l->inputs / l->n, map, 1, map, 1,
+                    l->output + first * map);
 }
 
+/* As the library's forward_region_layer built with GPU=0 begins; then that one. */
 static void forward_region(layer l, network net)
 {
     int map = l.w * l.h;
@@ -48,7 +52,8 @@ static void forward_region(layer l, network net)
     for (int i = 0; i < l.batch * l.n; ++i) {
         activate_array(entry_of(&l, l.coords, i / l.n, i % l.n, 0), 2 * map, LOGISTIC);
         if (!l.background) activate_array(entry_of(&l, l.coords, i / l.n, i % l.n, l.coords), map, LOGISTIC);
-        if (!l.softmax && !l.softmax_tree) activate_array(entry_of(&l, l.coords, i / l.n, i % l.n, l.coords + 1), l.classes * map, LOGISTIC);
+        if (!l.softmax && !l.softmax_tree)
+            activate_array(entry_of(&l, l.coords, i / l.n, i % l.n, l.coords + 1), l.classes * map, LOGISTIC);
     }
     if (l.softmax || l.softmax_tree) soften_classes(&l, net.input);
     net.input = l.output;

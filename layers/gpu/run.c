@@ -1,7 +1,8 @@
-/* Running a network on its device, and moving weights there and back (see gpu.h). As forward_network_gpu and its sisters do
- * it, without their surprises: layers 0 to end-1 only, and frozen networks keep net.train = 0. */
+/* Running a network on its device, and moving weights there and back (see gpu.h). As forward_network_gpu and its
+ * sisters do it, without their surprises: layers 0 to end-1 only, and frozen networks keep net.train = 0. */
 #include "bind.h"
 #include "cuda_call.h"
+#include "weights_tools/file/weights_file.h"
 
 /* The library pushes and pulls on the default stream, as everything here does. */
 
@@ -53,6 +54,7 @@ void gpu_forward(network *net, int end, int train)
     if (!train && end == net->n) gpu_pull_output(net, output_layer(net));
 }
 
+/* From layer end - 1 down to where nobody wants a delta. */
 void gpu_backward(network *net, int end)
 {
     cuda_set_device(net->gpu_index);
@@ -85,51 +87,22 @@ void gpu_free_workspace(network *net)
 
 /* ---- weights ---- */
 
-/* An array that stands on both sides; NULL where a layer has none. */
-typedef struct both {
-    float *host, *device;
-    size_t n;
-} both;
+typedef void (*copy_fn)(float *device, float *host, size_t n);
 
-/* Weights and running values come first, then what their updates read. */
-enum { WEIGHT_ARRAYS = 5, ARRAYS = 14 };
-
-static size_t weights_of(const layer *l)
+static void move_array(float *device, float *host, size_t n, copy_fn copy)
 {
-    if (l->type == CONNECTED) return (size_t)l->inputs * (size_t)l->outputs;
-    if (l->type == LOCAL) return (size_t)(l->size * l->size) * (size_t)(l->c * l->n) * (size_t)(l->out_h * l->out_w);
-    return (size_t)l->nweights;
+    if (device && host) copy(device, host, n);
 }
 
-static void arrays_of(const layer *l, both a[ARRAYS])
+static void move(const network *net, copy_fn copy)
 {
-    size_t c = (size_t)(l->type == CONNECTED || l->type == LOCAL ? l->outputs : l->n), w = weights_of(l);
-    both all[ARRAYS] = {
-        { l->weights, l->weights_gpu, w },           { l->biases, l->biases_gpu, c },
-        { l->scales, l->scales_gpu, c },             { l->rolling_mean, l->rolling_mean_gpu, c },
-        { l->rolling_variance, l->rolling_variance_gpu, c },
-        { l->weight_updates, l->weight_updates_gpu, w }, { l->bias_updates, l->bias_updates_gpu, c },
-        { l->scale_updates, l->scale_updates_gpu, c },
-        { l->m, l->m_gpu, w },                       { l->v, l->v_gpu, w },
-        { l->bias_m, l->bias_m_gpu, c },             { l->bias_v, l->bias_v_gpu, c },
-        { l->scale_m, l->scale_m_gpu, c },           { l->scale_v, l->scale_v_gpu, c },
-    };
-    for (int i = 0; i < ARRAYS; ++i) a[i] = all[i];
-}
-
-static int moves(const layer *l)
-{
-    return l->type == CONVOLUTIONAL || l->type == DECONVOLUTIONAL || l->type == CONNECTED || l->type == LOCAL;
-}
-
-static void move(const network *net, void (*copy)(float *device, float *host, size_t n))
-{
-    both a[ARRAYS];
+    weights_tensor t[WEIGHTS_MAX_TENSORS];
     for (int i = 0; gpu_has(net) && i < net->n; ++i) {
-        if (!moves(&net->layers[i])) continue;
-        arrays_of(&net->layers[i], a);
-        for (int k = 0; k < ARRAYS; ++k)
-            if (a[k].host && a[k].device) copy(a[k].device, a[k].host, a[k].n);
+        int n = weights_tensors(&net->layers[i], t);
+        for (int j = 0; j < n; ++j) {
+            move_array(t[j].device, t[j].data, t[j].n, copy);
+            for (int k = 0; k < WEIGHTS_KEPT; ++k) move_array(t[j].device_kept[k], t[j].kept[k], t[j].n, copy);
+        }
     }
 }
 
@@ -140,16 +113,22 @@ static void pull(float *device, float *host, size_t n) { cuda_pull_array(device,
 void gpu_push(network *net) { move(net, push); }
 void gpu_pull(const network *net) { move(net, pull); }
 
+/* *bad = 1 where something of this array is not finite. */
+static void look(const weights_tensor *t, gpu_half half, float *bad)
+{
+    if (half == GPU_WEIGHTS && t->device) gpu_find_infinite(t->device, t->n, bad);
+    for (int k = 0; half == GPU_UPDATES && k < WEIGHTS_KEPT; ++k)
+        if (t->device_kept[k]) gpu_find_infinite(t->device_kept[k], t->n, bad);
+}
+
+/* A kernel writes 1 where it finds something that is not finite; that one number comes back. */
 int gpu_finite(const network *net, int end, gpu_half half)
 {
-    int first = half == GPU_WEIGHTS ? 0 : WEIGHT_ARRAYS, stop = half == GPU_WEIGHTS ? WEIGHT_ARRAYS : ARRAYS;
-    both a[ARRAYS];
+    weights_tensor t[WEIGHTS_MAX_TENSORS];
     float none = 0, *bad = cuda_make_array(&none, 1);
     for (int i = 0; i < end; ++i) {
-        if (!net->layers[i].update_gpu || !moves(&net->layers[i])) continue;
-        arrays_of(&net->layers[i], a);
-        for (int k = first; k < stop; ++k)
-            if (a[k].device) gpu_find_infinite(a[k].device, a[k].n, bad);
+        int n = net->layers[i].update_gpu ? weights_tensors(&net->layers[i], t) : 0;
+        for (int j = 0; j < n; ++j) look(&t[j], half, bad);
     }
     cuda_pull_array(bad, &none, 1);
     cuda_free(bad);

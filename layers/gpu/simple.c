@@ -3,14 +3,11 @@
  *   activation      the host's gradient overwrote net.delta, and a first layer's crashed
  *   route           took a launch for each image
  *   shortcut        took three passes: copied, added, activated
- *   dropout         shared its predecessor's buffers and drew from the clock; here it has its own, and the CPU's draws */
+ *   dropout         shared its predecessor's buffers and drew from the clock: it gets its own, and the CPU's draws */
 #include "bind.h"
 #include "state.h"
 
 #include "layers/cpu/activate.h"
-
-/* Exported by the library, in none of its installed headers. */
-void gradient_array_gpu(float *x, int n, ACTIVATION a, float *delta);
 
 /* ---- activation ---- */
 

@@ -1,8 +1,8 @@
-/* Inside the GPU backend: what hangs on the CPU binding's state (cpu_state.gpu) of a layer on a device, and the table row that
- * serves it.
+/* Inside the GPU backend: what hangs on the CPU binding's state (cpu_state.gpu) of a layer on a device, and the table
+ * row that serves it.
  *
- * Darknet calls three functions of bound.c for every bound layer; they look up the state and call the row. There are two
- * things to do to add a layer type: write its functions in a file of its own, and add a row in bind.c. */
+ * Darknet calls three functions of bound.c for every bound layer; they look up the state and call the row. There are
+ * two things to do to add a layer type: write its functions in a file of its own, and add a row in bind.c. */
 #ifndef DISTILL_GPU_STATE_H
 #define DISTILL_GPU_STATE_H
 #include "gpu.h"

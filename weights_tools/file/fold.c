@@ -18,6 +18,7 @@ static size_t filter_floats(const layer *l)
     return l->type == CONNECTED ? (size_t)l->inputs : (size_t)l->nweights / (size_t)l->n;
 }
 
+/* Filter i's factor. */
 static double factor_of(const layer *l, size_t i)
 {
     return l->batch_normalize ? l->scales[i] / (sqrt((double)l->rolling_variance[i]) + HOST_EPSILON) : 1;
@@ -49,6 +50,7 @@ static int refuse(const cfg_section *section, diag *d)
     return -1;
 }
 
+/* 1: its batch norm was folded; 0: it has none, or keeps it, with a warning; -1 with a message. */
 static int fold_one(layer *l, cfg_section *section, diag *d)
 {
     if (cfg_is(section, "batchnorm")) return refuse(section, d);

@@ -1,15 +1,17 @@
-/* Which arrays of a layer a weights file holds, and in which order: one table, read by everything that loads, saves,
- * copies or compares weights.
+/* Which arrays of a layer a weights file holds, in which order, and what training keeps with each: read by everything
+ * that loads, saves, copies, compares or updates weights, keeps the state of a run or moves it to a device and back.
  *
  * A layer type has one row for each part that is stored: the layer itself, or, for recurrent types, the layers nested
  * in it. The order is that of Darknet's save_weights. Not obvious: a connected layer's weights come before its batch
  * norm, a convolution's after it; [batchnorm] stores no biases although it has them; [gru] and [lstm] store all w
  * before all u.
  *
- * To add a type: one row per part. */
+ * To add a type: one row per part. To add what updates keep: one column of fields. */
 #include "weights_file.h"
 
 #include "darknet_plugin/base/hash.h"
+
+#include <string.h>
 
 typedef int (*part_lister)(const layer *l, const char *const *name, weights_tensor *out);
 enum { BIASES, SCALES, MEAN, VARIANCE, WEIGHTS, NAMES };
@@ -21,33 +23,72 @@ typedef struct part {
     const char *name[NAMES];
 } part;
 
-static weights_tensor tensor(const char *name, float *data, size_t n)
+#ifdef GPU
+#define ON_DEVICE(name) offsetof(layer, name##_gpu)
+#else
+#define ON_DEVICE(name) 0
+#endif
+#define FIELD(name) { offsetof(layer, name), ON_DEVICE(name) }
+
+/* Where a layer has a pointer to an array, and to the same on a device; 0 = nowhere. */
+typedef struct field {
+    size_t host, device;
+} field;
+
+static const struct {
+    field data, kept[WEIGHTS_KEPT];
+    int trained, decays;
+} FIELDS[NAMES] = {
+    [BIASES] = { FIELD(biases), { FIELD(bias_updates), FIELD(bias_m), FIELD(bias_v) }, .trained = 1 },
+    [SCALES] = { FIELD(scales), { FIELD(scale_updates), FIELD(scale_m), FIELD(scale_v) }, .trained = 1 },
+    /* on the CPU the next batch's mean is summed relative to the last one's */
+    [MEAN] = { FIELD(rolling_mean), { { offsetof(layer, mean), 0 } } },
+    [VARIANCE] = { FIELD(rolling_variance) },
+    [WEIGHTS] = { FIELD(weights), { FIELD(weight_updates), FIELD(m), FIELD(v) }, .trained = 1, .decays = 1 },
+};
+
+static float *array_at(const layer *l, size_t offset)
 {
-    return (weights_tensor){ name, data, n };
+    float *x = NULL;
+    if (offset) memcpy(&x, (const char *)l + offset, sizeof x);
+    return x;
 }
 
-static int batch_norm(const layer *l, size_t n, const char *const *name, weights_tensor *out)
+static weights_tensor tensor(const layer *l, const char *const *name, int which, size_t n)
 {
-    out[0] = tensor(name[SCALES], l->scales, n);
-    out[1] = tensor(name[MEAN], l->rolling_mean, n);
-    out[2] = tensor(name[VARIANCE], l->rolling_variance, n);
+    weights_tensor t = { .name = name[which], .n = n, .trained = FIELDS[which].trained,
+                         .decays = FIELDS[which].decays };
+    t.data = array_at(l, FIELDS[which].data.host);
+    t.device = array_at(l, FIELDS[which].data.device);
+    for (int k = 0; k < WEIGHTS_KEPT; ++k) {
+        t.kept[k] = array_at(l, FIELDS[which].kept[k].host);
+        t.device_kept[k] = array_at(l, FIELDS[which].kept[k].device);
+    }
+    return t;
+}
+
+static int batch_norm(const layer *l, size_t filters, const char *const *name, weights_tensor *out)
+{
+    out[0] = tensor(l, name, SCALES, filters);
+    out[1] = tensor(l, name, MEAN, filters);
+    out[2] = tensor(l, name, VARIANCE, filters);
     return 3;
 }
 
 static int convolution(const layer *l, const char *const *name, weights_tensor *out)
 {
     int k = 0;
-    out[k++] = tensor(name[BIASES], l->biases, (size_t)l->n);
+    out[k++] = tensor(l, name, BIASES, (size_t)l->n);
     if (l->batch_normalize) k += batch_norm(l, (size_t)l->n, name, out + k);
-    out[k++] = tensor(name[WEIGHTS], l->weights, (size_t)l->nweights);
+    out[k++] = tensor(l, name, WEIGHTS, (size_t)l->nweights);
     return k;
 }
 
 static int connected(const layer *l, const char *const *name, weights_tensor *out)
 {
     int k = 0;
-    out[k++] = tensor(name[BIASES], l->biases, (size_t)l->outputs);
-    out[k++] = tensor(name[WEIGHTS], l->weights, (size_t)l->outputs * (size_t)l->inputs);
+    out[k++] = tensor(l, name, BIASES, (size_t)l->outputs);
+    out[k++] = tensor(l, name, WEIGHTS, (size_t)l->outputs * (size_t)l->inputs);
     if (l->batch_normalize) k += batch_norm(l, (size_t)l->outputs, name, out + k);
     return k;
 }
@@ -60,8 +101,8 @@ static int batchnorm(const layer *l, const char *const *name, weights_tensor *ou
 static int local(const layer *l, const char *const *name, weights_tensor *out)
 {
     size_t window = (size_t)l->size * (size_t)l->size * (size_t)l->c;
-    out[0] = tensor(name[BIASES], l->biases, (size_t)l->outputs);
-    out[1] = tensor(name[WEIGHTS], l->weights, window * (size_t)l->outputs);
+    out[0] = tensor(l, name, BIASES, (size_t)l->outputs);
+    out[1] = tensor(l, name, WEIGHTS, window * (size_t)l->outputs);
     return 2;
 }
 
@@ -88,18 +129,21 @@ static const part parts[] = {
     NESTED(GRU, connected, uz, "uz"), NESTED(GRU, connected, ur, "ur"), NESTED(GRU, connected, uh, "uh"),
 };
 
-static const layer *part_of(const layer *l, const part *p)
+static const layer *part_of(const layer *l, const part *part)
 {
-    if (!p->nested) return l;
-    return *(const layer *const *)(const void *)((const char *)l + p->nested - 1);
+    if (!part->nested) return l;
+    return *(const layer *const *)(const void *)((const char *)l + part->nested - 1);
 }
 
 int weights_tensors(const layer *l, weights_tensor *out)
 {
-    int k = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; ++i)
-        if (parts[i].type == l->type) k += parts[i].list(part_of(l, &parts[i]), parts[i].name, out + k);
-    return k;
+    int n = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; ++i) {
+        if (parts[i].type != l->type) continue;
+        int end = n + parts[i].list(part_of(l, &parts[i]), parts[i].name, out + n);
+        for (; n < end; ++n) out[n].nested = parts[i].nested != 0;
+    }
+    return n;
 }
 
 uint64_t weights_hash(const network *net, int begin, int end)

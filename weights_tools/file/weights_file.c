@@ -19,8 +19,8 @@ enum { VERSION_TRANSPOSED = 1000, SHORT_HEADER = 16, LONG_HEADER = 20 };
 static FILE *open_regular(const char *path, size_t *bytes, diag *d)
 {
     int fd = in_file_open(path, "weights", bytes, d);
-    FILE *f = fd >= 0 ? fdopen(fd, "rb") : NULL;
-    if (f || fd < 0) return f;
+    FILE *file = fd >= 0 ? fdopen(fd, "rb") : NULL;
+    if (file || fd < 0) return file;
     diag_error(d, path, 0, NULL, "cannot read weights: %s", strerror(errno));
     close(fd);
     return NULL;
@@ -37,22 +37,28 @@ static int read_seen(FILE *file, weights_info *info)
     return 0;
 }
 
+static int check_version(const weights_info *info, const char *path, diag *d)
+{
+    int major = info->major, minor = info->minor, revision = info->revision;
+    if (major < 0 || minor < 0 || revision < 0) {
+        diag_error(d, path, 0, NULL, "not a weights file: its version is %d.%d.%d", major, minor, revision);
+        return -1;
+    }
+    if (major < VERSION_TRANSPOSED && minor < VERSION_TRANSPOSED) return 0;
+    diag_error(d, path, 0, NULL, "version %d.%d.%d (transposed weights) is not supported", major, minor, revision);
+    return -1;
+}
+
+/* Fills what the header says, header_bytes and seen; -1 with a message. */
 static int read_header(FILE *file, const char *path, size_t bytes, weights_info *info, diag *d)
 {
-    int32_t v[3];
-    int ok = fread(v, sizeof v, 1, file) == 1;
-    if (ok && (v[0] < 0 || v[1] < 0 || v[2] < 0)) {
-        diag_error(d, path, 0, NULL, "not a weights file: its version is %d.%d.%d", v[0], v[1], v[2]);
-        return -1;
-    }
-    if (ok && (v[0] >= VERSION_TRANSPOSED || v[1] >= VERSION_TRANSPOSED)) {
-        diag_error(d, path, 0, NULL, "version %d.%d.%d (transposed weights) is not supported", v[0], v[1], v[2]);
-        return -1;
-    }
+    int32_t version[3];
+    int ok = fread(version, sizeof version, 1, file) == 1;
     if (ok) {
-        info->major = v[0];
-        info->minor = v[1];
-        info->revision = v[2];
+        info->major = version[0];
+        info->minor = version[1];
+        info->revision = version[2];
+        if (check_version(info, path, d)) return -1;
         ok = !read_seen(file, info);
     }
     if (!ok) diag_error(d, path, 0, NULL, "%zu bytes, expected a header of at least %d", bytes, SHORT_HEADER);
@@ -66,6 +72,7 @@ typedef struct border {
     int inside;              /* the layer it ends in */
 } border;
 
+/* Goes through the layers as long as they fit. */
 static border find_border(const net_shape *shape, size_t floats)
 {
     border b = { 0, 0, 0 };
@@ -94,29 +101,30 @@ static size_t bytes_of(size_t header, size_t floats)
     return bytes > SIZE_MAX - header ? SIZE_MAX : bytes + header;
 }
 
-static void report_size(const char *path, const net_shape *shape, size_t bytes, size_t header, border b, diag *d)
+/* Both sizes, and where among the layers the file ends. */
+static void report_size(const char *path, const net_shape *shape, size_t bytes, size_t header, border end, diag *d)
 {
     size_t whole = bytes_of(header, shape->stored);
     diag_error(d, path, 0, NULL, "%zu bytes, expected %zu for the cfg's %d layers with weights",
                bytes, whole, layers_with_weights(shape));
     if (bytes > whole)
         diag_hint(d, "%zu bytes are left over after the last layer: is it the file of another cfg?", bytes - whole);
-    else if (b.layers)
-        diag_hint(d, "it ends inside layer %d; layers 0 to %d end at byte %zu", b.inside, b.layers - 1,
-                  bytes_of(header, b.floats));
+    else if (end.layers)
+        diag_hint(d, "it ends inside layer %d; layers 0 to %d end at byte %zu", end.inside, end.layers - 1,
+                  bytes_of(header, end.floats));
     else
-        diag_hint(d, "it ends before the first layer with weights does, which is layer %d", b.inside);
+        diag_hint(d, "it ends before the first layer with weights does, which is layer %d", end.inside);
 }
 
 /* Holds the file's size against the shapes; fills info->floats and info->layers. */
 static int measure(const char *path, const net_shape *shape, size_t bytes, weights_info *info, diag *d)
 {
     size_t body = bytes - info->header_bytes;
-    border b = find_border(shape, body / sizeof(float));
-    info->floats = b.floats;
-    info->layers = b.floats == shape->stored ? shape->n : b.layers;
-    if (body == bytes_of(0, b.floats) && info->layers) return 0;
-    report_size(path, shape, bytes, info->header_bytes, b, d);
+    border end = find_border(shape, body / sizeof(float));
+    info->floats = end.floats;
+    info->layers = end.floats == shape->stored ? shape->n : end.layers;
+    if (body == bytes_of(0, end.floats) && info->layers) return 0;
+    report_size(path, shape, bytes, info->header_bytes, end, d);
     return -1;
 }
 
@@ -125,14 +133,14 @@ static int measure(const char *path, const net_shape *shape, size_t bytes, weigh
 static FILE *open_measured(const char *path, const net_shape *shape, size_t *bytes, weights_info *info, int *fits,
                            diag *d)
 {
-    FILE *f = open_regular(path, bytes, d);
-    if (!f) return NULL;
-    if (read_header(f, path, *bytes, info, d)) {
-        fclose(f);
+    FILE *file = open_regular(path, bytes, d);
+    if (!file) return NULL;
+    if (read_header(file, path, *bytes, info, d)) {
+        fclose(file);
         return NULL;
     }
     *fits = !measure(path, shape, *bytes, info, d);
-    return f;
+    return file;
 }
 
 int weights_inspect(const char *path, const net_shape *shape, weights_info *info, diag *d)
@@ -140,9 +148,9 @@ int weights_inspect(const char *path, const net_shape *shape, weights_info *info
     size_t bytes;
     int fits;
     memset(info, 0, sizeof *info);
-    FILE *f = open_measured(path, shape, &bytes, info, &fits, d);
-    if (!f) return -1;
-    fclose(f);
+    FILE *file = open_measured(path, shape, &bytes, info, &fits, d);
+    if (!file) return -1;
+    fclose(file);
     return fits ? 0 : -1;
 }
 
@@ -150,15 +158,18 @@ int weights_read(const char *path, const net_shape *shape, weights_contents *con
 {
     int fits;
     memset(contents, 0, sizeof *contents);
-    FILE *f = open_measured(path, shape, &contents->bytes, &contents->info, &fits, d);
-    if (!f) return -1;
+    FILE *file = open_measured(path, shape, &contents->bytes, &contents->info, &fits, d);
+    if (!file) return -1;
+    size_t floats = contents->info.floats;
     contents->expected = bytes_of(contents->info.header_bytes, shape->stored);
-    contents->x = mem_realloc(NULL, contents->info.floats, sizeof *contents->x);
-    int failed = fread(contents->x, sizeof *contents->x, contents->info.floats, f) != contents->info.floats;
-    if (failed) diag_error(d, path, 0, NULL, "cannot read weights: %s", ferror(f) ? strerror(errno) : "it got shorter");
-    fclose(f);
-    if (failed) weights_drop(contents);
-    return failed ? -1 : !fits;
+    contents->x = mem_realloc(NULL, floats, sizeof *contents->x);
+    int whole = fread(contents->x, sizeof *contents->x, floats, file) == floats;
+    if (!whole)
+        diag_error(d, path, 0, NULL, "cannot read weights: %s", ferror(file) ? strerror(errno) : "it got shorter");
+    fclose(file);
+    if (!whole) weights_drop(contents);
+    if (!whole) return -1;
+    return fits ? WEIGHTS_FIT : WEIGHTS_PARTLY;
 }
 
 void weights_drop(weights_contents *contents)
@@ -216,47 +227,48 @@ int weights_check_values(const weights_tensor *tensor, int layer, const char *pa
     for (size_t k = 0; k < tensor->n; ++k) {
         if (isfinite(tensor->data[k]) && !(positive && tensor->data[k] < 0)) continue;
         diag_error(d, path, 0, NULL, "layer %d: %s[%zu] is %g", layer, tensor->name, k, (double)tensor->data[k]);
-        diag_hint(d, isfinite(tensor->data[k]) ? "a variance is never negative: is it the file of another cfg?"
-                                          : "training diverged before this file was written, or it is not for this cfg");
+        if (isfinite(tensor->data[k])) diag_hint(d, "a variance is never negative: is it the file of another cfg?");
+        else diag_hint(d, "training diverged before this file was written, or it is not for this cfg");
         return -1;
     }
     return 0;
 }
 
-static int check_finite(const network *net, int layers, float *x, const char *path, diag *d)
+/* The arrays of the first layers as they lie in the file, one after another. */
+static int check_finite(const network *net, int layers, float *values, const char *path, diag *d)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
     for (int i = 0; i < layers; ++i) {
         int n = weights_tensors(&net->layers[i], t);
-        for (int j = 0; j < n; x += t[j].n, ++j) {
-            t[j].data = x;
+        for (int j = 0; j < n; values += t[j].n, ++j) {
+            t[j].data = values;
             if (weights_check_values(&t[j], i, path, d)) return -1;
         }
     }
     return 0;
 }
 
-static void copy_in(network *net, int layers, const float *x)
+static void copy_in(network *net, int layers, const float *values)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
     for (int i = 0; i < layers; ++i) {
         int n = weights_tensors(&net->layers[i], t);
-        for (int j = 0; j < n; x += t[j].n, ++j) memcpy(t[j].data, x, t[j].n * sizeof *x);
+        for (int j = 0; j < n; values += t[j].n, ++j) memcpy(t[j].data, values, t[j].n * sizeof *values);
     }
 }
 
 int weights_load(network *net, const net_shape *shape, const char *path, weights_info *info, diag *d)
 {
-    weights_contents c;
+    weights_contents file;
     if (info) memset(info, 0, sizeof *info);
     if (refuse_half_loaders(net, path, d) || weights_check_layers(net, shape, path, d)) return -1;
-    int failed = weights_read(path, shape, &c, d);
-    if (info && failed >= 0) *info = c.info;
-    failed = failed || check_finite(net, c.info.layers, c.x, path, d);
+    int status = weights_read(path, shape, &file, d);
+    if (info && status >= 0) *info = file.info;
+    int failed = status != WEIGHTS_FIT || check_finite(net, file.info.layers, file.x, path, d);
     if (!failed) {
-        copy_in(net, c.info.layers, c.x);
-        *net->seen = c.info.seen;
+        copy_in(net, file.info.layers, file.x);
+        *net->seen = file.info.seen;
     }
-    weights_drop(&c);
+    weights_drop(&file);
     return failed ? -1 : 0;
 }

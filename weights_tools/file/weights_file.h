@@ -23,11 +23,17 @@ typedef struct weights_info {
                                 behind its last layer with weights */
 } weights_info;
 
-/* One array of a layer, in file order. */
+/* One array of a layer, in file order, and what training keeps with it. All arrays have n values and are borrowed from
+ * the layer; NULL where it has none. Those on a device are NULL in a build without GPU=1, too. */
+enum { KEPT_SUM, KEPT_M, KEPT_V, WEIGHTS_KEPT };
 typedef struct weights_tensor {
     const char *name;        /* "biases", "scales", "mean", "variance", "weights"; "input biases", ... in an rnn */
-    float *data;             /* borrowed from the layer */
+    float *data;
     size_t n;
+    float *kept[WEIGHTS_KEPT];   /* the sum of gradients, moments; "mean": the last batch's, instead of a sum */
+    float *device, *device_kept[WEIGHTS_KEPT];
+    int trained, decays;     /* is it moved by updates, and drawn to 0 by decay? */
+    int nested;              /* it is an inner layer's */
 } weights_tensor;
 
 enum { WEIGHTS_MAX_TENSORS = 40 };
@@ -37,8 +43,7 @@ int weights_tensors(const layer *l, weights_tensor *out);
 /* Is this an array that may not be negative? */
 int weights_is_variance(const char *name);
 
-/* 0, or -1 after reporting the first NaN, infinity or negative variance of tensor, an array of layer `layer` of
- * `path`. */
+/* 0, or -1 after reporting the first NaN, infinity or negative variance of an array of layer `layer` of `path`. */
 int weights_check_values(const weights_tensor *tensor, int layer, const char *path, diag *d);
 /* The host's layers must be as large as the shapes a file is held against; `path` is blamed where they are not. */
 int weights_check_layers(const network *net, const net_shape *shape, const char *path, diag *d);
@@ -52,8 +57,9 @@ typedef struct weights_contents {
     float *x;                /* info.floats: the arrays of the whole layers, one after the other in file order; owned */
     size_t bytes, expected;  /* the file's size, and that of the whole network's */
 } weights_contents;
-/* 0: it fits; 1: it is cut short or too long (weights_inspect's message is in `d`), *contents has the whole layers;
- * -1 with a message: nothing could be read. weights_drop frees *c's array in every case. */
+enum { WEIGHTS_FIT, WEIGHTS_PARTLY };
+/* WEIGHTS_PARTLY: it is cut short or too long (weights_inspect's message is in `d`), *contents has the whole layers.
+ * -1 with a message: nothing could be read. weights_drop frees the array in every case. */
 int weights_read(const char *path, const net_shape *shape, weights_contents *contents, diag *d);
 void weights_drop(weights_contents *contents);
 /* Loads as many whole layers as the file holds (inspected first); *info may be NULL. Sets *net->seen.

@@ -24,9 +24,9 @@ int weights_write(const network *net, FILE *file)
 
 int weights_save(const network *net, const char *path, diag *d)
 {
-    out_file f;
-    if (out_file_open(&f, path, d)) return -1;
-    return out_file_close(&f, weights_write(net, f.file), d);
+    out_file out;
+    if (out_file_open(&out, path, d)) return -1;
+    return out_file_close(&out, weights_write(net, out.file), d);
 }
 
 /* mkdir that is content with a folder being there. */

@@ -6,38 +6,45 @@
 #include <stdint.h>
 #include <string.h>
 
-static float read_f32(const unsigned char *p)
+static float read_f32(const unsigned char *from)
 {
-    float v;
-    memcpy(&v, p, sizeof v);
-    return v;
+    float value;
+    memcpy(&value, from, sizeof value);
+    return value;
 }
 
-static float read_f64(const unsigned char *p)
+static float read_f64(const unsigned char *from)
 {
-    double v;
-    memcpy(&v, p, sizeof v);
-    return (float)v;
+    double value;
+    memcpy(&value, from, sizeof value);
+    return (float)value;
 }
 
-static float read_f16(const unsigned char *p)
+/* Exponent 31 means infinity or NaN, 0 a fraction without the leading 1. */
+static float f16_magnitude(int exponent, int fraction)
 {
-    int bits = p[0] | p[1] << 8, exponent = bits >> 10 & 31, fraction = bits & 1023;
-    float v = exponent == 31 ? (fraction ? NAN : INFINITY)
-            : exponent ? ldexpf((float)(1024 + fraction), exponent - 25) : ldexpf((float)fraction, -24);
-    return bits >> 15 ? -v : v;
+    if (exponent == 31) return fraction ? NAN : INFINITY;
+    if (!exponent) return ldexpf((float)fraction, -24);
+    return ldexpf((float)(1024 + fraction), exponent - 25);
 }
 
-static float read_bf16(const unsigned char *p)
+static float read_f16(const unsigned char *from)
 {
-    uint32_t bits = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 24;
-    float v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
+    int bits = from[0] | from[1] << 8;
+    float magnitude = f16_magnitude(bits >> 10 & 31, bits & 1023);
+    return bits >> 15 ? -magnitude : magnitude;
+}
+
+static float read_bf16(const unsigned char *from)
+{
+    uint32_t bits = (uint32_t)from[0] << 16 | (uint32_t)from[1] << 24;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
 #define READ_INTEGER(name, type) \
-    static float name(const unsigned char *p) { type v; memcpy(&v, p, sizeof v); return (float)v; }
+    static float name(const unsigned char *from) { type v; memcpy(&v, from, sizeof v); return (float)v; }
 READ_INTEGER(read_i64, int64_t)
 READ_INTEGER(read_i32, int32_t)
 READ_INTEGER(read_i16, int16_t)
@@ -74,7 +81,7 @@ const element_row *element_of_onnx(int type)
     return NULL;
 }
 
-void elements_read(const element_row *e, const unsigned char *from, size_t n, float *to)
+void elements_read(const element_row *type, const unsigned char *from, size_t n, float *to)
 {
-    for (size_t i = 0; i < n; ++i) to[i] = e->read(from + i * e->bytes);
+    for (size_t i = 0; i < n; ++i) to[i] = type->read(from + i * type->bytes);
 }

@@ -25,8 +25,8 @@ typedef struct import_job {
 
 /* Fills job->layer, printing each line as it is decided. 0, or -1 with a message. */
 int import_match(import_job *job, diag *d);
-/* (import_fill.c) Copies one group's values into its layer. 0, or -1 where they are not numbers. */
-int import_fill(const import_job *job, int group, diag *d);
+/* (import_fill.c) Copies the values of the group of that number into its layer. 0, or -1 where they are not numbers. */
+int import_fill(const import_job *job, int number, diag *d);
 /* (graph_check.c) Where the file has a graph: does it compute what the cfg's layers compute? Puts columns of weights that
  * are in another order right. 0, or -1 with a message that names node and layer. */
 int import_check_graph(import_job *job, diag *d);

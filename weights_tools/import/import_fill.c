@@ -20,34 +20,34 @@ static int check_values(const import_job *job, const named_tensor *tensor, tenso
 }
 
 /* The tensor's values, or the same number everywhere. */
-static void copy_or(float *to, const named_tensor *from, size_t n, float otherwise)
+static void copy_or(float *to, const named_tensor *from, size_t filters, float otherwise)
 {
-    for (size_t i = 0; i < n; ++i) to[i] = from ? from->data[i] : otherwise;
+    for (size_t i = 0; i < filters; ++i) to[i] = from ? from->data[i] : otherwise;
 }
 
-static void fill_norm(const import_job *job, const tensor_group *group, const layer *l, size_t n)
+/* The group's batch norm, or one that changes nothing, and its convolution's own bias. */
+static void fill_norm(const import_job *job, const tensor_group *group, const layer *l, size_t filters)
 {
-    const named_tensor *v = group->part[PART_VARIANCE], *bias = group->part[PART_BIAS];
-    double epsilon = v && v->epsilon >= 0 ? v->epsilon : job->epsilon;
-    copy_or(l->scales, group->part[PART_SCALE], n, 1);
-    copy_or(l->biases, group->part[PART_SHIFT], n, 0);
-    copy_or(l->rolling_mean, group->part[PART_MEAN], n, 0);
-    for (size_t i = 0; i < n; ++i) {
-        l->rolling_variance[i] = v ? import_variance(v->data[i], epsilon) : import_variance(1, 0);
+    const named_tensor *variance = group->part[PART_VARIANCE], *bias = group->part[PART_BIAS];
+    double epsilon = variance && variance->epsilon >= 0 ? variance->epsilon : job->epsilon;
+    copy_or(l->scales, group->part[PART_SCALE], filters, 1);
+    copy_or(l->biases, group->part[PART_SHIFT], filters, 0);
+    copy_or(l->rolling_mean, group->part[PART_MEAN], filters, 0);
+    for (size_t i = 0; i < filters; ++i) {
+        l->rolling_variance[i] = variance ? import_variance(variance->data[i], epsilon) : import_variance(1, 0);
         if (bias) l->rolling_mean[i] -= bias->data[i];
     }
 }
 
-int import_fill(const import_job *job, int group, diag *d)
+int import_fill(const import_job *job, int number, diag *d)
 {
-    const tensor_group *g = &job->groups.group[group];
-    const layer *l = &job->net->layers[job->layer[group]];
-    const named_tensor *w = g->part[PART_WEIGHT];
-    size_t n = w->dim[0];
-    for (int p = 0; p < PARTS; ++p)
-        if (g->part[p] && check_values(job, g->part[p], (tensor_part)p, d)) return -1;
-    memcpy(l->weights, w->data, w->n * sizeof *w->data);
-    if (l->batch_normalize) fill_norm(job, g, l, n);
-    else copy_or(l->biases, g->part[PART_BIAS], n, 0);
+    const tensor_group *group = &job->groups.group[number];
+    const layer *l = &job->net->layers[job->layer[number]];
+    const named_tensor *weight = group->part[PART_WEIGHT];
+    for (int i = 0; i < PARTS; ++i)
+        if (group->part[i] && check_values(job, group->part[i], (tensor_part)i, d)) return -1;
+    memcpy(l->weights, weight->data, weight->n * sizeof *weight->data);
+    if (l->batch_normalize) fill_norm(job, group, l, weight->dim[0]);
+    else copy_or(l->biases, group->part[PART_BIAS], weight->dim[0], 0);
     return 0;
 }

@@ -61,7 +61,7 @@ static int add_row(import_map *map, char *name, int layer, int line, diag *d)
     return -1;
 }
 
-/* One line: nothing, or a row. */
+/* "name = 7" or "name = none" as a row; a line without anything but a comment is none. */
 static int read_line(import_map *map, char *text, int line, diag *d)
 {
     int layer;
@@ -81,8 +81,8 @@ int import_map_read(const char *path, import_map *map, diag *d)
     size_t room = 0;
     int failed = 0, line = 0;
     *map = (import_map){ .path = path };
-    FILE *f = fopen(path, "r");
-    for (ssize_t n; f && (n = mem_getline(&text, &room, f)) >= 0;) {
+    FILE *file = fopen(path, "r");
+    for (ssize_t n; file && (n = mem_getline(&text, &room, file)) >= 0;) {
         ++line;
         if (strlen(text) == (size_t)n) failed |= read_line(map, text, line, d);
         else {
@@ -90,11 +90,11 @@ int import_map_read(const char *path, import_map *map, diag *d)
             failed = -1;
         }
     }
-    if (!f || ferror(f)) {
+    if (!file || ferror(file)) {
         diag_error(d, path, 0, NULL, "cannot read this map: %s", strerror(errno));
         failed = -1;
     }
-    if (f) fclose(f);
+    if (file) fclose(file);
     free(text);
     return failed;
 }

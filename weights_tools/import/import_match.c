@@ -29,35 +29,41 @@ typedef struct slot {
     size_t in[3];                /* map that a [connected] reads */
 } slot;
 
-static int read_slot(const import_job *job, int i, slot *s)
+static slot conv_slot(const layer *l)
 {
-    const layer *l = &job->net->layers[i];
-    const layer_shape *shape = &job->low->shape->layer[i];
-    *s = (slot){ .norm = l->batch_normalize };
-    if (l->type == CONVOLUTIONAL) {
-        size_t k = (size_t)l->size;
-        *s = (slot){ .out = (size_t)l->n, .rows = { (size_t)l->n, (size_t)(l->c / l->groups), k, k }, .dims = 4,
-                     .norm = l->batch_normalize };
-    } else if (l->type == CONNECTED) {
-        *s = (slot){ .out = (size_t)l->outputs, .rows = { (size_t)l->outputs, (size_t)l->inputs }, .dims = 2,
-                     .norm = l->batch_normalize,
-                     .in = { (size_t)shape->in_c, (size_t)shape->in_h, (size_t)shape->in_w } };
-    }
-    return s->dims > 0;
+    size_t n = (size_t)l->n, k = (size_t)l->size;
+    return (slot){ .out = n, .rows = { n, (size_t)(l->c / l->groups), k, k }, .dims = 4, .norm = l->batch_normalize };
 }
 
-static int same_sizes(const size_t *a, const size_t *b, int n)
+static slot connected_slot(const layer *l, const layer_shape *shape)
 {
-    return !memcmp(a, b, (size_t)n * sizeof *a);
+    size_t n = (size_t)l->outputs;
+    return (slot){ .out = n, .rows = { n, (size_t)l->inputs }, .dims = 2, .norm = l->batch_normalize,
+                   .in = { (size_t)shape->in_c, (size_t)shape->in_h, (size_t)shape->in_w } };
+}
+
+/* Layer i's place; 0 where it has none. */
+static int read_slot(const import_job *job, int i, slot *place)
+{
+    const layer *l = &job->net->layers[i];
+    *place = (slot){ .dims = 0 };
+    if (l->type == CONVOLUTIONAL) *place = conv_slot(l);
+    if (l->type == CONNECTED) *place = connected_slot(l, &job->low->shape->layer[i]);
+    return place->dims > 0;
+}
+
+static int same_sizes(const size_t *sizes, const size_t *others, int dims)
+{
+    return !memcmp(sizes, others, (size_t)dims * sizeof *sizes);
 }
 
 static int weights_fit(const named_tensor *tensor, const slot *slot)
 {
-    if (tensor->dims == slot->dims) return same_sizes(tensor->dim, slot->rows, slot->dims);
-    if (slot->dims == 4 && tensor->dims == 2) return slot->rows[2] == 1 && same_sizes(tensor->dim, slot->rows, 2);
-    if (slot->dims != 2 || tensor->dims != 4 || tensor->dim[0] != slot->out) return 0;
-    return same_sizes(tensor->dim + 1, slot->in, 3) || (tensor->dim[1] == slot->rows[1] && tensor->dim[2] == 1 &&
-                                                        tensor->dim[3] == 1);
+    const size_t *dim = tensor->dim;
+    if (tensor->dims == slot->dims) return same_sizes(dim, slot->rows, slot->dims);
+    if (slot->dims == 4 && tensor->dims == 2) return slot->rows[2] == 1 && same_sizes(dim, slot->rows, 2);
+    if (slot->dims != 2 || tensor->dims != 4 || dim[0] != slot->out) return 0;
+    return same_sizes(dim + 1, slot->in, 3) || (dim[1] == slot->rows[1] && dim[2] == 1 && dim[3] == 1);
 }
 
 static int fits(const import_job *job, const tensor_group *group, const slot *slot)
@@ -70,22 +76,25 @@ static int fits(const import_job *job, const tensor_group *group, const slot *sl
 
 /* ---- messages ---- */
 
+enum { SLOT_TEXT = TENSOR_TEXT + 30, GROUP_TEXT = TENSOR_TEXT + 1200 };   /* room for the texts below */
+
 static const cfg_section *section_of(const import_job *job, int i) { return cfg_layer(job->low->cfg, i); }
 
 static const char *slot_text(const slot *slot, char *out)
 {
     char sizes[TENSOR_TEXT];
-    snprintf(out, TENSOR_TEXT + 30, "%s%s", tensor_text(slot->dims, slot->rows, sizes), slot->norm ? " with batch norm"
-             : " without batch norm");
+    snprintf(out, SLOT_TEXT, "%s with%s batch norm", tensor_text(slot->dims, slot->rows, sizes),
+             slot->norm ? "" : "out");
     return out;
 }
 
-static void group_text(const tensor_group *group, char *out, size_t room)
+static const char *group_text(const tensor_group *group, char *out)
 {
     char sizes[TENSOR_TEXT];
-    const named_tensor *w = group->part[PART_WEIGHT];
-    snprintf(out, room, "'%s' %s with%s batch norm", w->name, tensor_text(w->dims, w->dim, sizes),
+    const named_tensor *weight = group->part[PART_WEIGHT];
+    snprintf(out, GROUP_TEXT, "'%s' %s with%s batch norm", weight->name, tensor_text(weight->dims, weight->dim, sizes),
              group->part[PART_MEAN] ? "" : "out");
+    return out;
 }
 
 static int first_free(const import_job *job, const char *taken, slot *slot)
@@ -95,130 +104,128 @@ static int first_free(const import_job *job, const char *taken, slot *slot)
     return -1;
 }
 
+/* The group beside the layer that is next to be filled. */
 static int fits_nothing(const import_job *job, const tensor_group *group, const char *taken, diag *d)
 {
-    char what[TENSOR_TEXT + 1200], want[TENSOR_TEXT + 30];
-    slot s;
-    int i = first_free(job, taken, &s);
-    group_text(group, what, sizeof what);
-    if (i < 0) diag_error(d, job->model, 0, NULL, "%s fits no layer: all layers of %s have their weights", what,
-                          job->cfg);
-    else diag_error(d, job->model, 0, NULL, "%s fits no layer that is left: the next, [%s] #%d (%s:%d), wants %s", what,
-                    section_of(job, i)->name, i, section_of(job, i)->file, section_of(job, i)->line,
-                        slot_text(&s, want));
-    if (i < 0) diag_hint(d, "'%s = none' in a file given by -map leaves it out", group->name);
+    char what[GROUP_TEXT], want[SLOT_TEXT];
+    slot next;
+    int i = first_free(job, taken, &next);
+    group_text(group, what);
+    if (i < 0) {
+        diag_error(d, job->model, 0, NULL, "%s fits no layer: all layers of %s have their weights", what, job->cfg);
+        diag_hint(d, "'%s = none' in a file given by -map leaves it out", group->name);
+        return -1;
+    }
+    const cfg_section *s = section_of(job, i);
+    diag_error(d, job->model, 0, NULL, "%s fits no layer that is left: the next, [%s] #%d (%s:%d), wants %s", what,
+               s->name, i, s->file, s->line, slot_text(&next, want));
     return -1;
 }
 
 static int undecided(const import_job *job, const tensor_group *group, int before, int behind, diag *d)
 {
-    char what[TENSOR_TEXT + 1200];
-    group_text(group, what, sizeof what);
+    char what[GROUP_TEXT];
     diag_error(d, job->model, 0, NULL, "%s fits [%s] #%d, passed over before, and [%s] #%d: order does not tell which",
-               what, section_of(job, before)->name, before, section_of(job, behind)->name, behind);
+               group_text(group, what), section_of(job, before)->name, before, section_of(job, behind)->name, behind);
     diag_hint(d, "say it in a file given by -map: '%s = %d' or '%s = %d'", group->name, before, group->name, behind);
     return -1;
 }
 
+/* A layer without weights, and what they might be. */
 static int unfilled(const import_job *job, int i, const slot *slot, diag *d)
 {
-    char want[TENSOR_TEXT + 30];
+    char want[SLOT_TEXT], what[GROUP_TEXT];
     const cfg_section *at = section_of(job, i);
+    int unused = 0;
     diag_error(d, at->file, at->line, at->name, "layer %d wants %s, and nothing in %s is left for it", i,
                slot_text(slot, want), job->model);
-    for (int g = 0; g < job->groups.n; ++g)
-        if (job->layer[g] < 0) {
-            char what[TENSOR_TEXT + 1200];
-            group_text(&job->groups.group[g], what, sizeof what);
-            diag_hint(d, "the first tensor that fits nothing is %s", what);
-            break;
-        }
+    while (unused < job->groups.n && job->layer[unused] >= 0) ++unused;
+    if (unused == job->groups.n) return -1;
+    diag_hint(d, "the first tensor that fits nothing is %s", group_text(&job->groups.group[unused], what));
     return -1;
 }
 
 /* A group as an element of the JSON array. */
-static void list_line(const import_job *job, int g, int layer, const char *sizes)
+static void list_line(const import_job *job, const tensor_group *group, int layer, const char *sizes)
 {
-    const tensor_group *x = &job->groups.group[g];
     cJSON *row = cJSON_CreateObject();
-    cJSON_AddStringToObject(row, "tensor", x->part[PART_WEIGHT]->name);
+    cJSON_AddStringToObject(row, "tensor", group->part[PART_WEIGHT]->name);
     if (layer >= 0) {
         cJSON_AddNumberToObject(row, "layer", layer);
         cJSON_AddStringToObject(row, "section", section_of(job, layer)->name);
         cJSON_AddStringToObject(row, "sizes", sizes);
-        if (x->norm) cJSON_AddStringToObject(row, "batch_norm", x->norm);
+        if (group->norm) cJSON_AddStringToObject(row, "batch_norm", group->norm);
     }
     cJSON_AddItemToArray(job->list, row);
 }
 
 /* Where a group goes; layer -1: nowhere. */
-static void print_line(const import_job *job, int g, int layer)
+static void print_line(const import_job *job, const tensor_group *group, int layer)
 {
+    const char *name = group->part[PART_WEIGHT]->name;
     char sizes[TENSOR_TEXT] = "";
-    const tensor_group *x = &job->groups.group[g];
-    slot s = { 0 };
+    slot to = { 0 };
     if (layer >= 0) {
-        read_slot(job, layer, &s);
-        tensor_text(s.dims, s.rows, sizes);
+        read_slot(job, layer, &to);
+        tensor_text(to.dims, to.rows, sizes);
     }
-    if (job->list) list_line(job, g, layer, sizes);
-    else if (layer < 0) fprintf(job->out, "%s -> not used\n", x->part[PART_WEIGHT]->name);
+    if (job->list) list_line(job, group, layer, sizes);
+    else if (layer < 0) fprintf(job->out, "%s -> not used\n", name);
     else {
-        fprintf(job->out, "%s -> [%s] #%d %s", x->part[PART_WEIGHT]->name, section_of(job, layer)->name, layer, sizes);
-        if (x->norm) fprintf(job->out, ", batch norm %s", x->norm);
-        else if (s.norm) fprintf(job->out, ", batch norm that changes nothing: the model has it folded");
+        fprintf(job->out, "%s -> [%s] #%d %s", name, section_of(job, layer)->name, layer, sizes);
+        if (group->norm) fprintf(job->out, ", batch norm %s", group->norm);
+        else if (to.norm) fprintf(job->out, ", batch norm that changes nothing: the model has it folded");
         fprintf(job->out, "\n");
     }
 }
 
-/* ---- the rule ---- */
+/* ---- the rule; `number` is a group's ---- */
 
-static int give(import_job *job, int g, int layer, char *taken)
+static int give(import_job *job, int number, int layer, char *taken)
 {
     taken[layer] = 1;
-    job->layer[g] = layer;
-    print_line(job, g, layer);
+    job->layer[number] = layer;
+    print_line(job, &job->groups.group[number], layer);
     return 0;
 }
 
-/* Gives a group the layer that the map says. */
-static int give_as_said(import_job *job, int g, char *taken, diag *d)
+/* To the layer that the map names. */
+static int give_as_said(import_job *job, int number, char *taken, diag *d)
 {
-    const tensor_group *x = &job->groups.group[g];
-    char what[TENSOR_TEXT + 1200], want[TENSOR_TEXT + 30];
-    int i = x->row->layer;
-    slot s;
-    if (i == MAP_NONE) {
-        print_line(job, g, -1);
+    const tensor_group *group = &job->groups.group[number];
+    const map_row *row = group->row;
+    char what[GROUP_TEXT], want[SLOT_TEXT];
+    slot to;
+    if (row->layer == MAP_NONE) {
+        print_line(job, group, -1);
         return 0;
     }
-    group_text(x, what, sizeof what);
-    if (i >= job->net->n || !read_slot(job, i, &s))
-        diag_error(d, job->map.path, x->row->line, NULL,
-                   "layer %d of %s has no weights of a convolution or connected layer", i, job->cfg);
-    else if (taken[i]) diag_error(d, job->map.path, x->row->line, NULL, "layer %d is given twice", i);
-    else if (!fits(job, x, &s))
-        diag_error(d, job->map.path, x->row->line, NULL, "%s does not fit layer %d, which wants %s", what, i,
-                   slot_text(&s, want));
-    else return give(job, g, i, taken);
+    if (row->layer >= job->net->n || !read_slot(job, row->layer, &to))
+        diag_error(d, job->map.path, row->line, NULL,
+                   "layer %d of %s has no weights of a convolution or connected layer", row->layer, job->cfg);
+    else if (taken[row->layer]) diag_error(d, job->map.path, row->line, NULL, "layer %d is given twice", row->layer);
+    else if (!fits(job, group, &to))
+        diag_error(d, job->map.path, row->line, NULL, "%s does not fit layer %d, which wants %s",
+                   group_text(group, what), row->layer, slot_text(&to, want));
+    else return give(job, number, row->layer, taken);
     return -1;
 }
 
 /* `last` = the layer filled before, -1 at first. */
-static int give_by_order(import_job *job, int g, int last, char *taken, diag *d)
+static int give_by_order(import_job *job, int number, int last, char *taken, diag *d)
 {
-    const tensor_group *x = &job->groups.group[g];
+    const tensor_group *group = &job->groups.group[number];
     int before = -1, behind = -1;
-    slot s;
+    slot to;
     for (int i = 0; i < job->net->n; ++i) {
-        if (taken[i] || !read_slot(job, i, &s) || !fits(job, x, &s)) continue;
+        if (taken[i] || !read_slot(job, i, &to) || !fits(job, group, &to)) continue;
         if (i < last && before < 0) before = i;
         if (i > last && behind < 0) behind = i;
     }
-    if (before >= 0 && behind >= 0) return undecided(job, x, before, behind, d);
-    if (before >= 0 || behind >= 0) return give(job, g, before >= 0 ? before : behind, taken);
-    if (!job->encoder) return fits_nothing(job, x, taken, d);
-    print_line(job, g, -1);
+    if (before >= 0 && behind >= 0) return undecided(job, group, before, behind, d);
+    if (before >= 0 || behind >= 0) return give(job, number, before >= 0 ? before : behind, taken);
+    if (!job->encoder) return fits_nothing(job, group, taken, d);
+    print_line(job, group, -1);
     return 0;
 }
 
@@ -239,12 +246,13 @@ static int check_parts(const import_job *job, const tensor_group *group, diag *d
     return 0;
 }
 
+/* Has the cfg weights that nothing could be imported into? */
 static int check_types(const import_job *job, diag *d)
 {
-    slot s;
+    slot unused;
     for (int i = 0; i < job->net->n; ++i) {
         const cfg_section *at = section_of(job, i);
-        if (!shapes_has_weights(at->name) || read_slot(job, i, &s)) continue;
+        if (!shapes_has_weights(at->name) || read_slot(job, i, &unused)) continue;
         diag_error(d, at->file, at->line, at->name,
                    "weights can be imported into [convolutional] and [connected] only");
         return -1;
@@ -252,11 +260,11 @@ static int check_types(const import_job *job, diag *d)
     return 0;
 }
 
-/* Groups in the map first, then the others in their order. */
+/* First what the map says, then the rest in the file's order; in the end every layer must have its weights. */
 static int match_all(import_job *job, char *taken, diag *d)
 {
     int failed = 0, last = -1;
-    slot s;
+    slot left;
     for (int g = 0; g < job->groups.n && !failed; ++g) failed = check_parts(job, &job->groups.group[g], d);
     for (int g = 0; g < job->groups.n && !failed; ++g)
         if (job->groups.group[g].row) failed = give_as_said(job, g, taken, d);
@@ -264,8 +272,8 @@ static int match_all(import_job *job, char *taken, diag *d)
         if (!job->groups.group[g].row) failed = give_by_order(job, g, last, taken, d);
         if (job->layer[g] >= 0) last = job->layer[g];
     }
-    int i = failed ? -1 : first_free(job, taken, &s);
-    return failed || (i >= 0 && unfilled(job, i, &s, d)) ? -1 : 0;
+    int i = failed ? -1 : first_free(job, taken, &left);
+    return failed || (i >= 0 && unfilled(job, i, &left, d)) ? -1 : 0;
 }
 
 int import_match(import_job *job, diag *d)

@@ -7,31 +7,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Text as bytes, runs of digits as numbers. */
-static int natural(const char *a, const char *b)
+static size_t skip_zeros(const char **digits)
 {
-    while (*a && *b) {
-        if (isdigit((unsigned char)*a) && isdigit((unsigned char)*b)) {
-            size_t n = strspn(a += strspn(a, "0"), "0123456789"), m = strspn(b += strspn(b, "0"), "0123456789");
-            int c = n != m ? (n > m) - (n < m) : strncmp(a, b, n);
-            if (c) return c;
-            a += n;
-            b += m;
-        } else if (*a != *b) {
-            return (unsigned char)*a - (unsigned char)*b;
-        } else {
-            ++a;
-            ++b;
-        }
-    }
-    return (*a != 0) - (*b != 0);
+    *digits += strspn(*digits, "0");
+    return strspn(*digits, "0123456789");
 }
 
-static int by_name(const void *a, const void *b)
+/* Below, at or above 0 as `name` comes before, is or comes after `other`: text as bytes, runs of digits as numbers. */
+static int natural(const char *name, const char *other)
 {
-    const named_tensor *x = a, *y = b;
-    int c = natural(x->name, y->name);
-    return c ? c : strcmp(x->name, y->name);
+    while (*name && *other) {
+        size_t digits = 1, others = 1;
+        int order;
+        if (isdigit((unsigned char)*name) && isdigit((unsigned char)*other)) {
+            digits = skip_zeros(&name);
+            others = skip_zeros(&other);
+            order = digits == others ? strncmp(name, other, digits) : (digits > others) - (digits < others);
+        } else {
+            order = (unsigned char)*name - (unsigned char)*other;
+        }
+        if (order) return order;
+        name += digits;
+        other += others;
+    }
+    return (*name != 0) - (*other != 0);
+}
+
+static int by_name(const void *one, const void *other)
+{
+    const char *a = ((const named_tensor *)one)->name, *b = ((const named_tensor *)other)->name;
+    int order = natural(a, b);
+    return order ? order : strcmp(a, b);
 }
 
 void named_tensors_restore_order(named_tensors *tensors)

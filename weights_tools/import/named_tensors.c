@@ -9,10 +9,10 @@
 
 named_tensors *named_tensors_new(const char *path, size_t bytes)
 {
-    named_tensors *t = mem_calloc(1, sizeof *t);
-    t->path = path;
-    t->limit = bytes;
-    return t;
+    named_tensors *tensors = mem_calloc(1, sizeof *tensors);
+    tensors->path = path;
+    tensors->limit = bytes;
+    return tensors;
 }
 
 /* Frees the list and all in it; NULL is none. */
@@ -43,11 +43,11 @@ void printable(char *text)
         if ((unsigned char)*text < 32 || (unsigned char)*text == 127) *text = '?';
 }
 
-int tensor_count(int dims, const size_t *dim, size_t *n)
+int tensor_count(int dims, const size_t *dim, size_t *count)
 {
-    *n = 1;
+    *count = 1;
     for (int i = 0; i < dims; ++i)
-        if (__builtin_mul_overflow(*n, dim[i], n)) return -1;
+        if (__builtin_mul_overflow(*count, dim[i], count)) return -1;
     return 0;
 }
 
@@ -61,48 +61,52 @@ const char *tensor_text(int dims, const size_t *dim, char *out)
 }
 
 /* The tensor's place in the list, with no values yet. */
-static named_tensor *append(named_tensors *tensors, const char *name, int dims, const size_t *dim, size_t n)
+static named_tensor *append(named_tensors *tensors, const char *name, int dims, const size_t *dim, size_t values)
 {
     if (tensors->n == tensors->room) {
         tensors->room = 2 * tensors->room + 64;
         tensors->tensor = mem_realloc(tensors->tensor, (size_t)tensors->room, sizeof *tensors->tensor);
     }
-    named_tensor *x = &tensors->tensor[tensors->n++];
-    *x = (named_tensor){ .name = mem_strdup(name), .dims = dims, .n = n, .layer = -1, .epsilon = -1 };
-    if (dims) memcpy(x->dim, dim, (size_t)dims * sizeof *dim);
-    printable(x->name);
-    return x;
+    named_tensor *tensor = &tensors->tensor[tensors->n++];
+    *tensor = (named_tensor){ .name = mem_strdup(name), .dims = dims, .n = values, .layer = -1, .epsilon = -1 };
+    if (dims) memcpy(tensor->dim, dim, (size_t)dims * sizeof *dim);
+    printable(tensor->name);
+    return tensor;
 }
 
 enum { SHARED_LETTERS = 8 };     /* of each letter in the file */
 
-/* Why there is no room for this tensor; NULL if there is. */
-static const char *no_room(const named_tensors *tensors, size_t letters, int dims, const size_t *dim, size_t *n)
+static int names_too_long(const named_tensors *tensors, const char *name)
 {
-    if (dims < 0 || dims > TENSOR_MAX_DIMS || tensor_count(dims, dim, n) || *n > tensors->limit - tensors->values)
-        return "values";
-    return letters > SHARED_LETTERS * tensors->limit - tensors->letters ? "names" : NULL;
+    return strlen(name) > SHARED_LETTERS * tensors->limit - tensors->letters;
+}
+
+/* Says why there is no room for this tensor; NULL. */
+static named_tensor *refuse(const named_tensors *tensors, const char *name, int too_large, diag *d)
+{
+    char *clean = mem_printf("%.200s", name);
+    printable(clean);
+    if (too_large)
+        diag_error(d, tensors->path, 0, NULL, "tensor '%s' is larger than a file of %zu bytes can hold", clean,
+                   tensors->limit);
+    else if (names_too_long(tensors, name))
+        diag_error(d, tensors->path, 0, NULL, "longer names than a file of %zu bytes explains, up to tensor '%s'",
+                   tensors->limit, clean);
+    else diag_error(d, tensors->path, 0, NULL, "more than %d tensors", TENSOR_MAX);
+    free(clean);
+    return NULL;
 }
 
 named_tensor *named_tensors_add(named_tensors *tensors, const char *name, int dims, const size_t *dim, diag *d)
 {
-    size_t n, letters = strlen(name);
-    const char *lacks = no_room(tensors, letters, dims, dim, &n);
-    if (lacks || tensors->n == TENSOR_MAX) {
-        char *clean = mem_printf("%.200s", name);
-        printable(clean);
-        if (!lacks) diag_error(d, tensors->path, 0, NULL, "more than %d tensors", TENSOR_MAX);
-        else if (*lacks == 'n') diag_error(d, tensors->path, 0, NULL,
-                                           "longer names than a file of %zu bytes explains, up to tensor '%s'",
-                                               tensors->limit, clean);
-        else diag_error(d, tensors->path, 0, NULL, "tensor '%s' is larger than a file of %zu bytes can hold", clean,
-                        tensors->limit);
-        free(clean);
-        return NULL;
-    }
-    named_tensor *x = append(tensors, name, dims, dim, n);
-    x->data = mem_calloc(n, sizeof *x->data);
-    tensors->values += n;
-    tensors->letters += letters;
-    return x;
+    size_t values;
+    int too_large = dims < 0 || dims > TENSOR_MAX_DIMS || tensor_count(dims, dim, &values)
+        || values > tensors->limit - tensors->values;
+    if (too_large || names_too_long(tensors, name) || tensors->n == TENSOR_MAX)
+        return refuse(tensors, name, too_large, d);
+    named_tensor *tensor = append(tensors, name, dims, dim, values);
+    tensor->data = mem_calloc(values, sizeof *tensor->data);
+    tensors->values += values;
+    tensors->letters += strlen(name);
+    return tensor;
 }

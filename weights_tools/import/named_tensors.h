@@ -4,7 +4,7 @@
  *   ONNX                onnx_read.cpp, onnx_external.cpp, graph_weights.c
  *
  * A file is read into memory whole; no size or count in it leads beyond that, nor to more values than it has bytes.
- * To add a format: write its reader, declare it below, add its row to the table in named_tensors.c. */
+ * To add a format: write its reader, declare it below, add its row to the table in named_tensors_read.c. */
 #ifndef DISTILL_NAMED_TENSORS_H
 #define DISTILL_NAMED_TENSORS_H
 #ifdef __cplusplus
@@ -36,10 +36,8 @@ typedef struct named_tensors {
     int n, room;
     named_tensor *tensor;          /* n in file order, owned */
     size_t values, limit;          /* floats so far, and how many the file can hold at most */
-    /* of names so far: joined from parts that stand in the file once, they may add up to more */
-    size_t letters;
-    /* the format's exporters fold batch norm: a layer without one may stand for one with */
-    int folded;
+    size_t letters;                /* of names so far: made of parts that stand in the file once, they may be more */
+    int folded;                    /* the format's exporters fold batch norm: a layer without may stand for one with */
     struct model_graph *graph;     /* of formats that have one, else NULL; owned */
     int asides;                    /* what the file has beside the model: an optimiser, a second copy */
     struct aside { char *name; int tensors; } *aside;      /* names printable; owned */
@@ -67,7 +65,7 @@ void named_tensors_restore_order(named_tensors *tensors);
 /* Notes something that is not taken; its name is copied, and made printable. */
 void named_tensors_aside(named_tensors *tensors, const char *name, int count);
 /* Product of `dims` sizes; -1 where it does not fit a size_t. */
-int tensor_count(int dims, const size_t *dim, size_t *n);
+int tensor_count(int dims, const size_t *dim, size_t *count);
 /* "16x16x3x3", "number" where dims = 0; into out[TENSOR_TEXT], which is returned. */
 const char *tensor_text(int dims, const size_t *dim, char *out);
 /* Makes unprintable bytes '?': names come from files and go to terminals. */

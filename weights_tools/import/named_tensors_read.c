@@ -45,8 +45,8 @@ static int is_onnx(const file_image *file)
 
 static const struct format_row {
     const char *name;
-    int (*known)(const file_image *f);
-    int (*read)(const file_image *f, named_tensors *t, diag *d);
+    int (*known)(const file_image *file);
+    int (*read)(const file_image *file, named_tensors *tensors, diag *d);
     int folded;
 } FORMATS[] = {
     { "PyTorch checkpoint (zip)", is_zip, torch_zip_read, 0 },
@@ -95,14 +95,14 @@ static int read_format(const struct format_row *row, const file_image *file, nam
 
 named_tensors *named_tensors_read(const char *path, diag *d)
 {
-    file_image f;
-    if (load_image(path, &f, d)) return NULL;
-    named_tensors *t = named_tensors_new(path, f.n);
-    const struct format_row *row = format_of(&f, d);
-    int failed = !row || read_format(row, &f, t, d);
-    free((void *)(uintptr_t)f.byte);
-    if (f.fd >= 0) close(f.fd);
-    if (!failed) return t;
-    named_tensors_free(t);
+    file_image file;
+    if (load_image(path, &file, d)) return NULL;
+    named_tensors *tensors = named_tensors_new(path, file.n);
+    const struct format_row *row = format_of(&file, d);
+    int failed = !row || read_format(row, &file, tensors, d);
+    free((void *)(uintptr_t)file.byte);
+    if (file.fd >= 0) close(file.fd);
+    if (!failed) return tensors;
+    named_tensors_free(tensors);
     return NULL;
 }

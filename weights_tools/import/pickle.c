@@ -1,8 +1,7 @@
 /* The machine that runs a pickle (see pickle.h): a stack, a memo of values to come back to, a list of all values made.
  * Each opcode takes at least a byte of the file and makes at most one value, so memory is bounded by the file's size
- * (calls that copy a list count its items);
- * a memo's number may not exceed the number of bytes for the same reason. A byte can make a value of many, so values
- * and the stack have limits of their own, which no checkpoint comes near: it has some ten bytes a value. */
+ * (calls that copy a list count its items); a memo's number may not exceed the number of bytes for the same reason. A
+ * byte can make a value of many, so values and the stack have limits of their own, which no checkpoint comes near: it has some ten bytes a value. */
 #include "pickle_machine.h"
 
 #include <stdlib.h>
@@ -29,15 +28,15 @@ static int step(pickle_machine *machine)
 
 int pickle_read(const char *path, const unsigned char *byte, size_t n, pickle *program, diag *d)
 {
-    pickle_machine m = { .path = path, .byte = byte, .n = n, .p = program, .d = d };
+    pickle_machine machine = { .path = path, .byte = byte, .n = n, .pickle = program, .d = d };
     int failed = 0;
     *program = (pickle){ 0 };
-    while (!failed && !m.stopped) failed = step(&m) || check_size(&m) ? -1 : 0;
-    if (!failed && !(program->root = pickle_pop(&m))) failed = -1;
-    program->bytes = m.at;
-    free(m.stack);
-    free(m.memo);
-    return failed;
+    while (!failed && !machine.stopped) failed = step(&machine) || check_size(&machine);
+    if (!failed) program->root = pickle_pop(&machine);
+    program->bytes = machine.at;
+    free(machine.stack);
+    free(machine.memo);
+    return failed || !program->root ? -1 : 0;
 }
 
 static void free_value(pickle_value *v)

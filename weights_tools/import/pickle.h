@@ -41,8 +41,8 @@ struct pickle_value {
     uint32_t room;
     size_t n;                         /* TEXT: bytes; TUPLE, LIST: items; DICT: items, key and value in turn */
     union {                           /* by kind */
-        int64_t i;                    /* BOOL, INT */
-        double f;                     /* FLOAT */
+        int64_t integer;              /* BOOL, INT */
+        double real;                  /* FLOAT */
         const char *text;             /* TEXT: borrowed from the file, not terminated */
         pickle_value **item;          /* n, the array owned, the values the pickle's */
         const struct global_row *global;
@@ -67,10 +67,10 @@ typedef struct pickle {
     size_t bytes;                     /* how long it was */
 } pickle;
 
-/* Runs one pickle of at most n bytes (the first STOP ends it). 0, or -1 with a message; *pickle is to be freed either
- * way. `byte` must live as long as *p. */
-int pickle_read(const char *path, const unsigned char *byte, size_t n, pickle *pickle, diag *d);
-void pickle_free(pickle *pickle);
+/* Runs one pickle of at most n bytes (the first STOP ends it). 0, or -1 with a message; *program is to be freed either
+ * way. `byte` must live as long as it. */
+int pickle_read(const char *path, const unsigned char *byte, size_t n, pickle *program, diag *d);
+void pickle_free(pickle *program);
 int pickle_text_is(const pickle_value *value, const char *text);
 /* The value of a text key in a dict; NULL if there is none. */
 const pickle_value *pickle_get(const pickle_value *dict, const char *key);

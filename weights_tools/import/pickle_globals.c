@@ -24,30 +24,31 @@ static pickle_value *bad(pickle_machine *machine, const char *what)
     return NULL;
 }
 
+static int is_sequence(const pickle_value *value) { return value->kind == PICKLE_LIST || value->kind == PICKLE_TUPLE; }
+
+/* Empty, or of a list of pairs, whose items are copied. */
 static pickle_value *ordered_dict(pickle_machine *machine, pickle_value *args)
 {
-    pickle_value *v = pickle_new(machine, PICKLE_DICT);
-    if (!args->n) return v;
+    pickle_value *dict = pickle_new(machine, PICKLE_DICT);
+    if (!args->n) return dict;
     const pickle_value *list = args->item[0];
-    if (args->n != 1 || (list->kind != PICKLE_LIST && list->kind != PICKLE_TUPLE))
-        return bad(machine, "an OrderedDict of something odd");
+    if (args->n != 1 || !is_sequence(list)) return bad(machine, "an OrderedDict of something odd");
     if (list->n > machine->n - machine->copied) return bad(machine, "more copies of a list than its bytes explain");
     machine->copied += list->n;
     for (size_t i = 0; i < list->n; ++i) {
         const pickle_value *pair = list->item[i];
-        if ((pair->kind != PICKLE_LIST && pair->kind != PICKLE_TUPLE) || pair->n != 2)
-            return bad(machine, "an OrderedDict of something odd");
-        pickle_append(machine, v, pair->item[0]);
-        pickle_append(machine, v, pair->item[1]);
+        if (!is_sequence(pair) || pair->n != 2) return bad(machine, "an OrderedDict of something odd");
+        pickle_append(machine, dict, pair->item[0]);
+        pickle_append(machine, dict, pair->item[1]);
     }
-    return v;
+    return dict;
 }
 
 /* A whole number that is not negative; -1 otherwise. */
-static int whole(const pickle_value *value, size_t *n)
+static int whole(const pickle_value *value, size_t *number)
 {
-    if (value->kind != PICKLE_INT || value->i < 0) return -1;
-    *n = (size_t)value->i;
+    if (value->kind != PICKLE_INT || value->integer < 0) return -1;
+    *number = (size_t)value->integer;
     return 0;
 }
 
@@ -64,27 +65,30 @@ static int read_sizes(const pickle_value *size, const pickle_value *stride, pick
 /* Does every element lie within the storage? */
 static int view_fits(const pickle_tensor *tensor)
 {
-    size_t n, last = tensor->offset, step;
+    size_t n, last = tensor->offset, way;
     if (tensor_count(tensor->dims, tensor->dim, &n)) return 0;
     if (!n) return 1;
-    for (int i = 0; i < tensor->dims; ++i)
-        if (__builtin_mul_overflow(tensor->dim[i] - 1, tensor->stride[i], &step) || __builtin_add_overflow(last, step,
-            &last)) return 0;
+    for (int i = 0; i < tensor->dims; ++i) {
+        if (__builtin_mul_overflow(tensor->dim[i] - 1, tensor->stride[i], &way)) return 0;
+        if (__builtin_add_overflow(last, way, &last)) return 0;
+    }
     return last < tensor->storage->n;
 }
 
+/* A view of a storage, checked against it; its bytes come later. */
 static pickle_value *rebuild_tensor(pickle_machine *machine, pickle_value *args)
 {
     if (args->n < 4 || args->item[0]->kind != PICKLE_STORAGE) return bad(machine, "a tensor without a storage");
-    pickle_value *v = pickle_new(machine, PICKLE_TENSOR);
-    pickle_tensor *t = v->tensor = mem_calloc(1, sizeof *t);
-    t->storage = args->item[0]->storage;
-    if (whole(args->item[1], &t->offset) || read_sizes(args->item[2], args->item[3], t))
+    pickle_value *value = pickle_new(machine, PICKLE_TENSOR);
+    pickle_tensor *tensor = mem_calloc(1, sizeof *tensor);
+    value->tensor = tensor;
+    tensor->storage = args->item[0]->storage;
+    if (whole(args->item[1], &tensor->offset) || read_sizes(args->item[2], args->item[3], tensor))
         return bad(machine, "a tensor's offset, sizes or strides are no lists of whole numbers from 0");
-    if (view_fits(t)) return v;
+    if (view_fits(tensor)) return value;
     char text[TENSOR_TEXT];
     pickle_fail(machine, "a tensor of %s from element %zu on does not fit its storage of %zu elements",
-                tensor_text(t->dims, t->dim, text), t->offset, t->storage->n);
+                tensor_text(tensor->dims, tensor->dim, text), tensor->offset, tensor->storage->n);
     return NULL;
 }
 
@@ -164,16 +168,16 @@ static int refuse(pickle_machine *machine, const char *module, size_t module_len
 pickle_value *pickle_global(pickle_machine *machine, const char *module, size_t module_len, const char *name,
                             size_t name_len)
 {
-    pickle_value *v = pickle_new(machine, PICKLE_GLOBAL);
+    pickle_value *value = pickle_new(machine, PICKLE_GLOBAL);
     for (size_t i = 0; i < sizeof GLOBALS / sizeof *GLOBALS; ++i)
         if (same(GLOBALS[i].module, module, module_len) && same(GLOBALS[i].name, name, name_len))
-            v->global = &GLOBALS[i];
+            value->global = &GLOBALS[i];
     for (size_t i = 0; i < sizeof DTYPES / sizeof *DTYPES; ++i)
-        if (same("torch", module, module_len) && same(DTYPES[i], name, name_len)) v->global = &DTYPE;
-    if (v->global) return v;
-    if (same("torch", module, module_len) && (v->element = element_of_torch(name, name_len))) {
-        v->kind = PICKLE_TYPE;
-        return v;
+        if (same("torch", module, module_len) && same(DTYPES[i], name, name_len)) value->global = &DTYPE;
+    if (value->global) return value;
+    if (same("torch", module, module_len) && (value->element = element_of_torch(name, name_len))) {
+        value->kind = PICKLE_TYPE;
+        return value;
     }
     refuse(machine, module, module_len, name, name_len);
     return NULL;
@@ -181,19 +185,22 @@ pickle_value *pickle_global(pickle_machine *machine, const char *module, size_t 
 
 pickle_value *pickle_new_storage(pickle_machine *machine, const pickle_value *id)
 {
-    pickle_value *const *a = id->item;
-    if (id->kind != PICKLE_TUPLE || id->n < 5 || !pickle_text_is(a[0], "storage"))
+    pickle_value *const *part = id->item;
+    if (id->kind != PICKLE_TUPLE || id->n < 5 || !pickle_text_is(part[0], "storage"))
         return bad(machine, "a persistent id that is no storage");
-    if (id->n > 5 && a[5]->kind != PICKLE_NONE) return bad(machine, "refuses a storage that is a view of another");
-    pickle_value *v = pickle_new(machine, PICKLE_STORAGE);
-    pickle_storage *s = v->storage = mem_calloc(1, sizeof *s);
-    if (a[1]->kind != PICKLE_TYPE) return bad(machine, "a storage of an unknown type");
-    s->type = a[1]->element;
-    if (a[2]->kind != PICKLE_TEXT || whole(a[4], &s->n)) return bad(machine, "a storage without a key or a size");
-    s->key = a[2]->text;
-    s->key_len = a[2]->n;
-    pickle *p = machine->p;
-    if (p->storages % 256 == 0) p->storage = mem_realloc(p->storage, p->storages + 256, sizeof(pickle_storage *));
-    p->storage[p->storages++] = s;
-    return v;
+    if (id->n > 5 && part[5]->kind != PICKLE_NONE) return bad(machine, "refuses a storage that is a view of another");
+    pickle_value *value = pickle_new(machine, PICKLE_STORAGE);
+    pickle_storage *storage = mem_calloc(1, sizeof *storage);
+    value->storage = storage;
+    if (part[1]->kind != PICKLE_TYPE) return bad(machine, "a storage of an unknown type");
+    storage->type = part[1]->element;
+    if (part[2]->kind != PICKLE_TEXT || whole(part[4], &storage->n))
+        return bad(machine, "a storage without a key or a size");
+    storage->key = part[2]->text;
+    storage->key_len = part[2]->n;
+    pickle *program = machine->pickle;
+    if (program->storages % 256 == 0)
+        program->storage = mem_realloc(program->storage, program->storages + 256, sizeof(pickle_storage *));
+    program->storage[program->storages++] = storage;
+    return value;
 }

@@ -23,16 +23,16 @@ int pickle_fail(pickle_machine *machine, const char *fmt, ...)
 /* Takes the next value of the block, or of a new one. */
 pickle_value *pickle_new(pickle_machine *machine, pickle_kind kind)
 {
-    pickle_block *block = machine->p->all;
+    pickle_block *block = machine->pickle->all;
     if (!block || block->n == PICKLE_BLOCK) {
         block = mem_calloc(1, sizeof *block);
-        block->next = machine->p->all;
-        machine->p->all = block;
+        block->next = machine->pickle->all;
+        machine->pickle->all = block;
     }
-    pickle_value *v = &block->value[block->n++];
-    v->kind = kind;
+    pickle_value *value = &block->value[block->n++];
+    value->kind = kind;
     ++machine->made;
-    return v;
+    return value;
 }
 
 pickle_value *pickle_shared(pickle_machine *machine, int which)
@@ -42,8 +42,8 @@ pickle_value *pickle_shared(pickle_machine *machine, int which)
     pickle_value **v = &machine->shared[which];
     if (*v) return *v;
     *v = pickle_new(machine, which < SHARED_NONE ? PICKLE_INT : kinds[which - SHARED_NONE]);
-    if (which < SHARED_NONE) (*v)->i = which;
-    if (which == SHARED_TRUE) (*v)->i = 1;
+    if (which < SHARED_NONE) (*v)->integer = which;
+    if (which == SHARED_TRUE) (*v)->integer = 1;
     return *v;
 }
 
@@ -84,12 +84,12 @@ const unsigned char *pickle_take(pickle_machine *machine, size_t n)
     return machine->byte + machine->at - n;
 }
 
-int pickle_take_number(pickle_machine *machine, size_t bytes, uint64_t *v)
+int pickle_take_number(pickle_machine *machine, size_t bytes, uint64_t *number)
 {
-    const unsigned char *p = pickle_take(machine, bytes);
-    *v = 0;
-    for (size_t i = 0; p && i < bytes; ++i) *v |= (uint64_t)p[i] << 8 * i;
-    return p ? 0 : -1;
+    const unsigned char *from = pickle_take(machine, bytes);
+    *number = 0;
+    for (size_t i = 0; from && i < bytes; ++i) *number |= (uint64_t)from[i] << 8 * i;
+    return from ? 0 : -1;
 }
 
 int pickle_text_is(const pickle_value *value, const char *text)

@@ -11,7 +11,7 @@ typedef struct pickle_machine {
     const char *path;
     const unsigned char *byte;        /* n, borrowed */
     size_t n, at;
-    pickle *p;                        /* borrowed */
+    pickle *pickle;                   /* borrowed */
     pickle_value **stack, **memo;     /* owned; memo entries may be NULL */
     size_t depth, stack_room, memos;
     size_t memoized;                  /* how many MEMOIZE so far */
@@ -48,7 +48,7 @@ void pickle_append(pickle_machine *machine, pickle_value *to, pickle_value *item
 /* n bytes of the program, NULL after reporting that it ends before. */
 const unsigned char *pickle_take(pickle_machine *machine, size_t n);
 /* A little-endian number of 1 to 8 bytes; -1 after reporting. */
-int pickle_take_number(pickle_machine *machine, size_t bytes, uint64_t *v);
+int pickle_take_number(pickle_machine *machine, size_t bytes, uint64_t *number);
 /* A value for module.name; NULL after refusing it. Texts are not terminated. */
 pickle_value *pickle_global(pickle_machine *machine, const char *module, size_t module_len, const char *name,
                             size_t name_len);

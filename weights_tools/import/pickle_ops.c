@@ -61,7 +61,7 @@ static int push_int(pickle_machine *machine, int64_t i)
 {
     if (i >= 0 && i < SHARED_NONE) return push(machine, pickle_shared(machine, (int)i));
     pickle_value *v = pickle_new(machine, PICKLE_INT);
-    v->i = i;
+    v->integer = i;
     return push(machine, v);
 }
 
@@ -106,7 +106,7 @@ static int op_float(pickle_machine *machine)
     if (!p) return -1;
     for (int i = 0; i < 8; ++i) bits = bits << 8 | p[i];
     pickle_value *v = pickle_new(machine, PICKLE_FLOAT);
-    memcpy(&v->f, &bits, sizeof v->f);
+    memcpy(&v->real, &bits, sizeof v->real);
     return push(machine, v);
 }
 
@@ -130,8 +130,7 @@ static int op_text8(pickle_machine *machine) { return text(machine, 8); }
 
 /* ---- containers ---- */
 
-/* Index behind the topmost mark; 0 after reporting (a mark is never deeper than index 0, so behind it is at least
- * 1). */
+/* Index behind the topmost mark, at least 1; 0 after reporting that there is none. */
 static size_t behind_mark(pickle_machine *machine)
 {
     for (size_t i = machine->depth; i > 0; --i)
@@ -169,16 +168,16 @@ static int op_pop_mark(pickle_machine *machine)
     return from ? 0 : -1;
 }
 
-static int tuple_of(pickle_machine *machine, size_t n)
+static int tuple_of(pickle_machine *machine, size_t items)
 {
-    pickle_value *v = pickle_new(machine, PICKLE_TUPLE);
-    if (machine->depth < n) return pickle_fail(machine, "nothing left on the stack");
-    for (size_t i = machine->depth - n; i < machine->depth; ++i) {
+    pickle_value *tuple = pickle_new(machine, PICKLE_TUPLE);
+    if (machine->depth < items) return pickle_fail(machine, "nothing left on the stack");
+    for (size_t i = machine->depth - items; i < machine->depth; ++i) {
         if (machine->stack[i]->kind == PICKLE_MARK) return pickle_fail(machine, "nothing left on the stack");
-        pickle_append(machine, v, machine->stack[i]);
+        pickle_append(machine, tuple, machine->stack[i]);
     }
-    machine->depth -= n;
-    return push(machine, v);
+    machine->depth -= items;
+    return push(machine, tuple);
 }
 
 static int op_tuple1(pickle_machine *machine) { return tuple_of(machine, 1); }
@@ -217,8 +216,8 @@ static int op_set_items(pickle_machine *machine) { return add_all(machine, PICKL
 
 static int op_set_item(pickle_machine *machine)
 {
-    pickle_value *value = pickle_pop(machine), *key = value ? pickle_pop(machine) : NULL,
-        *to = key ? top(machine, PICKLE_DICT, "dict") : NULL;
+    pickle_value *value = pickle_pop(machine), *key = value ? pickle_pop(machine) : NULL;
+    pickle_value *to = key ? top(machine, PICKLE_DICT, "dict") : NULL;
     if (!to) return -1;
     pickle_append(machine, to, key);
     pickle_append(machine, to, value);
@@ -227,6 +226,7 @@ static int op_set_item(pickle_machine *machine)
 
 /* ---- memo ---- */
 
+/* The top of the stack as number i of the memo. */
 static int put(pickle_machine *machine, size_t i)
 {
     if (!machine->depth || machine->stack[machine->depth - 1]->kind == PICKLE_MARK)
@@ -264,8 +264,8 @@ static int get(pickle_machine *machine, size_t width)
 {
     uint64_t i;
     if (pickle_take_number(machine, width, &i)) return -1;
-    if (i >= machine->memos || !machine->memo[i]) return pickle_fail(machine, "memo number %zu was never set",
-                                                                     (size_t)i);
+    if (i >= machine->memos || !machine->memo[i])
+        return pickle_fail(machine, "memo number %zu was never set", (size_t)i);
     return push(machine, machine->memo[i]);
 }
 
@@ -275,23 +275,23 @@ static int op_get4(pickle_machine *machine) { return get(machine, 4); }
 /* ---- names and calls ---- */
 
 /* Up to the next newline, which is skipped; NULL after reporting. */
-static const char *line(pickle_machine *machine, size_t *n)
+static const char *line(pickle_machine *machine, size_t *len)
 {
     const unsigned char *from = machine->byte + machine->at, *end = memchr(from, '\n', machine->n - machine->at);
     if (!end) {
         pickle_fail(machine, "a name without an end");
         return NULL;
     }
-    *n = (size_t)(end - from);
-    machine->at += *n + 1;
+    *len = (size_t)(end - from);
+    machine->at += *len + 1;
     return (const char *)from;
 }
 
 static int op_global(pickle_machine *machine)
 {
-    size_t n, k;
-    const char *module = line(machine, &n), *name = module ? line(machine, &k) : NULL;
-    return name ? push(machine, pickle_global(machine, module, n, name, k)) : -1;
+    size_t module_len, name_len;
+    const char *module = line(machine, &module_len), *name = module ? line(machine, &name_len) : NULL;
+    return name ? push(machine, pickle_global(machine, module, module_len, name, name_len)) : -1;
 }
 
 static int op_stack_global(pickle_machine *machine)
@@ -351,19 +351,18 @@ static int op_persistent(pickle_machine *machine)
 const op_row PICKLE_OPS[256] = {
     [0x80] = { "PROTO", op_proto }, [0x95] = { "FRAME", op_frame }, ['.'] = { "STOP", op_stop },
     ['0'] = { "POP", op_pop }, ['1'] = { "POP_MARK", op_pop_mark }, ['2'] = { "DUP", op_dup },
-        ['('] = { "MARK", op_mark },
-    ['N'] = { "NONE", op_none }, [0x88] = { "NEWTRUE", op_true }, [0x89] = { "NEWFALSE", op_false },
+    ['('] = { "MARK", op_mark }, ['N'] = { "NONE", op_none },
+    [0x88] = { "NEWTRUE", op_true }, [0x89] = { "NEWFALSE", op_false },
     ['J'] = { "BININT", op_int4 }, ['K'] = { "BININT1", op_int1 }, ['M'] = { "BININT2", op_int2 },
     [0x8a] = { "LONG1", op_long1 }, [0x8b] = { "LONG4", op_long4 }, ['G'] = { "BINFLOAT", op_float },
     ['X'] = { "BINUNICODE", op_text4 }, [0x8c] = { "SHORT_BINUNICODE", op_text1 }, [0x8d] = { "BINUNICODE8", op_text8 },
     ['T'] = { "BINSTRING", op_text4 }, ['U'] = { "SHORT_BINSTRING", op_text1 },
     ['B'] = { "BINBYTES", op_text4 }, ['C'] = { "SHORT_BINBYTES", op_text1 },
     [']'] = { "EMPTY_LIST", op_list }, ['a'] = { "APPEND", op_append }, ['e'] = { "APPENDS", op_appends },
-        ['l'] = { "LIST", op_make_list },
-    [')'] = { "EMPTY_TUPLE", op_tuple0 }, ['t'] = { "TUPLE", op_tuple },
+    ['l'] = { "LIST", op_make_list }, [')'] = { "EMPTY_TUPLE", op_tuple0 }, ['t'] = { "TUPLE", op_tuple },
     [0x85] = { "TUPLE1", op_tuple1 }, [0x86] = { "TUPLE2", op_tuple2 }, [0x87] = { "TUPLE3", op_tuple3 },
     ['}'] = { "EMPTY_DICT", op_dict }, ['s'] = { "SETITEM", op_set_item }, ['u'] = { "SETITEMS", op_set_items },
-        ['d'] = { "DICT", op_make_dict },
+    ['d'] = { "DICT", op_make_dict },
     ['q'] = { "BINPUT", op_put1 }, ['r'] = { "LONG_BINPUT", op_put4 }, [0x94] = { "MEMOIZE", op_memoize },
     ['h'] = { "BINGET", op_get1 }, ['j'] = { "LONG_BINGET", op_get4 },
     ['c'] = { "GLOBAL", op_global }, [0x93] = { "STACK_GLOBAL", op_stack_global },
@@ -372,9 +371,8 @@ const op_row PICKLE_OPS[256] = {
         [0x92] = { "NEWOBJ_EX", NULL },
     [0x82] = { "EXT1", NULL }, [0x83] = { "EXT2", NULL }, [0x84] = { "EXT4", NULL }, ['P'] = { "PERSID", NULL },
     ['I'] = { "INT", NULL }, ['L'] = { "LONG", NULL }, ['F'] = { "FLOAT", NULL }, ['S'] = { "STRING", NULL },
-        ['V'] = { "UNICODE", NULL },
-    ['p'] = { "PUT", NULL }, ['g'] = { "GET", NULL },
+    ['V'] = { "UNICODE", NULL }, ['p'] = { "PUT", NULL }, ['g'] = { "GET", NULL },
     [0x8f] = { "EMPTY_SET", op_set }, [0x90] = { "ADDITEMS", op_add_items }, [0x91] = { "FROZENSET", op_frozen_set },
     [0x8e] = { "BINBYTES8", op_text8 }, [0x96] = { "BYTEARRAY8", NULL }, [0x97] = { "NEXT_BUFFER", NULL },
-        [0x98] = { "READONLY_BUFFER", NULL },
+    [0x98] = { "READONLY_BUFFER", NULL },
 };

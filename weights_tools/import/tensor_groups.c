@@ -31,9 +31,9 @@ typedef struct module {
 } module;
 
 typedef struct grouping {
-    const named_tensors *t;
+    const named_tensors *tensors;
     const import_map *map;
-    module *m;                         /* n, owned */
+    module *module;                    /* n, owned */
     int n;
     diag *d;
 } grouping;
@@ -56,11 +56,13 @@ static int part_of(const char *kind)
 static module *module_of(grouping *groups, const char *name, size_t len)
 {
     for (int i = groups->n - 1; i >= 0; --i)
-        if (!strncmp(groups->m[i].name, name, len) && !groups->m[i].name[len]) return &groups->m[i];
-    if (groups->n % 256 == 0) groups->m = mem_realloc(groups->m, (size_t)groups->n + 256, sizeof *groups->m);
-    groups->m[groups->n] = (module){ .name = mem_printf("%.*s", (int)len, name), .partner = -1 };
-    groups->m[groups->n].row = import_map_find(groups->map, groups->m[groups->n].name);
-    return &groups->m[groups->n++];
+        if (!strncmp(groups->module[i].name, name, len) && !groups->module[i].name[len]) return &groups->module[i];
+    if (groups->n % 256 == 0)
+        groups->module = mem_realloc(groups->module, (size_t)groups->n + 256, sizeof *groups->module);
+    module *made = &groups->module[groups->n++];
+    *made = (module){ .name = mem_printf("%.*s", (int)len, name), .partner = -1 };
+    made->row = import_map_find(groups->map, made->name);
+    return made;
 }
 
 /* Does the map leave this tensor out? Warns where the network is another one then. */
@@ -91,25 +93,30 @@ static void note_counter(const grouping *groups, const named_tensor *tensor)
     if (row) ++row->used;
 }
 
-/* A tensor into its module by name. */
-static int sort_in(grouping *groups, const named_tensor *tensor)
+static int refuse_tensor(const grouping *groups, const named_tensor *tensor, const char *what)
 {
-    const char *dot = strrchr(tensor->name, '.'), *kind = dot ? dot + 1 : tensor->name;
-    int part = part_of(kind);
     char text[TENSOR_TEXT];
-    if (left_out(groups, tensor)) return 0;
-    size_t len = dot ? (size_t)(dot - tensor->name) : 0;
-    module *m = part < 0 ? NULL : module_of(groups, tensor->name, len);
-    if (m && !m->part[part]) return m->part[part] = tensor, 0;
-    diag_error(groups->d, groups->t->path, 0, NULL, "tensor '%s' %s is %s", tensor->name,
-               tensor_text(tensor->dims, tensor->dim, text),
-               m ? "there twice" : "no weight, bias or running statistic");
+    diag_error(groups->d, groups->tensors->path, 0, NULL, "tensor '%s' %s is %s", tensor->name,
+               tensor_text(tensor->dims, tensor->dim, text), what);
     diag_hint(groups->d, "only if the model answers without it: '%s = none' in a file given by -map leaves it out",
               tensor->name);
     return -1;
 }
 
-/* ---- what a module is ---- */
+/* A tensor into its module by name, unless the map leaves it out. */
+static int sort_in(grouping *groups, const named_tensor *tensor)
+{
+    const char *dot = strrchr(tensor->name, '.');
+    int part = part_of(dot ? dot + 1 : tensor->name);
+    if (left_out(groups, tensor)) return 0;
+    if (part < 0) return refuse_tensor(groups, tensor, "no weight, bias or running statistic");
+    module *to = module_of(groups, tensor->name, dot ? (size_t)(dot - tensor->name) : 0);
+    if (to->part[part]) return refuse_tensor(groups, tensor, "there twice");
+    to->part[part] = tensor;
+    return 0;
+}
+
+/* ---- what a module is: 0, or -1 and *odd, a tensor that does not fit; NULL in a module without any ---- */
 
 static int check_norm(const module *module, const named_tensor **odd)
 {
@@ -137,14 +144,14 @@ static int check_module(const grouping *groups, const module *module)
     char text[TENSOR_TEXT];
     if (!(is_norm(module) ? check_norm(module, &odd) : check_weights(module, &odd)) || !odd) return 0;
     int list = !is_norm(module) && odd->dims == 1;
-    diag_error(groups->d, groups->t->path, 0, NULL, "'%s' %s belongs to no convolution, linear layer or batch norm%s",
+    diag_error(groups->d, groups->tensors->path, 0, NULL, "'%s' %s belongs to no convolution, linear layer or batch norm%s",
                odd->name, tensor_text(odd->dims, odd->dim, text),
-                   !list ? "" : ": it is of a GroupNorm, a LayerNorm, a PReLU "
+               !list ? "" : ": it is of a GroupNorm, a LayerNorm, a PReLU "
                "or a batch norm without running statistics, which no Darknet layer computes");
     return -1;
 }
 
-/* ---- whose batch norm ---- */
+/* ---- whose batch norm: the three ways of the head, each the number of the layer's module or -1 ---- */
 
 static const char *last_name(const char *name)
 {
@@ -155,40 +162,48 @@ static const char *last_name(const char *name)
 /* Digits at the end of a name, "" if none. */
 static const char *end_number(const char *name)
 {
-    const char *p = name + strlen(name);
-    while (p > name && isdigit((unsigned char)p[-1])) --p;
-    return p;
+    const char *end = name + strlen(name);
+    while (end > name && isdigit((unsigned char)end[-1])) --end;
+    return end;
 }
 
-static int beside(const char *a, const char *b)
+static int beside(const char *name, const char *other)
 {
-    size_t n = (size_t)(last_name(a) - a);
-    return n == (size_t)(last_name(b) - b) && !strncmp(a, b, n);
+    size_t n = (size_t)(last_name(name) - name);
+    return n == (size_t)(last_name(other) - other) && !strncmp(name, other, n);
 }
 
-static int could_have(const module *m, const module *norm)
+static int could_have(const module *layer, const module *norm)
 {
-    return !is_norm(m) && m->partner < 0 && m->part[PART_WEIGHT] && outputs(m) == norm->part[PART_MEAN]->n;
+    if (is_norm(layer) || layer->partner >= 0 || !layer->part[PART_WEIGHT]) return 0;
+    return outputs(layer) == norm->part[PART_MEAN]->n;
 }
 
 static int by_map(const grouping *groups, const module *norm)
 {
     if (!norm->row) return -1;
-    for (int i = 0; i < groups->n; ++i)
-        if (could_have(&groups->m[i], norm) && groups->m[i].row && groups->m[i].row->layer == norm->row->layer)
-            return i;
+    for (int i = 0; i < groups->n; ++i) {
+        const module *layer = &groups->module[i];
+        if (could_have(layer, norm) && layer->row && layer->row->layer == norm->row->layer) return i;
+    }
     return -1;
 }
 
+static int same_number(const char *name, const char *other)
+{
+    return !strcmp(end_number(last_name(name)), end_number(last_name(other)));
+}
+
+/* A name that is all number is a place in a list and tells nothing; nor does a second module that it would fit. */
 static int by_number(const grouping *groups, const module *norm)
 {
-    const char *number = end_number(last_name(norm->name));
+    const char *last = last_name(norm->name);
     int found = -1;
-    if (number == last_name(norm->name)) return -1;      /* a place in a list, or no name */
+    if (end_number(last) == last) return -1;
     for (int i = 0; i < groups->n; ++i) {
-        const char *other = groups->m[i].name;
-        if (!could_have(&groups->m[i], norm) || !beside(other, norm->name) || strcmp(end_number(last_name(other)),
-            number)) continue;
+        const char *name = groups->module[i].name;
+        if (!could_have(&groups->module[i], norm) || !beside(name, norm->name)) continue;
+        if (!same_number(name, norm->name)) continue;
         if (found >= 0) return -1;
         found = i;
     }
@@ -198,26 +213,31 @@ static int by_number(const grouping *groups, const module *norm)
 static int by_place(const grouping *groups, int at)
 {
     int i = at - 1;
-    while (i >= 0 && is_norm(&groups->m[i])) --i;
-    return i >= 0 && could_have(&groups->m[i], &groups->m[at]) ? i : -1;
+    while (i >= 0 && is_norm(&groups->module[i])) --i;
+    return i >= 0 && could_have(&groups->module[i], &groups->module[at]) ? i : -1;
 }
 
-static int pair_norm(grouping *groups, int at)
+static int refuse_norm(const grouping *groups, const module *norm)
 {
-    module *norm = &groups->m[at];
-    int i = by_map(groups, norm);
-    if (i < 0) i = by_number(groups, norm);
-    if (i < 0) i = by_place(groups, at);
-    if (i >= 0) {
-        groups->m[norm->partner = i].partner = at;
-        if (norm->row) norm->row->used = 1;
-        return 0;
-    }
-    diag_error(groups->d, groups->t->path, 0, NULL,
+    diag_error(groups->d, groups->tensors->path, 0, NULL,
                "batch norm '%s' of %zu channels: no layer of as many outputs stands before it", norm->name,
                norm->part[PART_MEAN]->n);
     diag_hint(groups->d, "a file given by -map can say '%s = N' and the same N for its convolution", norm->name);
     return -1;
+}
+
+/* Makes module `at`, a batch norm, and its layer partners; -1 with a message where it has none. */
+static int pair_norm(grouping *groups, int at)
+{
+    module *norm = &groups->module[at];
+    int layer = by_map(groups, norm);
+    if (layer < 0) layer = by_number(groups, norm);
+    if (layer < 0) layer = by_place(groups, at);
+    if (layer < 0) return refuse_norm(groups, norm);
+    norm->partner = layer;
+    groups->module[layer].partner = at;
+    if (norm->row) norm->row->used = 1;
+    return 0;
 }
 
 /* ---- groups ---- */
@@ -229,34 +249,38 @@ static tensor_group *new_group(tensor_groups *out, const char *name)
     return &out->group[out->n++];
 }
 
-static void add_group(const grouping *groups, const module *m, tensor_groups *out)
+/* A layer and its batch norm, whose weight and bias are scale and shift. */
+static void add_group(const grouping *groups, const module *layer, tensor_groups *out)
 {
-    tensor_group *x = new_group(out, m->name);
-    x->part[PART_WEIGHT] = m->part[PART_WEIGHT];
-    x->part[PART_BIAS] = m->part[PART_BIAS];
-    x->row = m->row;
-    if (m->row) m->row->used = 1;
-    if (m->partner < 0) return;
-    const module *norm = &groups->m[m->partner];
-    x->norm = mem_strdup(norm->name);
-    x->part[PART_SCALE] = norm->part[PART_WEIGHT];
-    x->part[PART_SHIFT] = norm->part[PART_BIAS];
-    x->part[PART_MEAN] = norm->part[PART_MEAN];
-    x->part[PART_VARIANCE] = norm->part[PART_VARIANCE];
+    tensor_group *group = new_group(out, layer->name);
+    group->part[PART_WEIGHT] = layer->part[PART_WEIGHT];
+    group->part[PART_BIAS] = layer->part[PART_BIAS];
+    group->row = layer->row;
+    if (layer->row) layer->row->used = 1;
+    if (layer->partner < 0) return;
+    const module *norm = &groups->module[layer->partner];
+    group->norm = mem_strdup(norm->name);
+    group->part[PART_SCALE] = norm->part[PART_WEIGHT];
+    group->part[PART_SHIFT] = norm->part[PART_BIAS];
+    group->part[PART_MEAN] = norm->part[PART_MEAN];
+    group->part[PART_VARIANCE] = norm->part[PART_VARIANCE];
 }
 
+/* Modules, what they are, their batch norms, groups; each step for all before the next. */
 static int group_by_name(grouping *groups, tensor_groups *out)
 {
+    const named_tensors *tensors = groups->tensors;
     int failed = 0;
-    for (int i = 0; i < groups->t->n && !failed; ++i)
-        if (!is_counter(&groups->t->tensor[i])) failed = sort_in(groups, &groups->t->tensor[i]);
-        else note_counter(groups, &groups->t->tensor[i]);
-    for (int i = 0; i < groups->n && !failed; ++i) failed = check_module(groups, &groups->m[i]);
+    for (int i = 0; i < tensors->n && !failed; ++i)
+        if (!is_counter(&tensors->tensor[i])) failed = sort_in(groups, &tensors->tensor[i]);
+        else note_counter(groups, &tensors->tensor[i]);
+    for (int i = 0; i < groups->n && !failed; ++i) failed = check_module(groups, &groups->module[i]);
     for (int i = 0; i < groups->n && !failed; ++i)
-        if (is_norm(&groups->m[i]) && (!groups->m[i].row || groups->m[i].row->layer != MAP_NONE))
-            failed = pair_norm(groups, i);
-    for (int i = 0; i < groups->n && !failed; ++i)
-        if (!is_norm(&groups->m[i]) && groups->m[i].part[PART_WEIGHT]) add_group(groups, &groups->m[i], out);
+        if (is_norm(&groups->module[i])) failed = pair_norm(groups, i);
+    for (int i = 0; i < groups->n && !failed; ++i) {
+        const module *module = &groups->module[i];
+        if (!is_norm(module) && module->part[PART_WEIGHT]) add_group(groups, module, out);
+    }
     return failed;
 }
 
@@ -270,18 +294,19 @@ static char *module_name(const char *tensor)
 /* The reader knew: tensors of one layer stand together or follow later, layers rise in the order of their weights. */
 static int group_by_layer(grouping *groups, tensor_groups *out)
 {
-    for (int i = 0; i < groups->t->n; ++i) {
-        const named_tensor *x = &groups->t->tensor[i];
-        if (x->layer == out->n && x->part == PART_WEIGHT) {
-            char *name = module_name(x->name);
-            tensor_group *made = new_group(out, name);
+    for (int i = 0; i < groups->tensors->n; ++i) {
+        const named_tensor *tensor = &groups->tensors->tensor[i];
+        if (tensor->layer == out->n && tensor->part == PART_WEIGHT) {
+            char *name = module_name(tensor->name);
             map_row *row = import_map_find(groups->map, name);
-            made->row = row;
+            new_group(out, name)->row = row;
             if (row) row->used = 1;
             free(name);
         }
-        if (x->layer < out->n) out->group[x->layer].part[x->part] = x;
-        if (x->layer < out->n && x->part == PART_MEAN) out->group[x->layer].norm = module_name(x->name);
+        if (tensor->layer >= out->n) continue;
+        tensor_group *group = &out->group[tensor->layer];
+        group->part[tensor->part] = tensor;
+        if (tensor->part == PART_MEAN) group->norm = module_name(tensor->name);
     }
     return 0;
 }
@@ -289,11 +314,12 @@ static int group_by_layer(grouping *groups, tensor_groups *out)
 /* Each row must have been said of something. */
 static int check_map_used(const grouping *groups)
 {
-    for (int i = 0; i < groups->map->n; ++i) {
-        if (groups->map->row[i].used) continue;
-        const map_row *row = &groups->map->row[i];
-        diag_error(groups->d, groups->map->path, row->line, NULL, "'%s%s' is no tensor or module of %s", row->name,
-                   row->prefix ? "*" : "", groups->t->path);
+    const import_map *map = groups->map;
+    for (int i = 0; i < map->n; ++i) {
+        const map_row *row = &map->row[i];
+        if (row->used) continue;
+        diag_error(groups->d, map->path, row->line, NULL, "'%s%s' is no tensor or module of %s", row->name,
+                   row->prefix ? "*" : "", groups->tensors->path);
         if (row->layer != MAP_NONE) diag_hint(groups->d, "a number is for a module with weights, or for its weight");
         return -1;
     }
@@ -302,26 +328,27 @@ static int check_map_used(const grouping *groups)
 
 int tensor_groups_make(const named_tensors *tensors, const import_map *map, tensor_groups *out, diag *d)
 {
-    grouping g = { .t = tensors, .map = map, .d = d };
+    grouping groups = { .tensors = tensors, .map = map, .d = d };
+    int graph_known = tensors->n && tensors->tensor[0].layer >= 0;
     *out = (tensor_groups){ 0 };
-    int failed = tensors->n && tensors->tensor[0].layer >= 0 ? group_by_layer(&g, out) : group_by_name(&g, out);
-    failed = failed || check_map_used(&g);
+    int failed = graph_known ? group_by_layer(&groups, out) : group_by_name(&groups, out);
+    failed = failed || check_map_used(&groups);
     if (!failed && !out->n) {
         diag_error(d, tensors->path, 0, NULL, "no weights of a convolution or linear layer among its %d tensors",
                    tensors->n);
         failed = -1;
     }
-    for (int i = 0; i < g.n; ++i) free(g.m[i].name);
-    free(g.m);
+    for (int i = 0; i < groups.n; ++i) free(groups.module[i].name);
+    free(groups.module);
     return failed;
 }
 
-void tensor_groups_free(tensor_groups *g)
+void tensor_groups_free(tensor_groups *groups)
 {
-    for (int i = 0; i < g->n; ++i) {
-        free(g->group[i].name);
-        free(g->group[i].norm);
+    for (int i = 0; i < groups->n; ++i) {
+        free(groups->group[i].name);
+        free(groups->group[i].norm);
     }
-    free(g->group);
-    *g = (tensor_groups){ 0 };
+    free(groups->group);
+    *groups = (tensor_groups){ 0 };
 }

@@ -40,7 +40,7 @@ typedef struct tensor_groups {
 } tensor_groups;
 
 /* Groups all of `tensors`; both must outlive the result. 0, or -1 with messages; free it either way. */
-int tensor_groups_make(const named_tensors *tensors, const import_map *map, tensor_groups *g, diag *d);
-void tensor_groups_free(tensor_groups *g);
+int tensor_groups_make(const named_tensors *tensors, const import_map *map, tensor_groups *groups, diag *d);
+void tensor_groups_free(tensor_groups *groups);
 
 #endif

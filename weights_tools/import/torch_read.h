@@ -12,7 +12,7 @@ typedef struct storage_list {
 /* All storages of a pickle, sorted by key. The caller frees list.at. */
 storage_list torch_storages(const pickle *pickle);
 /* The first storage of a key, and how many have it; NULL if none. */
-pickle_storage **torch_find_storage(const storage_list *l, const char *key, size_t key_len, size_t *count);
+pickle_storage **torch_find_storage(const storage_list *list, const char *key, size_t key_len, size_t *count);
 /* Appends the model's tensors, found in pickle->root, to `tensors`; every storage must have its bytes. 0, or -1 with
  * messages. */
 int torch_tensors(const pickle *pickle, named_tensors *tensors, diag *d);

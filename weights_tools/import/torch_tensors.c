@@ -27,7 +27,7 @@ static const char *any_of(const pickle_value *key, const char *const *list)
 }
 
 typedef struct walk {
-    named_tensors *t;
+    named_tensors *tensors;
     diag *d;
     int visits;
 } walk;
@@ -51,7 +51,7 @@ static void note_aside(walk *walk, const pickle_value *dict, const pickle_value 
         int n = dict->item[i + 1] == taken || key->kind != PICKLE_TEXT ? 0 : count_tensors(walk, dict->item[i + 1], 0);
         if (!n) continue;
         char *name = mem_printf("%.*s", (int)(key->n > 200 ? 200 : key->n), key->text);
-        named_tensors_aside(walk->t, name, n);
+        named_tensors_aside(walk->tensors, name, n);
         free(name);
     }
 }
@@ -70,16 +70,17 @@ static const pickle_value *find_model(walk *walk, const pickle_value *value)
 
 static int odd(const walk *walk, const char *what)
 {
-    diag_error(walk->d, walk->t->path, 0, NULL, "%s", what);
+    diag_error(walk->d, walk->tensors->path, 0, NULL, "%s", what);
     return -1;
 }
 
 /* Copies a view: odometer over its sizes, first dimension slowest. */
-static void copy_view(const pickle_tensor *tensor, float *out, size_t n)
+static void copy_view(const pickle_tensor *tensor, float *out, size_t count)
 {
-    size_t at[TENSOR_MAX_DIMS] = { 0 }, bytes = tensor->storage->type->bytes, from = tensor->offset;
-    for (size_t i = 0; i < n; ++i) {
-        out[i] = tensor->storage->type->read(tensor->storage->byte + from * bytes);
+    const pickle_storage *storage = tensor->storage;
+    size_t at[TENSOR_MAX_DIMS] = { 0 }, from = tensor->offset;
+    for (size_t i = 0; i < count; ++i) {
+        out[i] = storage->type->read(storage->byte + from * storage->type->bytes);
         for (int k = tensor->dims - 1; k >= 0; --k) {
             from += tensor->stride[k];
             if (++at[k] < tensor->dim[k]) break;
@@ -91,10 +92,10 @@ static void copy_view(const pickle_tensor *tensor, float *out, size_t n)
 
 static int add_tensor(walk *walk, const char *name, const pickle_tensor *tensor)
 {
-    named_tensor *x = named_tensors_add(walk->t, name, tensor->dims, tensor->dim, walk->d);
-    if (!x) return -1;
-    x->integer = tensor->storage->type->integer;
-    copy_view(tensor, x->data, x->n);
+    named_tensor *copy = named_tensors_add(walk->tensors, name, tensor->dims, tensor->dim, walk->d);
+    if (!copy) return -1;
+    copy->integer = tensor->storage->type->integer;
+    copy_view(tensor, copy->data, copy->n);
     return 0;
 }
 
@@ -105,12 +106,13 @@ static char *join(const char *prefix, const pickle_value *key, size_t index)
     if (key->kind == PICKLE_TEXT) return mem_printf("%s%s%.*s", prefix, dot, (int)(key->n > 1000 ? 1000 : key->n),
                                                     key->text);
     if (key->kind == PICKLE_INT || key->kind == PICKLE_BOOL)
-        return mem_printf("%s%s%lld", prefix, dot, (long long)key->i);
+        return mem_printf("%s%s%lld", prefix, dot, (long long)key->integer);
     return mem_printf("%s%s%zu", prefix, dot, index / 2);
 }
 
 static int visit(walk *walk, const char *name, const pickle_value *value, int depth);
 
+/* Of a dict key and value in turn, of a list values alone. */
 static int visit_items(walk *walk, const char *name, const pickle_value *value, int depth)
 {
     int dict = value->kind == PICKLE_DICT, failed = 0;
@@ -118,7 +120,7 @@ static int visit_items(walk *walk, const char *name, const pickle_value *value, 
         const pickle_value *key = dict ? value->item[i] : NULL;
         if (key && !depth && any_of(key, NO_MODEL)) {
             int n = count_tensors(walk, value->item[i + 1], 0);
-            if (n) named_tensors_aside(walk->t, any_of(key, NO_MODEL), n);
+            if (n) named_tensors_aside(walk->tensors, any_of(key, NO_MODEL), n);
             continue;
         }
         char *full = join(name, key, i);
@@ -139,42 +141,44 @@ static int visit(walk *walk, const char *name, const pickle_value *value, int de
 
 int torch_tensors(const pickle *pickle, named_tensors *tensors, diag *d)
 {
-    walk w = { .t = tensors, .d = d };
-    const pickle_value *model = find_model(&w, pickle->root);
-    w.visits = 0;
-    return visit(&w, "", model, 0);
+    walk walk = { .tensors = tensors, .d = d };
+    const pickle_value *model = find_model(&walk, pickle->root);
+    walk.visits = 0;
+    return visit(&walk, "", model, 0);
 }
 
-static int compare_keys(const char *a, size_t na, const char *b, size_t nb)
+/* Below, at or above 0 as a storage's key is before, at or behind `key`. */
+static int compare_key(const pickle_storage *storage, const char *key, size_t len)
 {
-    int c = memcmp(a, b, na < nb ? na : nb);
-    return c ? c : (na > nb) - (na < nb);
+    int order = memcmp(storage->key, key, storage->key_len < len ? storage->key_len : len);
+    return order ? order : (storage->key_len > len) - (storage->key_len < len);
 }
 
-static int by_key(const void *a, const void *b)
+static int by_key(const void *one, const void *other)
 {
-    const pickle_storage *x = *(pickle_storage *const *)a, *y = *(pickle_storage *const *)b;
-    return compare_keys(x->key, x->key_len, y->key, y->key_len);
+    const pickle_storage *storage = *(pickle_storage *const *)other;
+    return compare_key(*(pickle_storage *const *)one, storage->key, storage->key_len);
 }
 
 storage_list torch_storages(const pickle *pickle)
 {
-    storage_list l = { .n = pickle->storages };
-    l.at = mem_calloc(l.n, sizeof *l.at);
-    if (l.n) memcpy(l.at, pickle->storage, l.n * sizeof *l.at);
-    qsort(l.at, l.n, sizeof *l.at, by_key);
-    return l;
+    storage_list list = { .n = pickle->storages };
+    list.at = mem_calloc(list.n, sizeof *list.at);
+    if (list.n) memcpy(list.at, pickle->storage, list.n * sizeof *list.at);
+    qsort(list.at, list.n, sizeof *list.at, by_key);
+    return list;
 }
 
-pickle_storage **torch_find_storage(const storage_list *l, const char *key, size_t key_len, size_t *count)
+/* By bisection for the first. */
+pickle_storage **torch_find_storage(const storage_list *list, const char *key, size_t key_len, size_t *count)
 {
-    size_t low = 0, high = l->n;
+    size_t low = 0, high = list->n;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (compare_keys(l->at[middle]->key, l->at[middle]->key_len, key, key_len) < 0) low = middle + 1;
+        if (compare_key(list->at[middle], key, key_len) < 0) low = middle + 1;
         else high = middle;
     }
-    for (*count = 0; low + *count < l->n; ++*count)
-        if (compare_keys(l->at[low + *count]->key, l->at[low + *count]->key_len, key, key_len)) break;
-    return *count ? l->at + low : NULL;
+    *count = 0;
+    while (low + *count < list->n && !compare_key(list->at[low + *count], key, key_len)) ++*count;
+    return *count ? list->at + low : NULL;
 }

@@ -2,8 +2,7 @@
  *
  *   convolutional, connected   Conv / Gemm with batch norm folded in doubles (fold.h): readers' epsilons cannot matter
  *   maxpool                    Darknet's padding: `padding` rows in all, half of them (rounded down) before the map
- *   softmax                    over all of an image's numbers, or each of `groups` parts, after a division by
- * temperature
+ *   softmax                    over all of an image's numbers, or each of `groups` parts, divided by temperature first
  *   shortcut                   Add; of a larger map every k-th row and column first, zeros for channels that it lacks
  *   yolo, region               their input, the raw head map; boxes are the caller's to decode
  *   dropout, cost              nothing
@@ -23,7 +22,7 @@
 #include <string.h>
 
 typedef struct build {
-    onnx_model *m;
+    onnx_model *model;
     const network *net;
     const cfg_file *cfg;
     diag *d;
@@ -39,10 +38,11 @@ __attribute__((format(printf, 2, 3))) static const char *name(build *graph, cons
 {
     va_list ap;
     va_start(ap, fmt);
-    char *s = mem_vprintf(fmt, ap);
+    char *text = mem_vprintf(fmt, ap);
     va_end(ap);
     graph->text = mem_realloc(graph->text, (size_t)graph->texts + 1, sizeof *graph->text);
-    return graph->text[graph->texts++] = s;
+    graph->text[graph->texts++] = text;
+    return text;
 }
 
 static const char *value_of(const build *graph, int i) { return i < 0 ? "input" : graph->value[i]; }
@@ -51,19 +51,19 @@ static const layer *at(const build *graph, int i) { return &graph->net->layers[i
 
 static void node1(build *graph, const char *op, const char *in, const char *out)
 {
-    onnx_node(graph->m, op, &in, 1, out);
+    onnx_node(graph->model, op, &in, 1, out);
 }
 
-static void node2(build *graph, const char *op, const char *text, const char *word, const char *out)
+static void node2(build *graph, const char *op, const char *first, const char *second, const char *out)
 {
-    const char *in[] = { text, word };
-    onnx_node(graph->m, op, in, 2, out);
+    const char *in[] = { first, second };
+    onnx_node(graph->model, op, in, 2, out);
 }
 
-static const char *reshaped(build *graph, const char *in, const int64_t *dims, int n, const char *out)
+static const char *reshaped(build *graph, const char *in, const int64_t *dim, int dims, const char *out)
 {
     const char *shape = name(graph, "shape_%d", graph->texts);
-    onnx_int64s(graph->m, shape, dims, n);
+    onnx_int64s(graph->model, shape, dim, dims);
     node2(graph, "Reshape", in, shape, out);
     return out;
 }
@@ -72,31 +72,31 @@ static const char *reshaped(build *graph, const char *in, const int64_t *dims, i
 static const char *as_map(build *graph, int i)
 {
     if (!is_rows(graph, i)) return value_of(graph, i);
-    const int64_t dims[4] = { 0, at(graph, i)->out_c, at(graph, i)->out_h, at(graph, i)->out_w };
-    return reshaped(graph, value_of(graph, i), dims, 4, name(graph, "map_%d", graph->texts));
+    const int64_t dim[4] = { 0, at(graph, i)->out_c, at(graph, i)->out_h, at(graph, i)->out_w };
+    return reshaped(graph, value_of(graph, i), dim, 4, name(graph, "map_%d", graph->texts));
 }
 
 static const char *flat(build *graph, const char *map, const char *out)
 {
     node1(graph, "Flatten", map, out);
-    onnx_int(graph->m, "axis", 1);
+    onnx_int(graph->model, "axis", 1);
     return out;
 }
 
 static const char *as_rows(build *graph, int i)
 {
-    return is_rows(graph, i) ? value_of(graph, i) : flat(graph, value_of(graph, i),
-                                                         name(graph, "rows_%d", graph->texts));
+    if (is_rows(graph, i)) return value_of(graph, i);
+    return flat(graph, value_of(graph, i), name(graph, "rows_%d", graph->texts));
 }
 
-/* text times a number. */
-static const char *scaled(build *graph, const char *text, float factor)
+/* A value times a number. */
+static const char *scaled(build *graph, const char *value, float factor)
 {
-    if (factor == 1) return text;
+    if (factor == 1) return value;
     const char *number = name(graph, "number_%d", graph->texts), *out = name(graph, "scaled_%d", graph->texts);
     const int64_t one = 1;
-    onnx_floats(graph->m, number, &one, 1, &factor);
-    node2(graph, "Mul", text, number, out);
+    onnx_floats(graph->model, number, &one, 1, &factor);
+    node2(graph, "Mul", value, number, out);
     return out;
 }
 
@@ -115,8 +115,7 @@ static const struct activation_row {
     float alpha, gamma;      /* attributes; 0 = the operator has none */
 } activations[] = {
     { RELU, "Relu", 0, 0 }, { LEAKY, "LeakyRelu", HOST_LEAKY_SLOPE, 0 }, { RELIE, "LeakyRelu", .01f, 0 },
-        { LOGISTIC, "Sigmoid", 0, 0 },
-    { TANH, "Tanh", 0, 0 }, { ELU, "Elu", 1, 0 }, { SELU, "Selu", 1.6732f, 1.0507f },
+    { LOGISTIC, "Sigmoid", 0, 0 }, { TANH, "Tanh", 0, 0 }, { ELU, "Elu", 1, 0 }, { SELU, "Selu", 1.6732f, 1.0507f },
 };
 
 static const struct activation_row *activation_row(ACTIVATION activation)
@@ -132,7 +131,8 @@ static const char *before_activation(build *graph, int i)
     return at(graph, i)->activation == LINEAR ? graph->value[i] : name(graph, "layer_%d_linear", i);
 }
 
-static int activate(build *graph, int i, const char *text)
+/* Layer i's value: its activation of `before`, which is the value itself where the activation is linear. */
+static int activate(build *graph, int i, const char *before)
 {
     const struct activation_row *row = activation_row(at(graph, i)->activation);
     if (at(graph, i)->activation == LINEAR) return 0;
@@ -142,43 +142,50 @@ static int activate(build *graph, int i, const char *text)
         diag_hint(graph->d, "it knows linear, relu, leaky, relie, logistic, tanh, elu and selu");
         return -1;
     }
-    node1(graph, row->op, text, graph->value[i]);
-    if (row->alpha) onnx_float(graph->m, "alpha", row->alpha);
-    if (row->gamma) onnx_float(graph->m, "gamma", row->gamma);
+    node1(graph, row->op, before, graph->value[i]);
+    if (row->alpha) onnx_float(graph->model, "alpha", row->alpha);
+    if (row->gamma) onnx_float(graph->model, "gamma", row->gamma);
     return 0;
 }
 
-/* ---- sections ---- */
+/* ---- sections: each writes layer i; 0, or -1 after reporting ---- */
 
-/* Weights and biases of a [convolutional] or [connected], folded. */
-static void add_arrays(build *graph, int i, const int64_t *dims, int n, const char *in[3])
+/* Weights and biases of a [convolutional] or [connected], folded, as inputs 1 and 2. */
+static void add_arrays(build *graph, int i, const int64_t *dim, int dims, const char *in[3])
 {
-    const layer *l = at(graph, i);
     size_t floats = 1;
-    for (int k = 0; k < n; ++k) floats *= (size_t)dims[k];
-    float *w = mem_calloc(floats, sizeof *w), *bias = mem_calloc((size_t)dims[0], sizeof *bias);
-    fold_arrays(l, w, bias);
+    for (int k = 0; k < dims; ++k) floats *= (size_t)dim[k];
+    float *weights = mem_calloc(floats, sizeof *weights), *biases = mem_calloc((size_t)dim[0], sizeof *biases);
+    fold_arrays(at(graph, i), weights, biases);
     in[1] = name(graph, "layer_%d_weights", i);
     in[2] = name(graph, "layer_%d_biases", i);
-    onnx_floats(graph->m, in[1], dims, n, w);
-    onnx_floats(graph->m, in[2], dims, 1, bias);
-    free(w);
-    free(bias);
+    onnx_floats(graph->model, in[1], dim, dims, weights);
+    onnx_floats(graph->model, in[2], dim, 1, biases);
+    free(weights);
+    free(biases);
 }
 
+/* Attributes of a window: Darknet's are square, with one stride. */
+static void add_window(build *graph, const layer *l, int before, int after)
+{
+    const int64_t kernel[2] = { l->size, l->size }, stride[2] = { l->stride, l->stride };
+    const int64_t pads[4] = { before, before, after, after };
+    onnx_ints(graph->model, "kernel_shape", kernel, 2);
+    onnx_ints(graph->model, "strides", stride, 2);
+    onnx_ints(graph->model, "pads", pads, 4);
+}
+
+/* Conv. */
 static int convolutional(build *graph, int i)
 {
     const layer *l = at(graph, i);
     const char *in[3] = { as_map(graph, i - 1) }, *out = before_activation(graph, i);
-    const int64_t dims[4] = { l->n, l->c / l->groups, l->size, l->size }, kernel[2] = { l->size, l->size };
-    const int64_t stride[2] = { l->stride, l->stride }, pads[4] = { l->pad, l->pad, l->pad, l->pad };
+    const int64_t dim[4] = { l->n, l->c / l->groups, l->size, l->size };
     if (l->binary || l->xnor) return refuse(graph, i, NULL, "binary weights");
-    add_arrays(graph, i, dims, 4, in);
-    onnx_node(graph->m, "Conv", in, 3, out);
-    onnx_ints(graph->m, "kernel_shape", kernel, 2);
-    onnx_ints(graph->m, "strides", stride, 2);
-    onnx_ints(graph->m, "pads", pads, 4);
-    onnx_int(graph->m, "group", l->groups);
+    add_arrays(graph, i, dim, 4, in);
+    onnx_node(graph->model, "Conv", in, 3, out);
+    add_window(graph, l, l->pad, l->pad);
+    onnx_int(graph->model, "group", l->groups);
     return activate(graph, i, out);
 }
 
@@ -186,10 +193,10 @@ static int connected(build *graph, int i)
 {
     const layer *l = at(graph, i);
     const char *in[3] = { as_rows(graph, i - 1) }, *out = before_activation(graph, i);
-    const int64_t dims[2] = { l->outputs, l->inputs };
-    add_arrays(graph, i, dims, 2, in);
-    onnx_node(graph->m, "Gemm", in, 3, out);
-    onnx_int(graph->m, "transB", 1);
+    const int64_t dim[2] = { l->outputs, l->inputs };
+    add_arrays(graph, i, dim, 2, in);
+    onnx_node(graph->model, "Gemm", in, 3, out);
+    onnx_int(graph->model, "transB", 1);
     graph->rows[i] = 1;
     return activate(graph, i, out);
 }
@@ -198,13 +205,9 @@ static int maxpool(build *graph, int i)
 {
     const layer *l = at(graph, i);
     int before = l->pad / 2, after = l->pad - before;
-    const int64_t kernel[2] = { l->size, l->size }, stride[2] = { l->stride, l->stride },
-        pads[4] = { before, before, after, after };
     if (after >= l->size) return refuse(graph, i, "padding", "padding as large as the window");
     node1(graph, "MaxPool", as_map(graph, i - 1), graph->value[i]);
-    onnx_ints(graph->m, "kernel_shape", kernel, 2);
-    onnx_ints(graph->m, "strides", stride, 2);
-    onnx_ints(graph->m, "pads", pads, 4);
+    add_window(graph, l, before, after);
     return 0;
 }
 
@@ -214,20 +217,32 @@ static int avgpool(build *graph, int i)
     return 0;
 }
 
+/* Of each of `groups` parts of the rows, which are laid side by side for it and then joined again. */
+static void softmax_of_parts(build *graph, int i, const char *rows)
+{
+    const layer *l = at(graph, i);
+    const int64_t dim[3] = { 0, l->groups, l->inputs / l->groups };
+    const char *parts = reshaped(graph, rows, dim, 3, name(graph, "parts_%d", graph->texts));
+    const char *out = name(graph, "softmax_%d", graph->texts);
+    node1(graph, "Softmax", parts, out);
+    onnx_int(graph->model, "axis", 2);
+    flat(graph, out, graph->value[i]);
+}
+
+/* Softmax of what temperature divides. */
 static int softmax_of(build *graph, int i)
 {
     const layer *l = at(graph, i);
     if (l->softmax_tree) return refuse(graph, i, "tree", "tree=");
     if (l->spatial != 0) return refuse(graph, i, "spatial", "spatial=");
-    const char *x = scaled(graph, as_rows(graph, i - 1), 1 / l->temperature);
-    const int64_t parts[3] = { 0, l->groups, l->inputs / l->groups };
-    int many = l->groups > 1;
-    if (many) x = reshaped(graph, x, parts, 3, name(graph, "parts_%d", graph->texts));
-    const char *out = many ? name(graph, "softmax_%d", graph->texts) : graph->value[i];
-    node1(graph, "Softmax", x, out);
-    onnx_int(graph->m, "axis", many ? 2 : 1);
-    if (many) flat(graph, out, graph->value[i]);
+    const char *rows = scaled(graph, as_rows(graph, i - 1), 1 / l->temperature);
     graph->rows[i] = 1;
+    if (l->groups > 1) {
+        softmax_of_parts(graph, i, rows);
+    } else {
+        node1(graph, "Softmax", rows, graph->value[i]);
+        onnx_int(graph->model, "axis", 1);
+    }
     return 0;
 }
 
@@ -257,8 +272,8 @@ static int route(build *graph, int i)
         in[k] = value_of(graph, l->input_layers[k]);
     }
     if (!bad) {
-        onnx_node(graph->m, "Concat", in, l->n, graph->value[i]);
-        onnx_int(graph->m, "axis", 1);
+        onnx_node(graph->model, "Concat", in, l->n, graph->value[i]);
+        onnx_int(graph->model, "axis", 1);
         graph->rows[i] = (char)rows;
     }
     free(in);
@@ -274,28 +289,35 @@ static int unlike_shapes(build *graph, int i)
     return -1;
 }
 
+/* Every stride-th row and column of the map that a shortcut adds, and its first c channels. */
+static const char *sliced(build *graph, int i, int64_t stride, int64_t c)
+{
+    const layer *l = at(graph, i);
+    const int64_t start[3] = { 0, 0, 0 }, end[3] = { c, (l->out_h - 1) * stride + 1, (l->out_w - 1) * stride + 1 };
+    const int64_t axes[3] = { 1, 2, 3 }, step[3] = { 1, stride, stride };
+    const char *in[5] = { as_map(graph, l->index), name(graph, "layer_%d_starts", i), name(graph, "layer_%d_ends", i),
+                          name(graph, "layer_%d_axes", i), name(graph, "layer_%d_steps", i) };
+    const char *out = name(graph, "layer_%d_grid", i);
+    onnx_int64s(graph->model, in[1], start, 3);
+    onnx_int64s(graph->model, in[2], end, 3);
+    onnx_int64s(graph->model, in[3], axes, 3);
+    onnx_int64s(graph->model, in[4], step, 3);
+    onnx_node(graph->model, "Slice", in, 5, out);
+    return out;
+}
+
 /* Of a map at least as large: every stride-th row and column, the channels that both have, then zeros. NULL: another
  * case. */
 static const char *on_grid(build *graph, int i)
 {
     const layer *l = at(graph, i);
     int64_t stride = l->w / l->out_w, c = l->c < l->out_c ? l->c : l->out_c;
-    const int64_t start[3] = { 0, 0, 0 }, end[3] = { c, (l->out_h - 1) * stride + 1, (l->out_w - 1) * stride + 1 };
-    const int64_t axes[3] = { 1, 2, 3 }, step[3] = { 1, stride, stride }, pads[8] = { 0, 0, 0, 0, 0, l->out_c - c, 0,
-        0 };
+    const int64_t pads[8] = { 0, 0, 0, 0, 0, l->out_c - c, 0, 0 };
     if (!stride || l->h / l->out_h != stride || l->alpha != 1) return NULL;
-    const char *in[5] = { as_map(graph, l->index), name(graph, "layer_%d_starts", i), name(graph, "layer_%d_ends", i),
-                          name(graph, "layer_%d_axes", i),
-                          name(graph, "layer_%d_steps", i) };
-    const char *grid = name(graph, "layer_%d_grid", i), *zeros = name(graph, "layer_%d_zeros", i),
-        *out = name(graph, "layer_%d_padded", i);
-    onnx_int64s(graph->m, in[1], start, 3);
-    onnx_int64s(graph->m, in[2], end, 3);
-    onnx_int64s(graph->m, in[3], axes, 3);
-    onnx_int64s(graph->m, in[4], step, 3);
-    onnx_node(graph->m, "Slice", in, 5, grid);
+    const char *grid = sliced(graph, i, stride, c);
     if (c == l->out_c) return grid;
-    onnx_int64s(graph->m, zeros, pads, 8);
+    const char *zeros = name(graph, "layer_%d_zeros", i), *out = name(graph, "layer_%d_padded", i);
+    onnx_int64s(graph->model, zeros, pads, 8);
     node2(graph, "Pad", grid, zeros, out);
     return out;
 }
@@ -304,12 +326,13 @@ static int shortcut(build *graph, int i)
 {
     const layer *l = at(graph, i);
     int alike = l->c == l->out_c && l->h == l->out_h && l->w == l->out_w;
-    const char *z = alike ? as_map(graph, l->index) : on_grid(graph, i), *out = before_activation(graph, i);
-    if (!z) return unlike_shapes(graph, i);
-    node2(graph, "Add", scaled(graph, as_map(graph, i - 1), l->alpha), scaled(graph, z, l->beta), out);
+    const char *added = alike ? as_map(graph, l->index) : on_grid(graph, i), *out = before_activation(graph, i);
+    if (!added) return unlike_shapes(graph, i);
+    node2(graph, "Add", scaled(graph, as_map(graph, i - 1), l->alpha), scaled(graph, added, l->beta), out);
     return activate(graph, i, out);
 }
 
+/* Every pixel `stride` times, in both directions; times `scale` where that is not 1. */
 static int upsample(build *graph, int i)
 {
     const layer *l = at(graph, i);
@@ -318,11 +341,11 @@ static int upsample(build *graph, int i)
     const float scales[4] = { 1, 1, (float)l->stride, (float)l->stride };
     if (l->reverse) return refuse(graph, i, "stride", "an upsampling that shrinks");
     const char *out = l->scale == 1 ? graph->value[i] : name(graph, "layer_%d_large", i);
-    onnx_floats(graph->m, in[2], &four, 1, scales);
-    onnx_node(graph->m, "Resize", in, 3, out);
-    onnx_text(graph->m, "mode", "nearest");
-    onnx_text(graph->m, "coordinate_transformation_mode", "asymmetric");
-    onnx_text(graph->m, "nearest_mode", "floor");
+    onnx_floats(graph->model, in[2], &four, 1, scales);
+    onnx_node(graph->model, "Resize", in, 3, out);
+    onnx_text(graph->model, "mode", "nearest");
+    onnx_text(graph->model, "coordinate_transformation_mode", "asymmetric");
+    onnx_text(graph->model, "nearest_mode", "floor");
     if (l->scale != 1) node1(graph, "Identity", scaled(graph, out, l->scale), graph->value[i]);
     return 0;
 }
@@ -339,8 +362,8 @@ static const struct layer_row {
 } layers[] = {
     { "convolutional", convolutional }, { "connected", connected }, { "maxpool", maxpool }, { "avgpool", avgpool },
     { "softmax", softmax_of }, { "route", route }, { "shortcut", shortcut }, { "upsample", upsample },
-        { "activation", activation },
-    { "dropout", previous }, { "cost", previous }, { "yolo", previous }, { "region", previous },
+    { "activation", activation }, { "dropout", previous }, { "cost", previous },
+    { "yolo", previous }, { "region", previous },
 };
 
 static int write_layer(build *graph, int i)
@@ -357,12 +380,13 @@ static void declare_outputs(build *graph, const int *output, int outputs)
 {
     for (int k = 0; k < outputs; ++k) {
         const layer *l = at(graph, output[k]);
-        const int64_t map[3] = { l->out_c, l->out_h, l->out_w }, rows[1] = { l->outputs };
-        onnx_output(graph->m, graph->value[output[k]], is_rows(graph, output[k]) ? rows : map, is_rows(graph, output[k])
-                    ? 1 : 3);
+        const int64_t map[3] = { l->out_c, l->out_h, l->out_w }, numbers = l->outputs;
+        int rows = is_rows(graph, output[k]);
+        onnx_output(graph->model, graph->value[output[k]], rows ? &numbers : map, rows ? 1 : 3);
     }
 }
 
+/* Names the values, writes every layer, so that all mistakes are said, and the file. */
 static int write_all(build *graph, const int *output, int outputs, const out_file *file)
 {
     char why[256] = "";
@@ -375,38 +399,47 @@ static int write_all(build *graph, const int *output, int outputs, const out_fil
     for (int i = 0; i < graph->net->n; ++i) bad |= write_layer(graph, i);
     if (bad) return -1;
     declare_outputs(graph, output, outputs);
-    if (!onnx_finish(graph->m, file->file, why, sizeof why)) return 0;
+    if (!onnx_finish(graph->model, file->file, why, sizeof why)) return 0;
     diag_error(graph->d, file->path, 0, NULL, "cannot write: %s", why);
     return -1;
+}
+
+/* An empty model and room for what is known of each layer; -1 with a message. */
+static int begin(build *graph)
+{
+    const network *net = graph->net;
+    size_t n = (size_t)net->n;
+    char why[128] = "";
+    if (net->c < 1 || net->h < 1 || net->w < 1) {
+        diag_error(graph->d, graph->cfg->path, 0, NULL,
+                   "no ONNX of a network on %d plain numbers: it needs width, height and channels", net->inputs);
+        return -1;
+    }
+    graph->model = onnx_begin("darknet", net->c, net->h, net->w, why, sizeof why);
+    if (!graph->model) diag_error(graph->d, NULL, 0, NULL, "no ONNX: %s", why);
+    graph->value = mem_calloc(n, sizeof *graph->value);
+    graph->rows = mem_calloc(n, 1);
+    graph->is_output = mem_calloc(n, 1);
+    return graph->model ? 0 : -1;
+}
+
+static void end(build *graph)
+{
+    for (int i = 0; i < graph->texts; ++i) free(graph->text[i]);
+    free(graph->text);
+    free(graph->value);
+    free(graph->rows);
+    free(graph->is_output);
+    if (graph->model) onnx_free(graph->model);
 }
 
 static int write_network(const network *net, const cfg_file *cfg, const int *output, int outputs, const out_file *file,
                          diag *d)
 {
-    char why[128] = "";
-    size_t n = (size_t)net->n;
-    build b = { .net = net, .cfg = cfg, .d = d };
-    if (net->c < 1 || net->h < 1 || net->w < 1) {
-        diag_error(d, cfg->path, 0, NULL,
-                   "no ONNX of a network on %d plain numbers: it needs width, height and channels", net->inputs);
-        return -1;
-    }
-    b.m = onnx_begin("darknet", net->c, net->h, net->w, why, sizeof why);
-    if (!b.m) {
-        diag_error(d, NULL, 0, NULL, "no ONNX: %s", why);
-        return -1;
-    }
-    b.value = mem_calloc(n, sizeof *b.value);
-    b.rows = mem_calloc(n, 1);
-    b.is_output = mem_calloc(n, 1);
-    int failed = write_all(&b, output, outputs, file);
-    for (int i = 0; i < b.texts; ++i) free(b.text[i]);
-    free(b.text);
-    free(b.value);
-    free(b.rows);
-    free(b.is_output);
-    onnx_free(b.m);
-    return failed;
+    build graph = { .net = net, .cfg = cfg, .d = d };
+    int failed = begin(&graph) || write_all(&graph, output, outputs, file);
+    end(&graph);
+    return failed ? -1 : 0;
 }
 
 int net_file_onnx(out_file *file, const char *path, const network *net, const cfg_file *cfg, const int *output,

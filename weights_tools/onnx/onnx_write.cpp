@@ -25,31 +25,31 @@ namespace {
 
 const int ir_version = 7;
 
-void set_shape(onnx::ValueInfoProto *v, const char *name, const int64_t *dims, int n)
+void set_shape(onnx::ValueInfoProto *value, const char *name, const int64_t *dim, int dims)
 {
-    v->set_name(name);
-    onnx::TypeProto_Tensor *t = v->mutable_type()->mutable_tensor_type();
-    t->set_elem_type(onnx::TensorProto::FLOAT);
-    t->mutable_shape()->add_dim()->set_dim_param("N");
-    for (int i = 0; i < n; ++i) t->mutable_shape()->add_dim()->set_dim_value(dims[i]);
+    value->set_name(name);
+    onnx::TypeProto_Tensor *type = value->mutable_type()->mutable_tensor_type();
+    type->set_elem_type(onnx::TensorProto::FLOAT);
+    type->mutable_shape()->add_dim()->set_dim_param("N");
+    for (int i = 0; i < dims; ++i) type->mutable_shape()->add_dim()->set_dim_value(dim[i]);
 }
 
-onnx::AttributeProto *attribute(onnx_model *m, const char *key, onnx::AttributeProto_AttributeType type)
+onnx::AttributeProto *attribute(onnx_model *model, const char *key, onnx::AttributeProto_AttributeType type)
 {
-    onnx::GraphProto *g = m->proto.mutable_graph();
-    onnx::AttributeProto *a = g->mutable_node(g->node_size() - 1)->add_attribute();
-    a->set_name(key);
-    a->set_type(type);
-    return a;
+    onnx::GraphProto *graph = model->proto.mutable_graph();
+    onnx::AttributeProto *added = graph->mutable_node(graph->node_size() - 1)->add_attribute();
+    added->set_name(key);
+    added->set_type(type);
+    return added;
 }
 
-onnx::TensorProto *constant(onnx_model *m, const char *name, const int64_t *dims, int n, int type)
+onnx::TensorProto *constant(onnx_model *model, const char *name, const int64_t *dim, int dims, int type)
 {
-    onnx::TensorProto *t = m->proto.mutable_graph()->add_initializer();
-    t->set_name(name);
-    t->set_data_type(type);
-    for (int i = 0; i < n; ++i) t->add_dims(dims[i]);
-    return t;
+    onnx::TensorProto *tensor = model->proto.mutable_graph()->add_initializer();
+    tensor->set_name(name);
+    tensor->set_data_type(type);
+    for (int i = 0; i < dims; ++i) tensor->add_dims(dim[i]);
+    return tensor;
 }
 
 int fail(char *why, size_t len, const char *text)
@@ -58,11 +58,12 @@ int fail(char *why, size_t len, const char *text)
     return -1;
 }
 
-int check(const onnx_model *m, char *why, size_t len)
+/* ONNX's own checker, then its shape inference on a copy; 0, or -1 with the first line of what they say. */
+int check(const onnx_model *model, char *why, size_t len)
 {
     try {
-        onnx::checker::check_model(m->proto);
-        onnx::ModelProto copy = m->proto;
+        onnx::checker::check_model(model->proto);
+        onnx::ModelProto copy = model->proto;
         /* types checked, strictly */
         onnx::shape_inference::InferShapes(copy, onnx::OpSchemaRegistry::Instance(), { true, 1, false });
         return 0;
@@ -79,74 +80,76 @@ extern "C" onnx_model *onnx_begin(const char *name, int c, int h, int w, char *w
     (void)why;
     (void)why_len;
     const int64_t dims[3] = { c, h, w };
-    onnx_model *m = new onnx_model;
-    m->proto.set_ir_version(ir_version);
-    m->proto.set_producer_name("darknet-distill");
-    onnx::OperatorSetIdProto *set = m->proto.add_opset_import();
+    onnx_model *model = new onnx_model;
+    model->proto.set_ir_version(ir_version);
+    model->proto.set_producer_name("darknet-distill");
+    onnx::OperatorSetIdProto *set = model->proto.add_opset_import();
     set->set_domain("");
     set->set_version(ONNX_OPSET);
-    m->proto.mutable_graph()->set_name(name);
-    set_shape(m->proto.mutable_graph()->add_input(), "input", dims, 3);
-    return m;
+    model->proto.mutable_graph()->set_name(name);
+    set_shape(model->proto.mutable_graph()->add_input(), "input", dims, 3);
+    return model;
 }
 
-extern "C" void onnx_free(onnx_model *onnx) { delete onnx; }
+extern "C" void onnx_free(onnx_model *model) { delete model; }
 
-extern "C" void onnx_node(onnx_model *m, const char *op, const char *const *in, int n, const char *out)
+extern "C" void onnx_node(onnx_model *model, const char *op, const char *const *in, int inputs, const char *out)
 {
-    onnx::NodeProto *node = m->proto.mutable_graph()->add_node();
+    onnx::NodeProto *node = model->proto.mutable_graph()->add_node();
     node->set_op_type(op);
     node->set_name(out);
-    for (int i = 0; i < n; ++i) node->add_input(in[i]);
+    for (int i = 0; i < inputs; ++i) node->add_input(in[i]);
     node->add_output(out);
 }
 
-extern "C" void onnx_int(onnx_model *m, const char *key, int64_t value)
+extern "C" void onnx_int(onnx_model *model, const char *key, int64_t value)
 {
-    attribute(m, key, onnx::AttributeProto::INT)->set_i(value);
+    attribute(model, key, onnx::AttributeProto::INT)->set_i(value);
 }
 
-extern "C" void onnx_float(onnx_model *m, const char *key, float value)
+extern "C" void onnx_float(onnx_model *model, const char *key, float value)
 {
-    attribute(m, key, onnx::AttributeProto::FLOAT)->set_f(value);
+    attribute(model, key, onnx::AttributeProto::FLOAT)->set_f(value);
 }
 
-extern "C" void onnx_text(onnx_model *m, const char *key, const char *value)
+extern "C" void onnx_text(onnx_model *model, const char *key, const char *value)
 {
-    attribute(m, key, onnx::AttributeProto::STRING)->set_s(value);
+    attribute(model, key, onnx::AttributeProto::STRING)->set_s(value);
 }
 
-extern "C" void onnx_ints(onnx_model *m, const char *key, const int64_t *value, int n)
+extern "C" void onnx_ints(onnx_model *model, const char *key, const int64_t *value, int values)
 {
-    onnx::AttributeProto *a = attribute(m, key, onnx::AttributeProto::INTS);
-    for (int i = 0; i < n; ++i) a->add_ints(value[i]);
+    onnx::AttributeProto *list = attribute(model, key, onnx::AttributeProto::INTS);
+    for (int i = 0; i < values; ++i) list->add_ints(value[i]);
 }
 
-extern "C" void onnx_floats(onnx_model *m, const char *name, const int64_t *dims, int n, const float *value)
+extern "C" void onnx_floats(onnx_model *model, const char *name, const int64_t *dim, int dims, const float *value)
 {
     size_t count = 1;
-    for (int i = 0; i < n; ++i) count *= (size_t)dims[i];
-    constant(m, name, dims, n, onnx::TensorProto::FLOAT)->set_raw_data(value, count * sizeof *value);
+    for (int i = 0; i < dims; ++i) count *= (size_t)dim[i];
+    constant(model, name, dim, dims, onnx::TensorProto::FLOAT)->set_raw_data(value, count * sizeof *value);
 }
 
-extern "C" void onnx_int64s(onnx_model *m, const char *name, const int64_t *value, int n)
+extern "C" void onnx_int64s(onnx_model *model, const char *name, const int64_t *value, int values)
 {
-    const int64_t dims[1] = { n };
-    constant(m, name, dims, 1, onnx::TensorProto::INT64)->set_raw_data(value, (size_t)n * sizeof *value);
+    const int64_t dim = values;
+    constant(model, name, &dim, 1, onnx::TensorProto::INT64)->set_raw_data(value, (size_t)values * sizeof *value);
 }
 
-extern "C" void onnx_output(onnx_model *onnx, const char *name, const int64_t *dims, int n)
+extern "C" void onnx_output(onnx_model *model, const char *name, const int64_t *dim, int dims)
 {
-    set_shape(onnx->proto.mutable_graph()->add_output(), name, dims, n);
+    set_shape(model->proto.mutable_graph()->add_output(), name, dim, dims);
 }
 
-extern "C" int onnx_finish(onnx_model *onnx, FILE *file, char *why, size_t why_len)
+extern "C" int onnx_finish(onnx_model *model, FILE *file, char *why, size_t why_len)
 {
-    if (onnx->proto.ByteSizeLong() > 0x7fffffff) return fail(why, why_len, "more than 2 GB, which no ONNX file can be");
-    if (check(onnx, why, why_len)) return -1;
+    if (model->proto.ByteSizeLong() > 0x7fffffff)
+        return fail(why, why_len, "more than 2 GB, which no ONNX file can be");
+    if (check(model, why, why_len)) return -1;
     google::protobuf::io::FileOutputStream to(fileno(file));
-    int failed = !onnx->proto.SerializeToZeroCopyStream(&to);
-    return !to.Flush() || failed ? fail(why, why_len, strerror(to.GetErrno() ? to.GetErrno() : EIO)) : 0;
+    bool written = model->proto.SerializeToZeroCopyStream(&to);
+    if (to.Flush() && written) return 0;
+    return fail(why, why_len, strerror(to.GetErrno() ? to.GetErrno() : EIO));
 }
 
 #else

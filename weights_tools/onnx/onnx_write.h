@@ -14,26 +14,26 @@ enum { ONNX_OPSET = 13 };
 
 typedef struct onnx_model onnx_model;
 
-/* A model with one input, "input", of floats: (N, c, h, w), N symbolic. NULL with a reason in `why`. The caller
- * frees. */
+/* A model with one input, "input", of floats: (N, c, h, w), N symbolic; the caller frees. NULL with a reason in
+ * `why`. */
 onnx_model *onnx_begin(const char *name, int c, int h, int w, char *why, size_t why_len);
-void onnx_free(onnx_model *onnx);
+void onnx_free(onnx_model *model);
 
-/* Appends a node that reads `in` (n names, "" = an optional input left out) and makes `out`, which also names it. */
-void onnx_node(onnx_model *onnx, const char *op, const char *const *in, int n, const char *out);
+/* Appends a node that reads `inputs` names ("" = an optional one left out) and makes `out`, which also names it. */
+void onnx_node(onnx_model *model, const char *op, const char *const *in, int inputs, const char *out);
 /* Attributes of the node appended last. */
-void onnx_int(onnx_model *onnx, const char *key, int64_t value);
-void onnx_float(onnx_model *onnx, const char *key, float value);
-void onnx_text(onnx_model *onnx, const char *key, const char *value);
-void onnx_ints(onnx_model *onnx, const char *key, const int64_t *value, int n);
+void onnx_int(onnx_model *model, const char *key, int64_t value);
+void onnx_float(onnx_model *model, const char *key, float value);
+void onnx_text(onnx_model *model, const char *key, const char *value);
+void onnx_ints(onnx_model *model, const char *key, const int64_t *value, int values);
 /* Constants; the values are copied. */
-void onnx_floats(onnx_model *onnx, const char *name, const int64_t *dims, int n, const float *value);
-void onnx_int64s(onnx_model *onnx, const char *name, const int64_t *value, int n);
-/* Declares an output of floats, (N, dims...). */
-void onnx_output(onnx_model *onnx, const char *name, const int64_t *dims, int n);
+void onnx_floats(onnx_model *model, const char *name, const int64_t *dim, int dims, const float *value);
+void onnx_int64s(onnx_model *model, const char *name, const int64_t *value, int values);
+/* Declares an output of floats, (N, dim...). */
+void onnx_output(onnx_model *model, const char *name, const int64_t *dim, int dims);
 
 /* Runs ONNX's own checker (shapes inferred too) and writes to `file`. -1 with a reason in `why`. */
-int onnx_finish(onnx_model *onnx, FILE *file, char *why, size_t why_len);
+int onnx_finish(onnx_model *model, FILE *file, char *why, size_t why_len);
 
 #ifdef __cplusplus
 }

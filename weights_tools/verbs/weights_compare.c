@@ -32,7 +32,7 @@ typedef struct layer_difference {
 
 typedef struct comparison {
     const char *path[2];
-    weights_contents c[2];
+    weights_contents file[2];
     int n, held;             /* layers of the cfg; how many of them both files hold */
     layer_difference *layer; /* n, owned */
     int first_bits, first_matters;   /* layers; -1 = none */
@@ -47,45 +47,50 @@ static double difference(const float *a, const float *b)
 
 static double magnitude(float x) { return isfinite(x) ? fabs((double)x) : 0; }
 
-/* Adds one array to the layer's differences; returns the sum of squares. */
-static double add_array(layer_difference *l, const weights_tensor *tensor, const weights_tensor *one)
+/* Adds one array of both files to its layer's differences; returns the sum of squares. */
+static double add_array(layer_difference *differs, const weights_tensor *a, const weights_tensor *b)
 {
     double largest = 0, scale = 0, squares = 0;
-    for (size_t i = 0; i < tensor->n; ++i) {
-        double e = difference(&tensor->data[i], &one->data[i]);
+    for (size_t i = 0; i < a->n; ++i) {
+        double e = difference(&a->data[i], &b->data[i]);
         squares += e * e;
         largest = fmax(largest, e);
-        scale = fmax(scale, fmax(magnitude(tensor->data[i]), magnitude(one->data[i])));
+        scale = fmax(scale, fmax(magnitude(a->data[i]), magnitude(b->data[i])));
     }
-    if (memcmp(tensor->data, one->data, tensor->n * sizeof *tensor->data)) l->same_bits = 0;
-    l->absolute = fmax(l->absolute, largest);
+    if (memcmp(a->data, b->data, a->n * sizeof *a->data)) differs->same_bits = 0;
+    differs->absolute = fmax(differs->absolute, largest);
     double relative = largest > 0 && isfinite(largest) && scale > 0 ? largest / scale : largest;
-    if (relative > l->relative) {
-        l->relative = relative;
-        l->array = tensor->name;
+    if (relative > differs->relative) {
+        differs->relative = relative;
+        differs->array = a->name;
     }
     return squares;
 }
 
+/* Layer i in both files; not stored: one of them lacks it, or it has no weights. */
 static layer_difference compare_layer(const weights_view *view, const comparison *comparison, int i)
 {
     weights_tensor a[WEIGHTS_MAX_TENSORS], b[WEIGHTS_MAX_TENSORS];
-    int n = weights_view_arrays(view, &comparison->c[0], i, a), m = weights_view_arrays(view, &comparison->c[1], i, b);
-    layer_difference l = { .stored = n && m, .same_bits = 1 };
+    int n = weights_view_arrays(view, &comparison->file[0], i, a);
+    layer_difference differs = { .stored = n && weights_view_arrays(view, &comparison->file[1], i, b), .same_bits = 1 };
     double squares = 0;
     size_t count = 0;
-    for (int j = 0; l.stored && j < n; count += a[j++].n) squares += add_array(&l, &a[j], &b[j]);
-    l.rms = count ? sqrt(squares / (double)count) : 0;
-    return l;
+    for (int j = 0; differs.stored && j < n; ++j) {
+        squares += add_array(&differs, &a[j], &b[j]);
+        count += a[j].n;
+    }
+    differs.rms = count ? sqrt(squares / (double)count) : 0;
+    return differs;
 }
 
+/* All layers from the last to the first, so that the first that differs remains. */
 static void compare_files(const weights_view *view, comparison *comparison, const options *options)
 {
-    int exact = !options_given(options, "tolerance");
+    int exact = !options_given(options, "tolerance"), a = comparison->file[0].info.layers;
+    int b = comparison->file[1].info.layers;
     double bound = exact ? MATTERS : options->tolerance;
     comparison->n = view->net->n;
-    comparison->held = comparison->c[0].info.layers < comparison->c[1].info.layers ? comparison->c[0].info.layers
-        : comparison->c[1].info.layers;
+    comparison->held = a < b ? a : b;
     comparison->layer = mem_calloc((size_t)comparison->n, sizeof *comparison->layer);
     comparison->first_bits = comparison->first_matters = -1;
     for (int i = comparison->n - 1; i >= 0; --i) {
@@ -93,46 +98,50 @@ static void compare_files(const weights_view *view, comparison *comparison, cons
         if (!comparison->layer[i].same_bits) comparison->first_bits = i;
         if (comparison->layer[i].relative > bound) comparison->first_matters = i;
     }
-    comparison->equal = comparison->c[0].info.layers == comparison->c[1].info.layers &&
-        (exact ? comparison->first_bits : comparison->first_matters) < 0;
+    comparison->equal = a == b && (exact ? comparison->first_bits : comparison->first_matters) < 0;
 }
 
 /* ---- for people ---- */
 
 static void print_header(const comparison *comparison, FILE *out)
 {
-    for (int f = 0; f < 2; ++f) {
-        const weights_info *w = &comparison->c[f].info;
-        fprintf(out, "%c: %s, version %d.%d.%d, seen %" PRIu64 " images", 'A' + f, comparison->path[f], w->major,
-                w->minor, w->revision, w->seen);
-        fprintf(out, w->layers < comparison->n ? ", layers 0 to %d only\n" : ", all layers\n", w->layers - 1);
+    for (int k = 0; k < 2; ++k) {
+        const weights_info *info = &comparison->file[k].info;
+        fprintf(out, "%c: %s, version %d.%d.%d, seen %" PRIu64 " images", 'A' + k, comparison->path[k], info->major,
+                info->minor, info->revision, info->seen);
+        fprintf(out, info->layers < comparison->n ? ", layers 0 to %d only\n" : ", all layers\n", info->layers - 1);
     }
 }
 
+/* Where they differ first, and whether that counts. */
 static void print_verdict(const weights_view *view, const comparison *comparison, FILE *out)
 {
-    int first = comparison->first_matters;
-    if (first >= 0)
-        fprintf(out, "first layer that matters: %d [%s], its %s differ by %.2g of their largest value\n", first,
-                weights_view_section(view, first), comparison->layer[first].array, comparison->layer[first].relative);
-    else if (comparison->first_bits >= 0)
-        fprintf(out, "no layer differs enough to matter; the first with other bits is %d [%s]\n",
-                comparison->first_bits, weights_view_section(view, comparison->first_bits));
-    if (comparison->c[0].info.layers != comparison->c[1].info.layers)
+    int matters = comparison->first_matters, bits = comparison->first_bits;
+    if (matters >= 0)
+        fprintf(out, "first layer that matters: %d [%s], its %s differ by %.2g of their largest value\n", matters,
+                weights_view_section(view, matters), comparison->layer[matters].array,
+                comparison->layer[matters].relative);
+    else if (bits >= 0)
+        fprintf(out, "no layer differs enough to matter; the first with other bits is %d [%s]\n", bits,
+                weights_view_section(view, bits));
+    if (comparison->file[0].info.layers != comparison->file[1].info.layers)
         fprintf(out, "the files hold different layers; %d were compared\n", comparison->held);
     fprintf(out, comparison->equal ? "equal\n" : "different\n");
+}
+
+static void print_layer(const weights_view *view, const comparison *comparison, int i, FILE *out)
+{
+    const layer_difference *differs = &comparison->layer[i];
+    fprintf(out, "%4d  %-15s %9.3g  %9.3g  %9.3g  %-15s %s\n", i, weights_view_section(view, i), differs->absolute,
+            differs->relative, differs->rms, differs->array ? differs->array : "-", differs->same_bits ? "yes" : "no");
 }
 
 static void print_comparison(const weights_view *view, const comparison *comparison, FILE *out)
 {
     print_header(comparison, out);
     fprintf(out, "\n   #  section          absolute   relative        rms  worst array     same bits\n");
-    for (int i = 0; i < comparison->n; ++i) {
-        const layer_difference *l = &comparison->layer[i];
-        if (!l->stored) continue;
-        fprintf(out, "%4d  %-15s %9.3g  %9.3g  %9.3g  %-15s %s\n", i, weights_view_section(view, i), l->absolute,
-                l->relative, l->rms, l->array ? l->array : "-", l->same_bits ? "yes" : "no");
-    }
+    for (int i = 0; i < comparison->n; ++i)
+        if (comparison->layer[i].stored) print_layer(view, comparison, i, out);
     fprintf(out, "\n");
     print_verdict(view, comparison, out);
 }
@@ -140,9 +149,9 @@ static void print_comparison(const weights_view *view, const comparison *compari
 /* ---- for scripts ---- */
 
 /* JSON has no infinity: null. */
-static void add_number(cJSON *object, const char *name, double x)
+static void add_number(cJSON *object, const char *name, double value)
 {
-    if (isfinite(x)) cJSON_AddNumberToObject(object, name, x);
+    if (isfinite(value)) cJSON_AddNumberToObject(object, name, value);
     else cJSON_AddNullToObject(object, name);
 }
 
@@ -152,43 +161,45 @@ static void add_layer(cJSON *object, const char *name, int i)
     add_number(object, name, i < 0 ? INFINITY : i);
 }
 
-static cJSON *file_json(const comparison *comparison, int f)
+static cJSON *file_json(const weights_info *info, const char *path)
 {
-    const weights_info *w = &comparison->c[f].info;
-    char version[40];
-    cJSON *o = cJSON_CreateObject();
-    snprintf(version, sizeof version, "%d.%d.%d", w->major, w->minor, w->revision);
-    cJSON_AddStringToObject(o, "file", comparison->path[f]);
-    cJSON_AddStringToObject(o, "version", version);
-    cJSON_AddNumberToObject(o, "seen", (double)w->seen);
-    cJSON_AddNumberToObject(o, "layers_held", w->layers);
-    return o;
+    cJSON *object = cJSON_CreateObject();
+    weights_view_header(object, info, path);
+    cJSON_AddNumberToObject(object, "layers_held", info->layers);
+    return object;
 }
 
+/* The columns of print_layer. */
+static cJSON *layer_json(const weights_view *view, const comparison *comparison, int i)
+{
+    const layer_difference *differs = &comparison->layer[i];
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "index", i);
+    cJSON_AddStringToObject(object, "type", weights_view_section(view, i));
+    add_number(object, "absolute", differs->absolute);
+    add_number(object, "relative", differs->relative);
+    add_number(object, "rms", differs->rms);
+    if (differs->array) cJSON_AddStringToObject(object, "array", differs->array);
+    cJSON_AddBoolToObject(object, "same_bits", differs->same_bits);
+    return object;
+}
+
+/* The verdict, both headers, and every layer that both hold. */
 static cJSON *comparison_json(const weights_view *view, const comparison *comparison)
 {
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddBoolToObject(o, "equal", comparison->equal);
-    add_layer(o, "first_other_bits", comparison->first_bits);
-    add_layer(o, "first_that_matters", comparison->first_matters);
-    cJSON *files = cJSON_AddArrayToObject(o, "files"), *list = cJSON_AddArrayToObject(o, "layers");
-    for (int f = 0; f < 2; ++f) cJSON_AddItemToArray(files, file_json(comparison, f));
-    for (int i = 0; i < comparison->n; ++i) {
-        const layer_difference *l = &comparison->layer[i];
-        if (!l->stored) continue;
-        cJSON *e = cJSON_CreateObject();
-        cJSON_AddNumberToObject(e, "index", i);
-        cJSON_AddStringToObject(e, "type", weights_view_section(view, i));
-        add_number(e, "absolute", l->absolute);
-        add_number(e, "relative", l->relative);
-        add_number(e, "rms", l->rms);
-        if (l->array) cJSON_AddStringToObject(e, "array", l->array);
-        cJSON_AddBoolToObject(e, "same_bits", l->same_bits);
-        cJSON_AddItemToArray(list, e);
-    }
-    return o;
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddBoolToObject(object, "equal", comparison->equal);
+    add_layer(object, "first_other_bits", comparison->first_bits);
+    add_layer(object, "first_that_matters", comparison->first_matters);
+    cJSON *files = cJSON_AddArrayToObject(object, "files"), *layers = cJSON_AddArrayToObject(object, "layers");
+    for (int k = 0; k < 2; ++k)
+        cJSON_AddItemToArray(files, file_json(&comparison->file[k].info, comparison->path[k]));
+    for (int i = 0; i < comparison->n; ++i)
+        if (comparison->layer[i].stored) cJSON_AddItemToArray(layers, layer_json(view, comparison, i));
+    return object;
 }
 
+/* 1: they are not equal. */
 static int report(const weights_view *view, const comparison *comparison, const options *options, diag *d)
 {
     if (options->json && json_print(comparison_json(view, comparison), options->out, d)) return -1;
@@ -196,20 +207,27 @@ static int report(const weights_view *view, const comparison *comparison, const 
     return !comparison->equal;
 }
 
+/* Reads both files and tells; what cannot be read is told of both. */
+static int compare(const weights_view *view, const options *options, diag *d)
+{
+    comparison comparison = { .path = { options->arg[2], options->arg[3] } };
+    int failed = 0;
+    for (int k = 0; k < 2; ++k)
+        failed |= weights_read(comparison.path[k], view->low->shape, &comparison.file[k], d);
+    if (!failed) {
+        compare_files(view, &comparison, options);
+        failed = report(view, &comparison, options, d);
+    }
+    free(comparison.layer);
+    for (int k = 0; k < 2; ++k) weights_drop(&comparison.file[k]);
+    return failed;
+}
+
 static int run(options *options, diag *d)
 {
-    comparison k = { .path = { options->arg[2], options->arg[3] } };
-    weights_view *v = weights_view_open(options->arg[1], d);
-    if (!v) return -1;
-    int failed = 0;
-    for (int f = 0; f < 2; ++f) failed |= weights_read(k.path[f], v->low->shape, &k.c[f], d);
-    if (!failed) {
-        compare_files(v, &k, options);
-        failed = report(v, &k, options, d);
-    }
-    free(k.layer);
-    for (int f = 0; f < 2; ++f) weights_drop(&k.c[f]);
-    weights_view_close(v);
+    weights_view *view = weights_view_open(options->arg[1], d);
+    int failed = !view || compare(view, options, d);
+    weights_view_close(view);
     return failed;
 }
 

@@ -11,14 +11,14 @@
 
 void weights_cut_begin(weights_cut *cut, const weights_view *view)
 {
-    const net_shape *s = view->low->shape;
-    size_t n = (size_t)s->n;
-    *cut = (weights_cut){ .v = view, .c = s->c, .h = s->h, .w = s->w, .inputs = s->inputs };
+    const net_shape *shape = view->low->shape;
+    size_t n = (size_t)shape->n;
+    *cut = (weights_cut){ .view = view, .c = shape->c, .h = shape->h, .w = shape->w, .inputs = shape->inputs };
     cut->keep = mem_calloc(n, sizeof *cut->keep);
     cut->stands = mem_calloc(n, sizeof *cut->stands);
     cut->number = mem_calloc(n, sizeof *cut->number);
     memset(cut->keep, 1, n);
-    for (int i = 0; i < s->n; ++i) cut->stands[i] = i;
+    for (int i = 0; i < shape->n; ++i) cut->stands[i] = i;
 }
 
 void weights_cut_free(weights_cut *cut)
@@ -31,10 +31,10 @@ void weights_cut_free(weights_cut *cut)
 
 int weights_cut_names(const cfg_file *cfg, int i, int **from)
 {
-    const cfg_section *s = cfg_layer(cfg, i);
-    const char *key = lower_reader_key(s);
+    const cfg_section *section = cfg_layer(cfg, i);
+    const char *key = lower_reader_key(section);
     *from = NULL;
-    return key ? cfg_ints(s, key, from) : 0;
+    return key ? cfg_ints(section, key, from) : 0;
 }
 
 int weights_cut_reads_before(const cfg_file *cfg, int i)
@@ -57,9 +57,10 @@ static int not_there(const cfg_section *section, int layer, int from, diag *d)
     return -1;
 }
 
+/* The layers that old layer i names, as it now has to name them. */
 static int rewrite_names(weights_cut *cut, int i, cfg_section *out, diag *d)
 {
-    int *from, n = weights_cut_names(cut->v->low->cfg, i, &from), bad = 0;
+    int *from, n = weights_cut_names(cut->view->low->cfg, i, &from), bad = 0;
     char *text = mem_calloc((size_t)n + 1, 12), *end = text;   /* 12: ",2147483647" and the end */
     for (int j = 0; j < n && !bad; ++j) {
         int to = new_number(cut, from[j]);
@@ -74,32 +75,38 @@ static int rewrite_names(weights_cut *cut, int i, cfg_section *out, diag *d)
 
 static int append_layer(weights_cut *cut, int i, diag *d)
 {
-    const cfg_file *whole = cut->v->low->cfg;
-    cfg_section *s = cfg_append_copy(cut->cfg, cfg_layer(whole, i));
-    cut->number[i] = s->index;
-    if (weights_cut_reads_before(whole, i) && new_number(cut, i - 1) != s->index - 1) return not_there(s, i, i - 1, d);
-    return rewrite_names(cut, i, s, d);
+    const cfg_file *whole = cut->view->low->cfg;
+    cfg_section *section = cfg_append_copy(cut->cfg, cfg_layer(whole, i));
+    int number = cut->number[i] = section->index;
+    if (weights_cut_reads_before(whole, i) && new_number(cut, i - 1) != number - 1)
+        return not_there(section, i, i - 1, d);
+    return rewrite_names(cut, i, section, d);
 }
 
+static void set_or_unset(cfg_section *section, const char *key, int value)
+{
+    if (value) cfg_set(section, key, "%d", value);
+    else cfg_unset(section, key);
+}
+
+/* [net] with the new input, and the entrance where there is one. */
 static void append_net(weights_cut *cut)
 {
-    cfg_section *s = cfg_append_copy(cut->cfg, cfg_net(cut->v->low->cfg));
-    const struct { const char *key; int value; } keys[] = {
-        { "width", cut->w }, { "height", cut->h }, { "channels", cut->c }, { "inputs", cut->c ? 0 : cut->inputs },
-    };
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; ++i)
-        if (keys[i].value) cfg_set(s, keys[i].key, "%d", keys[i].value);
-        else cfg_unset(s, keys[i].key);
+    cfg_section *section = cfg_append_copy(cut->cfg, cfg_net(cut->view->low->cfg));
+    set_or_unset(section, "width", cut->w);
+    set_or_unset(section, "height", cut->h);
+    set_or_unset(section, "channels", cut->c);
+    set_or_unset(section, "inputs", cut->c ? 0 : cut->inputs);
     if (!cut->entrance) return;
-    s = cfg_append(cut->cfg, "maxpool", s->file, s->line);
-    cfg_set(s, "size", "1");
-    cfg_set(s, "stride", "1");
+    section = cfg_append(cut->cfg, "maxpool", section->file, section->line);
+    cfg_set(section, "size", "1");
+    cfg_set(section, "stride", "1");
 }
 
 int weights_cut_build(weights_cut *cut, diag *d)
 {
-    int n = cut->v->low->shape->n;
-    cut->cfg = cfg_new(cut->v->low->cfg->path);
+    int n = cut->view->low->shape->n;
+    cut->cfg = cfg_new(cut->view->low->cfg->path);
     append_net(cut);
     for (int i = 0; i < n; ++i) cut->number[i] = CUT_NOTHING;
     for (int i = 0; i < n; ++i)

@@ -1,10 +1,10 @@
 /* Some layers of a network as a network of their own: what extract and strip share.
  *
- *   weights_cut k;
- *   weights_cut_begin(&k, v);                        everything is kept
- *   k.keep[3] = 0;  k.stands[3] = 2;                 layer 3 goes, what read it reads layer 2
- *   if (!weights_cut_build(&k, d)) weights_cut_write(&k, &c, ...);
- *   weights_cut_free(&k); */
+ *   weights_cut cut;
+ *   weights_cut_begin(&cut, view);                       everything is kept
+ *   cut.keep[3] = 0;  cut.stands[3] = 2;                 layer 3 goes, what read it reads layer 2
+ *   if (!weights_cut_build(&cut, d)) weights_cut_write(&cut, &contents, ...);
+ *   weights_cut_free(&cut); */
 #ifndef DISTILL_WEIGHTS_CUT_H
 #define DISTILL_WEIGHTS_CUT_H
 #include "weights_view.h"
@@ -12,12 +12,11 @@
 enum { CUT_NOTHING = -2, CUT_INPUT = -1 };
 
 typedef struct weights_cut {
-    const weights_view *v;   /* the whole network, borrowed */
+    const weights_view *view;   /* the whole network, borrowed */
     char *keep;              /* a mark for each of its layers, owned */
-    int *stands;             /* for each layer: the one that stands for it, itself if kept; CUT_INPUT, the new network's input;
-                                CUT_NOTHING, it may not be read. owned */
-    /* put a layer that changes nothing ([maxpool] size=1) first, to have a number for CUT_INPUT */
-    int entrance;
+    int *stands;             /* for each layer: the one that stands for it, itself if kept; CUT_INPUT, the new network's
+                                input; CUT_NOTHING, it may not be read. owned */
+    int entrance;            /* a layer that changes nothing ([maxpool] size=1) comes first: CUT_INPUT has a number */
     int c, h, w, inputs;     /* the new network's input; a map, or plain numbers where c is 0 */
     cfg_file *cfg;           /* the new network, owned */
     int *number;             /* each old layer's number in it, CUT_NOTHING if it is not there; owned */

@@ -16,18 +16,19 @@
 
 static void keep_encoder(weights_cut *cut, int last)
 {
-    for (int i = last + 1; i < cut->v->low->shape->n; ++i) {
+    for (int i = last + 1; i < cut->view->low->shape->n; ++i) {
         cut->keep[i] = 0;
         cut->stands[i] = CUT_NOTHING;
     }
 }
 
+/* An error: layer `reader` wants `from` besides the one input. */
 static int second_input(const weights_cut *cut, int reader, int from, int input, int first, diag *d)
 {
-    const cfg_section *s = cfg_layer(cut->v->low->cfg, reader);
-    diag_error(d, s->file, s->line, s->name,
-               "layer %d reads layer %d, behind the cut: the tail from layer %d has one input, layer %d", reader,
-               from, first, input);
+    const cfg_section *section = cfg_layer(cut->view->low->cfg, reader);
+    diag_error(d, section->file, section->line, section->name,
+               "layer %d reads layer %d, behind the cut: the tail from layer %d has one input, layer %d", reader, from,
+               first, input);
     diag_hint(d, "cut where all that follows reads one layer only");
     return -1;
 }
@@ -35,9 +36,9 @@ static int second_input(const weights_cut *cut, int reader, int from, int input,
 /* The one layer before `first` that the tail reads, in *input; whether it is named, in cut->entrance. */
 static int find_input(weights_cut *cut, int first, int *input, diag *d)
 {
-    const cfg_file *whole = cut->v->low->cfg;
+    const cfg_file *whole = cut->view->low->cfg;
     *input = weights_cut_reads_before(whole, first) ? first - 1 : -1;
-    for (int i = first; i < cut->v->low->shape->n; ++i) {
+    for (int i = first; i < cut->view->low->shape->n; ++i) {
         int *from, n = weights_cut_names(whole, i, &from), bad = 0;
         for (int j = 0; j < n && !bad; ++j) {
             if (from[j] >= first) continue;
@@ -51,44 +52,47 @@ static int find_input(weights_cut *cut, int first, int *input, diag *d)
     return 0;
 }
 
-static int has_map(const layer_shape *layer_shape)
-{
-    return layer_shape->c > 0 && layer_shape->h > 0 && layer_shape->w > 0;
-}
-
+/* Once, for the first [yolo]. */
 static void warn_of_anchors(const weights_cut *cut, int first, diag *d)
 {
-    for (int i = first; i < cut->v->low->shape->n; ++i) {
-        const cfg_section *s = cfg_layer(cut->v->low->cfg, i);
-        if (!cfg_is(s, "yolo")) continue;
-        diag_warn(d, s->file, s->line, s->name,
+    const lowered *low = cut->view->low;
+    for (int i = first; i < low->shape->n; ++i) {
+        const cfg_section *section = cfg_layer(low->cfg, i);
+        if (!cfg_is(section, "yolo")) continue;
+        diag_warn(d, section->file, section->line, section->name,
                   "its anchors are in pixels of a %dx%d input, the tail's is %dx%d: boxes come out wrong",
-                  cut->v->low->shape->w, cut->v->low->shape->h, cut->w, cut->h);
+                  low->shape->w, low->shape->h, cut->w, cut->h);
         return;
     }
 }
 
+/* The new network's input is what a layer gives: a map, or plain numbers. */
+static void take_input(weights_cut *cut, const layer_shape *from)
+{
+    int is_map = from->c > 0 && from->h > 0 && from->w > 0;
+    cut->c = is_map ? from->c : 0;
+    cut->h = is_map ? from->h : 0;
+    cut->w = is_map ? from->w : 0;
+    cut->inputs = from->outputs;
+}
+
+/* Layers from `first` on; -1 with a message where they cannot stand alone. */
 static int keep_tail(weights_cut *cut, int first, diag *d)
 {
     int input;
     if (!first) return 0;
     if (find_input(cut, first, &input, d)) return -1;
-    const layer_shape *map = &cut->v->low->shape->layer[input];
-    const cfg_section *s = cfg_layer(cut->v->low->cfg, first);
+    const cfg_section *section = cfg_layer(cut->view->low->cfg, first);
     for (int i = 0; i < first; ++i) {
         cut->keep[i] = 0;
         cut->stands[i] = i == input ? CUT_INPUT : CUT_NOTHING;
     }
-    if (cfg_is(s, "dropout")) cut->entrance = 1;   /* works in place on a layer before it */
-    int flat = !has_map(map);
-    cut->c = flat ? 0 : map->c;
-    cut->h = flat ? 0 : map->h;
-    cut->w = flat ? 0 : map->w;
-    cut->inputs = map->outputs;
+    if (cfg_is(section, "dropout")) cut->entrance = 1;   /* works in place on a layer before it */
+    take_input(cut, &cut->view->low->shape->layer[input]);
     warn_of_anchors(cut, first, d);
-    if (!flat || !cut->entrance) return 0;
-    diag_error(d, s->file, s->line, s->name, "the tail from layer %d names its input, layer %d, which is no map", first,
-               input);
+    if (cut->c || !cut->entrance) return 0;
+    diag_error(d, section->file, section->line, section->name,
+               "the tail from layer %d names its input, layer %d, which is no map", first, input);
     return -1;
 }
 
@@ -106,45 +110,58 @@ static int check_flags(const options *options, const net_shape *shape, const cha
     return -1;
 }
 
+static cJSON *cut_json(const weights_cut *cut)
+{
+    const struct { const char *name; int value; } rows[] = {
+        { "layers", cfg_layers(cut->cfg) }, { "entrance", cut->entrance },
+        { "c", cut->c }, { "h", cut->h }, { "w", cut->w }, { "inputs", cut->inputs },
+    };
+    cJSON *object = cJSON_CreateObject();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i)
+        cJSON_AddNumberToObject(object, rows[i].name, rows[i].value);
+    return object;
+}
+
 static int report(const weights_cut *cut, const options *options, diag *d)
 {
-    int n = cfg_layers(cut->cfg), from = options_given(options, "from");
-    if (!options->json) {
-        fprintf(options->out, "%s.cfg: layers %d to %d, now 0 to %d%s\n", options->arg[3], from ? options->from : 0,
-                from ? cut->v->net->n - 1 : options->to, n - 1, cut->entrance ? ", behind an entrance layer" : "");
-        fprintf(options->out, "input %d x %d x %d\n%s.weights\n", cut->c, cut->h, cut->w, options->arg[3]);
-        return 0;
-    }
-    cJSON *j = cJSON_CreateObject();
-    const struct { const char *name; int value; } rows[] = {
-        { "layers", n }, { "entrance", cut->entrance }, { "c", cut->c }, { "h", cut->h }, { "w", cut->w },
-            { "inputs", cut->inputs },
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) cJSON_AddNumberToObject(j, rows[i].name, rows[i].value);
-    return json_print(j, options->out, d);
+    int to = options_given(options, "to"), first = to ? 0 : options->from;
+    int last = to ? options->to : cut->view->net->n - 1;
+    if (options->json) return json_print(cut_json(cut), options->out, d);
+    fprintf(options->out, "%s.cfg: layers %d to %d, now 0 to %d%s\n", options->arg[3], first, last,
+            cfg_layers(cut->cfg) - 1, cut->entrance ? ", behind an entrance layer" : "");
+    fprintf(options->out, "input %d x %d x %d\n%s.weights\n", cut->c, cut->h, cut->w, options->arg[3]);
+    return 0;
+}
+
+/* What is written is what the cut keeps of the file. */
+static int write_cut(weights_cut *cut, const options *options, diag *d)
+{
+    weights_contents contents = { .x = NULL };
+    cut_files files = { .cfg = options->arg[1], .weights = options->arg[2], .out = options->arg[3] };
+    int failed = weights_cut_build(cut, d) || weights_read(files.weights, cut->view->low->shape, &contents, d);
+    files.seen = contents.info.seen;
+    failed = failed || weights_cut_write(cut, &contents, &files, d) || report(cut, options, d);
+    weights_drop(&contents);
+    return failed;
 }
 
 static int extract(const weights_view *view, const options *options, diag *d)
 {
-    weights_contents c = { .x = NULL };
-    weights_cut k;
-    weights_cut_begin(&k, view);
-    if (options_given(options, "to")) keep_encoder(&k, options->to);
-    int failed = options_given(options, "from") && keep_tail(&k, options->from, d);
-    failed = failed || weights_cut_build(&k, d) || weights_read(options->arg[2], view->low->shape, &c, d);
-    cut_files f = { .cfg = options->arg[1], .weights = options->arg[2], .out = options->arg[3], .seen = c.info.seen };
-    failed = failed || weights_cut_write(&k, &c, &f, d) || report(&k, options, d);
-    weights_drop(&c);
-    weights_cut_free(&k);
+    weights_cut cut;
+    if (check_flags(options, view->low->shape, options->arg[1], d)) return -1;
+    weights_cut_begin(&cut, view);
+    if (options_given(options, "to")) keep_encoder(&cut, options->to);
+    int failed = options_given(options, "from") && keep_tail(&cut, options->from, d);
+    failed = failed || write_cut(&cut, options, d);
+    weights_cut_free(&cut);
     return failed ? -1 : 0;
 }
 
 static int run(options *options, diag *d)
 {
-    weights_view *v = weights_view_open(options->arg[1], d);
-    if (!v) return -1;
-    int failed = check_flags(options, v->low->shape, options->arg[1], d) || extract(v, options, d);
-    weights_view_close(v);
+    weights_view *view = weights_view_open(options->arg[1], d);
+    int failed = !view || extract(view, options, d);
+    weights_view_close(view);
     return failed ? -1 : 0;
 }
 

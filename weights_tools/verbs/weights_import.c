@@ -6,10 +6,9 @@
  *   values    copied, batch norm adjusted (import_fill.c)
  *
  * OUT is written when all of that has worked, and not before. A distillation cfg takes its encoder's weights: the
- * layers before its first [projector]; what the model has beyond them is named and not used. Such a file starts a
- * training. */
-#include "darknet_plugin/base/json.h"
-#include "darknet_plugin/base/mem.h"
+ * layers before its first [projector]; what the model has beyond them is named and not used. */
+#include "weights_view.h"
+
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/sections/cfg_keys.h"
 #include "weights_tools/import/import.h"
@@ -24,12 +23,14 @@ static int is_plugin(const cfg_section *section)
 }
 
 /* [net] and the layers before the first plugin section. */
-static cfg_file *encoder_of(const cfg_file *cfg)
+static cfg_file *encoder_of(const cfg_file *whole)
 {
-    cfg_file *out = cfg_new(cfg->path);
-    for (int i = 0; i < cfg->n && !is_plugin(&cfg->section[i]); ++i)
-        if (cfg_is(&cfg->section[i], "net") || cfg->section[i].index >= 0) cfg_append_copy(out, &cfg->section[i]);
-    return out;
+    cfg_file *encoder = cfg_new(whole->path);
+    for (int i = 0; i < whole->n && !is_plugin(&whole->section[i]); ++i) {
+        const cfg_section *section = &whole->section[i];
+        if (cfg_is(section, "net") || section->index >= 0) cfg_append_copy(encoder, section);
+    }
+    return encoder;
 }
 
 static int has_plugin(const cfg_file *cfg)
@@ -39,37 +40,35 @@ static int has_plugin(const cfg_file *cfg)
     return 0;
 }
 
+/* Reads and lowers the cfg, or what of it is an encoder. */
 static int open_cfg(import_job *job, diag *d)
 {
     int before = diag_errors(d);
-    cfg_file *c = cfg_read(job->cfg, d);
-    if (!c || diag_errors(d) > before) {
-        cfg_free(c);
+    cfg_file *cfg = cfg_read(job->cfg, d);
+    if (!cfg || diag_errors(d) > before) {
+        cfg_free(cfg);
         return -1;
     }
-    job->encoder = has_plugin(c);
+    job->encoder = has_plugin(cfg);
     if (job->encoder) {
-        cfg_file *whole = c;
-        c = encoder_of(whole);
-        cfg_free(whole);
+        cfg_file *encoder = encoder_of(cfg);
+        cfg_free(cfg);
+        cfg = encoder;
     }
-    job->low = lower_cfg(c, LOWER_TRAIN, d);
+    job->low = lower_cfg(cfg, LOWER_TRAIN, d);
     return job->low ? 0 : -1;
 }
 
 /* The network with memory for one image. */
 static int open_network(import_job *job, diag *d)
 {
-    size_t len;
     cfg_set(&job->low->cfg->section[0], "batch", "1");
     cfg_set(&job->low->cfg->section[0], "subdivisions", "1");
-    char *text = cfg_text(job->low->cfg, &len);
-    job->net = host_parse(text, len, job->cfg, d);
-    free(text);
+    job->net = weights_view_parse(job->low->cfg, job->cfg, d);
     if (!job->net) return -1;
     if (job->low->shape->stored) return 0;
-    diag_error(d, job->cfg, 0, NULL, "has no layer with weights%s", job->encoder ? " before its first [projector]"
-               : "");
+    const char *where = job->encoder ? " before its first [projector]" : "";
+    diag_error(d, job->cfg, 0, NULL, "has no layer with weights%s", where);
     return -1;
 }
 
@@ -106,7 +105,8 @@ static int import_all(import_job *job, const options *options, diag *d)
     job->epsilon = options->eps;
     if (options->map && import_map_read(options->map, &job->map, d)) return -1;
     if (open_cfg(job, d) || open_network(job, d)) return -1;
-    if (!(job->tensors = named_tensors_read(job->model, d))) return -1;
+    job->tensors = named_tensors_read(job->model, d);
+    if (!job->tensors) return -1;
     if (tensor_groups_make(job->tensors, &job->map, &job->groups, d) || import_match(job, d) ||
         import_check_graph(job, d)) return -1;
     warn_of_shortcuts(job, d);
@@ -164,21 +164,26 @@ static void print_summary(const import_job *job, const char *path)
     print_rest(job);
 }
 
+static void free_job(import_job *job)
+{
+    free(job->layer);
+    tensor_groups_free(&job->groups);
+    import_map_free(&job->map);
+    named_tensors_free(job->tensors);
+    host_free(job->net);
+    lower_free(job->low);
+}
+
 /* Imports, then says what went where. */
 static int run(options *options, diag *d)
 {
     cJSON *list = options->json ? cJSON_CreateArray() : NULL;
-    import_job j = { .cfg = options->arg[1], .model = options->arg[2], .out = options->out, .list = list };
-    int failed = import_all(&j, options, d);
-    if (!failed && list) failed = print_json(&j, options->arg[3], list, d);
-    else if (!failed) print_summary(&j, options->arg[3]);
+    import_job job = { .cfg = options->arg[1], .model = options->arg[2], .out = options->out, .list = list };
+    int failed = import_all(&job, options, d);
+    if (!failed && list) failed = print_json(&job, options->arg[3], list, d);
+    else if (!failed) print_summary(&job, options->arg[3]);
     else cJSON_Delete(list);
-    free(j.layer);
-    tensor_groups_free(&j.groups);
-    import_map_free(&j.map);
-    named_tensors_free(j.tensors);
-    if (j.net) host_free(j.net);
-    lower_free(j.low);
+    free_job(&job);
     return failed;
 }
 

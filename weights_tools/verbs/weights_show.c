@@ -7,8 +7,8 @@
 #include "weights_view.h"
 
 #include "darknet_plugin/base/json.h"
-#include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/options.h"
+#include "darknet_plugin/base/words.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -51,45 +51,53 @@ static size_t dead_rows(const weights_tensor *tensor, size_t rows)
     return dead;
 }
 
-/* Array j of a layer's t. */
-static array_values values_of(const layer *l, const weights_tensor *tensor, int j)
+static double deviation_of(const weights_tensor *array, const array_values *values)
 {
-    array_values v = { 0 };
-    int rows = j;
-    for (size_t k = 0; k < tensor[j].n; ++k) count_value(&v, tensor[j].data[k], weights_is_variance(tensor[j].name));
-    if (v.finite) v.mean /= (double)v.finite;
-    for (size_t k = 0; k < tensor[j].n; ++k)
-        if (isfinite(tensor[j].data[k])) v.deviation += (tensor[j].data[k] - v.mean) * (tensor[j].data[k] - v.mean);
-    if (v.finite) v.deviation = sqrt(v.deviation / (double)v.finite);
-    if (!has_rows(l->type) || !strstr(tensor[j].name, "weights")) return v;
-    while (rows > 0 && !strstr(tensor[rows].name, "biases")) --rows;   /* its own biases: as many as it has filters */
-    v.filters = tensor[rows].n;
-    v.dead = v.filters ? dead_rows(&tensor[j], v.filters) : 0;
-    return v;
+    double squares = 0;
+    for (size_t k = 0; k < array->n; ++k) {
+        double away = array->data[k] - values->mean;
+        if (isfinite(array->data[k])) squares += away * away;
+    }
+    return values->finite ? sqrt(squares / (double)values->finite) : 0;
+}
+
+/* What array j of a layer's arrays holds. */
+static array_values values_of(const layer *l, const weights_tensor *arrays, int j)
+{
+    const weights_tensor *array = &arrays[j];
+    array_values values = { 0 };
+    int biases = j;
+    for (size_t k = 0; k < array->n; ++k) count_value(&values, array->data[k], weights_is_variance(array->name));
+    if (values.finite) values.mean /= (double)values.finite;
+    values.deviation = deviation_of(array, &values);
+    if (!has_rows(l->type) || !strstr(array->name, "weights")) return values;
+    while (biases > 0 && !strstr(arrays[biases].name, "biases")) --biases;   /* its own: as many as it has filters */
+    values.filters = arrays[biases].n;
+    values.dead = values.filters ? dead_rows(array, values.filters) : 0;
+    return values;
 }
 
 /* Sizes of a layer's weights, outermost first; returns how many. */
-static int weight_sizes(const layer *l, int *size)
+static int weight_sizes(const layer *l, int size[5])
 {
-    int conv[] = { l->n, l->c / (l->groups ? l->groups : 1), l->size, l->size };
-    int deconv[] = { l->c, l->n, l->size, l->size };
-    int local[] = { l->out_h * l->out_w, l->n, l->c, l->size, l->size };
-    int full[] = { l->outputs, l->inputs };
-    const struct { LAYER_TYPE type; const int *size; int n; } rows[] = {
-        { CONVOLUTIONAL, conv, 4 }, { DECONVOLUTIONAL, deconv, 4 }, { LOCAL, local, 5 },
+    const struct { LAYER_TYPE type; int n, size[5]; } rows[] = {
+        { CONVOLUTIONAL, 4, { l->n, l->c / (l->groups ? l->groups : 1), l->size, l->size } },
+        { DECONVOLUTIONAL, 4, { l->c, l->n, l->size, l->size } },
+        { LOCAL, 5, { l->out_h * l->out_w, l->n, l->c, l->size, l->size } },
+        { l->type, 2, { l->outputs, l->inputs } },       /* all others */
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i)
-        if (rows[i].type == l->type) return memcpy(size, rows[i].size, (size_t)rows[i].n * sizeof *size), rows[i].n;
-    memcpy(size, full, sizeof full);
-    return 2;
+    int i = 0;
+    while (rows[i].type != l->type) ++i;
+    memcpy(size, rows[i].size, sizeof rows[i].size);
+    return rows[i].n;
 }
 
 static const char *sizes_text(const layer *l, char *text, size_t room)
 {
     int size[5], n = weight_sizes(l, size);
     size_t at = 0;
-    for (int i = 0; i < n && at < room; ++i) at += (size_t)snprintf(text + at, room - at, "%s%d", i ? " x " : "",
-                                                                    size[i]);
+    for (int i = 0; i < n && at < room; ++i)
+        at += (size_t)snprintf(text + at, room - at, "%s%d", i ? " x " : "", size[i]);
     return text;
 }
 
@@ -97,53 +105,56 @@ static const char *sizes_text(const layer *l, char *text, size_t room)
 
 static void print_header(const weights_view *view, const weights_contents *contents, const char *path, FILE *out)
 {
-    const weights_info *i = &contents->info;
-    fprintf(out, "%s: version %d.%d.%d, seen %" PRIu64 " images, %zu bytes\n", path, i->major, i->minor, i->revision,
-            i->seen, contents->bytes);
-    if (i->layers >= view->net->n) fprintf(out, "the whole network: %d layers, %zu values\n\n", view->net->n,
-                                           i->floats);
-    else if (i->layers) fprintf(out, "whole layers 0 to %d of 0 to %d: %zu values\n\n", i->layers - 1, view->net->n - 1,
-                                i->floats);
+    const weights_info *info = &contents->info;
+    int held = info->layers, all = view->net->n;
+    fprintf(out, "%s: version %d.%d.%d, seen %" PRIu64 " images, %zu bytes\n", path, info->major, info->minor,
+            info->revision, info->seen, contents->bytes);
+    if (held >= all) fprintf(out, "the whole network: %d layers, %zu values\n\n", all, info->floats);
+    else if (held) fprintf(out, "whole layers 0 to %d of 0 to %d: %zu values\n\n", held - 1, all - 1, info->floats);
     else fprintf(out, "no whole layer\n\n");
 }
 
 static void print_values(const array_values *values, FILE *out)
 {
-    if (values->finite) fprintf(out, " %9.3g %9.3g %9.3g %9.3g\n", values->min, values->max, values->mean,
-                                values->deviation);
-    else fprintf(out, " %9s %9s %9s %9s\n", "-", "-", "-", "-");
+    if (!values->finite) fprintf(out, " %9s %9s %9s %9s\n", "-", "-", "-", "-");
+    else
+        fprintf(out, " %9.3g %9.3g %9.3g %9.3g\n", values->min, values->max, values->mean, values->deviation);
 }
 
-static void print_bad(const weights_tensor *tensor, const array_values *values, FILE *out)
+/* What is wrong with an array, if anything. */
+static void print_bad(const weights_tensor *array, const array_values *values, FILE *out)
 {
     const struct { size_t n; const char *what; } rows[] = {
         { values->nan, "NaN" }, { values->infinite, "infinite" }, { values->negative, "negative" },
-            { values->dead, "dead filters" },
+        { values->dead, "dead filters" },
     };
-    if (!values->nan && !values->infinite && !values->negative && !values->dead) return;
-    fprintf(out, "     ! %s:", tensor->name);
-    const char *comma = "";
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
-        if (!rows[i].n) continue;
-        fprintf(out, "%s %zu %s", comma, rows[i].n, rows[i].what);
-        comma = ",";
+    enum { ROWS = sizeof rows / sizeof *rows };
+    char *list = NULL, one[48];
+    int words = 0;
+    for (int i = 0; i < ROWS; ++i) {
+        snprintf(one, sizeof one, "%zu %s", rows[i].n, rows[i].what);
+        if (rows[i].n) words_list(&list, &words, ROWS, one);
     }
-    fprintf(out, values->dead ? " of %zu\n" : "\n", values->filters);
+    if (list) fprintf(out, "     ! %s: %s", array->name, list);
+    if (list) fprintf(out, values->dead ? " of %zu\n" : "\n", values->filters);
+    free(list);
 }
 
+/* A line an array, the layer's own columns in the first. */
 static void print_layer(const weights_view *view, const weights_contents *contents, int i, FILE *out)
 {
-    weights_tensor t[WEIGHTS_MAX_TENSORS];
+    const layer *l = &view->net->layers[i];
+    weights_tensor arrays[WEIGHTS_MAX_TENSORS];
     char sizes[80];
-    int n = weights_view_arrays(view, contents, i, t);
+    int n = weights_view_arrays(view, contents, i, arrays);
     for (int j = 0; j < n; ++j) {
-        array_values a = values_of(&view->net->layers[i], t, j);
+        array_values values = values_of(l, arrays, j);
         if (j) fprintf(out, "%47s", "");
-        else fprintf(out, "%4d  %-13s %-17s %9zu", i, weights_view_section(view, i), sizes_text(&view->net->layers[i],
-            sizes, sizeof sizes), view->low->shape->layer[i].params);
-        fprintf(out, "  %-8s", t[j].name);
-        print_values(&a, out);
-        print_bad(&t[j], &a, out);
+        else fprintf(out, "%4d  %-13s %-17s %9zu", i, weights_view_section(view, i), sizes_text(l, sizes, sizeof sizes),
+                     view->low->shape->layer[i].params);
+        fprintf(out, "  %-8s", arrays[j].name);
+        print_values(&values, out);
+        print_bad(&arrays[j], &values, out);
     }
 }
 
@@ -156,101 +167,106 @@ static void print_show(const weights_view *view, const weights_contents *content
 
 /* ---- for scripts ---- */
 
-static cJSON *array_json(const weights_tensor *tensor, const array_values *values)
+/* null: there is none. */
+static void add_value(cJSON *object, const char *name, double value, int there)
 {
-    cJSON *o = cJSON_CreateObject();
-    const struct { const char *name; double value; } numbers[] = {
-        { "min", values->min }, { "max", values->max }, { "mean", values->mean }, { "deviation", values->deviation },
-    }, counts[] = {
-        { "nan", (double)values->nan }, { "infinite", (double)values->infinite },
-            { "negative", (double)values->negative },
-    };
-    cJSON_AddStringToObject(o, "name", tensor->name);
-    cJSON_AddNumberToObject(o, "n", (double)tensor->n);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i)
-        if (values->finite) cJSON_AddNumberToObject(o, numbers[i].name, numbers[i].value);
-        else cJSON_AddNullToObject(o, numbers[i].name);
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; ++i)
-        cJSON_AddNumberToObject(o, counts[i].name, counts[i].value);
-    if (!values->filters) return o;
-    cJSON_AddNumberToObject(o, "filters", (double)values->filters);
-    cJSON_AddNumberToObject(o, "dead_filters", (double)values->dead);
-    return o;
+    if (there) cJSON_AddNumberToObject(object, name, value);
+    else cJSON_AddNullToObject(object, name);
+}
+
+/* What values_of found. */
+static cJSON *array_json(const weights_tensor *array, const array_values *values)
+{
+    int there = values->finite > 0;
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "name", array->name);
+    cJSON_AddNumberToObject(object, "n", (double)array->n);
+    add_value(object, "min", values->min, there);
+    add_value(object, "max", values->max, there);
+    add_value(object, "mean", values->mean, there);
+    add_value(object, "deviation", values->deviation, there);
+    cJSON_AddNumberToObject(object, "nan", (double)values->nan);
+    cJSON_AddNumberToObject(object, "infinite", (double)values->infinite);
+    cJSON_AddNumberToObject(object, "negative", (double)values->negative);
+    if (!values->filters) return object;
+    cJSON_AddNumberToObject(object, "filters", (double)values->filters);
+    cJSON_AddNumberToObject(object, "dead_filters", (double)values->dead);
+    return object;
 }
 
 /* NULL for a layer without weights, and for one that the file does not hold. */
 static cJSON *layer_json(const weights_view *view, const weights_contents *contents, int i)
 {
-    weights_tensor t[WEIGHTS_MAX_TENSORS];
-    int size[5], n = weights_view_arrays(view, contents, i, t);
+    const layer *l = &view->net->layers[i];
+    weights_tensor arrays[WEIGHTS_MAX_TENSORS];
+    int size[5], n = weights_view_arrays(view, contents, i, arrays);
     if (!n) return NULL;
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddNumberToObject(o, "index", i);
-    cJSON_AddStringToObject(o, "type", weights_view_section(view, i));
-    cJSON_AddItemToObject(o, "shape", cJSON_CreateIntArray(size, weight_sizes(&view->net->layers[i], size)));
-    cJSON_AddNumberToObject(o, "parameters", (double)view->low->shape->layer[i].params);
-    cJSON *list = cJSON_AddArrayToObject(o, "arrays");
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "index", i);
+    cJSON_AddStringToObject(object, "type", weights_view_section(view, i));
+    cJSON_AddItemToObject(object, "shape", cJSON_CreateIntArray(size, weight_sizes(l, size)));
+    cJSON_AddNumberToObject(object, "parameters", (double)view->low->shape->layer[i].params);
+    cJSON *list = cJSON_AddArrayToObject(object, "arrays");
     for (int j = 0; j < n; ++j) {
-        array_values a = values_of(&view->net->layers[i], t, j);
-        cJSON_AddItemToArray(list, array_json(&t[j], &a));
+        array_values values = values_of(l, arrays, j);
+        cJSON_AddItemToArray(list, array_json(&arrays[j], &values));
     }
-    return o;
+    return object;
 }
 
+/* The header, whole layers, and what was said meanwhile. */
 static cJSON *show_json(const weights_view *view, const weights_contents *contents, int fits, const char *path,
                         const diag *d)
 {
-    const weights_info *w = &contents->info;
-    char version[40];
-    cJSON *o = cJSON_CreateObject();
-    snprintf(version, sizeof version, "%d.%d.%d", w->major, w->minor, w->revision);
-    cJSON_AddStringToObject(o, "file", path);
-    cJSON_AddStringToObject(o, "version", version);
-    cJSON_AddNumberToObject(o, "seen", (double)w->seen);
-    cJSON_AddNumberToObject(o, "bytes", (double)contents->bytes);
-    cJSON_AddNumberToObject(o, "expected_bytes", (double)contents->expected);
-    cJSON_AddBoolToObject(o, "fits", fits);
-    cJSON_AddNumberToObject(o, "layers_held", w->layers);
-    cJSON_AddNumberToObject(o, "layers_of_cfg", view->net->n);
-    cJSON *list = cJSON_AddArrayToObject(o, "layers");
+    cJSON *object = cJSON_CreateObject();
+    weights_view_header(object, &contents->info, path);
+    cJSON_AddNumberToObject(object, "bytes", (double)contents->bytes);
+    cJSON_AddNumberToObject(object, "expected_bytes", (double)contents->expected);
+    cJSON_AddBoolToObject(object, "fits", fits);
+    cJSON_AddNumberToObject(object, "layers_held", contents->info.layers);
+    cJSON_AddNumberToObject(object, "layers_of_cfg", view->net->n);
+    cJSON *list = cJSON_AddArrayToObject(object, "layers");
     for (int i = 0; i < view->net->n; ++i) {
-        cJSON *l = layer_json(view, contents, i);
-        if (l) cJSON_AddItemToArray(list, l);
+        cJSON *layer = layer_json(view, contents, i);
+        if (layer) cJSON_AddItemToArray(list, layer);
     }
-    cJSON_AddItemToObject(o, "messages", json_messages(d));
-    return o;
+    cJSON_AddItemToObject(object, "messages", json_messages(d));
+    return object;
 }
 
-/* One warning a layer at most. */
-static void warn_of_values(const weights_view *view, const weights_contents *contents, const char *path, diag *d)
+/* The first sick array of layer i. */
+static void warn_of_layer(const weights_view *view, const weights_contents *contents, int i, const char *path, diag *d)
 {
-    weights_tensor t[WEIGHTS_MAX_TENSORS];
-    for (int i = 0; i < view->net->n; ++i) {
-        int n = weights_view_arrays(view, contents, i, t);
-        for (int j = 0; j < n; ++j) {
-            array_values a = values_of(&view->net->layers[i], t, j);
-            if (!a.nan && !a.infinite && !a.negative) continue;
-            diag_warn(d, path, 0, NULL,
-                      "layer %d: %s hold %zu NaN, %zu infinite and %zu negative values: nothing will load this file", i,
-                      t[j].name, a.nan, a.infinite, a.negative);
-            break;
-        }
+    weights_tensor arrays[WEIGHTS_MAX_TENSORS];
+    int n = weights_view_arrays(view, contents, i, arrays);
+    for (int j = 0; j < n; ++j) {
+        array_values values = values_of(&view->net->layers[i], arrays, j);
+        if (!values.nan && !values.infinite && !values.negative) continue;
+        diag_warn(d, path, 0, NULL,
+                  "layer %d: %s hold %zu NaN, %zu infinite and %zu negative values: nothing will load this file", i,
+                  arrays[j].name, values.nan, values.infinite, values.negative);
+        return;
     }
+}
+
+/* What can be read of the file is shown, whatever is wrong with it. */
+static int show(const weights_view *view, const options *options, diag *d)
+{
+    const char *path = options->arg[2];
+    weights_contents contents;
+    int status = weights_read(path, view->low->shape, &contents, d), failed = status;
+    for (int i = 0; status >= 0 && i < view->net->n; ++i) warn_of_layer(view, &contents, i, path, d);
+    if (status >= 0 && !options->json) print_show(view, &contents, path, options->out);
+    else if (status >= 0) failed |= json_print(show_json(view, &contents, !status, path, d), options->out, d);
+    weights_drop(&contents);
+    return failed;
 }
 
 static int run(options *options, diag *d)
 {
-    weights_contents c;
-    weights_view *v = weights_view_open(options->arg[1], d);
-    if (!v) return -1;
-    int status = weights_read(options->arg[2], v->low->shape, &c, d), failed = status;
-    if (status >= 0) {
-        warn_of_values(v, &c, options->arg[2], d);
-        if (options->json) failed |= json_print(show_json(v, &c, !status, options->arg[2], d), options->out, d);
-        else print_show(v, &c, options->arg[2], options->out);
-    }
-    weights_drop(&c);
-    weights_view_close(v);
+    weights_view *view = weights_view_open(options->arg[1], d);
+    int failed = !view || show(view, options, d);
+    weights_view_close(view);
     return failed;
 }
 

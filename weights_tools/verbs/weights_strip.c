@@ -7,54 +7,56 @@
 #include "darknet_plugin/base/json.h"
 #include "darknet_plugin/base/options.h"
 
-/* Takes out layer i; its input stands for it, or nothing: a cost's output is no map of anything. */
-static void drop(weights_cut *cut, int i, int stands)
-{
-    cut->keep[i] = 0;
-    cut->stands[i] = stands;
-}
-
+/* Of a layer that goes its input stands for it, or nothing: a cost's output is no map of anything. How many go. */
 static int drop_training_layers(weights_cut *cut)
 {
     int dropped = 0;
-    for (int i = 0; i < cut->v->low->shape->n; ++i) {
-        const cfg_section *s = cfg_layer(cut->v->low->cfg, i);
-        int dropout = cfg_is(s, "dropout");
-        if (!dropout && !cfg_is(s, "cost")) continue;
-        drop(cut, i, dropout && i ? cut->stands[i - 1] : CUT_NOTHING);
+    for (int i = 0; i < cut->view->low->shape->n; ++i) {
+        const cfg_section *section = cfg_layer(cut->view->low->cfg, i);
+        int dropout = cfg_is(section, "dropout");
+        if (!dropout && !cfg_is(section, "cost")) continue;
+        cut->keep[i] = 0;
+        cut->stands[i] = dropout && i ? cut->stands[i - 1] : CUT_NOTHING;
         ++dropped;
     }
     return dropped;
 }
 
+/* What is left. */
 static int report(const weights_cut *cut, int dropped, const options *options, diag *d)
 {
+    int layers = cfg_layers(cut->cfg);
+    const char *name = options->arg[3];
     if (!options->json) {
-        fprintf(options->out, "%s.cfg: %d layers, %d taken out\n%s.weights\n", options->arg[3], cfg_layers(cut->cfg),
-                dropped, options->arg[3]);
+        fprintf(options->out, "%s.cfg: %d layers, %d taken out\n%s.weights\n", name, layers, dropped, name);
         return 0;
     }
-    cJSON *j = cJSON_CreateObject();
-    cJSON_AddNumberToObject(j, "layers", cfg_layers(cut->cfg));
-    cJSON_AddNumberToObject(j, "dropped", dropped);
-    return json_print(j, options->out, d);
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "layers", layers);
+    cJSON_AddNumberToObject(object, "dropped", dropped);
+    return json_print(object, options->out, d);
+}
+
+/* Cuts, checks and writes. */
+static int strip_network(const weights_view *view, const options *options, diag *d)
+{
+    weights_contents contents = { .x = NULL };
+    weights_cut cut;
+    cut_files files = { .cfg = options->arg[1], .weights = options->arg[2], .out = options->arg[3] };
+    weights_cut_begin(&cut, view);
+    int dropped = drop_training_layers(&cut);
+    int failed = weights_cut_build(&cut, d) || weights_read(files.weights, view->low->shape, &contents, d) ||
+                 weights_cut_write(&cut, &contents, &files, d) || report(&cut, dropped, options, d);
+    weights_drop(&contents);
+    weights_cut_free(&cut);
+    return failed;
 }
 
 static int run(options *options, diag *d)
 {
-    weights_contents c = { .x = NULL };
-    weights_cut k;
-    weights_view *v = weights_view_open(options->arg[1], d);
-    if (!v) return -1;
-    weights_cut_begin(&k, v);
-    int dropped = drop_training_layers(&k);
-    cut_files f = { .cfg = options->arg[1], .weights = options->arg[2], .out = options->arg[3] };
-    int failed = weights_cut_build(&k, d) || weights_read(options->arg[2], v->low->shape, &c, d) ||
-        weights_cut_write(&k, &c, &f, d) ||
-                 report(&k, dropped, options, d);
-    weights_drop(&c);
-    weights_cut_free(&k);
-    weights_view_close(v);
+    weights_view *view = weights_view_open(options->arg[1], d);
+    int failed = !view || strip_network(view, options, d);
+    weights_view_close(view);
     return failed ? -1 : 0;
 }
 

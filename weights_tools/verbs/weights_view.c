@@ -6,11 +6,11 @@
 
 #include <stdlib.h>
 
-static network *parse(const lowered *low, const char *cfg, diag *d)
+network *weights_view_parse(const cfg_file *cfg, const char *path, diag *d)
 {
     size_t len;
-    char *text = cfg_text(low->cfg, &len);
-    network *net = host_parse(text, len, cfg, d);
+    char *text = cfg_text(cfg, &len);
+    network *net = host_parse(text, len, path, d);
     free(text);
     return net;
 }
@@ -19,11 +19,10 @@ weights_view *weights_view_open(const char *cfg, diag *d)
 {
     lowered *low = lower_read(cfg, LOWER_DEPLOY, d);
     if (!low) return NULL;
-    weights_view *v = mem_calloc(1, sizeof *v);
-    v->low = low;
-    v->net = parse(low, cfg, d);
-    if (v->net && !weights_check_layers(v->net, low->shape, cfg, d)) return v;
-    weights_view_close(v);
+    weights_view *view = mem_calloc(1, sizeof *view);
+    *view = (weights_view){ .low = low, .net = weights_view_parse(low->cfg, cfg, d) };
+    if (view->net && !weights_check_layers(view->net, low->shape, cfg, d)) return view;
+    weights_view_close(view);
     return NULL;
 }
 
@@ -38,11 +37,23 @@ void weights_view_close(weights_view *view)
 int weights_view_arrays(const weights_view *view, const weights_contents *contents, int i, weights_tensor *out)
 {
     if (i >= contents->info.layers) return 0;
-    float *x = contents->x;
-    for (int k = 0; k < i; ++k) x += view->low->shape->layer[k].stored;
+    float *at = contents->x;
+    for (int k = 0; k < i; ++k) at += view->low->shape->layer[k].stored;
     int n = weights_tensors(&view->net->layers[i], out);
-    for (int j = 0; j < n; x += out[j].n, ++j) out[j].data = x;
+    for (int j = 0; j < n; ++j) {
+        out[j].data = at;
+        at += out[j].n;
+    }
     return n;
+}
+
+void weights_view_header(cJSON *object, const weights_info *info, const char *path)
+{
+    char version[40];
+    snprintf(version, sizeof version, "%d.%d.%d", info->major, info->minor, info->revision);
+    cJSON_AddStringToObject(object, "file", path);
+    cJSON_AddStringToObject(object, "version", version);
+    cJSON_AddNumberToObject(object, "seen", (double)info->seen);
 }
 
 const char *weights_view_section(const weights_view *view, int i)

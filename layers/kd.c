@@ -1,0 +1,100 @@
+/* [kd] on the CPU, an image at a time (see kd.h for the formulae, kd_ops.h for one image of them).
+ *
+ * Left out: targets out of a cache, which holds feature maps. */
+#include "kd.h"
+
+#include "darknet_plugin/base/bug.h"
+#include "darknet_plugin/base/mem.h"
+#include "kd_ops.h"
+#include "layers/cpu/parallel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int check_kd_section(const cfg_section *section, const loss_place *place, diag *d)
+{
+    int taught = place->teacher_c * place->teacher_h * place->teacher_w;
+    if (place->h != 1 || place->w != 1) {
+        diag_error(d, section->file, section->line, section->name, "reads a map of %dx%dx%d, not one score a class",
+                   place->c, place->h, place->w);
+        diag_hint(d, "[avgpool] before it makes one of a map; [connected] has no map");
+        return -1;
+    }
+    if (place->c == taught) return 0;
+    diag_error(d, section->file, section->line, section->name, "the student has %d class scores, the teacher %d",
+               place->c, taught);
+    diag_hint(d, "both must know the same classes: filters= or output= of the layer before is their number");
+    return -1;
+}
+
+static void backward_kd_layer(layer l, host_state net);
+
+int make_kd_section(layer *l, const cfg_section *section, const loss_place *place, diag *d)
+{
+    if (!stand_in_fits(l, "kd", place->c, place->h, place->w, d)) return -1;
+    kd_state *s = mem_calloc(1, sizeof *s);
+    s->temperature = cfg_float(section, "temperature", 4);
+    s->scale = cfg_float(section, "scale", 1);
+    s->part = mem_calloc((size_t)l->batch, sizeof *s->part);
+    stand_in_take(l, place->c, place->h, place->w, s, forward_kd_layer, backward_kd_layer);
+    return 0;
+}
+
+void free_kd_layer(layer *l)
+{
+    free(kd_state_of(l)->part);
+    free(kd_state_of(l));
+    l->self_layer = NULL;
+}
+
+void teach_kd_layer(layer *l, const teaching *teaching) { kd_state_of(l)->target = teaching->live; }
+
+typedef struct kd_job {
+    const layer *l;
+    float *delta;
+} kd_job;
+
+static void lose_images(void *ctx, size_t begin, size_t end)
+{
+    const layer *l = ((const kd_job *)ctx)->l;
+    const kd_state *s = kd_state_of(l);
+    size_t n = (size_t)l->outputs;
+    for (size_t b = begin; b < end; ++b) s->part[b] = kd_loss(l->output + b * n, s->target + b * n, n, s->temperature);
+}
+
+void kd_add_up(layer *l)
+{
+    const kd_state *s = kd_state_of(l);
+    double sum = 0;
+    for (int b = 0; b < l->batch; ++b) sum += s->part[b];
+    *l->cost = (float)(s->scale * s->temperature * s->temperature * sum);
+}
+
+void forward_kd_layer(layer l, host_state net)
+{
+    memcpy(l.output, net.input, (size_t)l.outputs * (size_t)l.batch * sizeof *l.output);
+    if (!net.train) return;
+    BUG_UNLESS(kd_state_of(&l)->target, "kd is trained without a target");
+    kd_job job = { .l = &l };
+    parallel_for_work((size_t)l.batch, (size_t)l.outputs, lose_images, &job);
+    kd_add_up(&l);
+}
+
+static void pass_images(void *ctx, size_t begin, size_t end)
+{
+    const kd_job *job = ctx;
+    const layer *l = job->l;
+    const kd_state *s = kd_state_of(l);
+    size_t n = (size_t)l->outputs;
+    for (size_t b = begin; b < end; ++b)
+        kd_delta(l->output + b * n, s->target + b * n, n, s->temperature, s->scale * s->temperature, l->delta + b * n,
+                 job->delta + b * n);
+}
+
+static void backward_kd_layer(layer l, host_state net)
+{
+    if (!net.delta) return;
+    BUG_UNLESS(kd_state_of(&l)->target, "kd is trained without a target");
+    kd_job job = { .l = &l, .delta = net.delta };
+    parallel_for_work((size_t)l.batch, (size_t)l.outputs, pass_images, &job);
+}
