@@ -32,7 +32,7 @@ static int run_import(const char *cfg_text, const char *model, const char *map, 
     size_t size;
     check_write("net.cfg", cfg_text, strlen(cfg_text));
     if (map) check_write("map.txt", map, strlen(map));
-    o = (options){ .n = 4, .arg = { "import", "net.cfg", model, "out.weights" }, .map = map ? "map.txt" : NULL, .eps = eps };
+    o = (options){ .n = 4, .arg = { "import", "net.cfg", model, "out.weights" }, .map = map ? "map.txt" : NULL, .eps = eps ? strtod(eps, NULL) : 1e-5 };
     *text = NULL;
     o.out = open_memstream(text, &size);
     unlink("out.weights");
@@ -239,6 +239,8 @@ static void drop(float *x) { free((char *)x - 20); }
 /* 1x1 convolutions 2 -> 2 and a linear layer. */
 #define TWO NET(2, 2) CONV(2, 1, 1, 0) "relu\n" CONV(2, 1, 1, 0) "relu\n"
 #define SAME TWO END
+#define FOUR CONV(2, 1, 1, 0) "relu\n" CONV(2, 1, 1, 0) "relu\n" CONV(2, 1, 1, 0) "relu\n" CONV(2, 1, 1, 0) "relu\n"
+#define TWELVE FOUR FOUR FOUR
 /* The first two layers have unlike shapes, the third is like the first. */
 #define PASSED NET(2, 2) CONV(2, 1, 1, 0) "relu\n" CONV(2, 3, 1, 0) "relu\n" CONV(2, 1, 1, 0) "relu\n[softmax]\n"
 
@@ -313,6 +315,121 @@ static void maps_are_checked(void **state)
     refuses(SAME, "m", "a = 3\n", "map.txt:1: 'a.weight' 2x2x1x1 without batch norm does not fit layer 3, which wants 5x2");
     refuses(SAME, "m", "a = 1\nb = 1\n", "map.txt:2: layer 1 is given twice");
     imports(SAME, "m", "module.a = 1\n", NULL, "a.weight -> [convolutional] #1");
+}
+
+/* Names may be beginnings, or one tensor's. */
+static void maps_leave_out(void **state)
+{
+    (void)state;
+    write_model("m", "teacher.a.weight:2x2x1x1 teacher.b.weight:7x7 a.weight:2x2x1x1 a.bias:2 b.weight:2x2x1x1 fc.weight:5x2");
+    imports(SAME, "m", "teacher.* = none\n", NULL, "a.weight -> [convolutional] #0 2x2x1x1\nb.weight -> [convolutional] #1 2x2x1x1\n"
+            "fc.weight -> [connected] #3 5x2\nout.weights: 3 layers, 27 values, read from safetensors\n"
+            "teacher.* -> left out, as map.txt:1 says, tensors: 2\n");
+    imports(SAME, "m", "teacher.* = none\na.bias = none\n", NULL, "a.weight -> [convolutional] #0 2x2x1x1\n");
+    float *x = written_floats();
+    static const float want[] = { 0, 0, 54, 55, 56, 57 };     /* its bias was left out, nothing else */
+    check_close_n(x, want, 6, 0, "file");
+    drop(x);
+    imports(SAME, "m", "teacher.* = none\nb.weight = 0\n", NULL, "b.weight -> [convolutional] #0 2x2x1x1\na.weight -> [convolutional] #1");
+    refuses(SAME, "m", "teacher.* = none\na.bias = 1\n", "map.txt:2: 'a.bias' is no tensor or module of m\nhint: a number is for a module");
+    refuses(SAME, "m", "pupil.* = none\n", "map.txt:1: 'pupil.*' is no tensor or module of m");
+    refuses(SAME, "m", "teacher.* = 1\n", "map.txt:1: 'teacher.*' are many, a layer takes one");
+    refuses(SAME, "m", "a = 0\nmodule.a = 1\n", "map.txt:2: 'a' is there twice, first in line 1");
+    check_write("map.txt", "a = 0\0 = 1\n", 11);
+    static options o;
+    diag *d = diag_new();
+    o = (options){ .n = 4, .arg = { "import", "net.cfg", "m", "out.weights" }, .map = "map.txt", .out = stdout };
+    assert_int_not_equal(weights_import.run(&o, d), 0);
+    assert_string_equal(diag_get(d, 0)->text, "a byte of value 0, which no line of text has");
+    diag_free(d);
+}
+
+/* What no Darknet layer computes is no weight to leave out: no hint says how. */
+static void norms_without_statistics(void **state)
+{
+    (void)state;
+    static const char message[] = "it is of a GroupNorm, a LayerNorm, a PReLU or a batch norm without running statistics, which no Darknet layer computes\n";
+    char *text;
+    diag *d = diag_new();
+    write_model("m", "a.weight:2x2x1x1 gn.weight:2 gn.bias:2 b.weight:2x2x1x1 fc.weight:5x2");
+    refuses(SAME, "m", NULL, message);
+    write_model("m", "a.weight:2x2x1x1 act.weight:2 b.weight:2x2x1x1 fc.weight:5x2");
+    refuses(SAME, "m", NULL, message);
+    assert_int_equal(run_import(SAME, "m", "act = none\n", NULL, &text, d), 0);
+    assert_string_equal(diag_get(d, 0)->text, "'act.weight' has the size of a normalisation: the model computes with it, the network will without");
+    free(text);
+    diag_free(d);
+}
+
+/* Maps of unlike channels are added in one way here and in another in ResNet's option A. */
+static void unlike_shortcuts_are_told(void **state)
+{
+    (void)state;
+    static const char cfg[] = NET(2, 2) CONV(2, 1, 1, 0) "relu\n" CONV(3, 1, 1, 0) "linear\n[shortcut]\nfrom=0\nactivation=relu\n[softmax]\n";
+    char *text;
+    diag *d = diag_new();
+    write_model("m", "a.weight:2x2x1x1 b.weight:3x2x1x1");
+    assert_int_equal(run_import(cfg, "m", NULL, NULL, &text, d), 0);
+    assert_string_equal(diag_get(d, 0)->text, "1 of these add maps of unlike channels, here 2 to 3: Darknet adds to the first channels");
+    free(text);
+    diag_free(d);
+}
+
+/* ---- what training loops save ---- */
+
+#define TRAINED NET(2, 2) CONV(2, 1, 1, 1) "relu\n" END
+
+static void training_checkpoints(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "training2.pt", "training4.pt" };
+    static const char printed[] = "conv.weight -> [convolutional] #0 2x2x1x1, batch norm bn\nfc.weight -> [connected] #2 5x2\n"
+        "out.weights: 2 layers, 27 values, read from PyTorch checkpoint (zip)\n"
+        "'model_ema' -> not taken: it is beside the model, tensors: 8\n'projector' -> not taken: it is beside the model, tensors: 1\n"
+        "'optimizer' -> not taken: it is beside the model, tensors: 2\n";
+    for (int i = 0; i < 2; ++i) {
+        char *model = fixture(names[i]);
+        imports(TRAINED, model, NULL, NULL, printed);
+        float *x = written_floats();
+        static const float want[] = { 200, 201, 100, 101, 300, 301 };     /* shifts, scales, means */
+        static const float rest[] = { 0, 1, 2, 3, 700, 701, 702, 703, 704, 600 };
+        check_close_n(x, want, 6, 0, names[i]);
+        check_close_n(x + 8, rest, 10, 0, names[i]);
+        drop(x);
+        free(model);
+    }
+}
+
+static void fractions_that_count(void **state)
+{
+    (void)state;
+    char *model = fixture("average.pt");
+    imports(TRAINED, model, NULL, NULL, "conv.weight -> [convolutional] #0 2x2x1x1, batch norm bn\n");
+    imports(TRAINED, model, "bn.num_batches_tracked = none\n", NULL, "conv.weight -> [convolutional] #0 2x2x1x1, batch norm bn\n");
+    free(model);
+}
+
+/* As text 10 comes before 2. */
+static void sorted_checkpoints_count_by_value(void **state)
+{
+    (void)state;
+    char *model = fixture("sorted.pt");
+    imports(NET(2, 2) TWELVE "[softmax]\n", model, NULL, NULL, NULL);
+    float *x = written_floats();
+    for (int i = 0; i < 12; ++i) check_close(x[6 * i + 2], 100 * i, 0, "layer", (size_t)i);
+    drop(x);
+    free(model);
+}
+
+static void expanded_tensors(void **state)
+{
+    (void)state;
+    char *model = fixture("expanded.pt");
+    imports(NET(2, 2) CONV(4, 1, 1, 1) "relu\n[softmax]\n", model, NULL, NULL, NULL);
+    float *x = written_floats(), v = import_variance(400, 1e-5);
+    for (int i = 0; i < 4; ++i) check_close(x[12 + i], v, 0, "variance", (size_t)i);
+    drop(x);
+    free(model);
 }
 
 /* Both norms have as many channels: their numbers tell, then their place. */
@@ -397,8 +514,7 @@ static void odd_values_are_refused(void **state)
     refuses(cfg, "m", NULL, "'a.weight': value 0 is inf");
     static options o;
     diag *d = diag_new();
-    o = (options){ .n = 4, .arg = { "import", "net.cfg", "m", "out.weights" }, .eps = "x", .out = stdout };
-    assert_int_not_equal(weights_import.run(&o, d), 0);
+    assert_int_not_equal(options_parse(&o, &weights_import, 2, (char *[]){ (char[]){ "-eps" }, (char[]){ "x" } }, d), 0);
     assert_string_equal(diag_get(d, 0)->text, "'-eps x': expected a number from 0 to 1");
     diag_free(d);
 }
@@ -428,7 +544,9 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_named), cmocka_unit_test(maps_are_checked),
         cmocka_unit_test(norms_find_their_convolutions), cmocka_unit_test(linear_and_convolution),
         cmocka_unit_test(variance_is_compensated), cmocka_unit_test(odd_values_are_refused),
-        cmocka_unit_test(encoder_of_a_distillation),
+        cmocka_unit_test(encoder_of_a_distillation), cmocka_unit_test(maps_leave_out), cmocka_unit_test(norms_without_statistics),
+        cmocka_unit_test(unlike_shortcuts_are_told), cmocka_unit_test(training_checkpoints), cmocka_unit_test(fractions_that_count),
+        cmocka_unit_test(sorted_checkpoints_count_by_value), cmocka_unit_test(expanded_tensors),
     };
     network_init();
     if (!realpath("tests/fixtures/import", fixtures) || chdir(check_folder())) return 1;

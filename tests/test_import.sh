@@ -51,7 +51,16 @@ says out "block.downsample.0.weight -> [convolutional] #1 6x4x1x1, batch norm bl
 status 0 "the same from safetensors" "$darknet" distill weights import "$work/net.cfg" $models/net.safetensors "$work/safe.weights"
 cmp -s "$work/net.weights" "$work/safe.weights" && ok "gives the same file" || not_ok "gives the same file"
 status 0 "-eps" "$darknet" distill weights import "$work/net.cfg" $models/net.pt "$work/eps.weights" -eps 1e-3
+status 2 "a wrong -eps" "$darknet" distill weights import "$work/net.cfg" $models/net.pt "$work/eps.weights" -eps 7
 cmp -s "$work/net.weights" "$work/eps.weights" && not_ok "-eps changes the stored variance" || ok "-eps changes the stored variance"
+status 0 "-json" "$darknet" distill weights import "$work/net.cfg" $models/net.pt "$work/json.weights" -json
+holds "says where tensors go" '.layers == 5 and .values == 795 and .tensors[3] == {"tensor":"block.downsample.0.weight","layer":1,"section":"convolutional","sizes":"6x4x1x1","batch_norm":"block.downsample.1"} and .not_taken == []'
+status 0 "-json of a checkpoint with more in it" "$darknet" distill weights import "$work/net.cfg" $models/legacy.pt "$work/json.weights" -json
+holds "names it" '.not_taken == [{"name":"optimizer","tensors":1}]'
+odd=$work/$'o\xffdd\xe2\x82'
+status 0 "-json with a name that is not UTF-8" "$darknet" distill weights import "$work/net.cfg" $models/net.pt "$odd.weights" -json
+holds "is JSON, the odd bytes escaped" '.weights | endswith("o\u00ffdd\u00e2\u0082.weights")'
+rm -f "$odd.weights"
 status 1 "a file that executes something" "$darknet" distill weights import "$work/net.cfg" $models/system.pt "$work/none.weights"
 says err "refuses global os.system" "is refused by name"
 status 1 "a whole pickled module" "$darknet" distill weights import "$work/net.cfg" $models/whole.pt "$work/none.weights"
@@ -76,6 +85,59 @@ else
     status 0 "export rewrites it: libdarknet, OpenCV and the stock program agree" "$darknet" distill export "$work/plain.cfg" "$work/plain.weights" "$work/exported"
     grep -q '^\[maxpool\]' "$work/exported.cfg" && ok "by a [maxpool]" || not_ok "by a [maxpool]" "$(cat "$work/exported.cfg")"
     cmp -s "$work/plain.weights" "$work/exported.weights" && ok "with the same weights" || not_ok "with the same weights"
+    # What export -onnx writes comes back: the same weights, shortcut of unlike maps, enlarged and joined maps and all.
+    cat >"$work/back.cfg" <<'CFG'
+[net]
+batch=1
+width=8
+height=8
+channels=3
+[convolutional]
+filters=4
+size=3
+pad=1
+activation=leaky
+[maxpool]
+size=3
+stride=2
+[convolutional]
+filters=6
+size=1
+activation=linear
+[shortcut]
+from=0
+activation=relu
+[upsample]
+stride=2
+[route]
+layers=-1,0
+[convolutional]
+filters=6
+size=3
+stride=2
+pad=1
+groups=2
+activation=elu
+[avgpool]
+[dropout]
+[connected]
+output=5
+activation=linear
+[softmax]
+temperature=2
+CFG
+    python3 - "$work/back.weights" <<'PY'
+import struct, sys
+n = 4 + 4 * 27 + 6 + 6 * 4 + 6 + 6 * 5 * 9 + 5 + 5 * 6
+open(sys.argv[1], "wb").write(struct.pack("<3iQ", 0, 2, 0, 0) + struct.pack("<%df" % n, *[(i * 37 % 101 - 50) / 150 for i in range(n)]))
+PY
+    status 0 "export -onnx" "$darknet" distill export "$work/back.cfg" "$work/back.weights" "$work/there" -onnx "$work/there.onnx"
+    status 0 "and import of that" "$darknet" distill weights import "$work/back.cfg" "$work/there.onnx" "$work/again.weights"
+    cmp -s "$work/back.weights" "$work/again.weights" && ok "gives the same weights" || not_ok "gives the same weights"
+    status 0 "into the exported cfg, too" "$darknet" distill weights import "$work/there.cfg" "$work/there.onnx" "$work/again.weights"
+    sed 's/activation=elu/activation=relu/' "$work/back.cfg" >"$work/other.cfg"
+    status 1 "not into a cfg of another activation" "$darknet" distill weights import "$work/other.cfg" "$work/there.onnx" "$work/none.weights"
+    says err "(Elu) is not [convolutional] #6 ($work/other.cfg:25): Elu of alpha=1, the layer has activation=relu" "names node and layer"
     "$darknet" distill check "$work/exported.cfg" 2>&1 | grep -q 1x1 && not_ok "which needs no warning" || ok "which needs no warning"
 fi
 

@@ -15,7 +15,7 @@ static int read_bytes(reader read, const void *bytes, size_t n, char *said, size
 {
     unsigned char *copy = mem_calloc(n, 1);
     if (n) memcpy(copy, bytes, n);
-    file_image f = { "file", copy, n };
+    file_image f = { .path = "file", .byte = copy, .n = n, .fd = -1 };
     diag *d = diag_new();
     named_tensors *t = named_tensors_new("file", n);
     int failed = read(&f, t, d);
@@ -28,7 +28,7 @@ static int read_bytes(reader read, const void *bytes, size_t n, char *said, size
 }
 
 static const struct { const char *name; reader read; size_t least; } FILES[] = {
-    { "types.pt", torch_zip_read, 0 }, { "legacy.pt", torch_legacy_read, 15 },
+    { "types.pt", torch_zip_read, 0 }, { "training2.pt", torch_zip_read, 0 }, { "training4.pt", torch_zip_read, 0 }, { "legacy.pt", torch_legacy_read, 15 },
     { "net.safetensors", safetensors_read, 0 },
 #ifdef ONNX
     { "net.onnx", onnx_read, 0 }, { "matmul.onnx", onnx_read, 0 },
@@ -125,6 +125,14 @@ static const struct { const char *bytes; size_t n; const char *message; } PICKLE
     { STRING_AND_SIZE("ctorch\nFloatStorage\n)R."), "refuses to call that" },
     { STRING_AND_SIZE("N)R."), "refuses to call that" },
     { STRING_AND_SIZE("ccollections\nOrderedDict\n)\x81."), "refuses opcode NEWOBJ" },
+    { STRING_AND_SIZE("cposix\nsystem\n)\x81."), "refuses global posix.system" },
+    { STRING_AND_SIZE("cbuiltins\ngetattr\n."), "refuses global builtins.getattr" },
+    { STRING_AND_SIZE("cbuiltins\nlist\n)R."), "refuses to call that" },
+    { STRING_AND_SIZE("ctorch\nfloat32\n)R."), "refuses to call that" },
+    { STRING_AND_SIZE("N)\x81."), "refuses opcode NEWOBJ" },
+    { STRING_AND_SIZE("ctorch\nSize\n(K\1tR."), "a torch.Size of something odd" },
+    { STRING_AND_SIZE("](K\1\x90."), "no set to add to" },
+    { STRING_AND_SIZE("K\1\x91."), "no mark on the stack" },
     { STRING_AND_SIZE("(icollections\nOrderedDict\n."), "refuses opcode INST" },
     { STRING_AND_SIZE("\x82\1."), "refuses opcode EXT1" },
     { STRING_AND_SIZE("\xfe."), "refuses opcode 0xfe" },
@@ -163,7 +171,7 @@ static const struct { const char *bytes; size_t n; const char *message; } PICKLE
     { STRING_AND_SIZE(TENSOR(STORAGE("K\12"), "K\0", "K\2K\2", "K\1") "."), "no lists of whole numbers from 0" },
     { STRING_AND_SIZE(TENSOR(STORAGE("K\12"), "K\0", "NK\2", "K\1K\1") "."), "no lists of whole numbers from 0" },
     { STRING_AND_SIZE(TENSOR(STORAGE("K\12"), "K\0", "K\1K\1K\1K\1K\1K\1K\1K\1K\1", "K\1K\1K\1K\1K\1K\1K\1K\1K\1") "."), "no lists of whole numbers" },
-    { STRING_AND_SIZE(TENSOR(STORAGE("K\12"), "K\0", "K\144", "K\0") "."), "a tensor of 100 from element 0 on does not fit" },
+    { STRING_AND_SIZE(TENSOR(STORAGE("K\12"), "K\12", "K\144", "K\0") "."), "a tensor of 100 from element 10 on does not fit" },
     { STRING_AND_SIZE(TENSOR(STORAGE("K\12"), "K\0", "\x8a\x8\0\0\0\0\0\0\0\x40\x8a\x8\0\0\0\0\0\0\0\x40", "K\1K\1") "."), "does not fit its storage" },
     { STRING_AND_SIZE(TENSOR(STORAGE("K\12"), "K\0", "K\3", "\x8a\x8\0\0\0\0\0\0\0\x7f") "."), "does not fit its storage" },
     { STRING_AND_SIZE("ctorch._utils\n_rebuild_parameter\n(N\x88}tR."), "a parameter without a tensor" },
@@ -232,6 +240,22 @@ static void loops_and_depth(void **state)
 
 #define ONE_TENSOR "}X\1\0\0\0w" TENSOR(STORAGE("K\2"), "K\0", "K\2", "K\1") "s."
 #define KEYS "](X\1\0\0\0" "0e."
+
+/* A byte makes a list: more of them, or deeper, than any checkpoint has. */
+static void values_of_a_pickle_are_bounded(void **state)
+{
+    (void)state;
+    size_t n = 10000000;
+    char said[256], *bytes = mem_calloc(n, 1);
+    memset(bytes, ']', n);
+    bytes[n - 1] = '.';
+    assert_int_not_equal(read_object(bytes, n, STRING_AND_SIZE("]."), said, sizeof said), 0);
+    assert_non_null(strstr(said, "a stack of more than 262144 values"));
+    for (size_t i = 1; i + 1 < n; i += 2) bytes[i] = '0';
+    assert_int_not_equal(read_object(bytes, n, STRING_AND_SIZE("]."), said, sizeof said), 0);
+    assert_non_null(strstr(said, "more values than a checkpoint of"));
+    free(bytes);
+}
 
 static void legacy_storages(void **state)
 {
@@ -397,6 +421,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_length), cmocka_unit_test(every_byte), cmocka_unit_test(code_is_refused),
         cmocka_unit_test(pickles_are_refused), cmocka_unit_test(loops_and_depth), cmocka_unit_test(legacy_storages),
+        cmocka_unit_test(values_of_a_pickle_are_bounded),
         cmocka_unit_test(values_are_bounded), cmocka_unit_test(names_are_bounded), cmocka_unit_test(copies_are_bounded),
         cmocka_unit_test(safetensors_headers), cmocka_unit_test(odd_files),
     };

@@ -17,8 +17,8 @@ typedef struct options {
     int json, clear, force, resume, nogpu, quiet, side_by_side, fold, merge, teacher;
     int threads, epochs, seed, limit, views, verify, top, skip_nan, checkpoint;   /* checkpoint: seconds */
     int to, from, batch;                  /* to, from: 0 unless given, which options_given tells */
-    double tolerance, seconds, threshold;
-    const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *eps, *fit, *onnx;
+    double tolerance, seconds, threshold, eps;
+    const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *fit, *onnx;
     uint64_t given;                       /* bit i: the flag of row i was given */
     FILE *out;                            /* where results go; everything else is stderr */
 } options;

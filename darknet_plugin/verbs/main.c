@@ -86,6 +86,7 @@ static int run_verb(const verb *verb, int argc, char **argv, diag *d)
     static options options;
     options.verify = 16;
     options.checkpoint = 600;
+    options.eps = 1e-5;
     if (options_parse(&options, verb, argc, argv, d)) return WRONG_USAGE;
     if (options.n < verb->min || options.n > verb->max) {
         fprintf(stderr, "error: '%s' takes %s\n", verb->name, verb->arguments);

@@ -130,6 +130,34 @@ put("pt", "legacy", legacy(dump(model)))
 put("pickle", "model", dump(model))
 put("pickle", "nested", dump(nested))
 put("pickle", "protocol4", dump(nested, 4))
+
+
+# What training loops save beside the weights.
+class Odd:
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):
+        return self.call[0], self.call[1:]
+
+
+def scalar(kind, data):
+    pass
+
+
+scalar.__module__ = "numpy.core.multiarray"
+numpy, core, multiarray = types.ModuleType("numpy"), types.ModuleType("numpy.core"), types.ModuleType("numpy.core.multiarray")
+sys.modules.update({"numpy": numpy, "numpy.core": core, "numpy.core.multiarray": multiarray})
+multiarray.scalar = scalar
+import argparse, collections
+device, Size = type("device", (), {"__module__": "torch"}), type("Size", (), {"__module__": "torch"})
+torch.device, torch.Size = device, Size
+beside = {"args": argparse.Namespace(lr=0.1, names=["a"]), "milestones": collections.Counter([30, 60]), "seen": {1, 2}, "frozen": frozenset("a"),
+          "best": Odd(scalar, 8, b"12345678"), "place": Odd(device, "cpu"), "shape": Odd(Size, (2, 3)), "log": collections.defaultdict(list, a=[1.5])}
+put("pickle", "training2", dump({**beside, "state_dict": model}))
+put("pickle", "training4", dump({**beside, "state_dict": model, "model_ema": dict(model)}, 4))
+put("pt", "training", archive(dump({**beside, "state_dict": model, "optimizer": {"state": {0: model["fc.weight"]}}})))
+put("pt", "expanded", archive(dump({"bn.weight": Tensor(FloatStorage, "0", (6,), (0,)), "fc.weight": model["fc.weight"]})))
 me = []
 me.append(me)
 put("pickle", "itself", dump({"a": me}))
@@ -188,6 +216,43 @@ graph = (node("Conv", ["x", "w", "b"], "c") + node("BatchNormalization", ["c", "
          + node("Identity", ["mw"], "mv") + node("MatMul", ["o", "mv"], "q")
          + block(2, "g") + initial("w", [2, 1, 3, 3]) + initial("b", [2]) + b"".join(initial(i, [2], False) for i in "stmv")
          + initial("fw", [3, 2]) + initial("fb", [3]) + initial("mw", [3, 3]) + initial("mb", [1, 3]))
+
+
+def graph_of(nodes, *constants, inputs="input", outputs="out"):
+    sizes = block(2, b"".join(block(1, number(1, k)) for k in (1, 3, 8, 8)))
+    value = lambda field, name: block(field, block(1, name) + block(2, block(1, number(1, 1) + sizes)))
+    return number(1, 8) + block(7, nodes + block(2, "g") + b"".join(constants) + value(11, inputs) + value(12, outputs)) + block(8, number(2, 13))
+
+
+def many(name, *n):
+    return block(1, name) + block(8, b"".join(varint(k) for k in n)) + number(20, 7)
+
+
+def wholes(name, *n):
+    return block(5, number(1, len(n)) + number(2, 7) + block(8, name) + block(9, struct.pack("<%dq" % len(n), *n)))
+
+
+# The network of fuzz_onnx.c, with a shape that is computed, a slice, a transpose and zeros besides.
+put("onnx", "whole", graph_of(
+    node("Conv", ["input", "w", "b"], "c", many("pads", 1, 1, 1, 1)) + node("Relu", ["c"], "r")
+    + node("MaxPool", ["r"], "p", many("kernel_shape", 2, 2), many("strides", 2, 2)) + node("Conv", ["p", "w1"], "d") + node("Add", ["d", "b1"], "e")
+    + node("Shape", ["r"], "s") + node("Slice", ["s", "two", "four", "zero"], "hw") + node("Concat", ["nc", "hw"], "size", whole("axis", 0))
+    + node("Resize", ["e", "", "", "size"], "u", block(1, "nearest_mode") + block(4, "floor") + number(20, 3))
+    + node("Concat", ["u", "r"], "j", whole("axis", 1)) + node("Conv", ["j", "w2", "b"], "f")
+    + node("LeakyRelu", ["f"], "l", block(1, "alpha") + varint(2 << 3 | 5) + struct.pack("<f", .1) + number(20, 1))
+    + node("Add", ["l", "r"], "a") + node("Relu", ["a"], "z") + node("GlobalAveragePool", ["z"], "v") + node("Transpose", ["v"], "t", many("perm", 0, 2, 3, 1))
+    + node("Reshape", ["t", "flat"], "x") + node("MatMul", ["x", "fw"], "y") + node("Add", ["y", "fb"], "o") + node("Softmax", ["o"], "out", whole("axis", 1)),
+    initial("w", [4, 3, 3, 3]), initial("b", [4]), initial("w1", [4, 4, 1, 1]), initial("b1", [4, 1, 1]), initial("w2", [4, 8, 1, 1]),
+    initial("fw", [4, 5]), initial("fb", [5]), wholes("two", 2), wholes("four", 4), wholes("zero", 0), wholes("nc", 1, 4), wholes("flat", -1, 4)))
+put("onnx", "parts", graph_of(
+    node("Pad", ["input", "around"], "i") + node("Conv", ["i", "w", "b"], "c", block(1, "auto_pad") + block(4, "VALID") + number(20, 3)) + node("Relu", ["c"], "r")
+    + node("Slice", ["r", "zero", "four", "two"], "h") + node("Unsqueeze", ["h", "two"], "q") + node("Squeeze", ["q", "two"], "k")
+    + node("Mul", ["k", "half"], "m") + node("Constant", [], "half", block(1, "value_float") + varint(2 << 3 | 5) + struct.pack("<f", .5) + number(20, 1))
+    + node("Clip", ["m", "half"], "out"),
+    initial("w", [4, 3, 3, 3]), initial("b", [4]), wholes("two", 2), wholes("four", 4), wholes("zero", 0), wholes("around", 0, 0, 1, 1, 0, 0, 1, 1)))
+outside = lambda name, place: block(5, number(1, 4) + number(1, 3) + number(1, 3) + number(1, 3) + number(2, 1) + block(8, name)
+                                    + block(13, block(1, "location") + block(2, place)) + block(13, block(1, "length") + block(2, "432")) + number(14, 1))
+put("onnx", "outside", graph_of(node("Conv", ["input", "w"], "out", many("pads", 1, 1, 1, 1)), outside("w", "net.cfg")))
 put("onnx", "model", number(1, 8) + block(2, "hand") + block(7, graph) + block(8, number(2, 13)))
 
 # ---- images: 3x2 in each format ----

@@ -18,6 +18,8 @@
 
 #include "darknet_plugin/base/mem.h"
 
+#include <cjson/cJSON.h>
+
 #include <stdlib.h>
 
 /* A layer's place for weights. */
@@ -143,22 +145,38 @@ static int unfilled(const import_job *job, int i, const slot *slot, diag *d)
     return -1;
 }
 
+/* A group as an element of the JSON array. */
+static void list_line(const import_job *job, const tensor_group *group, int layer, const char *sizes)
+{
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddStringToObject(row, "tensor", group->part[PART_WEIGHT]->name);
+    if (layer >= 0) {
+        cJSON_AddNumberToObject(row, "layer", layer);
+        cJSON_AddStringToObject(row, "section", section_of(job, layer)->name);
+        cJSON_AddStringToObject(row, "sizes", sizes);
+        if (group->norm) cJSON_AddStringToObject(row, "batch_norm", group->norm);
+    }
+    cJSON_AddItemToArray(job->list, row);
+}
+
 /* Where a group goes; layer -1: nowhere. */
 static void print_line(const import_job *job, const tensor_group *group, int layer)
 {
     const char *name = group->part[PART_WEIGHT]->name;
-    char sizes[TENSOR_TEXT];
-    slot to;
-    if (layer < 0) {
-        fprintf(job->out, "%s -> not used\n", name);
-        return;
+    char sizes[TENSOR_TEXT] = "";
+    slot to = { 0 };
+    if (layer >= 0) {
+        read_slot(job, layer, &to);
+        tensor_text(to.dims, to.rows, sizes);
     }
-    read_slot(job, layer, &to);
-    fprintf(job->out, "%s -> [%s] #%d %s", name, section_of(job, layer)->name, layer,
-            tensor_text(to.dims, to.rows, sizes));
-    if (group->norm) fprintf(job->out, ", batch norm %s", group->norm);
-    else if (to.norm) fprintf(job->out, ", batch norm that changes nothing: the model has it folded");
-    fprintf(job->out, "\n");
+    if (job->list) list_line(job, group, layer, sizes);
+    else if (layer < 0) fprintf(job->out, "%s -> not used\n", name);
+    else {
+        fprintf(job->out, "%s -> [%s] #%d %s", name, section_of(job, layer)->name, layer, sizes);
+        if (group->norm) fprintf(job->out, ", batch norm %s", group->norm);
+        else if (to.norm) fprintf(job->out, ", batch norm that changes nothing: the model has it folded");
+        fprintf(job->out, "\n");
+    }
 }
 
 /* ---- the rule; `number` is a group's ---- */
@@ -178,6 +196,10 @@ static int give_as_said(import_job *job, int number, char *taken, diag *d)
     const map_row *row = group->row;
     char what[GROUP_TEXT], want[SLOT_TEXT];
     slot to;
+    if (row->layer == MAP_NONE) {
+        print_line(job, group, -1);
+        return 0;
+    }
     if (row->layer >= job->net->n || !read_slot(job, row->layer, &to))
         diag_error(d, job->map.path, row->line, NULL,
                    "layer %d of %s has no weights of a convolution or connected layer", row->layer, job->cfg);
@@ -207,6 +229,23 @@ static int give_by_order(import_job *job, int number, int last, char *taken, dia
     return 0;
 }
 
+/* Parts of one layer of unlike sizes, which only a file that names layers itself can have. */
+static int check_parts(const import_job *job, const tensor_group *group, diag *d)
+{
+    static const char *const names[PARTS] = { "weights", "bias", "batch norm's scale", "batch norm's shift",
+                                              "batch norm's mean", "batch norm's variance" };
+    const named_tensor *weights = group->part[PART_WEIGHT];
+    char sizes[TENSOR_TEXT];
+    for (int p = PART_BIAS; p < PARTS; ++p) {
+        const named_tensor *part = group->part[p];
+        if (!part || (weights->dims && part->n == weights->dim[0])) continue;
+        diag_error(d, job->model, 0, NULL, "'%s' %s: its %s '%s' has %zu numbers", weights->name,
+                   tensor_text(weights->dims, weights->dim, sizes), names[p], part->name, part->n);
+        return -1;
+    }
+    return 0;
+}
+
 /* Has the cfg weights that nothing could be imported into? */
 static int check_types(const import_job *job, diag *d)
 {
@@ -226,6 +265,7 @@ static int match_all(import_job *job, char *taken, diag *d)
 {
     int failed = 0, last = -1;
     slot left;
+    for (int g = 0; g < job->groups.n && !failed; ++g) failed = check_parts(job, &job->groups.group[g], d);
     for (int g = 0; g < job->groups.n && !failed; ++g)
         if (job->groups.group[g].row) failed = give_as_said(job, g, taken, d);
     for (int g = 0; g < job->groups.n && !failed; ++g) {

@@ -1,5 +1,6 @@
 /* The list of named tensors that every reader fills; named_tensors_read.c chooses the reader. */
 #include "named_tensors.h"
+#include "model_graph.h"
 
 #include "darknet_plugin/base/mem.h"
 
@@ -14,6 +15,7 @@ named_tensors *named_tensors_new(const char *path, size_t bytes)
     return tensors;
 }
 
+/* Frees the list and all in it; NULL is none. */
 void named_tensors_free(named_tensors *tensors)
 {
     if (!tensors) return;
@@ -22,7 +24,17 @@ void named_tensors_free(named_tensors *tensors)
         free(tensors->tensor[i].data);
     }
     free(tensors->tensor);
+    model_graph_free(tensors->graph);
+    for (int i = 0; i < tensors->asides; ++i) free(tensors->aside[i].name);
+    free(tensors->aside);
     free(tensors);
+}
+
+void named_tensors_aside(named_tensors *tensors, const char *name, int count)
+{
+    tensors->aside = mem_realloc(tensors->aside, (size_t)tensors->asides + 1, sizeof *tensors->aside);
+    tensors->aside[tensors->asides++] = (struct aside){ mem_strdup(name), count };
+    printable(tensors->aside[tensors->asides - 1].name);
 }
 
 void printable(char *text)

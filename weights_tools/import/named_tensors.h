@@ -1,7 +1,7 @@
 /* Named float32 tensors from other programs' files: what every reader gives and all that importing sees.
  *
  *   PyTorch .pt .pth    zip or legacy pickle (torch_read.c, pickle.c)      safetensors   safetensors_read.c
- *   ONNX                onnx_read.cpp
+ *   ONNX                onnx_read.cpp, onnx_external.cpp, graph_weights.c
  *
  * A file is read into memory whole; no size or count in it leads beyond that, nor to more values than it has bytes.
  * To add a format: write its reader, declare it below, add its row to the table in named_tensors_read.c. */
@@ -38,13 +38,17 @@ typedef struct named_tensors {
     size_t values, limit;          /* floats so far, and how many the file can hold at most */
     size_t letters;                /* of names so far: made of parts that stand in the file once, they may be more */
     int folded;                    /* the format's exporters fold batch norm: a layer without may stand for one with */
+    struct model_graph *graph;     /* of formats that have one, else NULL; owned */
+    int asides;                    /* what the file has beside the model: an optimiser, a second copy */
+    struct aside { char *name; int tensors; } *aside;      /* names printable; owned */
 } named_tensors;
 
-/* A file in memory. */
+/* A file in memory; a zip archive, of which only some entries are wanted, may be on disk still. */
 typedef struct file_image {
     const char *path;              /* borrowed */
-    const unsigned char *byte;     /* n, owned by whoever read it */
+    const unsigned char *byte;     /* n, owned by whoever read it; NULL: `fd` has them */
     size_t n;
+    int fd;                        /* where byte is NULL; whoever opened it closes it */
 } file_image;
 
 /* Reads a model by what it contains. NULL with messages in `d`; the caller frees. `path` must live as long. */
@@ -56,6 +60,10 @@ named_tensors *named_tensors_new(const char *path, size_t bytes);
 /* For readers: appends a tensor with room for its values, which the caller fills; borrowed until the next call. Its
  * name is copied, unprintable bytes become '?'. NULL after reporting where it is larger than the file allows. */
 named_tensor *named_tensors_add(named_tensors *tensors, const char *name, int dims, const size_t *dim, diag *d);
+/* (named_order.c) Where all names stand in order: numbers in them by value. */
+void named_tensors_restore_order(named_tensors *tensors);
+/* Notes something that is not taken; its name is copied, and made printable. */
+void named_tensors_aside(named_tensors *tensors, const char *name, int count);
 /* Product of `dims` sizes; -1 where it does not fit a size_t. */
 int tensor_count(int dims, const size_t *dim, size_t *count);
 /* "16x16x3x3", "number" where dims = 0; into out[TENSOR_TEXT], which is returned. */

@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 /* Zip archives begin with a local file header. */
+static const char zip_mark[] = "PK\3\4";
+
 static int is_zip(const file_image *file)
 {
-    return file->n >= 4 && !memcmp(file->byte, "PK\3\4", 4);
+    return !file->byte || (file->n >= 4 && !memcmp(file->byte, zip_mark, 4));
 }
 
 /* torch.save before 1.6: a pickle (protocol 2) of the number 0x1950a86a20f9469cfc6c. */
@@ -63,11 +65,17 @@ static const struct format_row *format_of(const file_image *file, diag *d)
     return NULL;
 }
 
+/* Opens the file, and reads it whole unless it is an archive. */
 static int load_image(const char *path, file_image *file, diag *d)
 {
-    *file = (file_image){ .path = path };
+    char mark[4];
+    *file = (file_image){ .path = path, .fd = -1 };
     int fd = in_file_open(path, "this model", &file->n, d);
     if (fd < 0) return -1;
+    if (pread(fd, mark, sizeof mark, 0) == sizeof mark && !memcmp(mark, zip_mark, sizeof mark)) {
+        file->fd = fd;      /* its entries are read one by one */
+        return 0;
+    }
     file->byte = in_file_take(fd, file->n);
     if (!file->byte) diag_error(d, path, 0, NULL, "cannot read this model: %s", strerror(errno));
     close(fd);
@@ -79,6 +87,7 @@ static int read_format(const struct format_row *row, const file_image *file, nam
     tensors->format = row->name;
     tensors->folded = row->folded;
     if (row->read(file, tensors, d)) return -1;
+    if (!tensors->graph) named_tensors_restore_order(tensors);
     if (tensors->n) return 0;
     diag_error(d, file->path, 0, NULL, "%s without any tensor in it", row->name);
     return -1;
@@ -92,6 +101,7 @@ named_tensors *named_tensors_read(const char *path, diag *d)
     const struct format_row *row = format_of(&file, d);
     int failed = !row || read_format(row, &file, tensors, d);
     free((void *)(uintptr_t)file.byte);
+    if (file.fd >= 0) close(file.fd);
     if (!failed) return tensors;
     named_tensors_free(tensors);
     return NULL;

@@ -1,25 +1,25 @@
-/* ONNX initialisers as named tensors, in the order of the graph's nodes.
+/* ONNX files as a graph (model_graph.h), whose constants graph_weights.c takes as weights.
  *
- * Names are of no help there: exporters fold batch norms and number what is left. But nodes stand in the order in which
- * they run, and each says what its inputs are. So Conv, Gemm and MatMul are one layer each, a BatchNormalization
- * belongs to the layer whose output it reads and brings its own epsilon, an Add of a constant behind a MatMul is its
- * bias. A Gemm's weights are turned to out x in where they are not (transB=0), a MatMul's always.
- *
- * A plain CNN only: any other node that takes constant floats is refused, since Darknet would compute without them.
- * What is not looked at: strides, padding, activations, how layers are joined. The cfg says that. */
-#include "named_tensors.h"
+ * A constant is an initialiser or what a node Constant says, in any of its spellings. Values lie as bytes, in a list of
+ * their own type, or in a file beside the model (onnx_external.cpp). Numbers of 16 bits may stand in the list of 32-bit
+ * ones. Only nodes on which an output depends count; a model without outputs needs all of them. */
+#include "model_graph.h"
 
 #ifdef ONNX
+extern "C" {
+#include "darknet_plugin/base/mem.h"
+}
 #include "elements.h"
+#include "onnx_external.h"
 
 #include <google/protobuf/stubs/logging.h>
 #include <onnx/onnx_pb.h>
 
 #include <climits>
 #include <cstring>
+#include <deque>
 #include <exception>
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -29,265 +29,334 @@ using onnx::AttributeProto;
 using onnx::NodeProto;
 using onnx::TensorProto;
 
-class reader {
-public:
-    reader(named_tensors *list, diag *messages) : tensors(list), d(messages) {}
-    int read(const onnx::GraphProto &graph);
-
-private:
-    named_tensors *tensors;
-    diag *d;
-    std::map<std::string, const TensorProto *> constant;    /* by the value's name */
-    std::map<std::string, int> layer_of;                    /* value -> layer whose bare output it is */
-    std::set<int> matmuls, biased, normed;
-    int layers = 0;
-
-    int node(const NodeProto &op);
-    int conv(const NodeProto &node);
-    int gemm(const NodeProto &node);
-    int matmul(const NodeProto &node);
-    int batch_norm(const NodeProto &node);
-    int add(const NodeProto &node);
-    int anything(const NodeProto &node);
-    int weight(const NodeProto &node, bool transposed);
-    int bias(const NodeProto &node, const TensorProto *tensor, int layer);
-    int part(const TensorProto &tensor, int layer, tensor_part which, double epsilon, bool transposed);
-    int fill(const TensorProto &tensor, named_tensor *one);
-    int bad(const NodeProto &node, const char *what);
-    const TensorProto *input(const NodeProto &node, int i) const;
+/* A constant's values: a tensor, or an attribute of numbers. */
+struct source {
+    const TensorProto *tensor;
+    const AttributeProto *list;
 };
 
-const AttributeProto *attribute(const NodeProto &node, const char *name)
-{
-    for (const AttributeProto &a : node.attribute())
-        if (a.name() == name) return &a;
-    return nullptr;
-}
+class reader {
+public:
+    reader(const char *model, named_tensors *list, diag *messages)
+        : graph(static_cast<model_graph *>(mem_calloc(1, sizeof(model_graph)))), path(model), t(list), d(messages),
+            beside(model, list) {}
+    int read(const onnx::ModelProto &model);
+    int fill(const source &from, named_tensor *to, diag *messages);
+    model_graph *graph;
 
-double number(const NodeProto &node, const char *name, double def)
-{
-    const AttributeProto *a = attribute(node, name);
-    if (!a) return def;
-    return a->type() == AttributeProto::INT ? static_cast<double>(a->i()) : static_cast<double>(a->f());
-}
+private:
+    const char *path;
+    named_tensors *t;
+    diag *d;
+    onnx_external beside;
+    std::map<std::string, int> number_of;      /* values by name */
+    std::deque<source> sources;
+    std::vector<graph_value> values;
 
-/* For messages: up to its first zero byte, printable. */
-std::string clean(std::string text)
+    int build(const onnx::ModelProto &model);
+    int value(const std::string &name);
+    int describe(const source &from, graph_value *v);
+    int constant(const std::string &name, const source &from);
+    int node(const NodeProto &op, graph_node *to);
+    int attributes(const NodeProto &op, graph_node *to);
+    int constant_node(const NodeProto &op);
+    int too_large(const onnx::GraphProto &g);
+    void inputs(const onnx::GraphProto &g);
+    void mark_needed();
+};
+
+/* Printable, the caller's; ends at a NUL. */
+char *text_of(const std::string &s)
 {
-    text = text.substr(0, text.find('\0'));
-    if (!text.empty()) printable(&text[0]);
+    char *text = mem_strdup(s.c_str());
+    printable(text);
     return text;
 }
 
-/* The node's name, else its first output's. */
-std::string name_of(const NodeProto &node)
+int reader::value(const std::string &name)
 {
-    return clean(!node.name().empty() || !node.output_size() ? node.name() : node.output(0));
+    if (name.empty()) return -1;
+    auto at = number_of.find(name);
+    if (at != number_of.end()) return at->second;
+    graph_value made = {};
+    made.name = text_of(name);
+    values.push_back(made);
+    return number_of[name] = static_cast<int>(values.size()) - 1;
 }
 
-int reader::bad(const NodeProto &node, const char *what)
+/* Values that lie in a list of their type; -1 where the list is not as long as it should be. */
+template <class List> int copy_list(const List &list, named_tensor *to)
 {
-    diag_error(d, tensors->path, 0, nullptr, "node '%s' (%s): %s", name_of(node).c_str(), clean(node.op_type()).c_str(),
-               what);
+    if (static_cast<size_t>(list.size()) != to->n) return -1;
+    for (size_t i = 0; i < to->n; ++i) to->data[i] = static_cast<float>(list.Get(static_cast<int>(i)));
+    return 0;
+}
+
+/* 16-bit floats, one in each number of the list. */
+int copy_bits(const TensorProto &tensor, const element_row *type, named_tensor *to)
+{
+    if (static_cast<size_t>(tensor.int32_data_size()) != to->n) return -1;
+    for (size_t i = 0; i < to->n; ++i) {
+        const int bits = tensor.int32_data(static_cast<int>(i));
+        const unsigned char byte[2] = { static_cast<unsigned char>(bits), static_cast<unsigned char>(bits >> 8) };
+        to->data[i] = type->read(byte);
+    }
+    return 0;
+}
+
+int copy_typed(const TensorProto &tensor, const element_row *type, named_tensor *to)
+{
+    switch (tensor.data_type()) {
+    case TensorProto::FLOAT: return copy_list(tensor.float_data(), to);
+    case TensorProto::DOUBLE: return copy_list(tensor.double_data(), to);
+    case TensorProto::INT64: return copy_list(tensor.int64_data(), to);
+    case TensorProto::FLOAT16: case TensorProto::BFLOAT16: return type ? copy_bits(tensor, type, to) : -1;
+    default: return type ? copy_list(tensor.int32_data(), to) : -1;
+    }
+}
+
+/* The values as the file has them. */
+int reader::fill(const source &from, named_tensor *to, diag *messages)
+{
+    if (from.list) {
+        int failed = from.list->floats_size() ? copy_list(from.list->floats(), to) : copy_list(from.list->ints(), to);
+        if (to->n == 1 && from.list->type() == AttributeProto::FLOAT) return to->data[0] = from.list->f(), 0;
+        if (to->n == 1 && from.list->type() == AttributeProto::INT)
+            return to->data[0] = static_cast<float>(from.list->i()), 0;
+        if (!failed) return 0;
+    } else {
+        const TensorProto &tensor = *from.tensor;
+        const element_row *type = element_of_onnx(tensor.data_type());
+        const std::string &raw = tensor.raw_data();
+        if (tensor.data_location() == TensorProto::EXTERNAL) return beside.read(tensor, type, to, messages);
+        if (type && !raw.empty() && raw.size() / type->bytes == to->n && raw.size() % type->bytes == 0) {
+            elements_read(type, reinterpret_cast<const unsigned char *>(raw.data()), to->n, to->data);
+            return 0;
+        }
+        if (raw.empty() && !copy_typed(tensor, type, to)) return 0;
+    }
+    diag_error(messages, path, 0, nullptr,
+               "tensor '%s' has not the %zu values its sizes ask for, or of a type not supported (%d)", to->name, to->n,
+               from.tensor ? static_cast<int>(from.tensor->data_type()) : 0);
     return -1;
 }
 
-const TensorProto *reader::input(const NodeProto &node, int i) const
+int fill_value(void *made_by, const graph_value *value, named_tensor *to, diag *d)
 {
-    auto at = i < node.input_size() ? constant.find(node.input(i)) : constant.end();
-    return at == constant.end() ? nullptr : at->second;
+    return static_cast<reader *>(made_by)->fill(*static_cast<const source *>(value->source), to, d);
 }
 
-bool is_float(const TensorProto &tensor)
+/* A small constant's numbers: whole ones exactly. */
+void keep_numbers(graph_value *v, const source &from, reader *r)
 {
-    const element_row *type = element_of_onnx(tensor.data_type());
-    return !type || !type->integer;
-}
-
-/* As many values as one of n has, as bytes. */
-bool has_bytes(const TensorProto &tensor, const element_row *type, size_t n)
-{
-    size_t bytes = tensor.raw_data().size();
-    return type && n && bytes / type->bytes == n && bytes % type->bytes == 0;
-}
-
-/* Values lie as bytes or in a list of their own type. */
-int reader::fill(const TensorProto &tensor, named_tensor *one)
-{
-    const element_row *type = element_of_onnx(tensor.data_type());
-    if (tensor.data_location() == TensorProto::EXTERNAL) {
-        diag_error(d, tensors->path, 0, nullptr, "tensor '%s' lies in another file", one->name);
-        diag_hint(d, "save the model with all its tensors inside");
-        return -1;
+    size_t n;
+    if (tensor_count(v->dims, v->dim, &n) || !n || n > GRAPH_NUMBERS) return;
+    v->number = static_cast<double *>(mem_calloc(n, sizeof(double)));
+    const TensorProto *t = from.tensor;
+    if (t && t->data_type() == TensorProto::INT64 && t->raw_data().size() == n * 8) {
+        for (size_t i = 0; i < n; ++i) {
+            int64_t whole;
+            memcpy(&whole, t->raw_data().data() + 8 * i, 8);
+            v->number[i] = static_cast<double>(whole);
+        }
+    } else {
+        float data[GRAPH_NUMBERS];
+        named_tensor list = {};
+        list.name = v->name, list.n = n, list.data = data;
+        diag *quiet = diag_new();
+        int failed = r->fill(from, &list, quiet);
+        diag_free(quiet);
+        if (failed) return;
+        for (size_t i = 0; i < n; ++i) v->number[i] = static_cast<double>(data[i]);
     }
-    if (has_bytes(tensor, type, one->n)) {
-        elements_read(type, reinterpret_cast<const unsigned char *>(tensor.raw_data().data()), one->n, one->data);
+    v->numbers = static_cast<int>(n);
+}
+
+/* Sizes and kind of a constant; -1 where they are none. */
+int reader::describe(const source &from, graph_value *v)
+{
+    if (from.list) {
+        bool one = from.list->type() == AttributeProto::FLOAT || from.list->type() == AttributeProto::INT;
+        v->is_float = from.list->type() == AttributeProto::FLOAT || from.list->type() == AttributeProto::FLOATS;
+        v->dims = one ? 0 : 1;
+        v->dim[0] = static_cast<size_t>(v->is_float ? from.list->floats_size() : from.list->ints_size());
         return 0;
     }
-    if (tensor.data_type() == TensorProto::FLOAT && static_cast<size_t>(tensor.float_data_size()) == one->n) {
-        for (size_t i = 0; i < one->n; ++i) one->data[i] = tensor.float_data(static_cast<int>(i));
-        return 0;
-    }
-    diag_error(d, tensors->path, 0, nullptr,
-               "tensor '%s' has not the %zu values its sizes ask for, or of a type not supported (%d)", one->name,
-                   one->n, static_cast<int>(tensor.data_type()));
-    return -1;
-}
-
-void transpose(named_tensor *tensor)
-{
-    size_t in = tensor->dim[0], out = tensor->dim[1];
-    std::vector<float> copy(tensor->data, tensor->data + tensor->n);
-    for (size_t i = 0; i < in; ++i)
-        for (size_t o = 0; o < out; ++o) tensor->data[o * in + i] = copy[i * out + o];
-    tensor->dim[0] = out;
-    tensor->dim[1] = in;
-}
-
-/* Appends one constant as a part of a layer. */
-int reader::part(const TensorProto &tensor, int layer, tensor_part which, double epsilon, bool transposed)
-{
-    size_t dim[TENSOR_MAX_DIMS];
-    int dims = 0;
-    for (int64_t k : tensor.dims()) {
-        if (k < 0 || dims == TENSOR_MAX_DIMS) {
-            diag_error(d, tensors->path, 0, nullptr, "a tensor of negative size, or of more than %d dimensions",
+    const element_row *type = element_of_onnx(from.tensor->data_type());
+    v->is_float = !type || !type->integer;
+    for (int64_t k : from.tensor->dims()) {
+        if (k < 0 || v->dims == TENSOR_MAX_DIMS) {
+            diag_error(d, path, 0, nullptr, "a tensor of negative size, or of more than %d dimensions",
                        TENSOR_MAX_DIMS);
             return -1;
         }
-        dim[dims++] = static_cast<size_t>(k);
-    }
-    if (which != PART_WEIGHT && dims == 2 && dim[0] == 1) {   /* a row is a list */
-        dim[0] = dim[1];
-        dims = 1;
-    }
-    named_tensor *made = named_tensors_add(tensors, tensor.name().c_str(), dims, dim, d);
-    if (!made || fill(tensor, made)) return -1;
-    made->layer = layer;
-    made->part = which;
-    made->epsilon = epsilon;
-    if (transposed) transpose(made);
-    return 0;
-}
-
-int reader::weight(const NodeProto &node, bool transposed)
-{
-    const TensorProto *w = input(node, 1);
-    if (!w || !node.output_size()) return bad(node, "its weights are no constant");
-    if (transposed && w->dims_size() != 2) return bad(node, "its weights are no matrix");
-    layer_of[node.output(0)] = layers;
-    return part(*w, layers++, PART_WEIGHT, -1, transposed);
-}
-
-int reader::bias(const NodeProto &node, const TensorProto *tensor, int layer)
-{
-    if (!tensor) return bad(node, "its bias is no constant");
-    if (!biased.insert(layer).second || normed.count(layer)) return bad(node, "a second bias");
-    return part(*tensor, layer, PART_BIAS, -1, false);
-}
-
-int reader::conv(const NodeProto &node)
-{
-    if (weight(node, false)) return -1;
-    return node.input_size() > 2 && !node.input(2).empty() ? bias(node, input(node, 2), layers - 1) : 0;
-}
-
-int reader::gemm(const NodeProto &node)
-{
-    if (number(node, "alpha", 1) != 1 || number(node, "beta", 1) != 1 || number(node, "transA", 0) != 0)
-        return bad(node, "alpha, beta or transA of a Gemm are not supported");
-    if (weight(node, number(node, "transB", 0) == 0)) return -1;
-    return node.input_size() > 2 && !node.input(2).empty() ? bias(node, input(node, 2), layers - 1) : 0;
-}
-
-int reader::matmul(const NodeProto &node)
-{
-    matmuls.insert(layers);
-    return weight(node, true);
-}
-
-/* Of the layer whose bare output it reads. */
-int reader::batch_norm(const NodeProto &node)
-{
-    static const tensor_part parts[] = { PART_SCALE, PART_SHIFT, PART_MEAN, PART_VARIANCE };
-    auto before = node.input_size() ? layer_of.find(node.input(0)) : layer_of.end();
-    if (before == layer_of.end()) return bad(node, "follows no Conv, Gemm or MatMul");
-    int layer = before->second;
-    if (!normed.insert(layer).second) return bad(node, "a second batch norm of one layer");
-    for (int i = 0; i < 4; ++i) {
-        const TensorProto *p = input(node, i + 1);
-        if (!p) return bad(node, "its parameters are no constants");
-        if (part(*p, layer, parts[i], number(node, "epsilon", 1e-5), false)) return -1;
+        v->dim[v->dims++] = static_cast<size_t>(k);
     }
     return 0;
 }
 
-/* Behind a MatMul: its bias. A sum of two maps has no constant. */
-int reader::add(const NodeProto &node)
+/* Makes a value constant, unless it is one already. */
+int reader::constant(const std::string &name, const source &from)
 {
-    for (int i = 0; node.input_size() == 2 && node.output_size() && i < 2; ++i) {
-        auto before = layer_of.find(node.input(i));
-        const TensorProto *p = input(node, 1 - i);
-        if (before == layer_of.end() || !matmuls.count(before->second) || !p) continue;
-        layer_of[node.output(0)] = before->second;
-        return bias(node, p, before->second);
-    }
-    return anything(node);
+    int at = value(name);
+    if (at < 0 || values[static_cast<size_t>(at)].constant) return 0;
+    graph_value v = {};
+    if (from.tensor && from.tensor->data_location() == TensorProto::EXTERNAL && !beside.open(*from.tensor, d)) return -1;
+    if (describe(from, &v)) return -1;
+    v.constant = 1;
+    v.name = values[static_cast<size_t>(at)].name;
+    sources.push_back(from);
+    v.source = &sources.back();
+    keep_numbers(&v, from, this);
+    values[static_cast<size_t>(at)] = v;
+    return 0;
 }
 
-/* Constant floats that are no weights: sizes and limits. */
-int reader::anything(const NodeProto &node)
+/* Constant: "value" is a tensor, the other spellings are numbers. Texts and sparse tensors are nothing known. */
+int reader::constant_node(const NodeProto &op)
 {
-    static const std::set<std::string> harmless = { "Clip", "Pad", "Resize", "Upsample", "Reshape", "Slice" };
-    if (node.op_type() == "Identity" && node.input_size() && node.output_size()) {
-        if (const TensorProto *p = input(node, 0)) constant[node.output(0)] = p;
-        auto before = layer_of.find(node.input(0));
-        if (before != layer_of.end()) layer_of[node.output(0)] = before->second;
+    for (const AttributeProto &a : op.attribute()) {
+        if (a.has_t()) return constant(op.output(0), { &a.t(), nullptr });
+        if (a.name() == "value_float" || a.name() == "value_floats" || a.name() == "value_int" ||
+            a.name() == "value_ints")
+            return constant(op.output(0), { nullptr, &a });
+    }
+    return 0;
+}
+
+/* The numbers of an attribute, as many as are kept. */
+void numbers_of(const AttributeProto &a, graph_attribute *to)
+{
+    std::vector<double> list;
+    if (a.type() == AttributeProto::INT) list.push_back(static_cast<double>(a.i()));
+    if (a.type() == AttributeProto::FLOAT) list.push_back(static_cast<double>(a.f()));
+    for (int i = 0; i < a.ints_size() && i < GRAPH_NUMBERS; ++i) list.push_back(static_cast<double>(a.ints(i)));
+    for (int i = 0; i < a.floats_size() && i < GRAPH_NUMBERS; ++i) list.push_back(static_cast<double>(a.floats(i)));
+    if (list.size() > GRAPH_NUMBERS) list.resize(GRAPH_NUMBERS);
+    to->n = static_cast<int>(list.size());
+    to->number = static_cast<double *>(mem_calloc(list.size() + 1, sizeof(double)));
+    for (int i = 0; i < to->n; ++i) to->number[i] = list[static_cast<size_t>(i)];
+}
+
+/* Those that are numbers or texts, as the graph keeps them. */
+int reader::attributes(const NodeProto &op, graph_node *to)
+{
+    size_t n = static_cast<size_t>(op.attribute_size());
+    to->attribute = static_cast<graph_attribute *>(mem_calloc(n + 1, sizeof(graph_attribute)));
+    for (const AttributeProto &a : op.attribute()) {
+        graph_attribute *made = &to->attribute[to->attributes++];
+        made->name = text_of(a.name());
+        if (a.type() == AttributeProto::STRING) made->text = text_of(a.s().substr(0, 64));
+        numbers_of(a, made);
+    }
+    return 0;
+}
+
+/* One node; what a Constant says becomes a constant. */
+int reader::node(const NodeProto &op, graph_node *to)
+{
+    to->inputs = op.input_size();
+    to->outputs = op.output_size();
+    to->layer = -1;
+    to->name = text_of(!op.name().empty() || !op.output_size() ? op.name() : op.output(0));
+    to->op = text_of(op.op_type());
+    to->foreign = !op.domain().empty() && op.domain() != "ai.onnx";
+    to->value = static_cast<int *>(mem_calloc(static_cast<size_t>(to->inputs + to->outputs) + 1, sizeof(int)));
+    for (int i = 0; i < to->inputs; ++i) to->value[i] = value(op.input(i));
+    for (int i = 0; i < to->outputs; ++i) to->value[to->inputs + i] = value(op.output(i));
+    if (op.op_type() == "Constant" && op.output_size() && constant_node(op)) return -1;
+    return attributes(op, to);
+}
+
+/* What the model is given: sizes as declared, 0 where they are left open. */
+void reader::inputs(const onnx::GraphProto &g)
+{
+    for (const onnx::ValueInfoProto &in : g.input()) {
+        int at = value(in.name());
+        if (at < 0 || values[static_cast<size_t>(at)].constant) continue;
+        graph_value *v = &values[static_cast<size_t>(at)];
+        v->is_input = 1;
+        for (const auto &k : in.type().tensor_type().shape().dim())
+            if (v->dims < TENSOR_MAX_DIMS) v->dim[v->dims++] = k.dim_value() > 0 ? static_cast<size_t>(k.dim_value())
+                : 0;
+    }
+}
+
+/* From the outputs backwards; nodes stand in the order in which they run. */
+void reader::mark_needed()
+{
+    std::vector<char> needed(values.size(), graph->outputs ? 0 : 1);
+    for (int i = 0; i < graph->outputs; ++i)
+        if (graph->output[i] >= 0) needed[static_cast<size_t>(graph->output[i])] = 1;
+    for (int k = graph->nodes - 1; k >= 0; --k) {
+        graph_node *node = &graph->node[k];
+        for (int i = 0; i < node->outputs; ++i)
+            if (node->value[node->inputs + i] >= 0)
+                node->needed |= needed[static_cast<size_t>(node->value[node->inputs + i])];
+        for (int i = 0; node->needed && i < node->inputs; ++i)
+            if (node->value[i] >= 0) needed[static_cast<size_t>(node->value[i])] = 1;
+    }
+}
+
+int reader::too_large(const onnx::GraphProto &g)
+{
+    size_t places = static_cast<size_t>(g.input_size()) + static_cast<size_t>(g.output_size());
+    for (const NodeProto &n : g.node()) places += static_cast<size_t>(n.input_size())
+        + static_cast<size_t>(n.output_size());
+    if (g.node_size() <= GRAPH_MOST_NODES && g.initializer_size() <= TENSOR_MAX && places <= GRAPH_MOST_PLACES)
         return 0;
-    }
-    if (node.op_type() == "Constant" && node.output_size()) {
-        const AttributeProto *a = attribute(node, "value");
-        if (a && a->has_t()) constant[node.output(0)] = &a->t();
-        return 0;
-    }
-    for (int i = 0; i < node.input_size(); ++i) {
-        const TensorProto *p = input(node, i);
-        if (p && is_float(*p) && !harmless.count(node.op_type()))
-            return bad(node, "takes constants that no layer of a plain CNN has");
-    }
-    return 0;
+    diag_error(d, path, 0, nullptr, "more nodes or tensors than any model has");
+    return -1;
 }
 
-int reader::node(const NodeProto &op)
+/* Fills the graph but for its values, which are still growing. */
+int reader::build(const onnx::ModelProto &model)
 {
-    static const std::map<std::string, int (reader::*)(const NodeProto &)> nodes = {
-        { "Conv", &reader::conv }, { "Gemm", &reader::gemm }, { "MatMul", &reader::matmul },
-        { "BatchNormalization", &reader::batch_norm }, { "Add", &reader::add },
-    };
-    auto at = nodes.find(op.op_type());
-    return at == nodes.end() ? anything(op) : (this->*at->second)(op);
+    const onnx::GraphProto &g = model.graph();
+    int failed = too_large(g);
+    graph->opset = 1;
+    for (const auto &set : model.opset_import())
+        if (set.domain().empty() || set.domain() == "ai.onnx") graph->opset = static_cast<int>(set.version());
+    for (int i = 0; i < g.initializer_size() && !failed; ++i)
+        failed = constant(g.initializer(i).name(), { &g.initializer(i), nullptr });
+    if (failed) return -1;
+    inputs(g);
+    graph->node = static_cast<graph_node *>(mem_calloc(static_cast<size_t>(g.node_size()) + 1, sizeof(graph_node)));
+    for (int i = 0; i < g.node_size() && !failed; ++i) failed = node(g.node(i), &graph->node[graph->nodes++]);
+    graph->output = static_cast<int *>(mem_calloc(static_cast<size_t>(g.output_size()) + 1, sizeof(int)));
+    for (const onnx::ValueInfoProto &out : g.output()) graph->output[graph->outputs++] = value(out.name());
+    mark_needed();
+    return failed;
 }
 
-int reader::read(const onnx::GraphProto &graph)
+int reader::read(const onnx::ModelProto &model)
 {
-    for (const TensorProto &p : graph.initializer()) constant[p.name()] = &p;
-    for (const NodeProto &n : graph.node())
-        if (node(n)) return -1;
-    return 0;
+    int failed = build(model);
+    graph->values = static_cast<int>(values.size());
+    graph->value = static_cast<graph_value *>(mem_calloc(values.size() + 1, sizeof(graph_value)));
+    for (size_t i = 0; i < values.size(); ++i) graph->value[i] = values[i];
+    graph->fill = fill_value;
+    graph->reader = this;
+    return failed ? -1 : graph_weights(graph, t, d);
 }
 
 } // namespace
 
-/* Parses the file; the graph's nodes say the rest. */
+/* Parses the file; no exception leaves it. */
 extern "C" int onnx_read(const file_image *file, named_tensors *tensors, diag *d)
 {
     const char *why = "cannot be parsed";
     try {
         google::protobuf::SetLogHandler(nullptr);
-        onnx::ModelProto model;
+        onnx::ModelProto m;
         if (file->n > INT_MAX) why = "is larger than 2 GB";
-        else if (model.ParseFromArray(file->byte, static_cast<int>(file->n)) && model.has_graph())
-            return reader(tensors, d).read(model.graph());
+        else if (m.ParseFromArray(file->byte, static_cast<int>(file->n)) && m.has_graph()) {
+            reader r(file->path, tensors, d);
+            tensors->graph = r.graph;
+            int failed = r.read(m);
+            r.graph->reader = nullptr;
+            return failed;
+        }
     } catch (const std::exception &) {
         why = "is too large to parse";
     }

@@ -1,9 +1,19 @@
 /* The machine that runs a pickle (see pickle.h): a stack, a memo of values to come back to, a list of all values made.
  * Each opcode takes at least a byte of the file and makes at most one value, so memory is bounded by the file's size
- * (calls that copy a list count its items); a memo's number may not exceed the number of bytes for the same reason. */
+ * (calls that copy a list count its items); a memo's number may not exceed the number of bytes for the same reason. A
+ * byte can make a value of many, so values and the stack have limits of their own, which no checkpoint comes near: it has some ten bytes a value. */
 #include "pickle_machine.h"
 
 #include <stdlib.h>
+
+enum { DEEPEST_STACK = 1 << 18, VALUES_AT_LEAST = 1 << 20, BYTES_A_VALUE = 8 };
+
+static int check_size(pickle_machine *machine)
+{
+    if (machine->depth > DEEPEST_STACK) return pickle_fail(machine, "a stack of more than %d values", DEEPEST_STACK);
+    if (machine->made <= VALUES_AT_LEAST + machine->n / BYTES_A_VALUE) return 0;
+    return pickle_fail(machine, "more values than a checkpoint of %zu bytes has", machine->n);
+}
 
 static int step(pickle_machine *machine)
 {
@@ -21,7 +31,7 @@ int pickle_read(const char *path, const unsigned char *byte, size_t n, pickle *p
     pickle_machine machine = { .path = path, .byte = byte, .n = n, .pickle = program, .d = d };
     int failed = 0;
     *program = (pickle){ 0 };
-    while (!failed && !machine.stopped) failed = step(&machine);
+    while (!failed && !machine.stopped) failed = step(&machine) || check_size(&machine);
     if (!failed) program->root = pickle_pop(&machine);
     program->bytes = machine.at;
     free(machine.stack);
@@ -29,14 +39,20 @@ int pickle_read(const char *path, const unsigned char *byte, size_t n, pickle *p
     return failed || !program->root ? -1 : 0;
 }
 
+static void free_value(pickle_value *v)
+{
+    if (v->kind == PICKLE_TUPLE || v->kind == PICKLE_LIST || v->kind == PICKLE_DICT) free(v->item);
+    if (v->kind == PICKLE_STORAGE) free(v->storage);
+    if (v->kind == PICKLE_TENSOR) free(v->tensor);
+}
+
 void pickle_free(pickle *program)
 {
-    for (pickle_value *v = program->all, *next; v; v = next) {
-        next = v->next;
-        free(v->item);
-        free(v->storage);
-        free(v->tensor);
-        free(v);
+    for (pickle_block *block = program->all, *next; block; block = next) {
+        next = block->next;
+        for (size_t i = 0; i < block->n; ++i) free_value(&block->value[i]);
+        free(block);
     }
+    free(program->storage);
     *program = (pickle){ 0 };
 }

@@ -2,7 +2,8 @@
  *
  * A pickle is a program for a small stack machine. Of its 68 opcodes this one has those that numbers, strings, lists,
  * tuples, dicts and tensors need; of all that Python can import it knows a handful of names (pickle_globals.c). Calling
- * one of them builds a value here and does nothing else. Everything else is refused by name: "refuses global
+ * one of them builds a value here and does nothing else; of those that are no numbers, texts or tensors (a Namespace,
+ * a Counter, a set) the value is opaque: something stood there. Everything else is refused by name: "refuses global
  * os.system".
  *
  * Values may contain themselves (a list appended to itself): whoever walks them limits the depth. */
@@ -15,7 +16,7 @@
 
 typedef enum {
     PICKLE_NONE, PICKLE_BOOL, PICKLE_INT, PICKLE_FLOAT, PICKLE_TEXT, PICKLE_TUPLE, PICKLE_LIST, PICKLE_DICT,
-    PICKLE_GLOBAL, PICKLE_STORAGE, PICKLE_TENSOR, PICKLE_MARK
+    PICKLE_GLOBAL, PICKLE_TYPE, PICKLE_STORAGE, PICKLE_TENSOR, PICKLE_OPAQUE, PICKLE_MARK
 } pickle_kind;
 
 typedef struct pickle_value pickle_value;
@@ -34,23 +35,35 @@ typedef struct pickle_tensor {
     size_t dim[TENSOR_MAX_DIMS], stride[TENSOR_MAX_DIMS];
 } pickle_tensor;
 
+/* Small, since a byte of the file may make one. */
 struct pickle_value {
     pickle_kind kind;
-    int64_t integer;                  /* BOOL, INT */
-    double real;                      /* FLOAT */
-    const char *text;                 /* TEXT: borrowed from the file, not terminated */
-    size_t n, room;                   /* TEXT: bytes; TUPLE, LIST: items; DICT: items, key and value in turn */
-    pickle_value **item;              /* n, the array owned, the values the pickle's */
-    const struct global_row *global;
-    const element_row *element;       /* GLOBAL that is a storage type */
-    pickle_storage *storage;          /* owned */
-    pickle_tensor *tensor;            /* owned */
-    pickle_value *next;               /* of all values of the pickle */
+    uint32_t room;
+    size_t n;                         /* TEXT: bytes; TUPLE, LIST: items; DICT: items, key and value in turn */
+    union {                           /* by kind */
+        int64_t integer;              /* BOOL, INT */
+        double real;                  /* FLOAT */
+        const char *text;             /* TEXT: borrowed from the file, not terminated */
+        pickle_value **item;          /* n, the array owned, the values the pickle's */
+        const struct global_row *global;
+        const element_row *element;   /* TYPE: of a storage */
+        pickle_storage *storage;      /* owned */
+        pickle_tensor *tensor;        /* owned */
+    };
 };
 
+enum { PICKLE_BLOCK = 1000 };
+typedef struct pickle_block {
+    struct pickle_block *next;
+    size_t n;
+    pickle_value value[PICKLE_BLOCK];
+} pickle_block;
+
 typedef struct pickle {
-    pickle_value *root;               /* what the pickle says; borrowed from `all` */
-    pickle_value *all;                /* owned */
+    pickle_value *root;               /* what the pickle says; borrowed */
+    pickle_block *all;                /* every value, owned */
+    pickle_storage **storage;         /* storages of them, borrowed; the array owned */
+    size_t storages;
     size_t bytes;                     /* how long it was */
 } pickle;
 

@@ -7,8 +7,11 @@
  *   persistent id ('storage', type, key, place, n)              a storage of n elements
  *
  * A dict may be made of one list again and again: all their items may not be more than the file has bytes.
- * A view's last element must lie within its storage, and it may not have more elements than the storage has: an
- * expanded tensor (stride 0) would make a large array out of a small file. */
+ * A view's last element must lie within its storage. An expanded tensor (stride 0) has more elements than its storage:
+ * who copies it asks how many the file explains (named_tensors_add).
+ *
+ * What training loops put beside the weights (arguments, counters, sets, numpy's scalars and arrays, devices, types) is
+ * read as something opaque. */
 #include "pickle_machine.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -24,7 +27,7 @@ static pickle_value *bad(pickle_machine *machine, const char *what)
 static int is_sequence(const pickle_value *value) { return value->kind == PICKLE_LIST || value->kind == PICKLE_TUPLE; }
 
 /* Empty, or of a list of pairs, whose items are copied. */
-static pickle_value *ordered_dict(pickle_machine *machine, const pickle_value *args)
+static pickle_value *ordered_dict(pickle_machine *machine, pickle_value *args)
 {
     pickle_value *dict = pickle_new(machine, PICKLE_DICT);
     if (!args->n) return dict;
@@ -35,8 +38,8 @@ static pickle_value *ordered_dict(pickle_machine *machine, const pickle_value *a
     for (size_t i = 0; i < list->n; ++i) {
         const pickle_value *pair = list->item[i];
         if (!is_sequence(pair) || pair->n != 2) return bad(machine, "an OrderedDict of something odd");
-        pickle_append(dict, pair->item[0]);
-        pickle_append(dict, pair->item[1]);
+        pickle_append(machine, dict, pair->item[0]);
+        pickle_append(machine, dict, pair->item[1]);
     }
     return dict;
 }
@@ -69,11 +72,11 @@ static int view_fits(const pickle_tensor *tensor)
         if (__builtin_mul_overflow(tensor->dim[i] - 1, tensor->stride[i], &way)) return 0;
         if (__builtin_add_overflow(last, way, &last)) return 0;
     }
-    return last < tensor->storage->n && n <= tensor->storage->n;
+    return last < tensor->storage->n;
 }
 
 /* A view of a storage, checked against it; its bytes come later. */
-static pickle_value *rebuild_tensor(pickle_machine *machine, const pickle_value *args)
+static pickle_value *rebuild_tensor(pickle_machine *machine, pickle_value *args)
 {
     if (args->n < 4 || args->item[0]->kind != PICKLE_STORAGE) return bad(machine, "a tensor without a storage");
     pickle_value *value = pickle_new(machine, PICKLE_TENSOR);
@@ -89,17 +92,63 @@ static pickle_value *rebuild_tensor(pickle_machine *machine, const pickle_value 
     return NULL;
 }
 
-static pickle_value *rebuild_parameter(pickle_machine *machine, const pickle_value *args)
+static pickle_value *rebuild_parameter(pickle_machine *machine, pickle_value *args)
 {
     if (args->n < 1 || args->item[0]->kind != PICKLE_TENSOR) return bad(machine, "a parameter without a tensor");
     return args->item[0];
 }
 
+static pickle_value *opaque(pickle_machine *machine, pickle_value *args)
+{
+    (void)args;
+    return pickle_shared(machine, SHARED_OPAQUE);
+}
+
+/* What makes its missing values is of no interest; items follow. */
+static pickle_value *some_dict(pickle_machine *machine, pickle_value *args)
+{
+    (void)args;
+    return pickle_new(machine, PICKLE_DICT);
+}
+
+static pickle_value *list(pickle_machine *machine, pickle_value *args)
+{
+    (void)args;
+    return pickle_new(machine, PICKLE_LIST);
+}
+
+/* torch.Size((2, 3)) is the tuple. */
+static pickle_value *size(pickle_machine *machine, pickle_value *args)
+{
+    return args->n == 1 && args->item[0]->kind == PICKLE_TUPLE ? args->item[0]
+        : bad(machine, "a torch.Size of something odd");
+}
+
 static const global_row GLOBALS[] = {
-    { "collections", "OrderedDict", ordered_dict },
-    { "torch._utils", "_rebuild_tensor_v2", rebuild_tensor },
-    { "torch._utils", "_rebuild_tensor", rebuild_tensor },
-    { "torch._utils", "_rebuild_parameter", rebuild_parameter },
+    { "collections", "OrderedDict", ordered_dict, 0 }, { "collections", "defaultdict", some_dict, 0 },
+    { "torch._utils", "_rebuild_tensor_v2", rebuild_tensor, 0 }, { "torch._utils", "_rebuild_tensor", rebuild_tensor,
+                                                                   0 },
+    { "torch._utils", "_rebuild_parameter", rebuild_parameter, 0 }, { "torch", "Size", size, 0 },
+    { "torch", "device", opaque, 0 }, { "collections", "Counter", opaque, 1 }, { "collections", "deque", list, 0 },
+    { "argparse", "Namespace", opaque, 1 }, { "types", "SimpleNamespace", opaque, 1 },
+    { "builtins", "set", opaque, 1 }, { "__builtin__", "set", opaque, 1 }, { "builtins", "frozenset", opaque, 1 },
+    { "__builtin__", "frozenset", opaque, 1 }, { "builtins", "dict", NULL, 0 }, { "__builtin__", "dict", NULL, 0 },
+    { "builtins", "list", NULL, 0 }, { "__builtin__", "list", NULL, 0 }, { "builtins", "int", NULL, 0 },
+    { "__builtin__", "int", NULL, 0 }, { "builtins", "float", NULL, 0 }, { "__builtin__", "float", NULL, 0 },
+    { "builtins", "object", NULL, 0 }, { "__builtin__", "object", NULL, 0 },
+    { "copyreg", "_reconstructor", opaque, 0 }, { "copy_reg", "_reconstructor", opaque, 0 },
+    { "_codecs", "encode", opaque, 0 }, { "numpy", "dtype", opaque, 1 }, { "numpy", "ndarray", NULL, 0 },
+    { "numpy.core.multiarray", "scalar", opaque, 0 }, { "numpy._core.multiarray", "scalar", opaque, 0 },
+    { "numpy.core.multiarray", "_reconstruct", opaque, 0 }, { "numpy._core.multiarray", "_reconstruct", opaque, 0 },
+    { "pathlib", "PosixPath", opaque, 0 }, { "pathlib", "WindowsPath", opaque, 0 }, { "datetime", "datetime", opaque,
+        0 },
+};
+
+/* torch.float32 and its like: names of types, which nobody calls. */
+static const global_row DTYPE = { "torch", "dtype", NULL, 0 };
+static const char *const DTYPES[] = {
+    "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "float", "double",
+    "half", "long", "int", "short", "strided", "channels_last", "contiguous_format", "preserve_format",
 };
 
 static int same(const char *name, const char *text, size_t len)
@@ -123,8 +172,13 @@ pickle_value *pickle_global(pickle_machine *machine, const char *module, size_t 
     for (size_t i = 0; i < sizeof GLOBALS / sizeof *GLOBALS; ++i)
         if (same(GLOBALS[i].module, module, module_len) && same(GLOBALS[i].name, name, name_len))
             value->global = &GLOBALS[i];
-    if (same("torch", module, module_len)) value->element = element_of_torch(name, name_len);
-    if (value->global || value->element) return value;
+    for (size_t i = 0; i < sizeof DTYPES / sizeof *DTYPES; ++i)
+        if (same("torch", module, module_len) && same(DTYPES[i], name, name_len)) value->global = &DTYPE;
+    if (value->global) return value;
+    if (same("torch", module, module_len) && (value->element = element_of_torch(name, name_len))) {
+        value->kind = PICKLE_TYPE;
+        return value;
+    }
     refuse(machine, module, module_len, name, name_len);
     return NULL;
 }
@@ -138,11 +192,15 @@ pickle_value *pickle_new_storage(pickle_machine *machine, const pickle_value *id
     pickle_value *value = pickle_new(machine, PICKLE_STORAGE);
     pickle_storage *storage = mem_calloc(1, sizeof *storage);
     value->storage = storage;
+    if (part[1]->kind != PICKLE_TYPE) return bad(machine, "a storage of an unknown type");
     storage->type = part[1]->element;
-    if (part[1]->kind != PICKLE_GLOBAL || !storage->type) return bad(machine, "a storage of an unknown type");
     if (part[2]->kind != PICKLE_TEXT || whole(part[4], &storage->n))
         return bad(machine, "a storage without a key or a size");
     storage->key = part[2]->text;
     storage->key_len = part[2]->n;
+    pickle *program = machine->pickle;
+    if (program->storages % 256 == 0)
+        program->storage = mem_realloc(program->storage, program->storages + 256, sizeof(pickle_storage *));
+    program->storage[program->storages++] = storage;
     return value;
 }

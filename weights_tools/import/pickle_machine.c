@@ -20,13 +20,31 @@ int pickle_fail(pickle_machine *machine, const char *fmt, ...)
     return -1;
 }
 
+/* Takes the next value of the block, or of a new one. */
 pickle_value *pickle_new(pickle_machine *machine, pickle_kind kind)
 {
-    pickle_value *value = mem_calloc(1, sizeof *value);
+    pickle_block *block = machine->pickle->all;
+    if (!block || block->n == PICKLE_BLOCK) {
+        block = mem_calloc(1, sizeof *block);
+        block->next = machine->pickle->all;
+        machine->pickle->all = block;
+    }
+    pickle_value *value = &block->value[block->n++];
     value->kind = kind;
-    value->next = machine->pickle->all;
-    machine->pickle->all = value;
+    ++machine->made;
     return value;
+}
+
+pickle_value *pickle_shared(pickle_machine *machine, int which)
+{
+    static const pickle_kind kinds[] = { PICKLE_NONE, PICKLE_BOOL, PICKLE_BOOL, PICKLE_MARK, PICKLE_TUPLE,
+                                         PICKLE_OPAQUE };
+    pickle_value **v = &machine->shared[which];
+    if (*v) return *v;
+    *v = pickle_new(machine, which < SHARED_NONE ? PICKLE_INT : kinds[which - SHARED_NONE]);
+    if (which < SHARED_NONE) (*v)->integer = which;
+    if (which == SHARED_TRUE) (*v)->integer = 1;
+    return *v;
 }
 
 void pickle_push(pickle_machine *machine, pickle_value *value)
@@ -46,13 +64,14 @@ pickle_value *pickle_pop(pickle_machine *machine)
     return NULL;
 }
 
-void pickle_append(pickle_value *to, pickle_value *item)
+void pickle_append(pickle_machine *machine, pickle_value *to, pickle_value *item)
 {
     if (to->n == to->room) {
-        to->room = 2 * to->room + 4;
+        to->room = 2 * to->room + 2;
         to->item = mem_realloc(to->item, to->room, sizeof(pickle_value *));
     }
     to->item[to->n++] = item;
+    ++machine->made;
 }
 
 const unsigned char *pickle_take(pickle_machine *machine, size_t n)

@@ -4,6 +4,9 @@
 #define DISTILL_PICKLE_MACHINE_H
 #include "pickle.h"
 
+/* Numbers 0 to 255, then these. */
+enum { SHARED_NONE = 256, SHARED_TRUE, SHARED_FALSE, SHARED_MARK, SHARED_TUPLE, SHARED_OPAQUE, PICKLE_SHARED };
+
 typedef struct pickle_machine {
     const char *path;
     const unsigned char *byte;        /* n, borrowed */
@@ -13,6 +16,8 @@ typedef struct pickle_machine {
     size_t depth, stack_room, memos;
     size_t memoized;                  /* how many MEMOIZE so far */
     size_t copied;                    /* items that calls have copied so far */
+    size_t made;                      /* values and items of containers so far */
+    pickle_value *shared[PICKLE_SHARED];   /* values that never change, made once: see pickle_shared */
     int stopped;
     diag *d;
 } pickle_machine;
@@ -27,16 +32,19 @@ extern const op_row PICKLE_OPS[256];
 /* One name of Python's that may occur. `call` builds what calling it would give; NULL after pickle_fail. */
 typedef struct global_row {
     const char *module, *name;
-    pickle_value *(*call)(pickle_machine *machine, const pickle_value *args);
+    pickle_value *(*call)(pickle_machine *machine, pickle_value *args);
+    int is_class;                     /* an object may be made of it without a call */
 } global_row;
 
 /* Adds "bad pickle at byte N: ..."; returns -1. */
 int pickle_fail(pickle_machine *machine, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 pickle_value *pickle_new(pickle_machine *machine, pickle_kind kind);
+/* A value of which there is only one. */
+pickle_value *pickle_shared(pickle_machine *machine, int which);
 void pickle_push(pickle_machine *machine, pickle_value *value);
 /* Takes the top off; NULL after reporting where there is none, or a mark. */
 pickle_value *pickle_pop(pickle_machine *machine);
-void pickle_append(pickle_value *to, pickle_value *item);
+void pickle_append(pickle_machine *machine, pickle_value *to, pickle_value *item);
 /* n bytes of the program, NULL after reporting that it ends before. */
 const unsigned char *pickle_take(pickle_machine *machine, size_t n);
 /* A little-endian number of 1 to 8 bytes; -1 after reporting. */

@@ -1,5 +1,5 @@
 /* The opcodes, one row each; names and meaning as in Python's Lib/pickletools.py. Those of protocol 0 (decimal text)
- * and those that make objects of classes are refused: torch.save writes protocol 2 and needs neither. */
+ * are refused: torch.save writes protocol 2. Those that make objects of classes make something opaque. */
 #include "pickle_machine.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -49,28 +49,29 @@ static int op_dup(pickle_machine *machine)
     return 0;
 }
 
-static int op_mark(pickle_machine *machine) { return push(machine, pickle_new(machine, PICKLE_MARK)); }
-static int op_none(pickle_machine *machine) { return push(machine, pickle_new(machine, PICKLE_NONE)); }
+static int op_mark(pickle_machine *machine) { return push(machine, pickle_shared(machine, SHARED_MARK)); }
+static int op_none(pickle_machine *machine) { return push(machine, pickle_shared(machine, SHARED_NONE)); }
 static int op_list(pickle_machine *machine) { return push(machine, pickle_new(machine, PICKLE_LIST)); }
 static int op_dict(pickle_machine *machine) { return push(machine, pickle_new(machine, PICKLE_DICT)); }
-static int op_tuple0(pickle_machine *machine) { return push(machine, pickle_new(machine, PICKLE_TUPLE)); }
+static int op_tuple0(pickle_machine *machine) { return push(machine, pickle_shared(machine, SHARED_TUPLE)); }
 
 /* ---- numbers ---- */
 
-static int push_int(pickle_machine *machine, pickle_kind kind, int64_t i)
+static int push_int(pickle_machine *machine, int64_t i)
 {
-    pickle_value *v = pickle_new(machine, kind);
+    if (i >= 0 && i < SHARED_NONE) return push(machine, pickle_shared(machine, (int)i));
+    pickle_value *v = pickle_new(machine, PICKLE_INT);
     v->integer = i;
     return push(machine, v);
 }
 
-static int op_true(pickle_machine *machine) { return push_int(machine, PICKLE_BOOL, 1); }
-static int op_false(pickle_machine *machine) { return push_int(machine, PICKLE_BOOL, 0); }
+static int op_true(pickle_machine *machine) { return push(machine, pickle_shared(machine, SHARED_TRUE)); }
+static int op_false(pickle_machine *machine) { return push(machine, pickle_shared(machine, SHARED_FALSE)); }
 
 static int unsigned_int(pickle_machine *machine, size_t bytes)
 {
     uint64_t v;
-    return pickle_take_number(machine, bytes, &v) ? -1 : push_int(machine, PICKLE_INT, (int64_t)v);
+    return pickle_take_number(machine, bytes, &v) ? -1 : push_int(machine, (int64_t)v);
 }
 
 static int op_int1(pickle_machine *machine) { return unsigned_int(machine, 1); }
@@ -83,7 +84,7 @@ static int signed_int(pickle_machine *machine, size_t bytes)
     if (bytes > 8) return pickle_fail(machine, "a whole number of %zu bytes, expected at most 8", bytes);
     if (pickle_take_number(machine, bytes, &v)) return -1;
     if (bytes && bytes < 8 && v >> (8 * bytes - 1)) v |= UINT64_MAX << 8 * bytes;
-    return push_int(machine, PICKLE_INT, (int64_t)v);
+    return push_int(machine, (int64_t)v);
 }
 
 static int op_int4(pickle_machine *machine) { return signed_int(machine, 4); }
@@ -143,7 +144,7 @@ static int collect(pickle_machine *machine, pickle_value *to)
 {
     size_t from = behind_mark(machine);
     if (!from) return -1;
-    for (size_t i = from; i < machine->depth; ++i) pickle_append(to, machine->stack[i]);
+    for (size_t i = from; i < machine->depth; ++i) pickle_append(machine, to, machine->stack[i]);
     machine->depth = from - 1;
     return 0;
 }
@@ -173,7 +174,7 @@ static int tuple_of(pickle_machine *machine, size_t items)
     if (machine->depth < items) return pickle_fail(machine, "nothing left on the stack");
     for (size_t i = machine->depth - items; i < machine->depth; ++i) {
         if (machine->stack[i]->kind == PICKLE_MARK) return pickle_fail(machine, "nothing left on the stack");
-        pickle_append(tuple, machine->stack[i]);
+        pickle_append(machine, tuple, machine->stack[i]);
     }
     machine->depth -= items;
     return push(machine, tuple);
@@ -194,7 +195,7 @@ static pickle_value *top(pickle_machine *machine, pickle_kind kind, const char *
 static int op_append(pickle_machine *machine)
 {
     pickle_value *v = pickle_pop(machine), *to = v ? top(machine, PICKLE_LIST, "list") : NULL;
-    if (to) pickle_append(to, v);
+    if (to) pickle_append(machine, to, v);
     return to ? 0 : -1;
 }
 
@@ -206,7 +207,7 @@ static int add_all(pickle_machine *machine, pickle_kind kind, const char *what)
     if (kind == PICKLE_DICT && (n - from) % 2) return pickle_fail(machine, "a key without a value");
     machine->depth = from - 1;
     pickle_value *to = top(machine, kind, what);
-    for (size_t i = from; to && i < n; ++i) pickle_append(to, machine->stack[i]);
+    for (size_t i = from; to && i < n; ++i) pickle_append(machine, to, machine->stack[i]);
     return to ? 0 : -1;
 }
 
@@ -218,8 +219,8 @@ static int op_set_item(pickle_machine *machine)
     pickle_value *value = pickle_pop(machine), *key = value ? pickle_pop(machine) : NULL;
     pickle_value *to = key ? top(machine, PICKLE_DICT, "dict") : NULL;
     if (!to) return -1;
-    pickle_append(to, key);
-    pickle_append(to, value);
+    pickle_append(machine, to, key);
+    pickle_append(machine, to, value);
     return 0;
 }
 
@@ -305,17 +306,39 @@ static int op_reduce(pickle_machine *machine)
 {
     pickle_value *args = pickle_pop(machine), *callee = args ? pickle_pop(machine) : NULL;
     if (!callee) return -1;
-    if (args->kind != PICKLE_TUPLE || callee->kind != PICKLE_GLOBAL || !callee->global || !callee->global->call)
+    if (args->kind != PICKLE_TUPLE || callee->kind != PICKLE_GLOBAL || !callee->global->call)
         return pickle_fail(machine, "refuses to call that");
     return push(machine, callee->global->call(machine, args));
 }
+
+/* An object of a class, without a call: nobody knows what is in it. */
+static int op_new_object(pickle_machine *machine)
+{
+    pickle_value *args = pickle_pop(machine), *callee = args ? pickle_pop(machine) : NULL;
+    if (!callee) return -1;
+    if (callee->kind != PICKLE_GLOBAL || !callee->global->is_class)
+        return pickle_fail(machine, "refuses opcode NEWOBJ of that");
+    return push(machine, pickle_shared(machine, SHARED_OPAQUE));
+}
+
+static int op_set(pickle_machine *machine) { return push(machine, pickle_shared(machine, SHARED_OPAQUE)); }
+
+/* Into a set, which keeps nothing. */
+static int op_add_items(pickle_machine *machine)
+{
+    if (op_pop_mark(machine)) return -1;
+    return top(machine, PICKLE_OPAQUE, "set") ? 0 : -1;
+}
+
+static int op_frozen_set(pickle_machine *machine) { return op_pop_mark(machine) ? -1 : op_set(machine); }
 
 /* Attributes of a value: a state dict keeps its modules' versions there. Not needed. */
 static int op_build(pickle_machine *machine)
 {
     pickle_value *state = pickle_pop(machine), *v = state ? pickle_pop(machine) : NULL;
     if (!v) return -1;
-    if (v->kind != PICKLE_DICT) return pickle_fail(machine, "refuses to set attributes of anything but a dict");
+    if (v->kind != PICKLE_DICT && v->kind != PICKLE_OPAQUE)
+        return pickle_fail(machine, "refuses to set attributes of anything but a dict");
     return push(machine, v);
 }
 
@@ -344,11 +367,12 @@ const op_row PICKLE_OPS[256] = {
     ['h'] = { "BINGET", op_get1 }, ['j'] = { "LONG_BINGET", op_get4 },
     ['c'] = { "GLOBAL", op_global }, [0x93] = { "STACK_GLOBAL", op_stack_global },
     ['R'] = { "REDUCE", op_reduce }, ['b'] = { "BUILD", op_build }, ['Q'] = { "BINPERSID", op_persistent },
-    ['i'] = { "INST", NULL }, ['o'] = { "OBJ", NULL }, [0x81] = { "NEWOBJ", NULL }, [0x92] = { "NEWOBJ_EX", NULL },
+    ['i'] = { "INST", NULL }, ['o'] = { "OBJ", NULL }, [0x81] = { "NEWOBJ", op_new_object },
+        [0x92] = { "NEWOBJ_EX", NULL },
     [0x82] = { "EXT1", NULL }, [0x83] = { "EXT2", NULL }, [0x84] = { "EXT4", NULL }, ['P'] = { "PERSID", NULL },
     ['I'] = { "INT", NULL }, ['L'] = { "LONG", NULL }, ['F'] = { "FLOAT", NULL }, ['S'] = { "STRING", NULL },
     ['V'] = { "UNICODE", NULL }, ['p'] = { "PUT", NULL }, ['g'] = { "GET", NULL },
-    [0x8f] = { "EMPTY_SET", NULL }, [0x90] = { "ADDITEMS", NULL }, [0x91] = { "FROZENSET", NULL },
-    [0x8e] = { "BINBYTES8", NULL }, [0x96] = { "BYTEARRAY8", NULL }, [0x97] = { "NEXT_BUFFER", NULL },
+    [0x8f] = { "EMPTY_SET", op_set }, [0x90] = { "ADDITEMS", op_add_items }, [0x91] = { "FROZENSET", op_frozen_set },
+    [0x8e] = { "BINBYTES8", op_text8 }, [0x96] = { "BYTEARRAY8", NULL }, [0x97] = { "NEXT_BUFFER", NULL },
     [0x98] = { "READONLY_BUFFER", NULL },
 };

@@ -3,16 +3,13 @@
  *   { "conv1.weight": { "dtype": "F32", "shape": [16,3,3,3], "data_offsets": [0, 1728] }, "__metadata__": {...} }
  *
  * Offsets count bytes behind the header; each must span exactly what shape and dtype say. Format:
- * https://github.com/huggingface/safetensors. Its usual writer sorts tensors by name, so their order in the model is
- * lost: where all names stand in order, numbers in them are ordered by value (layer1.2 before layer1.10), which is as
- * near to the model's order as names can tell. */
+ * https://github.com/huggingface/safetensors. Its usual writer sorts tensors by name: see named_order.c. */
 #include "elements.h"
 #include "named_tensors.h"
 
 #include "darknet_plugin/base/mem.h"
 
 #include <cjson/cJSON.h>
-#include <ctype.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,53 +77,6 @@ static int add_tensor(const cJSON *object, const unsigned char *values, size_t r
     return 0;
 }
 
-/* ---- order ---- */
-
-static size_t skip_zeros(const char **digits)
-{
-    *digits += strspn(*digits, "0");
-    return strspn(*digits, "0123456789");
-}
-
-/* Below, at or above 0 as `name` comes before, is or comes after `other`: text as bytes, runs of digits as numbers. */
-static int natural(const char *name, const char *other)
-{
-    while (*name && *other) {
-        size_t digits = 1, others = 1;
-        int order;
-        if (isdigit((unsigned char)*name) && isdigit((unsigned char)*other)) {
-            digits = skip_zeros(&name);
-            others = skip_zeros(&other);
-            order = digits == others ? strncmp(name, other, digits) : (digits > others) - (digits < others);
-        } else {
-            order = (unsigned char)*name - (unsigned char)*other;
-        }
-        if (order) return order;
-        name += digits;
-        other += others;
-    }
-    return (*name != 0) - (*other != 0);
-}
-
-static int by_name(const void *one, const void *other)
-{
-    const char *a = ((const named_tensor *)one)->name, *b = ((const named_tensor *)other)->name;
-    int order = natural(a, b);
-    return order ? order : strcmp(a, b);
-}
-
-static void restore_order(named_tensors *tensors)
-{
-    const char *last = "";
-    if (!tensors->n) return;
-    for (int i = 0; i < tensors->n; ++i) {
-        if (tensors->tensor[i].integer) continue;     /* sorted apart, by their type */
-        if (strcmp(last, tensors->tensor[i].name) > 0) return;
-        last = tensors->tensor[i].name;
-    }
-    qsort(tensors->tensor, (size_t)tensors->n, sizeof *tensors->tensor, by_name);
-}
-
 /* Each entry of the header is a tensor, but for one. */
 int safetensors_read(const file_image *file, named_tensors *tensors, diag *d)
 {
@@ -142,6 +92,5 @@ int safetensors_read(const file_image *file, named_tensors *tensors, diag *d)
         failed = add_tensor(entry, values, file->n - 8 - (size_t)length, tensors, d);
     }
     cJSON_Delete(header);
-    if (!failed) restore_order(tensors);
     return failed ? -1 : 0;
 }

@@ -9,8 +9,11 @@
  *      layer1.0.conv1 and layer1.0.bn1, block.conv and block.norm
  *   3. the nearest convolution or linear layer before it, if that has as many outputs and no batch norm yet
  *
- * Readers that know the graph (ONNX) say it themselves. Whole numbers (num_batches_tracked) are no weights: left
- * out. */
+ * Readers that know the graph (ONNX) say it themselves. Whole numbers and num_batches_tracked, which an average of
+ * checkpoints makes a fraction, are no weights: left out.
+ *
+ * A module of a list of weights and no statistics is a GroupNorm, a LayerNorm, a PReLU, a batch norm that normalises by
+ * each batch: no Darknet layer does that, and leaving it out gives another network. So no hint says how. */
 #include "tensor_groups.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -62,32 +65,52 @@ static module *module_of(grouping *groups, const char *name, size_t len)
     return made;
 }
 
+/* Does the map leave this tensor out? Warns where the network is another one then. */
+static int left_out(const grouping *groups, const named_tensor *tensor)
+{
+    map_row *row = import_map_left_out(groups->map, tensor->name);
+    if (!row) return 0;
+    const char *dot = strrchr(tensor->name, '.');
+    if (!row->prefix && dot && !strcmp(dot, ".weight") && tensor->dims == 1 && tensor->n > 1)
+        diag_warn(groups->d, groups->map->path, row->line, NULL,
+                  "'%s' has the size of a normalisation: the model computes "
+                  "with it, the network will without", tensor->name);
+    ++row->used;
+    return 1;
+}
+
+static int is_counter(const named_tensor *tensor)
+{
+    static const char counter[] = "num_batches_tracked";
+    const char *dot = strrchr(tensor->name, '.');
+    return tensor->integer || (tensor->n == 1 && !strcmp(dot ? dot + 1 : tensor->name, counter));
+}
+
+/* The map says of a counter that it is left out: so it is. */
+static void note_counter(const grouping *groups, const named_tensor *tensor)
+{
+    map_row *row = import_map_left_out(groups->map, tensor->name);
+    if (row) ++row->used;
+}
+
 static int refuse_tensor(const grouping *groups, const named_tensor *tensor, const char *what)
 {
     char text[TENSOR_TEXT];
     diag_error(groups->d, groups->tensors->path, 0, NULL, "tensor '%s' %s is %s", tensor->name,
                tensor_text(tensor->dims, tensor->dim, text), what);
-    diag_hint(groups->d, "'%s = none' in a file given by -map leaves it out", tensor->name);
+    diag_hint(groups->d, "only if the model answers without it: '%s = none' in a file given by -map leaves it out",
+              tensor->name);
     return -1;
 }
 
-/* Does the map say "none"? Then its row, if it is one, has been of use. */
-static int left_out(map_row *row)
-{
-    if (!row || row->layer != MAP_NONE) return 0;
-    row->used = 1;
-    return 1;
-}
-
-/* A tensor into its module by name, unless the map leaves the one or the other out. */
+/* A tensor into its module by name, unless the map leaves it out. */
 static int sort_in(grouping *groups, const named_tensor *tensor)
 {
     const char *dot = strrchr(tensor->name, '.');
     int part = part_of(dot ? dot + 1 : tensor->name);
-    if (left_out(import_map_find(groups->map, tensor->name))) return 0;
+    if (left_out(groups, tensor)) return 0;
     if (part < 0) return refuse_tensor(groups, tensor, "no weight, bias or running statistic");
     module *to = module_of(groups, tensor->name, dot ? (size_t)(dot - tensor->name) : 0);
-    if (left_out(to->row)) return 0;
     if (to->part[part]) return refuse_tensor(groups, tensor, "there twice");
     to->part[part] = tensor;
     return 0;
@@ -114,15 +137,17 @@ static int check_weights(const module *module, const named_tensor **odd)
     return *odd && (*odd)->n != outputs(module) ? -1 : 0;
 }
 
+/* A batch norm as a whole, or weights with what may go with them. */
 static int check_module(const grouping *groups, const module *module)
 {
     const named_tensor *odd = NULL;
     char text[TENSOR_TEXT];
     if (!(is_norm(module) ? check_norm(module, &odd) : check_weights(module, &odd)) || !odd) return 0;
-    diag_error(groups->d, groups->tensors->path, 0, NULL,
-               "'%s' %s belongs to no convolution, linear layer or batch norm", odd->name,
-               tensor_text(odd->dims, odd->dim, text));
-    diag_hint(groups->d, "'%s = none' in a file given by -map leaves it out", module->name);
+    int list = !is_norm(module) && odd->dims == 1;
+    diag_error(groups->d, groups->tensors->path, 0, NULL, "'%s' %s belongs to no convolution, linear layer or batch norm%s",
+               odd->name, tensor_text(odd->dims, odd->dim, text),
+               !list ? "" : ": it is of a GroupNorm, a LayerNorm, a PReLU "
+               "or a batch norm without running statistics, which no Darknet layer computes");
     return -1;
 }
 
@@ -247,7 +272,8 @@ static int group_by_name(grouping *groups, tensor_groups *out)
     const named_tensors *tensors = groups->tensors;
     int failed = 0;
     for (int i = 0; i < tensors->n && !failed; ++i)
-        if (!tensors->tensor[i].integer) failed = sort_in(groups, &tensors->tensor[i]);
+        if (!is_counter(&tensors->tensor[i])) failed = sort_in(groups, &tensors->tensor[i]);
+        else note_counter(groups, &tensors->tensor[i]);
     for (int i = 0; i < groups->n && !failed; ++i) failed = check_module(groups, &groups->module[i]);
     for (int i = 0; i < groups->n && !failed; ++i)
         if (is_norm(&groups->module[i])) failed = pair_norm(groups, i);
@@ -285,13 +311,16 @@ static int group_by_layer(grouping *groups, tensor_groups *out)
     return 0;
 }
 
+/* Each row must have been said of something. */
 static int check_map_used(const grouping *groups)
 {
     const import_map *map = groups->map;
     for (int i = 0; i < map->n; ++i) {
-        if (map->row[i].used) continue;
-        diag_error(groups->d, map->path, map->row[i].line, NULL, "'%s' is no tensor or module of %s", map->row[i].name,
-                   groups->tensors->path);
+        const map_row *row = &map->row[i];
+        if (row->used) continue;
+        diag_error(groups->d, map->path, row->line, NULL, "'%s%s' is no tensor or module of %s", row->name,
+                   row->prefix ? "*" : "", groups->tensors->path);
+        if (row->layer != MAP_NONE) diag_hint(groups->d, "a number is for a module with weights, or for its weight");
         return -1;
     }
     return 0;

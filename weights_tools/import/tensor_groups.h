@@ -6,9 +6,10 @@
 enum { MAP_UNSAID = -1, MAP_NONE = -2 };
 
 typedef struct map_row {
-    char *name;              /* of a tensor or its module, owned */
+    char *name;              /* of a tensor or its module, or what their names begin with; owned */
+    int prefix;
     int layer, line;         /* layer number, MAP_NONE = leave it out */
-    int used;
+    int used;                /* tensors and modules it was said of */
 } map_row;
 
 typedef struct import_map {
@@ -17,12 +18,15 @@ typedef struct import_map {
     map_row *row;            /* owned */
 } import_map;
 
-/* Lines "name = number" or "name = none"; # begins a comment. 0, or -1 with file:line; the caller frees. */
+/* Lines "name = number", "name = none" or "beginning* = none"; # begins a comment. 0, or -1 with file:line; the caller
+ * frees. */
 int import_map_read(const char *path, import_map *map, diag *d);
 void import_map_free(import_map *map);
-/* The row of a module: said by its own name or by one of its tensors'; NULL if none. A leading "module." does not
- * count. */
+/* The row of a module: said by its own name, by that of its weight where it has a number, or by a beginning; NULL if none.
+ * A leading "module." does not count. */
 map_row *import_map_find(const import_map *map, const char *module);
+/* The row that leaves one tensor out, by its own name, its module's or a beginning; NULL if none. */
+map_row *import_map_left_out(const import_map *map, const char *tensor);
 
 typedef struct tensor_group {
     char *name, *norm;                   /* modules of the weights and of the batch norm (NULL if none), owned */

@@ -13,6 +13,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zip.h>
 
 /* ---- zip ---- */
@@ -138,11 +139,23 @@ static int read_archive(archive *archive, named_tensors *tensors)
     return failed ? -1 : 0;
 }
 
+/* From memory, or from the file. */
+static zip_source_t *open_source(const file_image *file, zip_error_t *why)
+{
+    if (file->byte) return zip_source_buffer_create(file->byte, file->n, 0, why);
+    int fd = dup(file->fd);
+    FILE *in = fd < 0 ? NULL : fdopen(fd, "rb");
+    zip_source_t *source = in ? zip_source_filep_create(in, 0, -1, why) : NULL;
+    if (!in && fd >= 0) close(fd);
+    if (in && !source) fclose(in);
+    return source;
+}
+
 int torch_zip_read(const file_image *file, named_tensors *tensors, diag *d)
 {
     zip_error_t why;
     zip_error_init(&why);
-    zip_source_t *source = zip_source_buffer_create(file->byte, file->n, 0, &why);
+    zip_source_t *source = open_source(file, &why);
     zip_t *zip = source ? zip_open_from_source(source, ZIP_RDONLY, &why) : NULL;
     int failed = -1;
     if (!zip) bad_file(file, d, "broken zip archive", zip_error_strerror(&why));

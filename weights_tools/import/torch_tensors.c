@@ -1,8 +1,9 @@
 /* The tensors of a checkpoint, with dotted names.
  *
  * A checkpoint is a state dict, or a dict that has it under one of the names below, beside the optimiser and other
- * things; it is entered as long as one is there. In what is found then, dicts and lists are walked in order and names
- * joined by dots; numbers and texts are skipped. Views are copied element by element, by their strides. */
+ * things; it is entered as long as one is there, and what else has tensors is noted by name. In what is found then,
+ * dicts and lists are walked in order and names joined by dots; numbers and texts are skipped. Views are copied element
+ * by element, by their strides. */
 #include "torch_read.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -17,22 +18,12 @@ static const char *const MODEL_KEYS[] = { "state_dict", "model_state_dict", "mod
 static const char *const NO_MODEL[] = { "optimizer", "optimizer_state_dict", "scheduler", "lr_scheduler", "scaler",
                                         NULL };
 
-static int is_any(const pickle_value *key, const char *const *list)
+/* Which of the list a key is; NULL = none. */
+static const char *any_of(const pickle_value *key, const char *const *list)
 {
     for (; *list; ++list)
-        if (pickle_text_is(key, *list)) return 1;
-    return 0;
-}
-
-static const pickle_value *find_model(const pickle_value *value)
-{
-    for (int depth = 0; depth < DEEPEST; ++depth) {
-        const pickle_value *inner = NULL;
-        for (const char *const *key = MODEL_KEYS; *key && !inner; ++key) inner = pickle_get(value, *key);
-        if (!inner || inner->kind != PICKLE_DICT) return value;
-        value = inner;
-    }
-    return value;
+        if (pickle_text_is(key, *list)) return *list;
+    return NULL;
 }
 
 typedef struct walk {
@@ -40,6 +31,42 @@ typedef struct walk {
     diag *d;
     int visits;
 } walk;
+
+/* Tensors in a value, as far as they are counted. */
+static int count_tensors(walk *walk, const pickle_value *value, int depth)
+{
+    int n = 0, dict = value->kind == PICKLE_DICT;
+    if (value->kind == PICKLE_TENSOR) return 1;
+    if ((!dict && value->kind != PICKLE_LIST && value->kind != PICKLE_TUPLE) || depth == DEEPEST) return 0;
+    for (size_t i = (size_t)dict; i < value->n && ++walk->visits <= MOST_VISITS; i += 1 + (size_t)dict)
+        n += count_tensors(walk, value->item[i], depth + 1);
+    return n;
+}
+
+/* What a dict has beside `taken`: noted where there are tensors in it. */
+static void note_aside(walk *walk, const pickle_value *dict, const pickle_value *taken)
+{
+    for (size_t i = 0; i + 1 < dict->n; i += 2) {
+        const pickle_value *key = dict->item[i];
+        int n = dict->item[i + 1] == taken || key->kind != PICKLE_TEXT ? 0 : count_tensors(walk, dict->item[i + 1], 0);
+        if (!n) continue;
+        char *name = mem_printf("%.*s", (int)(key->n > 200 ? 200 : key->n), key->text);
+        named_tensors_aside(walk->tensors, name, n);
+        free(name);
+    }
+}
+
+static const pickle_value *find_model(walk *walk, const pickle_value *value)
+{
+    for (int depth = 0; depth < DEEPEST; ++depth) {
+        const pickle_value *inner = NULL;
+        for (const char *const *key = MODEL_KEYS; *key && !inner; ++key) inner = pickle_get(value, *key);
+        if (!inner || inner->kind != PICKLE_DICT) return value;
+        if (walk->visits < MOST_VISITS) note_aside(walk, value, inner);
+        value = inner;
+    }
+    return value;
+}
 
 static int odd(const walk *walk, const char *what)
 {
@@ -76,8 +103,11 @@ static char *join(const char *prefix, const pickle_value *key, size_t index)
 {
     const char *dot = *prefix ? "." : "";
     if (!key) return mem_printf("%s%s%zu", prefix, dot, index);
-    if (key->kind != PICKLE_TEXT) return mem_printf("%s%s%lld", prefix, dot, (long long)key->integer);
-    return mem_printf("%s%s%.*s", prefix, dot, (int)(key->n > 1000 ? 1000 : key->n), key->text);
+    if (key->kind == PICKLE_TEXT) return mem_printf("%s%s%.*s", prefix, dot, (int)(key->n > 1000 ? 1000 : key->n),
+                                                    key->text);
+    if (key->kind == PICKLE_INT || key->kind == PICKLE_BOOL)
+        return mem_printf("%s%s%lld", prefix, dot, (long long)key->integer);
+    return mem_printf("%s%s%zu", prefix, dot, index / 2);
 }
 
 static int visit(walk *walk, const char *name, const pickle_value *value, int depth);
@@ -88,7 +118,11 @@ static int visit_items(walk *walk, const char *name, const pickle_value *value, 
     int dict = value->kind == PICKLE_DICT, failed = 0;
     for (size_t i = 0; i < value->n && !failed; i += dict ? 2 : 1) {
         const pickle_value *key = dict ? value->item[i] : NULL;
-        if (key && !depth && is_any(key, NO_MODEL)) continue;
+        if (key && !depth && any_of(key, NO_MODEL)) {
+            int n = count_tensors(walk, value->item[i + 1], 0);
+            if (n) named_tensors_aside(walk->tensors, any_of(key, NO_MODEL), n);
+            continue;
+        }
         char *full = join(name, key, i);
         failed = visit(walk, full, value->item[i + (size_t)dict], depth + 1);
         free(full);
@@ -108,7 +142,9 @@ static int visit(walk *walk, const char *name, const pickle_value *value, int de
 int torch_tensors(const pickle *pickle, named_tensors *tensors, diag *d)
 {
     walk walk = { .tensors = tensors, .d = d };
-    return visit(&walk, "", find_model(pickle->root), 0);
+    const pickle_value *model = find_model(&walk, pickle->root);
+    walk.visits = 0;
+    return visit(&walk, "", model, 0);
 }
 
 /* Below, at or above 0 as a storage's key is before, at or behind `key`. */
@@ -126,12 +162,9 @@ static int by_key(const void *one, const void *other)
 
 storage_list torch_storages(const pickle *pickle)
 {
-    storage_list list = { 0 };
-    for (const pickle_value *v = pickle->all; v; v = v->next) list.n += v->storage != NULL && v->storage->key;
+    storage_list list = { .n = pickle->storages };
     list.at = mem_calloc(list.n, sizeof *list.at);
-    size_t i = 0;
-    for (const pickle_value *v = pickle->all; v; v = v->next)
-        if (v->storage && v->storage->key) list.at[i++] = v->storage;
+    if (list.n) memcpy(list.at, pickle->storage, list.n * sizeof *list.at);
     qsort(list.at, list.n, sizeof *list.at, by_key);
     return list;
 }

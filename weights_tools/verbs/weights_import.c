@@ -72,15 +72,24 @@ static int open_network(import_job *job, diag *d)
     return -1;
 }
 
-static int read_epsilon(const char *text, double *epsilon, diag *d)
+/* A file of weights alone does not say how its model adds maps of unlike channels: ResNet's option A pads on both
+ * sides. */
+static void warn_of_shortcuts(const import_job *job, diag *d)
 {
-    char *end;
-    *epsilon = 1e-5;
-    if (!text) return 0;
-    *epsilon = strtod(text, &end);
-    if (end != text && !*end && *epsilon >= 0 && *epsilon <= 1) return 0;
-    diag_error(d, NULL, 0, NULL, "'-eps %s': expected a number from 0 to 1", text);
-    return -1;
+    int first = -1, n = 0;
+    for (int i = 0; i < job->net->n; ++i) {
+        const layer *l = &job->net->layers[i];
+        if (l->type != SHORTCUT || l->c == l->out_c) continue;
+        if (!n++) first = i;
+    }
+    if (!n || job->tensors->graph) return;
+    const cfg_section *at = cfg_layer(job->low->cfg, first);
+    const layer *l = &job->net->layers[first];
+    diag_warn(d, at->file, at->line, at->name,
+              "%d of these add maps of unlike channels, here %d to %d: Darknet adds to the first "
+              "channels", n, l->c, l->out_c);
+    diag_hint(d,
+              "a ResNet with option A adds to the middle ones (F.pad with planes//4 on both sides): its answers differ");
 }
 
 static int fill_all(const import_job *job, diag *d)
@@ -93,21 +102,66 @@ static int fill_all(const import_job *job, diag *d)
 
 static int import_all(import_job *job, const options *options, diag *d)
 {
-    if (read_epsilon(options->eps, &job->epsilon, d)) return -1;
+    job->epsilon = options->eps;
     if (options->map && import_map_read(options->map, &job->map, d)) return -1;
     if (open_cfg(job, d) || open_network(job, d)) return -1;
     job->tensors = named_tensors_read(job->model, d);
     if (!job->tensors) return -1;
-    if (tensor_groups_make(job->tensors, &job->map, &job->groups, d) || import_match(job, d)) return -1;
+    if (tensor_groups_make(job->tensors, &job->map, &job->groups, d) || import_match(job, d) ||
+        import_check_graph(job, d)) return -1;
+    warn_of_shortcuts(job, d);
     return fill_all(job, d) || weights_save(job->net, options->arg[3], d) ? -1 : 0;
+}
+
+static int filled(const import_job *job)
+{
+    int layers = 0;
+    for (int g = 0; g < job->groups.n; ++g) layers += job->layer[g] >= 0;
+    return layers;
+}
+
+/* What the map left out, and what the file has beside the model. */
+static void print_rest(const import_job *job)
+{
+    for (int i = 0; i < job->map.n; ++i) {
+        const map_row *row = &job->map.row[i];
+        if (row->layer != MAP_NONE) continue;
+        fprintf(job->out, "%s%s -> left out, as %s:%d says", row->name, row->prefix ? "*" : "", job->map.path,
+                row->line);
+        if (row->used > 1) fprintf(job->out, ", tensors: %d", row->used);
+        fprintf(job->out, "\n");
+    }
+    for (int i = 0; i < job->tensors->asides; ++i)
+        fprintf(job->out, "'%s' -> not taken: it is beside the model, tensors: %d\n", job->tensors->aside[i].name,
+                job->tensors->aside[i].tensors);
+}
+
+/* The result as one object. */
+static int print_json(const import_job *job, const char *path, cJSON *layers, diag *d)
+{
+    cJSON *o = cJSON_CreateObject(), *rest = cJSON_CreateArray();
+    cJSON_AddStringToObject(o, "weights", path);
+    cJSON_AddStringToObject(o, "format", job->tensors->format);
+    cJSON_AddNumberToObject(o, "layers", filled(job));
+    cJSON_AddNumberToObject(o, "values", (double)job->low->shape->stored);
+    cJSON_AddItemToObject(o, "tensors", layers);
+    for (int i = 0; i < job->tensors->asides; ++i) {
+        cJSON *aside = cJSON_CreateObject();
+        cJSON_AddStringToObject(aside, "name", job->tensors->aside[i].name);
+        cJSON_AddNumberToObject(aside, "tensors", job->tensors->aside[i].tensors);
+        cJSON_AddItemToArray(rest, aside);
+    }
+    cJSON_AddItemToObject(o, "not_taken", rest);
+    cJSON_AddItemToObject(o, "messages", json_messages(d));
+    return json_print(o, job->out, d);
 }
 
 static void print_summary(const import_job *job, const char *path)
 {
-    int layers = 0;
-    for (int g = 0; g < job->groups.n; ++g) layers += job->layer[g] >= 0;
+    int layers = filled(job);
     fprintf(job->out, "%s: %d layers, %zu values%s, read from %s\n", path, layers, job->low->shape->stored,
             job->encoder ? ", the encoder alone" : "", job->tensors->format);
+    print_rest(job);
 }
 
 static void free_job(import_job *job)
@@ -120,11 +174,15 @@ static void free_job(import_job *job)
     lower_free(job->low);
 }
 
+/* Imports, then says what went where. */
 static int run(options *options, diag *d)
 {
-    import_job job = { .cfg = options->arg[1], .model = options->arg[2], .out = options->out };
+    cJSON *list = options->json ? cJSON_CreateArray() : NULL;
+    import_job job = { .cfg = options->arg[1], .model = options->arg[2], .out = options->out, .list = list };
     int failed = import_all(&job, options, d);
-    if (!failed) print_summary(&job, options->arg[3]);
+    if (!failed && list) failed = print_json(&job, options->arg[3], list, d);
+    else if (!failed) print_summary(&job, options->arg[3]);
+    else cJSON_Delete(list);
     free_job(&job);
     return failed;
 }
@@ -132,5 +190,5 @@ static int run(options *options, diag *d)
 const verb weights_import = {
     .name = "import", .arguments = "CFG MODEL OUT.weights", .min = 3, .max = 3, .run = run,
     .help = "from PyTorch, safetensors or ONNX",
-    .flags = { "map", "eps" },
+    .flags = { "json", "map", "eps" },
 };
