@@ -72,14 +72,14 @@ static void launch_delta(const feature_l2_job *job, float *delta)
 
 /* ---- targets ---- */
 
-static void make_room(feature_l2_device *v, size_t bytes)
+static void make_room(feature_l2_device *device, size_t bytes)
 {
-    if (bytes <= v->room) return;
-    CUDA_CALL(cudaFree(v->maps));
-    CUDA_CALL(cudaFreeHost(v->pinned));
-    CUDA_CALL(cudaMalloc((void **)&v->maps, bytes));
-    CUDA_CALL(cudaMallocHost((void **)&v->pinned, bytes));
-    v->room = bytes;
+    if (bytes <= device->room) return;
+    CUDA_CALL(cudaFree(device->maps));
+    CUDA_CALL(cudaFreeHost(device->pinned));
+    CUDA_CALL(cudaMalloc((void **)&device->maps, bytes));
+    CUDA_CALL(cudaMallocHost((void **)&device->pinned, bytes));
+    device->room = bytes;
 }
 
 static void copy_map(char *to, const feature_map *map, size_t values, size_t map_bytes)

@@ -78,16 +78,16 @@ static const char *conv_activation(const stack_form *f, int i, const char *wante
 }
 
 /* One convolution of a stack. */
-static void append_conv(cfg_file *out, const cfg_section *section, const stack_conv *c, int filters, int bn,
+static void append_conv(cfg_file *out, const cfg_section *section, const stack_conv *conv, int filters, int bn,
                         const char *activation)
 {
     cfg_section *o = cfg_append(out, "convolutional", section->file, section->line);
     if (bn) cfg_set(o, "batch_normalize", "1");
     cfg_set(o, "filters", "%d", filters);
-    cfg_set(o, "size", "%d", c->size);
+    cfg_set(o, "size", "%d", conv->size);
     cfg_set(o, "stride", "1");
-    cfg_set(o, "pad", "%d", c->size > 1);
-    if (c->depthwise) cfg_set(o, "groups", "%d", filters);
+    cfg_set(o, "pad", "%d", conv->size > 1);
+    if (conv->depthwise) cfg_set(o, "groups", "%d", filters);
     cfg_set(o, "activation", "%s", activation);
 }
 

@@ -38,7 +38,10 @@ void diag_free(diag *d)
     free(d);
 }
 
-static int same_text(const char *a, const char *b) { return a == b || (a && b && !strcmp(a, b)); }
+static int same_text(const char *one, const char *other)
+{
+    return one == other || (one && other && !strcmp(one, other));
+}
 
 /* A cfg that is read twice warns once. */
 static int said(const diag *d, const char *file, int line, const char *text)
@@ -121,10 +124,10 @@ static void print_one(const diag_message *message, FILE *out)
     if (message->hint) fprintf(out, "hint: %s\n", message->hint);
 }
 
-static int same_file(const diag_message *a, const diag_message *b)
+static int same_file(const diag_message *one, const diag_message *other)
 {
-    if (!a->file || !b->file) return a->file == b->file;
-    return strcmp(a->file, b->file) == 0;
+    if (!one->file || !other->file) return one->file == other->file;
+    return strcmp(one->file, other->file) == 0;
 }
 
 static int first_of_file(const diag *d, int i)

@@ -17,7 +17,7 @@ static int min3(int a, int b, int c)
 }
 
 /* Edit distance in which two letters changed about count once; case does not matter. Lengths up to LONGEST. */
-static int edit_distance(const char *a, int na, const char *b, int nb)
+static int edit_distance(const char *one, int na, const char *other, int nb)
 {
     int row[3][LONGEST + 1];   /* the last three rows of the table, in turn */
     for (int j = 0; j <= nb; ++j) row[0][j] = j;
@@ -25,10 +25,10 @@ static int edit_distance(const char *a, int na, const char *b, int nb)
         int *now = row[i % 3], *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
         now[0] = i;
         for (int j = 1; j <= nb; ++j) {
-            int x = lower_case(a[i - 1]), y = lower_case(b[j - 1]);
+            int x = lower_case(one[i - 1]), y = lower_case(other[j - 1]);
             now[j] = min3(last[j] + 1, now[j - 1] + 1, last[j - 1] + (x != y));
-            if (i > 1 && j > 1 && x == lower_case(b[j - 2]) && lower_case(a[i - 2]) == y && before[j - 2] + 1 < now[j])
-                now[j] = before[j - 2] + 1;
+            int swapped = i > 1 && j > 1 && x == lower_case(other[j - 2]) && lower_case(one[i - 2]) == y;
+            if (swapped && before[j - 2] + 1 < now[j]) now[j] = before[j - 2] + 1;
         }
     }
     return row[na % 3][nb];

@@ -133,29 +133,30 @@ static int has_map(const layer_shape *layer_shape)
 }
 
 /* Brings student and teacher maps to one size: pools the larger. */
-static int match_maps(lower_build *build, int i, const layer_shape *s, const layer_shape *t)
+static int match_maps(lower_build *build, int i, const layer_shape *student,
+                      const layer_shape *teacher)
 {
     const cfg_section *p = lower_at(build, i);
     lower_head *h = &build->low->head[build->head];
-    if (!has_map(s)) {
+    if (!has_map(student)) {
         diag_error(build->d, p->file, p->line, p->name, "the layer before, [%s], has no feature map",
                    lower_at(build, i - 1)->name);
         return -1;
     }
-    if (lower_teacher(build, h)->outs && (s->h != t->h || s->w != t->w)) {
+    if (lower_teacher(build, h)->outs && (student->h != teacher->h || student->w != teacher->w)) {
         diag_error(build->d, p->file, p->line, p->name,
                    "a detector's heads must have the teacher's strides: its map is %dx%d (layer %d), student's %dx%d "
-                   "(layer %d)",
-                   t->w, t->h, h->tap, s->w, s->h, i - 1);
+                   "(layer %d)", teacher->w, teacher->h, h->tap, student->w, student->h, i - 1);
         diag_hint(build->d, "triples take the teacher's heads in order; tap=N names another");
         return -1;
     }
-    int down = whole_factor(s->h, s->w, t->h, t->w), up = whole_factor(t->h, t->w, s->h, s->w);
-    if (down > 1) append_pool(build, p, s->c, down);
+    int down = whole_factor(student->h, student->w, teacher->h, teacher->w), up = whole_factor(teacher->h, teacher->w,
+        student->h, student->w);
+    if (down > 1) append_pool(build, p, student->c, down);
     if (down || up) return 0;
     diag_error(build->d, p->file, p->line, p->name,
                "map sizes do not divide: teacher's is %dx%d (layer %d), student's %dx%d (layer %d)",
-               t->w, t->h, h->tap, s->w, s->h, i - 1);
+               teacher->w, teacher->h, h->tap, student->w, student->h, i - 1);
     diag_hint(build->d,
               "both sides must differ by the same whole factor; change a stride of the student or [teacher] width= "
               "height=");

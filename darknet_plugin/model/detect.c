@@ -211,14 +211,14 @@ typedef struct ranked {
     size_t order;
 } ranked;
 
-static int likelier(const ranked *a, const ranked *b)
+static int likelier(const ranked *one, const ranked *other)
 {
-    return (a->box.probability < b->box.probability) - (a->box.probability > b->box.probability);
+    return (one->box.probability < other->box.probability) - (one->box.probability > other->box.probability);
 }
 
-static int earlier(const ranked *a, const ranked *b)
+static int earlier(const ranked *one, const ranked *other)
 {
-    return (a->order > b->order) - (a->order < b->order);
+    return (one->order > other->order) - (one->order < other->order);
 }
 
 static int by_class(const void *x, const void *y)
@@ -237,16 +237,16 @@ static int by_probability(const void *x, const void *y)
     return k ? k : earlier(a, b);
 }
 
-/* Keeps, of r[0..n-1] sorted by class, what no kept box of the same class covers; returns how many. */
-static size_t thin(ranked *r, size_t n, float nms, size_t most)
+/* Keeps, of sorted[0..n-1] sorted by class, what no kept box of the same class covers; returns how many. */
+static size_t thin(ranked *sorted, size_t n, float nms, size_t most)
 {
     size_t kept = 0, first = 0;   /* r[first..kept-1] are the class's kept boxes */
     for (size_t i = 0; i < n; ++i) {
-        if (!i || !kept || r[i].box.label != r[kept - 1].box.label) first = kept;
+        if (!i || !kept || sorted[i].box.label != sorted[kept - 1].box.label) first = kept;
         if (most && kept - first >= most) continue;
         int covered = 0;
-        for (size_t j = first; j < kept && nms < 1 && !covered; ++j) covered = detect_iou(&r[j].box, &r[i].box) > nms;
-        if (!covered) r[kept++] = r[i];
+        for (size_t j = first; j < kept && nms < 1 && !covered; ++j) covered = detect_iou(&sorted[j].box, &sorted[i].box) > nms;
+        if (!covered) sorted[kept++] = sorted[i];
     }
     return kept;
 }

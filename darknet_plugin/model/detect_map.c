@@ -72,13 +72,13 @@ static double overlap_of(const corners *box, const wanted *truth)
 }
 
 /* The best truth that is still free; the last of equals. Crowds stand last, are never taken up and come second. */
-static size_t pick_free(const wanted *t, size_t n, const double *overlap, double least, unsigned bit)
+static size_t pick_free(const wanted *wanted, size_t n, const double *overlap, double least, unsigned bit)
 {
     double best = fmin(least, 1 - 1e-10);
     size_t found = n;
     for (size_t j = 0; j < n; ++j) {
-        if ((t[j].taken & bit) && !t[j].truth->crowd) continue;
-        if (found < n && !t[found].truth->crowd && t[j].truth->crowd) break;
+        if ((wanted[j].taken & bit) && !wanted[j].truth->crowd) continue;
+        if (found < n && !wanted[found].truth->crowd && wanted[j].truth->crowd) break;
         if (!(overlap[j] >= best)) continue;
         best = overlap[j];
         found = j;
@@ -87,10 +87,10 @@ static size_t pick_free(const wanted *t, size_t n, const double *overlap, double
 }
 
 /* The best truth of all, the first of equals. */
-static size_t pick_any(const wanted *t, size_t n, const double *overlap, double least, unsigned bit)
+static size_t pick_any(const wanted *wanted, size_t n, const double *overlap, double least, unsigned bit)
 {
     size_t found = n;
-    (void)t, (void)bit;
+    (void)wanted, (void)bit;
     for (size_t j = 0; j < n; ++j) {
         if (!(overlap[j] > least)) continue;
         least = overlap[j];
@@ -100,17 +100,17 @@ static size_t pick_any(const wanted *t, size_t n, const double *overlap, double 
 }
 
 /* What one box hits or wastes at each threshold, among the n objects of its class and image. */
-static void match(const measure *measure, found *found, wanted *t, size_t n)
+static void match(const measure *measure, found *found, wanted *wanted, size_t n)
 {
     corners at = corners_of(found->box->x, found->box->y, found->box->w, found->box->h);
-    for (size_t j = 0; j < n; ++j) measure->overlap[j] = overlap_of(&at, &t[j]);
+    for (size_t j = 0; j < n; ++j) measure->overlap[j] = overlap_of(&at, &wanted[j]);
     for (unsigned i = 0; i < THRESHOLDS; ++i) {
         unsigned bit = 1u << i;
-        size_t k = (measure->r->darknet ? pick_any : pick_free)(t, n, measure->overlap, measure->iou[i], bit);
+        size_t k = (measure->r->darknet ? pick_any : pick_free)(wanted, n, measure->overlap, measure->iou[i], bit);
         if (k == n) continue;
-        if (t[k].truth->crowd) found->ignored |= bit;
-        else if (!(t[k].taken & bit)) found->hit |= bit;
-        t[k].taken |= bit;
+        if (wanted[k].truth->crowd) found->ignored |= bit;
+        else if (!(wanted[k].taken & bit)) found->hit |= bit;
+        wanted[k].taken |= bit;
     }
 }
 
@@ -151,10 +151,10 @@ static int by_place(const void *x, const void *y)
     return crowd ? crowd : COMPARE(a->order, b->order);
 }
 
-static int compare_to_truth(const detect_box *box, const map_truth *t)
+static int compare_to_truth(const detect_box *box, const map_truth *truth)
 {
-    int label = COMPARE(box->label, t->label);
-    return label ? label : COMPARE(box->image, t->image);
+    int label = COMPARE(box->label, truth->label);
+    return label ? label : COMPARE(box->image, truth->image);
 }
 
 /* Matches image by image and drops boxes beyond the most that count. */
@@ -221,29 +221,29 @@ static double percent(size_t part, size_t rest)
     return part + rest ? 100. * (double)part / (double)(part + rest) : 0;
 }
 
-static void finish_counts(map_class *c)
+static void finish_counts(map_class *result)
 {
-    c->fn = c->truths - c->tp;
-    c->precision = percent(c->tp, c->fp);
-    c->recall = percent(c->tp, c->fn);
+    result->fn = result->truths - result->tp;
+    result->precision = percent(result->tp, result->fp);
+    result->recall = percent(result->tp, result->fn);
 }
 
 /* Counts and average precision of one class, whose n boxes are sorted. */
-static void measure_class(const measure *measure, const found *found, size_t n, map_class *c)
+static void measure_class(const measure *measure, const found *found, size_t n, map_class *result)
 {
     for (size_t i = 0; i < n; ++i) {
         if (!(found[i].box->probability > measure->threshold)) continue;
-        c->tp += found[i].hit & 1;
-        c->fp += !((found[i].hit | found[i].ignored) & 1);
+        result->tp += found[i].hit & 1;
+        result->fp += !((found[i].hit | found[i].ignored) & 1);
     }
-    finish_counts(c);
-    if (!c->truths) return;
+    finish_counts(result);
+    if (!result->truths) return;
     for (unsigned i = 0; i < THRESHOLDS; ++i) {
-        double ap = average_precision(measure, found, n, c->truths, 1u << i);
-        if (i == 0) c->ap50 = ap;
-        c->ap += ap;
+        double ap = average_precision(measure, found, n, result->truths, 1u << i);
+        if (i == 0) result->ap50 = ap;
+        result->ap += ap;
     }
-    c->ap /= THRESHOLDS;
+    result->ap /= THRESHOLDS;
 }
 
 /* The mean over the classes that occur. */

@@ -32,26 +32,26 @@ static tally make_tally(int classes)
     return t;
 }
 
-static void count_image(tally *t, const float *answer, int classes, int label)
+static void count_image(tally *tally, const float *answer, int classes, int label)
 {
     for (int i = 0; i < classes; ++i) {
-        t->low[i] = fminf(t->low[i], answer[i]);
-        t->high[i] = fmaxf(t->high[i], answer[i]);
+        tally->low[i] = fminf(tally->low[i], answer[i]);
+        tally->high[i] = fmaxf(tally->high[i], answer[i]);
     }
     if (label < 0) return;
     int rank = rank_of(answer, classes, label);
-    t->top1 += rank < 1;
-    t->top5 += rank < 5;
+    tally->top1 += rank < 1;
+    tally->top5 += rank < 5;
 }
 
-static score finish_tally(tally *t, int classes, size_t labelled)
+static score finish_tally(tally *tally, int classes, size_t labelled)
 {
     score s = { 0 };
-    if (labelled) s = (score){ .top1 = 100. * (double)t->top1 / (double)labelled,
-                               .top5 = 100. * (double)t->top5 / (double)labelled };
-    for (int i = 0; i < classes; ++i) s.spread = fmax(s.spread, t->high[i] - t->low[i]);
-    free(t->low);
-    free(t->high);
+    if (labelled) s = (score){ .top1 = 100. * (double)tally->top1 / (double)labelled,
+                               .top5 = 100. * (double)tally->top5 / (double)labelled };
+    for (int i = 0; i < classes; ++i) s.spread = fmax(s.spread, tally->high[i] - tally->low[i]);
+    free(tally->low);
+    free(tally->high);
     return s;
 }
 
@@ -90,62 +90,62 @@ typedef struct counting {
 } counting;
 
 /* Comparison k over one batch. */
-static void count_answers(counting *c, const batch *batch, int k)
+static void count_answers(counting *counting, const batch *batch, int k)
 {
-    int n = c->classes[k], ignore;
-    top_comparison *now = &c->e->of[k];
-    const float *t = c->e->has_teacher ? teacher_answer(c->m->teacher[k]) : NULL;
-    const float *s = c->e->has_student ? student_answer(c->m, k, &ignore) : NULL;
+    int n = counting->classes[k], ignore;
+    top_comparison *now = &counting->e->of[k];
+    const float *t = counting->e->has_teacher ? teacher_answer(counting->m->teacher[k]) : NULL;
+    const float *s = counting->e->has_student ? student_answer(counting->m, k, &ignore) : NULL;
     for (int i = 0; i < batch->n; ++i) {
         size_t at = (size_t)i * (size_t)n;
         int label = now->rated ? batch->label[i] : -1;
-        if (s) count_image(&c->student[k], s + at, n, label);
-        if (t) count_image(&c->teacher[k], t + at, n, label);
-        if (s && t) c->agree[k] += argmax(s + at, n) == argmax(t + at, n);
+        if (s) count_image(&counting->student[k], s + at, n, label);
+        if (t) count_image(&counting->teacher[k], t + at, n, label);
+        if (s && t) counting->agree[k] += argmax(s + at, n) == argmax(t + at, n);
     }
-    if (s && t && now->has_features) now->feature_mse += model_feature_mse(c->m, k, batch->n) * batch->n;
+    if (s && t && now->has_features) now->feature_mse += model_feature_mse(counting->m, k, batch->n) * batch->n;
 }
 
-static void count_batch(counting *c, const batch *batch)
+static void count_batch(counting *counting, const batch *batch)
 {
-    evaluation *e = c->e;
-    if (e->has_teacher) model_run_teachers(c->m, batch->x, 1);
-    if (e->has_student) model_predict(c->m, batch->x);
-    for (int k = 0; k < e->n; ++k) count_answers(c, batch, k);
+    evaluation *e = counting->e;
+    if (e->has_teacher) model_run_teachers(counting->m, batch->x, 1);
+    if (e->has_student) model_predict(counting->m, batch->x);
+    for (int k = 0; k < e->n; ++k) count_answers(counting, batch, k);
     for (int i = 0; i < batch->n; ++i) e->labelled += batch->label[i] >= 0;
     e->images += (size_t)batch->n;
 }
 
 /* From counts to percent. */
-static void finish(counting *c)
+static void finish(counting *counting)
 {
-    evaluation *e = c->e;
+    evaluation *e = counting->e;
     for (int k = 0; k < e->n; ++k) {
         top_comparison *now = &e->of[k];
-        now->student = finish_tally(&c->student[k], c->classes[k], e->labelled);
-        now->teacher = finish_tally(&c->teacher[k], c->classes[k], e->labelled);
+        now->student = finish_tally(&counting->student[k], counting->classes[k], e->labelled);
+        now->teacher = finish_tally(&counting->teacher[k], counting->classes[k], e->labelled);
         if (!e->images) continue;
-        now->agreement = 100. * (double)c->agree[k] / (double)e->images;
+        now->agreement = 100. * (double)counting->agree[k] / (double)e->images;
         now->feature_mse /= (double)e->images;
     }
 }
 
 /* Who is compared with whom, and how many classes each comparison has; 0, or -1 after reporting. */
-static int begin(counting *c, const dataset *data, int who, diag *d)
+static int begin(counting *counting, const dataset *data, int who, diag *d)
 {
-    const lowered *low = c->m->low;
-    int n = c->m->teacher ? low->teachers : 1;
-    *c->e = (evaluation){ .has_student = who & EVALUATE_STUDENT,
-                          .has_teacher = c->m->teacher && (who & EVALUATE_TEACHER), .n = n,
+    const lowered *low = counting->m->low;
+    int n = counting->m->teacher ? low->teachers : 1;
+    *counting->e = (evaluation){ .has_student = who & EVALUATE_STUDENT,
+                          .has_teacher = counting->m->teacher && (who & EVALUATE_TEACHER), .n = n,
                           .last = low->heads ? low->head[low->heads - 1].teacher : 0 };
     for (int k = 0; k < n; ++k)
-        if (!(c->classes[k] = classes_of(c->m, data, k, d))) return -1;
+        if (!(counting->classes[k] = classes_of(counting->m, data, k, d))) return -1;
     for (int k = 0; k < n; ++k) {
-        c->e->of[k].name = c->m->teacher ? low->teacher[k].name : "";
-        c->e->of[k].has_features = c->m->teacher && model_learns_features(c->m, k);
-        c->e->of[k].rated = c->classes[k] == dataset_classes(data);
-        c->student[k] = make_tally(c->classes[k]);
-        c->teacher[k] = make_tally(c->classes[k]);
+        counting->e->of[k].name = counting->m->teacher ? low->teacher[k].name : "";
+        counting->e->of[k].has_features = counting->m->teacher && model_learns_features(counting->m, k);
+        counting->e->of[k].rated = counting->classes[k] == dataset_classes(data);
+        counting->student[k] = make_tally(counting->classes[k]);
+        counting->teacher[k] = make_tally(counting->classes[k]);
     }
     return 0;
 }

@@ -20,9 +20,9 @@ enum { ATTEMPTS = 100, TEXT = 256 };
 /* Where nothing of this sort is known to the file system. */
 static int has_no_locks(int why) { return why == ENOLCK || why == ENOSYS || why == EOPNOTSUPP || why == EINVAL; }
 
-static int same_file(const struct stat *a, const struct stat *b)
+static int same_file(const struct stat *one, const struct stat *other)
 {
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
 }
 
 static int is_named(int fd, const char *path)

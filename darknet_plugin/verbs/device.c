@@ -8,9 +8,9 @@
 
 static int is_gpu(const char *backend) { return backend && !strcmp(backend, "gpu"); }
 
-static int contradict(const char *a, const char *b, diag *d)
+static int contradict(const char *one, const char *other, diag *d)
 {
-    diag_error(d, NULL, 0, NULL, "'-%s' and '-%s' contradict each other", a, b);
+    diag_error(d, NULL, 0, NULL, "'-%s' and '-%s' contradict each other", one, other);
     return -1;
 }
 

@@ -76,9 +76,9 @@ static void bound_backward(layer l, network net)
     else state->host_backward(l, net);
 }
 
-static void bound_update(layer l, update_args a)
+static void bound_update(layer l, update_args args)
 {
-    ((cpu_state *)l.self_layer)->row->update(&l, a);
+    ((cpu_state *)l.self_layer)->row->update(&l, args);
 }
 
 cpu_state *cpu_state_of(const layer *l)

@@ -47,7 +47,7 @@ typedef struct cpu_row {
     int (*make)(layer *l, cpu_state *state, diag *d);    /* 0, or -1 with a message; may be NULL */
     void (*forward)(const layer *l, cpu_state *state, const layer_call *call);   /* NULL: the host's */
     void (*backward)(const layer *l, cpu_state *state, const layer_call *call);
-    void (*update)(const layer *l, update_args a);       /* NULL: no weights */
+    void (*update)(const layer *l, update_args args);       /* NULL: no weights */
     void (*free)(layer *l, cpu_state *state);            /* may be NULL */
     void (*resized)(layer *l, cpu_state *state);         /* the host has; may be NULL */
     void (*weights_changed)(cpu_state *state);           /* forget what was derived from them; may be NULL */
@@ -141,7 +141,7 @@ void forward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call);
 void backward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call);
 void free_cpu_conv(layer *l, cpu_state *state);
 void cpu_conv_weights_changed(cpu_state *state);
-void update_cpu_weights(const layer *l, update_args a);
+void update_cpu_weights(const layer *l, update_args args);
 int accepts_cpu_shortcut(const layer *l);
 int is_same_shape_shortcut(const layer *l);             /* have both of its inputs one shape? */
 void forward_cpu_shortcut(const layer *l, cpu_state *state, const layer_call *call);

@@ -35,7 +35,7 @@ const char *gpu_runs_on(const layer *l);
  * is in host memory. */
 void gpu_forward(network *net, int end, int train);
 void gpu_backward(network *net, int end);
-void gpu_update(network *net, int end, update_args a);
+void gpu_update(network *net, int end, update_args args);
 /* Until the device has done all that it was given. */
 void gpu_wait(void);
 /* Device memory that free_network leaves behind. */

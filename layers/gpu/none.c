@@ -28,7 +28,7 @@ void gpu_resized(network *net) { (void)net; }
 const char *gpu_runs_on(const layer *l) { return (void)l, "host"; }
 void gpu_forward(network *net, int end, int train) { (void)net, (void)end, (void)train; }
 void gpu_backward(network *net, int end) { (void)net, (void)end; }
-void gpu_update(network *net, int end, update_args a) { (void)net, (void)end, (void)a; }
+void gpu_update(network *net, int end, update_args args) { (void)net, (void)end, (void)args; }
 void gpu_wait(void) {}
 void gpu_free_workspace(network *net) { (void)net; }
 void gpu_push(network *net) { (void)net; }

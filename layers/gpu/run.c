@@ -71,11 +71,11 @@ void gpu_backward(network *net, int end)
     }
 }
 
-void gpu_update(network *net, int end, update_args a)
+void gpu_update(network *net, int end, update_args args)
 {
     cuda_set_device(net->gpu_index);
     for (int i = 0; i < end; ++i)
-        if (net->layers[i].update_gpu) net->layers[i].update_gpu(net->layers[i], a);
+        if (net->layers[i].update_gpu) net->layers[i].update_gpu(net->layers[i], args);
 }
 
 void gpu_free_workspace(network *net)
@@ -114,11 +114,11 @@ void gpu_push(network *net) { move(net, push); }
 void gpu_pull(const network *net) { move(net, pull); }
 
 /* *bad = 1 where something of this array is not finite. */
-static void look(const weights_tensor *t, gpu_half half, float *bad)
+static void look(const weights_tensor *tensor, gpu_half half, float *bad)
 {
-    if (half == GPU_WEIGHTS && t->device) gpu_find_infinite(t->device, t->n, bad);
+    if (half == GPU_WEIGHTS && tensor->device) gpu_find_infinite(tensor->device, tensor->n, bad);
     for (int k = 0; half == GPU_UPDATES && k < WEIGHTS_KEPT; ++k)
-        if (t->device_kept[k]) gpu_find_infinite(t->device_kept[k], t->n, bad);
+        if (tensor->device_kept[k]) gpu_find_infinite(tensor->device_kept[k], tensor->n, bad);
 }
 
 /* One number comes back, whatever the network's size. */

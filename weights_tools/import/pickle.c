@@ -1,7 +1,8 @@
 /* The machine that runs a pickle (see pickle.h): a stack, a memo of values to come back to, a list of all values made.
  * Each opcode takes at least a byte of the file and makes at most one value, so memory is bounded by the file's size
  * (calls that copy a list count its items); a memo's number may not exceed the number of bytes for the same reason. A
- * byte can make a value of many, so values and the stack have limits of their own, which no checkpoint comes near: it has some ten bytes a value. */
+ * byte can make a value of many, so values and the stack have limits of their own, which no checkpoint comes near: it
+ * has some ten bytes a value. */
 #include "pickle_machine.h"
 
 #include <stdlib.h>
@@ -39,11 +40,11 @@ int pickle_read(const char *path, const unsigned char *byte, size_t n, pickle *p
     return failed || !program->root ? -1 : 0;
 }
 
-static void free_value(pickle_value *v)
+static void free_value(pickle_value *value)
 {
-    if (v->kind == PICKLE_TUPLE || v->kind == PICKLE_LIST || v->kind == PICKLE_DICT) free(v->item);
-    if (v->kind == PICKLE_STORAGE) free(v->storage);
-    if (v->kind == PICKLE_TENSOR) free(v->tensor);
+    if (value->kind == PICKLE_TUPLE || value->kind == PICKLE_LIST || value->kind == PICKLE_DICT) free(value->item);
+    if (value->kind == PICKLE_STORAGE) free(value->storage);
+    if (value->kind == PICKLE_TENSOR) free(value->tensor);
 }
 
 void pickle_free(pickle *program)

@@ -48,21 +48,21 @@ static double difference(const float *a, const float *b)
 static double magnitude(float x) { return isfinite(x) ? fabs((double)x) : 0; }
 
 /* Adds one array of both files to its layer's differences; returns the sum of squares. */
-static double add_array(layer_difference *differs, const weights_tensor *a, const weights_tensor *b)
+static double add_array(layer_difference *differs, const weights_tensor *one, const weights_tensor *other)
 {
     double largest = 0, scale = 0, squares = 0;
-    for (size_t i = 0; i < a->n; ++i) {
-        double e = difference(&a->data[i], &b->data[i]);
+    for (size_t i = 0; i < one->n; ++i) {
+        double e = difference(&one->data[i], &other->data[i]);
         squares += e * e;
         largest = fmax(largest, e);
-        scale = fmax(scale, fmax(magnitude(a->data[i]), magnitude(b->data[i])));
+        scale = fmax(scale, fmax(magnitude(one->data[i]), magnitude(other->data[i])));
     }
-    if (memcmp(a->data, b->data, a->n * sizeof *a->data)) differs->same_bits = 0;
+    if (memcmp(one->data, other->data, one->n * sizeof *one->data)) differs->same_bits = 0;
     differs->absolute = fmax(differs->absolute, largest);
     double relative = largest > 0 && isfinite(largest) && scale > 0 ? largest / scale : largest;
     if (relative > differs->relative) {
         differs->relative = relative;
-        differs->array = a->name;
+        differs->array = one->name;
     }
     return squares;
 }

@@ -15,10 +15,10 @@ typedef struct pair {
     network *net;            /* what is to be written, owned */
 } pair;
 
-static int same_file(const char *a, const char *b)
+static int same_file(const char *one, const char *other)
 {
     struct stat of_a, of_b;
-    return !stat(a, &of_a) && !stat(b, &of_b) && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+    return !stat(one, &of_a) && !stat(other, &of_b) && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
 }
 
 /* A target may not be there, or be an ordinary file that is not read here. */
@@ -75,22 +75,22 @@ static int fill(const weights_cut *cut, const weights_contents *contents, const 
     return 0;
 }
 
-static int same_layer(const layer *a, const layer *b)
+static int same_layer(const layer *one, const layer *other)
 {
     weights_tensor x[WEIGHTS_MAX_TENSORS], y[WEIGHTS_MAX_TENSORS];
-    int n = weights_tensors(a, x);
-    if (n != weights_tensors(b, y)) return 0;
+    int n = weights_tensors(one, x);
+    if (n != weights_tensors(other, y)) return 0;
     for (int j = 0; j < n; ++j)
         if (x[j].n != y[j].n || memcmp(x[j].data, y[j].data, x[j].n * sizeof *x[j].data)) return 0;
     return 1;
 }
 
 /* To the bit. */
-static int same_network(const network *a, const network *b)
+static int same_network(const network *one, const network *other)
 {
-    if (a->n != b->n || *a->seen != *b->seen) return 0;
-    for (int i = 0; i < a->n; ++i)
-        if (!same_layer(&a->layers[i], &b->layers[i])) return 0;
+    if (one->n != other->n || *one->seen != *other->seen) return 0;
+    for (int i = 0; i < one->n; ++i)
+        if (!same_layer(&one->layers[i], &other->layers[i])) return 0;
     return 1;
 }
 
