@@ -42,8 +42,8 @@ static const struct {
     [BIASES] = { FIELD(biases), { FIELD(bias_updates), FIELD(bias_m), FIELD(bias_v) }, .trained = 1 },
     [SCALES] = { FIELD(scales), { FIELD(scale_updates), FIELD(scale_m), FIELD(scale_v) }, .trained = 1 },
     /* on the CPU the next batch's mean is summed relative to the last one's */
-    [MEAN] = { FIELD(rolling_mean), { { offsetof(layer, mean), 0 } } },
-    [VARIANCE] = { FIELD(rolling_variance) },
+    [MEAN] = { .data = FIELD(rolling_mean), .kept = { { offsetof(layer, mean), 0 } } },
+    [VARIANCE] = { .data = FIELD(rolling_variance) },
     [WEIGHTS] = { FIELD(weights), { FIELD(weight_updates), FIELD(m), FIELD(v) }, .trained = 1, .decays = 1 },
 };
 
