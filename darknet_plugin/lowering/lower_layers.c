@@ -133,8 +133,7 @@ static int has_map(const layer_shape *layer_shape)
 }
 
 /* Brings student and teacher maps to one size: pools the larger. */
-static int match_maps(lower_build *build, int i, const layer_shape *student,
-                      const layer_shape *teacher)
+static int match_maps(lower_build *build, int i, const layer_shape *student, const layer_shape *teacher)
 {
     const cfg_section *p = lower_at(build, i);
     lower_head *h = &build->low->head[build->head];
@@ -150,8 +149,8 @@ static int match_maps(lower_build *build, int i, const layer_shape *student,
         diag_hint(build->d, "triples take the teacher's heads in order; tap=N names another");
         return -1;
     }
-    int down = whole_factor(student->h, student->w, teacher->h, teacher->w), up = whole_factor(teacher->h, teacher->w,
-        student->h, student->w);
+    int down = whole_factor(student->h, student->w, teacher->h, teacher->w);
+    int up = whole_factor(teacher->h, teacher->w, student->h, student->w);
     if (down > 1) append_pool(build, p, student->c, down);
     if (down || up) return 0;
     diag_error(build->d, p->file, p->line, p->name,

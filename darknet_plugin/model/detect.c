@@ -245,7 +245,8 @@ static size_t thin(ranked *sorted, size_t n, float nms, size_t most)
         if (!i || !kept || sorted[i].box.label != sorted[kept - 1].box.label) first = kept;
         if (most && kept - first >= most) continue;
         int covered = 0;
-        for (size_t j = first; j < kept && nms < 1 && !covered; ++j) covered = detect_iou(&sorted[j].box, &sorted[i].box) > nms;
+        for (size_t j = first; j < kept && nms < 1 && !covered; ++j)
+            covered = detect_iou(&sorted[j].box, &sorted[i].box) > nms;
         if (!covered) sorted[kept++] = sorted[i];
     }
     return kept;
