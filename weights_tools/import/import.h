@@ -27,8 +27,8 @@ typedef struct import_job {
 int import_match(import_job *job, diag *d);
 /* (import_fill.c) Copies the values of the group of that number into its layer. 0, or -1 where they are not numbers. */
 int import_fill(const import_job *job, int number, diag *d);
-/* (graph_check.c) Where the file has a graph: does it compute what the cfg's layers compute? Puts columns of weights that
- * are in another order right. 0, or -1 with a message that names node and layer. */
+/* (graph_check.c) Where the file has a graph: does it compute what the cfg's layers compute? Puts columns of weights
+ * that are in another order right. 0, or -1 with a message that names node and layer. */
 int import_check_graph(import_job *job, diag *d);
 /* What Darknet must store so that its sqrt(v') + 1e-6 is the source's sqrt(v + epsilon). */
 static inline float import_variance(double v, double epsilon)

@@ -23,8 +23,8 @@ public:
     }
     onnx_external(const onnx_external &) = delete;
     onnx_external &operator=(const onnx_external &) = delete;
-    /* The file a tensor lies in, borrowed; opened when it is first met, when its size is added to what the model may hold.
-     * NULL with a message. */
+    /* The file a tensor lies in, borrowed; opened when it is first met, when its size is added to what the model may
+     * hold. NULL with a message. */
     const file *open(const onnx::TensorProto &tensor, diag *d);
     /* Fills a tensor. 0, or -1 with a message. */
     int read(const onnx::TensorProto &tensor, const element_row *type, named_tensor *to, diag *d);

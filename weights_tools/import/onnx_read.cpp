@@ -201,7 +201,8 @@ int reader::constant(const std::string &name, const source &from)
     int at = value(name);
     if (at < 0 || values[static_cast<size_t>(at)].constant) return 0;
     graph_value v = {};
-    if (from.tensor && from.tensor->data_location() == TensorProto::EXTERNAL && !beside.open(*from.tensor, d)) return -1;
+    bool outside = from.tensor && from.tensor->data_location() == TensorProto::EXTERNAL;
+    if (outside && !beside.open(*from.tensor, d)) return -1;
     if (describe(from, &v)) return -1;
     v.constant = 1;
     v.name = values[static_cast<size_t>(at)].name;

@@ -1,7 +1,8 @@
 /* The machine that runs a pickle (see pickle.h): a stack, a memo of values to come back to, a list of all values made.
  * Each opcode takes at least a byte of the file and makes at most one value, so memory is bounded by the file's size
  * (calls that copy a list count its items); a memo's number may not exceed the number of bytes for the same reason. A
- * byte can make a value of many, so values and the stack have limits of their own, which no checkpoint comes near: it has some ten bytes a value. */
+ * byte can make a value of many, so values and the stack have limits of their own, which no checkpoint comes near: it
+ * has some ten bytes a value. */
 #include "pickle_machine.h"
 
 #include <stdlib.h>

@@ -22,8 +22,8 @@ typedef struct import_map {
  * frees. */
 int import_map_read(const char *path, import_map *map, diag *d);
 void import_map_free(import_map *map);
-/* The row of a module: said by its own name, by that of its weight where it has a number, or by a beginning; NULL if none.
- * A leading "module." does not count. */
+/* The row of a module: said by its own name, by that of its weight where it has a number, or by a beginning; NULL if
+ * none. A leading "module." does not count. */
 map_row *import_map_find(const import_map *map, const char *module);
 /* The row that leaves one tensor out, by its own name, its module's or a beginning; NULL if none. */
 map_row *import_map_left_out(const import_map *map, const char *tensor);
