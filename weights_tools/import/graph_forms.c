@@ -53,8 +53,8 @@ int graph_flatten(graph_walk *walk, const graph_node *node, graph_form *out)
     double axis = graph_number(node, "axis", 1);
     size_t dim[2] = { form->dim[0], form->dim[0] ? count(form) / form->dim[0] : 0 };
     if (axis < 0) axis += form->dims;
-    if (axis != 1) return graph_unknown(walk, node, out, "axis=%g, which keeps not each image's numbers together",
-                                        axis);
+    if (axis != 1)
+        return graph_unknown(walk, node, out, "axis=%g, which keeps not each image's numbers together", axis);
     return lay_out(walk, node, form, 2, dim, out);
 }
 
@@ -68,8 +68,8 @@ int graph_reshape(graph_walk *walk, const graph_node *node, graph_form *out)
     const double *size = graph_numbers_in(walk, node, "shape", 1, &n);
     if (!n || n > TENSOR_MAX_DIMS) return graph_unknown(walk, node, out, "sizes that cannot be known");
     for (int i = 0; i < n; ++i) {
-        double v = size[i] == 0 && i < form->dims && !graph_number(node, "allowzero", 0) ? (double)form->dim[i]
-            : trunc(size[i]);
+        int keeps = size[i] == 0 && i < form->dims && !graph_number(node, "allowzero", 0);
+        double v = keeps ? (double)form->dim[i] : trunc(size[i]);
         if (v == -1 && left < 0) left = i;
         else if (!(v >= 1 && v <= 1e9)) return graph_unknown(walk, node, out, "a size of %g", v);
         dim[i] = v == -1 ? 1 : (size_t)v;
@@ -194,8 +194,8 @@ static int add_zeros(graph_walk *walk, const graph_node *node, const double *pad
     int place[3];
     places(form, place);
     for (int i = 0; i < 8; ++i)
-        if (!(pads[i] >= 0 && pads[i] <= 1e6)) return graph_unknown(walk, node, out,
-                                                                    "pads below 0, or beyond all measure");
+        if (!(pads[i] >= 0 && pads[i] <= 1e6))
+            return graph_unknown(walk, node, out, "pads below 0, or beyond all measure");
     if (pads[0] != 0 || pads[4] != 0) return graph_unknown(walk, node, out, "zeros in place of images");
     if (pads[place[0]] != 0)
         return graph_unknown(walk, node, out,
@@ -219,8 +219,8 @@ int graph_pad(graph_walk *walk, const graph_node *node, graph_form *out)
     const graph_form *form;
     int n, values, status = graph_takes(walk, node, 0, &form, out);
     if (status <= 0) return status;
-    const double *pads = graph_numbers_in(walk, node, "pads", 1, &n), *value = graph_numbers_in(walk, node, "value", 2,
-        &values);
+    const double *pads = graph_numbers_in(walk, node, "pads", 1, &n);
+    const double *value = graph_numbers_in(walk, node, "value", 2, &values);
     if (strcmp(graph_text(node, "mode", "constant"), "constant") || (values && value[0] != 0) ||
         (!values && graph_input(walk->graph, node, 2)) || graph_input(walk->graph, node, 3))
         return graph_unknown(walk, node, out, "it pads with something else than zeros");
@@ -263,17 +263,17 @@ int graph_slice(graph_walk *walk, const graph_node *node, graph_form *out)
     const graph_form *form;
     int starts, ends, axes, steps, status = graph_takes(walk, node, 0, &form, out);
     if (status <= 0) return status;
-    const double *start = graph_numbers_in(walk, node, "starts", 1, &starts), *end = graph_numbers_in(walk, node,
-        "ends", 2, &ends);
-    const double *axis = graph_numbers_in(walk, node, "axes", 3, &axes), *step = graph_numbers_in(walk, node, "steps",
-        4, &steps);
+    const double *start = graph_numbers_in(walk, node, "starts", 1, &starts);
+    const double *end = graph_numbers_in(walk, node, "ends", 2, &ends);
+    const double *axis = graph_numbers_in(walk, node, "axes", 3, &axes);
+    const double *step = graph_numbers_in(walk, node, "steps", 4, &steps);
     graph_form made = *form;
     int odd = !starts || starts != ends || (axes && axes != starts) || (steps && steps != starts);
     for (int i = 0; i < starts && !odd; ++i) {
         double k = axes ? axis[i] : i;
         if (k < 0) k += made.dims;
-        odd = !(k >= 0 && k < made.dims) || k != floor(k) || slice_axis(&made, (int)k, start[i], end[i], steps ? step[i]
-                                                                        : 1);
+        odd = !(k >= 0 && k < made.dims) || k != floor(k) ||
+            slice_axis(&made, (int)k, start[i], end[i], steps ? step[i] : 1);
     }
     if (odd) return graph_unknown(walk, node, out, "it takes another part of a map than a [shortcut] does");
     *out = made;

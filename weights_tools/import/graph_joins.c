@@ -40,9 +40,9 @@ static int is_this_sum(const graph_walk *walk, int i, const graph_form *one, con
     size_t all = map[0] * map[1] * map[2], n = 1;
     for (int k = 1; k < one->dims; ++k) n *= one->dim[k];
     if (n != all) return 0;
-    return (is_addend(walk, one, i - 1, (double)l->alpha, map) && is_addend(walk, other, l->index, (double)l->beta,
-                                                                            map)) ||
-        (is_addend(walk, other, i - 1, (double)l->alpha, map) && is_addend(walk, one, l->index, (double)l->beta, map));
+    double alpha = (double)l->alpha, beta = (double)l->beta;
+    return (is_addend(walk, one, i - 1, alpha, map) && is_addend(walk, other, l->index, beta, map)) ||
+        (is_addend(walk, other, i - 1, alpha, map) && is_addend(walk, one, l->index, beta, map));
 }
 
 /* Two outputs, as a shortcut of the cfg adds them. */
@@ -65,8 +65,8 @@ static int sum(graph_walk *walk, const graph_node *node, const graph_form *one, 
         const graph_form *form = k ? other : one;
         const char *lacks = graph_incomplete(walk, form, text);
         if (lacks && (form->owes_bias || form->owes_norm || form->owes != LINEAR))
-            return graph_unknown(walk, node, out, "it takes the output of %s %s", graph_layer_text(walk, form->layer,
-                a), lacks);
+            return graph_unknown(walk, node, out, "it takes the output of %s %s",
+                                 graph_layer_text(walk, form->layer, a), lacks);
     }
     return graph_unknown(walk, node, out, "no [shortcut] of the cfg adds the outputs of %s and %s in this way",
                          graph_layer_text(walk, one->layer, a), graph_layer_text(walk, other->layer, b));
@@ -86,13 +86,13 @@ static int along_channels(const graph_value *value, const graph_form *form)
 /* An output and constants: a bias, or nothing that a layer does. */
 static int constant_sum(graph_walk *walk, const graph_node *node, const graph_form *form, int at, graph_form *out)
 {
-    if (form->layer < 0) return graph_unknown(walk, node, out,
-                                              "arithmetic on the network's input, which no layer does");
-    if (node->layer < 0 || node->part != PART_BIAS) return graph_unknown(walk, node, out,
-                                                                         "it adds constants, which no layer does");
+    if (form->layer < 0)
+        return graph_unknown(walk, node, out, "arithmetic on the network's input, which no layer does");
+    if (node->layer < 0 || node->part != PART_BIAS)
+        return graph_unknown(walk, node, out, "it adds constants, which no layer does");
     int layer = walk->job->layer[node->layer];
-    if (layer != form->layer || !form->owes_bias) return graph_differs(walk, node, layer,
-                                                                       "it adds a bias to something else");
+    if (layer != form->layer || !form->owes_bias)
+        return graph_differs(walk, node, layer, "it adds a bias to something else");
     if (!along_channels(graph_input(walk->graph, node, at), form))
         return graph_differs(walk, node, layer, "its constants lie along another dimension than the channels");
     *out = *form;
@@ -129,8 +129,8 @@ int graph_scale(graph_walk *walk, const graph_node *node, graph_form *out)
         a = b;
         b = swap;
     }
-    if (a && a->kind == FORM_UNKNOWN) return graph_takes(walk, node, a == graph_form_in(walk, node, 0) ? 0 : 1, &a,
-                                                         out);
+    if (a && a->kind == FORM_UNKNOWN)
+        return graph_takes(walk, node, a == graph_form_in(walk, node, 0) ? 0 : 1, &a, out);
     if (a && a->kind == FORM_LAYER && a->layer < 0)
         return graph_unknown(walk, node, out, "arithmetic on the network's input, which no layer does");
     if (!a || !b || a->kind != FORM_LAYER || b->kind != FORM_NUMBERS || b->numbers != 1 || !isfinite(b->number[0]) ||

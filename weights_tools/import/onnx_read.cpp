@@ -55,7 +55,7 @@ private:
 
     int build(const onnx::ModelProto &model);
     int value(const std::string &name);
-    int describe(const source &from, graph_value *value);
+    int describe(const source &from, graph_value *v);
     int constant(const std::string &name, const source &from);
     int node(const NodeProto &op, graph_node *to);
     int attributes(const NodeProto &op, graph_node *to);
@@ -66,9 +66,9 @@ private:
 };
 
 /* Printable, the caller's; ends at a NUL. */
-char *text_of(const std::string &word)
+char *text_of(const std::string &s)
 {
-    char *text = mem_strdup(word.c_str());
+    char *text = mem_strdup(s.c_str());
     printable(text);
     return text;
 }
@@ -147,50 +147,50 @@ int fill_value(void *made_by, const graph_value *value, named_tensor *to, diag *
 }
 
 /* A small constant's numbers: whole ones exactly. */
-void keep_numbers(graph_value *value, const source &from, reader *reader)
+void keep_numbers(graph_value *v, const source &from, reader *r)
 {
     size_t n;
-    if (tensor_count(value->dims, value->dim, &n) || !n || n > GRAPH_NUMBERS) return;
-    value->number = static_cast<double *>(mem_calloc(n, sizeof(double)));
+    if (tensor_count(v->dims, v->dim, &n) || !n || n > GRAPH_NUMBERS) return;
+    v->number = static_cast<double *>(mem_calloc(n, sizeof(double)));
     const TensorProto *t = from.tensor;
     if (t && t->data_type() == TensorProto::INT64 && t->raw_data().size() == n * 8) {
         for (size_t i = 0; i < n; ++i) {
             int64_t whole;
             memcpy(&whole, t->raw_data().data() + 8 * i, 8);
-            value->number[i] = static_cast<double>(whole);
+            v->number[i] = static_cast<double>(whole);
         }
     } else {
         float data[GRAPH_NUMBERS];
         named_tensor list = {};
-        list.name = value->name, list.n = n, list.data = data;
+        list.name = v->name, list.n = n, list.data = data;
         diag *quiet = diag_new();
-        int failed = reader->fill(from, &list, quiet);
+        int failed = r->fill(from, &list, quiet);
         diag_free(quiet);
         if (failed) return;
-        for (size_t i = 0; i < n; ++i) value->number[i] = static_cast<double>(data[i]);
+        for (size_t i = 0; i < n; ++i) v->number[i] = static_cast<double>(data[i]);
     }
-    value->numbers = static_cast<int>(n);
+    v->numbers = static_cast<int>(n);
 }
 
 /* Sizes and kind of a constant; -1 where they are none. */
-int reader::describe(const source &from, graph_value *value)
+int reader::describe(const source &from, graph_value *v)
 {
     if (from.list) {
         bool one = from.list->type() == AttributeProto::FLOAT || from.list->type() == AttributeProto::INT;
-        value->is_float = from.list->type() == AttributeProto::FLOAT || from.list->type() == AttributeProto::FLOATS;
-        value->dims = one ? 0 : 1;
-        value->dim[0] = static_cast<size_t>(value->is_float ? from.list->floats_size() : from.list->ints_size());
+        v->is_float = from.list->type() == AttributeProto::FLOAT || from.list->type() == AttributeProto::FLOATS;
+        v->dims = one ? 0 : 1;
+        v->dim[0] = static_cast<size_t>(v->is_float ? from.list->floats_size() : from.list->ints_size());
         return 0;
     }
     const element_row *type = element_of_onnx(from.tensor->data_type());
-    value->is_float = !type || !type->integer;
+    v->is_float = !type || !type->integer;
     for (int64_t k : from.tensor->dims()) {
-        if (k < 0 || value->dims == TENSOR_MAX_DIMS) {
+        if (k < 0 || v->dims == TENSOR_MAX_DIMS) {
             diag_error(d, path, 0, nullptr, "a tensor of negative size, or of more than %d dimensions",
                        TENSOR_MAX_DIMS);
             return -1;
         }
-        value->dim[value->dims++] = static_cast<size_t>(k);
+        v->dim[v->dims++] = static_cast<size_t>(k);
     }
     return 0;
 }
@@ -201,8 +201,8 @@ int reader::constant(const std::string &name, const source &from)
     int at = value(name);
     if (at < 0 || values[static_cast<size_t>(at)].constant) return 0;
     graph_value v = {};
-    if (from.tensor && from.tensor->data_location() == TensorProto::EXTERNAL && !beside.open(*from.tensor, d))
-        return -1;
+    bool outside = from.tensor && from.tensor->data_location() == TensorProto::EXTERNAL;
+    if (outside && !beside.open(*from.tensor, d)) return -1;
     if (describe(from, &v)) return -1;
     v.constant = 1;
     v.name = values[static_cast<size_t>(at)].name;
@@ -226,15 +226,13 @@ int reader::constant_node(const NodeProto &op)
 }
 
 /* The numbers of an attribute, as many as are kept. */
-void numbers_of(const AttributeProto &attribute, graph_attribute *to)
+void numbers_of(const AttributeProto &a, graph_attribute *to)
 {
     std::vector<double> list;
-    if (attribute.type() == AttributeProto::INT) list.push_back(static_cast<double>(attribute.i()));
-    if (attribute.type() == AttributeProto::FLOAT) list.push_back(static_cast<double>(attribute.f()));
-    for (int i = 0; i < attribute.ints_size() && i < GRAPH_NUMBERS; ++i)
-        list.push_back(static_cast<double>(attribute.ints(i)));
-    for (int i = 0; i < attribute.floats_size() && i < GRAPH_NUMBERS; ++i)
-        list.push_back(static_cast<double>(attribute.floats(i)));
+    if (a.type() == AttributeProto::INT) list.push_back(static_cast<double>(a.i()));
+    if (a.type() == AttributeProto::FLOAT) list.push_back(static_cast<double>(a.f()));
+    for (int i = 0; i < a.ints_size() && i < GRAPH_NUMBERS; ++i) list.push_back(static_cast<double>(a.ints(i)));
+    for (int i = 0; i < a.floats_size() && i < GRAPH_NUMBERS; ++i) list.push_back(static_cast<double>(a.floats(i)));
     if (list.size() > GRAPH_NUMBERS) list.resize(GRAPH_NUMBERS);
     to->n = static_cast<int>(list.size());
     to->number = static_cast<double *>(mem_calloc(list.size() + 1, sizeof(double)));

@@ -145,8 +145,8 @@ static int check_module(const grouping *groups, const module *module)
     if (!(is_norm(module) ? check_norm(module, &odd) : check_weights(module, &odd)) || !odd) return 0;
     int list = !is_norm(module) && odd->dims == 1;
     diag_error(groups->d, groups->tensors->path, 0, NULL,
-               "'%s' %s belongs to no convolution, linear layer or batch norm%s",
-               odd->name, tensor_text(odd->dims, odd->dim, text),
+               "'%s' %s belongs to no convolution, linear layer or batch norm%s", odd->name,
+               tensor_text(odd->dims, odd->dim, text),
                !list ? "" : ": it is of a GroupNorm, a LayerNorm, a PReLU "
                "or a batch norm without running statistics, which no Darknet layer computes");
     return -1;

@@ -86,10 +86,10 @@ static void warn_of_shortcuts(const import_job *job, diag *d)
     const cfg_section *at = cfg_layer(job->low->cfg, first);
     const layer *l = &job->net->layers[first];
     diag_warn(d, at->file, at->line, at->name,
-              "%d of these add maps of unlike channels, here %d to %d: Darknet adds to the first "
-              "channels", n, l->c, l->out_c);
-    diag_hint(d, "a ResNet with option A adds to the middle ones (F.pad with planes//4 on both sides): "
-                 "its answers differ");
+              "%d of these add maps of unlike channels, here %d to %d: Darknet adds to the first channels", n, l->c,
+              l->out_c);
+    diag_hint(d, "a ResNet with option A adds to the middle ones (F.pad with planes//4 on both sides): its answers "
+              "differ");
 }
 
 static int fill_all(const import_job *job, diag *d)
@@ -100,7 +100,7 @@ static int fill_all(const import_job *job, diag *d)
     return 0;
 }
 
-/* Reads cfg, map and model, finds a tensor for each layer, and writes the file if all of them fit. */
+/* Reads all, matches all, fills all; then writes. */
 static int import_all(import_job *job, const options *options, diag *d)
 {
     job->epsilon = options->eps;
