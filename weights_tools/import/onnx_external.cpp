@@ -88,7 +88,7 @@ const onnx_external::file *onnx_external::open(const onnx::TensorProto &tensor, 
 /* Values that lie between two places of a file. */
 int onnx_external::read(const onnx::TensorProto &tensor, const element_row *type, named_tensor *to, diag *d)
 {
-    size_t offset, length, want;
+    size_t offset = 0, length = 0, want = 0;
     const file *from = open(tensor, d);
     if (!from) return -1;
     bool sound = type && !__builtin_mul_overflow(to->n, type->bytes, &want) && !bytes_of(tensor, "offset", 0,
