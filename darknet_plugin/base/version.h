@@ -1,4 +1,4 @@
-/* The program's version, which CHANGELOG.md begins with. */
+/* The program's version: the newest in CHANGELOG.md that has a number. */
 #ifndef DISTILL_VERSION_H
 #define DISTILL_VERSION_H
 
