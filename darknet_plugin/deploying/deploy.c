@@ -1,8 +1,7 @@
 /* Building, editing and reading a deployed network (see deploy.h).
  *
- * Which layer of the training network computes the same is found by walking both cfgs side by side: losses are passed
- * over, and a section whose name differs was put in by the deploying rewrite and has no counterpart. Weights are paired
- * by the order of the layers that have any, which both share: that is what makes a training file deployable.
+ * Which layer of the training network computes the same the lowering says (lowered.trained_as). Weights are paired by
+ * the order of the layers that have any, which both share: that is what makes a training file deployable.
  *
  * Outputs are what a user reads: the last layer, or for a detector every map that goes into [yolo] or [region] (each
  * reader makes its own kind of list of boxes from those, so the boxes themselves cannot be compared). */
@@ -64,15 +63,12 @@ static int copy_weights(deployed *deployed, const model *model, diag *d)
     return -1;
 }
 
+/* Which layer of the model computes the same: the lowering knows it where the model is lowered for training. */
 static void pair_layers(deployed *deployed, const model *model)
 {
-    int i = 0;
     deployed->from = mem_calloc((size_t)deployed->net->n + 1, sizeof *deployed->from);
-    for (int k = 0; k < deployed->net->n; ++k) {
-        while (i < model->net->n && model->low->role[i] == ROLE_LOSS) ++i;
-        int same = i < model->net->n && cfg_is(cfg_layer(deployed->low->cfg, k), cfg_layer(model->low->cfg, i)->name);
-        deployed->from[k] = same ? i++ : -1;
-    }
+    for (int k = 0; k < deployed->net->n; ++k)
+        deployed->from[k] = model->low->mode == LOWER_DEPLOY ? k : deployed->low->trained_as[k];
 }
 
 static void find_features(deployed *deployed)

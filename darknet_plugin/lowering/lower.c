@@ -170,6 +170,7 @@ static int lower_whole(lower_build *build, int clean)
 static lowered *lower_source(cfg_file *source, lower_mode mode, int clean, diag *d)
 {
     lower_build build = { .mode = mode, .d = d, .low = mem_calloc(1, sizeof *build.low) };
+    build.low->mode = mode;
     build.low->source = source;
     build.low->cfg = cfg_new(source->path);
     int bad = cfg_net(source) ? lower_whole(&build, clean) : -1;   /* the reader has said that [net] is missing */

@@ -62,6 +62,7 @@ typedef struct taught_loss {
 } taught_loss;
 
 typedef struct lowered {
+    lower_mode mode;
     cfg_file *source;                /* what the user wrote, owned */
     cfg_file *cfg;                   /* stock sections only, owned; each keeps file:line of its origin */
     net_shape *shape;                /* of `cfg`, owned */
