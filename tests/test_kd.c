@@ -210,8 +210,10 @@ static void check_refused(const char *teacher, const char *student, const char *
     diag *d = diag_new();
     check_write("odd.cfg", teacher, strlen(teacher));
     cfg_file *c = cfg_parse("s.cfg", student, strlen(student), d);
-    lowered *l = !diag_errors(d) ? lower_cfg(c, LOWER_TRAIN, d) : NULL;
-    if (!c || diag_errors(d) != 1) diag_print(d, stderr);
+    int lowers = !diag_errors(d);   /* lower_cfg takes the cfg over */
+    lowered *l = lowers ? lower_cfg(c, LOWER_TRAIN, d) : NULL;
+    if (!lowers) cfg_free(c);
+    if (diag_errors(d) != 1) diag_print(d, stderr);
     assert_null(l);
     assert_int_equal(diag_errors(d), 1);
     const diag_message *m = diag_get(d, 0);
