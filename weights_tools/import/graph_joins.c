@@ -194,7 +194,7 @@ static int join(graph_walk *walk, const graph_node *node, int *part, graph_form 
 int graph_concat(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     int part[GRAPH_PARTS], n;
-    graph_form first;
+    graph_form first = { 0 };
     if (node->inputs == 1) return graph_pass(walk, node, out);
     if (!node->inputs) return graph_unknown(walk, node, out, "a join of nothing");
     if ((n = join(walk, node, part, &first, out)) <= 0) return n;
