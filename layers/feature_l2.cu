@@ -136,7 +136,7 @@ static feature_l2_job job_of(const layer *l)
 /* ---- the layer ---- */
 
 /* Passes the input through; while training waits for the maps and takes the loss. */
-extern "C" void forward_feature_l2_layer_gpu(layer l, network net)
+static void forward_feature_l2_layer_gpu(layer l, network net)
 {
     feature_l2_state *s = feature_l2_state_of(&l);
     size_t n = (size_t)l.outputs * (size_t)l.batch;
@@ -149,7 +149,7 @@ extern "C" void forward_feature_l2_layer_gpu(layer l, network net)
     *l.cost = (float)(sum * (s->p.scale / (s->p.mean ? (double)l.outputs : 1.0)));
 }
 
-extern "C" void backward_feature_l2_layer_gpu(layer l, network net)
+static void backward_feature_l2_layer_gpu(layer l, network net)
 {
     feature_l2_state *s = feature_l2_state_of(&l);
     BUG_UNLESS(s->has_target, "feature_l2 is trained without a target");

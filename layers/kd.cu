@@ -27,7 +27,7 @@ __global__ void kd_delta_kernel(const float *student, const float *teacher, int 
 static int blocks_of(const layer *l) { return (l->batch + CUDA_THREADS - 1) / CUDA_THREADS; }
 
 /* Passes the input through; while training brings each image's loss back and adds up. */
-extern "C" void forward_kd_layer_gpu(layer l, network net)
+static void forward_kd_layer_gpu(layer l, network net)
 {
     kd_state *s = kd_state_of(&l);
     size_t n = (size_t)l.outputs, batch = (size_t)l.batch;
@@ -41,7 +41,7 @@ extern "C" void forward_kd_layer_gpu(layer l, network net)
     kd_add_up(&l);
 }
 
-extern "C" void backward_kd_layer_gpu(layer l, network net)
+static void backward_kd_layer_gpu(layer l, network net)
 {
     kd_state *s = kd_state_of(&l);
     BUG_UNLESS(s->target, "kd is trained without a target");

@@ -37,6 +37,9 @@ CALLED_FROM_OUTSIDE = {
     'cuda_make_int_array': 'libdarknet with GPU=1',
     'activate_array_gpu': 'libdarknet with GPU=1',
     'forward_batchnorm_layer_gpu': 'libdarknet with GPU=1',
+    # builds without a GPU have them so that tests and tests/bench need no #ifdef
+    'gpu_present': 'tests, which skip what needs a device',
+    'gpu_wait': 'tests/bench, which waits for the device before it reads the clock',
 }
 
 

@@ -167,6 +167,7 @@ static int lower_whole(lower_build *build, int clean)
     return lower_check_tails(build) | lower_place_losses(build);
 }
 
+/* Takes `source` over, even if it fails. `clean` = 0: the reader has found mistakes in it. */
 static lowered *lower_source(cfg_file *source, lower_mode mode, int clean, diag *d)
 {
     lower_build build = { .mode = mode, .d = d, .low = mem_calloc(1, sizeof *build.low) };
