@@ -124,16 +124,10 @@ static void print_one(const diag_message *message, FILE *out)
     if (message->hint) fprintf(out, "hint: %s\n", message->hint);
 }
 
-static int same_file(const diag_message *one, const diag_message *other)
-{
-    if (!one->file || !other->file) return one->file == other->file;
-    return strcmp(one->file, other->file) == 0;
-}
-
 static int first_of_file(const diag *d, int i)
 {
     int j = d->printed;
-    while (!same_file(&d->message[j], &d->message[i])) ++j;
+    while (!same_text(d->message[j].file, d->message[i].file)) ++j;
     return j;
 }
 

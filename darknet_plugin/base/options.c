@@ -106,6 +106,21 @@ static void check_row(const verb *verb)
     for (int i = 0; verb->subs && verb->subs[i]; ++i) check_row(verb->subs[i]);
 }
 
+const verb *verb_named(const verb *const *verbs, const char *name)
+{
+    for (; *verbs; ++verbs)
+        if (!strcmp((*verbs)->name, name)) return *verbs;
+    return NULL;
+}
+
+const char *verb_nearest(const verb *const *verbs, const char *name)
+{
+    const char *names[MOST_VERBS];
+    int n = 0;
+    for (; verbs[n] && n < MOST_VERBS; ++n) names[n] = verbs[n]->name;
+    return nearest_name(name, names, n);
+}
+
 static void unknown_flag(const char *arg, const char *name, diag *d)
 {
     const char *names[FLAG_COUNT];

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { MAX_POSITIONAL = 4096, MAX_VERB_FLAGS = 24 };
+enum { MAX_POSITIONAL = 4096, MAX_VERB_FLAGS = 24, MOST_VERBS = 64 };
 
 typedef struct options {
     const struct verb *verb;              /* borrowed */
@@ -33,6 +33,10 @@ typedef struct verb {
 
 /* Reads argv[0..argc-1] (behind the verb). Unknown flags, flags of other verbs and bad values go to `d`. */
 int options_parse(options *options, const verb *verb, int argc, char **argv, diag *d);
+/* The row of that name in a list that ends on NULL; NULL if there is none. */
+const verb *verb_named(const verb *const *verbs, const char *name);
+/* The name in such a list that is nearest to one that is not in it; NULL if none is near. */
+const char *verb_nearest(const verb *const *verbs, const char *name);
 /* Was -flag given? */
 int options_given(const options *options, const char *flag);
 /* 0 if the sub-verb takes every flag that was given, else -1 with a message. */

@@ -4,7 +4,6 @@
 
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/base/version.h"
-#include "darknet_plugin/base/words.h"
 #include "darknet_plugin/host/host.h"
 #include "darknet_plugin/training/stop.h"
 #include "layers/network.h"
@@ -22,15 +21,15 @@ extern const verb verb_data, verb_weights, verb_bench;
 
 static const verb *const VERBS[] = {
     &verb_train, &verb_valid, &verb_features, &verb_export, &verb_check, &verb_summary, &verb_predict,
-    &verb_data, &verb_weights, &verb_bench,
+    &verb_data, &verb_weights, &verb_bench, NULL,
 };
-enum { VERB_COUNT = sizeof VERBS / sizeof *VERBS, WRONG_USAGE = 2 };
+enum { WRONG_USAGE = 2 };
 
 static int usage(FILE *out)
 {
     fprintf(out, "usage: darknet distill VERB ...\n\n");
-    for (int i = 0; i < VERB_COUNT; ++i)
-        fprintf(out, "  %-8s %-26s %s\n", VERBS[i]->name, VERBS[i]->arguments, VERBS[i]->help);
+    for (const verb *const *verb = VERBS; *verb; ++verb)
+        fprintf(out, "  %-8s %-26s %s\n", (*verb)->name, (*verb)->arguments, (*verb)->help);
     fprintf(out, "\n'darknet distill VERB -help' lists a verb's flags, 'darknet distill -version' says the version;\n"
                  "any other command goes to the stock darknet\n");
     return WRONG_USAGE;
@@ -43,18 +42,9 @@ static int verb_usage(const verb *verb, FILE *out)
     return WRONG_USAGE;
 }
 
-static const verb *find_verb(const char *name)
-{
-    for (int i = 0; i < VERB_COUNT; ++i)
-        if (!strcmp(VERBS[i]->name, name)) return VERBS[i];
-    return NULL;
-}
-
 static int unknown_verb(const char *name)
 {
-    const char *names[VERB_COUNT];
-    for (int i = 0; i < VERB_COUNT; ++i) names[i] = VERBS[i]->name;
-    const char *near = nearest_name(name, names, VERB_COUNT);
+    const char *near = verb_nearest(VERBS, name);
     fprintf(stderr, "error: unknown verb '%s'\n", name);
     if (near) fprintf(stderr, "hint: did you mean '%s'?\n", near);
     return WRONG_USAGE;
@@ -108,7 +98,7 @@ static int distill(int argc, char **argv, diag *d)
         else printf("darknet-distill %s\n", DISTILL_VERSION);
         return was_lost(stdout, d);
     }
-    const verb *verb = find_verb(argv[0]);
+    const verb *verb = verb_named(VERBS, argv[0]);
     if (!verb) return unknown_verb(argv[0]);
     int help = 0;
     for (int i = 1; i < argc; ++i) help |= wants_help(argv[i]);

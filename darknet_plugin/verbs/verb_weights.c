@@ -1,28 +1,15 @@
 /* `darknet distill weights SUB ...`: the list of what can be done with weights files, a file weights_SUB.c each. */
 #include "darknet_plugin/base/options.h"
-#include "darknet_plugin/base/words.h"
-
-#include <string.h>
 
 extern const verb weights_import, weights_show, weights_compare, weights_extract, weights_fold, weights_strip;
 
 static const verb *const SUBS[] = {
     &weights_import, &weights_show, &weights_compare, &weights_extract, &weights_fold, &weights_strip, NULL,
 };
-enum { SUB_COUNT = sizeof SUBS / sizeof *SUBS - 1 };
-
-static const verb *find_sub(const char *name)
-{
-    for (int i = 0; i < SUB_COUNT; ++i)
-        if (!strcmp(SUBS[i]->name, name)) return SUBS[i];
-    return NULL;
-}
 
 static int unknown_sub(const char *name, diag *d)
 {
-    const char *names[SUB_COUNT];
-    for (int i = 0; i < SUB_COUNT; ++i) names[i] = SUBS[i]->name;
-    const char *near = nearest_name(name, names, SUB_COUNT);
+    const char *near = verb_nearest(SUBS, name);
     diag_error(d, NULL, 0, NULL, "unknown: weights %s", name);
     if (near) diag_hint(d, "did you mean 'weights %s'?", near);
     else diag_hint(d, "'darknet distill weights -help' lists what there is");
@@ -31,7 +18,7 @@ static int unknown_sub(const char *name, diag *d)
 
 static int run(options *options, diag *d)
 {
-    const verb *sub = find_sub(options->arg[0]);
+    const verb *sub = verb_named(SUBS, options->arg[0]);
     if (!sub) return unknown_sub(options->arg[0], d);
     if (options_check_sub(options, sub, d)) return -1;
     if (options->n - 1 >= sub->min && options->n - 1 <= sub->max) return sub->run(options, d);
