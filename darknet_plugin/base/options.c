@@ -43,6 +43,8 @@ static const flag_row FLAGS[] = {
     { "seed",         FLAG_INT,   AT(seed),         0, INT_MAX, "N", "seed of everything random (default 0)" },
     { "limit",        FLAG_INT,   AT(limit),        1, INT_MAX, "N",
       "the first N images only (not valid: of the training images; predict: frames of a video)" },
+    { "from-labels",  FLAG_SET,   AT(from_labels),  0, 0, "",
+      "the network that this distillation deploys, trained from labels and without its teacher" },
     { "clear",        FLAG_SET,   AT(clear),        0, 0, "", "count images from 0 again" },
     { "force",        FLAG_SET,   AT(force),        0, 0, "",
       "train even with a teacher that looks untrained, resume even what was started otherwise" },

@@ -40,10 +40,16 @@ static uint64_t hash_data(const dataset *set)
 
 /* ---- its key: a "name=value" line for each thing that decides what comes out ---- */
 
+/* Each [teacher]; the network that is trained from its labels has the teacher's sections only. */
 static void put_teachers(FILE *out, const model *model)
 {
-    for (int i = 0; model->teacher && i < model->low->teachers; ++i) {
+    for (int i = 0; i < model->low->teachers; ++i) {
         const teacher_spec *spec = &model->low->teacher[i];
+        if (!model->teacher) {
+            fprintf(out, "teacher %s=layers %016" PRIx64 ", no weights: from labels\n", spec->name,
+                    hash_cfg(spec->cfg));
+            continue;
+        }
         const network *net = model->teacher[i]->net;
         fprintf(out, "teacher %s=layers %016" PRIx64 ", weights %016" PRIx64 ", features %s\n", spec->name,
                 hash_cfg(spec->cfg), weights_hash(net, 0, net->n),

@@ -142,7 +142,8 @@ static int look_ahead(const options *options, training *training, const char *fo
 /* Where everything is open: the last checks, and the loop. */
 static int train(const options *options, training *training, uint64_t views, diag *d)
 {
-    char *name = path_stem(options->arg[1]);
+    char *stem = path_stem(options->arg[1]);
+    char *name = mem_printf("%s%s", stem, options->from_labels ? MODEL_FROM_LABELS : "");
     const char *folder = options->backup ? options->backup : training->file->backup;
     trainer_options how = {
         .model = training->model, .train = training->train, .valid = training->valid, .folder = folder, .name = name,
@@ -152,6 +153,7 @@ static int train(const options *options, training *training, uint64_t views, dia
     };
     int failed = look_ahead(options, training, folder, name, d) || trainer_run(&how, d);
     free(name);
+    free(stem);
     return failed;
 }
 
@@ -173,11 +175,13 @@ static void free_training(training *training)
     model_close(training->model);
 }
 
-/* -resume goes on where the run was, -clear would forget it. */
+/* -resume goes on where the run was, -clear would forget it; a cache is a teacher's. */
 static int refuse_both(const options *options, diag *d)
 {
-    if (options->resume && options->clear) diag_error(d, NULL, 0, NULL, "'-resume' and '-clear' contradict each other");
-    return options->resume && options->clear;
+    int cache = options->from_labels && options->cache, clear = options->resume && options->clear;
+    if (clear) diag_error(d, NULL, 0, NULL, "'-resume' and '-clear' contradict each other");
+    if (cache) diag_error(d, NULL, 0, NULL, "'-from-labels' has no teacher whose features '-cache' could hold");
+    return clear || cache;
 }
 
 static int refuse_host(diag *d)
@@ -190,7 +194,8 @@ static int refuse_host(diag *d)
 static int run(options *options, diag *d)
 {
     training training = { 0 };
-    model_options how = { .threads = options->threads, .seed = (uint64_t)options->seed };
+    model_options how = { .threads = options->threads, .seed = (uint64_t)options->seed,
+                          .mode = options->from_labels ? LOWER_LABELS : LOWER_TRAIN };
     if (refuse_both(options, d) || device_backend(options, &how.backend, d)) return -1;
     if (how.backend == BACKEND_HOST) return refuse_host(d);
     training.backend = how.backend == BACKEND_GPU ? "gpu" : options->backend;
@@ -204,5 +209,5 @@ const verb verb_train = {
     .name = "train", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
     .help = "train a distillation, or a plain classifier cfg",
     .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "limit", "clear", "force",
-               "resume", "checkpoint", "skip-nan", "quiet", "backup", "gpus", "nogpu" },
+               "resume", "from-labels", "checkpoint", "skip-nan", "quiet", "backup", "gpus", "nogpu" },
 };
