@@ -41,6 +41,8 @@ static const flag_row FLAGS[] = {
     { "fit",          FLAG_STR,   AT(fit),          0, 0, "letterbox|stretch",
       "how a detector's images fill its input (default: [augment] fit=, else letterbox)" },
     { "seed",         FLAG_INT,   AT(seed),         0, INT_MAX, "N", "seed of everything random (default 0)" },
+    { "view-seed",    FLAG_INT,   AT(view_seed),    0, INT_MAX, "N",
+      "seed of the augmented views alone: runs of another -seed share a cache (default: -seed)" },
     { "limit",        FLAG_INT,   AT(limit),        1, INT_MAX, "N",
       "the first N images only (not valid: of the training images; predict: frames of a video)" },
     { "from-labels",  FLAG_SET,   AT(from_labels),  0, 0, "",
@@ -219,6 +221,11 @@ int options_given(const options *options, const char *flag)
 {
     const flag_row *row = find_flag(flag);
     return row && (options->given >> (row - FLAGS) & 1);
+}
+
+uint64_t options_view_seed(const options *options)
+{
+    return (uint64_t)(options_given(options, "view-seed") ? options->view_seed : options->seed);
 }
 
 int options_check_sub(const options *options, const verb *sub, diag *d)

@@ -57,6 +57,6 @@ int lower_check_labels(const lower_build *build)
     for (int i = 0; i < cfg_layers(low->cfg); ++i) reads |= lower_reads_labels(cfg_layer(low->cfg, i));
     if (!reads)
         return refuse(build, "nothing in the deployed network learns from labels",
-                      "it ends on none of [softmax], [yolo] and [region]; [reused_classifier] layers= may leave it out");
+                      "it ends on none of [softmax], [yolo], [region]; [reused_classifier] layers= may leave it out");
     return same_labels(build);
 }

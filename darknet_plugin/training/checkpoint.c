@@ -62,6 +62,13 @@ static void put_images(FILE *out, const char *which, const dataset *set)
     fprintf(out, "%s images=%zu, %016" PRIx64 "\n", which, set ? dataset_count(set) : 0, hash_data(set));
 }
 
+static void put_views(FILE *out, const checkpoint_run *run)
+{
+    fprintf(out, "seed=%" PRIu64 "\nviews=%" PRIu64, run->seed, run->views);
+    if (run->view_seed != run->seed) fprintf(out, " of seed %" PRIu64, run->view_seed);
+    fputc('\n', out);
+}
+
 /* The caller frees. */
 static char *make_key(const checkpoint_run *run)
 {
@@ -74,7 +81,7 @@ static char *make_key(const checkpoint_run *run)
     put_teachers(out, run->model);
     put_images(out, "training", run->train);
     put_images(out, "validation", run->valid);
-    fprintf(out, "seed=%" PRIu64 "\nviews=%" PRIu64 "\n", run->seed, run->views);
+    put_views(out, run);
     fprintf(out, "backend=%s\nthreads=%d\n%s", run->backend ? run->backend : "dnnl", run->threads, who);
     mem_stream_end(out);
     free(who);

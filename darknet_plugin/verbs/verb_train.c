@@ -119,7 +119,7 @@ static int open_cache(const options *options, training *training, uint64_t *view
 {
     int cached = model_wants_cache(training->model, options->cache);
     model_cache cache = {
-        .path = options->cache, .type = options->type, .views = options->views, .seed = (uint64_t)options->seed,
+        .path = options->cache, .type = options->type, .views = options->views, .seed = options_view_seed(options),
         .images = dataset_count(training->train), .data = cached ? dataset_identity(training->train) : 0,
     };
     return model_open_cache(training->model, &cache, views, d);
@@ -131,7 +131,7 @@ static int look_ahead(const options *options, training *training, const char *fo
     preflight_job job = {
         .model = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
         .folder = folder, .name = name, .threads = parallel_threads(), .force = options->force,
-        .seed = (uint64_t)options->seed,
+        .view_seed = options_view_seed(options),
     };
     int judged = options->resume && checkpoint_exists(folder, name);   /* when the run was started */
     int bad = preflight(&job, &training->lock, d) || (!judged && check_teacher(options, training, d));
@@ -148,7 +148,8 @@ static int train(const options *options, training *training, uint64_t views, dia
     trainer_options how = {
         .model = training->model, .train = training->train, .valid = training->valid, .folder = folder, .name = name,
         .lock = &training->lock, .backend = training->backend, .threads = parallel_threads(), .views = views,
-        .epochs = options->epochs, .seed = (uint64_t)options->seed, .resume = options->resume, .force = options->force,
+        .epochs = options->epochs, .seed = (uint64_t)options->seed, .view_seed = options_view_seed(options),
+        .resume = options->resume, .force = options->force,
         .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet, .out = options->out,
     };
     int failed = look_ahead(options, training, folder, name, d) || trainer_run(&how, d);
@@ -208,6 +209,6 @@ static int run(options *options, diag *d)
 const verb verb_train = {
     .name = "train", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
     .help = "train a distillation, or a plain classifier cfg",
-    .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "limit", "clear", "force",
+    .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "view-seed", "limit", "clear", "force",
                "resume", "from-labels", "checkpoint", "skip-nan", "quiet", "backup", "gpus", "nogpu" },
 };
