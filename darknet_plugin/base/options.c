@@ -45,6 +45,8 @@ static const flag_row FLAGS[] = {
       "seed of the augmented views alone: runs of another -seed share a cache (default: -seed)" },
     { "limit",        FLAG_INT,   AT(limit),        1, INT_MAX, "N",
       "the first N images only (not valid: of the training images; predict: frames of a video)" },
+    { "holdout",      FLAG_INT,   AT(holdout),      1, INT_MAX, "N",
+      "the last N training images are not trained on, but measured instead of valid=" },
     { "from-labels",  FLAG_SET,   AT(from_labels),  0, 0, "",
       "the network that this distillation deploys, trained from labels and without its teacher" },
     { "clear",        FLAG_SET,   AT(clear),        0, 0, "", "count images from 0 again" },

@@ -35,6 +35,7 @@ static int open_images(const options *options, filling *filling, diag *d)
     int need = model_is_detector(filling->model) ? DATA_DETECTOR : DATA_IMAGES;
     filling->file = data_file_read(options->arg[0], d);
     if (!filling->file) return -1;
+    filling->file->held_out = (size_t)options->holdout;
     filling->train = dataset_open(filling->file, DATA_TRAIN, (size_t)options->limit, need, d);
     if (!filling->train) return -1;
     filling->images = dataset_count(filling->train);
@@ -157,5 +158,6 @@ static int run(options *options, diag *d)
 const verb verb_features = {
     .name = "features", .arguments = "DATA CFG", .min = 2, .max = 2, .run = run,
     .help = "compute the teacher's features once, into a cache",
-    .flags = { "threads", "backend", "out", "views", "type", "seed", "view-seed", "limit", "quiet", "gpus", "nogpu" },
+    .flags = { "threads", "backend", "out", "views", "type", "seed", "view-seed", "limit", "holdout", "quiet",
+               "gpus", "nogpu" },
 };

@@ -98,9 +98,11 @@ static int open_data(const options *options, training *training, diag *d)
     int detector = model_is_detector(model);
     data_file *file = training->file = data_file_read(options->arg[0], d);
     if (!file) return -1;
+    file->held_out = (size_t)options->holdout;
+    int measured = file->valid || file->held_out;
     training->train = dataset_open(file, DATA_TRAIN, (size_t)options->limit, needs(model, model->low->labels), d);
-    if (file->valid) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
-    if (!training->train || (file->valid && !training->valid)) return -1;
+    if (measured) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
+    if (!training->train || (measured && !training->valid)) return -1;
     if (detector && !model->teacher) host_hush();
     return model_fits_classes(model, file, d);
 }
@@ -131,7 +133,7 @@ static int look_ahead(const options *options, training *training, const char *fo
     preflight_job job = {
         .model = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
         .folder = folder, .name = name, .threads = parallel_threads(), .force = options->force,
-        .view_seed = options_view_seed(options),
+        .view_seed = options_view_seed(options), .held_out = options->holdout,
     };
     int judged = options->resume && checkpoint_exists(folder, name);   /* when the run was started */
     int bad = preflight(&job, &training->lock, d) || (!judged && check_teacher(options, training, d));
@@ -209,6 +211,6 @@ static int run(options *options, diag *d)
 const verb verb_train = {
     .name = "train", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
     .help = "train a distillation, or a plain classifier cfg",
-    .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "view-seed", "limit", "clear", "force",
-               "resume", "from-labels", "checkpoint", "skip-nan", "quiet", "backup", "gpus", "nogpu" },
+    .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "view-seed", "limit", "holdout",
+               "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "quiet", "backup", "gpus", "nogpu" },
 };

@@ -94,6 +94,7 @@ static int valid_model(const options *options, model *model, diag *d)
 {
     int need = model_is_detector(model) ? DATA_BOXES : DATA_IMAGES;
     data_file *file = data_file_read(options->arg[0], d);
+    if (file) file->held_out = (size_t)options->holdout;
     dataset *set = file ? dataset_open(file, DATA_VALID, (size_t)options->limit, need, d) : NULL;
     int failed = !set || valid_set(options, model, file, set, d);
     dataset_free(set);
@@ -114,5 +115,5 @@ static int run(options *options, diag *d)
 const verb verb_valid = {
     .name = "valid", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
     .help = "teacher and student side by side; without WEIGHTS the teacher alone",
-    .flags = { "json", "threads", "backend", "fit", "limit", "from-labels", "gpus", "nogpu" },
+    .flags = { "json", "threads", "backend", "fit", "limit", "holdout", "from-labels", "gpus", "nogpu" },
 };
