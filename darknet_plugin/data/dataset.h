@@ -62,6 +62,8 @@ int dataset_size(const dataset *set, size_t i, int *w, int *h);
  * count. */
 uint64_t dataset_identity(const dataset *set);
 int dataset_label(const dataset *set, size_t i);                 /* 0..classes-1, or -1 */
+/* From now on images `from`, from + 1, ... have no label. */
+void dataset_forget_labels(dataset *set, size_t from);
 int dataset_ambiguous(const dataset *set, size_t i);             /* its label is -1 because several are in its path */
 int dataset_has_boxes(const dataset *set);                       /* opened with DATA_BOXES */
 /* The *n boxes of image i, relative to it, as its label file has them (they may reach beyond the image); borrowed, NULL

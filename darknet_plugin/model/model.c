@@ -307,6 +307,7 @@ double model_train_step(model *model, const float *x, const int *labels, const f
     net->input = (float *)x;     /* layers only read their input */
     *net->seen += (size_t)net->batch;
     network_forward(net, model->low->trained, 1);
+    if (labels && !boxes && model->low->labels) model_skip_unlabelled(model, labels);
     double cost = total_cost(net, model->low->trained);
     if (isfinite(cost)) network_backward(net, model->low->trained);
     model_taught(model);

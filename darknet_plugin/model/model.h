@@ -64,6 +64,11 @@ features_count model_features_counts(const model *model);
  * Raises *net->seen; the caller updates. Returns the loss, mean over the batch; where it is not finite nothing runs
  * backward. */
 double model_train_step(model *model, const float *x, const int *labels, const float *boxes);
+/* Does an output of the network itself, one class an image, learn from labels? */
+int model_output_learns_classes(const model *model);
+/* After the forward pass of a step: such outputs learn nothing from images whose label is -1, and the loss is the mean
+ * over the others. Not on a GPU. */
+void model_skip_unlabelled(model *model, const int *labels);
 /* All networks, teachers too, for inputs of w x h; no cache may be open. 0, or -1 with a message where one cannot. */
 int model_resize(model *model, int w, int h, diag *d);
 /* Runs all teachers on x, up to their taps or whole. */

@@ -17,6 +17,7 @@ typedef struct preflight_job {
     const char *folder, *name;    /* of the checkpoints */
     int threads, force;
     uint64_t view_seed;
+    size_t labelled;              /* only the first so many of `train` shall have labels; 0: all */
     int held_out;                 /* `valid` are training images that are held out */
 } preflight_job;
 
