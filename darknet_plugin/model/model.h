@@ -7,6 +7,8 @@
 #include "darknet_plugin/data/dataset.h"
 #include "darknet_plugin/lowering/lower.h"
 
+#include <stdio.h>
+
 typedef struct model_options {
     cpu_backend backend;
     int threads;                 /* 0: one a core */
@@ -59,6 +61,12 @@ features_count model_features_counts(const model *model);
  * Raises *net->seen; the caller updates. Returns the loss, mean over the batch; where it is not finite nothing runs
  * backward. */
 double model_train_step(model *model, const float *x, const int *labels, const float *boxes);
+/* scale=auto (balance.c): is there any? Measures each loss of a triple with one on a batch, adding to sum (one number a
+ * loss of low->losses); then sets their scales by what is in it. Between the two, as between training steps, caches
+ * must have been asked for the batch. */
+int model_has_auto_scales(const model *model);
+void model_measure_losses(model *model, const float *x, double *sum);
+void model_set_auto_scales(model *model, const double *sum, FILE *out);
 /* All networks, teachers too, for inputs of w x h; no cache may be open. 0, or -1 with a message where one cannot. */
 int model_resize(model *model, int w, int h, diag *d);
 /* Runs all teachers on x, up to their taps or whole. */
