@@ -3,6 +3,8 @@
 #include "layers/network.h"
 #include "check_nets.h"
 
+#include <unistd.h>
+
 #define NET "[net]\nbatch=4\nheight=8\nwidth=8\nchannels=3\n[convolutional]\nfilters=5\nsize=3\nstride=2\npad=1\nactivation=leaky\n[avgpool]\n"
 #define POINT "[convolutional]\nfilters=3\nsize=1\nactivation=linear\n"
 enum { INPUTS = 8 * 8 * 3 };
@@ -73,9 +75,11 @@ static void test_no_labels_at_all(void **state)
     free(gradient);
 }
 
+static int go_there(void **state) { return (void)state, chdir(check_folder()); }
+
 int main(void)
 {
     network_init();
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_outputs), cmocka_unit_test(test_no_labels_at_all) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, go_there, NULL);
 }

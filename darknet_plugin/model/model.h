@@ -7,6 +7,8 @@
 #include "darknet_plugin/data/dataset.h"
 #include "darknet_plugin/lowering/lower.h"
 
+#include <stdio.h>
+
 typedef struct model_options {
     cpu_backend backend;
     int threads;                 /* 0: one a core */
@@ -69,6 +71,12 @@ int model_output_learns_classes(const model *model);
 /* After the forward pass of a step: such outputs learn nothing from images whose label is -1, and the loss is the mean
  * over the others. Not on a GPU. */
 void model_skip_unlabelled(model *model, const int *labels);
+/* scale=auto (balance.c): is there any? Measures each loss of a triple with one on a batch, adding to sum (one number a
+ * loss of low->losses); then sets their scales by what is in it. Between the two, as between training steps, caches
+ * must have been asked for the batch. */
+int model_has_auto_scales(const model *model);
+void model_measure_losses(model *model, const float *x, double *sum);
+void model_set_auto_scales(model *model, const double *sum, FILE *out);
 /* All networks, teachers too, for inputs of w x h; no cache may be open. 0, or -1 with a message where one cannot. */
 int model_resize(model *model, int w, int h, diag *d);
 /* Runs all teachers on x, up to their taps or whole. */

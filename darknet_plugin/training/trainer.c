@@ -343,6 +343,29 @@ static void mention_unfinished(const run *run)
     fflush(run->options->out);
 }
 
+/* scale=auto: what is measured leaves no trace. 0, or -1 with messages. */
+static int balance(run *run, diag *d)
+{
+    enum { BATCHES = 8 };
+    model *model = run->model;
+    loader *l = start_loader(run, d);
+    double *sum = mem_calloc((size_t)model->low->losses, sizeof *sum);
+    step_copy *before = step_copy_new(model);
+    int failed = !l;
+    step_copy_keep(before, model);
+    for (int i = 0; i < BATCHES && !failed; ++i) {
+        const batch *b = loader_next(l, d);
+        failed = !b || model_resize(model, b->w, b->h, d) || model_teach(model, b->x, b->index, b->view, d);
+        if (!failed) model_measure_losses(model, b->x, sum);
+    }
+    step_copy_undo(before, model);
+    step_copy_free(before);
+    if (!failed) model_set_auto_scales(model, sum, run->options->out);
+    free(sum);
+    if (l) loader_stop(l);
+    return failed ? -1 : 0;
+}
+
 /* 0 with *run ready to train, or -1 with messages. */
 static int start(run *run, diag *d)
 {
@@ -361,7 +384,7 @@ static int start(run *run, diag *d)
     run->before = o->skip_nan ? step_copy_new(run->model) : NULL;
     if (find_end(run, d)) return -1;
     mention_unfinished(run);
-    return 0;
+    return !run->resumed && model_has_auto_scales(run->model) ? balance(run, d) : 0;
 }
 
 /* All steps. 0: to the end; 1: a signal asked to stop, all is saved. */
