@@ -133,20 +133,13 @@ static int read_teachers(lower_build *build)
     return low->teacher ? 0 : -1;
 }
 
-/* Sections that compare themselves with labels where they are given some. */
-static const char *const label_losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg",
-                                           NULL };
-
 /* A plain cfg does. In a triple's everything behind the encoder is the teacher's; other distillations have an output of
  * their own, which may learn from labels besides. */
 static int output_learns_labels(const lowered *low)
 {
-    if (!low->teacher) return 1;
-    for (int i = 0; !low->heads && i < cfg_layers(low->cfg); ++i) {
-        const cfg_section *section = cfg_layer(low->cfg, i);
-        for (const char *const *name = label_losses; *name; ++name)
-            if (cfg_is(section, *name) && !cfg_int(section, "noloss", 0)) return 1;
-    }
+    if (!low->teacher || low->mode == LOWER_LABELS) return 1;
+    for (int i = 0; !low->heads && i < cfg_layers(low->cfg); ++i)
+        if (lower_reads_labels(cfg_layer(low->cfg, i))) return 1;
     return 0;
 }
 
@@ -167,6 +160,7 @@ static int lower_whole(lower_build *build, int clean)
     if (read_teachers(build) || !clean || diag_errors(build->d) > build->errors) return -1;
     if (low->teacher && (lower_assign_taps(build) || lower_assign_answers(build))) return -1;
     if (lower_all(build) || !(low->shape = shapes_infer(low->cfg, build->d))) return -1;
+    if (build->mode == LOWER_LABELS && lower_check_labels(build)) return -1;
     int output = output_learns_labels(low);
     low->labels = output || loss_learns_labels(low);
     if (!low->losses || output) low->trained = low->shape->n;

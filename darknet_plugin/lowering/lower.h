@@ -6,7 +6,8 @@
  *   1x1 with a stride    deploying: [maxpool] size=1 with that stride, then the 1x1 (lower_deploy.c says why)
  *
  * Route and shortcut numbers of stock sections count sections as the user sees them; they come out absolute.
- * A plain classifier or detector cfg lowers to itself (no heads), so callers need one path only. */
+ * A plain classifier or detector cfg lowers to itself (no heads), so callers need one path only; LOWER_LABELS, which is
+ * what it does anyway, is refused there. */
 #ifndef DISTILL_LOWER_H
 #define DISTILL_LOWER_H
 #include "darknet_plugin/sections/cfg.h"
@@ -14,7 +15,9 @@
 #include "darknet_plugin/sections/shapes.h"
 #include "layers/sections.h"
 
-typedef enum { LOWER_TRAIN, LOWER_DEPLOY } lower_mode;
+/* For distilling; as deployed; the deployed network to be trained from labels: its layers and order of weights, but as
+ * training reads them, without any loss but its outputs' own, and nothing of it is a frozen copy. */
+typedef enum { LOWER_TRAIN, LOWER_DEPLOY, LOWER_LABELS } lower_mode;
 
 enum { MAX_TEACHERS = 8 };
 
@@ -44,7 +47,7 @@ typedef struct lower_head {
     int feeds;                       /* student layer that the triple reads */
     int pool;                        /* ROLE_POOL layer, or -1 */
     int projector, projectors;       /* first and how many (0 for stack=none) */
-    int loss;                        /* its loss's layer; -1 when deploying */
+    int loss;                        /* its loss's layer; -1 unless distilling */
     int tail, tails;                 /* first and how many copied layers (0 if none) */
     int *tail_of;                    /* tails teacher layer numbers, owned; -1: the stand-in of a loss behind the
                                         tail; deploying, a 1x1 with a stride is there twice: its [maxpool], then
@@ -75,7 +78,7 @@ typedef struct lowered {
     int *trained_as;                 /* per lowered layer: its number when lowered for training, -1 = none; owned */
     int heads;
     lower_head *head;                /* owned */
-    int losses;                      /* 0 when deploying */
+    int losses;                      /* 0 unless distilling */
     taught_loss *loss;               /* in the order of their layers, owned */
     int teachers;
     teacher_spec *teacher;           /* teachers, owned; NULL for a plain cfg */

@@ -1,7 +1,8 @@
 /* What the files of the lowering share; see lower.h for what it does.
  *   lower.c          reading, triples, putting it together      lower_deploy.c   the subset every reader understands
  *   lower_layers.c   stock sections, [projector], losses         lower_tail.c     [reused_classifier]
- *   teacher_spec.c   [teacher]                                  lower_augment.c  [augment] */
+ *   teacher_spec.c   [teacher]                                  lower_augment.c  [augment]
+ *   lower_labels.c   learning from labels instead */
 #ifndef DISTILL_LOWER_BUILD_H
 #define DISTILL_LOWER_BUILD_H
 #include "lower.h"
@@ -48,6 +49,14 @@ int lower_behind_tail(const lower_build *build, int i);
 int lower_place_losses(lower_build *build);
 /* The finished cfg against the teacher: copied layers must have its parameter shapes. 0, or -1 after reporting. */
 int lower_check_tails(const lower_build *build);
+/* The host has room for so many boxes an image, whatever max= says, and would read on behind them. */
+void lower_limit_boxes(cfg_section *section);
+/* Does it compare itself with labels, where it is given some? */
+int lower_reads_labels(const cfg_section *section);
+/* What learns from labels in this mode: its loss is on, whatever its cfg says. */
+void lower_for_labels(cfg_section *section);
+/* LOWER_LABELS: is there something that learns from labels, all of it from the same ones? 0, or -1 after reporting. */
+int lower_check_labels(const lower_build *build);
 /* Turns a section into what deploys everywhere. */
 void lower_deploy_net(cfg_section *section);
 void lower_deploy_layer(cfg_section *section);

@@ -5,7 +5,6 @@
  * [reused_classifier] computes is not for trained layers to read: no gradient comes back from it. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
-#include "darknet_plugin/host/host_facts.h"
 #include "layers/projector.h"
 
 #include <stdlib.h>
@@ -64,7 +63,8 @@ static int check_previous(const lower_build *build, int i)
 static int check_student(const lower_build *build, const cfg_section *section)
 {
     if (!build->low->teacher) return 0;
-    if (build->low->heads && (cfg_is(section, "softmax") || cfg_is(section, "cost") || cfg_is_boxes(section))) {
+    int output = cfg_is(section, "softmax") || cfg_is(section, "cost") || cfg_is_boxes(section);
+    if (build->low->heads && output && build->mode != LOWER_LABELS) {
         diag_warn(build->d, section->file, section->line, section->name,
                   "the student's own output is trained by nothing: [feature_l2] is the only loss");
         diag_hint(build->d, "leave out the student's classifier, the teacher's is reused");
@@ -76,13 +76,6 @@ static int check_student(const lower_build *build, const cfg_section *section)
     return -1;
 }
 
-/* The host has room for so many boxes an image, whatever max= says, and would read on behind them. */
-static void limit_boxes(cfg_section *section)
-{
-    if (cfg_is_boxes(section) && cfg_int(section, "max", HOST_MOST_BOXES) > HOST_MOST_BOXES)
-        cfg_set(section, "max", "%d", HOST_MOST_BOXES);
-}
-
 int lower_stock(lower_build *build, int i)
 {
     const cfg_section *s = lower_at(build, i);
@@ -91,8 +84,9 @@ int lower_stock(lower_build *build, int i)
     const char *key = lower_reader_key(s);
     int bad = check_previous(build, i) | check_student(build, s);
     if (key) bad |= rewrite_references(build, i, key, out);
-    limit_boxes(out);
+    lower_limit_boxes(out);
     if (build->mode == LOWER_DEPLOY) lower_deploy_layer(out);
+    if (build->mode == LOWER_LABELS) lower_for_labels(out);
     lower_mark(build, ROLE_STUDENT);
     build->map[i] = build->lowered_layers - 1;
     if (bad) build->student_bad = 1;

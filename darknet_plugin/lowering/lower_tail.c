@@ -3,8 +3,8 @@
  * A copy keeps its keys and its origin (the teacher's file and line); only layer numbers change. A number that meant
  * the tap now means the layer that stands for it: the loss's stand-in while training, what it read when deploying.
  * [dropout] passes its input on and [cost] is no part of a prediction: neither is copied. While training a copied
- * [softmax] has noloss=1, since nothing here learns from labels. Deploying, a 1x1 convolution with a stride is listed
- * twice: first its [maxpool] is appended, then itself. */
+ * [softmax] has noloss=1, since nothing here learns from labels; in LOWER_LABELS all of it does. Deploying, a 1x1
+ * convolution with a stride is listed twice: first its [maxpool] is appended, then itself. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
 
@@ -155,8 +155,9 @@ static int copy_layer(lower_build *build, tail_map *map, int k)
     if (key) bad |= rewrite_numbers(map, s, key, out);
     lower_strip_frozen(out);
     if (build->mode == LOWER_DEPLOY) lower_deploy_layer(out);
+    else if (build->mode == LOWER_LABELS) lower_for_labels(out);
     else if (cfg_is(s, "softmax")) cfg_set(out, "noloss", "1");
-    lower_mark(build, ROLE_TAIL);
+    lower_mark(build, build->mode == LOWER_LABELS ? ROLE_STUDENT : ROLE_TAIL);
     ++map->done;
     return bad;
 }
@@ -199,7 +200,7 @@ static void insert_losses(lower_build *build, tail_map *map, int i)
     const cfg_section *tail = lower_at(build, i), *section;
     int labels = cfg_float(tail, "labels", 0) > 0, yardstick = !labels && wants_yardstick(build, i), n = 0;
     while (loss_behind(build, i, n)) ++n;
-    if (build->mode == LOWER_DEPLOY) {
+    if (build->mode != LOWER_TRAIN) {
         build->training_layers += n + labels + yardstick;
         return;
     }

@@ -7,6 +7,7 @@
 #include "layers/gpu/gpu.h"
 #include "layers/reused_classifier.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -186,8 +187,11 @@ static int tails_are_the_teachers(const model *model, const char *weights, diag 
                                                 h->tail_of);
         if (!differs) continue;
         diag_error(d, weights, 0, NULL, "layer %d, part of the reused classifier, is not the teacher's", differs - 1);
-        diag_hint(d, "these weights were trained with another teacher than %s",
-                  model->low->teacher[h->teacher].weights_path);
+        if (strstr(path_base_name(weights), MODEL_FROM_LABELS "_"))
+            diag_hint(d, "it was trained from labels: -from-labels reads it");
+        else
+            diag_hint(d, "these weights were trained with another teacher than %s",
+                      model->low->teacher[h->teacher].weights_path);
         return -1;
     }
     return 0;

@@ -14,13 +14,14 @@ typedef struct model_options {
     int threads;                 /* 0: one a core */
     int batch;                   /* 0: as the cfg says */
     uint64_t seed;
-    lower_mode mode;             /* LOWER_DEPLOY: the deployed network, no teacher is opened; batch is 1 */
+    /* LOWER_DEPLOY: the deployed network, no teacher is opened, batch is 1; LOWER_LABELS: no teacher, either */
+    lower_mode mode;
 } model_options;
 
 typedef struct model {
     lowered *low;                /* owned */
     network *net;                /* owned */
-    teacher **teacher;           /* low->teachers, owned; NULL for a plain cfg */
+    teacher **teacher;           /* low->teachers, owned; NULL for a plain cfg and unless distilling */
     features **features;         /* low->teachers, owned; an entry is NULL where that teacher is live at each step */
     float *host_input, *host_truth;   /* as the host allocated them */
     int classes;                 /* outputs of the whole network */
@@ -30,6 +31,9 @@ typedef struct model {
  * teacher's classifier into the tail. NULL with messages in `d`; the caller closes it. */
 model *model_open(const char *cfg, const model_options *options, diag *d);
 void model_close(model *model);
+
+/* What the names of weights end on that train -from-labels writes, before _last, _best and _final. */
+#define MODEL_FROM_LABELS "-labels"
 
 /* Loads a whole network or as many whole layers as the file holds. A whole file's reused classifier must equal the
  * teacher's. *info may be NULL. */
@@ -41,7 +45,8 @@ int model_load_whole(model *model, const char *weights, diag *d);
 typedef struct model_cache {
     const char *path, *type;       /* several teachers have path.NAME each */
     int views;
-    uint64_t seed, images, data;   /* of the training set */
+    uint64_t seed;                 /* of the views */
+    uint64_t images, data;         /* of the training set */
 } model_cache;
 /* Is a cache asked for, by `path` or by a [teacher]? Is one open? */
 int model_wants_cache(const model *model, const char *path);

@@ -313,8 +313,9 @@ static loader *start_loader(run *run, diag *d)
     const net_shape *s = run->model->low->shape;
     loader_options options = {
         .data = o->train, .how = LOAD_TRAIN, .batch = run->net->batch, .c = s->c, .h = s->h, .w = s->w,
-        .augment = run->model->low->augment, .seed = o->seed, .views = (int)o->views, .start = run->started_at,
-        .threads = o->threads > 0 ? o->threads : 1, .step_images = (int)per_update(run->net),
+        .augment = run->model->low->augment, .seed = o->seed, .view_seed = o->view_seed,
+        .views = (int)o->views, .start = run->started_at, .threads = o->threads > 0 ? o->threads : 1,
+        .step_images = (int)per_update(run->net),
         .max_boxes = dataset_has_boxes(o->train) ? run->net->truths / 5 : 0,
     };
     return loader_start(&options, d);
@@ -370,7 +371,7 @@ static int start(run *run, diag *d)
 {
     const trainer_options *o = run->options;
     checkpoint_run c = { .model = run->model, .train = o->train, .valid = o->valid, .backend = o->backend,
-                         .threads = o->threads, .seed = o->seed, .views = o->views };
+                         .threads = o->threads, .seed = o->seed, .view_seed = o->view_seed, .views = o->views };
     run->disk = checkpoint_open(o->folder, o->name, &c);
     run->resumed = o->resume ? checkpoint_resume(run->disk, run->model, &run->progress, o->force, d) : 0;
     if (run->resumed < 0) return -1;
