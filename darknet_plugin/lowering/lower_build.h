@@ -68,5 +68,7 @@ int lower_assign_answers(lower_build *build);
 /* The teacher whose answer a loss asks for, a place in low->teacher; -1 after reporting. */
 int lower_answering_teacher(const lower_build *build, const cfg_section *section);
 void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment);
+/* When the shapes are known: is [augment] fit for this network? 0, or -1 after reporting. */
+int lower_check_augment(lower_build *build);
 
 #endif

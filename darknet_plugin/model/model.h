@@ -2,6 +2,7 @@
 #ifndef DISTILL_MODEL_H
 #define DISTILL_MODEL_H
 #include "features.h"
+#include "model_truth.h"
 #include "teacher.h"
 #include "weights_tools/file/weights_file.h"
 #include "darknet_plugin/data/dataset.h"
@@ -59,6 +60,8 @@ features_count model_features_counts(const model *model);
  * Raises *net->seen; the caller updates. Returns the loss, mean over the batch; where it is not finite nothing runs
  * backward. */
 double model_train_step(model *model, const float *x, const int *labels, const float *boxes);
+/* The same of images that are mixed (mixup). */
+double model_train_mixed(model *model, const float *x, const mixed_labels *labels, const float *boxes);
 /* All networks, teachers too, for inputs of w x h; no cache may be open. 0, or -1 with a message where one cannot. */
 int model_resize(model *model, int w, int h, diag *d);
 /* Runs all teachers on x, up to their taps or whole. */
