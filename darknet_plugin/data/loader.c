@@ -425,6 +425,7 @@ const batch *loader_next(loader *loader, diag *d)
     return NULL;
 }
 
+/* All that it owns. */
 static void free_slot(slot *slot)
 {
     free(slot->batch.x);

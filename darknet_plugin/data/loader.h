@@ -40,7 +40,7 @@ typedef struct batch {
     float *x;                    /* (batch, c, h, w) */
     int *label;                  /* batch, -1 = unlabelled */
     int *label2;                 /* batch, of the images mixed in, -1 = unlabelled; NULL without mixup */
-    float *mix;                  /* batch, how much of x is the first image: mix x1 + (1 - mix) x2; NULL without mixup */
+    float *mix;                  /* batch, how much of x is the first image, 0..1; NULL without mixup */
     /* (batch, max_boxes, 5), Darknet's: x y w h class, zeros behind the last; NULL without boxes */
     float *truth;
     image_place *place;          /* batch, where each image lies in x; detectors, else NULL */

@@ -282,11 +282,6 @@ int model_resize(model *model, int w, int h, diag *d)
     return 0;
 }
 
-double model_train_step(model *model, const float *x, const int *labels, const float *boxes)
-{
-    return model_train_mixed(model, x, &(mixed_labels){ .first = labels }, boxes);
-}
-
 double model_train_mixed(model *model, const float *x, const mixed_labels *labels, const float *boxes)
 {
     network *net = model->net;
