@@ -272,9 +272,9 @@ static void augment_takes_what_is_possible(void **state)
 {
     (void)state;
     check_refused(NET TEACHER "[augment]\ncutout=31\n" STUDENT TRIPLE, teacher,
-                  "s.cfg:9: [augment] cutout=31 hides all of every 16x16 image\nhint: half of the side is a usual size\n");
+                  "s.cfg:9: [augment] cutout=31 hides all of every 16x16 image\nhint: a side of half of the image or less leaves something to see\n");
     check_refused(NET TEACHER "[augment]\ncutout=2147483647\n" STUDENT TRIPLE, teacher,
-                  "s.cfg:9: [augment] cutout=2147483647 hides all of every 16x16 image\nhint: half of the side is a usual size\n");
+                  "s.cfg:9: [augment] cutout=2147483647 hides all of every 16x16 image\nhint: a side of half of the image or less leaves something to see\n");
     check_refused(NET TEACHER "[augment]\nmixup=-1\ncutout=-1\nlabel_smoothing=1\n" STUDENT TRIPLE, teacher,
                   "s.cfg:9: [augment] 'mixup' is -1, expected 0 to 1000\n"
                   "s.cfg:10: [augment] 'cutout' is -1, expected at least 0\n"

@@ -93,6 +93,6 @@ int lower_check_augment(lower_build *build)
     if (half < 1 || half < w || half < h) return 0;
     diag_error(build->d, aug->file, cfg_line(aug, "cutout"), aug->name, "cutout=%d hides all of every %dx%d image",
                size, w, h);
-    diag_hint(build->d, "half of the side is a usual size");
+    diag_hint(build->d, "a side of half of the image or less leaves something to see");
     return -1;
 }
