@@ -1,5 +1,6 @@
 #!/bin/bash
-# The demo: distil a small student on Fashion-MNIST, deploy it, prove it, compare. SEED=0 EPOCHS=12 OUT=demo-out DATA=cfg/fashion.data
+# The demo: distil a small student on Fashion-MNIST, deploy it, prove it, compare.
+# SEED=0 EPOCHS=12 OUT=demo-out DATA=cfg/fashion.data
 set -euo pipefail
 SEED=${SEED:-0} EPOCHS=${EPOCHS:-12} OUT=${OUT:-demo-out}
 data=${DATA:-cfg/fashion.data}

@@ -34,6 +34,9 @@ status 0 "the others need no label" "$darknet" distill train "$w/list.data" "$w/
 status 1 "those that count do" "$darknet" distill train "$w/list.data" "$w/kd.cfg" -epochs 1 -quiet -backup "$w/list-out" -labelled 7 -force
 says err "'-labelled 7': 2 of these images have no label" "and are counted"
 
+sed 's/^noloss=1/noloss=1\n[cost]\ntype=sse/' "$w/pure.cfg" >"$w/cost.cfg"
+status 1 "an output that cannot leave images out" train cost no -labelled 10
+says err "hint: [softmax] leaves them out" "is refused"
 status 1 "more than there are" train kd no -labelled 201
 says err "'-labelled 201': there are 200 training images" "are refused"
 status 1 "from labels" train kd no -labelled 10 -from-labels

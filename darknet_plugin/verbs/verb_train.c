@@ -10,7 +10,6 @@
 #include "darknet_plugin/training/teacher_check.h"
 #include "darknet_plugin/training/trainer.h"
 #include "layers/cpu/parallel.h"
-#include "layers/gpu/gpu.h"
 
 #include <stdlib.h>
 
@@ -110,8 +109,9 @@ static int forget_labels(const options *options, training *training, diag *d)
         return refuse_labelled(options, "without a teacher unlabelled images are of no use",
                                "-limit N trains on the first N images alone", d);
     if (model_is_detector(model)) return refuse_labelled(options, "a detector's labels are all or none", NULL, d);
-    if (gpu_has(model->net) && model_output_learns_classes(model))
-        return refuse_labelled(options, "an output of the student's own does that on the CPU only", "-nogpu", d);
+    if (!model->low->heads && (cfg_first(model->low->cfg, "logistic") || cfg_first(model->low->cfg, "cost")))
+        return refuse_labelled(options, "[logistic] and [cost] would take the others for images of no class",
+                               "[softmax] leaves them out", d);
     if (n > count) {
         diag_error(d, NULL, 0, NULL, "'-labelled %zu': there are %zu training images", n, count);
         return -1;
