@@ -242,14 +242,51 @@ int lower_loss(lower_build *build, int i)
     return 0;
 }
 
+/* What is reused of the teacher behind the loss of layer `layer`; NULL: nothing. */
+static const lower_head *head_behind(const lowered *low, int layer)
+{
+    for (int i = 0; i < low->heads; ++i)
+        if (low->head[i].loss == layer && low->head[i].tails) return &low->head[i];
+    return NULL;
+}
+
+static void place_loss(const lowered *low, taught_loss *loss)
+{
+    const teacher_spec *teacher = &low->teacher[loss->teacher];
+    const lower_head *head = head_behind(low, loss->layer);
+    loss->place = place_of(&low->shape->layer[loss->layer], &teacher->shape->layer[loss->taught]);
+    if (!head) return;
+    loss->place.teacher = teacher->cfg;
+    loss->place.tail_of = head->tail_of;
+    loss->place.tails = head->tails;
+}
+
+/* Does nobody read more of teacher t's tap `tap` than its channels' means? Class scores need all of it. */
+static char only_means(const lowered *low, int t, int tap)
+{
+    int readers = 0;
+    for (int i = 0; i < low->losses; ++i) {
+        const taught_loss *loss = &low->loss[i];
+        if (loss->teacher != t || (loss->type->asks == TEACH_MAP && loss->tap_index != tap)) continue;
+        if (!loss->type->reads_means || !loss->type->reads_means(loss->section)) return 0;
+        ++readers;
+    }
+    return readers > 0;
+}
+
 int lower_place_losses(lower_build *build)
 {
+    lowered *low = build->low;
     int bad = 0;
-    for (int i = 0; i < build->low->losses; ++i) {
-        taught_loss *loss = &build->low->loss[i];
-        const net_shape *teacher = build->low->teacher[loss->teacher].shape;
-        loss->place = place_of(&build->low->shape->layer[loss->layer], &teacher->layer[loss->taught]);
+    for (int i = 0; i < low->losses; ++i) {
+        taught_loss *loss = &low->loss[i];
+        place_loss(low, loss);
         if (loss->type->check) bad |= loss->type->check(loss->section, &loss->place, build->d);
+    }
+    for (int t = 0; t < low->teachers; ++t) {
+        teacher_spec *teacher = &low->teacher[t];
+        teacher->means = mem_calloc((size_t)teacher->taps + 1, 1);
+        for (int tap = 0; tap < teacher->taps; ++tap) teacher->means[tap] = only_means(low, t, tap);
     }
     return bad;
 }

@@ -50,7 +50,8 @@ static char *taps_text(const teacher_spec *spec)
     char *text = mem_strdup("");
     for (int i = 0; i < spec->taps; ++i) {
         const layer_shape *l = &spec->shape->layer[spec->tap[i]];
-        char *more = mem_printf("%s%slayer %d of %dx%dx%d", text, i ? ", " : "", spec->tap[i], l->c, l->h, l->w);
+        char *more = mem_printf("%s%slayer %d of %dx%dx%d%s", text, i ? ", " : "", spec->tap[i], l->c, l->h, l->w,
+                                spec->means[i] ? " (means)" : "");
         free(text);
         text = more;
     }
@@ -114,8 +115,8 @@ static int describe(features *features, const features_options *options, diag *d
     for (int i = 0; i < s->taps; ++i) {
         const layer_shape *l = &s->shape->layer[s->tap[i]];
         features->spec.tap[i].c = l->c;
-        features->spec.tap[i].h = l->h;
-        features->spec.tap[i].w = l->w;
+        features->spec.tap[i].h = s->means[i] ? 1 : l->h;
+        features->spec.tap[i].w = s->means[i] ? 1 : l->w;
     }
     return 0;
 }
@@ -199,6 +200,21 @@ static int read_records(features *features, const uint64_t *image, const uint64_
     return missing;
 }
 
+/* Stores tap i's map of image b, or its channels' means; not 0 where it is not finite. */
+static int store_tap(const features *features, size_t b, int i, void *to)
+{
+    const teacher_spec *spec = features->teacher->spec;
+    const layer_shape *l = &spec->shape->layer[spec->tap[i]];
+    size_t c = (size_t)l->c, hw = (size_t)l->h * (size_t)l->w;
+    const float *x = features->live[i] + b * c * hw;
+    if (!spec->means[i]) return feature_store(features->spec.type, x, l->c, hw, to);
+    float *means = mem_calloc(c, sizeof *means);
+    for (size_t k = 0; k < c; ++k) means[k] = feature_mean(x, NULL, FEATURE_F32, k, hw);
+    int bad = feature_store(features->spec.type, means, l->c, 1, to);
+    free(means);
+    return bad;
+}
+
 /* The live teacher's maps in the stored form, for the loss and for the file. */
 static void store_images(void *ctx, size_t begin, size_t end)
 {
@@ -208,9 +224,8 @@ static void store_images(void *ctx, size_t begin, size_t end)
         f->bad[b] = 0;
         if (f->hit[b] > 0) continue;
         for (int i = 0; i < s->taps; ++i) {
-            size_t hw = (size_t)s->tap[i].h * (size_t)s->tap[i].w, n = (size_t)s->tap[i].c * hw;
             void *to = maps_of(f, b) + feature_cache_at(f->cache, i);
-            if (feature_store(s->type, f->live[i] + b * n, s->tap[i].c, hw, to)) f->bad[b] = 1;
+            if (store_tap(f, b, i, to)) f->bad[b] = 1;
             f->maps[(size_t)i * (size_t)f->batch + b] = feature_stored(s->type, s->tap[i].c, to);
         }
         f->bytes[b] = feature_cache_pack(f->cache, f->view[b], f->image[b], maps_of(f, b), packed_of(f, b));
@@ -246,9 +261,10 @@ int features_of_batch(features *features, const float *x, const uint64_t *image,
     return write_records(features, d);
 }
 
-const feature_map *features_of_tap(const features *features, int tap)
+teaching features_teaching(const features *features, int tap)
 {
-    return features->maps + (size_t)tap * (size_t)features->batch;
+    return (teaching){ .stored = features->maps + (size_t)tap * (size_t)features->batch,
+                       .means = features->teacher->spec->means[tap] };
 }
 
 void features_done(features *features) { feature_cache_done(features->cache, features->batch); }

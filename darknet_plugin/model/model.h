@@ -7,6 +7,8 @@
 #include "darknet_plugin/data/dataset.h"
 #include "darknet_plugin/lowering/lower.h"
 
+#include <stdio.h>
+
 typedef struct model_options {
     cpu_backend backend;
     int threads;                 /* 0: one a core */
@@ -53,6 +55,16 @@ int model_teach(model *model, const float *x, const uint64_t *image, const uint6
 void model_taught(model *model);
 /* How many targets came from where, over all caches. */
 features_count model_features_counts(const model *model);
+
+/* Training images, as the run will see them. */
+typedef struct model_views {
+    const dataset *train;          /* borrowed */
+    uint64_t seed, views;          /* views: 0 = a new one each epoch */
+    int threads;                   /* of the loader */
+} model_views;
+/* Before step 1: what losses have to know first (loss_facts) and do not, out of no checkpoint, is measured, and said in
+ * a line each on `out`. Weights stay as they are. 0, or -1 with messages. */
+int model_prepare(model *model, const model_views *views, FILE *out, diag *d);
 
 /* One forward and backward over a sub-batch: x = (batch, c, h, w), labels NULL or batch of them (-1: none), boxes of a
  * detector NULL or (batch, net->truths), as its [yolo] wants them. Used where low->labels is set.

@@ -360,7 +360,8 @@ static int start(run *run, diag *d)
     run->before = o->skip_nan ? step_copy_new(run->model) : NULL;
     if (find_end(run, d)) return -1;
     mention_unfinished(run);
-    return 0;
+    model_views views = { .train = o->train, .seed = o->seed, .views = o->views, .threads = o->threads };
+    return model_prepare(run->model, &views, o->out, d);
 }
 
 /* All steps. 0: to the end; 1: a signal asked to stop, all is saved. */
