@@ -24,8 +24,8 @@
  *                         either, behind [avgpool]  reads the mean over places: m in place of e, V = D = C; the rest is
  *                                                   the mean over the map all the same, unless pooled=1
  *                         [connected]               reads the map: V = C*H*W
- *     normalise=channel with it: T = sum of W_rc^2 (v_c + v/100) and 1/20 in place of v/20, so that the channels' means
- *     cost about 1 if channels vary by themselves
+ *     normalise=channel with it: T = the variances of W's R outputs over views and places, summed, and 1/20 in place of
+ *     v/20: what knows nothing of the image costs 1 there, too, however channels vary together
  *
  * reduction=sum is D times the mean, whatever the keys. */
 #ifndef DISTILL_FEATURE_L2_H
@@ -60,8 +60,8 @@ void set_feature_l2_maps(layer *l, const feature_map *maps);
 /* metric=head: W, (rows, width), copied. */
 void set_feature_l2_head(layer *l, const float *head, size_t rows, size_t width);
 
-/* Its row's functions (sections.h). The facts of a loss that asks for them: v_c of what its first term reads, (c), then
- * of the channels' means if only W reads those. */
+/* Its row's functions (sections.h). The facts of a loss that asks for them: v_c, (c); with normalise=channel and
+ * metric=head then that T. */
 int check_feature_l2_section(const cfg_section *section, const loss_place *place, diag *d);
 int make_feature_l2_section(layer *l, const cfg_section *section, const loss_place *place, diag *d);
 void teach_feature_l2_layer(layer *l, const teaching *teaching);

@@ -11,19 +11,18 @@
 
 /* ---- what it is made of ---- */
 
-/* How many variances `p` asks for. */
-static size_t variances(const feature_l2_params *p)
+/* How many numbers `p` has to know. */
+static size_t facts_of(const feature_l2_params *p)
 {
-    size_t c = (size_t)p->c;
-    if (p->head == HEAD_MEANS && !p->pooled) return 2 * c;
-    return p->channel || p->head ? c : 0;
+    if (!p->channel && !p->head) return 0;
+    return (size_t)p->c + (p->channel && p->head);
 }
 
 feature_l2_metric *feature_l2_metric_new(const feature_l2_params *p)
 {
     if (!p->pooled && !p->channel && !p->head) return NULL;
     feature_l2_metric *m = mem_calloc(1, sizeof *m);
-    m->facts.n = variances(p);
+    m->facts.n = facts_of(p);
     if (m->facts.n) m->facts.value = mem_calloc(m->facts.n, sizeof *m->facts.value);
     m->weigh = mem_calloc((size_t)p->c, sizeof *m->weigh);
     return m;
@@ -84,14 +83,11 @@ static void weigh_channels(feature_l2_metric *metric, const feature_l2_params *p
 /* H and H' of W. */
 static void scale_head(feature_l2_metric *metric, const layer *l, const feature_l2_params *p)
 {
-    size_t n = (size_t)p->c, width = metric->width, places = width / n;   /* of a W that reads the whole map */
-    const double *v = metric->facts.value + (metric->facts.n > n ? n : 0);
-    double mean = mean_of(v, n), trace = 0;
-    BUG_UNLESS(width == n || width == (size_t)l->outputs, "a head that reads something else than the map");
-    for (size_t i = 0; i < metric->rows * width; ++i) {
-        double w = metric->head[i];
-        trace += w * w * (p->channel ? v[i % width / places] + mean / 100 : 1);
-    }
+    size_t width = metric->width;
+    double trace = 0;
+    BUG_UNLESS(width == (size_t)(p->head == HEAD_MAP ? l->outputs : l->out_c), "W reads something else than the map");
+    for (size_t i = 0; i < metric->rows * width; ++i) trace += (double)metric->head[i] * metric->head[i];
+    if (p->channel) trace = metric->facts.value[p->c];
     double factor = trace > 0 ? sqrt((double)width / trace) : 0;
     for (size_t i = 0; i < metric->rows * width; ++i) {
         metric->scaled[i] = (float)(factor * metric->head[i]);
