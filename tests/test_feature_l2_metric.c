@@ -2,9 +2,10 @@
  * against numpy's (fixtures/make_feature_l2.py), gradients against central differences of the layer's own cost, the same
  * bits whatever the threads, what costs 1, what the classifier's weights are taken from, and every refusal. */
 #include "layers/network.h"
+#include "check_data.h"
 #include "check_nets.h"
 
-#include "darknet_plugin/data/dataset.h"
+#include "darknet_plugin/data/loader.h"
 #include "darknet_plugin/model/run_state.h"
 #include "layers/cpu/parallel.h"
 #include "layers/feature_l2.h"
@@ -331,7 +332,7 @@ static void test_what_is_said(void **state)
 #define BN(n, size, stride) "[convolutional]\nbatch_normalize=1\nfilters=" #n "\nsize=" #size "\nstride=" #stride \
     "\npad=1\nactivation=linear\n"
 #define CONNECTED(n) "[connected]\noutput=" #n "\nactivation=linear\n"
-#define STUDENT NET "[teacher]\ncfg=t.cfg\nweights=t.weights\ntap=1\n" CONV(4, 3, 2) "[projector]\n[feature_l2]\n"
+#define STUDENT NET "[teacher]\ncfg=t.cfg\nweights=t.weights\ntap=1\n[augment]\npad=1\nflip=1\n" CONV(4, 3, 2) "[projector]\n[feature_l2]\n"
 
 static void check_refused(const char *keys, const char *tail, const char *want)
 {
@@ -428,6 +429,98 @@ static void test_teacher_weights(void **state)
     model_close(m);
 }
 
+/* ---- measured on a data set ---- */
+
+enum { IMAGES = 37 };
+
+/* Images of 8 x 8 random pixels. */
+static dataset *make_images(data_file **file)
+{
+    uint8_t pixels[16 + IMAGES * 64] = { 0, 0, 8, 3, 0, 0, 0, IMAGES, 0, 0, 0, 8, 0, 0, 0, 8 },
+        labels[8 + IMAGES] = { 0, 0, 8, 1, 0, 0, 0, IMAGES };
+    float x[IMAGES * 64];
+    check_fill(x, IMAGES * 64, 3);
+    for (int i = 0; i < IMAGES * 64; ++i) pixels[16 + i] = (uint8_t)(127 + 120 * x[i]);
+    data_put("i-images-idx3-ubyte", pixels, sizeof pixels);
+    data_put("i-labels-idx1-ubyte", labels, sizeof labels);
+    diag *d = diag_new();
+    char *text = mem_printf("classes=5\ntrain=%s/i-images-idx3-ubyte\n", check_folder());
+    *file = data_read_text(text, d);
+    check_no_errors(d);
+    dataset *set = dataset_open(*file, DATA_TRAIN, 0, DATA_IMAGES, d);
+    check_no_errors(d);
+    diag_free(d);
+    free(text);
+    return set;
+}
+
+/* The first pass over the images as training sees them, in two steps: means, then variances. */
+static void variances_by_hand(model *m, const dataset *set, double v[6])
+{
+    diag *d = diag_new();
+    loader_options o = { .data = set, .how = LOAD_TRAIN, .batch = 4, .c = 3, .h = 8, .w = 8, .seed = 5, .threads = 1,
+                         .augment = m->low->augment };
+    double mean[6] = { 0 };
+    enum { MAP = 16, ALL = IMAGES * MAP };
+    for (int pass = 0; pass < 2; ++pass) {
+        loader *l = loader_start(&o, d);
+        for (int i = 0; i < IMAGES; i += 4) {
+            teacher_forward(m->teacher[0], loader_next(l, d)->x, 0);
+            const float *t = teacher_feature(m->teacher[0], 1);
+            for (int k = 0; k < 4 * 6 * MAP && i + k / (6 * MAP) < IMAGES; ++k) {
+                int c = k / MAP % 6;
+                if (pass) v[c] += pow(t[k] - mean[c], 2) / ALL;
+                else mean[c] += (double)t[k] / ALL;
+            }
+        }
+        loader_stop(l);
+    }
+    check_no_errors(d);
+    diag_free(d);
+}
+
+static void test_prepare(void **state)
+{
+    (void)state;
+    data_file *file;
+    dataset *set = make_images(&file);
+    double want[6] = { 0 }, first[7] = { 0 };
+    for (int run = 0; run < 5; ++run) {   /* threads 1, 3; then a cache, filled and read */
+        int threads = run == 1 ? 3 : 1, cached = run > 1;
+        diag *d = diag_new();
+        model *m = open_model("[avgpool]\n" CONNECTED(5), "normalise=channel\nmetric=head");
+        loss_facts *facts = feature_l2_facts(loss_of(m));
+        uint64_t views = 1;
+        if (!run) variances_by_hand(m, set, want);
+        parallel_set_threads(threads);
+        model_cache cache = { .path = "p.feat", .type = "f32", .views = 1, .seed = 5, .images = IMAGES, .data = 1 };
+        if (cached) assert_int_equal(model_open_cache(m, &cache, &views, d), 0);
+        char *said;
+        size_t len;
+        FILE *out = open_memstream(&said, &len);
+        model_views how = { .train = set, .seed = 5, .views = views, .threads = threads };
+        assert_int_equal(model_prepare(m, &how, out, d), 0);
+        check_no_errors(d);
+        fflush(out);
+        assert_non_null(strstr(said, "variances from 37 views: "));
+        size_t once = len;
+        assert_int_equal(model_prepare(m, &how, out, d), 0);   /* it is known */
+        fclose(out);
+        assert_int_equal(len, once);
+        assert_true(facts->known && facts->n == 7);
+        for (size_t c = 0; c < 6; ++c) check_close(facts->value[c] / want[c], 1, 1e-9, "variance", c);
+        for (size_t c = 0; c < 7; ++c) assert_true(!run || facts->value[c] == first[c]);
+        memcpy(first, facts->value, sizeof first);
+        if (cached) assert_int_equal(model_features_counts(m).computed > 0, run == 2);
+        free(said);
+        diag_free(d);
+        model_close(m);
+    }
+    dataset_free(set);
+    data_file_free(file);
+    parallel_set_threads(0);
+}
+
 /* What was measured comes back out of a state, and only where it is wanted. */
 static void test_state(void **state)
 {
@@ -472,7 +565,8 @@ int main(void)
         cmocka_unit_test(test_white_errors), cmocka_unit_test(test_one_is_the_mean), cmocka_unit_test(test_what_is_said),
     };
     const struct CMUnitTest models[] = {
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_teacher_weights), cmocka_unit_test(test_state),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_teacher_weights), cmocka_unit_test(test_prepare),
+        cmocka_unit_test(test_state),
     };
     return cmocka_run_group_tests(plain, NULL, NULL) + cmocka_run_group_tests(models, in_a_folder, NULL);
 }
