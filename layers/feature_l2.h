@@ -8,18 +8,18 @@
  * t is the teacher's map, average-pooled k x k where it is larger than the student's. A frozen net in
  * inference mode (net.train = 0) passes its input through and computes no loss.
  *
- * Three keys change what is summed. e = s - t is an element's error, m_c the mean of channel c's errors over places, v_c
- * the variance of what the teacher's channel c says there, over images and places (of m: of the channel's means, over
- * images), v the mean of v_c. It is measured before step 1 (feature_l2_measure.c).
+ * Three keys change what is summed. e = s - t is an element's error, m_c the mean of channel c's errors over places,
+ * v_c the variance of what the teacher's channel c says there, over images and places (of m: of the channel's means,
+ * over images), v the mean of v_c. It is measured before step 1 (feature_l2_measure.c).
  *
  *   pooled=1            m_c^2 instead of e^2, D = C: an average-pooling classifier reads nothing else. Its gradient
  *                       spreads evenly over the places
  *   normalise=channel   e_c^2 / (v_c + v/100): 1 is what the channels' means cost that know nothing of the image, 0 the
  *                       teacher's map. v/100 limits what a nearly dead channel weighs
- *   metric=head         V/T |W e|^2 + v/20 * e_c^2 / (v_c + v/100), W the first weights behind the tap, (R, V), batch norm
- *                       folded in, T the sum of their squares: what the classifier sees of an error, and a little of
- *                       what it does not. An error as large in all elements and without correlation costs as much as
- *                       without the key. W is
+ *   metric=head         V/T |W e|^2 + v/20 * e_c^2 / (v_c + v/100), W the first weights behind the tap, (R, V), batch
+ *                       norm folded in, T the sum of their squares: what the classifier sees of an error, and a little
+ *                       of what it does not. An error as large in all elements and without correlation costs as much
+ *                       as without the key, but for that little. W is
  *                         a 1x1 [convolutional]     reads each place: e is one place's errors, V = C
  *                         either, behind [avgpool]  reads the mean over places: m in place of e, V = D = C; the rest is
  *                                                   the mean over the map all the same, unless pooled=1
@@ -32,7 +32,7 @@
 #define DISTILL_FEATURE_L2_H
 #include "sections.h"
 
-/* What reads the map first: nothing that is asked for, a 1x1 at each place, something behind [avgpool], or all of it. */
+/* What reads the map first: nobody asks, a 1x1 at each place, something behind [avgpool], or a matrix all of it. */
 typedef enum { HEAD_NONE, HEAD_PLACES, HEAD_MEANS, HEAD_MAP } feature_l2_head;
 
 typedef struct feature_l2_params {

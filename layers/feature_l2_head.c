@@ -52,12 +52,13 @@ int feature_l2_find_head(const cfg_section *section, const loss_place *place, fe
     int averaged;
     if (strcmp(cfg_str(section, "metric", "map"), "head")) return 0;
     const cfg_section *reader = first_reader(place, &p->head_layer, &averaged);
-    if (!reader) return refuse(section, "metric", hint, d, "metric=head: no layer with weights is reused behind the tap");
+    if (!reader)
+        return refuse(section, "metric", hint, d, "metric=head: no layer with weights is reused behind the tap");
     p->head = reads_as(reader, place, averaged);
     if (p->head == HEAD_NONE) {
         diag_error(d, section->file, cfg_line(section, "metric"), section->name,
-                   "metric=head: what reads the map first, [%s] (%s:%d), teacher's layer %d, is no matrix of its channels",
-                   reader->name, reader->file, reader->line, p->head_layer);
+                   "metric=head: what reads the map first, [%s] (%s:%d), teacher's layer %d, is no matrix of its "
+                   "channels", reader->name, reader->file, reader->line, p->head_layer);
         diag_hint(d, "%s", hint);
         return -1;
     }

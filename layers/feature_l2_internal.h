@@ -36,7 +36,8 @@ static inline feature_l2_state *feature_l2_state_of(const layer *l) { return (fe
 /* Are the errors' means over places needed? The errors themselves are unless pooled=1. */
 static inline int feature_l2_takes_means(const feature_l2_params *p) { return p->pooled || p->head == HEAD_MEANS; }
 
-/* metric=head: what reads the map first, into p->head and p->head_layer. 0, or -1 after reporting what cannot be used. */
+/* metric=head: what reads the map first, into p->head and p->head_layer. 0, or -1 after reporting why it cannot be
+ * used. */
 int feature_l2_find_head(const cfg_section *section, const loss_place *place, feature_l2_params *p, diag *d);
 /* NULL where `p` asks for none of the three. */
 feature_l2_metric *feature_l2_metric_new(const feature_l2_params *p);

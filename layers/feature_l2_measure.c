@@ -1,9 +1,9 @@
-/* [feature_l2] normalise=channel and metric=head: the variances of the teacher's channels, and with both those of what W
- * makes of them, from views that the model shows before step 1 (model/model_prepare.c).
+/* [feature_l2] normalise=channel and metric=head: the variances of the teacher's channels, and with both those of what
+ * W makes of them, from views that the model shows before step 1 (model/model_prepare.c).
  *
- * Each channel and each row of W is added up by itself, in the order of the views: its result does not depend on threads. Its first value
- * is taken off all of them, so that a channel that never changes has a variance of exactly 0, and one that does loses
- * nothing to a large mean. */
+ * Each channel and each row of W is added up by itself, in the order of the views: its result does not depend on
+ * threads. Its first value is taken off all of them, so that a channel that never changes has a variance of exactly 0,
+ * and one that does loses nothing to a large mean. */
 #include "darknet_plugin/base/mem.h"
 #include "feature_l2_internal.h"
 #include "layers/cpu/parallel.h"
@@ -150,8 +150,9 @@ static void tell(const double *v, size_t n, double mean, uint64_t views, FILE *o
     memcpy(sorted, v, n * sizeof *v);
     qsort(sorted, n, sizeof *sorted, by_size);
     for (size_t i = 0; i < n; ++i) dead += v[i] < 1e-6 * mean;
-    fprintf(out, "teacher's channel variances from %llu views: least %.3g, median %.3g, largest %.3g; %d dead channel%s\n",
-            (unsigned long long)views, sorted[0], sorted[n / 2], sorted[n - 1], dead, dead == 1 ? "" : "s");
+    fprintf(out, "teacher's channel variances from %llu views: least %.3g, median %.3g, largest %.3g; "
+            "%d dead channel%s\n", (unsigned long long)views, sorted[0], sorted[n / 2], sorted[n - 1], dead,
+            dead == 1 ? "" : "s");
     fflush(out);
     free(sorted);
 }
@@ -168,8 +169,8 @@ int feature_l2_looked(layer *l, FILE *out, diag *d)
     for (size_t row = 0; m->facts.n > n && row < m->rows; ++row) seen += variance(&m->sums->row[row]);
     if (m->facts.n > n) v[n] = seen;
     if (!(sum > 0) || isinf(sum) || (m->facts.n > n && !(seen > 0))) {
-        diag_error(d, NULL, 0, "feature_l2", "the teacher's channels have no variance: its map is the same for %llu views, "
-                   "or not finite", (unsigned long long)m->sums->views);
+        diag_error(d, NULL, 0, "feature_l2", "the teacher's channels have no variance: its map is the same for %llu "
+                   "views, or not finite", (unsigned long long)m->sums->views);
         diag_hint(d, "look at the teacher with 'darknet distill valid', or leave out normalise= and metric=");
         return -1;
     }

@@ -33,9 +33,9 @@ typedef enum {
 typedef struct loss_place {
     int c, h, w;                           /* the student's */
     int teacher_c, teacher_h, teacher_w;   /* what it is taught */
-    const cfg_file *teacher;               /* its sections, borrowed; the classifier reuses tail_of[0..tails-1] of them, */
-    const int *tail_of;                    /* in order; -1: not one of the teacher's. Borrowed; tails = 0: there is none */
-    int tails;
+    const cfg_file *teacher;               /* its sections; the classifier reuses tail_of[0..tails-1] of them, in */
+    const int *tail_of;                    /* order; -1: not one of the teacher's. Both borrowed */
+    int tails;                             /* 0: there is no classifier */
 } loss_place;
 
 /* What the teacher says about a batch; borrowed from it or from its cache until the loss has run backward. */

@@ -1,6 +1,6 @@
 /* [feature_l2] with pooled=1, normalise=channel and metric=head: costs, gradients and what is measured before step 1
- * against numpy's (fixtures/make_feature_l2.py), gradients against central differences of the layer's own cost, the same
- * bits whatever the threads, what costs 1, what the classifier's weights are taken from, and every refusal. */
+ * against numpy's (fixtures/make_feature_l2.py), gradients against central differences of the layer's own cost, the
+ * same bits whatever the threads, what costs 1, what the classifier's weights are taken from, and every refusal. */
 #include "layers/network.h"
 #include "check_data.h"
 #include "check_nets.h"
@@ -259,7 +259,8 @@ static void check_means_cost(int pooled, int head)
     check_fill(matrix, ROWS * D, 2);
     for (size_t i = 0; i < MANY * D; ++i) {
         size_t c = i / (H * W) % C;
-        x[i] = x[i] * (float)(1 + c) + 3 * (float)c + (c ? x[i - i % D] : 0);   /* unlike sizes; channels have a part in common */
+        /* unlike sizes; channels have a part in common */
+        x[i] = x[i] * (float)(1 + c) + 3 * (float)c + (c ? x[i - i % D] : 0);
         mean[c] += x[i] / (MANY * H * W);
     }
     if (head) set_feature_l2_head(l, matrix, ROWS, head == HEAD_MAP ? D : C);
@@ -286,7 +287,8 @@ static void test_one_is_the_mean(void **state)
     check_means_cost(1, HEAD_MEANS);
 }
 
-/* An error that is as large everywhere and not correlated costs with metric=head what it costs without, but for the rest. */
+/* An error as large everywhere and without correlation costs with metric=head what it costs without, but for the
+ * rest. */
 static void test_white_errors(void **state)
 {
     (void)state;
@@ -312,9 +314,13 @@ static void test_what_is_said(void **state)
     feature_l2_params p = { .scale = 1, .mean = 1, .target_pool = 1, .channel = 1 };
     network *net = bound(p);
     float views[VIEWS * D];
-    for (int i = 0; i < VIEWS * D; ++i) views[i] = i / (H * W) % C == 1 ? 0.1f : (float)(i % 2 * 2 * (i / (H * W) % C + 1));
+    for (int i = 0; i < VIEWS * D; ++i) {
+        int c = i / (H * W) % C;
+        views[i] = c == 1 ? 0.1f : (float)(i % 2 * 2 * (c + 1));
+    }
     char *said = look_at(&net->layers[1], views, VIEWS, D, 0);
-    assert_string_equal(said, "teacher's channel variances from 5 views: least 0, median 1, largest 9; 1 dead channel\n");
+    assert_string_equal(said, "teacher's channel variances from 5 views: least 0, median 1, largest 9; "
+                        "1 dead channel\n");
     assert_true(feature_l2_facts(&net->layers[1])->value[1] == 0);
     free(said);
     drop(net);
@@ -332,7 +338,10 @@ static void test_what_is_said(void **state)
 #define BN(n, size, stride) "[convolutional]\nbatch_normalize=1\nfilters=" #n "\nsize=" #size "\nstride=" #stride \
     "\npad=1\nactivation=linear\n"
 #define CONNECTED(n) "[connected]\noutput=" #n "\nactivation=linear\n"
-#define STUDENT NET "[teacher]\ncfg=t.cfg\nweights=t.weights\ntap=1\n[augment]\npad=1\nflip=1\n" CONV(4, 3, 2) "[projector]\n[feature_l2]\n"
+#define STUDENT NET "[teacher]\ncfg=t.cfg\nweights=t.weights\ntap=1\n[augment]\npad=1\nflip=1\n" CONV(4, 3, 2) \
+    "[projector]\n[feature_l2]\n"
+#define NO_MATRIX(what, line, layer) "metric=head: what reads the map first, [" what "] (t.cfg:" line \
+    "), teacher's layer " layer ", is no matrix of its channels"
 
 static void check_refused(const char *keys, const char *tail, const char *want)
 {
@@ -362,19 +371,14 @@ static void test_refusals(void **state)
     check_refused("metric=head", CONV(5, 1, 1) "[avgpool]\n", NULL);
     check_refused("pooled=1\nnormalise=channel", CONV(5, 3, 1) "[avgpool]\n", NULL);
     check_refused("metric=head", CONV(5, 3, 1) "[avgpool]\n",
-                  "metric=head: what reads the map first, [convolutional] (t.cfg:21), teacher's layer 2, is no matrix of "
-                  "its channels");
+                  NO_MATRIX("convolutional", "21", "2"));
     check_refused("metric=head", CONV(6, 1, 1) "groups=2\n[avgpool]\n",
-                  "metric=head: what reads the map first, [convolutional] (t.cfg:21), teacher's layer 2, is no matrix of "
-                  "its channels");
+                  NO_MATRIX("convolutional", "21", "2"));
     check_refused("metric=head", "[maxpool]\nsize=2\nstride=2\n" CONNECTED(5),
-                  "metric=head: what reads the map first, [maxpool] (t.cfg:21), teacher's layer 2, is no matrix of its "
-                  "channels");
+                  NO_MATRIX("maxpool", "21", "2"));
     check_refused("metric=head", "[avgpool]\n[activation]\nactivation=relu\n" CONNECTED(5),
-                  "metric=head: what reads the map first, [activation] (t.cfg:22), teacher's layer 3, is no matrix of its "
-                  "channels");
-    check_refused("metric=head", "[avgpool]\n", "metric=head: what reads the map first, [softmax] (t.cfg:22), teacher's "
-                  "layer 3, is no matrix of its channels");
+                  NO_MATRIX("activation", "22", "3"));
+    check_refused("metric=head", "[avgpool]\n", NO_MATRIX("softmax", "22", "3"));
     check_refused("metric=head\npooled=1", CONNECTED(5), "pooled=1 compares means over places, but the classifier that "
                   "metric=head asks reads each place");
 }
@@ -420,7 +424,7 @@ static void test_teacher_weights(void **state)
     set_feature_l2_target(l, target);
     for (int c = 0; c < 6; ++c) {
         memset(at.input, 0, (size_t)l->outputs * 4 * sizeof(float));
-        for (int i = 0; i < 16; ++i) at.input[l->outputs + c * 16 + i] = i % 2 ? 3 : 1;   /* 2 on average, in one image */
+        for (int i = 0; i < 16; ++i) at.input[l->outputs + c * 16 + i] = i % 2 ? 3 : 1;   /* 2 on average */
         l->forward(*l, at);
         check_close(*l->cost, 4 * (6 * column[c] / all + 3.5 / 20 / (1 + c + .035)), 1e-5, "cost", (size_t)c);
     }
@@ -525,7 +529,8 @@ static void test_prepare(void **state)
 static void test_state(void **state)
 {
     (void)state;
-    model *m = open_model("[avgpool]\n" CONNECTED(5), "normalise=channel"), *plain = open_model("[avgpool]\n" CONNECTED(5), "");
+    model *m = open_model("[avgpool]\n" CONNECTED(5), "normalise=channel");
+    model *plain = open_model("[avgpool]\n" CONNECTED(5), "");
     loss_facts *facts = feature_l2_facts(loss_of(m));
     run_progress progress = { 0 };
     diag *d = diag_new();
@@ -561,8 +566,9 @@ int main(void)
 {
     network_init();
     const struct CMUnitTest plain[] = {
-        cmocka_unit_test(test_numpy),       cmocka_unit_test(test_gradients),       cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_white_errors), cmocka_unit_test(test_one_is_the_mean), cmocka_unit_test(test_what_is_said),
+        cmocka_unit_test(test_numpy), cmocka_unit_test(test_gradients), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_white_errors), cmocka_unit_test(test_one_is_the_mean),
+        cmocka_unit_test(test_what_is_said),
     };
     const struct CMUnitTest models[] = {
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_teacher_weights), cmocka_unit_test(test_prepare),

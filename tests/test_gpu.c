@@ -19,25 +19,26 @@ typedef struct net_case {
 #define CONV CHECK_CONV
 #define BN CHECK_BN
 #define SHORTCUT CHECK_SHORTCUT
+#define NO_KEYS 0, 0, HEAD_NONE
 #define LOSS "[activation]\nactivation=linear\n"
 
 static const net_case cases[] = {
-    { "projector", BN(8, 3, 2, relu) BN(6, 1, 1, relu) BN(6, 3, 1, relu) BN(12, 1, 1, relu) LOSS, 1, FEATURE_F32, 0, 20 },
-    { "stored as f16", BN(8, 3, 1, leaky) LOSS, 2, FEATURE_F16, 0, 0 },
-    { "stored as u8", BN(8, 3, 1, leaky) LOSS, 3, FEATURE_U8, 0, 0 },
-    { "Adam", BN(8, 3, 2, tanh) CONV(5, 3, 1, logistic) LOSS, 1, FEATURE_F32, 1, 0 },
-    { "AdamW", BN(8, 3, 2, tanh) CONV(5, 3, 1, logistic) LOSS, 1, FEATURE_F32, 2, 0 },
+    { "projector", BN(8, 3, 2, relu) BN(6, 1, 1, relu) BN(6, 3, 1, relu) BN(12, 1, 1, relu) LOSS, 1, FEATURE_F32, 0, 20, NO_KEYS },
+    { "stored as f16", BN(8, 3, 1, leaky) LOSS, 2, FEATURE_F16, 0, 0, NO_KEYS },
+    { "stored as u8", BN(8, 3, 1, leaky) LOSS, 3, FEATURE_U8, 0, 0, NO_KEYS },
+    { "Adam", BN(8, 3, 2, tanh) CONV(5, 3, 1, logistic) LOSS, 1, FEATURE_F32, 1, 0, NO_KEYS },
+    { "AdamW", BN(8, 3, 2, tanh) CONV(5, 3, 1, logistic) LOSS, 1, FEATURE_F32, 2, 0, NO_KEYS },
     /* a 1x1 and a shortcut read the same layer: both gradients count */
-    { "1x1 beside a shortcut", BN(8, 3, 1, leaky) BN(4, 1, 1, leaky) BN(8, 3, 1, leaky) SHORTCUT(-3, leaky) LOSS, 1, FEATURE_F32, 0, 24 },
-    { "1x1 with a stride", BN(8, 3, 1, leaky) CONV(6, 1, 2, leaky) BN(6, 3, 1, leaky) BN(7, 1, 2, leaky) LOSS, 1, FEATURE_F16, 0, 24 },
-    { "a 1x1 with a stride first", BN(8, 1, 2, leaky) LOSS, 1, FEATURE_F32, 0, 0 },
-    { "depthwise", BN(8, 1, 1, leaky) BN(8, 3, 1, leaky) "groups=8\n" BN(6, 1, 1, leaky) LOSS, 1, FEATURE_F32, 0, 0 },
-    { "dropout", BN(8, 3, 1, leaky) "[dropout]\nprobability=.4\n" BN(6, 3, 1, leaky) LOSS, 1, FEATURE_F32, 0, 0 },
-    { "activation", "[activation]\nactivation=leaky\n" BN(8, 3, 1, linear) "[activation]\nactivation=tanh\n" BN(6, 3, 1, leaky) LOSS, 1, FEATURE_F32, 0, 0 },
-    { "connected", "[connected]\noutput=20\nbatch_normalize=1\nactivation=tanh\n[connected]\noutput=9\nactivation=linear\n" LOSS, 1, FEATURE_F32, 0, 0 },
+    { "1x1 beside a shortcut", BN(8, 3, 1, leaky) BN(4, 1, 1, leaky) BN(8, 3, 1, leaky) SHORTCUT(-3, leaky) LOSS, 1, FEATURE_F32, 0, 24, NO_KEYS },
+    { "1x1 with a stride", BN(8, 3, 1, leaky) CONV(6, 1, 2, leaky) BN(6, 3, 1, leaky) BN(7, 1, 2, leaky) LOSS, 1, FEATURE_F16, 0, 24, NO_KEYS },
+    { "a 1x1 with a stride first", BN(8, 1, 2, leaky) LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
+    { "depthwise", BN(8, 1, 1, leaky) BN(8, 3, 1, leaky) "groups=8\n" BN(6, 1, 1, leaky) LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
+    { "dropout", BN(8, 3, 1, leaky) "[dropout]\nprobability=.4\n" BN(6, 3, 1, leaky) LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
+    { "activation", "[activation]\nactivation=leaky\n" BN(8, 3, 1, linear) "[activation]\nactivation=tanh\n" BN(6, 3, 1, leaky) LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
+    { "connected", "[connected]\noutput=20\nbatch_normalize=1\nactivation=tanh\n[connected]\noutput=9\nactivation=linear\n" LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
     { "pooling and routes", BN(8, 3, 1, leaky) "[maxpool]\nsize=2\nstride=2\n" BN(5, 3, 1, leaky) "[upsample]\nstride=2\n[route]\nlayers=-1,0\n" BN(6, 1, 1, leaky) LOSS,
-      1, FEATURE_F32, 0, 0 },
-    { "average", BN(8, 3, 2, leaky) "[avgpool]\n" LOSS, 1, FEATURE_F32, 0, 0 },
+      1, FEATURE_F32, 0, 0, NO_KEYS },
+    { "average", BN(8, 3, 2, leaky) "[avgpool]\n" LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
     { "pooled=1", BN(8, 3, 2, leaky) LOSS, 2, FEATURE_F16, 0, 20, 1, 0, HEAD_NONE },
     { "normalise=channel", BN(8, 3, 2, leaky) LOSS, 1, FEATURE_F16, 0, 20, 0, 1, HEAD_NONE },
     { "metric=head, places", BN(8, 3, 2, leaky) LOSS, 1, FEATURE_F32, 0, 20, 0, 0, HEAD_PLACES },
@@ -203,7 +204,7 @@ static void test_gradients(void **state)
 {
     (void)state;
     static const net_case smooth = { "smooth", BN(6, 3, 1, tanh) CONV(5, 1, 2, logistic) BN(6, 3, 1, tanh) "groups=1\n" SHORTCUT(-2, linear) BN(4, 1, 1, tanh) LOSS, 2,
-                                     FEATURE_F32, 0, 0 };
+                                     FEATURE_F32, 0, 0, NO_KEYS };
     network *net = open_case(&smooth, 1);
     char *stored;
     feature_map *maps = make_targets(net, &smooth, 100, &stored);

@@ -237,8 +237,8 @@ static int take_layer(reader *reader, network *net, int end, int set)
     return 0;
 }
 
-/* What was measured before step 1; of a loss that wants other facts now, or none (-force), it is left out: those will be
- * measured. */
+/* What was measured before step 1. Of a loss that wants other facts now, or none (-force), it is left out: those will
+ * be measured. */
 static int take_facts(reader *reader, const network *net, int end, int set)
 {
     uint64_t losses = 0, index, n, bytes;
