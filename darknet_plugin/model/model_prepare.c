@@ -20,11 +20,11 @@ static int must_look(const model *model, const taught_loss *loss)
     return facts && !facts->known && loss->type->look;
 }
 
-static int any_must_look(const model *model)
+static int how_many_must_look(const model *model)
 {
-    for (int i = 0; i < model->low->losses; ++i)
-        if (must_look(model, &model->low->loss[i])) return 1;
-    return 0;
+    int n = 0;
+    for (int i = 0; i < model->low->losses; ++i) n += must_look(model, &model->low->loss[i]);
+    return n;
 }
 
 /* Targets of a batch in the host's memory. */
@@ -77,11 +77,13 @@ static int look_at_all(model *model, const model_views *views, diag *d)
 
 int model_prepare(model *model, const model_views *views, FILE *out, diag *d)
 {
-    if (!any_must_look(model)) return 0;
+    int losses = how_many_must_look(model);
+    if (!losses) return 0;
     if (look_at_all(model, views, d)) return -1;
     for (int i = 0; i < model->low->losses; ++i) {
         const taught_loss *loss = &model->low->loss[i];
         if (!must_look(model, loss)) continue;
+        if (losses > 1) fprintf(out, "[%s] line %d: ", loss->section->name, loss->section->line);
         if (loss->type->looked(&model->net->layers[loss->layer], out, d)) return -1;
     }
     return 0;
