@@ -169,6 +169,7 @@ static void pass_images(void *ctx, size_t begin, size_t end)
     for (size_t b = begin; b < end; ++b) FOR_TYPES(pass_image, j, b);
 }
 
+/* Adds minus the gradient, and what came from above, to what lies below. */
 static void backward_feature_l2_layer(layer l, host_state net)
 {
     if (!net.delta) return;

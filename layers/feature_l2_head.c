@@ -73,6 +73,7 @@ int check_feature_l2_section(const cfg_section *section, const loss_place *place
     return feature_l2_find_head(section, place, &p, d);
 }
 
+/* W, with batch norm folded in. */
 void feature_l2_see_teacher(layer *l, const network *teacher)
 {
     const feature_l2_params *p = &feature_l2_state_of(l)->p;

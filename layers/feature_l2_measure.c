@@ -157,6 +157,7 @@ static void tell(const double *v, size_t n, double mean, uint64_t views, FILE *o
     free(sorted);
 }
 
+/* From sums to variances, and a line that tells of them. */
 int feature_l2_looked(layer *l, FILE *out, diag *d)
 {
     feature_l2_metric *m = feature_l2_state_of(l)->metric;

@@ -29,6 +29,7 @@ feature_l2_metric *feature_l2_metric_new(const feature_l2_params *p)
     return m;
 }
 
+/* All but the device's. */
 void feature_l2_metric_free(feature_l2_metric *metric)
 {
     if (!metric) return;
@@ -106,7 +107,7 @@ static void make_ready(feature_l2_metric *metric, const layer *l, const feature_
     metric->ready = 1;
 }
 
-/* Sizes are read from the layer, as everywhere in [feature_l2]; room grows with them. */
+/* Sizes are read from the layer, as everywhere in [feature_l2]. */
 feature_l2_metric_job feature_l2_metric_job_of(const layer *l)
 {
     const feature_l2_params *p = &feature_l2_state_of(l)->p;
@@ -124,6 +125,7 @@ feature_l2_metric_job feature_l2_metric_job_of(const layer *l)
     return j;
 }
 
+/* Room grows with the layer. */
 static feature_l2_metric_job job_with_room(const layer *l)
 {
     feature_l2_metric *m = feature_l2_state_of(l)->metric;
@@ -200,6 +202,7 @@ static double see(const metric_run *run, size_t b)
     return squares;
 }
 
+/* The weighed part of image b's loss, without `rest`. */
 static double weigh_image(const feature_l2_metric_job *job, size_t b)
 {
     size_t n = job->pooled ? 1 : job->map;
@@ -265,6 +268,7 @@ static void pass_elements(const metric_run *run, size_t b, const float *y)
     }
 }
 
+/* Some images: H'y a channel at a time, or an element where H reads the whole map. */
 static void pass_images(void *ctx, size_t begin, size_t end)
 {
     const metric_run *run = ctx;

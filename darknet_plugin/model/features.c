@@ -45,6 +45,7 @@ static uint64_t hash_layers(const cfg_file *cfg)
     return h;
 }
 
+/* Which layers, and what is kept of them. The caller frees. */
 static char *taps_text(const teacher_spec *spec)
 {
     char *text = mem_strdup("");

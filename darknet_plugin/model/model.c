@@ -112,6 +112,7 @@ static int open_network(model *model, const char *cfg, const model_options *opti
     return 0;
 }
 
+/* Opens them all, gives the tails their weights, and lets losses see them. */
 static int open_teachers(model *model, cpu_backend backend, diag *d)
 {
     const lowered *low = model->low;

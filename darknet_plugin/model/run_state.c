@@ -104,6 +104,7 @@ static uint64_t trained_layers(const network *net, int end)
     return n;
 }
 
+/* What losses have measured, if any has. */
 static void put_facts(writer *w, const network *net, int end)
 {
     uint64_t n = 0;
