@@ -36,7 +36,7 @@
 typedef enum { HEAD_NONE, HEAD_PLACES, HEAD_MEANS, HEAD_MAP } feature_l2_head;
 
 typedef struct feature_l2_params {
-    float scale;
+    double scale;
     int mean;           /* reduction */
     int target_pool;    /* k */
     int c, h, w;        /* the student's map */
@@ -70,6 +70,7 @@ void feature_l2_see_teacher(layer *l, const network *teacher);
 loss_facts *feature_l2_facts(const layer *l);
 void feature_l2_look(layer *l, const teaching *views, int images);
 int feature_l2_looked(layer *l, FILE *out, diag *d);
+double *scale_of_feature_l2_layer(const layer *l);
 /* GPU=1 only (feature_l2.cu): puts the device's functions on the layer of a network there; undoes that. */
 void bind_feature_l2_layer_gpu(layer *l);
 void unbind_feature_l2_layer_gpu(layer *l);

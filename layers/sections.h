@@ -26,15 +26,17 @@ typedef enum {
 /* What a loss compares the student with. */
 typedef enum {
     TEACH_MAP,        /* the feature map at a tap, live or out of a cache: the loss is part of a triple */
-    TEACH_ANSWER      /* the class scores that the teacher's last [softmax] reads, live: the loss stands anywhere */
+    TEACH_ANSWER,     /* the class scores that the teacher's last [softmax] reads: the loss stands on class scores */
+    TEACH_LABELS      /* the labels in net.truth, no teacher: the loss stands on class scores */
 } teach_kind;
 
 /* Sizes where a loss stands; h and w are 1 where there is no map. And what reads the map behind it. */
 typedef struct loss_place {
     int c, h, w;                           /* the student's */
-    int teacher_c, teacher_h, teacher_w;   /* what it is taught */
-    const cfg_file *teacher;               /* its sections; the classifier reuses tail_of[0..tails-1] of them, in */
-    const int *tail_of;                    /* order; -1: not one of the teacher's. Both borrowed */
+    int teacher_c, teacher_h, teacher_w;   /* what it is taught; 0 by labels */
+    int classes;                           /* outputs of the whole network */
+    const cfg_file *teacher;               /* of a map: its sections; the classifier reuses tail_of[0..tails-1] of them, */
+    const int *tail_of;                    /* in order; -1: not one of the teacher's. Both borrowed */
     int tails;                             /* 0: there is no classifier */
 } loss_place;
 
@@ -67,7 +69,8 @@ typedef struct section_type {
     int (*make)(layer *l, const cfg_section *section, const loss_place *place, diag *d);
     void (*free)(layer *l);                /* what hangs on it */
     void (*forward)(layer l, host_state net);   /* by which a layer is known */
-    void (*set_target)(layer *l, const teaching *teaching);
+    void (*set_target)(layer *l, const teaching *teaching);   /* NULL: no teacher's */
+    double *(*scale)(const layer *l);      /* what its loss is multiplied by; borrowed */
     /* does it read each channel's mean over places only, so that nothing else need be stored? NULL: no */
     int (*reads_means)(const cfg_section *section);
     /* once the teacher has its weights: takes what it needs of them; NULL: nothing */

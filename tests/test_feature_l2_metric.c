@@ -458,12 +458,20 @@ static dataset *make_images(data_file **file)
     return set;
 }
 
+/* Of a run whose seed is another than the views', on its way. */
+static loader_options images_of(const model *m, const dataset *set, int threads, uint64_t start)
+{
+    return (loader_options){ .data = set, .how = LOAD_TRAIN, .batch = 4, .c = 3, .h = 8, .w = 8, .seed = 9,
+                             .view_seed = 5, .threads = threads, .start = start, .augment = m->low->augment,
+                             .views = 1 };
+}
+
 /* The first pass over the images as training sees them, in two steps: means, then variances. */
 static void variances_by_hand(model *m, const dataset *set, double v[6])
 {
     diag *d = diag_new();
-    loader_options o = { .data = set, .how = LOAD_TRAIN, .batch = 4, .c = 3, .h = 8, .w = 8, .seed = 5, .threads = 1,
-                         .augment = m->low->augment };
+    loader_options o = images_of(m, set, 1, 0);
+    o.seed = o.view_seed;
     double mean[6] = { 0 };
     enum { MAP = 16, ALL = IMAGES * MAP };
     for (int pass = 0; pass < 2; ++pass) {
@@ -502,13 +510,13 @@ static void test_prepare(void **state)
         char *said;
         size_t len;
         FILE *out = open_memstream(&said, &len);
-        model_views how = { .train = set, .seed = 5, .views = views, .threads = threads };
-        assert_int_equal(model_prepare(m, &how, out, d), 0);
+        loader_options how = images_of(m, set, threads, 12);
+        assert_int_equal(model_prepare(m, &how, 0, out, d), 0);
         check_no_errors(d);
         fflush(out);
         assert_non_null(strstr(said, "variances from 37 views: "));
         size_t once = len;
-        assert_int_equal(model_prepare(m, &how, out, d), 0);   /* it is known */
+        assert_int_equal(model_prepare(m, &how, 0, out, d), 0);   /* it is known */
         fclose(out);
         assert_int_equal(len, once);
         assert_true(facts->known && facts->n == 7);

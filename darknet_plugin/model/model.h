@@ -5,6 +5,7 @@
 #include "teacher.h"
 #include "weights_tools/file/weights_file.h"
 #include "darknet_plugin/data/dataset.h"
+#include "darknet_plugin/data/loader.h"
 #include "darknet_plugin/lowering/lower.h"
 
 #include <stdio.h>
@@ -14,13 +15,14 @@ typedef struct model_options {
     int threads;                 /* 0: one a core */
     int batch;                   /* 0: as the cfg says */
     uint64_t seed;
-    lower_mode mode;             /* LOWER_DEPLOY: the deployed network, no teacher is opened; batch is 1 */
+    /* LOWER_DEPLOY: the deployed network, no teacher is opened, batch is 1; LOWER_LABELS: no teacher, either */
+    lower_mode mode;
 } model_options;
 
 typedef struct model {
     lowered *low;                /* owned */
     network *net;                /* owned */
-    teacher **teacher;           /* low->teachers, owned; NULL for a plain cfg */
+    teacher **teacher;           /* low->teachers, owned; NULL for a plain cfg and unless distilling */
     features **features;         /* low->teachers, owned; an entry is NULL where that teacher is live at each step */
     float *host_input, *host_truth;   /* as the host allocated them */
     int classes;                 /* outputs of the whole network */
@@ -30,6 +32,9 @@ typedef struct model {
  * teacher's classifier into the tail. NULL with messages in `d`; the caller closes it. */
 model *model_open(const char *cfg, const model_options *options, diag *d);
 void model_close(model *model);
+
+/* What the names of weights end on that train -from-labels writes, before _last, _best and _final. */
+#define MODEL_FROM_LABELS "-labels"
 
 /* Loads a whole network or as many whole layers as the file holds. A whole file's reused classifier must equal the
  * teacher's. *info may be NULL. */
@@ -41,7 +46,8 @@ int model_load_whole(model *model, const char *weights, diag *d);
 typedef struct model_cache {
     const char *path, *type;       /* several teachers have path.NAME each */
     int views;
-    uint64_t seed, images, data;   /* of the training set */
+    uint64_t seed;                 /* of the views */
+    uint64_t images, data;         /* of the training set */
 } model_cache;
 /* Is a cache asked for, by `path` or by a [teacher]? Is one open? */
 int model_wants_cache(const model *model, const char *path);
@@ -56,15 +62,10 @@ void model_taught(model *model);
 /* How many targets came from where, over all caches. */
 features_count model_features_counts(const model *model);
 
-/* Training images, as the run will see them. */
-typedef struct model_views {
-    const dataset *train;          /* borrowed */
-    uint64_t seed, views;          /* views: 0 = a new one each epoch */
-    int threads;                   /* of the loader */
-} model_views;
-/* Before step 1: what losses have to know first (loss_facts) and do not, out of no checkpoint, is measured, and said in
- * a line each on `out`. Weights stay as they are. 0, or -1 with messages. */
-int model_prepare(model *model, const model_views *views, FILE *out, diag *d);
+/* Before step 1, and before a run goes on that is `resumed` out of a state: what losses have to know first (loss_facts)
+ * and do not is measured on training images, those that the loader would give with `images`; then scales that are auto,
+ * unless the state had them. Said in a line each on `out`; nothing else changes. 0, or -1 with messages. */
+int model_prepare(model *model, const loader_options *images, int resumed, FILE *out, diag *d);
 
 /* One forward and backward over a sub-batch: x = (batch, c, h, w), labels NULL or batch of them (-1: none), boxes of a
  * detector NULL or (batch, net->truths), as its [yolo] wants them. Used where low->labels is set.

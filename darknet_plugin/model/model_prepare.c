@@ -1,23 +1,24 @@
-/* What losses have to know before step 1 (loss_facts in layers/sections.h), measured on views of the training set.
+/* What has to be known before step 1, measured on training images: the facts of losses (loss_facts in layers/sections.h),
+ * then scales that are auto (balance.c), which losses must be ready for. A run that goes on has both in its state.
  *
- * They are the first views in a run's own order, so that a cache that is being filled needs them anyway and one that is
- * full has them; how many depends on the data set alone. A run that goes on finds its facts in its state, and none of
- * this happens. */
-#include "darknet_plugin/data/loader.h"
-#include "model.h"
+ * Losses look at the first view of up to VIEWS images, in an order that the views' seed alone decides: runs that share a
+ * cache find the same, and find it in the cache. */
+#include "model_internal.h"
 
-enum { VIEWS = 10000 };   /* at most, and one of an image at most */
+#include "darknet_plugin/base/mem.h"
+#include "numbers.h"
 
-static loss_facts *facts_of(const model *model, const taught_loss *loss)
-{
-    return loss->type->facts ? loss->type->facts(&model->net->layers[loss->layer]) : NULL;
-}
+#include <stdlib.h>
+
+enum { VIEWS = 10000, BALANCED = 8 };   /* of them at most; batches that scales are measured on */
+
+/* ---- facts ---- */
 
 /* Does it have to look at views? */
 static int must_look(const model *model, const taught_loss *loss)
 {
-    const loss_facts *facts = facts_of(model, loss);
-    return facts && !facts->known && loss->type->look;
+    const loss_facts *facts = loss->type->facts ? loss->type->facts(&model->net->layers[loss->layer]) : NULL;
+    return facts && !facts->known;
 }
 
 static int how_many_must_look(const model *model)
@@ -28,10 +29,9 @@ static int how_many_must_look(const model *model)
 }
 
 /* Targets of a batch in the host's memory. */
-static teaching teaching_of(const model *model, const taught_loss *loss)
+static teaching views_of(const model *model, const taught_loss *loss)
 {
-    const features *cached = model->features[loss->teacher];
-    if (cached) return features_teaching(cached, loss->tap_index);
+    if (model->features[loss->teacher]) return model_teaching_of(model, loss);
     return (teaching){ .live = teacher_feature(model->teacher[loss->teacher], loss->taught) };
 }
 
@@ -44,7 +44,7 @@ static int look(model *model, const batch *batch, int images, diag *d)
     for (int i = 0; i < model->low->losses; ++i) {
         const taught_loss *loss = &model->low->loss[i];
         if (!must_look(model, loss)) continue;
-        teaching views = teaching_of(model, loss);
+        teaching views = views_of(model, loss);
         loss->type->look(&model->net->layers[loss->layer], &views, images);
     }
     model_taught(model);
@@ -52,17 +52,14 @@ static int look(model *model, const batch *batch, int images, diag *d)
 }
 
 /* At the network's own size, whatever random= says. */
-static int look_at_all(model *model, const model_views *views, diag *d)
+static int look_at_all(model *model, const loader_options *images, diag *d)
 {
-    const net_shape *shape = model->low->shape;
-    uint64_t all = dataset_count(views->train), left = all < VIEWS ? all : VIEWS, batch = (uint64_t)model->net->batch;
-    loader_options options = {
-        .data = views->train, .how = LOAD_TRAIN, .batch = model->net->batch, .c = shape->c, .h = shape->h,
-        .w = shape->w, .augment = model->low->augment, .seed = views->seed, .views = (int)views->views,
-        .threads = views->threads > 0 ? views->threads : 1,
-    };
-    options.augment.random = 0;
-    loader *loader = loader_start(&options, d);
+    loader_options views = *images;
+    views.start = 0;
+    views.augment.random = 0;
+    views.seed = views.view_seed;
+    uint64_t all = dataset_count(views.data), left = all < VIEWS ? all : VIEWS, batch = (uint64_t)views.batch;
+    loader *loader = loader_start(&views, d);
     if (!loader) return -1;
     int failed = 0;
     while (left && !failed) {
@@ -75,16 +72,46 @@ static int look_at_all(model *model, const model_views *views, diag *d)
     return failed;
 }
 
-int model_prepare(model *model, const model_views *views, FILE *out, diag *d)
+/* Facts that no state had. */
+static int find_facts(model *model, const loader_options *images, FILE *out, diag *d)
 {
     int losses = how_many_must_look(model);
     if (!losses) return 0;
-    if (look_at_all(model, views, d)) return -1;
+    if (look_at_all(model, images, d)) return -1;
     for (int i = 0; i < model->low->losses; ++i) {
         const taught_loss *loss = &model->low->loss[i];
         if (!must_look(model, loss)) continue;
-        if (losses > 1) fprintf(out, "[%s] line %d: ", loss->section->name, loss->section->line);
+        if (losses > 1) fprintf(out, "%s:%d: [%s] ", loss->section->file, loss->section->line, loss->section->name);
         if (loss->type->looked(&model->net->layers[loss->layer], out, d)) return -1;
     }
     return 0;
+}
+
+/* ---- scales ---- */
+
+/* scale=auto: what is measured leaves no trace. 0, or -1 with messages. */
+static int balance(model *model, const loader_options *images, FILE *out, diag *d)
+{
+    loader *l = loader_start(images, d);
+    double *sum = mem_calloc((size_t)model->low->losses, sizeof *sum);
+    step_copy *before = step_copy_new(model);
+    int failed = !l;
+    step_copy_keep(before, model);
+    for (int i = 0; i < BALANCED && !failed; ++i) {
+        const batch *b = loader_next(l, d);
+        failed = !b || model_resize(model, b->w, b->h, d) || model_teach(model, b->x, b->index, b->view, d);
+        if (!failed) model_measure_losses(model, b->x, sum);
+    }
+    step_copy_undo(before, model);
+    step_copy_free(before);
+    if (!failed) model_set_auto_scales(model, sum, out);
+    free(sum);
+    if (l) loader_stop(l);
+    return failed ? -1 : 0;
+}
+
+int model_prepare(model *model, const loader_options *images, int resumed, FILE *out, diag *d)
+{
+    if (find_facts(model, images, out, d)) return -1;
+    return !resumed && model_has_auto_scales(model) ? balance(model, images, out, d) : 0;
 }
