@@ -4,8 +4,8 @@
  * view = e, or e mod views: which pixels a view has does not depend on `seed`, so that a cache serves many of them.
  *
  * Mixup (augment.mixup): image i is mixed with image p as that is in the same view; p and the factor are drawn from
- * rng_make(seed, view, i, RNG_MIX), so that view v of image i has the same pixels in any batch. A p that cannot be read
- * is a failure as an i is.
+ * rng_make(view_seed, view, i, RNG_MIX), so that view v of image i has the same pixels in any batch. A p that cannot be
+ * read is a failure as an i is.
  *
  * Detectors (augment.detector): images are placed as augment.h says, and one that cannot be read, or is left out by the
  * data set, does not end the run. Training and views take another image instead, drawn by (view_seed, view, image),
