@@ -2,6 +2,7 @@
 #ifndef DISTILL_MODEL_H
 #define DISTILL_MODEL_H
 #include "features.h"
+#include "model_truth.h"
 #include "teacher.h"
 #include "weights_tools/file/weights_file.h"
 #include "darknet_plugin/data/dataset.h"
@@ -67,11 +68,17 @@ features_count model_features_counts(const model *model);
  * unless the state had them. Said in a line each on `out`; nothing else changes. 0, or -1 with messages. */
 int model_prepare(model *model, const loader_options *images, int resumed, FILE *out, diag *d);
 
-/* One forward and backward over a sub-batch: x = (batch, c, h, w), labels NULL or batch of them (-1: none), boxes of a
+/* One forward and backward over a sub-batch: x = (batch, c, h, w), labels of images that may be mixed, boxes of a
  * detector NULL or (batch, net->truths), as its [yolo] wants them. Used where low->labels is set.
  * Raises *net->seen; the caller updates. Returns the loss, mean over the batch; where it is not finite nothing runs
  * backward. */
-double model_train_step(model *model, const float *x, const int *labels, const float *boxes);
+double model_train_mixed(model *model, const float *x, const mixed_labels *labels, const float *boxes);
+/* The same of images as they are: labels NULL or batch of them (-1: none). */
+static inline double model_train_step(model *model, const float *x, const int *labels, const float *boxes)
+{
+    mixed_labels unmixed = { .first = labels };
+    return model_train_mixed(model, x, &unmixed, boxes);
+}
 /* All networks, teachers too, for inputs of w x h; no cache may be open. 0, or -1 with a message where one cannot. */
 int model_resize(model *model, int w, int h, diag *d);
 /* Runs all teachers on x, up to their taps or whole. */

@@ -7,8 +7,6 @@
 void model_ask_teachers(model *model, const float *x);
 /* What a loss's teacher says about the batch, live or out of its cache. */
 teaching model_teaching_of(const model *model, const taught_loss *loss);
-/* One-hot rows of net->truth; an unlabelled image (-1) has an all-zero one. */
-void model_fill_truth(network *net, const int *labels);
 
 /* scale=auto (balance.c): is there any? Measures each loss of a triple with one on a batch, adding to sum (one number a
  * loss of low->losses); then sets their scales by what is in it. Between the two, as between training steps, caches
