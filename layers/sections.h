@@ -35,8 +35,8 @@ typedef struct loss_place {
     int c, h, w;                           /* the student's */
     int teacher_c, teacher_h, teacher_w;   /* what it is taught; 0 by labels */
     int classes;                           /* outputs of the whole network */
-    const cfg_file *teacher;               /* of a map: its sections; the classifier reuses tail_of[0..tails-1] of them, */
-    const int *tail_of;                    /* in order; -1: not one of the teacher's. Both borrowed */
+    const cfg_file *teacher;               /* of a map: its sections, borrowed; */
+    const int *tail_of;                    /* the classifier reuses these, in order, -1: not the teacher's; borrowed */
     int tails;                             /* 0: there is no classifier */
 } loss_place;
 
