@@ -2,9 +2,9 @@
 #include "layers/network.h"
 #include "check_data.h"
 
-#include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/data/image_io.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,23 +66,76 @@ static void test_list_classes(void **state)
     free(absolute);
 }
 
-/* Caches and checkpoints of before compare it: the FNV-1a of each path with its final zero, and the file's size. */
-static void test_list_identity(void **state)
+static int read_image(const dataset *s, size_t i)
+{
+    uint8_t *p;
+    int w, h;
+    char why[200] = "";
+    int status = dataset_read(s, i, 3, &p, &w, &h, why, sizeof why);
+    if (status == DATA_CHANGED) assert_string_equal(why, "holds something else than when it was first read");
+    free(p);
+    return status;
+}
+
+static void set_old(const char *name)
+{
+    char *path = mem_printf("%s/%s", check_folder(), name);
+    const struct timespec old[2] = { { 1000000000, 1 }, { 1000000000, 1 } };
+    assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+    usleep(30000);   /* what changed just now could change once more within the same tick */
+    free(path);
+}
+
+/* A file is hashed when it is read for the first time; one that holds something else later is an error. */
+static void test_list_prints(void **state)
 {
     (void)state;
     put_images();
-    data_put_text("l.list", "cat/1.png\ndog-2.png\n");
+    put_image("same.png", 10);
+    set_old("dog-2.png");
+    data_put_text("l.list", "cat/1.png\ndog-2.png\nsame.png cat\n");
     dataset *s = data_must_open(PETS, 0, 1);
-    uint64_t h = HASH_START;
-    for (size_t i = 0; i < 2; ++i) {
-        char name[300];
-        struct stat st;
-        assert_int_equal(stat(dataset_name(s, i, name, sizeof name), &st), 0);
-        int64_t bytes = st.st_size;
-        assert_true(bytes > 0);
-        h = hash_bytes(&bytes, 8, hash_bytes(name, strlen(name) + 1, h));
-    }
-    assert_true(dataset_identity(s) == h);
+    assert_int_equal(dataset_prints(s), 3);
+    assert_true(dataset_print(s, 0).hash == 0 && dataset_print(s, 3).hash == 0);
+    for (size_t i = 0; i < 3; ++i) assert_int_equal(read_image(s, i), 0);
+    assert_true(dataset_print(s, 0).hash && dataset_print(s, 0).hash == dataset_print(s, 2).hash);
+    assert_true(dataset_print(s, 1).hash != dataset_print(s, 0).hash);
+    data_print before = dataset_print(s, 1);
+    assert_true(before.inode && before.modified == 1000000000 * (int64_t)1000000000 + 1);
+    put_image("dog-2.png", 30);   /* another file, the same picture */
+    assert_int_equal(read_image(s, 1), 0);
+    assert_true(dataset_print(s, 1).hash == before.hash && !data_print_agrees(&before, &(data_print){ 0 }));
+    put_image("dog-2.png", 31);
+    set_old("dog-2.png");
+    assert_int_equal(read_image(s, 1), DATA_CHANGED);
+    dataset_free(s);
+    s = data_must_open(PETS, 0, 1);
+    const data_print kept[3] = { { 0 }, before, { .hash = 5 } };
+    assert_false(dataset_untouched(s, kept, 3));
+    char *differ = dataset_trust(s, kept, 3);
+    assert_non_null(differ);
+    assert_non_null(strstr(differ, "2 of 3 images hold something else now: "));
+    assert_non_null(strstr(differ, "dog-2.png"));
+    free(differ);
+    data_print now = dataset_print(s, 1);   /* what was found counts */
+    assert_true(now.hash && now.hash != before.hash && dataset_print(s, 0).hash == 0);
+    dataset_free(s);
+    s = data_must_open(PETS, 0, 1);
+    const data_print fresh[3] = { { 0 }, now, { 0 } };
+    assert_true(dataset_untouched(s, fresh, 3));
+    assert_null(dataset_trust(s, fresh, 3));
+    dataset_free(s);
+}
+
+/* A picture that cannot be read has a print, too. */
+static void test_list_print_of_damaged(void **state)
+{
+    (void)state;
+    data_put_text("cat.png", "not an image");
+    data_put_text("l.list", "cat.png\n");
+    dataset *s = data_must_open(PETS, 0, 1);
+    assert_int_equal(read_image(s, 0), DATA_UNREADABLE);
+    assert_true(dataset_print(s, 0).hash == data_hash("not an image", 12));
     dataset_free(s);
 }
 
@@ -209,7 +262,8 @@ int main(void)
     network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_list_classes),
-        cmocka_unit_test(test_list_identity),
+        cmocka_unit_test(test_list_prints),
+        cmocka_unit_test(test_list_print_of_damaged),
         cmocka_unit_test(test_list_mistakes),
         cmocka_unit_test(test_list_label_within_label),
         cmocka_unit_test(test_list_substring_rule),

@@ -366,7 +366,7 @@ static void test_cache_is_refused(void **state)
     model *m = open_student(NET TEACHER BODY HEAD "[kd]\n", BACKEND_REFERENCE);
     diag *d = diag_new();
     uint64_t views;
-    assert_int_equal(model_open_cache(m, &(model_cache){ .path = "x.feat", .images = 8, .data = 1 }, &views, d), -1);
+    assert_int_equal(model_open_cache(m, &(model_cache){ .path = "x.feat", .images = 8 }, &views, d), -1);
     assert_string_equal(diag_get(d, 0)->text, "learns from a live teacher, not from a cache");
     assert_non_null(diag_get(d, 0)->hint);
     diag_free(d);

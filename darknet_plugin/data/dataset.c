@@ -3,6 +3,7 @@
 #include "dataset.h"
 
 #include "dataset_internal.h"
+#include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 #include "darknet_plugin/base/words.h"
@@ -96,6 +97,7 @@ static int fill(dataset *set, const data_request *request, size_t limit, diag *d
         bad = -1;
     }
     if (limit && limit < set->count) set->count = limit;
+    if (!set->format->identity) set->prints = data_prints_new(set->count);
     if (!bad && request->need & DATA_BOXES) bad = data_read_boxes(set, request, d);
     if (!bad && is_detector(request) && !(request->need & DATA_LOOK)) bad = data_report_left_out(set, request, d);
     return bad;
@@ -147,6 +149,7 @@ void dataset_free(dataset *set)
 {
     if (!set) return;
     set->format->free(set);
+    data_prints_free(set->prints);
     free(set->box);
     free(set->box_at);
     free(set->label);
@@ -163,7 +166,11 @@ int dataset_size(const dataset *set, size_t i, int *w, int *h)
     return i < set->count && !dataset_left_out(set, i) ? set->format->size(set, i, w, h) : -1;
 }
 
-uint64_t dataset_identity(const dataset *set) { return set->format->identity(set); }
+uint64_t dataset_identity(const dataset *set)
+{
+    static const char files[] = "images in files, which have prints";
+    return set->format->identity ? set->format->identity(set) : hash_bytes(files, sizeof files, HASH_START);
+}
 
 int dataset_label(const dataset *set, size_t i) { return i < set->count && set->label[i] >= 0 ? set->label[i] : -1; }
 int dataset_ambiguous(const dataset *set, size_t i) { return i < set->count && set->label[i] == DATA_SEVERAL_CLASSES; }

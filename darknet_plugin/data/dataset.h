@@ -14,6 +14,7 @@
 #ifndef DISTILL_DATASET_H
 #define DISTILL_DATASET_H
 #include "boxes.h"
+#include "dataset_prints.h"
 #include "darknet_plugin/base/diag.h"
 
 #include <stddef.h>
@@ -54,9 +55,21 @@ int dataset_channels(const dataset *set);                        /* of all of it
 /* The size of image i, w x h; of a file its header alone is read. 0, or -1: left out, or no header that is
  * understood. */
 int dataset_size(const dataset *set, size_t i, int *w, int *h);
-/* Hash of the images: of their pixels where they are kept in memory, else of the files' paths and sizes. Labels do not
- * count. */
+/* Hash of the pixels where they are kept in memory; of images in files, which have prints, a number that says no more
+ * than that. Labels do not count. */
 uint64_t dataset_identity(const dataset *set);
+/* Images in files are hashed when they are first read; from then on a file that holds something else is an error. These
+ * are safe to call from several threads, like dataset_read.
+ * How many prints there are: dataset_count, or 0 where images are kept in memory. */
+size_t dataset_prints(const dataset *set);
+/* What is known of image i now. */
+data_print dataset_print(const dataset *set, size_t i);
+/* Takes n prints that were kept: those without a hash are passed over, those that agree with a file's inode, size and
+ * times are believed, other files are read. NULL, or, where files hold something else, how many and which, for a
+ * message; the caller frees. From then on what was found counts. */
+char *dataset_trust(const dataset *set, const data_print *kept, size_t n);
+/* Would dataset_trust believe all of them, without reading a file? */
+int dataset_untouched(const dataset *set, const data_print *kept, size_t n);
 int dataset_label(const dataset *set, size_t i);                 /* 0..classes-1, or -1 */
 int dataset_ambiguous(const dataset *set, size_t i);             /* its label is -1 because several are in its path */
 int dataset_has_boxes(const dataset *set);                       /* opened with DATA_BOXES */
@@ -70,7 +83,9 @@ int dataset_too_many_left_out(const dataset *set, size_t left_out);
 /* "t10k-images-idx3-ubyte.gz#17" or the image's path; written to buf. */
 const char *dataset_name(const dataset *set, size_t i, char *buf, size_t len);
 /* 8-bit interleaved pixels (h, w, channels) of image i, converted to `channels` (1 or 3; grey is replicated).
- * *pixels is the caller's to free(). Safe to call from several threads. 0, or -1 with a reason in `why`. */
+ * *pixels is the caller's to free(). Safe to call from several threads. 0, or less with a reason in `why`: DATA_CHANGED
+ * where the file holds something else than when it was first read. */
+enum { DATA_UNREADABLE = -1, DATA_CHANGED = -2 };
 int dataset_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                  size_t why_len);
 

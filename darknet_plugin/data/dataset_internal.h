@@ -4,6 +4,8 @@
 #define DISTILL_DATASET_INTERNAL_H
 #include "dataset.h"
 
+#include <pthread.h>
+
 /* One split of a .data file. */
 typedef struct data_request {
     const data_file *data;    /* borrowed */
@@ -23,22 +25,21 @@ typedef struct data_format {
     const char *(*problem)(const char *path);
     int (*probe)(const char *path, int classes);                        /* is it one of these? NULL: anything is */
     int (*open)(dataset *set, const data_request *request, diag *d);    /* fills set; 0, or -1 after reporting */
-    /* image i as (h, w, channels) bytes, the caller's to free; 0, or -1 with a reason */
+    /* image i as (h, w, channels) bytes, the caller's to free; 0, or less with a reason, as dataset_read */
     int (*read)(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                 size_t why_len);
     int (*size)(const dataset *set, size_t i, int *w, int *h);          /* w x h without decoding; 0, or -1 */
-    uint64_t (*identity)(const dataset *set);                           /* what caches and checkpoints compare */
+    uint64_t (*identity)(const dataset *set);   /* of the pixels; NULL: images are files, which have prints */
     void (*name_of)(const dataset *set, size_t i, char *buf, size_t len);
     void (*free)(dataset *set);                                         /* all that open filled in, but the labels */
 } data_format;
 
-/* The last five of a format that keeps pixels in memory, and of one that keeps paths and decodes when asked. */
+/* The last of a format that keeps pixels in memory, and of one that keeps paths and decodes when asked. */
 #define DATA_IN_MEMORY \
     .read = data_memory_read, .size = data_memory_size, .identity = data_memory_identity, .name_of = data_memory_name, \
     .free = data_memory_free
 #define DATA_IN_FILES \
-    .read = data_files_read, .size = data_files_size, .identity = data_files_identity, .name_of = data_files_name, \
-    .free = data_files_free
+    .read = data_files_read, .size = data_files_size, .name_of = data_files_name, .free = data_files_free
 
 enum { DATA_NO_CLASS = -1, DATA_SEVERAL_CLASSES = -2 };   /* what stands for a label where there is none */
 typedef enum { DATA_USED, DATA_NO_IMAGE, DATA_NO_LABELS } data_left_out;
@@ -48,6 +49,13 @@ typedef struct data_part {
     char *file;               /* owned */
     size_t first;
 } data_part;
+
+/* What files held when they were first read. */
+typedef struct data_prints {
+    pthread_mutex_t lock;     /* guards the prints */
+    data_print *print;        /* n, owned */
+    size_t n;
+} data_prints;
 
 struct dataset {
     const data_format *format;
@@ -61,6 +69,7 @@ struct dataset {
     char **path;              /* listed, owned; formats kept in files */
     uint8_t *left_out;        /* listed, owned; formats kept in files: a data_left_out each */
     size_t listed, room;      /* images in the files, of which the first `count` are used; allocated entries of path */
+    data_prints *prints;      /* owned; formats kept in files, once opened */
     data_box *box;            /* owned; those of image i are box_at[i] .. box_at[i + 1] - 1 */
     size_t *box_at;           /* (count + 1), owned; NULL where label files were not read */
 };
@@ -115,9 +124,20 @@ int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels
                     size_t why_len);
 /* Its w x h, as the file's header has it. */
 int data_files_size(const dataset *set, size_t i, int *w, int *h);
-uint64_t data_files_identity(const dataset *set);
 void data_files_name(const dataset *set, size_t i, char *buf, size_t len);
 void data_files_free(dataset *set);
+
+/* ---- what files hold (dataset_prints.c) ---- */
+
+/* The caller frees with data_prints_free. */
+data_prints *data_prints_new(size_t n);
+void data_prints_free(data_prints *prints);
+/* Image i has been read, with this print. -1 where it held something else before. */
+int data_prints_met(data_prints *prints, size_t i, const data_print *print);
+/* Is the hash of image i known, of a file that agrees with this print? Completes it with the hash, then. */
+int data_prints_know(data_prints *prints, size_t i, data_print *print);
+/* The print of a file, hash and all, read piece by piece. -1: it cannot be read. */
+int data_print_read(const char *path, data_print *print);
 
 /* ---- detectors (dataset_boxes.c) ---- */
 

@@ -1,9 +1,8 @@
-/* What the dataset formats share (see dataset_internal.h): texts, names of classes, and the last five functions of a
+/* What the dataset formats share (see dataset_internal.h): texts, names of classes, and the last functions of a
  * row, for pixels kept in memory and for images kept in files. */
 #include "dataset_internal.h"
 
 #include "image_io.h"
-#include "image_size.h"
 #include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
@@ -13,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- texts ---- */
 
@@ -175,34 +173,43 @@ void data_add_image(dataset *set, char *path, int label)
     set->path[set->count++] = path;
 }
 
+/* What a file that has been read held, against what it held before. */
+static int check_print(const dataset *set, size_t i, data_print *print, const image_file *file)
+{
+    if (data_prints_know(set->prints, i, print)) return 0;
+    print->hash = data_hash(file->byte, file->n);
+    return data_prints_met(set->prints, i, print);
+}
+
+/* What cannot be read is remembered, too: a run that went on without it is another one once it can be. */
+static void note_unreadable(const dataset *set, size_t i)
+{
+    data_print print;
+    if (!data_print_read(set->path[i], &print)) (void)data_prints_met(set->prints, i, &print);
+}
+
 int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                     size_t why_len)
 {
-    return image_decode(set->path[i], channels, pixels, w, h, why, why_len);
+    image_file file;
+    if (image_file_read(set->path[i], &file, why, why_len)) {
+        note_unreadable(set, i);
+        return DATA_UNREADABLE;
+    }
+    int failed = check_print(set, i, &file.print, &file) ? DATA_CHANGED : 0;
+    if (failed) snprintf(why, why_len, "holds something else than when it was first read");
+    else failed = image_decode_file(&file, channels, pixels, w, h, why, why_len);
+    image_file_free(&file);
+    return failed;
 }
 
 int data_files_size(const dataset *set, size_t i, int *w, int *h)
 {
     image_size size = { 0 };
-    FILE *in = fopen(set->path[i], "rb");
-    int failed = !in || image_size_read(in, &size) || size.w > INT_MAX || size.h > INT_MAX;
-    if (in) fclose(in);
+    int failed = image_file_size(set->path[i], &size) || size.w > INT_MAX || size.h > INT_MAX;
     *w = (int)size.w;
     *h = (int)size.h;
     return failed ? -1 : 0;
-}
-
-/* Paths and sizes; a file that is not there counts as one of -1 bytes. */
-uint64_t data_files_identity(const dataset *set)
-{
-    uint64_t h = HASH_START;
-    for (size_t i = 0; i < set->count; ++i) {
-        struct stat st = { 0 };
-        if (stat(set->path[i], &st)) st.st_size = -1;
-        h = hash_bytes(set->path[i], strlen(set->path[i]) + 1, h);
-        h = hash_bytes(&st.st_size, sizeof st.st_size, h);
-    }
-    return h;
 }
 
 void data_files_name(const dataset *set, size_t i, char *buf, size_t len)

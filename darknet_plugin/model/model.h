@@ -39,7 +39,8 @@ int model_load_whole(model *model, const char *weights, diag *d);
 typedef struct model_cache {
     const char *path, *type;       /* several teachers have path.NAME each */
     int views;
-    uint64_t seed, images, data;   /* of the training set */
+    uint64_t seed, images;         /* how many images */
+    const dataset *data;           /* they, borrowed as long as the model lives; NULL: any will do */
 } model_cache;
 /* Is a cache asked for, by `path` or by a [teacher]? Is one open? */
 int model_wants_cache(const model *model, const char *path);

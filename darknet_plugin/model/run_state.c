@@ -14,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC "distill state 1\n"
+#define MAGIC "distill state 2\n"
+#define OLD_MAGIC "distill state 1\n"   /* without what the images held */
 enum { MAGIC_BYTES = sizeof MAGIC - 1, MOST_ARRAYS = 10, MOST_KEY = 1 << 20 };   /* arrays: 3 trained ones', a mean */
 
 /* ---- what an update changes ---- */
@@ -91,7 +92,7 @@ static uint64_t trained_layers(const network *net, int end)
 }
 
 int run_state_write(FILE *file, const network *net, int end, uint64_t weights, const run_progress *progress,
-                    const char *key)
+                    const char *key, const run_images images[RUN_SETS])
 {
     writer w = { .f = file, .hash = HASH_START };
     put(&w, MAGIC, MAGIC_BYTES);
@@ -99,6 +100,10 @@ int run_state_write(FILE *file, const network *net, int end, uint64_t weights, c
     put(&w, progress, sizeof *progress);
     put_number(&w, strlen(key));
     put(&w, key, strlen(key));
+    for (int i = 0; i < RUN_SETS; ++i) {
+        put_number(&w, images[i].n);
+        put(&w, images[i].print, images[i].n * sizeof *images[i].print);
+    }
     put_number(&w, trained_layers(net, end));
     for (int i = 0; i < end; ++i)
         if (net->layers[i].update) put_layer(&w, net, i);
@@ -149,6 +154,16 @@ static char *read_file_whole(const char *path, size_t *bytes, diag *d)
     return data;
 }
 
+static int take_images(reader *reader, run_images *images)
+{
+    uint64_t n;
+    if (take_number(reader, &n) || n > reader->left / sizeof *images->print) return -1;
+    images->n = n;
+    images->print = mem_calloc(n, sizeof *images->print);
+    memcpy(images->print, take(reader, n * sizeof *images->print), n * sizeof *images->print);
+    return 0;
+}
+
 /* All but the layers' parts. -1: it is cut short. */
 static int parse(run_state *state, reader reader)
 {
@@ -158,6 +173,8 @@ static int parse(run_state *state, reader reader)
     memcpy(&state->progress, p, sizeof state->progress);
     if (take_number(&reader, &key) || key > MOST_KEY || !(p = take(&reader, key))) return -1;
     state->key = mem_printf("%.*s", (int)key, p);
+    for (int i = 0; i < RUN_SETS; ++i)
+        if (take_images(&reader, &state->images[i])) return -1;
     state->layers = reader.at;
     state->layers_bytes = reader.left;
     return 0;
@@ -167,6 +184,8 @@ static int parse(run_state *state, reader reader)
 static int check_file(const char *path, const char *file, size_t bytes, reader *r, diag *d)
 {
     uint64_t sum;
+    if (bytes >= MAGIC_BYTES && !memcmp(file, OLD_MAGIC, MAGIC_BYTES))
+        return bad_file(path, "is of an older version of this program, which did not keep what the images held", d);
     if (bytes < MAGIC_BYTES || memcmp(file, MAGIC, MAGIC_BYTES))
         return bad_file(path, "is not a state of a training run", d);
     if (bytes < MAGIC_BYTES + sizeof sum) return bad_file(path, "is cut short", d);
@@ -231,6 +250,7 @@ void run_state_free(run_state *state)
 {
     if (!state) return;
     free(state->key);
+    for (int i = 0; i < RUN_SETS; ++i) free(state->images[i].print);
     free(state->file);
     free(state);
 }

@@ -117,10 +117,9 @@ static int refuse_crop(const cfg_file *cfg, diag *d)
 
 static int open_cache(const options *options, training *training, uint64_t *views, diag *d)
 {
-    int cached = model_wants_cache(training->model, options->cache);
     model_cache cache = {
         .path = options->cache, .type = options->type, .views = options->views, .seed = (uint64_t)options->seed,
-        .images = dataset_count(training->train), .data = cached ? dataset_identity(training->train) : 0,
+        .images = dataset_count(training->train), .data = training->train,
     };
     return model_open_cache(training->model, &cache, views, d);
 }
