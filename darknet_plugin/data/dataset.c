@@ -88,7 +88,7 @@ static int find_paths(data_request *request, const data_format *format, diag *d)
 }
 
 /* Fills the set: images and labels, then what a detector's images want besides. 0 or -1 after reporting. */
-static int fill(dataset *set, const data_request *request, size_t limit, diag *d)
+static int fill(dataset *set, const data_request *request, diag *d)
 {
     int bad = set->format->open(set, request, d);
     set->listed = set->count;
@@ -96,7 +96,7 @@ static int fill(dataset *set, const data_request *request, size_t limit, diag *d
         diag_error(d, request->path[0], 0, NULL, "no images (%s= in %s)", request->key, request->data->path);
         bad = -1;
     }
-    if (limit && limit < set->count) set->count = limit;
+    if (request->limit && request->limit < set->count) set->count = request->limit;
     if (!set->format->identity) set->prints = data_prints_new(set->count);
     if (!bad && request->need & DATA_BOXES) bad = data_read_boxes(set, request, d);
     if (!bad && is_detector(request) && !(request->need & DATA_LOOK)) bad = data_report_left_out(set, request, d);
@@ -104,7 +104,7 @@ static int fill(dataset *set, const data_request *request, size_t limit, diag *d
 }
 
 /* Format, paths, images, in this order; NULL after reporting. */
-static dataset *open_request(data_request *request, size_t limit, diag *d)
+static dataset *open_request(data_request *request, diag *d)
 {
     if (!request->paths) {
         diag_error(d, request->data->path, 0, NULL, "%s= names no file", request->key);
@@ -115,7 +115,7 @@ static dataset *open_request(data_request *request, size_t limit, diag *d)
     dataset *set = mem_calloc(1, sizeof *set);
     set->format = format;
     set->classes = request->data->classes;
-    if (!fill(set, request, limit, d)) return set;
+    if (!fill(set, request, d)) return set;
     dataset_free(set);
     return NULL;
 }
@@ -132,7 +132,8 @@ static void missing_key(const data_request *request, diag *d)
 
 dataset *dataset_open(const data_file *file, data_split split, size_t limit, int need, diag *d)
 {
-    data_request request = { .data = file, .key = split == DATA_TRAIN ? "train" : "valid", .need = need };
+    data_request request = { .data = file, .key = split == DATA_TRAIN ? "train" : "valid", .need = need,
+                             .limit = limit };
     request.labels = split == DATA_TRAIN ? file->train_labels : file->valid_labels;
     const char *value = split == DATA_TRAIN ? file->train : file->valid;
     if (!value) {
@@ -140,7 +141,7 @@ dataset *dataset_open(const data_file *file, data_split split, size_t limit, int
         return NULL;
     }
     request.path = data_split_commas(value, &request.paths);
-    dataset *set = open_request(&request, limit, d);
+    dataset *set = open_request(&request, d);
     data_free_strings(request.path, (size_t)request.paths);
     return set;
 }

@@ -39,10 +39,12 @@ typedef enum { DATA_TRAIN, DATA_VALID } data_split;
 
 typedef struct dataset dataset;
 
-/* What a split is opened for, or'ed: DATA_CLASSES refuses a list without classes (else label -1); DATA_DETECTOR reads a
+/* What a split is opened for, or'ed: DATA_CLASSES refuses a list without classes (else label -1), DATA_UNAMBIGUOUS one
+ * whose images have several; DATA_DETECTOR reads a
  * detector's list; DATA_BOXES (implies DATA_DETECTOR) its label files too; DATA_LOOK takes a detector's images however
- * many of them are left out: to tell what is there, not to use it. */
-enum { DATA_IMAGES = 0, DATA_CLASSES = 1, DATA_DETECTOR = 2, DATA_BOXES = 4, DATA_LOOK = 8 };
+ * many of them are left out, and keeps no pixels in memory: to tell what is there, not to use it. */
+enum { DATA_IMAGES = 0, DATA_CLASSES = 1, DATA_DETECTOR = 2, DATA_BOXES = 4, DATA_LOOK = 8,
+       DATA_UNAMBIGUOUS = 16 };
 
 /* Opens one split and checks all of it that can be checked without decoding images. `limit` > 0 keeps the first
  * `limit` images. The caller frees with dataset_free; NULL after reporting. */

@@ -13,7 +13,8 @@ typedef struct data_request {
     const char *labels;       /* value of train_labels / valid_labels, borrowed, or NULL */
     char **path;              /* paths of them, owned: what the key names, looked up once the format is known */
     int paths;
-    int need;                 /* DATA_CLASSES, DATA_DETECTOR, DATA_BOXES */
+    int need;                 /* DATA_CLASSES, DATA_DETECTOR, DATA_BOXES, DATA_LOOK */
+    size_t limit;             /* images that are wanted; 0: all */
 } data_request;
 
 /* All that is asked of a format, from its name to the end of a dataset of it. */
@@ -62,7 +63,7 @@ struct dataset {
     int classes;
     size_t count;
     int *label;               /* count, owned */
-    uint8_t *pixels;          /* (count, h, w, c), owned; formats kept in memory */
+    uint8_t *pixels;          /* (count, h, w, c), owned; formats kept in memory; NULL: only looked at */
     int w, h, c;              /* 0 in formats kept in files */
     data_part *part;          /* parts, owned; formats kept in memory */
     int parts;
@@ -76,11 +77,35 @@ struct dataset {
 
 /* ---- texts ---- */
 
+/* As getline, but a line ends at a NUL byte, too, which it then holds; one of more than a megabyte comes as if it did:
+ * neither is in a text, and nobody reads on. */
+ssize_t data_getline(char **text, size_t *room, FILE *in);
 /* Behind the last line that came: -1 after reporting where that was not the file's end. */
 int data_read_whole(FILE *in, const char *path, diag *d);
 /* "a, b" -> trimmed items, each owned, as is the array; *n how many. */
 char **data_split_commas(const char *text, int *n);
 void data_free_strings(char **text, size_t count);
+
+/* ---- mistakes that come in floods (dataset_flood.c) ---- */
+
+enum { FLOOD_SHOWN = 3 };
+typedef struct data_mistake {
+    char *file;               /* owned */
+    int line;
+    char *detail, *text;      /* owned; detail: of this one, in few words; NULL: none */
+} data_mistake;
+
+/* All mistakes of one kind. Begins empty, { 0 }. */
+typedef struct data_flood {
+    size_t n;
+    data_mistake first[FLOOD_SHOWN];
+} data_flood;
+
+/* Notes a mistake; takes `text`, its message. */
+void data_flood_add(data_flood *flood, const char *file, int line, const char *detail, char *text);
+/* Tells: up to FLOOD_SHOWN by their texts, more in one line on `file`, how many, `many` (what is wrong with them), and
+ * the places of the first. `hint` may be NULL. Then it is empty. */
+void data_flood_end(data_flood *flood, diag_level level, const char *file, const char *many, const char *hint, diag *d);
 
 /* ---- classes ---- */
 
@@ -106,6 +131,8 @@ int data_check_labels(const dataset *set, size_t first, size_t n, const char *fi
 
 /* Registers that the images from set->count on come from `file`. */
 void data_add_part(dataset *set, const char *file);
+/* How many of `there` more images are wanted. */
+size_t data_wanted(const dataset *set, const data_request *request, size_t there);
 /* Image i as (h, w, channels) bytes. */
 int data_memory_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                      size_t why_len);

@@ -15,6 +15,22 @@
 
 /* ---- texts ---- */
 
+enum { MOST_LINE = 1 << 20 };
+
+ssize_t data_getline(char **text, size_t *room, FILE *in)
+{
+    size_t n = 0;
+    for (int c = 1; c && c != '\n' && n < MOST_LINE && (c = getc(in)) != EOF; (*text)[n++] = (char)c) {
+        if (n + 1 < *room) continue;
+        *room = *room ? 2 * *room : 256;
+        *text = mem_realloc(*text, *room, 1);
+    }
+    if (!n) return -1;
+    if (n == MOST_LINE) (*text)[0] = 0;
+    (*text)[n] = 0;
+    return (ssize_t)n;
+}
+
 int data_read_whole(FILE *in, const char *path, diag *d)
 {
     if (!ferror(in)) return 0;
@@ -102,6 +118,13 @@ void data_add_part(dataset *set, const char *file)
     set->part[set->parts++] = (data_part){ mem_strdup(file), set->count };
 }
 
+size_t data_wanted(const dataset *set, const data_request *request, size_t there)
+{
+    if (!request->limit) return there;
+    size_t more = set->count < request->limit ? request->limit - set->count : 0;
+    return there < more ? there : more;
+}
+
 /* n pixels of c channels become ones of `channels`. Grey as OpenCV has it: .299 R + .587 G + .114 B in 14-bit fixed
  * point. */
 static void convert_pixels(const uint8_t *in, int c, uint8_t *out, int channels, size_t n)
@@ -119,7 +142,11 @@ int data_memory_read(const dataset *set, size_t i, int channels, uint8_t **pixel
                      size_t why_len)
 {
     size_t n = (size_t)set->w * (size_t)set->h;
-    uint8_t *out = malloc(n * (size_t)channels);
+    uint8_t *out = set->pixels ? malloc(n * (size_t)channels) : NULL;
+    if (!set->pixels) {
+        snprintf(why, why_len, "the pixels were not kept");
+        return DATA_UNREADABLE;
+    }
     if (!out) {
         snprintf(why, why_len, "out of memory for %zu pixels", n);
         return -1;
@@ -141,6 +168,7 @@ int data_memory_size(const dataset *set, size_t i, int *w, int *h)
 
 uint64_t data_memory_identity(const dataset *set)
 {
+    if (!set->pixels) return 0;
     return hash_bytes(set->pixels, set->count * (size_t)set->w * (size_t)set->h * (size_t)set->c, HASH_START);
 }
 

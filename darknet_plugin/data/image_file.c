@@ -101,7 +101,7 @@ int image_file_size(const char *path, image_size *size)
     struct stat st = { 0 };
     char why[200];
     FILE *in = open_regular(path, &st, why, sizeof why);
-    int failed = !in || check_file(in, (size_t)st.st_size, size, why, sizeof why);
+    int failed = !in || image_size_read(in, size) || !image_size_is_whole(in, (size_t)st.st_size);
     if (in) fclose(in);
     return failed ? -1 : 0;
 }

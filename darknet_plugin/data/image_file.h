@@ -23,7 +23,7 @@ typedef struct image_file {
  * with a reason in `why`; then `file` holds no bytes. */
 int image_file_read(const char *path, image_file *file, char *why, size_t why_len);
 void image_file_free(image_file *file);
-/* Its header alone, and whether its end is there. 0, or -1: it could not be read by image_file_read. */
+/* What its header alone says, and whether its end is there, where that can be told without decoding. 0, or -1. */
 int image_file_size(const char *path, image_size *size);
 /* Are w x h pixels no more than are accepted? 0, or -1 with a reason. */
 int image_check_size(size_t w, size_t h, char *why, size_t why_len);

@@ -1,6 +1,6 @@
 /* `darknet distill data DATA`: what a .data file names, before anything is trained on it: for each split its format,
- * images, their classes and sizes; of a detector's the boxes. No pixels are read but those that a format keeps in
- * memory; of files the headers alone.
+ * images, their classes and sizes; of a detector's the boxes. No pixels are kept; of files that hold one image the
+ * header is read, and whether the end is there.
  *
  * Nobody says whether a list is a detector's, so that is looked at: it is where label files hold a box, or half of the
  * images have one. Images that cannot be used are counted, and are an error where training would refuse them. */
@@ -154,7 +154,7 @@ static int open_split(const data_file *file, data_split which, contents *split, 
     *split = (contents){ .split = which == DATA_TRAIN ? "train" : "valid" };
     split->set = open_detector(file, which, d);
     split->detector = split->set != NULL;
-    if (!split->set) split->set = dataset_open(file, which, 0, DATA_IMAGES, d);
+    if (!split->set) split->set = dataset_open(file, which, 0, DATA_LOOK, d);
     if (!split->set) return -1;
     look(split);
     return 0;
