@@ -269,8 +269,7 @@ static void test_mistakes(void **state)
     make_folder("photos/Dog");
     refused(PETS, 1, "2 of 5 folders have no class's name: Dog, bird", "the names of the 3 classes, from ");
     refused(PETS, 1, "2 of 5", "/pets: dog, cat, fire truck");
-    data_put_text("pets", "dog\ncat\nfire truck\nbird\nDog\n");   /* of which three count */
-    refused(PETS, 1, "2 of 5", "dog, cat, fire truck");
+    data_put_text("pets", "dog\ncat\nfire truck\nbird\nDog\n");
     dataset *s = open_warned("classes=5\nnames=pets\ntrain=photos\n", "2 of 5 classes have no images: bird, Dog");
     dataset_free(s);
     data_put_text("pets", "dog\ncat\nfire truck\ndog\nbird\nDog\n");

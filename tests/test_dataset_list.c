@@ -194,7 +194,7 @@ static void test_list_substring_rule(void **state)
     dataset_free(s);
     data_put_text("l.list", "--bcd.png\n");
     data_refuse_set("classes=7\nnames=many\ntrain=l.list\n", "labels \"bc\" and \"bcd\" are both");
-    data_refuse_set("classes=1\nnames=many\ntrain=l.list\n", "none of the 1 labels");
+    data_refuse_set("classes=1\nlabels=many\ntrain=l.list\n", "none of the 1 labels");
 }
 
 /* labels= is what the substring rule looks for, as in stock Darknet, names= only what is shown. */
@@ -210,18 +210,60 @@ static void test_list_tags(void **state)
     dataset_free(s);
 }
 
-static void test_list_every_missing_file(void **state)
+/* Few mistakes of a kind are told one by one, many in a line. */
+static void test_list_floods(void **state)
 {
     (void)state;
-    char list[4000] = "";
+    put_images();
+    char list[8000] = "";
     for (int i = 0; i < 37; ++i) snprintf(list + strlen(list), sizeof list - strlen(list), "gone%d.png cat\n", i);
+    for (int i = 0; i < 4; ++i) strcat(list, "other.png bird\n");
+    for (int i = 0; i < 5; ++i) strcat(list, "cat/a dog.png\n");
+    for (int i = 0; i < 3; ++i) strcat(list, "other.png\n");
     data_put_text("l.list", list);
     diag *d = diag_new();
     assert_null(data_open_train(PETS, 0, 1, d));
-    assert_int_equal(diag_errors(d), 11);
-    data_expect(d, "37 images are missing; the first 10 follow");
-    assert_int_equal(diag_get(d, 9)->line, 10);
+    assert_int_equal(diag_errors(d), 6);
+    data_expect(d, "37 images are not there or not readable: ");
+    data_expect(d, "/l.list:1 gone0.png cat, ");
+    data_expect(d, "/l.list:3 gone2.png cat, ...");
+    data_expect(d, "4 images end on what is neither a label nor a number from 0 to 2: ");
+    data_expect(d, "/l.list:38 other.png bird, ");
+    data_expect(d, "5 images have several classes: the labels of both are in their paths: ");
+    data_expect(d, "image other.png has no class: none of the 3 labels is in its path");
     diag_free(d);
+}
+
+/* A file that is none, and what it may be. */
+static void test_list_of_cifar(void **state)
+{
+    (void)state;
+    uint8_t *records = mem_calloc(2 * 3074, 1);
+    data_put("l.list", records, 2 * 3073);
+    diag *d = diag_new();
+    assert_null(data_open_train(PETS, 0, 1, d));
+    data_expect(d, "neither IDX, CIFAR nor a list of images");
+    assert_non_null(strstr(diag_get(d, 0)->hint, "as long as 2 records of format=cifar10, "));
+    assert_non_null(strstr(diag_get(d, 0)->hint, "classes=10 and a name on .bin: write format=cifar10, or set classes=, which is 3"));
+    diag_free(d);
+    data_put("l.list", records, 2 * 3074);
+    d = diag_new();
+    assert_null(data_open_train(PETS, 0, 1, d));
+    assert_non_null(strstr(diag_get(d, 0)->hint, "format=cifar100"));
+    diag_free(d);
+    free(records);
+}
+
+/* A line without an end is not read into memory. */
+static void test_list_long_line(void **state)
+{
+    (void)state;
+    size_t n = 3 << 20;
+    char *line = mem_calloc(n + 1, 1);
+    memset(line, 'a', n);
+    data_put("l.list", line, n);
+    data_refuse_set(PETS, "not a text file");
+    free(line);
 }
 
 static void test_list_without_labels(void **state)
@@ -268,7 +310,9 @@ int main(void)
         cmocka_unit_test(test_list_label_within_label),
         cmocka_unit_test(test_list_substring_rule),
         cmocka_unit_test(test_list_tags),
-        cmocka_unit_test(test_list_every_missing_file),
+        cmocka_unit_test(test_list_floods),
+        cmocka_unit_test(test_list_of_cifar),
+        cmocka_unit_test(test_list_long_line),
         cmocka_unit_test(test_list_without_labels),
         cmocka_unit_test(test_list_hostile_names),
     };

@@ -208,9 +208,10 @@ static int read_name_lines(names_reader *reader, FILE *in, const char *path, int
     return bad || data_read_whole(in, path, d) ? -1 : 0;
 }
 
-/* The first `classes` lines of a names file; NULL after reporting. Lists look for names at every letter of a path, so
+/* The first `classes` lines of a names file; NULL after reporting. More of them are an error but where they may be
+ * `surplus`: ImageNet's labels= are one file for 1000 and for 21842 classes. Lists look for names at every letter of a path, so
  * their length is limited. */
-static char **read_names(const char *path, const char *from, int classes, diag *d)
+static char **read_names(const char *path, const char *from, int classes, int surplus, diag *d)
 {
     FILE *in = open_text(path, d);
     if (!in) {
@@ -220,13 +221,9 @@ static char **read_names(const char *path, const char *from, int classes, diag *
     names_reader reader = { 0 };
     int bad = read_name_lines(&reader, in, path, classes, d);
     fclose(in);
-    if (!bad && reader.named > (size_t)classes) {
-        diag_warn(d, path, 0, NULL, "%zu names, but classes=%d in %s: the last %zu are not used", reader.named, classes,
-                  from, reader.named - (size_t)classes);
-        diag_hint(d, "are there more classes than classes= says?");
-    }
-    if (!bad && reader.kept == (size_t)classes) return reader.name;
-    if (!bad) diag_error(d, path, 0, NULL, "%zu names, but classes=%d in %s", reader.lines, classes, from);
+    int right = reader.kept == (size_t)classes && (surplus || reader.named <= (size_t)classes);
+    if (!bad && right) return reader.name;
+    if (!bad) diag_error(d, path, 0, NULL, "%zu names, but classes=%d in %s", reader.named, classes, from);
     data_free_strings(reader.name, reader.kept);
     return NULL;
 }
@@ -238,10 +235,10 @@ static void load_names(data_lines *lines, diag *d)
     const char *value = lines->names ? lines->names : lines->labels;
     if (!value || file->classes < 1) return;
     file->names_path = path_named_in(file->path, value);
-    file->name = read_names(file->names_path, file->path, file->classes, d);
+    file->name = read_names(file->names_path, file->path, file->classes, !lines->names, d);
     if (!lines->names || !lines->labels || !strcmp(lines->names, lines->labels)) return;
     char *path = path_named_in(file->path, lines->labels);
-    file->tag = read_names(path, file->path, file->classes, d);
+    file->tag = read_names(path, file->path, file->classes, 1, d);
     free(path);
 }
 

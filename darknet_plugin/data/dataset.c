@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* In the order they are tried. A list may be any file, so formats of files stand before it. */
 extern const data_format data_idx, data_cifar10, data_cifar100, data_list, data_folders;
@@ -23,6 +25,8 @@ static const data_format *format_by_name(const char *name)
         if (!strcmp(formats[i]->name, name)) return formats[i];
     return NULL;
 }
+
+static const char *path_missing(const char *path) { return access(path, F_OK) ? "not there" : NULL; }
 
 static int is_detector(const data_request *request) { return request->need & (DATA_DETECTOR | DATA_BOXES); }
 
@@ -53,6 +57,19 @@ static void unknown_format(const data_request *request, diag *d)
     free(known);
 }
 
+/* What to do where a folder stands for a list; 0 where it is none. */
+static int hint_folder(const data_request *request, const char *name, diag *d)
+{
+    struct stat st;
+    char *path = path_found_in(request->data->path, name, path_missing);
+    int folder = !stat(path, &st) && S_ISDIR(st.st_mode);
+    if (folder)
+        diag_hint(d, "%s= names a folder; make a list of what is in it, `find %s -name '*.jpg' | sort > %s.list`, and "
+                  "write %s=%s.list", request->key, path, request->key, request->key, request->key);
+    free(path);
+    return folder;
+}
+
 /* By name, or else by content; what is not there at all counts as a list, which says so. NULL after reporting. */
 static const data_format *find_format(const data_request *request, diag *d)
 {
@@ -68,7 +85,7 @@ static const data_format *find_format(const data_request *request, diag *d)
     if (format->boxes || !boxes) return format;
     diag_error(d, request->data->path, 0, NULL, "format=%s has no boxes: a detector's images stand in a list",
                format->name);
-    if (!named) diag_hint(d, "%s= names %s", request->key, format->what);
+    if (!hint_folder(request, request->path[0], d) && !named) diag_hint(d, "%s= names %s", request->key, format->what);
     return NULL;
 }
 
@@ -82,6 +99,7 @@ static int find_paths(data_request *request, const data_format *format, diag *d)
         request->path[i] = path;
         const char *problem = format->problem(path);
         if (problem) diag_error(d, path, 0, NULL, "%s (%s= in %s)", problem, request->key, request->data->path);
+        if (problem) hint_folder(request, path, d);
         bad |= problem != NULL;
     }
     return bad ? -1 : 0;
@@ -190,6 +208,11 @@ const char *dataset_left_out(const dataset *set, size_t i)
 {
     static const char *const why[] = { NULL, "not there or not readable", "no label file" };
     return set->left_out && i < set->count ? why[set->left_out[i]] : NULL;
+}
+
+int dataset_lacks_labels(const dataset *set, size_t i)
+{
+    return set->left_out && i < set->count && set->left_out[i] == DATA_NO_LABELS;
 }
 
 const char *dataset_name(const dataset *set, size_t i, char *buf, size_t len)

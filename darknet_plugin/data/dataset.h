@@ -10,7 +10,7 @@
  *
  * A detector's list looks the same, so the caller says that it is one: a line is a path and nothing else, and the boxes
  * stand in a text file an image (see dataset_boxes.c). There an image without its file, or, where boxes are wanted,
- * without its label file, is left out; more than 1 % of them is an error. */
+ * without its label file, is left out; too many of them are an error (dataset_too_many_left_out). */
 #ifndef DISTILL_DATASET_H
 #define DISTILL_DATASET_H
 #include "boxes.h"
@@ -80,8 +80,10 @@ int dataset_has_boxes(const dataset *set);                       /* opened with 
 const data_box *dataset_boxes(const dataset *set, size_t i, int *n);
 /* Why a detector's image i is left out, borrowed; NULL where it is used. dataset_read refuses it with that reason. */
 const char *dataset_left_out(const dataset *set, size_t i);
-/* The rule of how many images may be left out: 1 %. */
-int dataset_too_many_left_out(const dataset *set, size_t left_out);
+int dataset_lacks_labels(const dataset *set, size_t i);          /* it is left out for want of a label file */
+/* The rule of how many images may be left out: up to 1 %, not counting less than five that only lack a label file, and
+ * never all. */
+int dataset_too_many_left_out(const dataset *set, size_t images, size_t unlabelled);
 /* "t10k-images-idx3-ubyte.gz#17" or the image's path; written to buf. */
 const char *dataset_name(const dataset *set, size_t i, char *buf, size_t len);
 /* 8-bit interleaved pixels (h, w, channels) of image i, converted to `channels` (1 or 3; grey is replicated).

@@ -29,6 +29,15 @@ static int probe(const char *path, size_t record)
 static int probe10(const char *path, int classes) { return classes == 10 && probe(path, 1 + BODY); }
 static int probe100(const char *path, int classes) { return classes == 100 && probe(path, 2 + BODY); }
 
+const char *data_cifar_format(const char *path, size_t *records, int *classes)
+{
+    size_t size = file_size(path), labels = size % (1 + BODY) ? 2 : 1;
+    if (!size || size % (labels + BODY)) return NULL;
+    *records = size / (labels + BODY);
+    *classes = labels == 1 ? 10 : 100;
+    return labels == 1 ? "cifar10" : "cifar100";
+}
+
 /* To image i of the set: planes become pixels, where these are kept. */
 static void add_record(dataset *set, size_t i, const uint8_t *record, int labels)
 {

@@ -154,6 +154,9 @@ int data_files_size(const dataset *set, size_t i, int *w, int *h);
 void data_files_name(const dataset *set, size_t i, char *buf, size_t len);
 void data_files_free(dataset *set);
 
+/* The format= of the CIFAR whose records a file would be, by its size alone: NULL, none, or its classes, *classes. */
+const char *data_cifar_format(const char *path, size_t *records, int *classes);
+
 /* ---- what files hold (dataset_prints.c) ---- */
 
 /* The caller frees with data_prints_free. */

@@ -251,4 +251,9 @@ void data_files_free(dataset *set)
     free(set->left_out);
 }
 
-int dataset_too_many_left_out(const dataset *set, size_t left_out) { return left_out > set->count / 100; }
+int dataset_too_many_left_out(const dataset *set, size_t images, size_t unlabelled)
+{
+    enum { FEW = 5 };
+    if (images + unlabelled == set->count) return 1;
+    return images + (unlabelled < FEW ? 0 : unlabelled) > set->count / 100;
+}

@@ -194,6 +194,19 @@ static char *trim(char *text, size_t length)
     return text;
 }
 
+/* A file that is no text: is it CIFAR's, with a number of classes or a name that hides it? */
+static void report_not_text(const list_reader *reader, int line)
+{
+    size_t records;
+    int classes;
+    const char *format = data_cifar_format(reader->list, &records, &classes);
+    diag_error(reader->d, reader->list, line, NULL, "neither IDX, CIFAR nor a list of images: not a text file");
+    if (format)
+        diag_hint(reader->d, "it is as long as %zu records of format=%s, which is found by itself with classes=%d and "
+                  "a name on .bin: write format=%s, or set classes=, which is %d", records, format, classes, format,
+                  reader->set->classes);
+}
+
 /* Empty lines are passed over, a mark of byte order too. */
 static void read_lines(list_reader *reader, FILE *in)
 {
@@ -203,7 +216,7 @@ static void read_lines(list_reader *reader, FILE *in)
     for (ssize_t n; (n = data_getline(&text, &room, in)) >= 0;) {
         ++line;
         if (memchr(text, 0, (size_t)n)) {
-            diag_error(reader->d, reader->list, line, NULL, "neither IDX, CIFAR nor a list of images: not a text file");
+            report_not_text(reader, line);
             break;
         }
         char *entry = trim(text, (size_t)n);

@@ -436,7 +436,10 @@ size_t loader_left_out(const loader *loader, diag *d)
 static int accept(loader *loader, slot *slot, diag *d)
 {
     count_lost(loader, slot);
-    int too_many = dataset_too_many_left_out(loader->options.data, loader->lost.n);
+    size_t unlabelled = 0;
+    for (size_t i = 0; i < loader->lost.n; ++i)
+        unlabelled += (size_t)dataset_lacks_labels(loader->options.data, loader->lost.image[i].index);
+    int too_many = dataset_too_many_left_out(loader->options.data, loader->lost.n - unlabelled, unlabelled);
     if (too_many) report_lost(loader, 1, d);
     else if (slot->why[0]) diag_error(d, NULL, 0, NULL, "%s", slot->why);
     return !too_many && !slot->why[0];

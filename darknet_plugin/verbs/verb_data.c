@@ -32,6 +32,7 @@ typedef struct contents {
     int detector;
     size_t used;                 /* images that are not left out */
     size_t unlabelled, ambiguous, unreadable;
+    size_t mute;                 /* left out for want of a label file */
     size_t boxes, fewest, most;  /* all of them; an image's */
     size_t *of_class;            /* images, or boxes, of each class, owned */
     dims *size;                  /* of each image, owned; then sorted and counted: `sizes` different ones */
@@ -139,6 +140,7 @@ static void look(contents *split)
         const char *why = dataset_left_out(split->set, i);
         if (why) {
             count_left_out(split, why);
+            split->mute += (size_t)dataset_lacks_labels(split->set, i);
             continue;
         }
         if (split->detector) count_boxes(split, i);
@@ -175,7 +177,7 @@ static void report_split(const data_file *file, const contents *split, diag *d)
     if (split->unreadable)
         diag_error(d, file->path, 0, NULL, "%s: %zu of %zu images are not images that can be read: %s", split->split,
                    split->unreadable, count, split->bad_names);
-    if (split->detector && dataset_too_many_left_out(split->set, left_out))
+    if (split->detector && dataset_too_many_left_out(split->set, left_out - split->mute, split->mute))
         diag_error(d, file->path, 0, NULL, "%s: %zu of %zu images cannot be used; up to 1 %% are left out",
                    split->split, left_out, count);
 }
