@@ -286,6 +286,16 @@ void data_file_free(data_file *file)
     free(file);
 }
 
+static int same_value(const char *one, const char *other)
+{
+    return one && other ? !strcmp(one, other) : one == other;
+}
+
+int data_file_one_list(const data_file *file)
+{
+    return file->train && same_value(file->train, file->valid) && same_value(file->train_labels, file->valid_labels);
+}
+
 const char *data_file_class(const data_file *file, int i, char *buf, size_t len)
 {
     if (file->name && i < file->classes) return file->name[i];

@@ -32,6 +32,8 @@ typedef struct data_file {
 
 data_file *data_file_read(const char *path, diag *d);   /* NULL after reporting; the caller frees with data_file_free */
 void data_file_free(data_file *file);
+/* Do train= and valid= name the same? */
+int data_file_one_list(const data_file *file);
 /* The name of class i, or its number, written to buf, where it has none; borrowed. */
 const char *data_file_class(const data_file *file, int i, char *buf, size_t len);
 

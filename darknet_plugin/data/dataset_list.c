@@ -230,6 +230,7 @@ static void read_lines(list_reader *reader, FILE *in)
 static void sum_up(list_reader *reader)
 {
     const char *write = "write the class behind the path";
+    const char *leave_out = "write the class behind the path; -force leaves such images out";
     char *name = path_labels(reader) ? mem_strdup(write)
                  : mem_printf("%s, or name the labels with names= in %s", write, reader->request->data->path);
     char *strange = mem_printf("images end on what is neither a label nor a number from 0 to %d",
@@ -240,7 +241,8 @@ static void sum_up(list_reader *reader)
                    NULL, reader->d);
     data_flood_end(&reader->classless, DIAG_ERROR, reader->list, "images have no class", name, reader->d);
     data_flood_end(&reader->several, DIAG_ERROR, reader->list,
-                   "images have several classes: the labels of both are in their paths", write, reader->d);
+                   "images have several classes: the labels of both are in their paths",
+                   reader->request->need & DATA_UNAMBIGUOUS ? leave_out : write, reader->d);
     free(strange);
     free(name);
 }

@@ -152,10 +152,10 @@ static void judge(const preflight_job *job, const dataset *set, const char *whic
 
 int preflight_data(const preflight_job *job, diag *d)
 {
-    int bad = try_images(job, job->train, d);
-    judge(job, job->train, "training", d);
+    int bad = try_images(job, job->train, d), one = job->valid && job->one_list;
+    if (!one) judge(job, job->train, "training", d);
     if (!job->valid) return bad;
-    bad |= try_images(job, job->valid, d);
-    judge(job, job->valid, "validation", d);
+    if (!one) bad |= try_images(job, job->valid, d);
+    judge(job, job->valid, one ? "training and validation" : "validation", d);
     return bad;
 }

@@ -322,7 +322,8 @@ static int tell_split(const data_file *file, data_split which, cJSON *object, FI
 {
     contents split;
     int failed = open_split(file, which, &split, d);
-    if (!failed) report_split(file, &split, d);
+    int told = which == DATA_VALID && data_file_one_list(file);    /* of train= already */
+    if (!failed && !told) report_split(file, &split, d);
     if (!failed && object) cJSON_AddItemToObject(object, split.split, split_json(file, &split));
     else if (!failed) print_split(file, &split, out);
     free_split(&split);
@@ -336,7 +337,8 @@ static int tell(const data_file *file, const options *options, diag *d)
     if (object) cJSON_AddNumberToObject(object, "classes", file->classes);
     else fprintf(options->out, "%s: %d classes%s\n", file->path, file->classes, file->name ? "" : " without names");
     if (file->train) failed |= tell_split(file, DATA_TRAIN, object, options->out, d);
-    if (file->valid) failed |= tell_split(file, DATA_VALID, object, options->out, d);
+    if (file->valid && !(failed && data_file_one_list(file)))
+        failed |= tell_split(file, DATA_VALID, object, options->out, d);
     return object ? json_print(object, options->out, d) || failed : failed;
 }
 

@@ -99,6 +99,7 @@ static int open_data(const options *options, training *training, diag *d)
     data_file *file = training->file = data_file_read(options->arg[0], d);
     if (!file) return -1;
     training->train = dataset_open(file, DATA_TRAIN, (size_t)options->limit, needs(model, model->low->labels), d);
+    if (!training->train && data_file_one_list(file)) return -1;    /* the same would be said of valid= */
     if (file->valid) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
     if (!training->train || (file->valid && !training->valid)) return -1;
     if (detector && !model->teacher) host_hush();
@@ -130,7 +131,7 @@ static int look_ahead(const options *options, training *training, const char *fo
     preflight_job job = {
         .model = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
         .folder = folder, .name = name, .threads = parallel_threads(), .force = options->force,
-        .seed = (uint64_t)options->seed,
+        .seed = (uint64_t)options->seed, .one_list = !options->limit && data_file_one_list(training->file),
     };
     int judged = options->resume && checkpoint_exists(folder, name);   /* when the run was started */
     int bad = preflight(&job, &training->lock, d) || (!judged && check_teacher(options, training, d));
