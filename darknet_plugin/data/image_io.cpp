@@ -65,7 +65,8 @@ int hand_over(const cv::Mat &mat, uint8_t **pixels, int *w, int *h, char *why, s
 
 cv::Mat decode(const image_file *file, int channels)
 {
-    cv::Mat bytes(1, (int)(file->n + IMAGE_PADDING), CV_8UC1, file->byte);
+    int jpeg = file->n > 1 && file->byte[0] == 0xff && file->byte[1] == 0xd8;
+    cv::Mat bytes(1, (int)file->n + (jpeg ? IMAGE_PADDING : 0), CV_8UC1, file->byte);
     cv::Mat m = cv::imdecode(bytes, channels == 3 ? cv::IMREAD_COLOR : cv::IMREAD_GRAYSCALE);
     if (!m.empty() && channels == 3) cv::cvtColor(m, m, cv::COLOR_BGR2RGB);
     return m;
