@@ -293,7 +293,8 @@ static int same_value(const char *one, const char *other)
 
 int data_file_one_list(const data_file *file)
 {
-    return file->train && same_value(file->train, file->valid) && same_value(file->train_labels, file->valid_labels);
+    return file->train && !file->held_out && same_value(file->train, file->valid) &&
+           same_value(file->train_labels, file->valid_labels);
 }
 
 const char *data_file_class(const data_file *file, int i, char *buf, size_t len)

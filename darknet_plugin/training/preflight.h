@@ -17,7 +17,8 @@ typedef struct preflight_job {
     const char *folder, *name;    /* of the checkpoints */
     int threads, force;
     int one_list;                 /* train and valid are the same images: what is wrong is said once */
-    uint64_t seed;
+    uint64_t view_seed;
+    int held_out;                 /* `valid` are training images that are held out */
 } preflight_job;
 
 /* 0, with `lock` taken: the caller releases it at the end of the run. -1 with messages, then nothing is locked.

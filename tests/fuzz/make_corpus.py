@@ -42,14 +42,14 @@ def array(n):
     return struct.pack("<Q", n) + struct.pack("<%df" % n, *[0.5 * i for i in range(n)])
 
 
-state = b"distill state 2\n" + struct.pack("<Q", 77) + struct.pack("<2Q2d2Qd1Qd2Q", 64, 8, 0.5, 0.25, 2, 0, 0.1, 0, -1.0, 0, 0)
+state = b"distill state 3\n" + struct.pack("<Q", 77) + struct.pack("<2Q2d2Qd1Qd2Q", 64, 8, 0.5, 0.25, 2, 0, 0.1, 0, -1.0, 0, 0)
 state += struct.pack("<Q", 14) + b"cfg=1\nseed=2\n\n"[:14]
 state += struct.pack("<Q", 2) + struct.pack("<3Q2q", 99, 12, 144, 5, 6) * 2 + struct.pack("<Q", 0)   # what images held
 state += struct.pack("<Q", 2)
 state += struct.pack("<3Q", 0, 8, 4) + array(3) + array(3) + array(3) + array(27)
-state += struct.pack("<3Q", 1, 0, 2) + array(2) + array(8)
+state += struct.pack("<3Q", 1, 0, 2) + array(2) + array(8) + struct.pack("<Q", 0)   # no losses
 put("state", "whole", bytes([1]) + state + bytes(8))
-put("state", "no_layers", bytes([1]) + state[: state.index(b"seed=2") + 7] + struct.pack("<3Q", 0, 0, 0) + bytes(8))
+put("state", "no_layers", bytes([1]) + state[: state.index(b"seed=2") + 7] + struct.pack("<4Q", 0, 0, 0, 0) + bytes(8))
 
 # ---- PyTorch ----
 
