@@ -209,8 +209,8 @@ static int read_name_lines(names_reader *reader, FILE *in, const char *path, int
 }
 
 /* The first `classes` lines of a names file; NULL after reporting. More of them are an error but where they may be
- * `surplus`: ImageNet's labels= are one file for 1000 and for 21842 classes. Lists look for names at every letter of a path, so
- * their length is limited. */
+ * `surplus`: ImageNet's labels= are one file for 1000 and for 21842 classes. Lists look for names at every letter of a
+ * path, so their length is limited. */
 static char **read_names(const char *path, const char *from, int classes, int surplus, diag *d)
 {
     FILE *in = open_text(path, d);

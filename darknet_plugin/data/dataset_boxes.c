@@ -37,7 +37,8 @@ typedef struct box_reader {
 
 /* ---- what a file holds ---- */
 
-static const char *const NO_BOX = "expected `class x y w h`, five numbers", *const NO_CLASS = "the class is out of range";
+static const char *const NO_BOX = "expected `class x y w h`, five numbers";
+static const char *const NO_CLASS = "the class is out of range";
 
 /* The class at *text, which moves behind it; -1: there is none. */
 static int parse_class(char **text, long *class)
@@ -92,6 +93,7 @@ static void add_box(box_reader *reader, const data_box *box)
     reader->set->box[reader->boxes++] = *box;
 }
 
+/* Counts a line that is no box of use, and keeps the message of the first. */
 static void drop_box(box_reader *reader, const char *path, int line, const char *text, const char *wrong)
 {
     size_t length = strcspn(text, "\r\n");

@@ -149,6 +149,8 @@ data_print dataset_print(const dataset *set, size_t i)
 
 /* ---- those that were kept ---- */
 
+static int is_left_out(const dataset *set, size_t i) { return set->left_out && set->left_out[i] != DATA_USED; }
+
 static int agrees_now(const char *path, const data_print *kept)
 {
     struct stat st;
@@ -174,7 +176,7 @@ char *dataset_trust(const dataset *set, const data_print *kept, size_t n)
     char *names = NULL, *text = NULL;
     int words = 0;
     for (size_t i = 0; i < n && i < all; ++i) {
-        if (!kept[i].hash || dataset_left_out(set, i) || holds_still(set, i, &kept[i])) continue;
+        if (!kept[i].hash || is_left_out(set, i) || holds_still(set, i, &kept[i])) continue;
         words_list(&names, &words, SHOWN, set->path[i]);
         ++differ;
     }
@@ -188,7 +190,7 @@ int dataset_untouched(const dataset *set, const data_print *kept, size_t n)
     size_t all = dataset_prints(set);
     for (size_t i = 0; i < n && i < all; ++i) {
         data_print known = dataset_print(set, i);
-        if (!kept[i].hash || dataset_left_out(set, i)) continue;
+        if (!kept[i].hash || is_left_out(set, i)) continue;
         if (known.hash ? known.hash != kept[i].hash : !agrees_now(set->path[i], &kept[i])) return 0;
     }
     return 1;

@@ -168,6 +168,7 @@ static int make_file(feature_cache *cache, diag *d)
     return 0;
 }
 
+/* Is it a cache at all, of this version? */
 static int check_magic(const feature_cache *cache, const char *header, diag *d)
 {
     if (!strncmp(header, MAGIC, strlen(MAGIC))) return 0;

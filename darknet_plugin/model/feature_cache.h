@@ -4,8 +4,8 @@
  *                   "darknet-distill features 2", zeros to the end
  *   index           count * views entries: view 0 of all images, view 1 of all images, ...; u64 where the record begins
  *                   (0: there is none), u64 bytes of its maps in the file
- *   prints          of images in files, count entries of 64 bytes: a data_print (dataset_prints.h), zeros, u32 CRC-32 of
- *                   these, u32 mark "PRNT"; anything else: none is kept
+ *   prints          of images in files, count entries of 64 bytes: a data_print (dataset_prints.h), zeros, u32 CRC-32
+ *                   of these, u32 mark "PRNT"; anything else: none is kept
  *   records         in the order they were made, each on a multiple of 64 bytes: 64 bytes of head, then the maps
  *   a head          u32 mark "FEAT", u32 CRC-32 (zlib's) of what follows, u64 image, u64 view, u64 bytes, u64 hash of
  *                   what the image's file held (0: images are not in files), zeros
@@ -14,8 +14,8 @@
  *
  * Numbers are little-endian. The index entry is written last: a program killed before that leaves some bytes nobody
  * reads; a pulled plug may leave a record whose CRC differs, which is computed again. A record says itself what it was
- * made from; prints are for knowing, without a look at the images, whether they still hold that. Readers map the file and take no
- * lock; one writer at a time holds flock on it. */
+ * made from; prints are for knowing, without a look at the images, whether they still hold that. Readers map the file
+ * and take no lock; one writer at a time holds flock on it. */
 #ifndef DISTILL_FEATURE_CACHE_H
 #define DISTILL_FEATURE_CACHE_H
 #include "darknet_plugin/base/diag.h"
@@ -60,7 +60,8 @@ int feature_cache_get(const feature_cache *cache, uint64_t view, uint64_t image,
                       feature_map *maps);
 /* Is there an index entry? */
 int feature_cache_has(const feature_cache *cache, uint64_t view, uint64_t image);
-/* A record of these maps, of an image with that hash, for _put: its bytes in `packed` (feature_cache_packed_room). Safe from several threads. */
+/* A record of these maps, of an image with that hash, for _put: its bytes in `packed` (feature_cache_packed_room). Safe
+ * from several threads. */
 size_t feature_cache_pack(const feature_cache *cache, uint64_t view, uint64_t image, uint64_t contents,
                           const void *maps, void *packed);
 size_t feature_cache_packed_room(const feature_cache *cache);

@@ -164,6 +164,7 @@ uint64_t checkpoint_seen(const checkpoint *checkpoint)
     return seen;
 }
 
+/* The state as a file, whole. */
 static int save_state(const checkpoint *checkpoint, const model *model, const run_progress *progress, const char *path,
                       diag *d)
 {

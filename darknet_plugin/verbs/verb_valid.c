@@ -106,6 +106,7 @@ static int valid_set(const options *options, model *model, const data_file *file
     return valid_classifier(options, model, set, who, d);
 }
 
+/* What is measured on, then the measuring. */
 static int valid_model(const options *options, model *model, diag *d)
 {
     int classifier = options->force ? DATA_IMAGES : DATA_UNAMBIGUOUS;
