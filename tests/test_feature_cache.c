@@ -295,6 +295,26 @@ static void one_writer_many_readers(void **unused)
     feature_cache_close(first);
 }
 
+/* A file that someone cuts while it is used: records are gone, nothing ends in SIGBUS. */
+static void a_file_that_shrinks(void **unused)
+{
+    (void)unused;
+    const feature_cache_spec s = spec_of("a=1\n");
+    feature_cache *c = open_cache("shrinks", &s);
+    void *room = mem_aligned(feature_cache_maps_bytes(c), 1);
+    feature_map maps[FEATURE_TAPS];
+    put(c, 0, 3);
+    put(c, 1, 4);
+    assert_int_equal(feature_cache_get(c, 1, 4, 0, room, maps), 1);
+    assert_int_equal(truncate(file("shrinks"), 4096 + 20 * 2 * 16 + 10), 0);
+    assert_int_equal(feature_cache_get(c, 1, 4, 0, room, maps), -1);
+    assert_int_equal(truncate(file("shrinks"), 0), 0);
+    assert_int_equal(feature_cache_get(c, 0, 3, 0, room, maps), 0);
+    assert_int_equal(feature_cache_missing(c), 40);
+    feature_cache_close(c);
+    free(room);
+}
+
 /* Prints are kept; a record of another image is none. */
 static void prints_are_kept(void **unused)
 {
@@ -335,6 +355,7 @@ int main(void)
     network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prints_are_kept),
+        cmocka_unit_test(a_file_that_shrinks),
         cmocka_unit_test(every_half_comes_back), cmocka_unit_test(halves_round_to_nearest), cmocka_unit_test(types_keep_their_bounds),
         cmocka_unit_test(records_come_back), cmocka_unit_test(others_are_refused), cmocka_unit_test(damage_is_found),
         cmocka_unit_test(a_full_disk_ends_the_writing_only), cmocka_unit_test(one_writer_many_readers),

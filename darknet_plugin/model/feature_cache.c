@@ -63,8 +63,8 @@ static size_t entry_at(const feature_cache *cache, uint64_t view, uint64_t image
 
 static index_entry entry_of(const feature_cache *cache, uint64_t view, uint64_t image)
 {
-    index_entry e;
-    memcpy(&e, cache->map + entry_at(cache, view, image), sizeof e);
+    index_entry e = { 0 };
+    if (pread(cache->fd, &e, sizeof e, (off_t)entry_at(cache, view, image)) != sizeof e) e.at = 0;
     return e;
 }
 
@@ -270,22 +270,22 @@ size_t feature_cache_at(const feature_cache *cache, int tap) { return cache->at[
 size_t feature_cache_packed_room(const feature_cache *cache) { return rounded(HEAD + ZSTD_compressBound(cache->maps)); }
 size_t feature_cache_file_bytes(const feature_cache *cache) { return cache->end; }
 
-/* The file may have grown by another process's hand since we looked. */
+/* By other hands the file may have grown since we looked, or shrunk: what the map has behind its end ends in SIGBUS. */
 static int within_file(const feature_cache *cache, index_entry e)
 {
     struct stat st;
     if (e.at % HEAD || e.at < cache->records || e.at > cache->most - HEAD || e.bytes > cache->maps ||
         e.bytes > cache->most - HEAD - e.at) return 0;
-    return e.at + HEAD + e.bytes <= cache->end || (!fstat(cache->fd, &st) && (uint64_t)st.st_size >= e.at + HEAD +
-                                                   e.bytes);
+    return !fstat(cache->fd, &st) && (uint64_t)st.st_size >= e.at + HEAD + e.bytes;
 }
 
 static uint32_t crc_of_print(const kept_print *kept) { return crc_of(kept, offsetof(kept_print, crc)); }
 
 static kept_print print_at(const feature_cache *cache, uint64_t image)
 {
-    kept_print kept;
-    memcpy(&kept, cache->map + cache->prints + (size_t)image * sizeof kept, sizeof kept);
+    kept_print kept = { .mark = 0 };
+    if (pread(cache->fd, &kept, sizeof kept, (off_t)(cache->prints + (size_t)image * sizeof kept)) != sizeof kept)
+        kept.mark = 0;
     return kept;
 }
 
