@@ -35,7 +35,7 @@ static void open_cache(model *m, const char *path)
 {
     diag *d = diag_new();
     uint64_t views;
-    model_cache c = { .path = path, .images = 12, .data = 1 };
+    model_cache c = { .path = path, .images = 12 };
     assert_int_equal(model_open_cache(m, &c, &views, d), 0);
     check_no_errors(d);
     diag_free(d);

@@ -9,8 +9,8 @@
  *
  * Detectors (augment.detector): images are placed as augment.h says, and one that cannot be read, or is left out by the
  * data set, does not end the run. Training and views take another image instead, drawn by (view_seed, view, image),
- * whatever the number of threads, and the batch says which; validation and prediction go on without it. More than 1 %
- * of the data set's images is an error that names them. */
+ * whatever the number of threads, and the batch says which; validation and prediction go on without it. Too many of
+ * them (dataset_too_many_left_out) are an error that names them. */
 #ifndef DISTILL_LOADER_H
 #define DISTILL_LOADER_H
 #include "augment.h"

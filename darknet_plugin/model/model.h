@@ -48,10 +48,10 @@ typedef struct model_cache {
     const char *path, *type;       /* several teachers have path.NAME each */
     int views;
     uint64_t seed;                 /* of the views */
-    uint64_t images, data;         /* of the training set */
+    uint64_t images;               /* how many images */
+    const dataset *data;           /* they, borrowed as long as the model lives; NULL: any will do */
 } model_cache;
-/* Is a cache asked for, by `path` or by a [teacher]? Is one open? */
-int model_wants_cache(const model *model, const char *path);
+/* Is one open? */
 int model_cached(const model *model);
 /* Opens the caches that are asked for. The views that training shall cycle through are *views: 0 = a new one each
  * epoch. */

@@ -47,7 +47,7 @@ static int open_cache(const options *options, filling *filling, diag *d)
 {
     model_cache cache = {
         .path = options->cache_out, .type = options->type, .views = options->views, .seed = options_view_seed(options),
-        .images = filling->images, .data = dataset_identity(filling->train),
+        .images = filling->images, .data = filling->train,
     };
     if (model_open_cache(filling->model, &cache, &filling->views, d)) return -1;
     if (model_cached(filling->model)) return 0;

@@ -61,12 +61,28 @@ static int load_asked(const options *options, model *model, diag *d)
     return 0;
 }
 
+static size_t count_ambiguous(const dataset *set)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < dataset_count(set); ++i) n += (size_t)dataset_ambiguous(set, i);
+    return n;
+}
+
+/* Images whose labels are ambiguous are there with -force alone. */
 static int valid_classifier(const options *options, model *model, const dataset *set, int who, diag *d)
 {
     evaluation evaluation;
     if (evaluate(model, set, 1, who, &evaluation, d)) return -1;
-    if (options->json) return json_print(results_evaluation(&evaluation), options->out, d);
+    size_t ambiguous = count_ambiguous(set);
+    if (options->json) {
+        cJSON *object = results_evaluation(&evaluation);
+        if (ambiguous) cJSON_AddNumberToObject(object, "ambiguous", (double)ambiguous);
+        return json_print(object, options->out, d);
+    }
     print_evaluation(&evaluation, options->out);
+    if (ambiguous)
+        fprintf(options->out, "%zu images left out of the accuracy: labels of several classes are in their paths\n",
+                ambiguous);
     return 0;
 }
 
@@ -90,9 +106,11 @@ static int valid_set(const options *options, model *model, const data_file *file
     return valid_classifier(options, model, set, who, d);
 }
 
+/* What is measured on, then the measuring. */
 static int valid_model(const options *options, model *model, diag *d)
 {
-    int need = model_is_detector(model) ? DATA_BOXES : DATA_IMAGES;
+    int classifier = options->force ? DATA_IMAGES : DATA_UNAMBIGUOUS;
+    int need = model_is_detector(model) ? DATA_BOXES : classifier;
     data_file *file = data_file_read(options->arg[0], d);
     if (file) file->held_out = (size_t)options->holdout;
     dataset *set = file ? dataset_open(file, DATA_VALID, (size_t)options->limit, need, d) : NULL;
@@ -115,5 +133,5 @@ static int run(options *options, diag *d)
 const verb verb_valid = {
     .name = "valid", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
     .help = "teacher and student side by side; without WEIGHTS the teacher alone",
-    .flags = { "json", "threads", "backend", "fit", "limit", "holdout", "from-labels", "gpus", "nogpu" },
+    .flags = { "json", "threads", "backend", "fit", "limit", "holdout", "from-labels", "force", "gpus", "nogpu" },
 };
