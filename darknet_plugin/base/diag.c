@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEPT = 1000 };
+enum {
+    KEPT = 1000,
+    SAME_SHOWN = 3, KIND_SHOWN = 10   /* more of the same words, or of one kind, and one stands for all */
+};
 
 struct diag {
     diag_message *message;   /* owned, `count` of them */
@@ -28,6 +31,7 @@ static void free_texts(diag_message *message)
     free(message->section);
     free(message->text);
     free(message->hint);
+    free(message->kind);
 }
 
 void diag_free(diag *d)
@@ -54,8 +58,9 @@ static int said(const diag *d, const char *file, int line, const char *text)
     return 0;
 }
 
-/* Keeps a message, unless it is a warning that came before or too many have come; takes `text`. */
-static void add(diag *d, diag_level level, const char *file, int line, const char *section, char *text)
+/* Keeps a message, unless it is a warning that came before or too many have come; takes `text`. `kind` is its format. */
+static void add(diag *d, diag_level level, const char *file, int line, const char *section, const char *kind,
+                char *text)
 {
     int repeated = level == DIAG_WARNING && said(d, file, line, text);
     d->silent = repeated || d->said[level] >= KEPT;
@@ -68,6 +73,7 @@ static void add(diag *d, diag_level level, const char *file, int line, const cha
     d->message[d->count++] = (diag_message){
         .level = level, .file = file ? mem_strdup(file) : NULL, .line = line,
         .section = section ? mem_strdup(section) : NULL, .text = text,
+        .kind = kind ? mem_strdup(kind) : NULL,
     };
 }
 
@@ -75,7 +81,7 @@ void diag_error(diag *d, const char *file, int line, const char *section, const 
 {
     va_list ap;
     va_start(ap, fmt);
-    add(d, DIAG_ERROR, file, line, section, mem_vprintf(fmt, ap));
+    add(d, DIAG_ERROR, file, line, section, fmt, mem_vprintf(fmt, ap));
     va_end(ap);
 }
 
@@ -83,7 +89,7 @@ void diag_warn(diag *d, const char *file, int line, const char *section, const c
 {
     va_list ap;
     va_start(ap, fmt);
-    add(d, DIAG_WARNING, file, line, section, mem_vprintf(fmt, ap));
+    add(d, DIAG_WARNING, file, line, section, fmt, mem_vprintf(fmt, ap));
     va_end(ap);
 }
 
@@ -92,7 +98,7 @@ void diag_append(diag *d, const diag *from, int as_warnings)
     for (int i = 0; i < from->count; ++i) {
         const diag_message *message = &from->message[i];
         add(d, as_warnings ? DIAG_WARNING : message->level, message->file, message->line, message->section,
-            mem_strdup(message->text));
+            message->kind, mem_strdup(message->text));
         if (message->hint) diag_hint(d, "%s", message->hint);
     }
 }
@@ -113,14 +119,15 @@ int diag_warnings(const diag *d) { return d->said[DIAG_WARNING]; }
 int diag_count(const diag *d) { return d->count; }
 const diag_message *diag_get(const diag *d, int i) { return &d->message[i]; }
 
-static void print_one(const diag_message *message, FILE *out)
+/* `like` is how many more messages of this kind follow in its place, NULL none. */
+static void print_one(const diag_message *message, const char *like, FILE *out)
 {
     if (message->file && message->line) fprintf(out, "%s:%d: ", message->file, message->line);
     else if (message->file) fprintf(out, "%s: ", message->file);
     if (message->level == DIAG_WARNING) fprintf(out, "warning: ");
     else if (!message->file) fprintf(out, "error: ");
     if (message->section) fprintf(out, "[%s] ", message->section);
-    fprintf(out, "%s\n", message->text);
+    fprintf(out, "%s%s\n", message->text, like ? like : "");
     if (message->hint) fprintf(out, "hint: %s\n", message->hint);
 }
 
@@ -132,9 +139,8 @@ static int first_of_file(const diag *d, int i)
 }
 
 /* A few dozen messages mostly: an insertion sort of their numbers keeps equals in order. */
-void diag_print(const diag *d, FILE *out)
+static void sort_messages(const diag *d, int *order)
 {
-    int *order = mem_calloc((size_t)d->count, sizeof *order);
     for (int i = d->printed; i < d->count; ++i) {
         int j = i, f = first_of_file(d, i);
         for (; j > d->printed; --j) {
@@ -144,9 +150,57 @@ void diag_print(const diag *d, FILE *out)
         }
         order[j] = i;
     }
-    for (int i = d->printed; i < d->count; ++i) print_one(&d->message[order[i]], out);
+}
+
+/* Of one kind: the same level and file, and the same words, or the same sentence about other words. */
+static int alike(const diag_message *one, const diag_message *other, int words)
+{
+    return one->line && other->line && one->level == other->level && same_text(one->file, other->file) &&
+           same_text(one->section, other->section) && same_text(words ? one->text : one->kind, words ? other->text :
+                                                                 other->kind);
+}
+
+/* Numbers of the messages from order[at] on that are like it, in `list`; how many. */
+static int find_alike(const diag *d, const int *order, const char *done, int at, int words, int *list)
+{
+    int n = 0;
+    for (int i = at; i < d->count; ++i)
+        if (!done[order[i]] && alike(&d->message[order[at]], &d->message[order[i]], words)) list[n++] = order[i];
+    return n;
+}
+
+/* " (40 times, lines 6, 8, 10, ...)"; the caller frees. */
+static char *places(const diag *d, const int *list, int n, const char *what)
+{
+    return mem_printf(" (%d %s, lines %d, %d, %d, ...)", n, what, d->message[list[0]].line, d->message[list[1]].line,
+                      d->message[list[2]].line);
+}
+
+/* Prints message order[at], and all that are like it where they would be a flood; `list` has room for all. */
+static void print_kind(const diag *d, const int *order, char *done, int at, int *list, FILE *out)
+{
+    int words = find_alike(d, order, done, at, 1, list) > SAME_SHOWN, n = 1;
+    const char *kind = d->message[order[at]].kind;
+    if (!words && kind && strcmp(kind, "%s")) n = find_alike(d, order, done, at, 0, list);
+    else if (words) n = find_alike(d, order, done, at, 1, list);
+    char *like = words || n > KIND_SHOWN ? places(d, list, n, words ? "times" : "of this kind") : NULL;
+    print_one(&d->message[order[at]], like, out);
+    done[order[at]] = 1;
+    for (int i = 0; like && i < n; ++i) done[list[i]] = 1;
+    free(like);
+}
+
+void diag_print(const diag *d, FILE *out)
+{
+    int *order = mem_calloc((size_t)d->count, sizeof *order), *list = mem_calloc((size_t)d->count, sizeof *list);
+    char *done = mem_calloc((size_t)d->count, 1);
+    sort_messages(d, order);
+    for (int i = d->printed; i < d->count; ++i)
+        if (!done[order[i]]) print_kind(d, order, done, i, list, out);
     int more = diag_errors(d) + diag_warnings(d) - d->count;
     if (more) fprintf(out, "and %d more\n", more);
+    free(done);
+    free(list);
     free(order);
 }
 
