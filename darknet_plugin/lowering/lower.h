@@ -86,9 +86,19 @@ typedef struct lowered {
 lowered *lower_read(const char *path, lower_mode mode, diag *d);
 /* The same for that many images at a time, in one go, whatever its [net] says. */
 lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d);
+/* For training, but the teachers' weights need not be there. */
+lowered *lower_read_alone(const char *path, diag *d);
 /* The same from text that is already parsed; takes ownership of `source` even if it fails. */
 lowered *lower_cfg(cfg_file *source, lower_mode mode, diag *d);
 void lower_free(lowered *low);
+
+/* Lowered for training: has it any loss? 0; or -1 with a message where training would change nothing, with `warn` 0
+ * and a warning. */
+int lower_check_loss(const lowered *low, int warn, diag *d);
+/* Warns of batch norm where images come one at a time. */
+void lower_warn_batch(const lowered *low, diag *d);
+/* Warns of projectors that take more than they save. */
+void lower_warn_projector(const lowered *low, diag *d);
 
 /* Tap `auto`: the layers that feed the teacher's classifier(s), in order. See tap.c for the rule.
  * Returns how many, 0 after reporting why; *taps is the caller's to free. `at` is the section to blame. */

@@ -1,7 +1,8 @@
 /* What the files of the lowering share; see lower.h for what it does.
  *   lower.c          reading, triples, putting it together      lower_deploy.c   the subset every reader understands
  *   lower_layers.c   stock sections, [projector], losses         lower_tail.c     [reused_classifier]
- *   teacher_spec.c   [teacher]                                  lower_augment.c  [augment] */
+ *   teacher_spec.c   [teacher]                                  lower_augment.c  [augment]
+ *   lower_advice.c   what is no mistake, and hardly wanted */
 #ifndef DISTILL_LOWER_BUILD_H
 #define DISTILL_LOWER_BUILD_H
 #include "lower.h"
@@ -10,6 +11,7 @@
 typedef struct lower_build {
     lowered *low;
     lower_mode mode;
+    int without_weights;         /* the teachers' files need not be there */
     diag *d;                     /* borrowed */
     int *map;                    /* the lowered layer that stands for each source layer; owned */
     int errors;                  /* in `d` before it began */
@@ -67,6 +69,8 @@ int lower_assign_taps(lower_build *build);
 int lower_assign_answers(lower_build *build);
 /* The teacher whose answer a loss asks for, a place in low->teacher; -1 after reporting. */
 int lower_answering_teacher(const lower_build *build, const cfg_section *section);
+/* Has it a section that learns from labels? */
+int lower_label_loss(const cfg_file *cfg);
 void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment);
 
 #endif

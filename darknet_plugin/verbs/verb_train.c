@@ -159,7 +159,9 @@ static int train(const options *options, training *training, uint64_t views, dia
 static int run_training(const options *options, training *training, diag *d)
 {
     uint64_t views;
-    if (refuse_crop(training->model->low->cfg, d) || open_data(options, training, d)) return -1;
+    const lowered *low = training->model->low;
+    lower_warn_batch(low, d);
+    if (refuse_crop(low->cfg, d) || lower_check_loss(low, 0, d) || open_data(options, training, d)) return -1;
     if (load_start(options, training, d) || open_cache(options, training, &views, d)) return -1;
     return train(options, training, views, d);
 }
