@@ -153,8 +153,10 @@ static int lower_whole(lower_build *build, int clean)
     if (lower_all(build) || !(low->shape = shapes_infer(low->cfg, build->d))) return -1;
     low->labels = learns_labels(low);
     if (!low->losses || low->labels) low->trained = low->shape->n;
-    augment_read(low->source, low->cfg, &low->augment);
     low->outs = lower_outputs(low->cfg, &low->out);
+    augment_read(low->source, low->cfg, &low->augment, build->d);
+    augment_check_teachers(low, build->d);
+    if (low->mode == LOWER_DEPLOY) lower_set_fit(low, low->augment.fit);
     return lower_check_tails(build) | lower_place_losses(build);
 }
 

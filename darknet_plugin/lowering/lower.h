@@ -92,6 +92,10 @@ lowered *lower_read_alone(const char *path, diag *d);
 lowered *lower_cfg(cfg_file *source, lower_mode mode, diag *d);
 void lower_free(lowered *low);
 
+/* Images are to fill the input so. A cfg for deploying says it, in [net] letter_box=; of a cfg for training the source
+ * does, so that it is told from one that was trained otherwise. */
+void lower_set_fit(lowered *low, image_fit fit);
+
 /* Lowered for training: has it any loss? 0; or -1 with a message where training would change nothing, with `warn` 0
  * and a warning. */
 int lower_check_loss(const lowered *low, int warn, diag *d);

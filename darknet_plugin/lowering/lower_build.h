@@ -71,6 +71,9 @@ int lower_assign_answers(lower_build *build);
 int lower_answering_teacher(const lower_build *build, const cfg_section *section);
 /* Has it a section that learns from labels? */
 int lower_label_loss(const cfg_file *cfg);
-void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment);
+/* Resolves [augment] and [net] of `source`; what means nothing to this kind of network is warned of. */
+void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment, diag *d);
+/* Warns of teachers whose cfg says that they saw their images otherwise. */
+void augment_check_teachers(const lowered *low, diag *d);
 
 #endif

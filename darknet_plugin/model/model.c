@@ -1,6 +1,7 @@
 /* From cfg to a network that trains (see model.h). */
 #include "layers/network.h"
 #include "model.h"
+#include "darknet_plugin/data/augment.h"
 
 #include "layers/cpu/parallel.h"
 #include "layers/feature_l2.h"
@@ -212,17 +213,27 @@ int model_is_detector(const model *model) { return model->low->outs > 0; }
 
 int model_fit(model *model, const char *text, diag *d)
 {
-    if (!text) return 0;
-    int stretch = !strcmp(text, "stretch");
-    if (!stretch && strcmp(text, "letterbox")) {
-        diag_error(d, NULL, 0, NULL, "'-fit %s': expected letterbox or stretch", text);
-    } else if (!model_is_detector(model)) {
-        diag_error(d, NULL, 0, NULL, "'-fit %s' is for detectors", text);
-    } else {
-        model->low->augment.stretch = stretch;
-        return 0;
+    int fit = text ? augment_fit_named(text) : -1;
+    if (text && fit < 0) {
+        diag_error(d, NULL, 0, NULL, "'-fit %s': expected crop, letterbox or stretch", text);
+        return -1;
     }
-    return -1;
+    if (text && fit == FIT_CROP && model_is_detector(model)) {
+        diag_error(d, NULL, 0, NULL, "'-fit crop' is for classifiers: boxes would be cut off");
+        return -1;
+    }
+    if (text) lower_set_fit(model->low, (image_fit)fit);
+    return 0;
+}
+
+const char *model_fit_text(const model *model)
+{
+    static const char *const stock[] = {
+        [FIT_CROP] = "cropped to the square in the middle (stock 'classifier predict': -fit letterbox)",
+        [FIT_LETTERBOX] = "letterboxed, as stock 'classifier predict' does",
+    };
+    image_fit fit = model->low->augment.fit;
+    return fit == FIT_STRETCH || model_is_detector(model) ? augment_fit_text(fit) : stock[fit];
 }
 
 int model_fits_classes(const model *model, const data_file *file, diag *d)
