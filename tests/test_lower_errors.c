@@ -84,10 +84,10 @@ static void taps_and_triples_differ(void **state)
 {
     (void)state;
     check_refused(NET "[teacher]\ncfg=t.cfg\ntap=0,1\n" STUDENT TRIPLE, teacher,
-                  "s.cfg:8: [teacher] 2 taps (layers 0, 1 of t.cfg) for 1 triples of [projector], [feature_l2] and [reused_classifier]\n"
+                  "s.cfg:8: [teacher] 2 taps for 1 triples of [projector], [feature_l2] and [reused_classifier]: layers 0, 1 of t.cfg\n"
                   "hint: each tap needs a triple of its own; [teacher] tap= names those to keep\n");
     check_refused(NET TEACHER STUDENT TRIPLE "[route]\nlayers=0\n" TRIPLE, teacher,
-                  "s.cfg:6: [teacher] 1 taps (layers 1 of t.cfg) for 2 triples of [projector], [feature_l2] and [reused_classifier]\n"
+                  "s.cfg:6: [teacher] 1 taps for 2 triples of [projector], [feature_l2] and [reused_classifier]: layers 1 of t.cfg\n"
                   "hint: each triple needs a tap of its own; [teacher] tap= names 2 layers\n");
     check_refused(NET "[teacher]\ncfg=t.cfg\ntap=1,6\n" STUDENT TRIPLE, teacher,
                   "s.cfg:8: [teacher] tap=6 is out of range: t.cfg has 6 layers, 0 to 5\n");

@@ -63,7 +63,7 @@ static const flag_row FLAGS[] = {
     { "map",          FLAG_STR,   AT(map),          0, 0, "FILE",
       "import: lines 'tensor or module = layer number' that count before the order" },
     { "eps",          FLAG_FLOAT, AT(eps),          0, 1, "E",
-      "import: epsilon of the model's batch norm, where its file has none (default 1e-5)" },
+      "import: epsilon of the model's batch norm, where its file has none (default 1e-5); fold: that of this network" },
     { "fold",         FLAG_SET,   AT(fold),         0, 0, "", "fold batch norm into the weights" },
     { "merge",        FLAG_SET,   AT(merge),        0, 0, "", "merge a stack=linear projector with the classifier" },
     { "teacher",      FLAG_SET,   AT(teacher),      0, 0, "",

@@ -33,6 +33,7 @@ typedef struct teacher_spec {
     int cut;                         /* layers 0..cut-1 give every tap and the answer */
     float mean[3], std[3];           /* applied as (x - mean) / std; 0 and 1 if absent */
     int normalise;                   /* mean or std given */
+    double epsilon;                  /* of its batch norm, sqrt(v + epsilon); 0: this Darknet's sqrt(v) + 1e-6 */
     int resize;                      /* teacher input differs from the student's: image is resized */
 } teacher_spec;
 

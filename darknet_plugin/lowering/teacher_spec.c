@@ -235,6 +235,7 @@ static int read_teacher(teacher_spec *teacher, const cfg_file *source, int wante
 {
     teacher->answer = -1;
     teacher->name = cfg_str(teacher->section, "name", "");
+    teacher->epsilon = cfg_float(teacher->section, "eps", 0);
     read_three(teacher, "mean", 0, teacher->mean);
     read_three(teacher, "std", 1, teacher->std);
     check_scale(teacher, "mean", teacher->mean, 1, d);

@@ -7,6 +7,7 @@
 #include "layers/feature_l2.h"
 #include "layers/gpu/gpu.h"
 #include "layers/reused_classifier.h"
+#include "weights_tools/file/fold_epsilon.h"
 #include "darknet_plugin/base/mem.h"
 
 #include <math.h>
@@ -179,7 +180,7 @@ static int tails_are_the_teachers(const model *model, const char *weights, diag 
                                                 h->tail_of);
         if (!differs) continue;
         diag_error(d, weights, 0, NULL, "layer %d, part of the reused classifier, is not the teacher's", differs - 1);
-        diag_hint(d, "these weights were trained with another teacher than %s",
+        diag_hint(d, "these weights were trained with another teacher than %s, or another [teacher] eps=",
                   model->low->teacher[h->teacher].weights_path);
         return -1;
     }
@@ -207,6 +208,24 @@ int model_load_whole(model *model, const char *weights, diag *d)
     if (info.layers >= model->net->n) return 0;
     diag_error(d, weights, 0, NULL, "holds %d of the network's %d layers", info.layers, model->net->n);
     return -1;
+}
+
+void model_set_epsilon(model *model, double epsilon)
+{
+    fold_epsilon(model->net, epsilon);
+    cpu_weights_changed(model->net);
+    gpu_push(model->net);
+}
+
+void model_notice_epsilon(const model *model, const char *weights, diag *d)
+{
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i) {
+        const teacher_spec *spec = model->teacher[i]->spec;
+        if (!spec->epsilon) fold_notice_epsilon(model->teacher[i]->net, spec->weights_path, TEACHER_EPSILON_REMEDY, d);
+    }
+    if (model->low->teacher || !weights) return;
+    fold_notice_epsilon(model->net, weights, "if it was trained there, 'darknet distill weights fold CFG WEIGHTS OUT -eps "
+                        ".00001' makes a network of it that is the same everywhere", d);
 }
 
 int model_is_detector(const model *model) { return model->low->outs > 0; }

@@ -74,6 +74,11 @@ int model_learns_features(const model *model, int t);
  * (same x). */
 double model_feature_mse(const model *model, int t, int n);
 
+/* Rewrites the loaded network's variances so that batch norm divides by sqrt(v + epsilon). */
+void model_set_epsilon(model *model, double epsilon);
+/* Warns of variances, of teachers or of a network of its own (`weights` its file, or NULL), at which epsilon matters. */
+void model_notice_epsilon(const model *model, const char *weights, diag *d);
+
 /* Does it end on [yolo] or [region]? */
 int model_is_detector(const model *model);
 /* "-fit" text, NULL = as the cfg says: how images of any size fill the input. 0, or -1 with a message. */

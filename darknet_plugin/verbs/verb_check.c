@@ -4,7 +4,25 @@
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/base/path.h"
 #include "darknet_plugin/lowering/lower.h"
+#include "darknet_plugin/model/teacher.h"
+#include "weights_tools/file/fold_epsilon.h"
 #include "weights_tools/file/weights_file.h"
+
+#include <stdlib.h>
+
+/* Reads all of a teacher's weights. */
+static void check_epsilon(const teacher_spec *spec, diag *d)
+{
+    size_t len;
+    cfg_set(&spec->cfg->section[0], "batch", "1");
+    char *text = cfg_text(spec->cfg, &len);
+    network *net = spec->epsilon > 0 ? NULL : host_parse(text, len, spec->cfg_path, d);
+    weights_info info;
+    if (net && !weights_load(net, spec->shape, spec->weights_path, &info, d))
+        fold_notice_epsilon(net, spec->weights_path, TEACHER_EPSILON_REMEDY, d);
+    if (net) host_free(net);
+    free(text);
+}
 
 static void check_teacher_weights(const teacher_spec *spec, diag *d)
 {
@@ -20,8 +38,10 @@ static void check_teacher_weights(const teacher_spec *spec, diag *d)
                   "no weights= : this can be checked, not trained");
         return;
     }
-    if (!weights_inspect(spec->weights_path, spec->shape, &info, d) && info.layers < spec->shape->n)
+    if (weights_inspect(spec->weights_path, spec->shape, &info, d)) return;
+    if (info.layers < spec->shape->n)
         diag_error(d, spec->weights_path, 0, NULL, "holds %d of the teacher's %d layers", info.layers, spec->shape->n);
+    else if (info.layers == spec->shape->n) check_epsilon(spec, d);
 }
 
 static cJSON *check_json(const diag *d)

@@ -95,6 +95,7 @@ static int valid_set(const options *options, model *model, const data_file *file
 {
     int who = model_fit(model, options->fit, d) ? 0 : load_asked(options, model, d);
     if (!who) return -1;
+    model_notice_epsilon(model, options->n > 2 ? options->arg[2] : NULL, d);
     if (model_is_detector(model)) return valid_detector(options, model, file, set, who, d);
     return valid_classifier(options, model, set, who, d);
 }
