@@ -233,7 +233,7 @@ static char *advice(const char *student, int warn, int *failed)
     lowered *low = lower_read_alone("s.cfg", d);
     assert_non_null(low);
     *failed = lower_check_loss(low, warn, d);
-    lower_warn_batch(low, d);
+    lower_warn_training(low, d);
     lower_warn_projector(low, d);
     char *got = messages(d);
     lower_free(low);
@@ -283,6 +283,8 @@ static void one_image_at_a_time(void **state)
     advised(ONE NORMAL(2) NORMAL(16) "[softmax]\n", 0, 0, expected);
     free(expected);
     advised(ONE CONV(4, 2) "[softmax]\n", 0, 0, "");
+    advised(ONE "learning_rate=0\n" CONV(4, 2) "[softmax]\n", 0, 0,
+            "s.cfg:7: warning: [net] learning_rate=0: no weight will change\n");
     advised("[net]\nbatch=8\nsubdivisions=4\nwidth=16\nheight=16\nchannels=3\n" NORMAL(2) "[softmax]\n", 0, 0, "");
 }
 

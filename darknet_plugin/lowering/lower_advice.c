@@ -55,7 +55,7 @@ static const cfg_section *first_normalised(const lowered *low, int point)
     return NULL;
 }
 
-void lower_warn_batch(const lowered *low, diag *d)
+static void warn_one_image(const lowered *low, diag *d)
 {
     const cfg_section *net = cfg_net(low->source), *all = first_normalised(low, 0), *point = first_normalised(low, 1);
     if (!all || low->shape->batch / low->shape->subdivisions != 1) return;
@@ -68,6 +68,14 @@ void lower_warn_batch(const lowered *low, diag *d)
                   "batch=%d subdivisions=%d is one image at a time: batch norm sees the mean and variance of that alone",
                   low->shape->batch, low->shape->subdivisions);
     diag_hint(d, "batch norm wants some images together: batch / subdivisions of 8 or more");
+}
+
+void lower_warn_training(const lowered *low, diag *d)
+{
+    const cfg_section *net = cfg_net(low->source);
+    warn_one_image(low, d);
+    if (cfg_float(net, "learning_rate", 1) == 0)
+        diag_warn(d, net->file, cfg_line(net, "learning_rate"), net->name, "learning_rate=0: no weight will change");
 }
 
 /* ---- projectors ---- */

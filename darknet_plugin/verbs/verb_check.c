@@ -61,7 +61,7 @@ static int run(options *options, diag *d)
     if (low) {
         lower_warn_projector(low, d);
         (void)lower_check_loss(low, 1, d);
-        if (low->teacher) lower_warn_batch(low, d);
+        if (low->teacher) lower_warn_training(low, d);
         for (int i = 0; i < low->teachers; ++i) check_teacher_weights(&low->teacher[i], d);
         lower_free(lower_read(options->arg[0], LOWER_DEPLOY, d));
     }

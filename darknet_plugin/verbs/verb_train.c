@@ -161,7 +161,7 @@ static int run_training(const options *options, training *training, diag *d)
 {
     uint64_t views;
     const lowered *low = training->model->low;
-    lower_warn_batch(low, d);
+    lower_warn_training(low, d);
     if (model_fit(training->model, options->fit, d)) return -1;
     if (refuse_crop(low->cfg, d) || lower_check_loss(low, 0, d) || open_data(options, training, d)) return -1;
     if (load_start(options, training, d) || open_cache(options, training, &views, d)) return -1;
