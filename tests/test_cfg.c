@@ -225,6 +225,10 @@ static void test_floods(void **state)
          "t.cfg:8: [convolutional] unknown key 'filtres'\nhint: did you mean 'filters'?\n");
     says(NET "[conv]\naaaaa=1\nbbbbb=1\nccccc=1\nddddd=1\neeeee=1\nzzzzz=1\nggggg=1\nhhhhh=1\niiiii=1\njjjjj=1\nkkkkk=1\n",
          "t.cfg:6: warning: [convolutional] key 'aaaaa' is unknown to this Darknet and ignored (11 of this kind, lines 6, 7, 8, ...)\n");
+    says(NET "[conv]\naaaaa=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n"
+             "[conv]\nxyz=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n",
+         "t.cfg:6: warning: [convolutional] key 'aaaaa' is unknown to this Darknet and ignored\n"
+         "t.cfg:8: warning: [convolutional] key 'xyz' is unknown to this Darknet and ignored (10 times, lines 8, 10, 12, ...)\n");
     says(NET "[conv]\nactivation=mish\n[conv]\nactivation=mish\n[conv]\nactivation=mish\n[conv]\nactivation=mish\n",
          "t.cfg:6: [convolutional] 'activation' is 'mish', expected one of: linear, relu, leaky, logistic, elu, selu, tanh, "
          "ramp, relie, plse, loggy, stair, hardtan, lhtan (4 times, lines 6, 8, 10, ...)\n"

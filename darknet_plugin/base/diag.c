@@ -58,7 +58,8 @@ static int said(const diag *d, const char *file, int line, const char *text)
     return 0;
 }
 
-/* Keeps a message, unless it is a warning that came before or too many have come; takes `text`. `kind` is its format. */
+/* Keeps a message, unless it is a warning that came before or too many have come; takes `text`. `kind` is its
+ * format. */
 static void add(diag *d, diag_level level, const char *file, int line, const char *section, const char *kind,
                 char *text)
 {
@@ -152,56 +153,75 @@ static void sort_messages(const diag *d, int *order)
     }
 }
 
-/* Of one kind: the same level and file, and the same words, or the same sentence about other words. */
+/* A print under way; the arrays have room for all messages. */
+typedef struct printing {
+    const diag *d;
+    int *order, *list;       /* numbers of messages: as they are printed; of those that are alike */
+    char *done, *flood;      /* by number: printed; more than SAME_SHOWN have its words */
+} printing;
+
+/* Of one kind: the same level, file and section, and the same words, or the same sentence about other words. */
 static int alike(const diag_message *one, const diag_message *other, int words)
 {
-    return one->line && other->line && one->level == other->level && same_text(one->file, other->file) &&
-           same_text(one->section, other->section) && same_text(words ? one->text : one->kind, words ? other->text :
-                                                                 other->kind);
+    if (!one->line || !other->line || one->level != other->level || !same_text(one->file, other->file)) return 0;
+    if (!same_text(one->section, other->section)) return 0;
+    return words ? same_text(one->text, other->text) : one->kind && same_text(one->kind, other->kind);
 }
 
-/* Numbers of the messages from order[at] on that are like it, in `list`; how many. */
-static int find_alike(const diag *d, const int *order, const char *done, int at, int words, int *list)
+/* Lists the messages from order[at] on that are like it; how many. */
+static int find_alike(const printing *printing, int at, int words)
 {
+    const diag_message *message = printing->d->message, *one = &message[printing->order[at]];
     int n = 0;
-    for (int i = at; i < d->count; ++i)
-        if (!done[order[i]] && alike(&d->message[order[at]], &d->message[order[i]], words)) list[n++] = order[i];
+    for (int i = at; i < printing->d->count; ++i) {
+        int k = printing->order[i];
+        if (!printing->done[k] && (words || !printing->flood[k]) && alike(one, &message[k], words))
+            printing->list[n++] = k;
+    }
     return n;
 }
 
-/* " (40 times, lines 6, 8, 10, ...)"; the caller frees. */
-static char *places(const diag *d, const int *list, int n, const char *what)
+/* Marks those whose words come too often. */
+static void find_floods(const printing *printing)
 {
-    return mem_printf(" (%d %s, lines %d, %d, %d, ...)", n, what, d->message[list[0]].line, d->message[list[1]].line,
-                      d->message[list[2]].line);
+    for (int i = printing->d->printed; i < printing->d->count; ++i) {
+        int n = printing->flood[printing->order[i]] ? 0 : find_alike(printing, i, 1);
+        for (int k = 0; n > SAME_SHOWN && k < n; ++k) printing->flood[printing->list[k]] = 1;
+    }
 }
 
-/* Prints message order[at], and all that are like it where they would be a flood; `list` has room for all. */
-static void print_kind(const diag *d, const int *order, char *done, int at, int *list, FILE *out)
+/* Prints message order[at], and stands it for all that are like it where they would be a flood. */
+static void print_kind(const printing *printing, int at, FILE *out)
 {
-    int words = find_alike(d, order, done, at, 1, list) > SAME_SHOWN, n = 1;
-    const char *kind = d->message[order[at]].kind;
-    if (!words && kind && strcmp(kind, "%s")) n = find_alike(d, order, done, at, 0, list);
-    else if (words) n = find_alike(d, order, done, at, 1, list);
-    char *like = words || n > KIND_SHOWN ? places(d, list, n, words ? "times" : "of this kind") : NULL;
-    print_one(&d->message[order[at]], like, out);
-    done[order[at]] = 1;
-    for (int i = 0; like && i < n; ++i) done[list[i]] = 1;
+    const diag_message *message = printing->d->message;
+    const int *list = printing->list, me = printing->order[at];
+    int words = printing->flood[me], n = words || (message[me].kind && strcmp(message[me].kind, "%s"))
+        ? find_alike(printing, at, words) : 1;
+    char *like = NULL;
+    if (words || n > KIND_SHOWN)
+        like = mem_printf(" (%d %s, lines %d, %d, %d, ...)", n, words ? "times" : "of this kind", message[list[0]].line,
+                          message[list[1]].line, message[list[2]].line);
+    print_one(&message[me], like, out);
+    printing->done[me] = 1;
+    for (int i = 0; like && i < n; ++i) printing->done[list[i]] = 1;
     free(like);
 }
 
 void diag_print(const diag *d, FILE *out)
 {
-    int *order = mem_calloc((size_t)d->count, sizeof *order), *list = mem_calloc((size_t)d->count, sizeof *list);
-    char *done = mem_calloc((size_t)d->count, 1);
-    sort_messages(d, order);
+    size_t n = (size_t)d->count;
+    printing printing = { .d = d, .order = mem_calloc(n, sizeof *printing.order), .done = mem_calloc(n, 1),
+                          .list = mem_calloc(n, sizeof *printing.list), .flood = mem_calloc(n, 1) };
+    sort_messages(d, printing.order);
+    find_floods(&printing);
     for (int i = d->printed; i < d->count; ++i)
-        if (!done[order[i]]) print_kind(d, order, done, i, list, out);
+        if (!printing.done[printing.order[i]]) print_kind(&printing, i, out);
     int more = diag_errors(d) + diag_warnings(d) - d->count;
     if (more) fprintf(out, "and %d more\n", more);
-    free(done);
-    free(list);
-    free(order);
+    free(printing.flood);
+    free(printing.done);
+    free(printing.list);
+    free(printing.order);
 }
 
 void diag_flush(diag *d, FILE *out)

@@ -21,7 +21,8 @@ void augment_letterbox(const uint8_t *in, int w, int h, int c, float *out, int o
 void augment_still(const uint8_t *in, int w, int h, int c, image_fit fit, float *out, int out_w, int out_h);
 /* The same as bytes, (out_h, out_w, c), for the caller to free. */
 uint8_t *augment_still_bytes(const uint8_t *in, int w, int h, int c, image_fit fit, int out_w, int out_h);
-/* "-fit" or "fit=" text; -1 if it is none. The other way round. And what it does: "cropped to the square in the middle". */
+/* "-fit" or "fit=" text; -1 if it is none. The other way round. And what it does: "cropped to the square in the
+ * middle". */
 int augment_fit_named(const char *text);
 const char *augment_fit_name(image_fit fit);
 const char *augment_fit_text(image_fit fit);

@@ -118,6 +118,7 @@ static int verify_files(export_job *job, lower_mode mode, diag *d)
     return failed;
 }
 
+/* From cfg and weights to files under their own names. */
 static int export_model(export_job *job, lower_mode mode, diag *d)
 {
     model_options options = { .threads = job->options->threads, .mode = mode };

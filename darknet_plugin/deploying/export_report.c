@@ -142,6 +142,7 @@ static void print_notes(const export_job *job, FILE *out)
                 note[i].count > 1 ? "s" : "", note[i].layer, note[i].row->readers, note[i].row->remedy);
 }
 
+/* On which images, how they fill the input, and every reader's result. */
 static void print_verification(const export_job *job, FILE *out)
 {
     const char *data = job->options->data;

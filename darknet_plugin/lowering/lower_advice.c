@@ -55,6 +55,7 @@ static const cfg_section *first_normalised(const lowered *low, int point)
     return NULL;
 }
 
+/* Batch norm of a single image, and of one whose map is a single value. */
 static void warn_one_image(const lowered *low, diag *d)
 {
     const cfg_section *net = cfg_net(low->source), *all = first_normalised(low, 0), *point = first_normalised(low, 1);
@@ -62,10 +63,12 @@ static void warn_one_image(const lowered *low, diag *d)
     if (point)
         diag_warn(d, net->file, cfg_line(net, "batch"), net->name,
                   "batch=%d subdivisions=%d is one image at a time: batch norm makes its biases of the 1x1 map of [%s] "
-                  "(line %d), whatever the image", low->shape->batch, low->shape->subdivisions, point->name, point->line);
+                  "(line %d), whatever the image", low->shape->batch, low->shape->subdivisions, point->name,
+                  point->line);
     else
         diag_warn(d, net->file, cfg_line(net, "batch"), net->name,
-                  "batch=%d subdivisions=%d is one image at a time: batch norm sees the mean and variance of that alone",
+                  "batch=%d subdivisions=%d is one image at a time: batch norm sees the mean and variance of that "
+                  "alone",
                   low->shape->batch, low->shape->subdivisions);
     diag_hint(d, "batch norm wants some images together: batch / subdivisions of 8 or more");
 }
@@ -138,8 +141,8 @@ void lower_warn_projector(const lowered *low, diag *d)
     }
     if (all > teachers)
         diag_warn(d, section->file, section->line, section->name,
-                  "the projector has %zu parameters: student, projector and classifier have %zu, more than the teacher's %zu",
-                  projector, all, teachers);
+                  "the projector has %zu parameters: student, projector and classifier have %zu, more than the "
+                  "teacher's %zu", projector, all, teachers);
     else
         diag_warn(d, section->file, section->line, section->name,
                   "the projector has %zu parameters, %.0f %% of the teacher's %zu", projector,

@@ -29,8 +29,8 @@ static void warn_crossing(const lower_build *build, int i, const char *key, int 
         if (cfg_is(lower_at(build, k), "reused_classifier")) triple = lower_at(build, k);
     if (!triple) return;
     diag_warn(build->d, section->file, cfg_line(section, key), section->name,
-              "%s=%d counts back over a triple, [reused_classifier] (line %d), to layer %d, [%s] (line %d)", key, number,
-              triple->line, i + number, meant->name, meant->line);
+              "%s=%d counts back over a triple, [reused_classifier] (line %d), to layer %d, [%s] (line %d)", key,
+              number, triple->line, i + number, meant->name, meant->line);
     diag_hint(build->d, "a triple is three sections where a stock head is two; if that layer is meant, write %d",
               i + number);
 }

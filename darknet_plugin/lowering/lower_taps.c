@@ -119,7 +119,8 @@ static void report_counts(const lower_build *build, int taps)
     diag_error(build->d, at->file, cfg_line(at, "tap"), at->name,
                "%d taps for %d triples of [projector], [feature_l2] and [reused_classifier]: layers %s", taps,
                low->heads, text);
-    if (taps > low->heads) diag_hint(build->d, "each tap needs a triple of its own; [teacher] tap= names those to keep");
+    if (taps > low->heads)
+        diag_hint(build->d, "each tap needs a triple of its own; [teacher] tap= names those to keep");
     else diag_hint(build->d, "each triple needs a tap of its own; [teacher] tap= names %d layers", low->heads);
     free(text);
 }

@@ -221,11 +221,12 @@ void model_notice_epsilon(const model *model, const char *weights, diag *d)
 {
     for (int i = 0; model->teacher && i < model->low->teachers; ++i) {
         const teacher_spec *spec = model->teacher[i]->spec;
-        if (!spec->epsilon) fold_notice_epsilon(model->teacher[i]->net, spec->weights_path, TEACHER_EPSILON_REMEDY, d);
+        if (spec->epsilon > 0) continue;
+        fold_notice_epsilon(model->teacher[i]->net, spec->weights_path, TEACHER_EPSILON_REMEDY, d);
     }
     if (model->low->teacher || !weights) return;
-    fold_notice_epsilon(model->net, weights, "if it was trained there, 'darknet distill weights fold CFG WEIGHTS OUT -eps "
-                        ".00001' makes a network of it that is the same everywhere", d);
+    fold_notice_epsilon(model->net, weights, "if it was trained there, 'darknet distill weights fold CFG WEIGHTS OUT "
+                        "-eps .00001' makes a network of it that is the same everywhere", d);
 }
 
 int model_is_detector(const model *model) { return model->low->outs > 0; }

@@ -76,7 +76,8 @@ double model_feature_mse(const model *model, int t, int n);
 
 /* Rewrites the loaded network's variances so that batch norm divides by sqrt(v + epsilon). */
 void model_set_epsilon(model *model, double epsilon);
-/* Warns of variances, of teachers or of a network of its own (`weights` its file, or NULL), at which epsilon matters. */
+/* Warns of variances, of teachers or of a network of its own (`weights` its file, or NULL), at which epsilon
+ * matters. */
 void model_notice_epsilon(const model *model, const char *weights, diag *d);
 
 /* Does it end on [yolo] or [region]? */

@@ -3,8 +3,8 @@
  *
  * Taken from what the host's parser asks for, with the ranges outside of which it divides by zero, overruns a
  * buffer or computes something else in silence. Keys of AlexeyAB's fork that change what a network computes are
- * listed with the one value at which both agree, or as NEVER where there is none; those that only steer its training, its
- * speed or its box suppression are ELSEWHERE. */
+ * listed with the one value at which both agree, or as NEVER where there is none; those that only steer its training,
+ * its speed or its box suppression are ELSEWHERE. */
 #include "cfg_keys.h"
 #include "darknet_plugin/base/words.h"
 
@@ -153,11 +153,12 @@ static const key_row teacher_keys[] = {
     COUNT("width"), COUNT("height"),
     { .name = "mean", .type = KEY_FLOATS, .min = -1e6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
     { .name = "std", .type = KEY_FLOATS, .min = 1e-6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
-    FLOAT("eps", 1e-12, 1), TEXT("name"), TEXT("cache"), CHOICE("cache_type", "f16|f32|u8", NULL), INT("views", 1, 1000000), END
+    FLOAT("eps", 1e-12, 1), TEXT("name"), TEXT("cache"), CHOICE("cache_type", "f16|f32|u8", NULL),
+    INT("views", 1, 1000000), END
 };
 static const key_row augment_keys[] = {
-    INT("pad", 0, BIG), FLAG("flip"), FLOAT("jitter", 0, .9), FLOAT("random", 0, 4), CHOICE("fit", "crop|letterbox|stretch",
-        NULL), END
+    INT("pad", 0, BIG), FLAG("flip"), FLOAT("jitter", 0, .9), FLOAT("random", 0, 4),
+    CHOICE("fit", "crop|letterbox|stretch", NULL), END
 };
 /* What the host asks of every layer section. */
 static const key_row layer_keys[] = {

@@ -6,8 +6,8 @@
  * What Darknet passes over in silence or dies of is an error here; reading goes on, so one run reports all.
  *
  * In stock sections a key no Darknet of this kind knows is a warning, since forks have many; one that looks like a
- * misspelling is an error. Keys of AlexeyAB's that change what is computed are errors, those that do not are named in one
- * line. */
+ * misspelling is an error. Keys of AlexeyAB's that change what is computed are errors, those that do not are named in
+ * one line. */
 #include "cfg.h"
 #include "cfg_keys.h"
 #include "darknet_plugin/base/mem.h"

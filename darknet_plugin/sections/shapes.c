@@ -57,10 +57,11 @@ static void check_order(shape_run *run, const int *step, int n)
     while (rising < n && step[rising] >= step[rising - 1]) ++rising;
     if (rising >= n) return;
     diag_warn(run->d, run->section->file, cfg_line(run->section, "steps"), run->section->name,
-              "'steps' falls from %d to %d: the rate does not change at %d, only with the step before", step[rising - 1],
-              step[rising], step[rising]);
+              "'steps' falls from %d to %d: the rate does not change at %d, only with the step before",
+              step[rising - 1], step[rising], step[rising]);
 }
 
+/* Rates that change otherwise than it looks. */
 static void check_policy(shape_run *run)
 {
     int *steps;

@@ -49,7 +49,8 @@ int shape_blame_route(shape_run *run)
            run->layer[from[other]].w == run->layer[from[0]].w) ++other;
     int found = other < n;
     if (found) run->failed = 1;
-    if (found && !diag_told(run->d, route->file, cfg_line(route, "layers"))) say_unlike(run, route, from[0], from[other]);
+    if (found && !diag_told(run->d, route->file, cfg_line(route, "layers")))
+        say_unlike(run, route, from[0], from[other]);
     free(from);
     return found;
 }

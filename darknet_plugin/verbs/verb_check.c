@@ -24,6 +24,7 @@ static void check_epsilon(const teacher_spec *spec, diag *d)
     free(text);
 }
 
+/* Are they there, whole, and of this Darknet's epsilon? Without them everything else is checked. */
 static void check_teacher_weights(const teacher_spec *spec, diag *d)
 {
     weights_info info;

@@ -77,6 +77,7 @@ static int valid_classifier(const options *options, model *model, const dataset 
     return 0;
 }
 
+/* mAP of all that is asked, as a table or JSON. */
 static int valid_detector(const options *options, model *model, const data_file *file, const dataset *set, int who,
                           diag *d)
 {
