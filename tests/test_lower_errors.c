@@ -210,6 +210,20 @@ static void relative_numbers_over_a_triple(void **state)
     }
 }
 
+/* [augment] jitter= of a classifier did nothing, in silence; a detector cannot be cropped. */
+static void keys_of_another_kind(void **state)
+{
+    (void)state;
+    static const char net[] = NET CONV(8, 2) "[convolutional]\nfilters=8\nsize=1\nactivation=linear\n[yolo]\nclasses=3\nnum=1\n";
+    char *got = lower_messages(NET TEACHER "[augment]\njitter=.2\nrandom=1\nfit=crop\n" STUDENT TRIPLE, teacher, LOWER_TRAIN, 0);
+    assert_string_equal(got, "s.cfg:9: warning: [augment] jitter=.2 is for detectors and does nothing here\n"
+                             "s.cfg:10: warning: [augment] random=1 is for detectors and does nothing here\n");
+    free(got);
+    got = lower_messages(NET TEACHER "[augment]\njitter=.2\nrandom=1\nfit=crop\n" CONV(4, 2) TRIPLE, net, LOWER_TRAIN, 0);
+    assert_string_equal(got, "s.cfg:11: warning: [augment] fit=crop is for classifiers: boxes would be cut off, images are not cropped\n");
+    free(got);
+}
+
 static void means_of_bytes(void **state)
 {
     (void)state;
@@ -432,7 +446,7 @@ int main(void)
         cmocka_unit_test(nothing_trained_reads_the_classifier), cmocka_unit_test(maps_that_do_not_divide),
         cmocka_unit_test(projector_mistakes_come_through), cmocka_unit_test(student_shapes_are_blamed_once),
         cmocka_unit_test(mistakes_of_two_heads), cmocka_unit_test(crop_is_refused),
-        cmocka_unit_test(relative_numbers_over_a_triple), cmocka_unit_test(means_of_bytes), cmocka_unit_test(nothing_has_a_loss),
+        cmocka_unit_test(relative_numbers_over_a_triple), cmocka_unit_test(keys_of_another_kind), cmocka_unit_test(means_of_bytes), cmocka_unit_test(nothing_has_a_loss),
         cmocka_unit_test(one_image_at_a_time), cmocka_unit_test(heavy_projectors), cmocka_unit_test(projectors_of_a_point),
         cmocka_unit_test(teachers_without_files), cmocka_unit_test(own_head_is_warned_of), cmocka_unit_test(tail_without_an_output),
         cmocka_unit_test(tail_reaches_back), cmocka_unit_test(chosen_layers_are_checked),
