@@ -71,7 +71,7 @@ static void count_heads(lower_build *build)
     low->head = mem_calloc((size_t)low->heads + 1, sizeof *low->head);
     for (int i = 0; i < low->heads; ++i)
         low->head[i] = (lower_head){ .tap = -1, .tap_index = -1, .feeds = -1, .pool = -1, .projector = -1, .loss = -1,
-                                     .tail = -1 };
+                                     .tail = -1, .scores = -1 };
 }
 
 /* The first section that needs a teacher; NULL in a plain cfg. */
@@ -136,9 +136,16 @@ static int read_teachers(lower_build *build)
 
 /* A plain cfg does. In a triple's everything behind the encoder is the teacher's; other distillations have an output of
  * their own, which may learn from labels besides. */
-static int learns_labels(const lowered *low)
+static int output_learns_labels(const lowered *low)
 {
-    return !low->teacher || (!low->heads && lower_label_loss(low->cfg));
+    return !low->teacher || low->mode == LOWER_LABELS || (!low->heads && lower_label_loss(low->cfg));
+}
+
+static int loss_learns_labels(const lowered *low)
+{
+    for (int i = 0; i < low->losses; ++i)
+        if (low->loss[i].type->asks == TEACH_LABELS && low->loss[i].layer < low->trained) return 1;
+    return 0;
 }
 
 /* `clean` = 0: the text has mistakes that would be met again layer by layer, so only what is beside them is checked. */
@@ -151,8 +158,10 @@ static int lower_whole(lower_build *build, int clean)
     if (read_teachers(build) || !clean || diag_errors(build->d) > build->errors) return -1;
     if (low->teacher && (lower_assign_taps(build) || lower_assign_answers(build))) return -1;
     if (lower_all(build) || !(low->shape = shapes_infer(low->cfg, build->d))) return -1;
-    low->labels = learns_labels(low);
-    if (!low->losses || low->labels) low->trained = low->shape->n;
+    if (build->mode == LOWER_LABELS && lower_check_labels(build)) return -1;
+    int output = output_learns_labels(low);
+    low->labels = output || loss_learns_labels(low);
+    if (!low->losses || output) low->trained = low->shape->n;
     low->outs = lower_outputs(low->cfg, &low->out);
     augment_read(low->source, low->cfg, &low->augment, build->d);
     augment_check_teachers(low, build->d);

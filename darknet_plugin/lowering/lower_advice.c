@@ -2,23 +2,7 @@
  * projector larger than what it saves. None of it is a mistake that Darknet would meet. */
 #include "lower_build.h"
 
-#include <string.h>
-
 /* ---- nothing to learn from ---- */
-
-/* Sections that compare themselves with labels where they are given some. */
-static const char *const label_losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg",
-                                           NULL };
-
-int lower_label_loss(const cfg_file *cfg)
-{
-    for (int i = 0; i < cfg_layers(cfg); ++i) {
-        const cfg_section *section = cfg_layer(cfg, i);
-        for (const char *const *name = label_losses; *name; ++name)
-            if (cfg_is(section, *name) && !cfg_int(section, "noloss", 0)) return 1;
-    }
-    return 0;
-}
 
 /* The section to blame: a loss that is turned off, else the last layer. */
 static const cfg_section *lossless(const cfg_file *cfg)

@@ -109,7 +109,7 @@ void lower_set_fit(lowered *low, image_fit fit)
 {
     cfg_file *cfg = low->mode == LOWER_DEPLOY ? low->cfg : low->source;
     cfg_section *net = &cfg->section[0];
-    if (low->mode == LOWER_TRAIN && fit == low->augment.fit) return;
+    if (low->mode != LOWER_DEPLOY && fit == low->augment.fit) return;
     low->augment.fit = fit;
     if (fit == FIT_CROP) cfg_unset(net, "letter_box");
     else cfg_set(net, "letter_box", "%d", fit == FIT_LETTERBOX);
