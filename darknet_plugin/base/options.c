@@ -39,7 +39,8 @@ static const flag_row FLAGS[] = {
     { "views",        FLAG_INT,   AT(views),        1, 1000000, "V", "cycle through V augmented views of each image" },
     { "type",         FLAG_STR,   AT(type),         0, 0, "f16|f32|u8", "how features are stored (default: f16)" },
     { "fit",          FLAG_STR,   AT(fit),          0, 0, "crop|letterbox|stretch",
-      "how images fill the input (default: [augment] fit=, else crop; of a detector letterbox)" },
+      "how images fill the input (default: [augment] fit=, else crop; of a detector letterbox); stock "
+      "'classifier predict' letterboxes" },
     { "seed",         FLAG_INT,   AT(seed),         0, INT_MAX, "N", "seed of everything random (default 0)" },
     { "view-seed",    FLAG_INT,   AT(view_seed),    0, INT_MAX, "N",
       "seed of the augmented views alone: runs of another -seed share a cache (default: -seed)" },
