@@ -91,5 +91,7 @@ int lower_label_loss(const cfg_file *cfg);
 void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment, diag *d);
 /* Warns of teachers whose cfg says that they saw their images otherwise. */
 void augment_check_teachers(const lowered *low, diag *d);
+/* When the shapes are known: is [augment] fit for this network? 0, or -1 after reporting. */
+int lower_check_augment(lower_build *build);
 
 #endif
