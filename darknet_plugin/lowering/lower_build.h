@@ -52,8 +52,6 @@ int lower_place_losses(lower_build *build);
 int lower_check_tails(const lower_build *build);
 /* The host has room for so many boxes an image, whatever max= says, and would read on behind them. */
 void lower_limit_boxes(cfg_section *section);
-/* Does it compare itself with labels, where it is given some? */
-int lower_reads_labels(const cfg_section *section);
 /* What learns from labels in this mode: its loss is on, whatever its cfg says. */
 void lower_for_labels(cfg_section *section);
 /* LOWER_LABELS: is there something that learns from labels, all of it from the same ones? 0, or -1 after reporting. */

@@ -3,7 +3,8 @@
 #include "darknet_plugin/host/host_facts.h"
 #include "lower_build.h"
 
-int lower_reads_labels(const cfg_section *section)
+/* Does it compare itself with labels, where it is given some? */
+static int reads_labels(const cfg_section *section)
 {
     static const char *const losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg" };
     for (size_t i = 0; i < sizeof losses / sizeof *losses; ++i)
@@ -14,7 +15,7 @@ int lower_reads_labels(const cfg_section *section)
 int lower_label_loss(const cfg_file *cfg)
 {
     int reads = 0;
-    for (int i = 0; i < cfg_layers(cfg); ++i) reads |= lower_reads_labels(cfg_layer(cfg, i));
+    for (int i = 0; i < cfg_layers(cfg); ++i) reads |= reads_labels(cfg_layer(cfg, i));
     return reads;
 }
 
@@ -44,7 +45,7 @@ static int same_labels(const lower_build *build)
     int last = shape->n - 1, bad = 0;
     for (int i = 0; i < last; ++i) {
         const cfg_section *section = cfg_layer(build->low->cfg, i), *end = cfg_layer(build->low->cfg, last);
-        if (!lower_reads_labels(section) || cfg_is_boxes(section) ||
+        if (!reads_labels(section) || cfg_is_boxes(section) ||
             (!cfg_is_boxes(end) && shape->layer[i].outputs == shape->layer[last].outputs))
             continue;
         diag_error(build->d, section->file, section->line, section->name,
