@@ -30,6 +30,7 @@ typedef struct teacher_spec {
                                         (= student batch / subdivisions), subdivisions=1, width, height */
     net_shape *shape;                /* owned, of `cfg` */
     int *tap, taps;                  /* teacher layer numbers, owned; none where no triple asks for a map */
+    char *means;                     /* (taps) do all that read a tap's map read its channels' means only? owned */
     int answer;                      /* the layer whose output its last [softmax] reads; -1: there is none */
     int taps_before;                 /* of the teachers above it */
     int *out, outs;                  /* its [yolo] and [region] layers, owned; none: a classifier */

@@ -277,16 +277,45 @@ int lower_loss(lower_build *build, int i)
     return 0;
 }
 
+/* Sizes, and what is reused of the teacher behind the loss. */
+static void place_loss(const lowered *low, taught_loss *loss)
+{
+    const net_shape *shape = low->shape;
+    const teacher_spec *teacher = loss->teacher < 0 ? NULL : &low->teacher[loss->teacher];
+    loss->place = place_of(&shape->layer[loss->layer], teacher ? &teacher->shape->layer[loss->taught] : NULL,
+                           shape->layer[shape->n - 1].outputs);
+    if (!teacher || loss->type->asks != TEACH_MAP || loss->head < 0) return;
+    loss->place.teacher = teacher->cfg;
+    loss->place.tail_of = low->head[loss->head].tail_of;
+    loss->place.tails = low->head[loss->head].tails;
+}
+
+/* Does nobody read more of teacher t's tap `tap` than its channels' means? */
+static char only_means(const lowered *low, int t, int tap)
+{
+    int readers = 0;
+    for (int i = 0; i < low->losses; ++i) {
+        const taught_loss *loss = &low->loss[i];
+        if (loss->teacher != t || loss->type->asks != TEACH_MAP || loss->tap_index != tap) continue;
+        if (!loss->type->reads_means || !loss->type->reads_means(loss->section)) return 0;
+        ++readers;
+    }
+    return readers > 0;
+}
+
 int lower_place_losses(lower_build *build)
 {
+    lowered *low = build->low;
     int bad = 0;
-    for (int i = 0; i < build->low->losses; ++i) {
-        taught_loss *loss = &build->low->loss[i];
-        const net_shape *shape = build->low->shape;
-        const net_shape *teacher = loss->teacher < 0 ? NULL : build->low->teacher[loss->teacher].shape;
-        loss->place = place_of(&shape->layer[loss->layer], teacher ? &teacher->layer[loss->taught] : NULL,
-                               shape->layer[shape->n - 1].outputs);
+    for (int i = 0; i < low->losses; ++i) {
+        taught_loss *loss = &low->loss[i];
+        place_loss(low, loss);
         if (loss->type->check) bad |= loss->type->check(loss->section, &loss->place, build->d);
+    }
+    for (int t = 0; t < low->teachers; ++t) {
+        teacher_spec *teacher = &low->teacher[t];
+        teacher->means = mem_calloc((size_t)teacher->taps + 1, 1);
+        for (int tap = 0; tap < teacher->taps; ++tap) teacher->means[tap] = only_means(low, t, tap);
     }
     return bad;
 }

@@ -18,6 +18,7 @@ static void forget(teacher_spec *teacher)
     free(teacher->cfg_path);
     free(teacher->weights_path);
     free(teacher->tap);
+    free(teacher->means);
     free(teacher->out);
     cfg_free(teacher->cfg);
     shapes_free(teacher->shape);

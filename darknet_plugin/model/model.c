@@ -123,6 +123,7 @@ static int open_network(model *model, const char *cfg, const model_options *opti
     return 0;
 }
 
+/* Opens them all, gives the tails their weights, and lets losses see them. */
 static int open_teachers(model *model, cpu_backend backend, diag *d)
 {
     const lowered *low = model->low;
@@ -131,6 +132,11 @@ static int open_teachers(model *model, cpu_backend backend, diag *d)
     for (int i = 0; i < low->teachers; ++i) {
         model->teacher[i] = teacher_open(&low->teacher[i], low->shape->c, low->shape->h, low->shape->w, backend, d);
         if (!model->teacher[i]) return -1;
+    }
+    for (int i = 0; i < low->losses; ++i) {
+        const taught_loss *loss = &low->loss[i];
+        if (loss->type->see_teacher)
+            loss->type->see_teacher(&model->net->layers[loss->layer], model->teacher[loss->teacher]->net);
     }
     return copy_tails(model, d);
 }
@@ -289,7 +295,7 @@ int model_fits_classes(const model *model, const data_file *file, diag *d)
 teaching model_teaching_of(const model *model, const taught_loss *loss)
 {
     const features *cached = model->features[loss->teacher];
-    if (cached) return (teaching){ .stored = features_of_tap(cached, loss->tap_index) };
+    if (cached) return features_teaching(cached, loss->tap_index);
     return (teaching){ .live = teacher_target(model->teacher[loss->teacher], loss->taught) };
 }
 
