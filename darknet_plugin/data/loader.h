@@ -9,15 +9,15 @@
  *
  * Detectors (augment.detector): images are placed as augment.h says, and one that cannot be read, or is left out by the
  * data set, does not end the run. Training and views take another image instead, drawn by (view_seed, view, image),
- * whatever the number of threads, and the batch says which; validation and prediction go on without it. Too many of
- * them (dataset_too_many_left_out) are an error that names them. */
+ * whatever the number of threads, and the batch says which; validation goes on without it. Too many of them
+ * (dataset_too_many_left_out) are an error that names them. */
 #ifndef DISTILL_LOADER_H
 #define DISTILL_LOADER_H
 #include "augment.h"
 #include "dataset.h"
 
-/* augment, shuffled / centre crop / letterbox / augment, view 0 of all images in order, then view 1, ... */
-typedef enum { LOAD_TRAIN, LOAD_VALID, LOAD_PREDICT, LOAD_VIEWS } load_how;
+/* augment, shuffled / as augment.fit says, in order / augment, view 0 of all images in order, then view 1, ... */
+typedef enum { LOAD_TRAIN, LOAD_VALID, LOAD_VIEWS } load_how;
 
 typedef struct loader_options {
     const dataset *data;         /* borrowed for the loader's life */

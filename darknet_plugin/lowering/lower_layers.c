@@ -20,6 +20,20 @@ static int no_gradient(const lower_build *build, const cfg_section *section, int
     return -1;
 }
 
+/* A number that counts back over a triple: the stock cfg that it comes from has fewer sections there. */
+static void warn_crossing(const lower_build *build, int i, const char *key, int number)
+{
+    const cfg_section *section = lower_at(build, i), *meant = lower_at(build, i + number), *triple = NULL;
+    for (int k = i + number + 1; k < i && !triple; ++k)
+        if (cfg_is(lower_at(build, k), "reused_classifier")) triple = lower_at(build, k);
+    if (!triple) return;
+    diag_warn(build->d, section->file, cfg_line(section, key), section->name,
+              "%s=%d counts back over a triple, [reused_classifier] (line %d), to layer %d, [%s] (line %d)", key,
+              number, triple->line, i + number, meant->name, meant->line);
+    diag_hint(build->d, "a triple is three sections where a stock head is two; if that layer is meant, write %d",
+              i + number);
+}
+
 /* One number of a route or shortcut -> the lowered layer; -1 after reporting. */
 static int lower_reference(const lower_build *build, int i, const char *key, int number)
 {
@@ -34,6 +48,7 @@ static int lower_reference(const lower_build *build, int i, const char *key, int
     }
     if (lower_behind_tail(build, (int)from) >= 0)
         return no_gradient(build, s, line, lower_behind_tail(build, (int)from));
+    if (number < 0) warn_crossing(build, i, key, number);
     return build->map[from];
 }
 

@@ -81,7 +81,7 @@ static char *augment_text(const features_options *options)
     char *colours = mem_printf("hue %g, saturation %g, exposure %g", a->hue, a->saturation, a->exposure);
     if (a->detector)
         text = mem_printf("seed %" PRIu64 ", %s, pad %d, flip %d, jitter %g, %s", options->seed,
-                          a->stretch ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, colours);
+                          a->fit == FIT_STRETCH ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, colours);
     else if (a->any)
         text = mem_printf("seed %" PRIu64 ", pad %d, flip %d, crop %d to %d, angle %g, aspect %g, %s%s", options->seed,
                           a->pad, a->flip, a->min_crop, a->max_crop, a->angle, a->aspect, colours, mixing);
@@ -89,7 +89,10 @@ static char *augment_text(const features_options *options)
         text = mem_strdup("none");
     free(colours);
     free(mixing);
-    return text;
+    if (a->detector || a->fit == FIT_CROP) return text;
+    char *fitted = mem_printf("%s, %s", a->fit == FIT_STRETCH ? "stretched" : "letterboxed", text);
+    free(text);
+    return fitted;
 }
 
 /* All that a stored map depends on, a line for each: a cache with another key is refused. */

@@ -94,10 +94,18 @@ int model_learns_features(const model *model, int t);
  * (same x). */
 double model_feature_mse(const model *model, int t, int n);
 
+/* Rewrites the loaded network's variances so that batch norm divides by sqrt(v + epsilon). */
+void model_set_epsilon(model *model, double epsilon);
+/* Warns of variances, of teachers or of a network of its own (`weights` its file, or NULL), at which epsilon
+ * matters. */
+void model_notice_epsilon(const model *model, const char *weights, diag *d);
+
 /* Does it end on [yolo] or [region]? */
 int model_is_detector(const model *model);
-/* "-fit" text, NULL = as the cfg says: how images fill a detector's input. 0, or -1 with a message. */
+/* "-fit" text, NULL = as the cfg says: how images of any size fill the input. 0, or -1 with a message. */
 int model_fit(model *model, const char *text, diag *d);
+/* What is done to images, "letterboxed, as ..."; of a classifier with what the stock program does. */
+const char *model_fit_text(const model *model);
 /* As many classes as the .data file? 0, or -1 with a message. */
 int model_fits_classes(const model *model, const data_file *file, diag *d);
 
