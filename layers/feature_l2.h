@@ -32,6 +32,7 @@ void set_feature_l2_target(layer *l, const float *target);
 void set_feature_l2_maps(layer *l, const feature_map *maps);
 
 /* Its row's functions (sections.h). */
+int check_feature_l2_section(const cfg_section *section, const loss_place *place, diag *d);
 int make_feature_l2_section(layer *l, const cfg_section *section, const loss_place *place, diag *d);
 void teach_feature_l2_layer(layer *l, const teaching *teaching);
 /* GPU=1 only (feature_l2.cu): puts the device's functions on the layer of a network there; undoes that. */

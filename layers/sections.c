@@ -23,10 +23,12 @@ static const key_row projector_keys[] = {
     CHOICE("activation", "auto|" CFG_ACTIVATIONS), WHOLE("tap", 0), TEXT("teacher"), END
 };
 static const key_row feature_l2_keys[] = {
-    NUMBER("scale", 1e-30, 1e30), CHOICE("reduction", "mean|sum"), WHOLE("tap", 0), TEXT("teacher"), END
+    NUMBER("scale", 1e-30, 1e30), CHOICE("reduction", "mean|sum"), WHOLE("tap", 0), WHOLE("teacher_layer", 0),
+    TEXT("teacher"), END
 };
 static const key_row reused_classifier_keys[] = {
-    { .name = "layers", .type = KEY_INTS, .min = 0, .max = 2147483647. }, WHOLE("tap", 0), TEXT("teacher"), END
+    { .name = "layers", .type = KEY_INTS, .min = 0, .max = 2147483647. }, WHOLE("tap", 0), TEXT("teacher"),
+    { .name = "deploy", .type = KEY_INT, .min = 0, .max = 1 }, END
 };
 static const key_row kd_keys[] = {
     NUMBER("temperature", 1e-3, 1e3), NUMBER("scale", 1e-30, 1e30), TEXT("teacher"), END
@@ -36,7 +38,7 @@ static const section_type types[] = {
     { .name = "projector", .after = "feature_l2", .role = ROLE_PROJECTOR, .keys = projector_keys,
       .hint = "[feature_l2] is the loss that trains it" },
     { .name = "feature_l2", .before = "projector", .after = "reused_classifier", .role = ROLE_LOSS,
-      .keys = feature_l2_keys, .asks = TEACH_MAP,
+      .keys = feature_l2_keys, .asks = TEACH_MAP, .check = check_feature_l2_section,
       .hint = "without [reused_classifier] nothing could predict; without a projector write [projector] stack=none",
       .make = make_feature_l2_section, .free = free_feature_l2_layer, .forward = forward_feature_l2_layer,
       .set_target = teach_feature_l2_layer, ON_DEVICE(feature_l2) },

@@ -15,6 +15,7 @@
 /* What a layer of the lowered network is. */
 typedef enum {
     ROLE_STUDENT,     /* an ordinary trained layer, of a stock section */
+    ROLE_OUTPUT,      /* [cost] or boxes of the student's own beside a reused classifier: they learn from nothing */
     ROLE_POOL,        /* frozen depthwise average pooling before a projector: weights 1/k^2 */
     ROLE_PROJECTOR,   /* trained */
     ROLE_LOSS,        /* a loss's stand-in (training only) */

@@ -46,27 +46,28 @@ static int stands_for(const cfg_section *there, const char *wanted)
                             type->asks == same->asks);
 }
 
-static void check_neighbour(lower_build *build, const cfg_section *section, int at, const char *wanted,
+static void check_neighbour(lower_build *build, const cfg_section *section, int step, const char *wanted,
                             const char *where)
 {
-    const cfg_section *there = cfg_layer(build->low->source, at);
+    const cfg_section *there = lower_neighbour(build, section->index, step);
     if (!wanted || (there && stands_for(there, wanted))) return;
     diag_error(build->d, section->file, section->line, section->name, "expected [%s] %s it, not %s%s%s", wanted, where,
                there ? "[" : "", there ? there->name : "nothing", there ? "]" : "");
     diag_hint(build->d, "%s", section_type_named(section->name)->hint);
 }
 
-/* Checks who stands beside whom, and makes room for a head a projector. */
+/* Checks who stands beside whom, and makes room for a head a triple. */
 static void count_heads(lower_build *build)
 {
     lowered *low = build->low;
     for (int i = 0; i < low->source->n; ++i) {
         const cfg_section *section = &low->source->section[i];
         const section_type *type = section_type_named(section->name);
-        if (!type) continue;
-        check_neighbour(build, section, section->index - 1, type->before, "before");
-        check_neighbour(build, section, section->index + 1, type->after, "after");
+        if (!type || lower_is_free(section) || lower_is_regressor(build, section)) continue;
+        check_neighbour(build, section, -1, type->before, "before");
+        check_neighbour(build, section, 1, type->after, "after");
         low->heads += type->role == ROLE_PROJECTOR;
+        build->answers += type->role == ROLE_TAIL && cfg_int(section, "deploy", 1);
     }
     low->head = mem_calloc((size_t)low->heads + 1, sizeof *low->head);
     for (int i = 0; i < low->heads; ++i)
@@ -137,12 +138,13 @@ static int read_teachers(lower_build *build)
 static const char *const label_losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg",
                                            NULL };
 
-/* A plain cfg does. In a triple's everything behind the encoder is the teacher's; other distillations have an output of
- * their own, which may learn from labels besides. */
-static int learns_labels(const lowered *low)
+/* A plain cfg does. Where a triple answers everything behind the encoder is the teacher's; other distillations have an
+ * output of their own, which may learn from labels besides. */
+static int learns_labels(const lower_build *build)
 {
+    const lowered *low = build->low;
     if (!low->teacher) return 1;
-    for (int i = 0; !low->heads && i < cfg_layers(low->cfg); ++i) {
+    for (int i = 0; !build->answers && i < cfg_layers(low->cfg); ++i) {
         const cfg_section *section = cfg_layer(low->cfg, i);
         for (const char *const *name = label_losses; *name; ++name)
             if (cfg_is(section, *name) && !cfg_int(section, "noloss", 0)) return 1;
@@ -158,13 +160,15 @@ static int lower_whole(lower_build *build, int clean)
     count_heads(build);
     check_teacher_there(build);
     if (read_teachers(build) || !clean || diag_errors(build->d) > build->errors) return -1;
-    if (low->teacher && (lower_assign_taps(build) || lower_assign_answers(build))) return -1;
+    if (low->teacher && (lower_assign_taps(build) | lower_assign_answers(build) | lower_assign_layers(build))) return -1;
     if (lower_all(build) || !(low->shape = shapes_infer(low->cfg, build->d))) return -1;
-    low->labels = learns_labels(low);
+    int bad = lower_check_tails(build) | lower_check_end(build);
+    if (low->teacher && build->mode == LOWER_DEPLOY && (bad || lower_prune(build))) return -1;
+    low->labels = learns_labels(build);
     if (!low->losses || low->labels) low->trained = low->shape->n;
     augment_read(low->source, low->cfg, &low->augment);
     low->outs = lower_outputs(low->cfg, &low->out);
-    return lower_check_tails(build) | lower_place_losses(build);
+    return bad | lower_place_losses(build);
 }
 
 /* Takes `source` over, even if it fails. `clean` = 0: the reader has found mistakes in it. */

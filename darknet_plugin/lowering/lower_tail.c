@@ -162,6 +162,7 @@ int lower_tail(lower_build *build, int i)
     tail_map m = { .build = build, .head = h, .stands = build->map[i - 1] };
     int bad = cfg_find(s, "layers") ? chosen_tail(h, t, s, build->d) : default_tail(h, t, s, build->d);
     if (build->mode == LOWER_DEPLOY && !bad) list_strides(h, t);
+    h->answers = cfg_int(s, "deploy", 1);
     h->tail = h->tails ? build->lowered_layers : -1;
     for (int k = 0; k < h->tails && !bad; ++k) bad |= copy_layer(build, &m, k);
     build->map[i] = build->lowered_layers - 1;

@@ -14,8 +14,8 @@
 
 /* What each role means to the CPU backend. */
 static const cpu_mode MODE_OF[] = {
-    [ROLE_STUDENT] = CPU_TRAINED, [ROLE_POOL] = CPU_FROZEN_WEIGHTS, [ROLE_PROJECTOR] = CPU_TRAINED,
-    [ROLE_LOSS] = CPU_TRAINED, [ROLE_TAIL] = CPU_FROZEN,
+    [ROLE_STUDENT] = CPU_TRAINED, [ROLE_OUTPUT] = CPU_FROZEN, [ROLE_POOL] = CPU_FROZEN_WEIGHTS,
+    [ROLE_PROJECTOR] = CPU_TRAINED, [ROLE_LOSS] = CPU_TRAINED, [ROLE_TAIL] = CPU_FROZEN,
 };
 
 int model_backend(const char *text, cpu_backend *backend, diag *d)
@@ -75,9 +75,9 @@ static void free_losses(model *model)
 /* The frozen pooling before a projector: a depthwise convolution whose weights are all 1/k^2. */
 static void fill_pools(model *model)
 {
-    for (int i = 0; i < model->low->heads; ++i) {
-        if (model->low->head[i].pool < 0) continue;
-        layer *l = &model->net->layers[model->low->head[i].pool];
+    for (int i = 0; i < model->net->n; ++i) {
+        if (model->low->role[i] != ROLE_POOL) continue;
+        layer *l = &model->net->layers[i];
         float weight = 1.f / (float)(l->size * l->size);
         for (int j = 0; j < l->nweights; ++j) l->weights[j] = weight;
         memset(l->biases, 0, (size_t)l->n * sizeof *l->biases);
@@ -355,7 +355,7 @@ const float *model_answer_as(const model *model, int t, int *outputs)
 {
     int end = -1;
     for (int i = 0; i < model->low->heads; ++i)
-        if (model->low->head[i].teacher == t) end = end_of_tail(&model->low->head[i]);
+        if (model->low->head[i].teacher == t && model->low->head[i].answers) end = end_of_tail(&model->low->head[i]);
     if (end < 0) {                /* an output of its own */
         *outputs = model->classes;
         return model->net->output;
