@@ -9,7 +9,7 @@
 #include "layers/cpu/parallel.h"
 #include "feature_l2_internal.h"
 #include "feature_l2_ops.h"
-#include "map_place.h"
+#include "map_loss.h"
 #include "stand_in.h"
 
 #include <stdlib.h>
@@ -41,14 +41,14 @@ int make_feature_l2_layer(layer *l, feature_l2_params p, diag *d)
 
 int check_feature_l2_section(const cfg_section *section, const loss_place *place, diag *d)
 {
-    return map_place_check(section, place, 1, d);
+    return map_loss_check_alike(section, place, d);
 }
 
 int make_feature_l2_section(layer *l, const cfg_section *section, const loss_place *place, diag *d)
 {
     feature_l2_params p = { .scale = (float)cfg_float(section, "scale", 1),
                             .mean = strcmp(cfg_str(section, "reduction", "mean"), "sum") != 0,
-                            .target_pool = map_place_pool(place), .c = place->c, .h = place->h, .w = place->w };
+                            .target_pool = map_loss_pool(place), .c = place->c, .h = place->h, .w = place->w };
     return make_feature_l2_layer(l, p, d);
 }
 

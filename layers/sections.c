@@ -1,8 +1,12 @@
 /* The table of our layer sections (see sections.h). */
 #include "sections.h"
 
+#include "attention_transfer.h"
 #include "feature_l2.h"
 #include "kd.h"
+#include "logits_l2.h"
+#include "similarity.h"
+#include "variational.h"
 
 #include <string.h>
 
@@ -11,10 +15,14 @@
 #define CHOICE(key, words) { .name = key, .type = KEY_CHOICE, .choices = words }
 #define TEXT(key) { .name = key, .type = KEY_STR }
 #define END { .name = NULL }
+/* Where a loss of maps stands and what it learns from. */
+#define LEARNS WHOLE("tap", 0), WHOLE("teacher_layer", 0), TEXT("teacher")
 
 #ifdef GPU
 #define ON_DEVICE(name) .to_device = bind_##name##_layer_gpu, .from_device = unbind_##name##_layer_gpu
+#define MAP_ON_DEVICE(name) .to_device = bind_##name##_layer_gpu, .from_device = map_loss_from_device
 #else
+#define MAP_ON_DEVICE(name) ON_DEVICE(name)
 #define ON_DEVICE(name) .to_device = NULL, .from_device = NULL
 #endif
 
@@ -23,9 +31,9 @@ static const key_row projector_keys[] = {
     CHOICE("activation", "auto|" CFG_ACTIVATIONS), WHOLE("tap", 0), TEXT("teacher"), END
 };
 static const key_row feature_l2_keys[] = {
-    NUMBER("scale", 1e-30, 1e30), CHOICE("reduction", "mean|sum"), WHOLE("tap", 0), WHOLE("teacher_layer", 0),
-    TEXT("teacher"), END
+    NUMBER("scale", 1e-30, 1e30), CHOICE("reduction", "mean|sum"), LEARNS, END
 };
+static const key_row map_loss_keys[] = { NUMBER("scale", 1e-30, 1e30), LEARNS, END };
 static const key_row reused_classifier_keys[] = {
     { .name = "layers", .type = KEY_INTS, .min = 0, .max = 2147483647. }, WHOLE("tap", 0), TEXT("teacher"),
     { .name = "deploy", .type = KEY_INT, .min = 0, .max = 1 }, END
@@ -33,6 +41,15 @@ static const key_row reused_classifier_keys[] = {
 static const key_row kd_keys[] = {
     NUMBER("temperature", 1e-3, 1e3), NUMBER("scale", 1e-30, 1e30), TEXT("teacher"), END
 };
+
+static const key_row logits_l2_keys[] = { NUMBER("scale", 1e-30, 1e30), TEXT("teacher"), END };
+
+/* A loss of feature maps takes the place of [feature_l2] in a triple, or says teacher_layer= and stands anywhere. */
+#define MAP_LOSS(section, fits)                                                                                     \
+    .name = #section, .before = "projector", .after = "reused_classifier", .role = ROLE_LOSS, .keys = map_loss_keys, \
+    .hint = "teacher_layer=N, a layer of the teacher's, lets it stand anywhere", .asks = TEACH_MAP, .check = fits,   \
+    .make = make_##section##_section, .free = map_loss_free, .forward = forward_##section##_layer,                  \
+    .set_target = map_loss_teach, MAP_ON_DEVICE(section)
 
 static const section_type types[] = {
     { .name = "projector", .after = "feature_l2", .role = ROLE_PROJECTOR, .keys = projector_keys,
@@ -47,6 +64,12 @@ static const section_type types[] = {
     { .name = "kd", .role = ROLE_LOSS, .keys = kd_keys, .asks = TEACH_ANSWER, .check = check_kd_section,
       .make = make_kd_section, .free = free_kd_layer, .forward = forward_kd_layer, .set_target = teach_kd_layer,
       ON_DEVICE(kd) },
+    { .name = "logits_l2", .role = ROLE_LOSS, .keys = logits_l2_keys, .asks = TEACH_ANSWER, .check = check_kd_section,
+      .make = make_logits_l2_section, .free = map_loss_free, .forward = forward_logits_l2_layer,
+      .set_target = map_loss_teach, MAP_ON_DEVICE(logits_l2) },
+    { MAP_LOSS(attention_transfer, map_loss_check_maps) },
+    { MAP_LOSS(similarity, NULL) },
+    { MAP_LOSS(variational, map_loss_check_alike), .append = append_variational_section },
 };
 enum { TYPES = sizeof types / sizeof *types };
 

@@ -48,6 +48,8 @@ typedef struct section_type {
     const key_row *keys;
     /* the rest is a loss's: */
     teach_kind asks;
+    /* appends its stand-in, which keeps the parameters of its own; NULL: it has none, [activation] linear stands in */
+    void (*append)(cfg_file *out, const cfg_section *section, int channels);
     /* before anything is parsed: does it fit there? 0, or -1 after reporting; NULL: it does */
     int (*check)(const cfg_section *section, const loss_place *place, diag *d);
     /* turns the parsed stand-in into the layer, see stand_in.h; 0, or -1 after reporting */

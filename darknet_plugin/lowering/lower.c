@@ -152,6 +152,12 @@ static int learns_labels(const lower_build *build)
     return 0;
 }
 
+/* Who learns from what. */
+static int lower_assign(lower_build *build)
+{
+    return lower_assign_taps(build) | lower_assign_answers(build) | lower_assign_layers(build);
+}
+
 /* `clean` = 0: the text has mistakes that would be met again layer by layer, so only what is beside them is checked. */
 static int lower_whole(lower_build *build, int clean)
 {
@@ -160,7 +166,7 @@ static int lower_whole(lower_build *build, int clean)
     count_heads(build);
     check_teacher_there(build);
     if (read_teachers(build) || !clean || diag_errors(build->d) > build->errors) return -1;
-    if (low->teacher && (lower_assign_taps(build) | lower_assign_answers(build) | lower_assign_layers(build))) return -1;
+    if (low->teacher && lower_assign(build)) return -1;
     if (lower_all(build) || !(low->shape = shapes_infer(low->cfg, build->d))) return -1;
     int bad = lower_check_tails(build) | lower_check_end(build);
     if (low->teacher && build->mode == LOWER_DEPLOY && (bad || lower_prune(build))) return -1;

@@ -70,8 +70,8 @@ typedef struct lowered {
     lower_mode mode;
     cfg_file *source;                /* what the user wrote, owned */
     cfg_file *cfg;                   /* stock sections only, owned; each keeps file:line of its origin */
-    net_shape *shape;                /* of `cfg`, owned; deploying it knows which floats of a training run's weights file
-                                        to skip */
+    net_shape *shape;                /* of `cfg`, owned; deploying it knows which floats of a training run's weights
+                                        file to skip */
     layer_role *role;                /* per lowered layer, owned */
     const section_type **type;       /* per lowered layer: the row it came from, NULL = a stock section; owned */
     int *trained_as;                 /* per lowered layer: its number when lowered for training, -1 = none; owned */

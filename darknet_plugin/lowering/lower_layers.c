@@ -263,8 +263,11 @@ static taught_loss taught_by(lower_build *build, int i)
 /* What the host parses in the loss's place. */
 static void append_stand_in(lower_build *build, const cfg_section *section)
 {
-    cfg_set(cfg_append(build->low->cfg, "activation", section->file, section->line), "activation", "linear");
+    net_shape *shape = build->type->append ? shapes_so_far(build) : NULL;
+    if (shape) build->type->append(build->low->cfg, section, shape->layer[shape->n - 1].c);
+    else cfg_set(cfg_append(build->low->cfg, "activation", section->file, section->line), "activation", "linear");
     lower_mark(build, ROLE_LOSS);
+    shapes_free(shape);
 }
 
 /* Its place is filled in when all shapes are known. */
@@ -281,6 +284,7 @@ int lower_loss(lower_build *build, int i)
 {
     if (check_feed(build, i)) return -2;
     if (build->mode == LOWER_TRAIN) append_loss(build, i);
+    else if (build->type->append) append_stand_in(build, lower_at(build, i));   /* lower_prune.c counts what it stores */
     else ++build->training_layers;
     build->map[i] = build->lowered_layers - 1;
     return 0;

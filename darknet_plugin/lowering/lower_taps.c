@@ -2,7 +2,7 @@
  *
  * The taps of all teachers, one teacher after another, need one triple each. A triple takes the next tap that nobody
  * has taken, of the teacher it names by teacher=NAME or of any; tap=N names one: the N-th of that teacher's list, from
- * 0. A loss that says teacher_layer=N has a tap of its own behind those, which it shares with all that name the same. */
+ * 0. A loss that says teacher_layer=N has a tap of its own behind those, shared with all that name the same. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
 

@@ -132,6 +132,7 @@ static int take_cfg(handover *handover, int i, diag *d)
     return failed;
 }
 
+/* A weights file must be whole, and the deployed network's. */
 static int take_weights(handover *handover, int i, diag *d)
 {
     weights_info info;
