@@ -58,7 +58,7 @@ static const section_type types[] = {
       .keys = feature_l2_keys, .asks = TEACH_MAP, .check = check_feature_l2_section,
       .hint = "without [reused_classifier] nothing could predict; without a projector write [projector] stack=none",
       .make = make_feature_l2_section, .free = free_feature_l2_layer, .forward = forward_feature_l2_layer,
-      .set_target = teach_feature_l2_layer, ON_DEVICE(feature_l2) },
+      .set_target = teach_feature_l2_layer, .error = feature_l2_error, ON_DEVICE(feature_l2) },
     { .name = "reused_classifier", .before = "feature_l2", .role = ROLE_TAIL, .keys = reused_classifier_keys,
       .hint = "the order is [projector], [feature_l2], [reused_classifier]" },
     { .name = "kd", .role = ROLE_LOSS, .keys = kd_keys, .asks = TEACH_ANSWER, .check = check_kd_section,

@@ -57,6 +57,8 @@ typedef struct section_type {
     void (*free)(layer *l);                /* what hangs on it */
     void (*forward)(layer l, host_state net);   /* by which a layer is known */
     void (*set_target)(layer *l, const teaching *teaching);
+    /* mean squared error of the first n images of the last run, which `valid` prints of a triple; NULL: it has none */
+    double (*error)(const layer *l, const float *target, int n);
     void (*to_device)(layer *l), (*from_device)(layer *l);   /* its functions for a network there; NULL without GPU=1 */
 } section_type;
 

@@ -3,7 +3,6 @@
 #include "model.h"
 
 #include "layers/cpu/parallel.h"
-#include "layers/feature_l2.h"
 #include "layers/gpu/gpu.h"
 #include "layers/reused_classifier.h"
 #include "darknet_plugin/base/mem.h"
@@ -325,17 +324,23 @@ const float *model_predict(model *model, const float *x)
     return net->output;
 }
 
+/* Does this triple learn teacher t's map itself, and not just something of it? */
+static int learns_map(const model *model, const lower_head *head, int t)
+{
+    return head->teacher == t && model->low->type[head->loss]->error;
+}
+
 static double head_mse(const model *model, const lower_head *head, int n)
 {
-    const layer *loss = &model->net->layers[head->loss];
+    const float *target = teacher_feature(model->teacher[head->teacher], head->tap);
     gpu_pull_output(model->net, head->loss);
-    return feature_l2_error(loss, teacher_feature(model->teacher[head->teacher], head->tap), n);
+    return model->low->type[head->loss]->error(&model->net->layers[head->loss], target, n);
 }
 
 int model_learns_features(const model *model, int t)
 {
     for (int i = 0; i < model->low->heads; ++i)
-        if (model->low->head[i].teacher == t) return 1;
+        if (learns_map(model, &model->low->head[i], t)) return 1;
     return 0;
 }
 
@@ -344,7 +349,7 @@ double model_feature_mse(const model *model, int t, int n)
     double sum = 0;
     int heads = 0;
     for (int i = 0; i < model->low->heads; ++i) {
-        if (model->low->head[i].teacher != t) continue;
+        if (!learns_map(model, &model->low->head[i], t)) continue;
         sum += head_mse(model, &model->low->head[i], n);
         ++heads;
     }
