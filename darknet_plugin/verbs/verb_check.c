@@ -45,20 +45,27 @@ static cJSON *check_json(const diag *d)
     return object;
 }
 
+/* Sizes; those of the deployed network where layers that only feed losses are not there any more. */
+static void print_sizes(const char *path, const lowered *low, const lowered *deployed, FILE *out)
+{
+    fprintf(out, "%s: ok, %d layers, %zu parameters%s", path, low->shape->n, low->shape->params,
+            low->teacher ? ", a distillation" : "");
+    if (deployed->shape->params != low->shape->params)
+        fprintf(out, "; deployed %d layers, %zu parameters", deployed->shape->n, deployed->shape->params);
+    fprintf(out, "\n");
+}
+
 /* Lowered for training and for deploying: each may find mistakes of its own. */
 static int run(options *options, diag *d)
 {
-    lowered *low = lower_read(options->arg[0], LOWER_TRAIN, d);
-    if (low) {
-        warn_heavy_projector(low, d);
-        for (int i = 0; i < low->teachers; ++i) check_teacher_weights(&low->teacher[i], d);
-        lower_free(lower_read(options->arg[0], LOWER_DEPLOY, d));
-    }
+    lowered *low = lower_read(options->arg[0], LOWER_TRAIN, d), *deployed = NULL;
+    if (low) deployed = lower_read(options->arg[0], LOWER_DEPLOY, d);
+    if (deployed) warn_heavy_projector(deployed, d);
+    for (int i = 0; low && i < low->teachers; ++i) check_teacher_weights(&low->teacher[i], d);
     int failed = diag_errors(d) > 0;
     if (options->json) failed |= json_print(check_json(d), options->out, d) != 0;
-    else if (!failed)
-        fprintf(options->out, "%s: ok, %d layers, %zu parameters%s\n", options->arg[0], low->shape->n,
-                low->shape->params, low->teacher ? ", a distillation" : "");
+    else if (!failed) print_sizes(options->arg[0], low, deployed, options->out);
+    lower_free(deployed);
     lower_free(low);
     return failed;
 }
