@@ -46,7 +46,7 @@ int check_feature_l2_section(const cfg_section *section, const loss_place *place
 
 int make_feature_l2_section(layer *l, const cfg_section *section, const loss_place *place, diag *d)
 {
-    feature_l2_params p = { .scale = (float)cfg_float(section, "scale", 1),
+    feature_l2_params p = { .scale = cfg_float(section, "scale", 1),
                             .mean = strcmp(cfg_str(section, "reduction", "mean"), "sum") != 0,
                             .target_pool = map_loss_pool(place), .c = place->c, .h = place->h, .w = place->w };
     return make_feature_l2_layer(l, p, d);
@@ -82,6 +82,8 @@ void set_feature_l2_maps(layer *l, const feature_map *maps)
     memcpy(s->target, maps, (size_t)l->batch * sizeof *maps);
     if (s->upload) s->upload(l);
 }
+
+double *scale_of_feature_l2_layer(const layer *l) { return &state_of(l)->p.scale; }
 
 void teach_feature_l2_layer(layer *l, const teaching *teaching)
 {

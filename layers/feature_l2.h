@@ -12,7 +12,7 @@
 #include "sections.h"
 
 typedef struct feature_l2_params {
-    float scale;
+    double scale;
     int mean;           /* reduction */
     int target_pool;    /* k */
     int c, h, w;        /* the student's map */
@@ -35,6 +35,7 @@ void set_feature_l2_maps(layer *l, const feature_map *maps);
 int check_feature_l2_section(const cfg_section *section, const loss_place *place, diag *d);
 int make_feature_l2_section(layer *l, const cfg_section *section, const loss_place *place, diag *d);
 void teach_feature_l2_layer(layer *l, const teaching *teaching);
+double *scale_of_feature_l2_layer(const layer *l);
 /* GPU=1 only (feature_l2.cu): puts the device's functions on the layer of a network there; undoes that. */
 void bind_feature_l2_layer_gpu(layer *l);
 void unbind_feature_l2_layer_gpu(layer *l);

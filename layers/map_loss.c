@@ -76,6 +76,8 @@ void map_loss_free(layer *l)
     l->self_layer = NULL;
 }
 
+double *map_loss_scale(const layer *l) { return &map_loss_of(l)->scale; }
+
 /* ---- targets ---- */
 
 static size_t teacher_pixels(const layer *l)

@@ -66,6 +66,7 @@ typedef struct map_loss_kind {
 int map_loss_make(layer *l, const map_loss_kind *kind, const cfg_section *section, const loss_place *place,
                   double scale, diag *d);
 void map_loss_free(layer *l);
+double *map_loss_scale(const layer *l);
 /* Its row's set_target; makes `work` as large as it has to be. */
 void map_loss_teach(layer *l, const teaching *teaching);
 

@@ -25,13 +25,15 @@ typedef enum {
 /* What a loss compares the student with. */
 typedef enum {
     TEACH_MAP,        /* the feature map at a tap, live or out of a cache: the loss is part of a triple */
-    TEACH_ANSWER      /* the class scores that the teacher's last [softmax] reads, live: the loss stands anywhere */
+    TEACH_ANSWER,     /* the class scores that the teacher's last [softmax] reads: the loss stands on class scores */
+    TEACH_LABELS      /* the labels in net.truth, no teacher: the loss stands on class scores */
 } teach_kind;
 
 /* Sizes where a loss stands; h and w are 1 where there is no map. */
 typedef struct loss_place {
     int c, h, w;                           /* the student's */
-    int teacher_c, teacher_h, teacher_w;   /* what it is taught */
+    int teacher_c, teacher_h, teacher_w;   /* what it is taught; 0 by labels */
+    int classes;                           /* outputs of the whole network */
 } loss_place;
 
 /* What the teacher says about a batch; borrowed from it or from its cache until the loss has run backward. */
@@ -56,7 +58,8 @@ typedef struct section_type {
     int (*make)(layer *l, const cfg_section *section, const loss_place *place, diag *d);
     void (*free)(layer *l);                /* what hangs on it */
     void (*forward)(layer l, host_state net);   /* by which a layer is known */
-    void (*set_target)(layer *l, const teaching *teaching);
+    void (*set_target)(layer *l, const teaching *teaching);   /* NULL: no teacher's */
+    double *(*scale)(const layer *l);      /* what its loss is multiplied by; borrowed */
     /* mean squared error of the first n images of the last run, which `valid` prints of a triple; NULL: it has none */
     double (*error)(const layer *l, const float *target, int n);
     void (*to_device)(layer *l), (*from_device)(layer *l);   /* its functions for a network there; NULL without GPU=1 */

@@ -128,6 +128,7 @@ static void test_methods(void **state)
     check_method("at", "attention_transfer 27, attention_transfer 57, attention_transfer 87, kd 89");
     check_method("sp", "similarity 87, kd 89");
     check_method("vid", "variational 27, variational 57, variational 87, kd 89");
+    check_method("srrl", "feature_l2 88, logits_l2 89, kd 89");
 }
 
 int main(void)

@@ -71,8 +71,8 @@ static void plan_training(loader *loader, slot *slot, uint64_t seq)
     const loader_options *options = &loader->options;
     batch *batch = &slot->batch;
     uint64_t past = seq * (uint64_t)options->batch, at = options->start + past, step = (uint64_t)options->step_images;
-    augment_size(options->seed, options->start / step + past / step, options->augment.random, options->w, options->h,
-                 &batch->w, &batch->h);
+    augment_size(options->view_seed, options->start / step + past / step, options->augment.random, options->w,
+                 options->h, &batch->w, &batch->h);
     batch->n = options->batch;
     batch->epoch = at / loader->count;
     for (int j = 0; j < options->batch; ++j, ++at) {
@@ -147,11 +147,11 @@ static image_status read_picture(const loader *loader, slot *slot, uint64_t i, p
     return IMAGE_FAILED;
 }
 
-/* Another image in place of j: the first readable one of those drawn by (seed, view, image). */
+/* Another image in place of j: the first readable one of those drawn by (view_seed, view, image). */
 static image_status substitute(const loader *loader, slot *slot, int j, picture *picture)
 {
     batch *batch = &slot->batch;
-    rng r = rng_make(loader->options.seed, batch->view[j], batch->index[j], RNG_SUBSTITUTE);
+    rng r = rng_make(loader->options.view_seed, batch->view[j], batch->index[j], RNG_SUBSTITUTE);
     for (int tries = 0; tries < 100; ++tries) {
         batch->index[j] = rng_below(&r, loader->count);
         if (read_picture(loader, slot, batch->index[j], picture) == IMAGE_READ) return IMAGE_READ;
@@ -164,7 +164,7 @@ static void prepare_detector(const loader *loader, batch *batch, int j, const pi
 {
     const loader_options *options = &loader->options;
     image_place *place = &batch->place[j];
-    rng r = rng_make(options->seed, batch->view[j], batch->index[j], RNG_AUGMENT);
+    rng r = rng_make(options->view_seed, batch->view[j], batch->index[j], RNG_AUGMENT);
     if (is_random(loader))
         augment_detect(picture->pixels, picture->w, picture->h, options->c, &options->augment, &r, x, batch->w,
                        batch->h, place);
@@ -184,7 +184,7 @@ static void prepare_classifier(const loader *loader, batch *batch, int j, const 
     const loader_options *options = &loader->options;
     const uint8_t *pixels = picture->pixels;
     int w = picture->w, h = picture->h, c = options->c;
-    rng r = rng_make(options->seed, batch->view[j], batch->index[j], RNG_AUGMENT);
+    rng r = rng_make(options->view_seed, batch->view[j], batch->index[j], RNG_AUGMENT);
     if (is_random(loader)) augment_image(pixels, w, h, c, &options->augment, &r, x, options->w, options->h);
     else if (options->how == LOAD_VALID) augment_centre(pixels, w, h, c, x, options->w, options->h);
     else augment_letterbox(pixels, w, h, c, x, options->w, options->h);

@@ -72,7 +72,7 @@ static void count_heads(lower_build *build)
     low->head = mem_calloc((size_t)low->heads + 1, sizeof *low->head);
     for (int i = 0; i < low->heads; ++i)
         low->head[i] = (lower_head){ .tap = -1, .tap_index = -1, .feeds = -1, .pool = -1, .projector = -1, .loss = -1,
-                                     .tail = -1 };
+                                     .tail = -1, .scores = -1 };
 }
 
 /* The first section that needs a teacher; NULL in a plain cfg. */
@@ -134,21 +134,21 @@ static int read_teachers(lower_build *build)
     return low->teacher ? 0 : -1;
 }
 
-/* Sections that compare themselves with labels where they are given some. */
-static const char *const label_losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg",
-                                           NULL };
-
 /* A plain cfg does. Where a triple answers everything behind the encoder is the teacher's; other distillations have an
  * output of their own, which may learn from labels besides. */
-static int learns_labels(const lower_build *build)
+static int output_learns_labels(const lower_build *build)
 {
     const lowered *low = build->low;
-    if (!low->teacher) return 1;
-    for (int i = 0; !build->answers && i < cfg_layers(low->cfg); ++i) {
-        const cfg_section *section = cfg_layer(low->cfg, i);
-        for (const char *const *name = label_losses; *name; ++name)
-            if (cfg_is(section, *name) && !cfg_int(section, "noloss", 0)) return 1;
-    }
+    if (!low->teacher || low->mode == LOWER_LABELS) return 1;
+    for (int i = 0; !build->answers && i < cfg_layers(low->cfg); ++i)
+        if (lower_reads_labels(cfg_layer(low->cfg, i))) return 1;
+    return 0;
+}
+
+static int loss_learns_labels(const lowered *low)
+{
+    for (int i = 0; i < low->losses; ++i)
+        if (low->loss[i].type->asks == TEACH_LABELS && low->loss[i].layer < low->trained) return 1;
     return 0;
 }
 
@@ -169,9 +169,11 @@ static int lower_whole(lower_build *build, int clean)
     if (low->teacher && lower_assign(build)) return -1;
     if (lower_all(build) || !(low->shape = shapes_infer(low->cfg, build->d))) return -1;
     int bad = lower_check_tails(build) | lower_check_end(build);
-    if (low->teacher && build->mode == LOWER_DEPLOY && (bad || lower_prune(build))) return -1;
-    low->labels = learns_labels(build);
-    if (!low->losses || low->labels) low->trained = low->shape->n;
+    if (low->teacher && build->mode != LOWER_TRAIN && (bad || lower_prune(build))) return -1;
+    if (build->mode == LOWER_LABELS && lower_check_labels(build)) return -1;
+    int output = output_learns_labels(build);
+    low->labels = output || loss_learns_labels(low);
+    if (!low->losses || output) low->trained = low->shape->n;
     augment_read(low->source, low->cfg, &low->augment);
     low->outs = lower_outputs(low->cfg, &low->out);
     return bad | lower_place_losses(build);

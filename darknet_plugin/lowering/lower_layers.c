@@ -5,7 +5,6 @@
  * [reused_classifier] computes is not for trained layers to read: no gradient comes back from it. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
-#include "darknet_plugin/host/host_facts.h"
 #include "layers/projector.h"
 
 #include <stdlib.h>
@@ -33,7 +32,8 @@ static int lower_reference(const lower_build *build, int i, const char *key, int
         diag_hint(build->d, "layers are counted from 0, [net], [teacher] and [augment] not among them");
         return -1;
     }
-    if (cfg_is(lower_at(build, from), "reused_classifier")) return no_gradient(build, s, line, (int)from);
+    if (lower_behind_tail(build, (int)from) >= 0)
+        return no_gradient(build, s, line, lower_behind_tail(build, (int)from));
     return build->map[from];
 }
 
@@ -54,8 +54,9 @@ static int rewrite_references(const lower_build *build, int i, const char *key, 
 static int check_previous(const lower_build *build, int i)
 {
     const cfg_section *s = lower_at(build, i);
-    if (!i || !cfg_is(lower_at(build, i - 1), "reused_classifier") || cfg_is(s, "route")) return 0;
-    return no_gradient(build, s, s->line, i - 1);
+    int tail = lower_behind_tail(build, i - 1);
+    if (tail < 0 || cfg_is(s, "route")) return 0;
+    return no_gradient(build, s, s->line, tail);
 }
 
 /* An answer of the student's own beside the reused classifier, which no labels are for. */
@@ -68,7 +69,7 @@ static int is_own_output(const lower_build *build, const cfg_section *section)
 static int check_student(const lower_build *build, const cfg_section *section)
 {
     if (!build->low->teacher) return 0;
-    if (is_own_output(build, section)) {
+    if (is_own_output(build, section) && build->mode != LOWER_LABELS) {
         diag_warn(build->d, section->file, section->line, section->name,
                   "the student's own output is trained by nothing: [feature_l2] is the only loss");
         diag_hint(build->d, "leave out the student's classifier, the teacher's is reused");
@@ -80,13 +81,6 @@ static int check_student(const lower_build *build, const cfg_section *section)
     return -1;
 }
 
-/* The host has room for so many boxes an image, whatever max= says, and would read on behind them. */
-static void limit_boxes(cfg_section *section)
-{
-    if (cfg_is_boxes(section) && cfg_int(section, "max", HOST_MOST_BOXES) > HOST_MOST_BOXES)
-        cfg_set(section, "max", "%d", HOST_MOST_BOXES);
-}
-
 int lower_stock(lower_build *build, int i)
 {
     const cfg_section *s = lower_at(build, i);
@@ -95,10 +89,11 @@ int lower_stock(lower_build *build, int i)
     const char *key = lower_reader_key(s);
     int bad = check_previous(build, i) | check_student(build, s);
     if (key) bad |= rewrite_references(build, i, key, out);
-    limit_boxes(out);
-    int untrained = is_own_output(build, s), silent = cfg_is(s, "softmax");
-    if (untrained && silent && build->mode == LOWER_TRAIN) cfg_set(out, "noloss", "1");
+    lower_limit_boxes(out);
+    int untrained = build->mode == LOWER_TRAIN && is_own_output(build, s), silent = cfg_is(s, "softmax");
+    if (untrained && silent) cfg_set(out, "noloss", "1");
     if (build->mode == LOWER_DEPLOY) lower_deploy_layer(out);
+    if (build->mode == LOWER_LABELS) lower_for_labels(out);
     lower_mark(build, untrained && !silent ? ROLE_OUTPUT : ROLE_STUDENT);
     build->map[i] = build->lowered_layers - 1;
     if (bad) build->student_bad = 1;
@@ -152,7 +147,7 @@ static target target_of(const lower_build *build, int i)
     if (!lower_is_regressor(build, lower_at(build, i)))
         return (target){ .teacher = lower_teacher(build, head), .layer = head->tap, .head = head };
     const cfg_section *loss = lower_at(build, i + 1);
-    return (target){ .teacher = &build->low->teacher[lower_answering_teacher(build, loss)],
+    return (target){ .teacher = &build->low->teacher[lower_answering_teacher(build, loss->index)],
                      .layer = cfg_int(loss, "teacher_layer", 0) };
 }
 
@@ -230,28 +225,36 @@ int lower_projector(lower_build *build, int i)
     return bad;
 }
 
-static loss_place place_of(const layer_shape *student, const layer_shape *taught)
+/* `taught` is NULL for labels. */
+static loss_place place_of(const layer_shape *student, const layer_shape *taught, int classes)
 {
-    return (loss_place){ .c = student->c ? student->c : student->outputs, .h = student->h ? student->h : 1,
-                         .w = student->w ? student->w : 1, .teacher_c = taught->c ? taught->c : taught->outputs,
-                         .teacher_h = taught->h ? taught->h : 1, .teacher_w = taught->w ? taught->w : 1 };
+    loss_place place = { .c = student->c ? student->c : student->outputs, .h = student->h ? student->h : 1,
+                         .w = student->w ? student->w : 1, .classes = classes };
+    if (!taught) return place;
+    place.teacher_c = taught->c ? taught->c : taught->outputs;
+    place.teacher_h = taught->h ? taught->h : 1;
+    place.teacher_w = taught->w ? taught->w : 1;
+    return place;
 }
 
-/* Who teaches the loss of source layer i, and what. */
-static taught_loss taught_by(lower_build *build, int i)
+/* Who teaches the loss whose stand-in has just been appended, and what. */
+static taught_loss taught_by(const lower_build *build, const cfg_section *section, const section_type *type,
+                             loss_kind kind)
 {
     const lowered *low = build->low;
-    taught_loss loss = { .type = build->type, .section = lower_at(build, i), .layer = build->lowered_layers - 1 };
-    if (build->type->asks == TEACH_ANSWER) {
-        loss.teacher = lower_answering_teacher(build, loss.section);
+    lower_head *head = &low->head[build->head];
+    taught_loss loss = { .type = type, .section = section, .layer = build->lowered_layers - 1, .teacher = -1,
+                         .head = kind == LOSS_OWN && type->asks != TEACH_MAP ? -1 : build->head };
+    if (type->asks == TEACH_ANSWER) {
+        loss.teacher = kind == LOSS_OWN ? lower_answering_teacher(build, section->index) : head->teacher;
         loss.taught = low->teacher[loss.teacher].answer;
-        loss.tap_index = -1;
-    } else if (lower_is_free(loss.section)) {
-        loss.teacher = lower_answering_teacher(build, loss.section);
-        loss.taught = cfg_int(loss.section, "teacher_layer", 0);
+        loss.tap_index = low->teacher[loss.teacher].taps;
+    } else if (lower_is_free(section)) {
+        loss.teacher = lower_answering_teacher(build, section->index);
+        loss.taught = cfg_int(section, "teacher_layer", 0);
         loss.tap_index = lower_tap_index(&low->teacher[loss.teacher], loss.taught);
-    } else {
-        lower_head *head = &low->head[build->head];
+        loss.head = -1;
+    } else if (type->asks == TEACH_MAP) {
         head->loss = loss.layer;
         loss.teacher = head->teacher;
         loss.taught = head->tap;
@@ -260,31 +263,51 @@ static taught_loss taught_by(lower_build *build, int i)
     return loss;
 }
 
-/* What the host parses in the loss's place. */
-static void append_stand_in(lower_build *build, const cfg_section *section)
+/* What the host parses in the place of a loss with this row. */
+static void append_stand_in(lower_build *build, const cfg_section *section, const section_type *type)
 {
-    net_shape *shape = build->type->append ? shapes_so_far(build) : NULL;
-    if (shape) build->type->append(build->low->cfg, section, shape->layer[shape->n - 1].c);
+    const section_type *lowers = build->type;
+    net_shape *shape = type->append ? shapes_so_far(build) : NULL;
+    if (shape) type->append(build->low->cfg, section, shape->layer[shape->n - 1].c);
     else cfg_set(cfg_append(build->low->cfg, "activation", section->file, section->line), "activation", "linear");
-    lower_mark(build, ROLE_LOSS);
     shapes_free(shape);
+    build->type = type;
+    lower_mark(build, ROLE_LOSS);
+    build->type = lowers;
 }
 
-/* Its place is filled in when all shapes are known. */
-static void append_loss(lower_build *build, int i)
+void lower_append_loss(lower_build *build, const cfg_section *section, const section_type *type, loss_kind kind)
 {
     lowered *low = build->low;
-    append_stand_in(build, lower_at(build, i));
+    append_stand_in(build, section, type);
     low->loss = mem_realloc(low->loss, (size_t)low->losses + 1, sizeof *low->loss);
-    low->loss[low->losses++] = taught_by(build, i);
-    low->trained = build->lowered_layers;
+    low->loss[low->losses++] = taught_by(build, section, type, kind);
+    if (kind != LOSS_YARDSTICK) low->trained = build->lowered_layers;
 }
 
+/* A loss outside of triples has nothing to measure itself by. 0, or -1 after reporting. */
+static int check_scale(const lower_build *build, int i)
+{
+    const cfg_section *section = lower_at(build, i);
+    int of_triple = build->type->asks == TEACH_MAP && !lower_is_free(section);
+    if (of_triple || strcmp(cfg_str(section, "scale", ""), "auto")) return 0;
+    diag_error(build->d, section->file, cfg_line(section, "scale"), section->name,
+               "scale=auto is for losses of a triple: this one stands on %s",
+               build->type->asks == TEACH_MAP ? "a map of the student's" : "the student's own output");
+    return -1;
+}
+
+/* One behind a tail has been lowered with it. */
 int lower_loss(lower_build *build, int i)
 {
+    if (lower_behind_tail(build, i) >= 0) {
+        build->map[i] = build->map[i - 1];
+        return 0;
+    }
     if (check_feed(build, i)) return -2;
-    if (build->mode == LOWER_TRAIN) append_loss(build, i);
-    else if (build->type->append) append_stand_in(build, lower_at(build, i));   /* lower_prune.c counts what it stores */
+    if (check_scale(build, i)) return -1;
+    if (build->mode == LOWER_TRAIN) lower_append_loss(build, lower_at(build, i), build->type, LOSS_OWN);
+    else if (build->type->append) append_stand_in(build, lower_at(build, i), build->type);   /* counted when pruned */
     else ++build->training_layers;
     build->map[i] = build->lowered_layers - 1;
     return 0;
@@ -295,8 +318,10 @@ int lower_place_losses(lower_build *build)
     int bad = 0;
     for (int i = 0; i < build->low->losses; ++i) {
         taught_loss *loss = &build->low->loss[i];
-        const net_shape *teacher = build->low->teacher[loss->teacher].shape;
-        loss->place = place_of(&build->low->shape->layer[loss->layer], &teacher->layer[loss->taught]);
+        const net_shape *shape = build->low->shape;
+        const net_shape *teacher = loss->teacher < 0 ? NULL : build->low->teacher[loss->teacher].shape;
+        loss->place = place_of(&shape->layer[loss->layer], teacher ? &teacher->layer[loss->taught] : NULL,
+                               shape->layer[shape->n - 1].outputs);
         if (loss->type->check) bad |= loss->type->check(loss->section, &loss->place, build->d);
     }
     return bad;

@@ -48,9 +48,10 @@ static uint64_t hash_layers(const cfg_file *cfg)
 static char *taps_text(const teacher_spec *spec)
 {
     char *text = mem_strdup("");
-    for (int i = 0; i < spec->taps; ++i) {
-        const layer_shape *l = &spec->shape->layer[spec->tap[i]];
-        char *more = mem_printf("%s%slayer %d of %dx%dx%d", text, i ? ", " : "", spec->tap[i], l->c, l->h, l->w);
+    for (int i = 0; i < teacher_kept(spec); ++i) {
+        int at = teacher_kept_layer(spec, i);
+        const layer_shape *l = &spec->shape->layer[at];
+        char *more = mem_printf("%s%slayer %d of %dx%dx%d", text, i ? ", " : "", at, l->c, l->h, l->w);
         free(text);
         text = more;
     }
@@ -100,22 +101,22 @@ static char *key_of(const teacher *teacher, const features_options *options)
 
 /* ---- opening ---- */
 
-/* What the cache will hold of this teacher: its taps, as many images and views. 0, or -1 after reporting. */
+/* What the cache will hold of this teacher: its taps and class scores, as many images and views. 0, or -1 after reporting. */
 static int describe(features *features, const features_options *options, diag *d)
 {
     const teacher_spec *s = features->teacher->spec;
-    if (s->taps > FEATURE_TAPS) {
-        diag_error(d, options->path, 0, NULL, "a cache holds up to %d taps, this teacher has %d", FEATURE_TAPS,
-                   s->taps);
+    if (teacher_kept(s) > FEATURE_TAPS) {
+        diag_error(d, options->path, 0, NULL, "a cache holds up to %d maps an image, this teacher has %d", FEATURE_TAPS,
+                   teacher_kept(s));
         return -1;
     }
-    features->spec = (feature_cache_spec){ .type = options->type, .taps = s->taps, .count = options->images,
+    features->spec = (feature_cache_spec){ .type = options->type, .taps = teacher_kept(s), .count = options->images,
                                            .views = options->views };
-    for (int i = 0; i < s->taps; ++i) {
-        const layer_shape *l = &s->shape->layer[s->tap[i]];
-        features->spec.tap[i].c = l->c;
-        features->spec.tap[i].h = l->h;
-        features->spec.tap[i].w = l->w;
+    for (int i = 0; i < teacher_kept(s); ++i) {
+        const layer_shape *l = &s->shape->layer[teacher_kept_layer(s, i)];
+        features->spec.tap[i].c = l->c ? l->c : l->outputs;
+        features->spec.tap[i].h = l->h ? l->h : 1;
+        features->spec.tap[i].w = l->w ? l->w : 1;
     }
     return 0;
 }
@@ -241,7 +242,7 @@ int features_of_batch(features *features, const float *x, const uint64_t *image,
     if (!missing) return 0;
     teacher_forward(features->teacher, x, 0);
     for (int i = 0; i < features->spec.taps; ++i)
-        features->live[i] = teacher_feature(features->teacher, features->teacher->spec->tap[i]);
+        features->live[i] = teacher_feature(features->teacher, teacher_kept_layer(features->teacher->spec, i));
     parallel_for((size_t)features->batch, store_images, features);
     return write_records(features, d);
 }

@@ -4,6 +4,7 @@
 
 #include "layers/cpu/cpu.h"
 #include "layers/optimiser.h"
+#include "layers/sections.h"
 #include "weights_tools/file/weights_file.h"
 #include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/in_file.h"
@@ -14,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC "distill state 1\n"
+#define MAGIC "distill state 2\n"
 enum { MAGIC_BYTES = sizeof MAGIC - 1, MOST_ARRAYS = 10, MOST_KEY = 1 << 20 };   /* arrays: 3 trained ones', a mean */
 
 /* ---- what an update changes ---- */
@@ -90,6 +91,29 @@ static uint64_t trained_layers(const network *net, int end)
     return n;
 }
 
+/* The scale of the loss that layer l is; NULL where it is none. */
+static double *scale_of(const layer *l)
+{
+    const section_type *type = section_type_of_layer(l);
+    return type ? type->scale(l) : NULL;
+}
+
+static uint64_t losses(const network *net, int end)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < end; ++i) n += scale_of(&net->layers[i]) != NULL;
+    return n;
+}
+
+static void put_losses(writer *w, const network *net, int end)
+{
+    put_number(w, losses(net, end));
+    for (int i = 0; i < end; ++i) {
+        const double *scale = scale_of(&net->layers[i]);
+        if (scale) put(w, scale, sizeof *scale);
+    }
+}
+
 int run_state_write(FILE *file, const network *net, int end, uint64_t weights, const run_progress *progress,
                     const char *key)
 {
@@ -102,6 +126,7 @@ int run_state_write(FILE *file, const network *net, int end, uint64_t weights, c
     put_number(&w, trained_layers(net, end));
     for (int i = 0; i < end; ++i)
         if (net->layers[i].update) put_layer(&w, net, i);
+    put_losses(&w, net, end);
     put_number(&w, w.hash);
     return w.failed ? -1 : 0;
 }
@@ -208,6 +233,20 @@ static int take_layer(reader *reader, network *net, int end, int set)
     return 0;
 }
 
+/* The losses' scales, as take_layer. */
+static int take_losses(reader *reader, const network *net, int end, int set)
+{
+    uint64_t n;
+    if (take_number(reader, &n) || n != losses(net, end)) return -1;
+    for (int i = 0; i < end; ++i) {
+        double *scale = scale_of(&net->layers[i]);
+        const char *p = scale ? take(reader, sizeof *scale) : NULL;
+        if (scale && !p) return -1;
+        if (set && p) memcpy(scale, p, sizeof *scale);
+    }
+    return 0;
+}
+
 static int take_layers(const run_state *state, network *net, int end, int set)
 {
     reader r = { state->layers, state->layers_bytes };
@@ -215,7 +254,7 @@ static int take_layers(const run_state *state, network *net, int end, int set)
     if (take_number(&r, &layers) || layers != trained_layers(net, end)) return -1;
     for (uint64_t i = 0; i < layers; ++i)
         if (take_layer(&r, net, end, set)) return -1;
-    return r.left ? -1 : 0;
+    return take_losses(&r, net, end, set) || r.left ? -1 : 0;
 }
 
 int run_state_apply(const run_state *state, network *net, int end, const char *path, diag *d)

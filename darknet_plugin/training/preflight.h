@@ -16,7 +16,8 @@ typedef struct preflight_job {
     const char *cfg;              /* the path it was read from */
     const char *folder, *name;    /* of the checkpoints */
     int threads, force;
-    uint64_t seed;
+    uint64_t view_seed;
+    int held_out;                 /* `valid` are training images that are held out */
 } preflight_job;
 
 /* 0, with `lock` taken: the caller releases it at the end of the run. -1 with messages, then nothing is locked.
