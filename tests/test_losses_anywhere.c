@@ -118,6 +118,31 @@ static void test_beside_triples(void **state)
     check_deploys(right, NET TEACHER CONV(4, 3, 1) CONV(5, 3, 2) TRIPLE, NULL);
 }
 
+/* From labels: the deployed network, which a training run's weights can start. */
+static void test_from_labels(void **state)
+{
+    (void)state;
+    model *trained = check_model("labels", FITNET, 60);
+    diag *d = diag_new();
+    model *m = model_open("labels.cfg", &(model_options){ .backend = BACKEND_REFERENCE, .mode = LOWER_LABELS }, d);
+    check_no_errors(d);
+    lowered *deployed = lower_text(FITNET, LOWER_DEPLOY);
+    assert_int_equal(m->net->n, deployed->shape->n);
+    assert_true(m->low->labels && m->low->losses == 0 && m->low->trained == m->net->n);
+    for (int i = 0; i < m->net->n; ++i) assert_int_equal(m->low->trained_as[i], deployed->trained_as[i]);
+    assert_int_equal(model_load_whole(m, "labels.weights", d), 0);
+    for (int i = 0; i < m->net->n; ++i) {
+        weights_tensor got[WEIGHTS_MAX_TENSORS], want[WEIGHTS_MAX_TENSORS];
+        int n = weights_tensors(&m->net->layers[i], got);
+        weights_tensors(&trained->net->layers[m->low->trained_as[i]], want);
+        for (int k = 0; k < n; ++k) assert_memory_equal(got[k].data, want[k].data, got[k].n * sizeof(float));
+    }
+    lower_free(deployed);
+    model_close(m);
+    model_close(trained);
+    diag_free(d);
+}
+
 static void check_refused(const char *student, const char *expected, lower_mode mode)
 {
     diag *d = diag_new();
@@ -145,6 +170,10 @@ static void test_refusals(void **state)
                   LOWER_TRAIN);
     check_refused(NET TEACHER CONV(4, 3, 3) "[projector]\n" L2(0) HEAD,
                   "21: [projector] map sizes do not divide: teacher's is 8x8 (layer 0), student's 3x3 (layer 0)", LOWER_TRAIN);
+    check_refused(NET TEACHER CONV(6, 3, 1) L2(0) "scale=auto\n" HEAD,
+                  "23: [feature_l2] scale=auto is for losses of a triple: this one stands on a map of the student's", LOWER_TRAIN);
+    check_refused(NET TEACHER CONV(6, 3, 1) "[projector]\n[attention_transfer]\n" HEAD,
+                  "22: [attention_transfer] expected [reused_classifier] after it, not [avgpool]", LOWER_TRAIN);
     check_refused(NET TEACHER "name=a\n" TEACHER "name=b\n" CONV(6, 3, 1) L2(0) HEAD,
                   "26: [feature_l2] which of the 2 teachers? write teacher=NAME", LOWER_TRAIN);
 }
@@ -319,7 +348,7 @@ int main(void)
     if (chdir(check_folder())) return 1;
     check_write_network("t", teacher_cfg, 500);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_regressor_on_a_branch), cmocka_unit_test(test_branches_vanish), cmocka_unit_test(test_beside_triples),
+        cmocka_unit_test(test_regressor_on_a_branch), cmocka_unit_test(test_branches_vanish), cmocka_unit_test(test_beside_triples), cmocka_unit_test(test_from_labels),
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_larger_map_is_pooled), cmocka_unit_test(test_learns), cmocka_unit_test(test_cached),
         cmocka_unit_test(test_own_output_beside_a_triple_is_silent), cmocka_unit_test(test_weights_are_cut),
     };
