@@ -32,6 +32,7 @@ static void lose_images(void *context, size_t begin, size_t end)
     for (size_t b = begin; b < end; ++b) attention_image(context, b);
 }
 
+/* Passes the input on; while training takes the loss. */
 void forward_attention_transfer_layer(layer l, host_state net)
 {
     attention_job job;

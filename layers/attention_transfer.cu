@@ -26,6 +26,7 @@ __global__ void attention_delta_kernel(attention_job job, size_t n, const float 
     FOR_MINE(i, n) below[i] += attention_delta(&job, i) + above[i];
 }
 
+/* Passes the input on; while training takes the loss. */
 static void forward_attention_transfer_layer_gpu(layer l, network net)
 {
     attention_job job;
@@ -43,6 +44,7 @@ static void forward_attention_transfer_layer_gpu(layer l, network net)
     *l.cost = (float)(job.factor * map_loss_sum(&l, job.batch));
 }
 
+/* Adds its delta to what comes from above. */
 static void backward_attention_transfer_layer_gpu(layer l, network net)
 {
     attention_job job;

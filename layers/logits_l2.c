@@ -21,6 +21,7 @@ static void lose_images(void *context, size_t begin, size_t end)
     for (size_t b = begin; b < end; ++b) state->work[b] = logits_l2_loss(l->output + b * n, state->target + b * n, n);
 }
 
+/* Passes the input on; while training takes the loss. */
 void forward_logits_l2_layer(layer l, host_state net)
 {
     logits_job job = { .l = &l };

@@ -21,6 +21,7 @@ __global__ void logits_l2_delta_kernel(const float *student, const float *teache
     FOR_MINE(i, n) below[i] += logits_l2_delta(student[i], teacher[i], factor) + above[i];
 }
 
+/* Passes the input on; while training takes the loss. */
 static void forward_logits_l2_layer_gpu(layer l, network net)
 {
     const map_loss *state = map_loss_of(&l);
@@ -34,6 +35,7 @@ static void forward_logits_l2_layer_gpu(layer l, network net)
     *l.cost = (float)(state->scale / (double)classes * map_loss_sum(&l, batch));
 }
 
+/* Adds its delta to what comes from above. */
 static void backward_logits_l2_layer_gpu(layer l, network net)
 {
     const map_loss *state = map_loss_of(&l);

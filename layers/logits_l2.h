@@ -1,4 +1,5 @@
-/* [logits_l2]: the squared difference of class scores (Ba and Caruana, "Do Deep Nets Really Need to be Deep?", NIPS 2014).
+/* [logits_l2]: the squared difference of class scores (Ba and Caruana, "Do Deep Nets Really Need to be Deep?", NIPS
+ * 2014).
  *
  *   forward    cost = sum over images of scale/C * sum over classes of (z_s - z_t)^2;  output = input
  *   backward   net.delta += 2*scale/C * (z_t - z_s)

@@ -16,7 +16,8 @@ int map_loss_pool(const loss_place *place)
     return k > 0 && place->teacher_h == k * place->h && place->teacher_w == k * place->w ? k : 0;
 }
 
-int map_loss_check(const cfg_section *section, const loss_place *place, int channels, diag *d)
+/* `channels`: of both alike. */
+static int check_sizes(const cfg_section *section, const loss_place *place, int channels, diag *d)
 {
     if (map_loss_pool(place) && (!channels || place->c == place->teacher_c)) return 0;
     diag_error(d, section->file, section->line, section->name,
@@ -28,12 +29,12 @@ int map_loss_check(const cfg_section *section, const loss_place *place, int chan
 
 int map_loss_check_maps(const cfg_section *section, const loss_place *place, diag *d)
 {
-    return map_loss_check(section, place, 0, d);
+    return check_sizes(section, place, 0, d);
 }
 
 int map_loss_check_alike(const cfg_section *section, const loss_place *place, diag *d)
 {
-    return map_loss_check(section, place, 1, d);
+    return check_sizes(section, place, 1, d);
 }
 
 /* ---- memory ---- */

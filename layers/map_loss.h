@@ -27,7 +27,7 @@ MAP_LOSS_FN double map_loss_value(const float *map, size_t w, size_t k, size_t y
 
 /* Memory where a network is: the host's, or a device's (map_loss.cu). */
 typedef struct map_loss_memory {
-    void *(*grow)(void *old, size_t bytes);                       /* nothing is kept of the old */
+    void *(*grow)(void *old, size_t bytes);   /* nothing is kept of the old */
     void (*release)(void *memory);
     void (*up)(void *to, const void *host, size_t bytes);
     void (*down)(void *host, const void *from, size_t bytes);
@@ -38,7 +38,7 @@ struct map_loss {
     loss_place place;                     /* as it was made; the layer may have been resized since */
     double scale;
     size_t (*doubles)(const layer *l);    /* of `work`, at the layer's present size */
-    const float *target;                  /* (batch, teacher_c, teacher_h, teacher_w), where the network is; NULL: none */
+    const float *target;                  /* (batch, teacher_c, teacher_h, teacher_w), where the network is, or NULL */
     double *work;                         /* where the network is, owned */
     float *unpacked, *uploaded;           /* targets out of a cache: the host's, and a device's copy; owned */
     double *parts;                        /* the loss's parts in the host's memory, owned */
@@ -50,9 +50,7 @@ static inline map_loss *map_loss_of(const layer *l) { return (map_loss *)stand_i
 
 /* k of the k x k blocks of the teacher's map that the student's elements are held against; 0 where sizes do not fit. */
 int map_loss_pool(const loss_place *place);
-/* Do the maps fit each other? 0, or -1 after reporting for `section`. `channels`: of both alike. */
-int map_loss_check(const cfg_section *section, const loss_place *place, int channels, diag *d);
-/* The same as a row's check, of maps with as many channels, or whatever their channels. */
+/* Rows' checks: do the maps fit each other, whatever their channels, or with as many? 0, or -1 after reporting. */
 int map_loss_check_maps(const cfg_section *section, const loss_place *place, diag *d);
 int map_loss_check_alike(const cfg_section *section, const loss_place *place, diag *d);
 

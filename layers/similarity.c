@@ -28,6 +28,7 @@ static void lose_rows(void *context, size_t begin, size_t end)
     for (size_t i = begin; i < end; ++i) similarity_row(context, i);
 }
 
+/* Passes the input on; while training takes the loss. */
 void forward_similarity_layer(layer l, host_state net)
 {
     similarity_job job;

@@ -33,6 +33,7 @@ __global__ void similarity_delta_kernel(similarity_job job, const float *above, 
     }
 }
 
+/* Passes the input on; while training takes the loss. */
 static void forward_similarity_layer_gpu(layer l, network net)
 {
     similarity_job job;
@@ -49,6 +50,7 @@ static void forward_similarity_layer_gpu(layer l, network net)
     *l.cost = (float)(job.factor * map_loss_sum(&l, job.batch));
 }
 
+/* Adds its delta to what comes from above. */
 static void backward_similarity_layer_gpu(layer l, network net)
 {
     similarity_job job;

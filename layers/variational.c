@@ -22,6 +22,7 @@ static void lose_channels(void *context, size_t begin, size_t end)
     for (size_t i = begin; i < end; ++i) variational_channel(context, i);
 }
 
+/* Passes the input on; while training takes the loss. */
 void forward_variational_layer(layer l, host_state net)
 {
     variational_job job;

@@ -35,6 +35,7 @@ static variational_job job_of(const layer *l)
     return job;
 }
 
+/* Passes the input on; while training takes the loss. */
 static void forward_variational_layer_gpu(layer l, network net)
 {
     size_t n = (size_t)l.outputs * (size_t)l.batch;
@@ -47,6 +48,7 @@ static void forward_variational_layer_gpu(layer l, network net)
     *l.cost = (float)(job.factor * map_loss_sum(&l, job.batch * job.c));
 }
 
+/* Adds its delta to what comes from above. */
 static void backward_variational_layer_gpu(layer l, network net)
 {
     size_t n = (size_t)l.outputs * (size_t)l.batch;

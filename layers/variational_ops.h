@@ -1,5 +1,6 @@
 /* The mathematics of [variational] for one channel of one image or one element, in one place: the CPU's loops
- * (variational.c) and the kernels (variational.cu) call the same functions. Formulae and letters are in variational.h. */
+ * (variational.c) and the kernels (variational.cu) call the same functions. Formulae and letters are in
+ * variational.h. */
 #ifndef DISTILL_VARIATIONAL_OPS_H
 #define DISTILL_VARIATIONAL_OPS_H
 #include "map_loss.h"

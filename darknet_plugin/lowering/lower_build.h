@@ -98,7 +98,8 @@ int lower_assign_answers(lower_build *build);
 int lower_assign_layers(lower_build *build);
 /* The place of a layer among those the teacher keeps; teacher->taps if it is none. */
 int lower_tap_index(const teacher_spec *teacher, int layer);
-/* The teacher whose answer or layer the loss of source layer i asks for, a place in low->teacher; -1 after reporting. */
+/* The teacher whom the loss of source layer i, which is of no triple, asks: a place in low->teacher; -1 after
+ * reporting. */
 int lower_answering_teacher(const lower_build *build, int i);
 void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment);
 
