@@ -98,6 +98,34 @@ static void check_distillation(const char *name, const char *middle, const char 
     model_close(cpu);
 }
 
+/* [softmax] by labels that are mixed, and by none. */
+static void check_mixed_labels(void)
+{
+    static const char cfg[] = "[net]\nbatch=4\nsubdivisions=1\nheight=16\nwidth=16\nchannels=3\nlearning_rate=.05\nmomentum=.9\n"
+                              "policy=constant\nmax_batches=10\n[augment]\nlabel_smoothing=.1\n"
+                              BN(6, 3, 2, relu) "[avgpool]\n" CONV(5, 1, 1, linear) "[softmax]\n";
+    const mixed_labels labels = { (const int[4]){ 3, 0, -1, 1 }, (const int[4]){ 1, 0, 2, 4 }, (const float[4]){ .7f, .2f, .5f, .4f } };
+    check_write("m.cfg", cfg, strlen(cfg));
+    model *cpu = open_model(0, "m.cfg"), *gpu = open_model(1, "m.cfg");
+    size_t n = (size_t)cpu->net->inputs * 4;
+    float *x = mem_calloc(n, sizeof *x);
+    for (uint64_t step = 0; step < 3; ++step) {
+        check_fill(x, n, 50 + step);
+        double want = model_train_mixed(cpu, x, &labels, NULL), got = model_train_mixed(gpu, x, &labels, NULL);
+        check_close(got / want, 1, 1e-5, "mixed labels", step);
+        gpu_pull(gpu->net);
+        for (int i = 0; i < cpu->net->n; ++i) check_arrays(gpu->net, cpu->net, i, "mixed labels, gradients");
+        network_update(cpu->net, cpu->low->trained);
+        network_update(gpu->net, gpu->low->trained);
+        gpu_pull(gpu->net);
+        for (int i = 0; i < cpu->net->n; ++i) check_arrays(gpu->net, cpu->net, i, "mixed labels, weights");
+    }
+    free(x);
+    model_close(gpu);
+    gpu_index = -1;
+    model_close(cpu);
+}
+
 /* A loss of class scores with labels and alone: the teacher's stay where the networks are. */
 static void check_scores(const char *loss, const char *end, int with_labels)
 {
@@ -159,6 +187,7 @@ static void test_kd(void **state)
     check_scores(kd, "", 0);
     check_scores(l2, "[softmax]\n", 1);
     check_scores(l2, "", 0);
+    check_mixed_labels();
 }
 
 /* Every loss of feature maps, in the trunk and on a branch, beside a triple. */

@@ -176,7 +176,7 @@ static int lower_whole(lower_build *build, int clean)
     if (!low->losses || output) low->trained = low->shape->n;
     augment_read(low->source, low->cfg, &low->augment);
     low->outs = lower_outputs(low->cfg, &low->out);
-    return bad | lower_place_losses(build);
+    return bad | lower_place_losses(build) | lower_check_augment(build);
 }
 
 /* Takes `source` over, even if it fails. `clean` = 0: the reader has found mistakes in it. */

@@ -102,5 +102,7 @@ int lower_tap_index(const teacher_spec *teacher, int layer);
  * reporting. */
 int lower_answering_teacher(const lower_build *build, int i);
 void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment);
+/* When the shapes are known: is [augment] fit for this network? 0, or -1 after reporting. */
+int lower_check_augment(lower_build *build);
 
 #endif

@@ -10,6 +10,7 @@
  * label is needed. The scales stay what they are from then on, and go along with a run's state. */
 #include "layers/network.h"
 #include "model_internal.h"
+#include "model_truth.h"
 
 #include "darknet_plugin/base/mem.h"
 #include "layers/gpu/gpu.h"
@@ -102,7 +103,7 @@ void model_measure_losses(model *model, const float *x, double *sum)
     for (int head = 0; head < low->heads; ++head) {
         if (!wants(low, head)) continue;
         teachers_choice(model, low->head[head].teacher, label);
-        model_fill_truth(net, label);
+        model_fill_truth(net, &(mixed_labels){ .first = label }, 0);
         measure_triple(model, head, sum);
     }
     model_taught(model);

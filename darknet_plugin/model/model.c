@@ -254,14 +254,6 @@ int model_fits_classes(const model *model, const data_file *file, diag *d)
     return model_is_detector(model) ? 0 : -1;
 }
 
-void model_fill_truth(network *net, const int *labels)
-{
-    size_t n = (size_t)net->truths;
-    memset(net->truth, 0, n * (size_t)net->batch * sizeof *net->truth);
-    for (int b = 0; b < net->batch; ++b)
-        if (labels[b] >= 0 && labels[b] < net->truths) net->truth[(size_t)b * n + (size_t)labels[b]] = 1;
-}
-
 teaching model_teaching_of(const model *model, const taught_loss *loss)
 {
     const features *cached = model->features[loss->teacher];
@@ -303,13 +295,14 @@ int model_resize(model *model, int w, int h, diag *d)
     return 0;
 }
 
-double model_train_step(model *model, const float *x, const int *labels, const float *boxes)
+double model_train_mixed(model *model, const float *x, const mixed_labels *labels, const float *boxes)
 {
     network *net = model->net;
     model_ask_teachers(model, x);
     if (boxes && model->low->labels)
         memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
-    else if (labels && model->low->labels) model_fill_truth(net, labels);
+    else if (labels->first && model->low->labels)
+        model_fill_truth(net, labels, model->low->augment.label_smoothing);
     net->input = (float *)x;     /* layers only read their input */
     *net->seen += (size_t)net->batch;
     network_forward(net, model->low->trained, 1);

@@ -2,6 +2,7 @@
 #ifndef DISTILL_MODEL_H
 #define DISTILL_MODEL_H
 #include "features.h"
+#include "model_truth.h"
 #include "teacher.h"
 #include "weights_tools/file/weights_file.h"
 #include "darknet_plugin/data/dataset.h"
@@ -61,11 +62,17 @@ void model_taught(model *model);
 /* How many targets came from where, over all caches. */
 features_count model_features_counts(const model *model);
 
-/* One forward and backward over a sub-batch: x = (batch, c, h, w), labels NULL or batch of them (-1: none), boxes of a
+/* One forward and backward over a sub-batch: x = (batch, c, h, w), labels of images that may be mixed, boxes of a
  * detector NULL or (batch, net->truths), as its [yolo] wants them. Used where low->labels is set.
  * Raises *net->seen; the caller updates. Returns the loss, mean over the batch; where it is not finite nothing runs
  * backward. */
-double model_train_step(model *model, const float *x, const int *labels, const float *boxes);
+double model_train_mixed(model *model, const float *x, const mixed_labels *labels, const float *boxes);
+/* The same of images as they are: labels NULL or batch of them (-1: none). */
+static inline double model_train_step(model *model, const float *x, const int *labels, const float *boxes)
+{
+    mixed_labels unmixed = { .first = labels };
+    return model_train_mixed(model, x, &unmixed, boxes);
+}
 /* scale=auto (balance.c): is there any? Measures each loss of a triple with one on a batch, adding to sum (one number a
  * loss of low->losses); then sets their scales by what is in it. Between the two, as between training steps, caches
  * must have been asked for the batch. */

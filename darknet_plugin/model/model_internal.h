@@ -7,7 +7,5 @@
 void model_ask_teachers(model *model, const float *x);
 /* What a loss's teacher says about the batch, live or out of its cache. */
 teaching model_teaching_of(const model *model, const taught_loss *loss);
-/* One-hot rows of net->truth; an unlabelled image (-1) has an all-zero one. */
-void model_fill_truth(network *net, const int *labels);
 
 #endif

@@ -247,7 +247,8 @@ static int learn(run *run, const batch *batch, diag *why, diag *d)
     model *model = run->model;
     if (model_resize(model, batch->w, batch->h, d) || model_teach(model, batch->x, batch->index, batch->view, d))
         return STEP_FAILED;
-    double loss = model_train_step(model, batch->x, batch->label, batch->truth);
+    mixed_labels labels = { .first = batch->label, .second = batch->label2, .factor = batch->mix };
+    double loss = model_train_mixed(model, batch->x, &labels, batch->truth);
     if (isfinite(loss)) {
         count_loss(&run->progress, loss);
         return STEP_DONE;
