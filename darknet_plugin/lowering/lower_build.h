@@ -2,7 +2,8 @@
  *   lower.c          reading, triples, putting it together      lower_deploy.c   the subset every reader understands
  *   lower_layers.c   stock sections, [projector], losses         lower_tail.c     [reused_classifier]
  *   teacher_spec.c   [teacher]                                  lower_augment.c  [augment]
- *   lower_advice.c   what is no mistake, and hardly wanted      lower_labels.c   learning from labels instead */
+ *   lower_prune.c    what only feeds losses goes                lower_labels.c   learning from labels instead
+ *   lower_advice.c   what is no mistake, and hardly wanted */
 #ifndef DISTILL_LOWER_BUILD_H
 #define DISTILL_LOWER_BUILD_H
 #include "lower.h"
@@ -19,6 +20,7 @@ typedef struct lower_build {
     int head;                    /* the head being built */
     const section_type *type;    /* row of the source section being lowered; NULL = a stock section */
     int lowered_layers, room;    /* entries of low->role, type and trained_as */
+    int answers;                 /* triples whose tail is an answer of the network */
     int training_layers;         /* how many there would be, were it lowered for training */
 } lower_build;
 
@@ -37,6 +39,17 @@ int lower_stock(lower_build *build, int i);
 int lower_projector(lower_build *build, int i);
 int lower_loss(lower_build *build, int i);
 int lower_tail(lower_build *build, int i);
+
+/* Is it a loss of feature maps that names its teacher layer, and so stands where it likes? */
+int lower_is_free(const cfg_section *section);
+/* The nearest source layer before (step -1) or after (1) layer i that is none of those; NULL if there is none. */
+const cfg_section *lower_neighbour(const lower_build *build, int i, int step);
+/* Is it a [projector] of no triple, which feeds such a loss alone? */
+int lower_is_regressor(const lower_build *build, const cfg_section *section);
+/* Does the student end on an answer, not on a loss of maps? 0, or -1 after reporting. */
+int lower_check_end(const lower_build *build);
+/* Deploying: takes out the layers that no answer of the network reads. 0, or -1 after reporting. */
+int lower_prune(lower_build *build);
 
 /* Where a loss gets its stand-in: of the section being lowered; behind the frozen tail of a triple, what its
  * [reused_classifier] and the losses after it ask for; there, too, one of scale 0 that only measures. */
@@ -81,7 +94,12 @@ void teachers_free(teacher_spec *teacher, int n);
 /* Which triple learns from which tap, and whose answers are asked for; 0, or -1 after reporting. */
 int lower_assign_taps(lower_build *build);
 int lower_assign_answers(lower_build *build);
-/* The teacher whose answer the loss of source layer i asks for, a place in low->teacher; -1 after reporting. */
+/* The same for losses anywhere in the student: the layers they name are added to what their teachers keep. */
+int lower_assign_layers(lower_build *build);
+/* The place of a layer among those the teacher keeps; teacher->taps if it is none. */
+int lower_tap_index(const teacher_spec *teacher, int layer);
+/* The teacher whom the loss of source layer i, which is of no triple, asks: a place in low->teacher; -1 after
+ * reporting. */
 int lower_answering_teacher(const lower_build *build, int i);
 /* Has it a section that learns from labels? */
 int lower_label_loss(const cfg_file *cfg);

@@ -136,6 +136,7 @@ static int read_taps(teacher_spec *teacher, diag *d)
         bad |= wrong;
         if (!wrong && teacher->tap[i] >= teacher->cut) teacher->cut = teacher->tap[i] + 1;
     }
+    teacher->triples = teacher->taps;
     return teacher->taps && !bad ? 0 : -1;
 }
 
@@ -295,7 +296,7 @@ teacher_spec *teachers_read(const cfg_file *source, int wanted, int *n, diag *d)
         teacher_spec *now = &t[(*n)++];
         now->section = s;
         bad |= read_teacher(now, source, wanted, d);
-        if (*n > 1) now->taps_before = now[-1].taps_before + now[-1].taps;
+        if (*n > 1) now->taps_before = now[-1].taps_before + now[-1].triples;
     }
     if (!bad && !check_names(t, *n, d)) return t;
     teachers_free(t, *n);

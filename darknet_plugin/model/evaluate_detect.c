@@ -34,7 +34,7 @@ static int answers_for(const lowered *low, int layer, int t)
 {
     for (int i = 0; i < low->heads; ++i) {
         const lower_head *h = &low->head[i];
-        if (layer >= h->tail && layer < h->tail + h->tails) return h->teacher == t;
+        if (layer >= h->tail && layer < h->tail + h->tails) return h->answers && h->teacher == t;
     }
     return 1;
 }

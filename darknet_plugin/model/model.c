@@ -4,7 +4,6 @@
 #include "darknet_plugin/data/augment.h"
 
 #include "layers/cpu/parallel.h"
-#include "layers/feature_l2.h"
 #include "layers/gpu/gpu.h"
 #include "layers/reused_classifier.h"
 #include "weights_tools/file/fold_epsilon.h"
@@ -17,8 +16,8 @@
 
 /* What each role means to the CPU backend. */
 static const cpu_mode MODE_OF[] = {
-    [ROLE_STUDENT] = CPU_TRAINED, [ROLE_POOL] = CPU_FROZEN_WEIGHTS, [ROLE_PROJECTOR] = CPU_TRAINED,
-    [ROLE_LOSS] = CPU_TRAINED, [ROLE_TAIL] = CPU_FROZEN,
+    [ROLE_STUDENT] = CPU_TRAINED, [ROLE_OUTPUT] = CPU_FROZEN, [ROLE_POOL] = CPU_FROZEN_WEIGHTS,
+    [ROLE_PROJECTOR] = CPU_TRAINED, [ROLE_LOSS] = CPU_TRAINED, [ROLE_TAIL] = CPU_FROZEN,
 };
 
 int model_backend(const char *text, cpu_backend *backend, diag *d)
@@ -86,9 +85,9 @@ static void free_losses(model *model)
 /* The frozen pooling before a projector: a depthwise convolution whose weights are all 1/k^2. */
 static void fill_pools(model *model)
 {
-    for (int i = 0; i < model->low->heads; ++i) {
-        if (model->low->head[i].pool < 0) continue;
-        layer *l = &model->net->layers[model->low->head[i].pool];
+    for (int i = 0; i < model->net->n; ++i) {
+        if (model->low->role[i] != ROLE_POOL) continue;
+        layer *l = &model->net->layers[i];
         float weight = 1.f / (float)(l->size * l->size);
         for (int j = 0; j < l->nweights; ++j) l->weights[j] = weight;
         memset(l->biases, 0, (size_t)l->n * sizeof *l->biases);
@@ -366,17 +365,23 @@ const float *model_predict(model *model, const float *x)
     return net->output;
 }
 
+/* Does this triple learn teacher t's map itself, and not just something of it? */
+static int learns_map(const model *model, const lower_head *head, int t)
+{
+    return head->teacher == t && model->low->type[head->loss]->error;
+}
+
 static double head_mse(const model *model, const lower_head *head, int n)
 {
-    const layer *loss = &model->net->layers[head->loss];
+    const float *target = teacher_feature(model->teacher[head->teacher], head->tap);
     gpu_pull_output(model->net, head->loss);
-    return feature_l2_error(loss, teacher_feature(model->teacher[head->teacher], head->tap), n);
+    return model->low->type[head->loss]->error(&model->net->layers[head->loss], target, n);
 }
 
 int model_learns_features(const model *model, int t)
 {
     for (int i = 0; i < model->low->heads; ++i)
-        if (model->low->head[i].teacher == t) return 1;
+        if (learns_map(model, &model->low->head[i], t)) return 1;
     return 0;
 }
 
@@ -385,7 +390,7 @@ double model_feature_mse(const model *model, int t, int n)
     double sum = 0;
     int heads = 0;
     for (int i = 0; i < model->low->heads; ++i) {
-        if (model->low->head[i].teacher != t) continue;
+        if (!learns_map(model, &model->low->head[i], t)) continue;
         sum += head_mse(model, &model->low->head[i], n);
         ++heads;
     }
@@ -396,7 +401,7 @@ const float *model_answer_as(const model *model, int t, int *outputs)
 {
     int end = -1;
     for (int i = 0; i < model->low->heads; ++i)
-        if (model->low->head[i].teacher == t) end = end_of_tail(&model->low->head[i]);
+        if (model->low->head[i].teacher == t && model->low->head[i].answers) end = end_of_tail(&model->low->head[i]);
     if (end < 0) {                /* an output of its own */
         *outputs = model->classes;
         return model->net->output;

@@ -55,22 +55,31 @@ static cJSON *check_json(const diag *d)
     return object;
 }
 
+/* Sizes; those of the deployed network where layers that only feed losses are not there any more. */
+static void print_sizes(const char *path, const lowered *low, const lowered *deployed, FILE *out)
+{
+    fprintf(out, "%s: ok, %d layers, %zu parameters%s", path, low->shape->n, low->shape->params,
+            low->teacher ? ", a distillation" : "");
+    if (deployed->shape->params != low->shape->params)
+        fprintf(out, "; deployed %d layers, %zu parameters", deployed->shape->n, deployed->shape->params);
+    fprintf(out, "\n");
+}
+
 /* Lowered for training and for deploying: each may find mistakes of its own. */
 static int run(options *options, diag *d)
 {
-    lowered *low = lower_read_alone(options->arg[0], d);
+    lowered *low = lower_read_alone(options->arg[0], d), *deployed = NULL;
     if (low) {
-        lower_warn_projector(low, d);
         (void)lower_check_loss(low, 1, d);
         if (low->teacher) lower_warn_training(low, d);
         for (int i = 0; i < low->teachers; ++i) check_teacher_weights(&low->teacher[i], d);
-        lower_free(lower_read(options->arg[0], LOWER_DEPLOY, d));
+        deployed = lower_read(options->arg[0], LOWER_DEPLOY, d);
     }
+    if (deployed) lower_warn_projector(deployed, d);
     int failed = diag_errors(d) > 0;
     if (options->json) failed |= json_print(check_json(d), options->out, d) != 0;
-    else if (!failed)
-        fprintf(options->out, "%s: ok, %d layers, %zu parameters%s\n", options->arg[0], low->shape->n,
-                low->shape->params, low->teacher ? ", a distillation" : "");
+    else if (!failed) print_sizes(options->arg[0], low, deployed, options->out);
+    lower_free(deployed);
     lower_free(low);
     return failed;
 }
