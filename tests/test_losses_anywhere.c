@@ -234,7 +234,7 @@ static void test_cached(void **state)
     float *x = mem_calloc((size_t)(m->net->inputs * 4), sizeof *x);
     fill_input(m, x);
     unlink("x.feat");
-    assert_int_equal(model_open_cache(m, &(model_cache){ .path = "x.feat", .type = "f32", .views = 1, .images = 4, .data = 1 }, &views, d), 0);
+    assert_int_equal(model_open_cache(m, &(model_cache){ .path = "x.feat", .type = "f32", .views = 1, .images = 4 }, &views, d), 0);
     for (int step = 0; step < 2; ++step) {
         assert_int_equal(model_teach(m, x, image, view, d), 0);
         model_train_step(m, x, (int[]){ 0, 1, 2, 3 }, NULL);
