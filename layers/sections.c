@@ -33,7 +33,8 @@ static const key_row projector_keys[] = {
     CHOICE("activation", "auto|" CFG_ACTIVATIONS), WHOLE("tap", 0), TEXT("teacher"), END
 };
 static const key_row feature_l2_keys[] = {
-    SCALE, CHOICE("reduction", "mean|sum"), LEARNS, END
+    SCALE, CHOICE("reduction", "mean|sum"), CHOICE("normalise", "none|channel"), CHOICE("metric", "map|head"),
+    { .name = "pooled", .type = KEY_INT, .min = 0, .max = 1 }, LEARNS, END
 };
 static const key_row map_loss_keys[] = { NUMBER("scale", 0, 1e30), LEARNS, END };
 static const key_row reused_classifier_keys[] = {
@@ -60,9 +61,10 @@ static const section_type types[] = {
     { .name = "feature_l2", .before = "projector", .after = "reused_classifier", .role = ROLE_LOSS,
       .keys = feature_l2_keys, .asks = TEACH_MAP, .check = check_feature_l2_section,
       .hint = "without [reused_classifier] nothing could predict; without a projector write [projector] stack=none",
-      .make = make_feature_l2_section, .free = free_feature_l2_layer, .forward = forward_feature_l2_layer,
-      .set_target = teach_feature_l2_layer, .scale = scale_of_feature_l2_layer, .error = feature_l2_error,
-      ON_DEVICE(feature_l2) },
+      .make = make_feature_l2_section, .free = free_feature_l2_layer,
+      .forward = forward_feature_l2_layer, .set_target = teach_feature_l2_layer, .scale = scale_of_feature_l2_layer,
+      .reads_means = feature_l2_reads_means, .see_teacher = feature_l2_see_teacher, .facts = feature_l2_facts,
+      .look = feature_l2_look, .looked = feature_l2_looked, .error = feature_l2_error, ON_DEVICE(feature_l2) },
     { .name = "reused_classifier", .before = "feature_l2", .role = ROLE_TAIL, .keys = reused_classifier_keys,
       .hint = "the order is [projector], [feature_l2], [reused_classifier]" },
     { .name = "kd", .role = ROLE_LOSS, .keys = kd_keys, .asks = TEACH_ANSWER, .check = check_kd_section,

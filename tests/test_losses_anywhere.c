@@ -235,7 +235,7 @@ static void test_cached(void **state)
     float *x = mem_calloc((size_t)(m->net->inputs * 4), sizeof *x);
     fill_input(m, x);
     unlink("x.feat");
-    assert_int_equal(model_open_cache(m, &(model_cache){ .path = "x.feat", .type = "f32", .views = 1, .images = 4, .data = 1 }, &views, d), 0);
+    assert_int_equal(model_open_cache(m, &(model_cache){ .path = "x.feat", .type = "f32", .views = 1, .images = 4 }, &views, d), 0);
     for (int step = 0; step < 2; ++step) {
         assert_int_equal(model_teach(m, x, image, view, d), 0);
         model_train_step(m, x, (int[]){ 0, 1, 2, 3 }, NULL);
@@ -307,7 +307,7 @@ static void test_resumes(void **state)
     for (int i = 0; i < 2; ++i) step(whole);
     for (int i = 0; i < l->n; ++i) assert_true(l->biases[i] != 0);
     FILE *file = fopen("half.state", "wb");
-    assert_int_equal(run_state_write(file, whole->net, whole->low->trained, 1, &(run_progress){ .seen = 8 }, ""), 0);
+    assert_int_equal(run_state_write(file, whole->net, whole->low->trained, 1, &(run_progress){ .seen = 8 }, "", (run_images[RUN_SETS]){ 0 }), 0);
     assert_int_equal(fclose(file), 0);
     assert_int_equal(weights_save(whole->net, "half.weights", d), 0);
     run_state *half = run_state_read("half.state", d);

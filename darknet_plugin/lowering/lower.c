@@ -129,7 +129,8 @@ static int read_teachers(lower_build *build)
 {
     lowered *low = build->low;
     if (!cfg_first(low->source, "teacher")) return 0;
-    int wanted = (build->mode == LOWER_TRAIN ? TEACHERS_WEIGHTS : 0) | (low->heads ? TEACHERS_TAPS : 0);
+    int weights = build->mode == LOWER_TRAIN && !build->without_weights;
+    int wanted = (weights ? TEACHERS_WEIGHTS : 0) | (low->heads ? TEACHERS_TAPS : 0);
     low->teacher = teachers_read(low->source, wanted, &low->teachers, build->d);
     return low->teacher ? 0 : -1;
 }
@@ -139,10 +140,7 @@ static int read_teachers(lower_build *build)
 static int output_learns_labels(const lower_build *build)
 {
     const lowered *low = build->low;
-    if (!low->teacher || low->mode == LOWER_LABELS) return 1;
-    for (int i = 0; !build->answers && i < cfg_layers(low->cfg); ++i)
-        if (lower_reads_labels(cfg_layer(low->cfg, i))) return 1;
-    return 0;
+    return !low->teacher || low->mode == LOWER_LABELS || (!build->answers && lower_label_loss(low->cfg));
 }
 
 static int loss_learns_labels(const lowered *low)
@@ -174,15 +172,18 @@ static int lower_whole(lower_build *build, int clean)
     int output = output_learns_labels(build);
     low->labels = output || loss_learns_labels(low);
     if (!low->losses || output) low->trained = low->shape->n;
-    augment_read(low->source, low->cfg, &low->augment);
     low->outs = lower_outputs(low->cfg, &low->out);
+    augment_read(low->source, low->cfg, &low->augment, build->d);
+    augment_check_teachers(low, build->d);
+    if (low->mode == LOWER_DEPLOY) lower_set_fit(low, low->augment.fit);
     return bad | lower_place_losses(build) | lower_check_augment(build);
 }
 
 /* Takes `source` over, even if it fails. `clean` = 0: the reader has found mistakes in it. */
-static lowered *lower_source(cfg_file *source, lower_mode mode, int clean, diag *d)
+static lowered *lower_source(cfg_file *source, lower_mode mode, int without_weights, int clean, diag *d)
 {
-    lower_build build = { .mode = mode, .d = d, .low = mem_calloc(1, sizeof *build.low) };
+    lower_build build = { .mode = mode, .d = d, .without_weights = without_weights,
+                          .low = mem_calloc(1, sizeof *build.low) };
     build.low->mode = mode;
     build.low->source = source;
     build.low->cfg = cfg_new(source->path);
@@ -195,7 +196,7 @@ static lowered *lower_source(cfg_file *source, lower_mode mode, int clean, diag 
 
 lowered *lower_cfg(cfg_file *source, lower_mode mode, diag *d)
 {
-    return lower_source(source, mode, 1, d);
+    return lower_source(source, mode, 0, 1, d);
 }
 
 lowered *lower_read(const char *path, lower_mode mode, diag *d) { return lower_read_batch(path, mode, 0, d); }
@@ -208,5 +209,12 @@ lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d)
         cfg_set(&source->section[0], "batch", "%d", batch);
         cfg_set(&source->section[0], "subdivisions", "1");
     }
-    return source ? lower_source(source, mode, diag_errors(d) == before, d) : NULL;
+    return source ? lower_source(source, mode, 0, diag_errors(d) == before, d) : NULL;
+}
+
+lowered *lower_read_alone(const char *path, diag *d)
+{
+    int before = diag_errors(d);
+    cfg_file *source = cfg_read(path, d);
+    return source ? lower_source(source, LOWER_TRAIN, 1, diag_errors(d) == before, d) : NULL;
 }

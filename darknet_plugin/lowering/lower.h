@@ -33,12 +33,14 @@ typedef struct teacher_spec {
     int *tap, taps;                  /* layers whose maps are kept, owned; none where nothing asks for a map */
     int triples;                     /* the first of them belong to a triple each; the others are those that losses
                                         anywhere in the student name */
+    char *means;                     /* (taps) do all that read a tap's map read its channels' means only? owned */
     int answer;                      /* the layer whose output its last [softmax] reads; -1: there is none */
     int taps_before;                 /* triples of the teachers above it */
     int *out, outs;                  /* its [yolo] and [region] layers, owned; none: a classifier */
     int cut;                         /* layers 0..cut-1 give every tap, and the answer where a loss asks for it */
     float mean[3], std[3];           /* applied as (x - mean) / std; 0 and 1 if absent */
     int normalise;                   /* mean or std given */
+    double epsilon;                  /* of its batch norm, sqrt(v + epsilon); 0: this Darknet's sqrt(v) + 1e-6 */
     int resize;                      /* teacher input differs from the student's: image is resized */
 } teacher_spec;
 
@@ -99,10 +101,23 @@ typedef struct lowered {
 lowered *lower_read(const char *path, lower_mode mode, diag *d);
 /* The same for that many images at a time, in one go, whatever its [net] says. */
 lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d);
+/* For training, but the teachers' weights need not be there. */
+lowered *lower_read_alone(const char *path, diag *d);
 /* The same from text that is already parsed; takes ownership of `source` even if it fails. */
 lowered *lower_cfg(cfg_file *source, lower_mode mode, diag *d);
 void lower_free(lowered *low);
 
+/* Images are to fill the input so. A cfg for deploying says it, in [net] letter_box=; of a cfg for training the source
+ * does, so that it is told from one that was trained otherwise. */
+void lower_set_fit(lowered *low, image_fit fit);
+
+/* Lowered for training: has it any loss? 0; or -1 with a message where training would change nothing, with `warn` 0
+ * and a warning. */
+int lower_check_loss(const lowered *low, int warn, diag *d);
+/* Warns of batch norm where images come one at a time, and of a learning rate of 0. */
+void lower_warn_training(const lowered *low, diag *d);
+/* Warns of projectors that take more than they save. */
+void lower_warn_projector(const lowered *low, diag *d);
 /* From now on the teacher runs up to its class scores; it must have some (answer >= 0). */
 void teacher_ask_answer(teacher_spec *teacher);
 

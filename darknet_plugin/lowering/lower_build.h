@@ -2,7 +2,8 @@
  *   lower.c          reading, triples, putting it together      lower_deploy.c   the subset every reader understands
  *   lower_layers.c   stock sections, [projector], losses         lower_tail.c     [reused_classifier]
  *   teacher_spec.c   [teacher]                                  lower_augment.c  [augment]
- *   lower_prune.c    what only feeds losses goes                lower_labels.c   learning from labels instead */
+ *   lower_advice.c   what is no mistake, and hardly wanted      lower_labels.c   learning from labels instead
+ *   lower_prune.c    what only feeds losses goes */
 #ifndef DISTILL_LOWER_BUILD_H
 #define DISTILL_LOWER_BUILD_H
 #include "lower.h"
@@ -11,6 +12,7 @@
 typedef struct lower_build {
     lowered *low;
     lower_mode mode;
+    int without_weights;         /* the teachers' files need not be there */
     diag *d;                     /* borrowed */
     int *map;                    /* the lowered layer that stands for each source layer; owned */
     int errors;                  /* in `d` before it began */
@@ -63,8 +65,6 @@ int lower_place_losses(lower_build *build);
 int lower_check_tails(const lower_build *build);
 /* The host has room for so many boxes an image, whatever max= says, and would read on behind them. */
 void lower_limit_boxes(cfg_section *section);
-/* Does it compare itself with labels, where it is given some? */
-int lower_reads_labels(const cfg_section *section);
 /* What learns from labels in this mode: its loss is on, whatever its cfg says. */
 void lower_for_labels(cfg_section *section);
 /* LOWER_LABELS: is there something that learns from labels, all of it from the same ones? 0, or -1 after reporting. */
@@ -101,7 +101,12 @@ int lower_tap_index(const teacher_spec *teacher, int layer);
 /* The teacher whom the loss of source layer i, which is of no triple, asks: a place in low->teacher; -1 after
  * reporting. */
 int lower_answering_teacher(const lower_build *build, int i);
-void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment);
+/* Has it a section that learns from labels? */
+int lower_label_loss(const cfg_file *cfg);
+/* Resolves [augment] and [net] of `source`; what means nothing to this kind of network is warned of. */
+void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment, diag *d);
+/* Warns of teachers whose cfg says that they saw their images otherwise. */
+void augment_check_teachers(const lowered *low, diag *d);
 /* When the shapes are known: is [augment] fit for this network? 0, or -1 after reporting. */
 int lower_check_augment(lower_build *build);
 

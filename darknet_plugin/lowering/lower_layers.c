@@ -20,6 +20,20 @@ static int no_gradient(const lower_build *build, const cfg_section *section, int
     return -1;
 }
 
+/* A number that counts back over a triple: the stock cfg that it comes from has fewer sections there. */
+static void warn_crossing(const lower_build *build, int i, const char *key, int number)
+{
+    const cfg_section *section = lower_at(build, i), *meant = lower_at(build, i + number), *triple = NULL;
+    for (int k = i + number + 1; k < i && !triple; ++k)
+        if (cfg_is(lower_at(build, k), "reused_classifier")) triple = lower_at(build, k);
+    if (!triple) return;
+    diag_warn(build->d, section->file, cfg_line(section, key), section->name,
+              "%s=%d counts back over a triple, [reused_classifier] (line %d), to layer %d, [%s] (line %d)", key,
+              number, triple->line, i + number, meant->name, meant->line);
+    diag_hint(build->d, "a triple is three sections where a stock head is two; if that layer is meant, write %d",
+              i + number);
+}
+
 /* One number of a route or shortcut -> the lowered layer; -1 after reporting. */
 static int lower_reference(const lower_build *build, int i, const char *key, int number)
 {
@@ -34,6 +48,7 @@ static int lower_reference(const lower_build *build, int i, const char *key, int
     }
     if (lower_behind_tail(build, (int)from) >= 0)
         return no_gradient(build, s, line, lower_behind_tail(build, (int)from));
+    if (number < 0) warn_crossing(build, i, key, number);
     return build->map[from];
 }
 
@@ -313,16 +328,45 @@ int lower_loss(lower_build *build, int i)
     return 0;
 }
 
+/* Sizes, and what is reused of the teacher behind the loss. */
+static void place_loss(const lowered *low, taught_loss *loss)
+{
+    const net_shape *shape = low->shape;
+    const teacher_spec *teacher = loss->teacher < 0 ? NULL : &low->teacher[loss->teacher];
+    loss->place = place_of(&shape->layer[loss->layer], teacher ? &teacher->shape->layer[loss->taught] : NULL,
+                           shape->layer[shape->n - 1].outputs);
+    if (!teacher || loss->type->asks != TEACH_MAP || loss->head < 0) return;
+    loss->place.teacher = teacher->cfg;
+    loss->place.tail_of = low->head[loss->head].tail_of;
+    loss->place.tails = low->head[loss->head].tails;
+}
+
+/* Does nobody read more of teacher t's tap `tap` than its channels' means? */
+static char only_means(const lowered *low, int t, int tap)
+{
+    int readers = 0;
+    for (int i = 0; i < low->losses; ++i) {
+        const taught_loss *loss = &low->loss[i];
+        if (loss->teacher != t || loss->type->asks != TEACH_MAP || loss->tap_index != tap) continue;
+        if (!loss->type->reads_means || !loss->type->reads_means(loss->section)) return 0;
+        ++readers;
+    }
+    return readers > 0;
+}
+
 int lower_place_losses(lower_build *build)
 {
+    lowered *low = build->low;
     int bad = 0;
-    for (int i = 0; i < build->low->losses; ++i) {
-        taught_loss *loss = &build->low->loss[i];
-        const net_shape *shape = build->low->shape;
-        const net_shape *teacher = loss->teacher < 0 ? NULL : build->low->teacher[loss->teacher].shape;
-        loss->place = place_of(&shape->layer[loss->layer], teacher ? &teacher->layer[loss->taught] : NULL,
-                               shape->layer[shape->n - 1].outputs);
+    for (int i = 0; i < low->losses; ++i) {
+        taught_loss *loss = &low->loss[i];
+        place_loss(low, loss);
         if (loss->type->check) bad |= loss->type->check(loss->section, &loss->place, build->d);
+    }
+    for (int t = 0; t < low->teachers; ++t) {
+        teacher_spec *teacher = &low->teacher[t];
+        teacher->means = mem_calloc((size_t)teacher->taps + 1, 1);
+        for (int tap = 0; tap < teacher->taps; ++tap) teacher->means[tap] = only_means(low, t, tap);
     }
     return bad;
 }

@@ -96,6 +96,36 @@ static void take(const lowered *low, lower_head *head, int tap)
     head->tap = t->tap[head->tap_index];
 }
 
+/* "118, 127 of t.cfg, 3 of u.cfg"; the caller frees. */
+static char *taps_text(const lowered *low)
+{
+    char *text = mem_strdup("");
+    for (int k = 0; k < low->teachers; ++k)
+        for (int i = 0; i < low->teacher[k].taps; ++i) {
+            const teacher_spec *t = &low->teacher[k];
+            char *more = mem_printf("%s%s%d%s%s", text, *text ? ", " : "", t->tap[i], i + 1 < t->taps ? "" : " of ",
+                                    i + 1 < t->taps ? "" : t->cfg_path);
+            free(text);
+            text = more;
+        }
+    return text;
+}
+
+/* Not as many taps as triples. */
+static void report_counts(const lower_build *build, int taps)
+{
+    const lowered *low = build->low;
+    const cfg_section *at = low->teacher->section;
+    char *text = taps_text(low);
+    diag_error(build->d, at->file, cfg_line(at, "tap"), at->name,
+               "%d taps for %d triples of [projector], [feature_l2] and [reused_classifier]: layers %s", taps,
+               low->heads, text);
+    if (taps > low->heads)
+        diag_hint(build->d, "each tap needs a triple of its own; [teacher] tap= names those to keep");
+    else diag_hint(build->d, "each triple needs a tap of its own; [teacher] tap= names %d layers", low->heads);
+    free(text);
+}
+
 int lower_assign_taps(lower_build *build)
 {
     lowered *l = build->low;
@@ -103,10 +133,7 @@ int lower_assign_taps(lower_build *build)
     lower_head *h = l->head;
     int bad = 0, taps = last->taps_before + last->triples;
     if (l->heads != taps) {
-        diag_error(build->d, t->section->file, cfg_line(t->section, "tap"), t->section->name,
-                   "%d taps for %d triples of [projector], [feature_l2] and [reused_classifier]", taps, l->heads);
-        diag_hint(build->d, "each tap needs a triple of its own; the first tap is layer %d of %s", t->tap[0],
-                  t->cfg_path);
+        report_counts(build, taps);
         return -1;
     }
     char *taken = mem_calloc((size_t)taps, 1);

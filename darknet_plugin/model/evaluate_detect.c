@@ -162,7 +162,7 @@ static void close_side(side *side)
 int evaluate_detector(model *model, const dataset *data, int threads, int who, detect_evaluation *evaluation, diag *d)
 {
     measuring c = { .m = model, .e = evaluation, .data = data, .how = MEASURE };
-    c.how.letterbox = !model->low->augment.stretch;
+    c.how.letterbox = model->low->augment.fit != FIT_STRETCH;
     int failed = begin(&c, who, d) || run_images(&c, threads, d);
     evaluation->truths = c.truths;
     for (int k = 0; k < evaluation->n; ++k) {

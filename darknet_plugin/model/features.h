@@ -3,6 +3,7 @@
 #ifndef DISTILL_FEATURES_H
 #define DISTILL_FEATURES_H
 #include "feature_cache.h"
+#include "darknet_plugin/data/dataset.h"
 #include "teacher.h"
 
 typedef struct features features;
@@ -11,11 +12,13 @@ typedef struct features_options {
     const char *path;              /* of the cache */
     feature_type type;
     uint64_t views, seed;
-    uint64_t images, data;         /* of the data set: how many, dataset_identity */
+    uint64_t images;
+    const dataset *data;           /* they, borrowed until features_close; NULL: any will do */
     const augment_spec *augment;
 } features_options;
 
-/* Opens or makes the cache for this teacher. NULL with messages. `teacher` is borrowed. */
+/* Opens or makes the cache for this teacher; one of other images is refused. NULL with messages. `teacher` is
+ * borrowed. */
 features *features_open(teacher *teacher, const features_options *options, diag *d);
 void features_close(features *features);
 
@@ -23,7 +26,7 @@ void features_close(features *features);
  * teacher's map of one is not finite. They are borrowed until features_done. A cache that cannot be written any longer
  * is a warning. */
 int features_of_batch(features *features, const float *x, const uint64_t *image, const uint64_t *view, diag *d);
-const feature_map *features_of_tap(const features *features, int tap);   /* batch maps; `tap` counts
+teaching features_teaching(const features *features, int tap);   /* batch maps; `tap` counts
     spec->tap, then the class scores */
 void features_done(features *features);
 

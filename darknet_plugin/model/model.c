@@ -1,10 +1,12 @@
 /* From cfg to a network that trains (see model.h). */
 #include "layers/network.h"
 #include "model_internal.h"
+#include "darknet_plugin/data/augment.h"
 
 #include "layers/cpu/parallel.h"
 #include "layers/gpu/gpu.h"
 #include "layers/reused_classifier.h"
+#include "weights_tools/file/fold_epsilon.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 
@@ -120,6 +122,7 @@ static int open_network(model *model, const char *cfg, const model_options *opti
     return 0;
 }
 
+/* Opens them all, gives the tails their weights, and lets losses see them. */
 static int open_teachers(model *model, cpu_backend backend, diag *d)
 {
     const lowered *low = model->low;
@@ -128,6 +131,11 @@ static int open_teachers(model *model, cpu_backend backend, diag *d)
     for (int i = 0; i < low->teachers; ++i) {
         model->teacher[i] = teacher_open(&low->teacher[i], low->shape->c, low->shape->h, low->shape->w, backend, d);
         if (!model->teacher[i]) return -1;
+    }
+    for (int i = 0; i < low->losses; ++i) {
+        const taught_loss *loss = &low->loss[i];
+        if (loss->type->see_teacher)
+            loss->type->see_teacher(&model->net->layers[loss->layer], model->teacher[loss->teacher]->net);
     }
     return copy_tails(model, d);
 }
@@ -189,7 +197,7 @@ static int tails_are_the_teachers(const model *model, const char *weights, diag 
         if (strstr(path_base_name(weights), MODEL_FROM_LABELS "_"))
             diag_hint(d, "it was trained from labels: -from-labels reads it");
         else
-            diag_hint(d, "these weights were trained with another teacher than %s",
+            diag_hint(d, "these weights were trained with another teacher than %s, or another [teacher] eps=",
                       model->low->teacher[h->teacher].weights_path);
         return -1;
     }
@@ -219,21 +227,50 @@ int model_load_whole(model *model, const char *weights, diag *d)
     return -1;
 }
 
+void model_set_epsilon(model *model, double epsilon)
+{
+    fold_epsilon(model->net, epsilon);
+    cpu_weights_changed(model->net);
+    gpu_push(model->net);
+}
+
+void model_notice_epsilon(const model *model, const char *weights, diag *d)
+{
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i) {
+        const teacher_spec *spec = model->teacher[i]->spec;
+        if (spec->epsilon > 0) continue;
+        fold_notice_epsilon(model->teacher[i]->net, spec->weights_path, TEACHER_EPSILON_REMEDY, d);
+    }
+    if (model->low->teacher || !weights) return;
+    fold_notice_epsilon(model->net, weights, "if it was trained there, 'darknet distill weights fold CFG WEIGHTS OUT "
+                        "-eps .00001' makes a network of it that is the same everywhere", d);
+}
+
 int model_is_detector(const model *model) { return model->low->outs > 0; }
 
 int model_fit(model *model, const char *text, diag *d)
 {
-    if (!text) return 0;
-    int stretch = !strcmp(text, "stretch");
-    if (!stretch && strcmp(text, "letterbox")) {
-        diag_error(d, NULL, 0, NULL, "'-fit %s': expected letterbox or stretch", text);
-    } else if (!model_is_detector(model)) {
-        diag_error(d, NULL, 0, NULL, "'-fit %s' is for detectors", text);
-    } else {
-        model->low->augment.stretch = stretch;
-        return 0;
+    int fit = text ? augment_fit_named(text) : -1;
+    if (text && fit < 0) {
+        diag_error(d, NULL, 0, NULL, "'-fit %s': expected crop, letterbox or stretch", text);
+        return -1;
     }
-    return -1;
+    if (text && fit == FIT_CROP && model_is_detector(model)) {
+        diag_error(d, NULL, 0, NULL, "'-fit crop' is for classifiers: boxes would be cut off");
+        return -1;
+    }
+    if (text) lower_set_fit(model->low, (image_fit)fit);
+    return 0;
+}
+
+const char *model_fit_text(const model *model)
+{
+    static const char *const stock[] = {
+        [FIT_CROP] = "cropped to the square in the middle (stock 'classifier predict': -fit letterbox)",
+        [FIT_LETTERBOX] = "letterboxed, as stock 'classifier predict' does",
+    };
+    image_fit fit = model->low->augment.fit;
+    return fit == FIT_STRETCH || model_is_detector(model) ? augment_fit_text(fit) : stock[fit];
 }
 
 int model_fits_classes(const model *model, const data_file *file, diag *d)
@@ -257,7 +294,7 @@ int model_fits_classes(const model *model, const data_file *file, diag *d)
 teaching model_teaching_of(const model *model, const taught_loss *loss)
 {
     const features *cached = model->features[loss->teacher];
-    if (cached) return (teaching){ .stored = features_of_tap(cached, loss->tap_index) };
+    if (cached) return features_teaching(cached, loss->tap_index);
     return (teaching){ .live = teacher_target(model->teacher[loss->teacher], loss->taught) };
 }
 

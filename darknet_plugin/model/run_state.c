@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC "distill state 2\n"
+#define MAGIC "distill state 3\n"
 enum { MAGIC_BYTES = sizeof MAGIC - 1, MOST_ARRAYS = 10, MOST_KEY = 1 << 20 };   /* arrays: 3 trained ones', a mean */
 
 /* ---- what an update changes ---- */
@@ -52,6 +52,19 @@ int run_state_unsupported(const network *net, int end)
         if (n && t[0].nested) return i;
     }
     return -1;
+}
+
+/* What the loss of layer i has to know before step 1; NULL: nothing, or it is no loss. */
+static loss_facts *facts_of(const network *net, int index)
+{
+    const section_type *type = section_type_of_layer(&net->layers[index]);
+    return type && type->facts ? type->facts(&net->layers[index]) : NULL;
+}
+
+static loss_facts *known_facts(const network *net, int index)
+{
+    loss_facts *facts = facts_of(net, index);
+    return facts && facts->known ? facts : NULL;
 }
 
 /* ---- writing ---- */
@@ -91,6 +104,21 @@ static uint64_t trained_layers(const network *net, int end)
     return n;
 }
 
+/* What losses have measured, if any has. */
+static void put_facts(writer *w, const network *net, int end)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < end; ++i) n += known_facts(net, i) != NULL;
+    if (n) put_number(w, n);
+    for (int i = 0; i < end; ++i) {
+        const loss_facts *facts = known_facts(net, i);
+        if (!facts) continue;
+        put_number(w, (uint64_t)i);
+        put_number(w, facts->n);
+        put(w, facts->value, facts->n * sizeof *facts->value);
+    }
+}
+
 /* The scale of the loss that layer l is; NULL where it is none. */
 static double *scale_of(const layer *l)
 {
@@ -115,7 +143,7 @@ static void put_losses(writer *w, const network *net, int end)
 }
 
 int run_state_write(FILE *file, const network *net, int end, uint64_t weights, const run_progress *progress,
-                    const char *key)
+                    const char *key, const run_images images[RUN_SETS])
 {
     writer w = { .f = file, .hash = HASH_START };
     put(&w, MAGIC, MAGIC_BYTES);
@@ -123,10 +151,15 @@ int run_state_write(FILE *file, const network *net, int end, uint64_t weights, c
     put(&w, progress, sizeof *progress);
     put_number(&w, strlen(key));
     put(&w, key, strlen(key));
+    for (int i = 0; i < RUN_SETS; ++i) {
+        put_number(&w, images[i].n);
+        put(&w, images[i].print, images[i].n * sizeof *images[i].print);
+    }
     put_number(&w, trained_layers(net, end));
     for (int i = 0; i < end; ++i)
         if (net->layers[i].update) put_layer(&w, net, i);
     put_losses(&w, net, end);
+    put_facts(&w, net, end);
     put_number(&w, w.hash);
     return w.failed ? -1 : 0;
 }
@@ -174,6 +207,16 @@ static char *read_file_whole(const char *path, size_t *bytes, diag *d)
     return data;
 }
 
+static int take_images(reader *reader, run_images *images)
+{
+    uint64_t n;
+    if (take_number(reader, &n) || n > reader->left / sizeof *images->print) return -1;
+    images->n = n;
+    images->print = mem_calloc(n, sizeof *images->print);
+    memcpy(images->print, take(reader, n * sizeof *images->print), n * sizeof *images->print);
+    return 0;
+}
+
 /* All but the layers' parts. -1: it is cut short. */
 static int parse(run_state *state, reader reader)
 {
@@ -183,6 +226,8 @@ static int parse(run_state *state, reader reader)
     memcpy(&state->progress, p, sizeof state->progress);
     if (take_number(&reader, &key) || key > MOST_KEY || !(p = take(&reader, key))) return -1;
     state->key = mem_printf("%.*s", (int)key, p);
+    for (int i = 0; i < RUN_SETS; ++i)
+        if (take_images(&reader, &state->images[i])) return -1;
     state->layers = reader.at;
     state->layers_bytes = reader.left;
     return 0;
@@ -192,6 +237,11 @@ static int parse(run_state *state, reader reader)
 static int check_file(const char *path, const char *file, size_t bytes, reader *r, diag *d)
 {
     uint64_t sum;
+    static const char *const old[] = { "distill state 1\n", "distill state 2\n" };   /* without what images held */
+    for (size_t i = 0; bytes >= MAGIC_BYTES && i < sizeof old / sizeof *old; ++i)
+        if (!memcmp(file, old[i], MAGIC_BYTES))
+            return bad_file(path, "is of an older version of this program, which did not keep what the images held",
+                            d);
     if (bytes < MAGIC_BYTES || memcmp(file, MAGIC, MAGIC_BYTES))
         return bad_file(path, "is not a state of a training run", d);
     if (bytes < MAGIC_BYTES + sizeof sum) return bad_file(path, "is cut short", d);
@@ -233,6 +283,25 @@ static int take_layer(reader *reader, network *net, int end, int set)
     return 0;
 }
 
+/* What was measured before step 1. Of a loss that wants other facts now, or none (-force), it is left out: those will
+ * be measured. */
+static int take_facts(reader *reader, const network *net, int end, int set)
+{
+    uint64_t losses = 0, index, n, bytes;
+    if (reader->left && take_number(reader, &losses)) return -1;
+    for (uint64_t i = 0; i < losses; ++i) {
+        if (take_number(reader, &index) || take_number(reader, &n)) return -1;
+        if (__builtin_mul_overflow(n, sizeof(double), &bytes)) return -1;
+        const char *p = take(reader, bytes);
+        if (!p) return -1;
+        loss_facts *facts = index < (uint64_t)end ? facts_of(net, (int)index) : NULL;
+        if (!set || !facts || facts->n != n) continue;
+        memcpy(facts->value, p, bytes);
+        facts->known = 1;
+    }
+    return 0;
+}
+
 /* The losses' scales, as take_layer. */
 static int take_losses(reader *reader, const network *net, int end, int set)
 {
@@ -254,7 +323,7 @@ static int take_layers(const run_state *state, network *net, int end, int set)
     if (take_number(&r, &layers) || layers != trained_layers(net, end)) return -1;
     for (uint64_t i = 0; i < layers; ++i)
         if (take_layer(&r, net, end, set)) return -1;
-    return take_losses(&r, net, end, set) || r.left ? -1 : 0;
+    return take_losses(&r, net, end, set) || take_facts(&r, net, end, set) || r.left ? -1 : 0;
 }
 
 int run_state_apply(const run_state *state, network *net, int end, const char *path, diag *d)
@@ -270,6 +339,7 @@ void run_state_free(run_state *state)
 {
     if (!state) return;
     free(state->key);
+    for (int i = 0; i < RUN_SETS; ++i) free(state->images[i].print);
     free(state->file);
     free(state);
 }

@@ -169,13 +169,20 @@ static void judge(const preflight_job *job, const dataset *set, const char *whic
         judge_labels(set, which, d);
 }
 
+/* What the images are called that are measured. */
+static const char *valid_name(const preflight_job *job)
+{
+    if (job->one_list) return "training and validation";
+    return job->held_out ? "held-out" : "validation";
+}
+
 int preflight_data(const preflight_job *job, diag *d)
 {
-    int bad = try_images(job, job->train, d);
-    judge(job, job->train, "training", d);
+    int bad = try_images(job, job->train, d), one = job->valid && job->one_list;
+    if (!one) judge(job, job->train, "training", d);
     if (!job->valid) return bad;
-    bad |= try_images(job, job->valid, d);
-    judge(job, job->valid, job->held_out ? "held-out" : "validation", d);
+    if (!one) bad |= try_images(job, job->valid, d);
+    judge(job, job->valid, valid_name(job), d);
     if (job->held_out && count_labels(job->train).labelled) judge_holdout(job, d);
     return bad;
 }

@@ -4,6 +4,7 @@
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/base/path.h"
+#include "darknet_plugin/data/augment.h"
 #include "darknet_plugin/model/evaluate_detect.h"
 #include "darknet_plugin/training/checkpoint.h"
 #include "darknet_plugin/training/preflight.h"
@@ -101,6 +102,7 @@ static int open_data(const options *options, training *training, diag *d)
     file->held_out = (size_t)options->holdout;
     int measured = file->valid || file->held_out;
     training->train = dataset_open(file, DATA_TRAIN, (size_t)options->limit, needs(model, model->low->labels), d);
+    if (!training->train && data_file_one_list(file)) return -1;    /* the same would be said of valid= */
     if (measured) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
     if (!training->train || (measured && !training->valid)) return -1;
     if (detector && !model->teacher) host_hush();
@@ -119,10 +121,9 @@ static int refuse_crop(const cfg_file *cfg, diag *d)
 
 static int open_cache(const options *options, training *training, uint64_t *views, diag *d)
 {
-    int cached = model_wants_cache(training->model, options->cache);
     model_cache cache = {
         .path = options->cache, .type = options->type, .views = options->views, .seed = options_view_seed(options),
-        .images = dataset_count(training->train), .data = cached ? dataset_identity(training->train) : 0,
+        .images = dataset_count(training->train), .data = training->train,
     };
     return model_open_cache(training->model, &cache, views, d);
 }
@@ -134,6 +135,7 @@ static int look_ahead(const options *options, training *training, const char *fo
         .model = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
         .folder = folder, .name = name, .threads = parallel_threads(), .force = options->force,
         .view_seed = options_view_seed(options), .held_out = options->holdout,
+        .one_list = !options->limit && data_file_one_list(training->file),
     };
     int judged = options->resume && checkpoint_exists(folder, name);   /* when the run was started */
     int bad = preflight(&job, &training->lock, d) || (!judged && check_teacher(options, training, d));
@@ -164,8 +166,12 @@ static int train(const options *options, training *training, uint64_t views, dia
 static int run_training(const options *options, training *training, diag *d)
 {
     uint64_t views;
-    if (refuse_crop(training->model->low->cfg, d) || open_data(options, training, d)) return -1;
+    const lowered *low = training->model->low;
+    lower_warn_training(low, d);
+    if (model_fit(training->model, options->fit, d)) return -1;
+    if (refuse_crop(low->cfg, d) || lower_check_loss(low, 0, d) || open_data(options, training, d)) return -1;
     if (load_start(options, training, d) || open_cache(options, training, &views, d)) return -1;
+    if (!options->quiet) fprintf(options->out, "images are %s\n", augment_fit_text(low->augment.fit));
     return train(options, training, views, d);
 }
 
@@ -212,5 +218,6 @@ const verb verb_train = {
     .name = "train", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
     .help = "train a distillation, or a plain classifier cfg",
     .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "view-seed", "limit", "holdout",
-               "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "quiet", "backup", "gpus", "nogpu" },
+               "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "quiet", "backup", "gpus", "nogpu",
+               "fit" },
 };
