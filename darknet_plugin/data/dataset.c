@@ -3,6 +3,7 @@
 #include "dataset.h"
 
 #include "dataset_internal.h"
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 #include "darknet_plugin/base/words.h"
@@ -80,10 +81,17 @@ static int find_paths(data_request *request, const data_format *format, diag *d)
         free(request->path[i]);
         request->path[i] = path;
         const char *problem = format->problem(path);
+        in_file_note(path, d);
         if (problem) diag_error(d, path, 0, NULL, "%s (%s= in %s)", problem, request->key, request->data->path);
         bad |= problem != NULL;
     }
     return bad ? -1 : 0;
+}
+
+/* Loaders open images later, in threads of their own. */
+static void note_images(const dataset *set, diag *d)
+{
+    for (size_t i = 0; set->path && i < set->listed; ++i) in_file_note(set->path[i], d);
 }
 
 /* Fills the set: images and labels, then what a detector's images want besides. 0 or -1 after reporting. */
@@ -91,6 +99,7 @@ static int fill(dataset *set, const data_request *request, size_t limit, diag *d
 {
     int bad = set->format->open(set, request, d);
     set->listed = set->count;
+    note_images(set, d);
     if (!bad && !set->count) {
         diag_error(d, request->path[0], 0, NULL, "no images (%s= in %s)", request->key, request->data->path);
         bad = -1;

@@ -5,6 +5,7 @@
  * Only unsigned bytes. The header is believed only as far as there are bytes to match: memory grows with what is
  * read. */
 #include "dataset_internal.h"
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 
@@ -108,6 +109,7 @@ static int read_idx(const char *path, uint32_t magic, idx_header *header, uint8_
         diag_error(d, path, 0, NULL, "cannot be opened");
         return -1;
     }
+    in_file_note(path, d);
     gzbuffer(zip, 1 << 17);
     int bad = read_header(zip, path, magic, header, d);
     if (!bad) bad = read_body(zip, path, header, buf, used, d);

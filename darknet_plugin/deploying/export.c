@@ -19,13 +19,7 @@ static void take_names(export_job *job)
     if (job->options->onnx) job->name[EXPORT_ONNX] = mem_strdup(job->options->onnx);
 }
 
-static int same_names(const export_job *job)
-{
-    const char *onnx = job->name[EXPORT_ONNX];
-    return onnx && (!strcmp(onnx, job->name[EXPORT_CFG]) || !strcmp(onnx, job->name[EXPORT_WEIGHTS]));
-}
-
-/* What would only be noticed when the first of the files has its name already. */
+/* What would only be noticed when the first of the files has its name already, and whether they are what was read. */
 static int check_names(const export_job *job, diag *d)
 {
     struct stat st;
@@ -34,9 +28,7 @@ static int check_names(const export_job *job, diag *d)
         diag_error(d, job->name[i], 0, NULL, "cannot write: %s", strerror(EISDIR));
         return -1;
     }
-    if (!same_names(job)) return 0;
-    diag_error(d, job->name[EXPORT_ONNX], 0, NULL, "this name is taken by another file of the export");
-    return -1;
+    return out_file_check((const char *const *)job->name, EXPORT_FILES, d);
 }
 
 static int write_files(export_job *job, diag *d)
@@ -118,11 +110,13 @@ static int verify_files(export_job *job, lower_mode mode, diag *d)
     return failed;
 }
 
+/* All that is read, then a look at what would be written, then the work. */
 static int export_model(export_job *job, lower_mode mode, diag *d)
 {
     model_options options = { .threads = job->options->threads, .mode = mode };
     if (check_names(job, d) || model_backend(job->options->backend, &options.backend, d)) return -1;
     if (!(job->model = model_open(job->arg[0], &options, d)) || model_load_whole(job->model, job->arg[1], d)) return -1;
+    if (export_open_images(job, d) || check_names(job, d)) return -1;
     if (!(job->deployed = deploy_open(job->model, job->arg[0], d)) || edit(job, d) || write_files(job, d)) return -1;
     if (verify_files(job, mode, d) || (job->options->teacher && export_teacher(job, d))) return -1;
     return out_file_keep(job->file, EXPORT_FILES, d) ? -1 : export_report(job, d);
@@ -136,6 +130,7 @@ static void close_job(export_job *job)
         free(job->name[i]);
     }
     deploy_close(job->deployed);
+    dataset_free(job->data);
     model_close(job->model);
     free(job->pixels);
     free(job->answer);

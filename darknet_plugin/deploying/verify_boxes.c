@@ -6,7 +6,7 @@
 #include "darknet_plugin/model/detect.h"
 #include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/base/mem.h"
-#include "darknet_plugin/base/path.h"
+#include "darknet_plugin/base/temp_folder.h"
 #include "verify_internal.h"
 
 #include <errno.h>
@@ -117,8 +117,8 @@ static int write_files(const verify_job *job, int classes, const char *folder)
 static int run_stock(const verify_job *job, const char *folder)
 {
     char *data = mem_printf("%s/stock.data", folder);
-    pid_t child = fork();
-    if (!child) {
+    unfinished child;
+    if (!unfinished_fork(&child)) {
         int null = open("/dev/null", O_RDWR);
         for (int fd = 0; fd < 3; ++fd) dup2(null, fd);
         execl(VERIFY_STOCK_PROGRAM, VERIFY_STOCK_PROGRAM, "detector", "valid", data, job->cfg, job->weights,
@@ -126,7 +126,7 @@ static int run_stock(const verify_job *job, const char *folder)
         _exit(127);
     }
     free(data);
-    return verify_wait(child);
+    return verify_wait(&child);
 }
 
 static char *class_file(const char *folder, int label)
@@ -149,21 +149,6 @@ static int read_class(const verify_job *job, const char *folder, int label, dete
     }
     free(path);
     return file ? fclose(file) : -1;
-}
-
-static void remove_file(char *path)
-{
-    unlink(path);
-    free(path);
-}
-
-static void remove_files(const verify_job *job, int classes, const char *folder)
-{
-    static const char *const names[] = { "names", "stock.data", "list" };
-    for (int i = 0; i < 3; ++i) remove_file(mem_printf("%s/%s", folder, names[i]));
-    for (int i = 0; i < images_of(job); ++i) remove_file(mem_printf("%s/%d.png", folder, i));
-    for (int i = 0; i < classes; ++i) remove_file(class_file(folder, i));
-    rmdir(folder);
 }
 
 /* Writes its files, runs it, reads what it wrote. 0, or -1 and `why`. */
@@ -193,11 +178,11 @@ static int ask_stock(const verify_job *job, int classes, detect_list *out, box_r
         return NOT_INSTALLED;
     }
     diag *unsaid = diag_new();
-    char *folder = path_temp_folder(unsaid);
-    int failed = folder ? use_stock(job, classes, folder, out, result) : -1;
-    if (folder) remove_files(job, classes, folder);
-    else snprintf(result->why, sizeof result->why, "%s", diag_get(unsaid, 0)->text);
-    free(folder);
+    temp_folder folder;
+    int failed = temp_folder_make(&folder, unsaid);
+    if (failed) snprintf(result->why, sizeof result->why, "%s", diag_get(unsaid, 0)->text);
+    else failed = use_stock(job, classes, folder.path, out, result);
+    temp_folder_remove(&folder);
     diag_free(unsaid);
     return failed ? -1 : ASKED;
 }

@@ -1,6 +1,9 @@
 /* The feature caches of a model: which teachers have one, by flag or cfg, and what a step asks of them. */
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/out_file.h"
+#include "darknet_plugin/base/path.h"
 #include "model.h"
+#include "weights_tools/file/weights_file.h"
 
 #include <stdlib.h>
 
@@ -50,15 +53,29 @@ static int open_cache(model *model, const model_cache *cache, int i, uint64_t vi
 {
     const char *name = cache->type ? cache->type : cfg_str(model->low->teacher[i].section, "cache_type", "f16");
     int type = feature_type_of(name);
-    char *path = cache_path(model, cache, i);
+    char *path = cache_path(model, cache, i), *folder = path ? path_folder(path) : NULL;
+    int made = !folder || !*folder || !weights_make_folder(folder, d);
+    free(folder);
     if (type < 0) diag_error(d, NULL, 0, NULL, "'-type %s': expected f16, f32 or u8", name);
     features_options o = { .path = path, .type = (feature_type)type, .views = views, .seed = cache->seed,
                            .images = cache->images, .data = cache->data,
                            .augment = &model->low->augment };
-    if (path && type >= 0) model->features[i] = features_open(model->teacher[i], &o, d);
+    if (path && type >= 0 && made) model->features[i] = features_open(model->teacher[i], &o, d);
     int failed = path && !model->features[i];
     free(path);
     return failed;
+}
+
+/* A cache is read and written; no two teachers have one, and it is nothing else that the command reads. */
+static int own_caches(const model *model, const model_cache *cache, diag *d)
+{
+    int n = model->low->teachers;
+    char **path = mem_calloc((size_t)n, sizeof *path);
+    for (int i = 0; i < n; ++i) path[i] = cache_path(model, cache, i);
+    int bad = out_file_own((const char *const *)path, n, d);
+    for (int i = 0; i < n; ++i) free(path[i]);
+    free(path);
+    return bad;
 }
 
 /* A loss that asks for more than a cache has. */
@@ -90,6 +107,7 @@ int model_open_cache(model *model, const model_cache *cache, uint64_t *views, di
         diag_hint(d, "train without a cache, or write random=0 in [augment]");
         return -1;
     }
+    if (own_caches(model, cache, d)) return -1;
     if (!*views) *views = model->low->augment.any ? 4 : 1;
     for (int i = 0; i < model->low->teachers; ++i)
         if (open_cache(model, cache, i, *views, d)) return -1;

@@ -124,7 +124,7 @@ static int take(run_lock *lock, diag *d)
 
 static void forget(run_lock *lock)
 {
-    mem_finished(&lock->file);
+    unfinished_end(&lock->file);
     if (lock->fd >= 0) close(lock->fd);
     free(lock->path);
     free(lock->folder);
@@ -135,8 +135,11 @@ int run_lock_take(run_lock *lock, const char *folder, const char *name, diag *d)
 {
     int errors = diag_errors(d);
     *lock = (run_lock){ .fd = -1, .path = mem_printf("%s/%s.lock", folder, name), .folder = mem_strdup(folder) };
-    if (!take(lock, d)) {
-        mem_begun(&lock->file, lock->path);
+    sigset_t before = unfinished_hold();
+    int failed = take(lock, d);
+    if (!failed) unfinished_begin(&lock->file, lock->path);
+    unfinished_release(&before);
+    if (!failed) {
         if (!stat(folder, &lock->there)) return 0;
         diag_error(d, folder, 0, NULL, "cannot read: %s", strerror(errno));
     }

@@ -126,42 +126,43 @@ static int open_cache(const options *options, training *training, uint64_t *view
 }
 
 /* Everything that could go wrong hours later, and what is odd, before the first step. */
-static int look_ahead(const options *options, training *training, const char *folder, const char *name, diag *d)
+static int look_ahead(const options *options, training *training, const preflight_job *job, diag *d)
 {
-    preflight_job job = {
-        .model = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
-        .folder = folder, .name = name, .threads = parallel_threads(), .force = options->force,
-        .seed = (uint64_t)options->seed,
-    };
-    int judged = options->resume && checkpoint_exists(folder, name);   /* when the run was started */
-    int bad = preflight(&job, &training->lock, d) || (!judged && check_teacher(options, training, d));
+    int judged = options->resume && checkpoint_exists(job->folder, job->name);   /* when the run was started */
+    int bad = preflight(job, &training->lock, d) || (!judged && check_teacher(options, training, d));
     if (!bad) diag_flush(d, stderr);
     return bad;
 }
 
 /* Where everything is open: the last checks, and the loop. */
-static int train(const options *options, training *training, uint64_t views, diag *d)
+static int train(const options *options, training *training, const preflight_job *job, uint64_t views, diag *d)
 {
-    char *name = path_stem(options->arg[1]);
-    const char *folder = options->backup ? options->backup : training->file->backup;
     trainer_options how = {
-        .model = training->model, .train = training->train, .valid = training->valid, .folder = folder, .name = name,
-        .lock = &training->lock, .backend = training->backend, .threads = parallel_threads(), .views = views,
-        .epochs = options->epochs, .seed = (uint64_t)options->seed, .resume = options->resume, .force = options->force,
-        .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet, .out = options->out,
+        .model = training->model, .train = training->train, .valid = training->valid, .folder = job->folder,
+        .name = job->name, .lock = &training->lock, .backend = training->backend, .threads = parallel_threads(),
+        .views = views, .epochs = options->epochs, .seed = (uint64_t)options->seed, .resume = options->resume,
+        .force = options->force, .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet,
+        .out = options->out,
     };
-    int failed = look_ahead(options, training, folder, name, d) || trainer_run(&how, d);
-    free(name);
-    return failed;
+    return look_ahead(options, training, job, d) || trainer_run(&how, d);
 }
 
-/* All that a training reads, then the training itself. */
+/* All that a training reads; whose files it would write; then the training itself. */
 static int run_training(const options *options, training *training, diag *d)
 {
     uint64_t views;
     if (refuse_crop(training->model->low->cfg, d) || open_data(options, training, d)) return -1;
-    if (load_start(options, training, d) || open_cache(options, training, &views, d)) return -1;
-    return train(options, training, views, d);
+    char *name = path_stem(options->arg[1]);
+    preflight_job job = {
+        .model = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
+        .folder = options->backup ? options->backup : training->file->backup, .name = name,
+        .threads = parallel_threads(), .force = options->force, .seed = (uint64_t)options->seed,
+    };
+    int failed = preflight_files(&job, options->n > 2 ? options->arg[2] : NULL, d) ||
+                 load_start(options, training, d) || open_cache(options, training, &views, d) ||
+                 train(options, training, &job, views, d);
+    free(name);
+    return failed;
 }
 
 static void free_training(training *training)
