@@ -32,6 +32,7 @@ typedef struct target {
     struct stat file;
     int exists;
     struct stat folder;
+    int placed;              /* the folder exists */
 } target;
 
 static target target_of(const char *path)
@@ -40,7 +41,7 @@ static target target_of(const char *path)
     if (!path) return it;
     char *folder = path_folder(path);
     it.exists = !stat(path, &it.file);
-    if (stat(*folder ? folder : ".", &it.folder)) it.folder = (struct stat){ 0 };
+    it.placed = !stat(*folder ? folder : ".", &it.folder);
     free(folder);
     return it;
 }
@@ -54,6 +55,7 @@ static int same_target(const target *one, const target *other)
 {
     if (!one->path || !other->path || one->exists != other->exists) return 0;
     if (one->exists) return S_ISREG(one->file.st_mode) && same_inode(&one->file, &other->file);
+    if (!one->placed || !other->placed) return !strcmp(one->path, other->path);
     return same_inode(&one->folder, &other->folder) && !strcmp(path_base_name(one->path), path_base_name(other->path));
 }
 

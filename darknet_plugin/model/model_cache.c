@@ -53,26 +53,34 @@ static int open_cache(model *model, const model_cache *cache, int i, uint64_t vi
 {
     const char *name = cache->type ? cache->type : cfg_str(model->low->teacher[i].section, "cache_type", "f16");
     int type = feature_type_of(name);
-    char *path = cache_path(model, cache, i), *folder = path ? path_folder(path) : NULL;
-    int made = !folder || !*folder || !weights_make_folder(folder, d);
-    free(folder);
+    char *path = cache_path(model, cache, i);
     if (type < 0) diag_error(d, NULL, 0, NULL, "'-type %s': expected f16, f32 or u8", name);
     features_options o = { .path = path, .type = (feature_type)type, .views = views, .seed = cache->seed,
                            .images = cache->images, .data = cache->data,
                            .augment = &model->low->augment };
-    if (path && type >= 0 && made) model->features[i] = features_open(model->teacher[i], &o, d);
+    if (path && type >= 0) model->features[i] = features_open(model->teacher[i], &o, d);
     int failed = path && !model->features[i];
     free(path);
     return failed;
 }
 
-/* A cache is read and written; no two teachers have one, and it is nothing else that the command reads. */
+static int make_folder_of(const char *path, diag *d)
+{
+    char *folder = path_folder(path);
+    int failed = *folder ? weights_make_folder(folder, d) : 0;
+    free(folder);
+    return failed;
+}
+
+/* A cache is read and written; no two teachers have one, and it is nothing else that the command reads. Their folders
+ * are made, as those of checkpoints are. */
 static int own_caches(const model *model, const model_cache *cache, diag *d)
 {
-    int n = model->low->teachers;
+    int n = model->low->teachers, bad = 0;
     char **path = mem_calloc((size_t)n, sizeof *path);
     for (int i = 0; i < n; ++i) path[i] = cache_path(model, cache, i);
-    int bad = out_file_own((const char *const *)path, n, d);
+    for (int i = 0; i < n && !bad; ++i) bad = path[i] ? make_folder_of(path[i], d) : 0;
+    bad = bad || out_file_own((const char *const *)path, n, d) ? -1 : 0;
     for (int i = 0; i < n; ++i) free(path[i]);
     free(path);
     return bad;
