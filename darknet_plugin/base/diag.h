@@ -28,8 +28,8 @@ typedef struct diag_message {
 typedef struct diag diag;
 
 diag *diag_new(void);                 /* the caller frees with diag_free */
-/* Messages that are looked at, or dropped, apart from the command's own: a part of the same command all the same, so the
- * files that it reads are the command's (below). Freed before `d`. */
+/* Messages that are looked at, or dropped, apart from the command's own: a part of the same command all the same, so
+ * the files that it reads are the command's (below). Freed before `d`. */
 diag *diag_aside(diag *d);
 void diag_free(diag *d);
 
@@ -54,7 +54,8 @@ void diag_print(const diag *d, FILE *out);            /* those not flushed, orde
 /* Prints them now: what is known before a long run is said before it. */
 void diag_flush(diag *d, FILE *out);
 
-/* A diag goes wherever a command goes, so it also carries which files the command has read (in_file_list.h). Borrowed. */
+/* A diag goes wherever a command goes, so it also carries which files the command has read (in_file_list.h).
+ * Borrowed. */
 struct in_file_list *diag_files(const diag *d);
 
 #ifdef __cplusplus

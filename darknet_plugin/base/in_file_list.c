@@ -79,4 +79,7 @@ int in_file_list_owns(const in_file_list *list, const char *path)
     return 0;
 }
 
-const char *in_file_list_owned(const in_file_list *list, int i) { return (size_t)i < list->owned ? list->own[i] : NULL; }
+const char *in_file_list_owned(const in_file_list *list, int i)
+{
+    return (size_t)i < list->owned ? list->own[i] : NULL;
+}

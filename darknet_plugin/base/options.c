@@ -194,6 +194,7 @@ static int take_flag(options *options, char **arg, int room, diag *d)
     return 2;
 }
 
+/* One argument after another, until one is wrong. */
 int options_parse(options *options, const verb *verb, int argc, char **argv, diag *d)
 {
     check_row(verb);

@@ -8,8 +8,8 @@
  * Messages name the file by what it will be called, and say the reason. A device or a pipe is written in place.
  *
  * What a command has read, whoever read it (in_file.h), it never writes, and no two of its outputs are one file. Files
- * are told apart by device and inode, so links and other spellings of a name do not matter. Opening a file and giving it
- * its name look at that; out_file_check and out_file_own do before anything is computed. A run's own checkpoints and
+ * are told apart by device and inode, so links and other spellings of a name do not matter. Opening a file and giving
+ * it its name look at that; out_file_check and out_file_own do before anything is computed. A run's own checkpoints and
  * caches are read and written by it: it names them by out_file_own when the rest has been read, and before them. */
 #ifndef DISTILL_OUT_FILE_H
 #define DISTILL_OUT_FILE_H

@@ -54,8 +54,8 @@ static void look_for(const detect_list *these, const detect_list *among, box_res
 
 /* ---- the training network ---- */
 
-/* How boxes are thinned out: of those that cover one another by more than `nms` one stays, by 1 all do. The stock program
- * thins out those of all heads together, OpenCV those of a [region] for itself, and of a [yolo] none. */
+/* How boxes are thinned out: of those that cover one another by more than `nms` one stays, by 1 all do. The stock
+ * program thins out those of all heads together, OpenCV those of a [region] for itself, and of a [yolo] none. */
 typedef struct thinning {
     float nms;
     int opencv;

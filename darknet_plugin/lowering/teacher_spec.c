@@ -95,6 +95,7 @@ static int read_teacher_cfg(teacher_spec *teacher, const cfg_file *source, diag 
     return teacher->cfg && (teacher->shape = shapes_infer(teacher->cfg, d)) ? 0 : -1;
 }
 
+/* Finds them; whether they fit is looked at when they are loaded. */
 static int read_weights(teacher_spec *teacher, const cfg_file *source, int must_exist, diag *d)
 {
     const char *name = cfg_str(teacher->section, "weights", NULL);

@@ -1,5 +1,5 @@
-/* The files of a run against everybody else's (see preflight.h): a teacher and a student of one name, in one folder, are
- * the case that loses most. */
+/* The files of a run against everybody else's (see preflight.h): a teacher and a student of one name, in one folder,
+ * are the case that loses most. */
 #include "preflight.h"
 
 #include "checkpoint.h"
