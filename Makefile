@@ -121,7 +121,7 @@ HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wi
 
 # What no fuzz target needs is not built for them.
 UNREAD := $(addprefix darknet_plugin/,verbs/% deploying/% model/evaluate% model/detect% model/model% \
-          model/features.c model/teacher.c training/trainer.c base/options.c data/loader.c data/augment%) \
+          model/features.c model/teacher.c training/trainer.c base/options.c data/loader% data/augment%) \
           layers/network.c layers/reused_classifier.c $(filter-out %/parallel.c,$(wildcard layers/cpu/*.c)) \
           $(addprefix weights_tools/,verbs/weights_cut.c verbs/weights_show.c onnx/onnx_write.cpp)
 READERS := $(addsuffix .o,$(addprefix $(BUILD)/,$(basename $(filter-out $(UNREAD),$(SRC) $(CPP)))))

@@ -8,20 +8,38 @@ extern "C" {
 #include "darknet_plugin/base/bug.h"
 #include "kd.h"
 }
-#include "kd_ops.h"
 
-__global__ void kd_loss_kernel(const float *student, const float *teacher, int batch, size_t n, double T,
-                               double *part)
+/* What both kernels read; `truth` may be NULL. */
+typedef struct kd_batch {
+    const float *student, *teacher, *truth;   /* (batch, n) */
+    size_t batch, n;
+    kd_how how;
+} kd_batch;
+
+static __device__ size_t target_of(const kd_batch *job, size_t b)
 {
-    size_t b = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (b < (size_t)batch) part[b] = kd_loss(student + b * n, teacher + b * n, n, T);
+    return kd_target(job->truth ? job->truth + b * job->n : NULL, job->teacher + b * job->n, job->n);
 }
 
-__global__ void kd_delta_kernel(const float *student, const float *teacher, int batch, size_t n, double T,
-                                double factor, const float *above, float *below)
+__global__ void kd_loss_kernel(kd_batch job, double *part)
 {
-    size_t b = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (b < (size_t)batch) kd_delta(student + b * n, teacher + b * n, n, T, factor, above + b * n, below + b * n);
+    size_t b = (size_t)blockIdx.x * blockDim.x + threadIdx.x, at = b * job.n;
+    if (b < job.batch) part[b] = kd_loss(job.student + at, job.teacher + at, job.n, target_of(&job, b), &job.how);
+}
+
+__global__ void kd_delta_kernel(kd_batch job, double factor, const float *above, float *below)
+{
+    size_t b = (size_t)blockIdx.x * blockDim.x + threadIdx.x, at = b * job.n;
+    if (b < job.batch)
+        kd_delta(job.student + at, job.teacher + at, job.n, target_of(&job, b), &job.how, factor, above + at,
+                 below + at);
+}
+
+static kd_batch batch_of(const layer *l, const network *net)
+{
+    const kd_state *s = kd_state_of(l);
+    return { l->output_gpu, s->target, net->truths == l->outputs ? net->truth_gpu : NULL, (size_t)l->batch,
+             (size_t)l->outputs, s->how };
 }
 
 static int blocks_of(const layer *l) { return (l->batch + CUDA_THREADS - 1) / CUDA_THREADS; }
@@ -34,8 +52,7 @@ static void forward_kd_layer_gpu(layer l, network net)
     BUG_UNLESS(!net.train || s->target, "kd is trained without a target");
     CUDA_CALL(cudaMemcpyAsync(l.output_gpu, net.input_gpu, batch * n * sizeof(float), cudaMemcpyDeviceToDevice, 0));
     if (!net.train) return;
-    kd_loss_kernel<<<blocks_of(&l), CUDA_THREADS, 0, 0>>>(l.output_gpu, s->target, l.batch, n, s->temperature,
-                                                          s->part_gpu);
+    kd_loss_kernel<<<blocks_of(&l), CUDA_THREADS, 0, 0>>>(batch_of(&l, &net), s->part_gpu);
     CUDA_LAUNCHED(kd_loss_kernel);
     CUDA_CALL(cudaMemcpy(s->part, s->part_gpu, batch * sizeof *s->part, cudaMemcpyDeviceToHost));
     kd_add_up(&l);
@@ -46,15 +63,25 @@ static void backward_kd_layer_gpu(layer l, network net)
     kd_state *s = kd_state_of(&l);
     BUG_UNLESS(s->target, "kd is trained without a target");
     if (!net.delta_gpu) return;
-    kd_delta_kernel<<<blocks_of(&l), CUDA_THREADS, 0, 0>>>(l.output_gpu, s->target, l.batch, (size_t)l.outputs,
-                                                           s->temperature, s->scale * s->temperature, l.delta_gpu,
+    kd_delta_kernel<<<blocks_of(&l), CUDA_THREADS, 0, 0>>>(batch_of(&l, &net), s->scale * s->how.T, l.delta_gpu,
                                                            net.delta_gpu);
     CUDA_LAUNCHED(kd_delta_kernel);
 }
 
+static void upload_held(layer *l)
+{
+    kd_state *s = kd_state_of(l);
+    size_t bytes = (size_t)l->batch * (size_t)l->outputs * sizeof *s->held;
+    CUDA_CALL(cudaMemcpy(s->held_gpu, s->held, bytes, cudaMemcpyHostToDevice));
+    s->target = s->held_gpu;
+}
+
 extern "C" void bind_kd_layer_gpu(layer *l)
 {
-    CUDA_CALL(cudaMalloc((void **)&kd_state_of(l)->part_gpu, (size_t)l->batch * sizeof(double)));
+    kd_state *s = kd_state_of(l);
+    CUDA_CALL(cudaMalloc((void **)&s->part_gpu, (size_t)l->batch * sizeof(double)));
+    CUDA_CALL(cudaMalloc((void **)&s->held_gpu, (size_t)l->batch * (size_t)l->outputs * sizeof(float)));
+    s->upload = upload_held;
     l->forward_gpu = forward_kd_layer_gpu;
     l->backward_gpu = backward_kd_layer_gpu;
     l->update_gpu = NULL;
@@ -64,5 +91,8 @@ extern "C" void unbind_kd_layer_gpu(layer *l)
 {
     CUDA_CALL(cudaDeviceSynchronize());
     CUDA_CALL(cudaFree(kd_state_of(l)->part_gpu));
+    CUDA_CALL(cudaFree(kd_state_of(l)->held_gpu));
     kd_state_of(l)->part_gpu = NULL;
+    kd_state_of(l)->held_gpu = NULL;
+    kd_state_of(l)->upload = NULL;
 }

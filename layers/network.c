@@ -42,13 +42,15 @@ void network_forward(network *net, int end, int train)
     net->truth = truth;
 }
 
-void network_backward(network *net, int end)
+void network_backward(network *net, int end) { network_backward_to(net, end, 0); }
+
+void network_backward_to(network *net, int end, int begin)
 {
     if (gpu_has(net)) {
-        gpu_backward(net, end);
+        gpu_backward(net, end, begin);
         return;
     }
-    for (int i = end - 1; i >= 0; --i) {
+    for (int i = end - 1; i >= begin; --i) {
         layer l = net->layers[i];
         if (l.stopbackward) break;
         network state = *net;

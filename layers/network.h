@@ -10,6 +10,7 @@ void network_init(void);
 /* Zeroes deltas when training, sets net.train, runs. */
 void network_forward(network *net, int end, int train);
 void network_backward(network *net, int end);     /* from layer end-1 down; net->delta NULL at layer 0 */
+void network_backward_to(network *net, int end, int begin);   /* the same, down to layer begin */
 void network_update(network *net, int end);       /* rate from network_rate(), batch * subdivisions as divisor */
 double network_rate(const network *net);          /* current learning rate by policy, burn_in, *net->seen */
 /* All layers for an input of w x h. net->input and net->truth must be the host's own: it allocates new ones. 0, or -1

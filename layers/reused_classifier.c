@@ -52,7 +52,7 @@ static int in_range(const network *student, int first, int n, const network *tea
     if (bad) diag_error(d, NULL, 0, "reused_classifier", "layers %d to %d of %d do not exist", first, first + n - 1,
                         student->n);
     for (int i = 0; i < n && !bad; ++i) {
-        bad = of[i] < 0 || of[i] >= teacher->n;
+        bad = of[i] < -1 || of[i] >= teacher->n;
         if (bad) diag_error(d, NULL, 0, "reused_classifier", "teacher layer %d of %d does not exist", of[i],
                             teacher->n);
     }
@@ -64,9 +64,9 @@ int copy_reused_classifier(network *student, int first, int n, const network *te
     weights_tensor s[WEIGHTS_MAX_TENSORS], t[WEIGHTS_MAX_TENSORS];
     if (!in_range(student, first, n, teacher, of, d)) return -1;
     for (int i = 0; i < n; ++i)
-        if (pair(student, first + i, s, teacher, of[i], t, d) < 0) return -1;
+        if (of[i] >= 0 && pair(student, first + i, s, teacher, of[i], t, d) < 0) return -1;
     for (int i = 0; i < n; ++i) {
-        int arrays = pair(student, first + i, s, teacher, of[i], t, d);
+        int arrays = of[i] < 0 ? 0 : pair(student, first + i, s, teacher, of[i], t, d);
         for (int k = 0; k < arrays; ++k) memcpy(s[k].data, t[k].data, t[k].n * sizeof *t[k].data);
     }
     return 0;
@@ -76,7 +76,7 @@ int compare_reused_classifier(const network *student, int first, int n, const ne
 {
     weights_tensor s[WEIGHTS_MAX_TENSORS], t[WEIGHTS_MAX_TENSORS];
     for (int i = 0; i < n; ++i) {
-        int arrays = pair(student, first + i, s, teacher, of[i], t, NULL);
+        int arrays = of[i] < 0 ? 0 : pair(student, first + i, s, teacher, of[i], t, NULL);
         if (arrays < 0) return first + i + 1;
         for (int k = 0; k < arrays; ++k)
             if (memcmp(s[k].data, t[k].data, t[k].n * sizeof *t[k].data)) return first + i + 1;

@@ -5,7 +5,7 @@
 #include "darknet_plugin/host/host.h"
 
 /* Copies weights of teacher layers of[0..n-1] into student layers first..first+n-1, bit for bit, BN statistics
- * included. Shapes must be equal (-1 and a message otherwise). */
+ * included; a layer whose entry is -1 has none there. Shapes must be equal (-1 and a message otherwise). */
 int copy_reused_classifier(network *student, int first, int n, const network *teacher, const int *of, diag *d);
 /* 0 if every weight of these layers equals the teacher's bit for bit, else the number of the first (student)
  * layer that differs + 1. */

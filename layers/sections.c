@@ -1,6 +1,7 @@
 /* The table of our layer sections (see sections.h). */
 #include "sections.h"
 
+#include "cross_entropy.h"
 #include "feature_l2.h"
 #include "kd.h"
 
@@ -8,6 +9,7 @@
 
 #define WHOLE(key, least) { .name = key, .type = KEY_INT, .min = least, .max = 2147483647. }
 #define NUMBER(key, least, most) { .name = key, .type = KEY_FLOAT, .min = least, .max = most }
+#define SCALE { .name = "scale", .type = KEY_FLOAT, .min = 0, .max = 1e30, .choices = "auto" }
 #define CHOICE(key, words) { .name = key, .type = KEY_CHOICE, .choices = words }
 #define TEXT(key) { .name = key, .type = KEY_STR }
 #define END { .name = NULL }
@@ -23,14 +25,18 @@ static const key_row projector_keys[] = {
     CHOICE("activation", "auto|" CFG_ACTIVATIONS), WHOLE("tap", 0), TEXT("teacher"), END
 };
 static const key_row feature_l2_keys[] = {
-    NUMBER("scale", 1e-30, 1e30), CHOICE("reduction", "mean|sum"), WHOLE("tap", 0), TEXT("teacher"), END
+    SCALE, CHOICE("reduction", "mean|sum"), CHOICE("normalise", "none|channel"), CHOICE("metric", "map|head"),
+    { .name = "pooled", .type = KEY_INT, .min = 0, .max = 1 }, WHOLE("tap", 0), TEXT("teacher"), END
 };
 static const key_row reused_classifier_keys[] = {
-    { .name = "layers", .type = KEY_INTS, .min = 0, .max = 2147483647. }, WHOLE("tap", 0), TEXT("teacher"), END
+    { .name = "layers", .type = KEY_INTS, .min = 0, .max = 2147483647. }, NUMBER("labels", 0, 1e30), WHOLE("tap", 0),
+    TEXT("teacher"), END
 };
 static const key_row kd_keys[] = {
-    NUMBER("temperature", 1e-3, 1e3), NUMBER("scale", 1e-30, 1e30), TEXT("teacher"), END
+    NUMBER("temperature", 1e-3, 1e3), SCALE, { .name = "standardise", .type = KEY_INT, .max = 1 },
+    NUMBER("decouple", 0, 1e3), TEXT("teacher"), END
 };
+static const key_row cross_entropy_keys[] = { NUMBER("scale", 0, 1e30), END };
 
 static const section_type types[] = {
     { .name = "projector", .after = "feature_l2", .role = ROLE_PROJECTOR, .keys = projector_keys,
@@ -38,13 +44,18 @@ static const section_type types[] = {
     { .name = "feature_l2", .before = "projector", .after = "reused_classifier", .role = ROLE_LOSS,
       .keys = feature_l2_keys, .asks = TEACH_MAP,
       .hint = "without [reused_classifier] nothing could predict; without a projector write [projector] stack=none",
-      .make = make_feature_l2_section, .free = free_feature_l2_layer, .forward = forward_feature_l2_layer,
-      .set_target = teach_feature_l2_layer, ON_DEVICE(feature_l2) },
+      .check = check_feature_l2_section, .make = make_feature_l2_section, .free = free_feature_l2_layer,
+      .forward = forward_feature_l2_layer, .set_target = teach_feature_l2_layer, .scale = scale_of_feature_l2_layer,
+      .reads_means = feature_l2_reads_means, .see_teacher = feature_l2_see_teacher, .facts = feature_l2_facts,
+      .look = feature_l2_look, .looked = feature_l2_looked, ON_DEVICE(feature_l2) },
     { .name = "reused_classifier", .before = "feature_l2", .role = ROLE_TAIL, .keys = reused_classifier_keys,
       .hint = "the order is [projector], [feature_l2], [reused_classifier]" },
     { .name = "kd", .role = ROLE_LOSS, .keys = kd_keys, .asks = TEACH_ANSWER, .check = check_kd_section,
       .make = make_kd_section, .free = free_kd_layer, .forward = forward_kd_layer, .set_target = teach_kd_layer,
-      ON_DEVICE(kd) },
+      .scale = scale_of_kd_layer, ON_DEVICE(kd) },
+    { .name = "cross_entropy", .role = ROLE_LOSS, .keys = cross_entropy_keys, .asks = TEACH_LABELS,
+      .check = check_cross_entropy_section, .make = make_cross_entropy_section, .free = free_cross_entropy_layer,
+      .forward = forward_cross_entropy_layer, .scale = scale_of_cross_entropy_layer, ON_DEVICE(cross_entropy) },
 };
 enum { TYPES = sizeof types / sizeof *types };
 

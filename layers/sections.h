@@ -12,6 +12,8 @@
 #include "darknet_plugin/sections/cfg_keys.h"
 #include "feature_type.h"
 
+#include <stdio.h>
+
 /* What a layer of the lowered network is. */
 typedef enum {
     ROLE_STUDENT,     /* an ordinary trained layer, of a stock section */
@@ -24,20 +26,34 @@ typedef enum {
 /* What a loss compares the student with. */
 typedef enum {
     TEACH_MAP,        /* the feature map at a tap, live or out of a cache: the loss is part of a triple */
-    TEACH_ANSWER      /* the class scores that the teacher's last [softmax] reads, live: the loss stands anywhere */
+    TEACH_ANSWER,     /* the class scores that the teacher's last [softmax] reads: the loss stands on class scores */
+    TEACH_LABELS      /* the labels in net.truth, no teacher: the loss stands on class scores */
 } teach_kind;
 
-/* Sizes where a loss stands; h and w are 1 where there is no map. */
+/* Sizes where a loss stands; h and w are 1 where there is no map. And what reads the map behind it. */
 typedef struct loss_place {
     int c, h, w;                           /* the student's */
-    int teacher_c, teacher_h, teacher_w;   /* what it is taught */
+    int teacher_c, teacher_h, teacher_w;   /* what it is taught; 0 by labels */
+    int classes;                           /* outputs of the whole network */
+    const cfg_file *teacher;               /* of a map: its sections; the classifier reuses tail_of[0..tails-1] of them, */
+    const int *tail_of;                    /* in order; -1: not one of the teacher's. Both borrowed */
+    int tails;                             /* 0: there is no classifier */
 } loss_place;
 
 /* What the teacher says about a batch; borrowed from it or from its cache until the loss has run backward. */
 typedef struct teaching {
     const float *live;          /* (batch, c, h, w), in the device's memory if the network is there; or NULL: */
     const feature_map *stored;  /* (batch) maps out of a cache, in the host's memory */
+    int means;                  /* of those there is only each channel's mean over places: (batch, c) numbers */
 } teaching;
+
+/* What a loss has to know before step 1 and cannot compute from the cfg: measured once (model/model_prepare.c), from
+ * then on part of every checkpoint. */
+typedef struct loss_facts {
+    double *value;              /* n of them, owned by the loss */
+    size_t n;
+    int known;
+} loss_facts;
 
 typedef struct section_type {
     const char *name;
@@ -53,7 +69,17 @@ typedef struct section_type {
     int (*make)(layer *l, const cfg_section *section, const loss_place *place, diag *d);
     void (*free)(layer *l);                /* what hangs on it */
     void (*forward)(layer l, host_state net);   /* by which a layer is known */
-    void (*set_target)(layer *l, const teaching *teaching);
+    void (*set_target)(layer *l, const teaching *teaching);   /* NULL: no teacher's */
+    double *(*scale)(const layer *l);      /* what its loss is multiplied by; borrowed */
+    /* does it read each channel's mean over places only, so that nothing else need be stored? NULL: no */
+    int (*reads_means)(const cfg_section *section);
+    /* once the teacher has its weights: takes what it needs of them; NULL: nothing */
+    void (*see_teacher)(layer *l, const network *teacher);
+    /* what it has to know first, NULL = nothing; how that is measured: targets of views, the first `images` of a batch
+     * and in the host's memory, then the end of it, which says in one line what was found. -1 after reporting */
+    loss_facts *(*facts)(const layer *l);
+    void (*look)(layer *l, const teaching *views, int images);
+    int (*looked)(layer *l, FILE *out, diag *d);
     void (*to_device)(layer *l), (*from_device)(layer *l);   /* its functions for a network there; NULL without GPU=1 */
 } section_type;
 

@@ -135,8 +135,8 @@ static void test_values(void **state)
          "t.cfg:6: [projector] 'reduction' is 0, expected at least 1\n"
          "t.cfg:7: [projector] 'stack' is 'depthwize', expected one of: bottleneck, 1x1, 1x1-1x1, depthwise, linear, none\n"
          "hint: did you mean 'depthwise'?\n");
-    says(NET "[feature_l2]\nscale=0\nreduction=max\n",
-         "t.cfg:6: [feature_l2] 'scale' is 0, expected at least 1e-30\n"
+    says(NET "[feature_l2]\nscale=-1\nreduction=max\n",
+         "t.cfg:6: [feature_l2] 'scale' is -1, expected at least 0\n"
          "t.cfg:7: [feature_l2] 'reduction' is 'max', expected one of: mean, sum\n");
 }
 

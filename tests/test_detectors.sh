@@ -54,6 +54,14 @@ same "$w/live/simkd_final.weights" "$w/unlabelled/simkd_final.weights" "as well 
 status 1 "but not without a teacher" "$darknet" distill train "$w/bare.data" "$w/student.cfg" -epochs 1 -quiet -backup "$w/no"
 says err "label" "says what is missing"
 
+status 0 "the distilled detector's network from labels" train simkd labels -from-labels
+says out "mAP@0.5" "is measured"
+status 0 "and exported" "$darknet" distill export "$w/simkd.cfg" "$w/labels/simkd-labels_final.weights" "$w/deployed" -data "$data" -verify 2 -from-labels
+{ sed -n '/^\[net\]/,/^$/p' "$w/simkd.cfg"; sed -n '/^\[augment\]/,/^$/p' "$w/simkd.cfg"; sed '1,/^$/d' "$w/deployed.cfg"; } >"$w/plain.cfg"
+status 0 "which is the same as a plain cfg" train plain labels
+same "$w/labels/simkd-labels_final.weights" "$w/labels/plain_final.weights" "bit for bit"
+status 1 "unlabelled images are refused" "$darknet" distill train "$w/bare.data" "$w/simkd.cfg" -epochs 1 -quiet -backup "$w/no" -from-labels
+
 copy scales simkd 's/^max_batches=.*/max_batches=200/; s/^jitter=.*/jitter=0.2\nrandom=1/'
 status 0 "multi-scale" train scales s1
 status 0 "once more" train scales s2

@@ -30,6 +30,19 @@ same "$w/live/$final" "$w/other/$final" "and gives the same weights"
 status 0 "a full cache is left as it is" "$darknet" distill features "$w/few.data" "$w/simkd.cfg" -limit $n -views 2 -type f32 -out "$w/b.feat"
 says out "0 computed now" "nothing to do"
 
+status 0 "other weights' seed, the views of the same" train seeds -views 2 -seed 3 -view-seed 0 -cache "$w/b.feat" -type f32
+says out " 0 computed" "share a cache"
+status 0 "and live" train seeds-live -views 2 -seed 3 -view-seed 0
+same "$w/seeds-live/$final" "$w/seeds/$final" "to the same weights"
+cmp -s "$w/live/$final" "$w/seeds/$final" && not_ok "which are others" || ok "which are others"
+status 1 "another views' seed is refused" train no -views 2 -view-seed 3 -cache "$w/b.feat" -type f32
+says err "seed 3" "and named"
+status 0 "features by that seed" "$darknet" distill features "$w/few.data" "$w/simkd.cfg" -limit 10 -views 2 -seed 4 -view-seed 3 -out "$w/c.feat"
+status 0 "is the cache" "$darknet" distill features "$w/few.data" "$w/simkd.cfg" -limit 10 -views 2 -seed 3 -out "$w/c.feat"
+says out "0 computed now" "of these views"
+status 1 "a state of other views" train seeds-live -views 2 -seed 3 -view-seed 1 -resume
+says err "started with views=2 of seed 0, now it is views=2 of seed 1" "is refused"
+
 if [ -n "${DISTILL_QUICK:-}" ]; then echo "skipped: kills while 20,000 images are filled in, done without sanitizers"; else
 # Killed while filling, each time a little further on; what is there serves, the rest is made.
 for blocks in 1 5000 20000; do

@@ -10,6 +10,18 @@
 
 enum { B = 3, C = 10, N = B * C };
 
+static kd_how plain(double T) { return (kd_how){ .T = T }; }
+static double kl(const float *s, const float *t, size_t n, double T)
+{
+    kd_how how = plain(T);
+    return kd_loss(s, t, n, 0, &how);
+}
+static void kl_delta(const float *s, const float *t, size_t n, double T, double factor, const float *above, float *below)
+{
+    kd_how how = plain(T);
+    kd_delta(s, t, n, 0, &how, factor, above, below);
+}
+
 /* Softened by hand, without logarithms of sums. */
 static void soften(const float *z, double T, double *p)
 {
@@ -44,12 +56,12 @@ static void test_formula(void **state)
     fill_scores(t, 2);
     for (size_t k = 0; k < sizeof temperature / sizeof *temperature; ++k) {
         double T = temperature[k], got = 0, p[C], q[C];
-        for (int b = 0; b < B; ++b) got += T * T * kd_loss(s + b * C, t + b * C, C, T);
+        for (int b = 0; b < B; ++b) got += T * T * kl(s + b * C, t + b * C, C, T);
         check_close(got / loss_by_hand(s, t, T, 1), 1, 1e-12, "loss", k);
         soften(t, T, p);
         soften(s, T, q);
         float above[C] = { 1, 2, 3 }, below[C] = { 10, 20 };
-        kd_delta(s, t, C, T, 1.5 * T, above, below);
+        kl_delta(s, t, C, T, 1.5 * T, above, below);
         for (int i = 0; i < C; ++i)
             check_close(below[i], (i < 2 ? 10 * (i + 1) : 0) + (i < 3 ? i + 1 : 0) + 1.5 * T * (p[i] - q[i]), 1e-6, "delta", (size_t)i);
     }
@@ -59,17 +71,17 @@ static void test_extremes(void **state)
 {
     (void)state;
     float s[2] = { 3e4f, -3e4f }, t[2] = { -3e4f, 3e4f }, zero[2] = { 0, 0 }, below[2] = { 0, 0 };
-    assert_true(kd_loss(s, s, 2, 1) == 0);
-    check_close(kd_loss(s, t, 2, 1) / 6e4, 1, 1e-12, "opposite", 0);
-    kd_delta(s, t, 2, 1, 1, zero, below);
+    assert_true(kl(s, s, 2, 1) == 0);
+    check_close(kl(s, t, 2, 1) / 6e4, 1, 1e-12, "opposite", 0);
+    kl_delta(s, t, 2, 1, 1, zero, below);
     assert_true(below[0] == -1 && below[1] == 1);
-    kd_delta(s, s, 2, 1, 1, zero, below);
+    kl_delta(s, s, 2, 1, 1, zero, below);
     assert_true(below[0] == -1 && below[1] == 1);
     s[0] = NAN;
-    assert_true(isnan(kd_loss(s, t, 2, 1)));
+    assert_true(isnan(kl(s, t, 2, 1)));
     /* adding the same to all scores changes nothing */
     const float a[3] = { 1, 2, 4 }, b[3] = { 101, 102, 104 }, c[3] = { 0, 3, -1 };
-    check_close(kd_loss(b, c, 3, 2), kd_loss(a, c, 3, 2), 1e-12, "shifted", 0);
+    check_close(kl(b, c, 3, 2), kl(a, c, 3, 2), 1e-12, "shifted", 0);
 }
 
 /* For a large T, T^2 * KL is half the mean squared difference of centred scores (the paper's section 2.1), whatever T is. */
@@ -82,7 +94,92 @@ static void test_temperature(void **state)
     double mean = 0, want = 0;
     for (int i = 0; i < C; ++i) mean += (t[i] - (double)s[i]) / C;
     for (int i = 0; i < C; ++i) want += pow(t[i] - (double)s[i] - mean, 2) / (2 * C);
-    for (double T = 1e3; T < 1e5; T *= 10) check_close(T * T * kd_loss(s, t, C, T) / want, 1, 2e-2 * 1e3 / T, "limit", 0);
+    for (double T = 1e3; T < 1e5; T *= 10) check_close(T * T * kl(s, t, C, T) / want, 1, 2e-2 * 1e3 / T, "limit", 0);
+}
+
+/* In double, from the definitions: standardised scores, the decoupled divergence of the target and of the rest. */
+static void by_definition(const float *z, size_t n, const kd_how *how, double *y)
+{
+    double mean = 0, squares = 0;
+    for (size_t i = 0; i < n; ++i) mean += z[i] / (double)n;
+    for (size_t i = 0; i < n; ++i) squares += pow(z[i] - mean, 2);
+    for (size_t i = 0; i < n; ++i)
+        y[i] = how->standardise ? (z[i] - mean) / (1e-7 + sqrt(squares / (double)(n - 1))) : z[i];
+    double sum = 0;
+    for (size_t i = 0; i < n; ++i) sum += y[i] = exp(y[i] / how->T);
+    for (size_t i = 0; i < n; ++i) y[i] /= sum;
+}
+
+static double loss_by_definition(const float *s, const float *t, size_t n, size_t k, const kd_how *how)
+{
+    double p[C], q[C], sum = 0;
+    by_definition(t, n, how, p);
+    by_definition(s, n, how, q);
+    if (how->beta <= 0) {
+        for (size_t i = 0; i < n; ++i) sum += p[i] * log(p[i] / q[i]);
+        return sum;
+    }
+    sum = p[k] * log(p[k] / q[k]) + (1 - p[k]) * log((1 - p[k]) / (1 - q[k]));
+    for (size_t i = 0; i < n; ++i)
+        if (i != k) sum += how->beta * p[i] / (1 - p[k]) * log(p[i] / (1 - p[k]) / (q[i] / (1 - q[k])));
+    return sum;
+}
+
+static void check_how(kd_how how, size_t target)
+{
+    float s[C], t[C], zero[C] = { 0 }, delta[C] = { 0 };
+    check_fill(s, C, 30 + target);
+    check_fill(t, C, 40 + target);
+    for (int i = 0; i < C; ++i) s[i] *= 3, t[i] *= 3;
+    check_close(kd_loss(s, t, C, target, &how) / loss_by_definition(s, t, C, target, &how), 1, 1e-10, "loss", target);
+    kd_delta(s, t, C, target, &how, how.T, zero, delta);
+    for (int i = 0; i < C; ++i) {
+        float keep = s[i];
+        const float e = 1.f / 1024;
+        s[i] = keep + e;
+        double up = loss_by_definition(s, t, C, target, &how);
+        s[i] = keep - e;
+        double down = loss_by_definition(s, t, C, target, &how);
+        s[i] = keep;
+        check_close(delta[i], -how.T * how.T * (up - down) / (2 * e), 2e-5, "minus the gradient", (size_t)i);
+    }
+    assert_true(kd_loss(s, s, C, target, &how) == 0);
+}
+
+static void test_standardise_and_decouple(void **state)
+{
+    (void)state;
+    for (size_t target = 0; target < C; target += 3) {
+        check_how((kd_how){ .T = 4 }, target);
+        check_how((kd_how){ .T = 2, .standardise = 1 }, target);
+        check_how((kd_how){ .T = 4, .beta = 8 }, target);
+        check_how((kd_how){ .T = 2, .beta = 2, .standardise = 1 }, target);
+    }
+    /* the whole is the target's part and (1 - p_k) times the rest's: Zhao et al., equation 5 */
+    float s[C], t[C];
+    double p[C];
+    check_fill(s, C, 50);
+    check_fill(t, C, 51);
+    kd_how whole = { .T = 1 };
+    by_definition(t, C, &whole, p);
+    check_close(kd_loss(s, t, C, 4, &(kd_how){ .T = 1, .beta = 1 - p[4] }), kd_loss(s, t, C, 4, &whole), 1e-12, "parts", 0);
+    /* equal scores of all classes have no deviation: the loss is that of equal probabilities, the gradient finite */
+    float flat[C] = { 0 }, zero[C] = { 0 }, delta[C] = { 0 };
+    kd_how standard = { .T = 2, .standardise = 1 };
+    assert_true(isfinite(kd_loss(flat, t, C, 0, &standard)));
+    kd_delta(flat, t, C, 0, &standard, 1, zero, delta);
+    for (int i = 0; i < C; ++i) assert_true(isfinite(delta[i]));
+}
+
+/* A label's class where there is one, else the teacher's first. */
+static void test_decoupled_target(void **state)
+{
+    (void)state;
+    const float t[4] = { 1, 3, 2, 0 }, label[4] = { 0, 0, 0, 1 }, mixed[4] = { .7f, 0, .3f, 0 }, none[4] = { 0 };
+    assert_int_equal(kd_target(NULL, t, 4), 1);
+    assert_int_equal(kd_target(label, t, 4), 3);
+    assert_int_equal(kd_target(mixed, t, 4), 0);
+    assert_int_equal(kd_target(none, t, 4), 1);
 }
 
 /* ---- the layer ---- */
@@ -233,7 +330,8 @@ static void test_refusals(void **state)
     check_refused(NET BODY HEAD, NET ODD STUDENT, "17: [kd] odd.cfg does not end on [softmax]: it gives no class scores to learn from");
     check_refused(teacher_cfg, NET ODD POINT(10) "[kd]\n", "20: [kd] reads a map of 10x8x8, not one score a class");
     check_refused(teacher_cfg, NET ODD "[kd]\n", "14: [kd] no student layer before it");
-    check_refused(teacher_cfg, NET ODD "cache=x\n" STUDENT, "18: [kd] learns from a live teacher, but [teacher] has cache= (line 14)");
+    check_refused(teacher_cfg, NET ODD STUDENT "scale=auto\n",
+                  "18: [kd] scale=auto is for losses of a triple: this one stands on the student's own output");
     check_refused(teacher_cfg, NET ODD "name=a\n" ODD "name=b\n" STUDENT, "22: [kd] which of the 2 teachers? write teacher=NAME");
     check_refused(teacher_cfg, NET ODD "name=a\n" STUDENT "teacher=c\n", "19: [kd] teacher=c: no [teacher] has this name");
     check_refused(teacher_cfg, NET STUDENT, "14: [kd] there is no [teacher] section to learn from");
@@ -360,17 +458,42 @@ static void test_beside_a_triple(void **state)
     model_close(m);
 }
 
-static void test_cache_is_refused(void **state)
+/* A cache holds class scores, too, rounded to its type: training by it is as by a live teacher. */
+static void check_cached(const char *student, const char *type, double tolerance)
+{
+    model *live = open_student(student, BACKEND_REFERENCE), *cached = open_student(student, BACKEND_REFERENCE);
+    diag *d = diag_new();
+    uint64_t views, image[8] = { 0, 1, 2, 3, 4, 5, 6, 7 }, view[8] = { 0 };
+    unlink("x.feat");
+    model_cache cache = { .path = "x.feat", .type = type, .images = 8, .data = 1 };
+    assert_int_equal(model_open_cache(cached, &cache, &views, d), 0);
+    float *x = mem_calloc((size_t)(live->net->inputs * 8), sizeof *x);
+    check_fill(x, (size_t)(live->net->inputs * 8), 20);
+    for (int i = 0; i < 3; ++i) {
+        assert_int_equal(model_teach(cached, x, image, view, d), 0);
+        double want = model_train_step(live, x, NULL, NULL), got = model_train_step(cached, x, NULL, NULL);
+        check_close(got / want, 1, tolerance, type, (size_t)i);
+        network_update(live->net, live->low->trained);
+        network_update(cached->net, cached->low->trained);
+    }
+    assert_int_equal((int)model_features_counts(cached).computed, 8);
+    assert_int_equal((int)model_features_counts(cached).read, 16);
+    check_no_errors(d);
+    free(x);
+    diag_free(d);
+    model_close(live);
+    model_close(cached);
+}
+
+static void test_cache(void **state)
 {
     (void)state;
-    model *m = open_student(NET TEACHER BODY HEAD "[kd]\n", BACKEND_REFERENCE);
-    diag *d = diag_new();
-    uint64_t views;
-    assert_int_equal(model_open_cache(m, &(model_cache){ .path = "x.feat", .images = 8, .data = 1 }, &views, d), -1);
-    assert_string_equal(diag_get(d, 0)->text, "learns from a live teacher, not from a cache");
-    assert_non_null(diag_get(d, 0)->hint);
-    diag_free(d);
-    model_close(m);
+    static const char own[] = NET TEACHER BODY HEAD "[kd]\n[softmax]\nnoloss=1\n";
+    static const char behind[] = NET TEACHER BODY "[projector]\n[feature_l2]\n[reused_classifier]\n[kd]\n";
+    check_cached(own, "f32", 1e-6);
+    check_cached(behind, "f32", 1e-6);
+    check_cached(own, "f16", 2e-3);
+    check_cached(behind, "u8", 2e-2);
 }
 
 int main(void)
@@ -383,7 +506,8 @@ int main(void)
         cmocka_unit_test(test_layer), cmocka_unit_test(test_lowering), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_learns_from_scores_alone), cmocka_unit_test(test_target),
         cmocka_unit_test(test_learns_from_labels_too), cmocka_unit_test(test_beside_a_triple),
-        cmocka_unit_test(test_cache_is_refused),
+        cmocka_unit_test(test_cache), cmocka_unit_test(test_standardise_and_decouple),
+        cmocka_unit_test(test_decoupled_target),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

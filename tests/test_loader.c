@@ -48,7 +48,7 @@ static dataset *open_set(data_file *f, data_split split)
 static loader_options options(const dataset *s, int size, int batch, int threads)
 {
     return (loader_options){
-        .data = s, .how = LOAD_TRAIN, .batch = batch, .c = 1, .h = size, .w = size, .seed = 5, .threads = threads,
+        .data = s, .how = LOAD_TRAIN, .batch = batch, .c = 1, .h = size, .w = size, .seed = 5, .view_seed = 5, .threads = threads,
         .augment = { .pad = 2, .flip = 1, .min_crop = size, .max_crop = size, .aspect = 1, .saturation = 1, .exposure = 1, .any = 1 },
     };
 }
@@ -99,6 +99,34 @@ static void test_threads_do_not_matter(void **state)
     assert_memory_not_equal(one.index, other.index, one.images * sizeof(uint64_t));
     free_stream(other);
     free_stream(one);
+    dataset_free(s);
+}
+
+/* The order depends on the seed alone, the pixels of an image's view on the view seed alone. */
+static void test_two_seeds(void **state)
+{
+    (void)state;
+    dataset *s = open_set(small_set(50, 8), DATA_TRAIN);
+    loader_options o = options(s, 8, 50, 2);
+    stream one = collect(&o, 1);
+    o.view_seed = 6;
+    stream seen = collect(&o, 1);
+    assert_memory_equal(one.index, seen.index, 50 * sizeof(uint64_t));
+    assert_memory_not_equal(one.x, seen.x, 50 * 64 * sizeof(float));
+    o = options(s, 8, 50, 2);
+    o.seed = 6;
+    stream order = collect(&o, 1);
+    int moved = 0;
+    for (size_t i = 0; i < 50; ++i)
+        for (size_t k = 0; k < 50; ++k) {
+            if (order.index[k] != one.index[i]) continue;
+            assert_memory_equal(one.x + i * 64, order.x + k * 64, 64 * sizeof(float));
+            moved += i != k;
+        }
+    assert_true(moved > 25);
+    free_stream(one);
+    free_stream(seen);
+    free_stream(order);
     dataset_free(s);
 }
 
@@ -320,7 +348,7 @@ int main(void)
 {
     network_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads_do_not_matter),
+        cmocka_unit_test(test_threads_do_not_matter), cmocka_unit_test(test_two_seeds),
         cmocka_unit_test(test_start_resumes_the_stream),
         cmocka_unit_test(test_epochs_are_permutations),
         cmocka_unit_test(test_views_come_round),

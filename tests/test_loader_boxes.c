@@ -55,7 +55,7 @@ static dataset *open_set(size_t limit, int need)
 static loader_options options(const dataset *s, load_how how, int threads)
 {
     return (loader_options){
-        .data = s, .how = how, .batch = 12, .c = 3, .h = 64, .w = 64, .seed = 5, .threads = threads, .max_boxes = MAX_BOXES, .step_images = 24,
+        .data = s, .how = how, .batch = 12, .c = 3, .h = 64, .w = 64, .seed = 5, .view_seed = 5, .threads = threads, .max_boxes = MAX_BOXES, .step_images = 24,
         .augment = { .detector = 1, .jitter = .2f, .random = 1, .flip = 1, .hue = .1f, .saturation = 1.5f, .exposure = 1.5f, .aspect = 1, .any = 1 },
     };
 }

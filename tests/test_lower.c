@@ -48,7 +48,38 @@ static void check_host(const lowered *l)
     free(text);
 }
 
-/* Both modes parse and hold the same weights in the same order. */
+static int has_output(const lowered *l)
+{
+    int found = 0;
+    for (int i = 0; i < l->shape->n; ++i)
+        found |= cfg_is(cfg_layer(l->cfg, i), "softmax") || cfg_is_boxes(cfg_layer(l->cfg, i));
+    return found;
+}
+
+/* To be trained from labels: the deployed network's arrays in the same order, nothing frozen, no loss but its outputs'. */
+static void check_labels(const char *student, const char *teacher, const lowered *train)
+{
+    lowered *labels = lower_text(student, teacher, LOWER_LABELS);
+    check_host(labels);
+    int k = 0;
+    for (int i = 0; i < train->shape->n; ++i) {
+        if (train->role[i] == ROLE_LOSS) continue;
+        assert_int_equal(labels->shape->layer[k].stored, train->shape->layer[i].stored);
+        assert_int_equal(labels->shape->layer[k].outputs, train->shape->layer[i].outputs);
+        assert_int_equal(labels->role[k], train->role[i] == ROLE_TAIL ? ROLE_STUDENT : train->role[i]);
+        assert_int_equal(labels->trained_as[k], i);
+        assert_int_equal(cfg_int(cfg_layer(labels->cfg, k), "noloss", 0), 0);
+        ++k;
+    }
+    assert_int_equal(k, labels->shape->n);
+    assert_int_equal(labels->trained, k);
+    assert_int_equal(labels->losses, 0);
+    assert_int_equal(labels->labels, 1);
+    for (int i = 0; i < labels->heads; ++i) assert_int_equal(labels->head[i].loss, -1);
+    lower_free(labels);
+}
+
+/* All modes parse and hold the same weights in the same order. */
 static void check_both(const char *student, const char *teacher)
 {
     lowered *train = lower_text(student, teacher, LOWER_TRAIN), *deploy = lower_text(student, teacher, LOWER_DEPLOY);
@@ -65,6 +96,7 @@ static void check_both(const char *student, const char *teacher)
     }
     assert_int_equal(k, deploy->shape->n);
     assert_int_equal(deploy->trained, deploy->shape->n);
+    if (has_output(train)) check_labels(student, teacher, train);
     lower_free(train);
     lower_free(deploy);
 }

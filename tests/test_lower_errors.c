@@ -247,6 +247,44 @@ static void tail_keeps_parameter_shapes(void **state)
                   "hint: it needs the teacher's map size: give the student the same stride, or a tap further down\n");
 }
 
+/* ---- [augment] ---- */
+
+#define FOR_DETECTORS "hint: jitter=, random= and [net] hue=, saturation= and exposure= augment for detectors\n"
+
+static void augment_for_classifiers_only(void **state)
+{
+    (void)state;
+    static const char yolo[] = "[convolutional]\nfilters=14\nsize=1\nactivation=linear\n"
+                               "[yolo]\nmask=0,1\nanchors=1,2, 3,4\nclasses=2\nnum=2\n";
+    char *detector = mem_printf(NET CONV(8, 2) CONV(8, 2) "%s", yolo);
+    char *plain = mem_printf(NET "[augment]\nmixup=.2\ncutout=4\nlabel_smoothing=0.1\n" CONV(8, 2) "%s", yolo);
+    check_refused(NET TEACHER "[augment]\nflip=1\nmixup=0.4\n" STUDENT TRIPLE, detector,
+                  "s.cfg:10: [augment] mixup=0.4 is for classifiers, this network has [yolo]\n" FOR_DETECTORS);
+    check_refused(plain, teacher,
+                  "s.cfg:7: [augment] mixup=.2 is for classifiers, this network has [yolo]\n" FOR_DETECTORS
+                  "s.cfg:8: [augment] cutout=4 is for classifiers, this network has [yolo]\n" FOR_DETECTORS
+                  "s.cfg:9: [augment] label_smoothing=0.1 is for classifiers, this network has [yolo]\n" FOR_DETECTORS);
+    free(detector);
+    free(plain);
+}
+
+static void augment_takes_what_is_possible(void **state)
+{
+    (void)state;
+    check_refused(NET TEACHER "[augment]\ncutout=31\n" STUDENT TRIPLE, teacher,
+                  "s.cfg:9: [augment] cutout=31 hides all of every 16x16 image\nhint: a side of half of the image or less leaves something to see\n");
+    check_refused(NET TEACHER "[augment]\ncutout=2147483647\n" STUDENT TRIPLE, teacher,
+                  "s.cfg:9: [augment] cutout=2147483647 hides all of every 16x16 image\nhint: a side of half of the image or less leaves something to see\n");
+    check_refused(NET TEACHER "[augment]\nmixup=-1\ncutout=-1\nlabel_smoothing=1\n" STUDENT TRIPLE, teacher,
+                  "s.cfg:9: [augment] 'mixup' is -1, expected 0 to 1000\n"
+                  "s.cfg:10: [augment] 'cutout' is -1, expected at least 0\n"
+                  "s.cfg:11: [augment] 'label_smoothing' is 1, expected 0 to 0.999\n");
+    char *got = lower_messages("[net]\nbatch=1\nwidth=16\nheight=16\nchannels=3\n" TEACHER "[augment]\nmixup=1\ncutout=30\n" STUDENT TRIPLE,
+                               teacher, LOWER_DEPLOY, 0);
+    assert_string_equal(got, "");
+    free(got);
+}
+
 /* ---- several at once ---- */
 
 static void all_mistakes_at_once(void **state)
@@ -284,6 +322,7 @@ int main(void)
         cmocka_unit_test(projector_mistakes_come_through), cmocka_unit_test(student_shapes_are_blamed_once),
         cmocka_unit_test(mistakes_of_two_heads), cmocka_unit_test(crop_is_refused), cmocka_unit_test(own_head_is_warned_of), cmocka_unit_test(tail_without_an_output),
         cmocka_unit_test(tail_reaches_back), cmocka_unit_test(chosen_layers_are_checked),
+        cmocka_unit_test(augment_for_classifiers_only), cmocka_unit_test(augment_takes_what_is_possible),
         cmocka_unit_test(tail_keeps_parameter_shapes), cmocka_unit_test(all_mistakes_at_once), cmocka_unit_test(nothing_to_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,7 +115,7 @@ static int open_list(diag *d)
 
 static int load_from(const dataset *s, diag *d)
 {
-    loader_options o = { .data = s, .how = LOAD_TRAIN, .batch = 2, .c = 3, .h = 8, .w = 8, .seed = 1, .threads = 2,
+    loader_options o = { .data = s, .how = LOAD_TRAIN, .batch = 2, .c = 3, .h = 8, .w = 8, .seed = 1, .view_seed = 1, .threads = 2,
                          .augment = { .pad = 1, .flip = 1, .min_crop = 8, .max_crop = 8, .aspect = 1, .saturation = 1, .exposure = 1, .any = 1 } };
     loader *l = loader_start(&o, d);
     int failed = !l;

@@ -114,14 +114,14 @@ static void test_refusals(void **state)
                              "[convolutional]\nfilters=5\nsize=1\nbatch_normalize=1\nactivation=linear\n";
     static const char fc[] = "[net]\nbatch=3\nheight=1\nwidth=1\nchannels=5\n[connected]\noutput=9\n"
                              "batch_normalize=1\nactivation=relu\n";
-    static const int shifted[] = { 1, 3 }, beyond[] = { 6 }, negative[] = { -1 }, third[] = { 3 };
+    static const int shifted[] = { 1, 3 }, beyond[] = { 6 }, negative[] = { -2 }, third[] = { 3 };
     refused(more, 0, 2, of, "layer 1 has input channels 3, teacher layer 2 has 8");
     refused(wide, 0, 2, of, "layer 1 has size 3, teacher layer 2 has 1");
     refused(bn, 0, 2, of, "layer 1 has batch_normalize 1, teacher layer 2 has 0");
     refused(fc, 0, 1, third, "layer 0 has 9 biases, teacher layer 3 has 4");
     refused(bn, 0, 2, shifted, "layer 1 is not of the type of teacher layer 3");
     refused(bn, 0, 1, beyond, "teacher layer 6 of 6 does not exist");
-    refused(bn, 0, 1, negative, "teacher layer -1 of 6 does not exist");
+    refused(bn, 0, 1, negative, "teacher layer -2 of 6 does not exist");
     refused(bn, 1, 2, of, "layers 1 to 2 of 2 do not exist");
     refused(bn, -1, 1, of, "layers -1 to -1 of 2 do not exist");
 }

@@ -5,12 +5,12 @@
 set -eu
 cd "$(dirname "$0")/.."
 make -j"$(nproc)" --no-print-directory SAN=thread DNNL=0 ONNX=0 BUILD=build-tsan build-tsan/darknet build-tsan/tests/test_loader \
-    build-tsan/tests/test_feature_cache >build-tsan.log 2>&1 || { tail -20 build-tsan.log; exit 1; }
+    build-tsan/tests/test_mixing build-tsan/tests/test_feature_cache >build-tsan.log 2>&1 || { tail -20 build-tsan.log; exit 1; }
 rm -f build-tsan.log
 export TSAN_OPTIONS="suppressions=$PWD/tests/sanitize/tsan.supp exitcode=66"
 w=$(mktemp -d)
 trap 'rm -rf "$w"' EXIT
-tests/run.sh build-tsan 1 test_loader test_feature_cache
+tests/run.sh build-tsan 1 test_loader test_mixing test_feature_cache
 sed "s#^cfg=.*#cfg=$PWD/cfg/fashion-teacher.cfg#; s#^weights=.*#weights=$PWD/cfg/fashion-teacher.weights#" cfg/fashion-simkd.cfg >"$w/simkd.cfg"
 ls /usr/share/darknet/data/*.jpg >"$w/photos"
 printf 'classes=10\ntrain=%s\nnames=%s\n' "$w/photos" "$PWD/cfg/fashion.names" >"$w/photos.data"

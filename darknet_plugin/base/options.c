@@ -41,8 +41,14 @@ static const flag_row FLAGS[] = {
     { "fit",          FLAG_STR,   AT(fit),          0, 0, "letterbox|stretch",
       "how a detector's images fill its input (default: [augment] fit=, else letterbox)" },
     { "seed",         FLAG_INT,   AT(seed),         0, INT_MAX, "N", "seed of everything random (default 0)" },
+    { "view-seed",    FLAG_INT,   AT(view_seed),    0, INT_MAX, "N",
+      "seed of the augmented views alone: runs of another -seed share a cache (default: -seed)" },
     { "limit",        FLAG_INT,   AT(limit),        1, INT_MAX, "N",
       "the first N images only (not valid: of the training images; predict: frames of a video)" },
+    { "holdout",      FLAG_INT,   AT(holdout),      1, INT_MAX, "N",
+      "the last N training images are not trained on, but measured instead of valid=" },
+    { "from-labels",  FLAG_SET,   AT(from_labels),  0, 0, "",
+      "the network that this distillation deploys, trained from labels and without its teacher" },
     { "clear",        FLAG_SET,   AT(clear),        0, 0, "", "count images from 0 again" },
     { "force",        FLAG_SET,   AT(force),        0, 0, "",
       "train even with a teacher that looks untrained, resume even what was started otherwise" },
@@ -218,6 +224,11 @@ int options_given(const options *options, const char *flag)
 {
     const flag_row *row = find_flag(flag);
     return row && (options->given >> (row - FLAGS) & 1);
+}
+
+uint64_t options_view_seed(const options *options)
+{
+    return (uint64_t)(options_given(options, "view-seed") ? options->view_seed : options->seed);
 }
 
 int options_check_sub(const options *options, const verb *sub, diag *d)

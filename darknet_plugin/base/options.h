@@ -14,8 +14,9 @@ typedef struct options {
     const struct verb *verb;              /* borrowed */
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
-    int json, clear, force, resume, nogpu, quiet, side_by_side, fold, merge, teacher;
-    int threads, epochs, seed, limit, views, verify, top, skip_nan, checkpoint;   /* checkpoint: seconds */
+    int json, clear, force, resume, nogpu, quiet, side_by_side, fold, merge, teacher, from_labels;
+    int threads, epochs, seed, view_seed, limit, holdout, views, verify, top, skip_nan;
+    int checkpoint;                       /* seconds */
     int to, from, batch;                  /* to, from: 0 unless given, which options_given tells */
     double tolerance, seconds, threshold, eps;
     const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *fit, *onnx;
@@ -39,6 +40,8 @@ int options_parse(options *options, const verb *verb, int argc, char **argv, dia
 const verb *verb_named(const verb *const *verbs, const char *name);
 /* The name in such a list that is nearest to one that is not in it; NULL if none is near. */
 const char *verb_nearest(const verb *const *verbs, const char *name);
+/* The seed of augmented views: -view-seed, or else -seed. */
+uint64_t options_view_seed(const options *options);
 /* Was -flag given? */
 int options_given(const options *options, const char *flag);
 /* 0 if the sub-verb takes every flag that was given, else -1 with a message. */

@@ -9,7 +9,7 @@
 /* The numbers go into what is drawn, so they stay. */
 enum rng_use {
     RNG_SHUFFLE = 1, RNG_AUGMENT = 2, RNG_INIT = 3, RNG_DROPOUT = 4, RNG_TEST = 5, RNG_SIZE = 6, RNG_SUBSTITUTE = 7,
-    RNG_PICTURE = 8
+    RNG_PICTURE = 8, RNG_MIX = 9
 };
 
 typedef struct rng {
@@ -56,6 +56,28 @@ static inline double rng_normal(rng *rng)
 {
     double u = 1.0 - rng_uniform(rng, 0, 1), v = rng_uniform(rng, 0, 1);
     return sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v);
+}
+
+/* The logarithm of a Gamma(shape, 1), shape > 0: Marsaglia and Tsang, "A simple method for generating gamma variables",
+ * 2000, for shape + 1, times u^(1/shape), which would be 0 for small shapes without the logarithm. */
+static inline double rng_log_gamma(rng *rng, double shape)
+{
+    double d = shape + 2. / 3, c = 1 / sqrt(9 * d);
+    for (;;) {
+        double x = rng_normal(rng), v = 1 + c * x;
+        if (v <= 0) continue;
+        v = v * v * v;
+        double u = 1.0 - rng_uniform(rng, 0, 1);
+        if (log(u) < .5 * x * x + d - d * v + d * log(v))
+            return log(d * v) + log(1.0 - rng_uniform(rng, 0, 1)) / shape;
+    }
+}
+
+/* Beta(shape, shape), in [0, 1], for a shape of 1e-38 and more: g1 / (g1 + g2) of two Gammas. */
+static inline double rng_beta(rng *rng, double shape)
+{
+    double g1 = rng_log_gamma(rng, shape), g2 = rng_log_gamma(rng, shape);
+    return 1 / (1 + exp(g2 - g1));
 }
 
 #endif

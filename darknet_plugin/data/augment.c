@@ -104,6 +104,7 @@ void augment_image(const uint8_t *in, int w, int h, int c, const augment_spec *a
         place_bytes(in, w, h, c, dx, dy, mirror, out);
     }
     augment_colours(out, (size_t)out_w * (size_t)out_h, c, augment, rng);
+    augment_cutout(out, c, out_h, out_w, augment->cutout, rng);
 }
 
 void augment_centre(const uint8_t *in, int w, int h, int c, float *out, int out_w, int out_h)

@@ -7,11 +7,22 @@
 #include "augment_spec.h"
 #include "darknet_plugin/base/rng.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
-/* Training: Darknet's random resize-crop-rotate, [augment] pad crop, flip, colour distortion, in that order. */
+/* Training: Darknet's random resize-crop-rotate, [augment] pad crop, flip, colour distortion, cutout, in that order. */
 void augment_image(const uint8_t *in, int w, int h, int c, const augment_spec *augment, rng *rng, float *out, int out_w,
                    int out_h);
+/* Mixup (augment_mix.c): what an image is mixed with. */
+typedef struct image_mix {
+    uint64_t partner;    /* number in the data set, maybe the image's own */
+    float factor;        /* of the image itself, 0..1; the partner's is 1 - factor */
+} image_mix;
+int augment_mixes(const augment_spec *augment);   /* is mixup on? */
+/* Draws it, out of `count` images. */
+image_mix augment_draw_mix(const augment_spec *augment, rng *rng, uint64_t count);
+/* n times x = factor * x + (1 - factor) * partner */
+void augment_mix(float *x, const float *partner, size_t n, float factor);
 /* Validation, as `darknet classifier valid`: the square in the middle, resized to the net's input. */
 void augment_centre(const uint8_t *in, int w, int h, int c, float *out, int out_w, int out_h);
 /* Prediction, as `darknet classifier predict`: letterbox with 0.5 grey. */

@@ -48,6 +48,9 @@ void augment_rotate_crop(const pixel_view *view, const crop_geometry *geometry, 
 void augment_distort(float *x, size_t n, float hue, float saturation, float exposure);
 /* Mirrors x, (c, h, w). */
 void augment_flip(float *x, int c, int h, int w);
+/* A square of `size` pixels of x, (c, h, w), becomes 0, its centre drawn: so much of it as lies within. 0: draws
+ * nothing. (augment_mix.c) */
+void augment_cutout(float *x, int c, int h, int w, int size, rng *rng);
 /* out[y][x] = in[y + dy][x + dx], zero outside; in and out are (c, h, w) and differ. */
 void augment_shift(const float *in, float *out, int c, int h, int w, int dx, int dy);
 

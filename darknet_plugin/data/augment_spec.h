@@ -15,6 +15,9 @@ typedef struct augment_spec {
     int stretch;                     /* detectors: the image fills the input, else it is letterboxed */
     float jitter;                    /* detectors: share of a side by which the place is drawn; 0 = off */
     float random;                    /* detectors: multi-scale, the largest factor (1 stands for 1.4); 0 = off */
+    float mixup;                     /* classifiers: alpha of the factor's Beta(alpha, alpha); 0 = off */
+    int cutout;                      /* classifiers: side of a square of zeros in pixels; 0 = off */
+    float label_smoothing;           /* classifiers: share of a label that is spread over all classes; 0 = off */
     int any;                         /* some of it changes pixels */
 } augment_spec;
 

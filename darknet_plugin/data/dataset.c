@@ -94,6 +94,21 @@ static void note_images(const dataset *set, diag *d)
     for (size_t i = 0; set->path && i < set->listed; ++i) in_file_note(set->path[i], d);
 }
 
+/* Leaves the set the images of its side: all but the last, or the last. 0 or -1 after reporting. */
+static int hold_out(dataset *set, const data_request *request, diag *d)
+{
+    size_t n = request->data->held_out;
+    if (!n) return 0;
+    if (n >= set->count) {
+        diag_error(d, request->path[0], 0, NULL, "%zu images are to be held out of %zu (%s= in %s)", n, set->count,
+                   request->key, request->data->path);
+        return -1;
+    }
+    if (request->held_out) data_keep_last(set, n);
+    else set->count -= n;
+    return 0;
+}
+
 /* Fills the set: images and labels, then what a detector's images want besides. 0 or -1 after reporting. */
 static int fill(dataset *set, const data_request *request, size_t limit, diag *d)
 {
@@ -104,7 +119,8 @@ static int fill(dataset *set, const data_request *request, size_t limit, diag *d
         diag_error(d, request->path[0], 0, NULL, "no images (%s= in %s)", request->key, request->data->path);
         bad = -1;
     }
-    if (limit && limit < set->count) set->count = limit;
+    if (!bad) bad = hold_out(set, request, d);
+    if (!bad && limit && limit < set->count) set->count = limit;
     if (!bad && request->need & DATA_BOXES) bad = data_read_boxes(set, request, d);
     if (!bad && is_detector(request) && !(request->need & DATA_LOOK)) bad = data_report_left_out(set, request, d);
     return bad;
@@ -139,9 +155,11 @@ static void missing_key(const data_request *request, diag *d)
 
 dataset *dataset_open(const data_file *file, data_split split, size_t limit, int need, diag *d)
 {
-    data_request request = { .data = file, .key = split == DATA_TRAIN ? "train" : "valid", .need = need };
-    request.labels = split == DATA_TRAIN ? file->train_labels : file->valid_labels;
-    const char *value = split == DATA_TRAIN ? file->train : file->valid;
+    int training = split == DATA_TRAIN || file->held_out;
+    data_request request = { .data = file, .key = training ? "train" : "valid", .need = need };
+    request.held_out = split == DATA_VALID && file->held_out;
+    request.labels = training ? file->train_labels : file->valid_labels;
+    const char *value = training ? file->train : file->valid;
     if (!value) {
         missing_key(&request, d);
         return NULL;

@@ -27,6 +27,9 @@ typedef struct data_file {
     char **tag;                 /* what lists match paths with: classes lines of labels=, or NULL where it is `name` */
     /* NULL where absent; backup defaults to "backup" */
     char *train, *valid, *train_labels, *valid_labels, *format, *backup;
+    /* for the caller to set before it opens a split: the last so many training images are the validation's, whatever
+     * valid= names; 0: none */
+    size_t held_out;
 } data_file;
 
 data_file *data_file_read(const char *path, diag *d);   /* NULL after reporting; the caller frees with data_file_free */
@@ -44,7 +47,8 @@ typedef struct dataset dataset;
 enum { DATA_IMAGES = 0, DATA_CLASSES = 1, DATA_DETECTOR = 2, DATA_BOXES = 4, DATA_LOOK = 8 };
 
 /* Opens one split and checks all of it that can be checked without decoding images. `limit` > 0 keeps the first
- * `limit` images. The caller frees with dataset_free; NULL after reporting. */
+ * `limit` images, of those that file->held_out leaves to the split. The caller frees with dataset_free; NULL after
+ * reporting. */
 dataset *dataset_open(const data_file *file, data_split split, size_t limit, int need, diag *d);
 void dataset_free(dataset *set);
 size_t dataset_count(const dataset *set);

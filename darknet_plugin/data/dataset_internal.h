@@ -12,6 +12,7 @@ typedef struct data_request {
     char **path;              /* paths of them, owned: what the key names, looked up once the format is known */
     int paths;
     int need;                 /* DATA_CLASSES, DATA_DETECTOR, DATA_BOXES */
+    int held_out;             /* wanted are those that are held out of `key` */
 } data_request;
 
 /* All that is asked of a format, from its name to the end of a dataset of it. */
@@ -58,6 +59,7 @@ struct dataset {
     int w, h, c;              /* 0 in formats kept in files */
     data_part *part;          /* parts, owned; formats kept in memory */
     int parts;
+    size_t skipped;           /* images of the first parts that are not kept; formats kept in memory */
     char **path;              /* listed, owned; formats kept in files */
     uint8_t *left_out;        /* listed, owned; formats kept in files: a data_left_out each */
     size_t listed, room;      /* images in the files, of which the first `count` are used; allocated entries of path */
@@ -92,6 +94,11 @@ void data_names_add(data_names *names, char *const *name, int classes);
 int data_class_named(const data_names *names, const char *name);
 /* Reports labels first .. first + n - 1 that are outside 0..classes-1 (the first and how many). 0 or -1. */
 int data_check_labels(const dataset *set, size_t first, size_t n, const char *file, diag *d);
+
+/* ---- all formats ---- */
+
+/* Drops all but the last n of the images that a format's open has brought. */
+void data_keep_last(dataset *set, size_t n);
 
 /* ---- formats kept in memory ---- */
 

@@ -96,6 +96,22 @@ int data_check_labels(const dataset *set, size_t first, size_t n, const char *fi
     return -1;
 }
 
+/* ---- all formats ---- */
+
+void data_keep_last(dataset *set, size_t n)
+{
+    size_t skip = set->count - n, size = (size_t)set->w * (size_t)set->h * (size_t)set->c;
+    memmove(set->label, set->label + skip, n * sizeof *set->label);
+    if (set->pixels) memmove(set->pixels, set->pixels + skip * size, n * size);
+    for (size_t i = 0; set->path && i < skip; ++i) free(set->path[i]);
+    if (set->path) {
+        memmove(set->path, set->path + skip, n * sizeof *set->path);
+        memmove(set->left_out, set->left_out + skip, n * sizeof *set->left_out);
+    }
+    set->skipped = skip;
+    set->count = set->listed = n;
+}
+
 /* ---- formats kept in memory ---- */
 
 void data_add_part(dataset *set, const char *file)
@@ -149,8 +165,9 @@ uint64_t data_memory_identity(const dataset *set)
 void data_memory_name(const dataset *set, size_t i, char *buf, size_t len)
 {
     int p = set->parts - 1;
-    while (p > 0 && set->part[p].first > i) --p;
-    snprintf(buf, len, "%s#%zu", path_base_name(set->part[p].file), i - set->part[p].first);
+    size_t at = set->skipped + i;
+    while (p > 0 && set->part[p].first > at) --p;
+    snprintf(buf, len, "%s#%zu", path_base_name(set->part[p].file), at - set->part[p].first);
 }
 
 void data_memory_free(dataset *set)

@@ -7,9 +7,9 @@
  * Images that could not be read are written down in the slot and counted when it is handed out, in order again. */
 #include "loader.h"
 
+#include "loader_lost.h"
 #include "darknet_plugin/host/host.h"
 #include "darknet_plugin/base/mem.h"
-#include "darknet_plugin/base/words.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -18,22 +18,12 @@
 
 typedef enum { SLOT_FREE, SLOT_BUSY, SLOT_READY } slot_state;
 
-/* An image that could not be read. */
-typedef struct lost_image {
-    uint64_t index;
-    char *why;           /* owned */
-} lost_image;
-
-typedef struct lost_list {
-    lost_image *image;   /* n, owned */
-    size_t n, room;
-} lost_list;
-
 typedef struct slot {
     batch batch;         /* arrays owned */
     slot_state state;    /* under the lock */
     char why[1024];      /* reason of a failure, else empty */
     lost_list lost;      /* detectors */
+    float *partner;      /* room for an image to be mixed in, owned; NULL: none is */
 } slot;
 
 struct loader {
@@ -71,8 +61,8 @@ static void plan_training(loader *loader, slot *slot, uint64_t seq)
     const loader_options *options = &loader->options;
     batch *batch = &slot->batch;
     uint64_t past = seq * (uint64_t)options->batch, at = options->start + past, step = (uint64_t)options->step_images;
-    augment_size(options->seed, options->start / step + past / step, options->augment.random, options->w, options->h,
-                 &batch->w, &batch->h);
+    augment_size(options->view_seed, options->start / step + past / step, options->augment.random, options->w,
+                 options->h, &batch->w, &batch->h);
     batch->n = options->batch;
     batch->epoch = at / loader->count;
     for (int j = 0; j < options->batch; ++j, ++at) {
@@ -112,21 +102,18 @@ static int is_random(const loader *loader)
     return loader->options.how == LOAD_TRAIN || loader->options.how == LOAD_VIEWS;
 }
 
+/* Is each image mixed with another one? */
+static int is_mixed(const loader_options *options)
+{
+    return (options->how == LOAD_TRAIN || options->how == LOAD_VIEWS) && augment_mixes(&options->augment);
+}
+
 static size_t image_floats(const loader *loader, const batch *batch)
 {
     return (size_t)loader->options.c * (size_t)batch->h * (size_t)batch->w;
 }
 
 static size_t truth_floats(const loader *loader) { return 5 * (size_t)loader->options.max_boxes; }
-
-static void add_lost(lost_list *list, uint64_t index, char *why)
-{
-    if (list->n == list->room) {
-        list->room = list->room ? 2 * list->room : 8;
-        list->image = mem_realloc(list->image, list->room, sizeof *list->image);
-    }
-    list->image[list->n++] = (lost_image){ index, why };
-}
 
 /* What became of an image. */
 typedef enum { IMAGE_FAILED = -1, IMAGE_READ, IMAGE_LOST } image_status;
@@ -140,18 +127,18 @@ static image_status read_picture(const loader *loader, slot *slot, uint64_t i, p
         return IMAGE_READ;
     dataset_name(loader->options.data, i, name, sizeof name);
     if (loader->options.augment.detector) {
-        add_lost(&slot->lost, i, mem_printf("%s: %s", name, why));
+        lost_add(&slot->lost, i, mem_printf("%s: %s", name, why));
         return IMAGE_LOST;
     }
     snprintf(slot->why, sizeof slot->why, "%s: %s", name, why);
     return IMAGE_FAILED;
 }
 
-/* Another image in place of j: the first readable one of those drawn by (seed, view, image). */
+/* Another image in place of j: the first readable one of those drawn by (view_seed, view, image). */
 static image_status substitute(const loader *loader, slot *slot, int j, picture *picture)
 {
     batch *batch = &slot->batch;
-    rng r = rng_make(loader->options.seed, batch->view[j], batch->index[j], RNG_SUBSTITUTE);
+    rng r = rng_make(loader->options.view_seed, batch->view[j], batch->index[j], RNG_SUBSTITUTE);
     for (int tries = 0; tries < 100; ++tries) {
         batch->index[j] = rng_below(&r, loader->count);
         if (read_picture(loader, slot, batch->index[j], picture) == IMAGE_READ) return IMAGE_READ;
@@ -164,7 +151,7 @@ static void prepare_detector(const loader *loader, batch *batch, int j, const pi
 {
     const loader_options *options = &loader->options;
     image_place *place = &batch->place[j];
-    rng r = rng_make(options->seed, batch->view[j], batch->index[j], RNG_AUGMENT);
+    rng r = rng_make(options->view_seed, batch->view[j], batch->index[j], RNG_AUGMENT);
     if (is_random(loader))
         augment_detect(picture->pixels, picture->w, picture->h, options->c, &options->augment, &r, x, batch->w,
                        batch->h, place);
@@ -178,16 +165,33 @@ static void prepare_detector(const loader *loader, batch *batch, int j, const pi
                   options->max_boxes);
 }
 
-/* The picture into x, (c, h, w) of the options. */
-static void prepare_classifier(const loader *loader, batch *batch, int j, const picture *picture, float *x)
+/* The picture of image `index` into x, (c, h, w) of the options. */
+static void prepare_classifier(const loader *loader, uint64_t view, uint64_t index, const picture *picture, float *x)
 {
     const loader_options *options = &loader->options;
     const uint8_t *pixels = picture->pixels;
     int w = picture->w, h = picture->h, c = options->c;
-    rng r = rng_make(options->seed, batch->view[j], batch->index[j], RNG_AUGMENT);
+    rng r = rng_make(options->view_seed, view, index, RNG_AUGMENT);
     if (is_random(loader)) augment_image(pixels, w, h, c, &options->augment, &r, x, options->w, options->h);
     else if (options->how == LOAD_VALID) augment_centre(pixels, w, h, c, x, options->w, options->h);
     else augment_letterbox(pixels, w, h, c, x, options->w, options->h);
+}
+
+/* Mixes the same view of another image into x, which is image j. */
+static image_status mix_image(const loader *loader, slot *slot, int j, float *x)
+{
+    batch *batch = &slot->batch;
+    rng r = rng_make(loader->options.view_seed, batch->view[j], batch->index[j], RNG_MIX);
+    image_mix mix = augment_draw_mix(&loader->options.augment, &r, loader->count);
+    picture p;
+    image_status status = read_picture(loader, slot, mix.partner, &p);
+    if (status != IMAGE_READ) return status;
+    prepare_classifier(loader, batch->view[j], mix.partner, &p, slot->partner);
+    free(p.pixels);
+    augment_mix(x, slot->partner, image_floats(loader, batch), mix.factor);
+    batch->label2[j] = dataset_label(loader->options.data, mix.partner);
+    batch->mix[j] = mix.factor;
+    return IMAGE_READ;
 }
 
 /* Image j of the slot: bytes -> floats. */
@@ -199,10 +203,11 @@ static image_status prepare_image(const loader *loader, slot *slot, int j)
     image_status status = read_picture(loader, slot, batch->index[j], &p);
     if (status == IMAGE_LOST && is_random(loader)) status = substitute(loader, slot, j, &p);
     if (status != IMAGE_READ) return status;
-    (loader->options.augment.detector ? prepare_detector : prepare_classifier)(loader, batch, j, &p, x);
+    if (loader->options.augment.detector) prepare_detector(loader, batch, j, &p, x);
+    else prepare_classifier(loader, batch->view[j], batch->index[j], &p, x);
     free(p.pixels);
     batch->label[j] = dataset_label(loader->options.data, batch->index[j]);
-    return IMAGE_READ;
+    return slot->partner ? mix_image(loader, slot, j, x) : IMAGE_READ;
 }
 
 /* Image j is image `from` once more. */
@@ -213,6 +218,8 @@ static void repeat_image(const loader *loader, batch *batch, int j, int from)
     batch->label[j] = batch->label[from];
     batch->index[j] = batch->index[from];
     batch->view[j] = batch->view[from];
+    if (batch->label2) batch->label2[j] = batch->label2[from];
+    if (batch->mix) batch->mix[j] = batch->mix[from];
     if (batch->place) batch->place[j] = batch->place[from];
     if (batch->truth) memcpy(batch->truth + (size_t)j * truth, batch->truth + (size_t)from * truth,
                              truth * sizeof *batch->truth);
@@ -276,6 +283,15 @@ static uint64_t count_slots(const loader_options *options, int w, int h)
     return bytes * (double)most > (double)(1 << 28) ? least : most;
 }
 
+/* What mixing needs besides. */
+static void make_mixing(slot *slot, const loader_options *options)
+{
+    size_t n = (size_t)options->batch, image = (size_t)options->c * (size_t)options->h * (size_t)options->w;
+    slot->partner = mem_calloc(image, sizeof *slot->partner);
+    slot->batch.label2 = mem_calloc(n, sizeof *slot->batch.label2);
+    slot->batch.mix = mem_calloc(n, sizeof *slot->batch.mix);
+}
+
 /* w, h: the largest that x must hold. */
 static void make_slot(slot *slot, const loader_options *options, int w, int h)
 {
@@ -289,6 +305,7 @@ static void make_slot(slot *slot, const loader_options *options, int w, int h)
     slot->batch.label = mem_calloc(n, sizeof *slot->batch.label);
     slot->batch.index = mem_calloc(n, sizeof *slot->batch.index);
     slot->batch.view = mem_calloc(n, sizeof *slot->batch.view);
+    if (is_mixed(options)) make_mixing(slot, options);
 }
 
 /* Signals are the main thread's business. */
@@ -371,54 +388,10 @@ static slot *take(loader *loader)
 
 /* ---- images that were lost ---- */
 
-/* The place of `index` in the list, which is sorted. */
-static size_t find_lost(const lost_list *list, uint64_t index)
-{
-    size_t lo = 0, hi = list->n;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (list->image[mid].index < index) lo = mid + 1;
-        else hi = mid;
-    }
-    return lo;
-}
-
-/* Takes what the slot has lost over to the loader's list. */
-static void count_lost(loader *loader, slot *slot)
-{
-    for (size_t i = 0; i < slot->lost.n; ++i) {
-        lost_image lost = slot->lost.image[i];
-        size_t at = find_lost(&loader->lost, lost.index);
-        if (at < loader->lost.n && loader->lost.image[at].index == lost.index) {
-            free(lost.why);
-            continue;
-        }
-        add_lost(&loader->lost, 0, NULL);
-        memmove(loader->lost.image + at + 1, loader->lost.image + at, (loader->lost.n - 1 - at) * sizeof lost);
-        loader->lost.image[at] = lost;
-    }
-    slot->lost.n = 0;
-}
-
-/* "a.jpg: why, b.jpg: why, ..." of the first ten, with or without those that the data set has named itself; the caller
- * frees. NULL if there are none. */
-static char *lost_names(const loader *loader, int all, size_t *count)
-{
-    char *list = NULL;
-    int words = 0;
-    *count = 0;
-    for (size_t i = 0; i < loader->lost.n; ++i) {
-        if (!all && dataset_left_out(loader->options.data, loader->lost.image[i].index)) continue;
-        words_list(&list, &words, 10, loader->lost.image[i].why);
-        ++*count;
-    }
-    return list;
-}
-
 static void report_lost(const loader *loader, int too_many, diag *d)
 {
     size_t n;
-    char *names = lost_names(loader, too_many, &n);
+    char *names = lost_names(&loader->lost, loader->options.data, too_many, &n);
     const char *what = too_many ? "cannot be read; up to 1 % are left out" : "could not be read and were left out";
     if (n) (too_many ? diag_error : diag_warn)(d, NULL, 0, NULL, "%zu of %zu images %s: %s", n, loader->count, what,
                                                names);
@@ -434,7 +407,7 @@ size_t loader_left_out(const loader *loader, diag *d)
 /* Whether the batch may be used; reports why not. */
 static int accept(loader *loader, slot *slot, diag *d)
 {
-    count_lost(loader, slot);
+    lost_merge(&loader->lost, &slot->lost);
     int too_many = dataset_too_many_left_out(loader->options.data, loader->lost.n);
     if (too_many) report_lost(loader, 1, d);
     else if (slot->why[0]) diag_error(d, NULL, 0, NULL, "%s", slot->why);
@@ -452,12 +425,7 @@ const batch *loader_next(loader *loader, diag *d)
     return NULL;
 }
 
-static void free_lost(lost_list *list)
-{
-    for (size_t i = 0; i < list->n; ++i) free(list->image[i].why);
-    free(list->image);
-}
-
+/* All that it owns. */
 static void free_slot(slot *slot)
 {
     free(slot->batch.x);
@@ -466,7 +434,10 @@ static void free_slot(slot *slot)
     free(slot->batch.place);
     free(slot->batch.index);
     free(slot->batch.view);
-    free_lost(&slot->lost);
+    free(slot->batch.label2);
+    free(slot->batch.mix);
+    free(slot->partner);
+    lost_free(&slot->lost);
 }
 
 /* Threads end after the image they are at. */
@@ -482,7 +453,7 @@ void loader_stop(loader *loader)
     pthread_cond_destroy(&loader->claimable);
     pthread_mutex_destroy(&loader->lock);
     for (uint64_t i = 0; i < loader->slots; ++i) free_slot(&loader->ring[i]);
-    free_lost(&loader->lost);
+    lost_free(&loader->lost);
     free(loader->ring);
     free(loader->order);
     free(loader->thread);

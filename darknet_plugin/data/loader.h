@@ -1,12 +1,16 @@
 /* Batches, prepared by threads ahead of time and in a fixed order: batch b of a run holds the same images with the same
  * pixels whatever the number of threads. Training runs through epoch after epoch, each shuffled by (seed, epoch);
- * batches go on across the border. Image i of epoch e is augmented by rng_make(seed, view, i, RNG_AUGMENT) with
- * view = e, or e mod views.
+ * batches go on across the border. Image i of epoch e is augmented by rng_make(view_seed, view, i, RNG_AUGMENT) with
+ * view = e, or e mod views: which pixels a view has does not depend on `seed`, so that a cache serves many of them.
+ *
+ * Mixup (augment.mixup): image i is mixed with image p as that is in the same view; p and the factor are drawn from
+ * rng_make(seed, view, i, RNG_MIX), so that view v of image i has the same pixels in any batch. A p that cannot be read
+ * is a failure as an i is.
  *
  * Detectors (augment.detector): images are placed as augment.h says, and one that cannot be read, or is left out by the
- * data set, does not end the run. Training and views take another image instead, drawn by (seed, view, image), whatever
- * the number of threads, and the batch says which; validation and prediction go on without it. More than 1 % of the
- * data set's images is an error that names them. */
+ * data set, does not end the run. Training and views take another image instead, drawn by (view_seed, view, image),
+ * whatever the number of threads, and the batch says which; validation and prediction go on without it. More than 1 %
+ * of the data set's images is an error that names them. */
 #ifndef DISTILL_LOADER_H
 #define DISTILL_LOADER_H
 #include "augment.h"
@@ -20,7 +24,8 @@ typedef struct loader_options {
     load_how how;
     int batch, c, h, w;          /* of the net's input */
     augment_spec augment;
-    uint64_t seed;
+    uint64_t seed;               /* of the order of training images */
+    uint64_t view_seed;          /* of everything else that is random */
     int views;                   /* 0: a new view each epoch */
     uint64_t start;              /* training and views: number of images already consumed */
     int threads;                 /* >= 1 */
@@ -35,6 +40,8 @@ typedef struct batch {
     int h, w;                    /* of x: as in the options, or drawn by multi-scale (augment_size) */
     float *x;                    /* (batch, c, h, w) */
     int *label;                  /* batch, -1 = unlabelled */
+    int *label2;                 /* batch, of the images mixed in, -1 = unlabelled; NULL without mixup */
+    float *mix;                  /* batch, how much of x is the first image, 0..1; NULL without mixup */
     /* (batch, max_boxes, 5), Darknet's: x y w h class, zeros behind the last; NULL without boxes */
     float *truth;
     image_place *place;          /* batch, where each image lies in x; detectors, else NULL */

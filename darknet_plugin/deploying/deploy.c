@@ -63,12 +63,20 @@ static int copy_weights(deployed *deployed, const model *model, diag *d)
     return -1;
 }
 
+/* The layer of the model that has this number where it is lowered for distilling; -1 if there is none. */
+static int trained_layer(const model *model, int number)
+{
+    int k = model->net->n - 1;
+    while (k >= 0 && model->low->trained_as[k] != number) --k;
+    return number < 0 ? -1 : k;
+}
+
 /* Which layer of the model computes the same: the lowering knows it where the model is lowered for training. */
 static void pair_layers(deployed *deployed, const model *model)
 {
     deployed->from = mem_calloc((size_t)deployed->net->n + 1, sizeof *deployed->from);
     for (int k = 0; k < deployed->net->n; ++k)
-        deployed->from[k] = model->low->mode == LOWER_DEPLOY ? k : deployed->low->trained_as[k];
+        deployed->from[k] = model->low->mode == LOWER_DEPLOY ? k : trained_layer(model, deployed->low->trained_as[k]);
 }
 
 static void find_features(deployed *deployed)

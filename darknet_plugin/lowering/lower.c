@@ -71,7 +71,7 @@ static void count_heads(lower_build *build)
     low->head = mem_calloc((size_t)low->heads + 1, sizeof *low->head);
     for (int i = 0; i < low->heads; ++i)
         low->head[i] = (lower_head){ .tap = -1, .tap_index = -1, .feeds = -1, .pool = -1, .projector = -1, .loss = -1,
-                                     .tail = -1 };
+                                     .tail = -1, .scores = -1 };
 }
 
 /* The first section that needs a teacher; NULL in a plain cfg. */
@@ -133,20 +133,20 @@ static int read_teachers(lower_build *build)
     return low->teacher ? 0 : -1;
 }
 
-/* Sections that compare themselves with labels where they are given some. */
-static const char *const label_losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg",
-                                           NULL };
-
 /* A plain cfg does. In a triple's everything behind the encoder is the teacher's; other distillations have an output of
  * their own, which may learn from labels besides. */
-static int learns_labels(const lowered *low)
+static int output_learns_labels(const lowered *low)
 {
-    if (!low->teacher) return 1;
-    for (int i = 0; !low->heads && i < cfg_layers(low->cfg); ++i) {
-        const cfg_section *section = cfg_layer(low->cfg, i);
-        for (const char *const *name = label_losses; *name; ++name)
-            if (cfg_is(section, *name) && !cfg_int(section, "noloss", 0)) return 1;
-    }
+    if (!low->teacher || low->mode == LOWER_LABELS) return 1;
+    for (int i = 0; !low->heads && i < cfg_layers(low->cfg); ++i)
+        if (lower_reads_labels(cfg_layer(low->cfg, i))) return 1;
+    return 0;
+}
+
+static int loss_learns_labels(const lowered *low)
+{
+    for (int i = 0; i < low->losses; ++i)
+        if (low->loss[i].type->asks == TEACH_LABELS && low->loss[i].layer < low->trained) return 1;
     return 0;
 }
 
@@ -160,11 +160,13 @@ static int lower_whole(lower_build *build, int clean)
     if (read_teachers(build) || !clean || diag_errors(build->d) > build->errors) return -1;
     if (low->teacher && (lower_assign_taps(build) || lower_assign_answers(build))) return -1;
     if (lower_all(build) || !(low->shape = shapes_infer(low->cfg, build->d))) return -1;
-    low->labels = learns_labels(low);
-    if (!low->losses || low->labels) low->trained = low->shape->n;
+    if (build->mode == LOWER_LABELS && lower_check_labels(build)) return -1;
+    int output = output_learns_labels(low);
+    low->labels = output || loss_learns_labels(low);
+    if (!low->losses || output) low->trained = low->shape->n;
     augment_read(low->source, low->cfg, &low->augment);
     low->outs = lower_outputs(low->cfg, &low->out);
-    return lower_check_tails(build) | lower_place_losses(build);
+    return lower_check_tails(build) | lower_place_losses(build) | lower_check_augment(build);
 }
 
 /* Takes `source` over, even if it fails. `clean` = 0: the reader has found mistakes in it. */

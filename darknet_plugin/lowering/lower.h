@@ -6,7 +6,8 @@
  *   1x1 with a stride    deploying: [maxpool] size=1 with that stride, then the 1x1 (lower_deploy.c says why)
  *
  * Route and shortcut numbers of stock sections count sections as the user sees them; they come out absolute.
- * A plain classifier or detector cfg lowers to itself (no heads), so callers need one path only. */
+ * A plain classifier or detector cfg lowers to itself (no heads), so callers need one path only; LOWER_LABELS, which is
+ * what it does anyway, is refused there. */
 #ifndef DISTILL_LOWER_H
 #define DISTILL_LOWER_H
 #include "darknet_plugin/sections/cfg.h"
@@ -14,7 +15,9 @@
 #include "darknet_plugin/sections/shapes.h"
 #include "layers/sections.h"
 
-typedef enum { LOWER_TRAIN, LOWER_DEPLOY } lower_mode;
+/* For distilling; as deployed; the deployed network to be trained from labels: its layers and order of weights, but as
+ * training reads them, without any loss but its outputs' own, and nothing of it is a frozen copy. */
+typedef enum { LOWER_TRAIN, LOWER_DEPLOY, LOWER_LABELS } lower_mode;
 
 enum { MAX_TEACHERS = 8 };
 
@@ -27,10 +30,11 @@ typedef struct teacher_spec {
                                         (= student batch / subdivisions), subdivisions=1, width, height */
     net_shape *shape;                /* owned, of `cfg` */
     int *tap, taps;                  /* teacher layer numbers, owned; none where no triple asks for a map */
-    int answer;                      /* the layer whose output its last [softmax] reads; -1: no loss asks for it */
+    char *means;                     /* (taps) do all that read a tap's map read its channels' means only? owned */
+    int answer;                      /* the layer whose output its last [softmax] reads; -1: there is none */
     int taps_before;                 /* of the teachers above it */
     int *out, outs;                  /* its [yolo] and [region] layers, owned; none: a classifier */
-    int cut;                         /* layers 0..cut-1 give every tap and the answer */
+    int cut;                         /* layers 0..cut-1 give every tap, and the answer where a loss asks for it */
     float mean[3], std[3];           /* applied as (x - mean) / std; 0 and 1 if absent */
     int normalise;                   /* mean or std given */
     int resize;                      /* teacher input differs from the student's: image is resized */
@@ -44,10 +48,13 @@ typedef struct lower_head {
     int feeds;                       /* student layer that the triple reads */
     int pool;                        /* ROLE_POOL layer, or -1 */
     int projector, projectors;       /* first and how many (0 for stack=none) */
-    int loss;                        /* its loss's layer; -1 when deploying */
+    int loss;                        /* its loss's layer; -1 unless distilling */
     int tail, tails;                 /* first and how many copied layers (0 if none) */
-    int *tail_of;                    /* tails teacher layer numbers, owned; deploying, a 1x1 with a stride is
-                                        there twice: its [maxpool], then itself */
+    int *tail_of;                    /* tails teacher layer numbers, owned; -1: the stand-in of a loss behind the
+                                        tail; deploying, a 1x1 with a stride is there twice: its [maxpool], then
+                                        itself */
+    int scores;                      /* the layer whose output such losses read, -1: there are none. The tail then
+                                        runs while training, and gradients pass it */
 } lower_head;
 
 /* A loss and what it learns from; its own parameters are its row's to read. */
@@ -55,9 +62,10 @@ typedef struct taught_loss {
     const section_type *type;        /* its row in layers/sections.c */
     const cfg_section *section;      /* borrowed from lowered.source */
     int layer;                       /* its stand-in */
-    int teacher;                     /* whose: place in lowered.teacher */
+    int teacher;                     /* whose: place in lowered.teacher; -1: nobody's, labels */
     int taught;                      /* the teacher's layer whose output is the target */
-    int tap_index;                   /* of a map: its place in teacher_spec.tap */
+    int tap_index;                   /* its place in teacher_spec.tap, behind the last of them for the answer */
+    int head;                        /* the triple that it belongs to, or whose tail it stands behind; -1: none */
     loss_place place;
 } taught_loss;
 
@@ -71,14 +79,14 @@ typedef struct lowered {
     int *trained_as;                 /* per lowered layer: its number when lowered for training, -1 = none; owned */
     int heads;
     lower_head *head;                /* owned */
-    int losses;                      /* 0 when deploying */
+    int losses;                      /* 0 unless distilling */
     taught_loss *loss;               /* in the order of their layers, owned */
     int teachers;
     teacher_spec *teacher;           /* teachers, owned; NULL for a plain cfg */
     augment_spec augment;
     int *out, outs;                  /* [yolo] and [region] layers of `cfg`, owned; none: a classifier */
     int optimiser;                   /* its number, see layers/optimiser.h; training only */
-    int labels;                      /* training reads labels (or boxes): an output of the student's own has a loss */
+    int labels;                      /* training reads labels (or boxes): something compares itself with them */
     int trained;                     /* training runs layers 0..trained-1 (up to the last loss, or all) */
 } lowered;
 
@@ -89,6 +97,9 @@ lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d)
 /* The same from text that is already parsed; takes ownership of `source` even if it fails. */
 lowered *lower_cfg(cfg_file *source, lower_mode mode, diag *d);
 void lower_free(lowered *low);
+
+/* From now on the teacher runs up to its class scores; it must have some (answer >= 0). */
+void teacher_ask_answer(teacher_spec *teacher);
 
 /* Tap `auto`: the layers that feed the teacher's classifier(s), in order. See tap.c for the rule.
  * Returns how many, 0 after reporting why; *taps is the caller's to free. `at` is the section to blame. */

@@ -58,8 +58,41 @@ void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *a
     augment->hue = (float)cfg_float(net, "hue", 0);
     augment->saturation = (float)cfg_float(net, "saturation", 1);
     augment->exposure = (float)cfg_float(net, "exposure", 1);
+    augment->mixup = aug ? (float)cfg_float(aug, "mixup", 0) : 0;
+    augment->cutout = aug ? cfg_int(aug, "cutout", 0) : 0;
+    augment->label_smoothing = aug ? (float)cfg_float(aug, "label_smoothing", 0) : 0;
     augment->any = augment->pad > 0 || augment->flip || augment->min_crop != w || augment->max_crop != w ||
         augment->angle != 0 || augment->aspect != 1 ||
              augment->hue != 0 || augment->saturation != 1 || augment->exposure != 1 || augment->jitter != 0 ||
-                 augment->random != 0;
+                 augment->random != 0 || augment->mixup > 0 || augment->cutout > 0;
+}
+
+/* Keys that mean nothing to a detector: 0, or -1 after reporting those that are on. */
+static int refuse_in_detector(const cfg_section *aug, const char *head, diag *d)
+{
+    static const char *const key[] = { "mixup", "cutout", "label_smoothing" };
+    int bad = 0;
+    for (size_t i = 0; i < sizeof key / sizeof *key; ++i) {
+        if (!(cfg_float(aug, key[i], 0) > 0)) continue;
+        diag_error(d, aug->file, cfg_line(aug, key[i]), aug->name, "%s=%s is for classifiers, this network has [%s]",
+                   key[i], cfg_str(aug, key[i], ""), head);
+        diag_hint(d, "jitter=, random= and [net] hue=, saturation= and exposure= augment for detectors");
+        bad = -1;
+    }
+    return bad;
+}
+
+int lower_check_augment(lower_build *build)
+{
+    const lowered *low = build->low;
+    const cfg_section *aug = cfg_first(low->source, "augment"), *head = last_head(low->cfg);
+    int w = low->shape->w, h = low->shape->h, size = aug ? cfg_int(aug, "cutout", 0) : 0;
+    int half = size / 2 + size % 2;
+    if (!aug) return 0;
+    if (head) return refuse_in_detector(aug, head->name, build->d);
+    if (half < 1 || half < w || half < h) return 0;
+    diag_error(build->d, aug->file, cfg_line(aug, "cutout"), aug->name, "cutout=%d hides all of every %dx%d image",
+               size, w, h);
+    diag_hint(build->d, "a side of half of the image or less leaves something to see");
+    return -1;
 }

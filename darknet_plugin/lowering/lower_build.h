@@ -1,7 +1,8 @@
 /* What the files of the lowering share; see lower.h for what it does.
  *   lower.c          reading, triples, putting it together      lower_deploy.c   the subset every reader understands
  *   lower_layers.c   stock sections, [projector], losses         lower_tail.c     [reused_classifier]
- *   teacher_spec.c   [teacher]                                  lower_augment.c  [augment] */
+ *   teacher_spec.c   [teacher]                                  lower_augment.c  [augment]
+ *   lower_labels.c   learning from labels instead */
 #ifndef DISTILL_LOWER_BUILD_H
 #define DISTILL_LOWER_BUILD_H
 #include "lower.h"
@@ -36,10 +37,26 @@ int lower_projector(lower_build *build, int i);
 int lower_loss(lower_build *build, int i);
 int lower_tail(lower_build *build, int i);
 
+/* Where a loss gets its stand-in: of the section being lowered; behind the frozen tail of a triple, what its
+ * [reused_classifier] and the losses after it ask for; there, too, one of scale 0 that only measures. */
+typedef enum { LOSS_OWN, LOSS_BEHIND_TAIL, LOSS_YARDSTICK } loss_kind;
+/* Appends the stand-in of `section`, by row `type`; its place is filled in when all shapes are known. */
+void lower_append_loss(lower_build *build, const cfg_section *section, const section_type *type, loss_kind kind);
+/* The [reused_classifier] whose class scores the loss of source layer i reads, since it stands behind it: itself for a
+ * [reused_classifier]; -1 for every other section. */
+int lower_behind_tail(const lower_build *build, int i);
 /* Fills in where each loss stands, and asks its row whether it fits. 0, or -1 after reporting. */
 int lower_place_losses(lower_build *build);
 /* The finished cfg against the teacher: copied layers must have its parameter shapes. 0, or -1 after reporting. */
 int lower_check_tails(const lower_build *build);
+/* The host has room for so many boxes an image, whatever max= says, and would read on behind them. */
+void lower_limit_boxes(cfg_section *section);
+/* Does it compare itself with labels, where it is given some? */
+int lower_reads_labels(const cfg_section *section);
+/* What learns from labels in this mode: its loss is on, whatever its cfg says. */
+void lower_for_labels(cfg_section *section);
+/* LOWER_LABELS: is there something that learns from labels, all of it from the same ones? 0, or -1 after reporting. */
+int lower_check_labels(const lower_build *build);
 /* Turns a section into what deploys everywhere. */
 void lower_deploy_net(cfg_section *section);
 void lower_deploy_layer(cfg_section *section);
@@ -65,8 +82,10 @@ void teachers_free(teacher_spec *teacher, int n);
 /* Which triple learns from which tap, and whose answers are asked for; 0, or -1 after reporting. */
 int lower_assign_taps(lower_build *build);
 int lower_assign_answers(lower_build *build);
-/* The teacher whose answer a loss asks for, a place in low->teacher; -1 after reporting. */
-int lower_answering_teacher(const lower_build *build, const cfg_section *section);
+/* The teacher whose answer the loss of source layer i asks for, a place in low->teacher; -1 after reporting. */
+int lower_answering_teacher(const lower_build *build, int i);
 void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment);
+/* When the shapes are known: is [augment] fit for this network? 0, or -1 after reporting. */
+int lower_check_augment(lower_build *build);
 
 #endif

@@ -29,6 +29,16 @@ static const struct { const char *section, *key; } readers[] = {
     { "route", "layers" }, { "shortcut", "from" },
 };
 
+int lower_behind_tail(const lower_build *build, int i)
+{
+    for (; i >= 0; --i) {
+        const section_type *type = section_type_named(lower_at(build, i)->name);
+        if (type && type->role == ROLE_TAIL) return i;
+        if (!type || type->role != ROLE_LOSS || type->asks == TEACH_MAP) return -1;
+    }
+    return -1;
+}
+
 const char *lower_reader_key(const cfg_section *section)
 {
     for (size_t i = 0; i < sizeof readers / sizeof *readers; ++i)

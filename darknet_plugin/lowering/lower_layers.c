@@ -5,7 +5,6 @@
  * [reused_classifier] computes is not for trained layers to read: no gradient comes back from it. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
-#include "darknet_plugin/host/host_facts.h"
 #include "layers/projector.h"
 
 #include <stdlib.h>
@@ -33,7 +32,8 @@ static int lower_reference(const lower_build *build, int i, const char *key, int
         diag_hint(build->d, "layers are counted from 0, [net], [teacher] and [augment] not among them");
         return -1;
     }
-    if (cfg_is(lower_at(build, from), "reused_classifier")) return no_gradient(build, s, line, (int)from);
+    if (lower_behind_tail(build, (int)from) >= 0)
+        return no_gradient(build, s, line, lower_behind_tail(build, (int)from));
     return build->map[from];
 }
 
@@ -54,15 +54,17 @@ static int rewrite_references(const lower_build *build, int i, const char *key, 
 static int check_previous(const lower_build *build, int i)
 {
     const cfg_section *s = lower_at(build, i);
-    if (!i || !cfg_is(lower_at(build, i - 1), "reused_classifier") || cfg_is(s, "route")) return 0;
-    return no_gradient(build, s, s->line, i - 1);
+    int tail = lower_behind_tail(build, i - 1);
+    if (tail < 0 || cfg_is(s, "route")) return 0;
+    return no_gradient(build, s, s->line, tail);
 }
 
 /* Stock sections that make no sense in a student with a teacher; 0, or -1 after reporting. */
 static int check_student(const lower_build *build, const cfg_section *section)
 {
     if (!build->low->teacher) return 0;
-    if (build->low->heads && (cfg_is(section, "softmax") || cfg_is(section, "cost") || cfg_is_boxes(section))) {
+    int output = cfg_is(section, "softmax") || cfg_is(section, "cost") || cfg_is_boxes(section);
+    if (build->low->heads && output && build->mode != LOWER_LABELS) {
         diag_warn(build->d, section->file, section->line, section->name,
                   "the student's own output is trained by nothing: [feature_l2] is the only loss");
         diag_hint(build->d, "leave out the student's classifier, the teacher's is reused");
@@ -74,13 +76,6 @@ static int check_student(const lower_build *build, const cfg_section *section)
     return -1;
 }
 
-/* The host has room for so many boxes an image, whatever max= says, and would read on behind them. */
-static void limit_boxes(cfg_section *section)
-{
-    if (cfg_is_boxes(section) && cfg_int(section, "max", HOST_MOST_BOXES) > HOST_MOST_BOXES)
-        cfg_set(section, "max", "%d", HOST_MOST_BOXES);
-}
-
 int lower_stock(lower_build *build, int i)
 {
     const cfg_section *s = lower_at(build, i);
@@ -89,8 +84,9 @@ int lower_stock(lower_build *build, int i)
     const char *key = lower_reader_key(s);
     int bad = check_previous(build, i) | check_student(build, s);
     if (key) bad |= rewrite_references(build, i, key, out);
-    limit_boxes(out);
+    lower_limit_boxes(out);
     if (build->mode == LOWER_DEPLOY) lower_deploy_layer(out);
+    if (build->mode == LOWER_LABELS) lower_for_labels(out);
     lower_mark(build, ROLE_STUDENT);
     build->map[i] = build->lowered_layers - 1;
     if (bad) build->student_bad = 1;
@@ -195,24 +191,31 @@ int lower_projector(lower_build *build, int i)
     return bad;
 }
 
-static loss_place place_of(const layer_shape *student, const layer_shape *taught)
+/* `taught` is NULL for labels. */
+static loss_place place_of(const layer_shape *student, const layer_shape *taught, int classes)
 {
-    return (loss_place){ .c = student->c ? student->c : student->outputs, .h = student->h ? student->h : 1,
-                         .w = student->w ? student->w : 1, .teacher_c = taught->c ? taught->c : taught->outputs,
-                         .teacher_h = taught->h ? taught->h : 1, .teacher_w = taught->w ? taught->w : 1 };
+    loss_place place = { .c = student->c ? student->c : student->outputs, .h = student->h ? student->h : 1,
+                         .w = student->w ? student->w : 1, .classes = classes };
+    if (!taught) return place;
+    place.teacher_c = taught->c ? taught->c : taught->outputs;
+    place.teacher_h = taught->h ? taught->h : 1;
+    place.teacher_w = taught->w ? taught->w : 1;
+    return place;
 }
 
-/* Who teaches the loss of source layer i, and what. */
-static taught_loss taught_by(lower_build *build, int i)
+/* Who teaches the loss whose stand-in has just been appended, and what. */
+static taught_loss taught_by(const lower_build *build, const cfg_section *section, const section_type *type,
+                             loss_kind kind)
 {
     const lowered *low = build->low;
-    taught_loss loss = { .type = build->type, .section = lower_at(build, i), .layer = build->lowered_layers - 1 };
-    if (build->type->asks == TEACH_ANSWER) {
-        loss.teacher = lower_answering_teacher(build, loss.section);
+    lower_head *head = &low->head[build->head];
+    taught_loss loss = { .type = type, .section = section, .layer = build->lowered_layers - 1, .teacher = -1,
+                         .head = kind == LOSS_OWN && type->asks != TEACH_MAP ? -1 : build->head };
+    if (type->asks == TEACH_ANSWER) {
+        loss.teacher = kind == LOSS_OWN ? lower_answering_teacher(build, section->index) : head->teacher;
         loss.taught = low->teacher[loss.teacher].answer;
-        loss.tap_index = -1;
-    } else {
-        lower_head *head = &low->head[build->head];
+        loss.tap_index = low->teacher[loss.teacher].taps;
+    } else if (type->asks == TEACH_MAP) {
         head->loss = loss.layer;
         loss.teacher = head->teacher;
         loss.taught = head->tap;
@@ -221,35 +224,83 @@ static taught_loss taught_by(lower_build *build, int i)
     return loss;
 }
 
-/* Its place is filled in when all shapes are known. */
-static void append_loss(lower_build *build, int i)
+void lower_append_loss(lower_build *build, const cfg_section *section, const section_type *type, loss_kind kind)
 {
     lowered *low = build->low;
-    const cfg_section *section = lower_at(build, i);
+    const section_type *lowers = build->type;
+    build->type = type;
     cfg_set(cfg_append(low->cfg, "activation", section->file, section->line), "activation", "linear");
     lower_mark(build, ROLE_LOSS);
+    build->type = lowers;
     low->loss = mem_realloc(low->loss, (size_t)low->losses + 1, sizeof *low->loss);
-    low->loss[low->losses++] = taught_by(build, i);
-    low->trained = build->lowered_layers;
+    low->loss[low->losses++] = taught_by(build, section, type, kind);
+    if (kind != LOSS_YARDSTICK) low->trained = build->lowered_layers;
 }
 
+/* A loss outside of triples has nothing to measure itself by. 0, or -1 after reporting. */
+static int check_scale(const lower_build *build, int i)
+{
+    const cfg_section *section = lower_at(build, i);
+    if (build->type->asks == TEACH_MAP || strcmp(cfg_str(section, "scale", ""), "auto")) return 0;
+    diag_error(build->d, section->file, cfg_line(section, "scale"), section->name,
+               "scale=auto is for losses of a triple: this one stands on the student's own output");
+    return -1;
+}
+
+/* One behind a tail has been lowered with it. */
 int lower_loss(lower_build *build, int i)
 {
+    if (lower_behind_tail(build, i) >= 0) {
+        build->map[i] = build->map[i - 1];
+        return 0;
+    }
     if (check_feed(build, i)) return -2;
-    if (build->mode == LOWER_TRAIN) append_loss(build, i);
+    if (check_scale(build, i)) return -1;
+    if (build->mode == LOWER_TRAIN) lower_append_loss(build, lower_at(build, i), build->type, LOSS_OWN);
     else ++build->training_layers;
     build->map[i] = build->lowered_layers - 1;
     return 0;
 }
 
+/* Sizes, and what is reused of the teacher behind the loss. */
+static void place_loss(const lowered *low, taught_loss *loss)
+{
+    const net_shape *shape = low->shape;
+    const teacher_spec *teacher = loss->teacher < 0 ? NULL : &low->teacher[loss->teacher];
+    loss->place = place_of(&shape->layer[loss->layer], teacher ? &teacher->shape->layer[loss->taught] : NULL,
+                           shape->layer[shape->n - 1].outputs);
+    if (!teacher || loss->type->asks != TEACH_MAP || loss->head < 0) return;
+    loss->place.teacher = teacher->cfg;
+    loss->place.tail_of = low->head[loss->head].tail_of;
+    loss->place.tails = low->head[loss->head].tails;
+}
+
+/* Does nobody read more of teacher t's tap `tap` than its channels' means? */
+static char only_means(const lowered *low, int t, int tap)
+{
+    int readers = 0;
+    for (int i = 0; i < low->losses; ++i) {
+        const taught_loss *loss = &low->loss[i];
+        if (loss->teacher != t || loss->type->asks != TEACH_MAP || loss->tap_index != tap) continue;
+        if (!loss->type->reads_means || !loss->type->reads_means(loss->section)) return 0;
+        ++readers;
+    }
+    return readers > 0;
+}
+
 int lower_place_losses(lower_build *build)
 {
+    lowered *low = build->low;
     int bad = 0;
-    for (int i = 0; i < build->low->losses; ++i) {
-        taught_loss *loss = &build->low->loss[i];
-        const net_shape *teacher = build->low->teacher[loss->teacher].shape;
-        loss->place = place_of(&build->low->shape->layer[loss->layer], &teacher->layer[loss->taught]);
+    for (int i = 0; i < low->losses; ++i) {
+        taught_loss *loss = &low->loss[i];
+        place_loss(low, loss);
         if (loss->type->check) bad |= loss->type->check(loss->section, &loss->place, build->d);
+    }
+    for (int t = 0; t < low->teachers; ++t) {
+        teacher_spec *teacher = &low->teacher[t];
+        teacher->means = mem_calloc((size_t)teacher->taps + 1, 1);
+        for (int tap = 0; tap < teacher->taps; ++tap) teacher->means[tap] = only_means(low, t, tap);
     }
     return bad;
 }

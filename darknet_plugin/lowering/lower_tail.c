@@ -3,8 +3,8 @@
  * A copy keeps its keys and its origin (the teacher's file and line); only layer numbers change. A number that meant
  * the tap now means the layer that stands for it: the loss's stand-in while training, what it read when deploying.
  * [dropout] passes its input on and [cost] is no part of a prediction: neither is copied. While training a copied
- * [softmax] has noloss=1, since nothing here learns from labels. Deploying, a 1x1 convolution with a stride is listed
- * twice: first its [maxpool] is appended, then itself. */
+ * [softmax] has noloss=1, since nothing here learns from labels; in LOWER_LABELS all of it does. Deploying, a 1x1
+ * convolution with a stride is listed twice: first its [maxpool] is appended, then itself. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
 
@@ -62,14 +62,22 @@ typedef struct tail_map {
     int stands;    /* for the tap */
 } tail_map;
 
+/* Stand-ins of losses that follow the copied layer k pass its output on: the last of them stands for it. */
+static int behind_losses(const tail_map *map, int k)
+{
+    while (k + 1 < map->done && map->head->tail_of[k + 1] < 0) ++k;
+    return k;
+}
+
 /* -1 if it is not copied. A dropout is what it reads. */
 static int tail_reference(const tail_map *map, int layer)
 {
     const cfg_file *teacher = lower_teacher(map->build, map->head)->cfg;
+    int last = behind_losses(map, -1);
     while (layer > map->head->tap && cfg_is(cfg_layer(teacher, layer), "dropout")) --layer;
-    if (layer == map->head->tap) return map->stands;
-    for (int k = map->done - 1; k >= 0 && map->head->tail_of[k] >= layer; --k)
-        if (map->head->tail_of[k] == layer) return map->head->tail + k;
+    if (layer == map->head->tap) return last < 0 ? map->stands : map->head->tail + last;
+    for (int k = map->done - 1; k >= 0; --k)
+        if (map->head->tail_of[k] == layer) return map->head->tail + behind_losses(map, k);
     return -1;
 }
 
@@ -125,7 +133,7 @@ static void list_strides(lower_head *head, const teacher_spec *teacher)
 /* Is entry k the [maxpool] of the entry behind it? */
 static int is_stride(const lower_head *head, int k)
 {
-    return k + 1 < head->tails && head->tail_of[k] == head->tail_of[k + 1];
+    return k + 1 < head->tails && head->tail_of[k] >= 0 && head->tail_of[k] == head->tail_of[k + 1];
 }
 
 static int copy_stride(lower_build *build, tail_map *map, const cfg_section *section)
@@ -147,10 +155,71 @@ static int copy_layer(lower_build *build, tail_map *map, int k)
     if (key) bad |= rewrite_numbers(map, s, key, out);
     lower_strip_frozen(out);
     if (build->mode == LOWER_DEPLOY) lower_deploy_layer(out);
+    else if (build->mode == LOWER_LABELS) lower_for_labels(out);
     else if (cfg_is(s, "softmax")) cfg_set(out, "noloss", "1");
-    lower_mark(build, ROLE_TAIL);
+    lower_mark(build, build->mode == LOWER_LABELS ? ROLE_STUDENT : ROLE_TAIL);
     ++map->done;
     return bad;
+}
+
+/* ---- losses behind the tail ---- */
+
+static int is_auto(const cfg_section *section) { return !strcmp(cfg_str(section, "scale", ""), "auto"); }
+
+/* The k-th section behind source layer i, where it is a loss on the tail's class scores; else NULL. */
+static const cfg_section *loss_behind(const lower_build *build, int i, int k)
+{
+    const cfg_section *section = lower_at(build, i + 1 + k);
+    return section && lower_behind_tail(build, section->index) == i ? section : NULL;
+}
+
+/* Does something of the triple whose last section is source layer i measure itself against cross-entropy? */
+static int wants_yardstick(const lower_build *build, int i)
+{
+    int wants = is_auto(lower_at(build, i - 1));
+    for (int k = 0; loss_behind(build, i, k); ++k) wants |= is_auto(loss_behind(build, i, k));
+    return wants;
+}
+
+/* Appends the stand-in of one, as entry head->tail_of[map->done]. */
+static void insert_loss(lower_build *build, tail_map *map, const cfg_section *section, const char *type,
+                        loss_kind kind)
+{
+    lower_head *head = &build->low->head[build->head];
+    int k = map->done++;
+    add_tail_layer(head, -1);
+    memmove(head->tail_of + k + 1, head->tail_of + k, (size_t)(head->tails - 1 - k) * sizeof *head->tail_of);
+    head->tail_of[k] = -1;
+    if (head->scores < 0) head->scores = build->lowered_layers - 1;
+    lower_append_loss(build, section, section_type_named(type), kind);
+}
+
+/* All of them, before the output; deploying, their numbers are left out. What only measures comes last. */
+static void insert_losses(lower_build *build, tail_map *map, int i)
+{
+    const cfg_section *tail = lower_at(build, i), *section;
+    int labels = cfg_float(tail, "labels", 0) > 0, yardstick = !labels && wants_yardstick(build, i), n = 0;
+    while (loss_behind(build, i, n)) ++n;
+    if (build->mode != LOWER_TRAIN) {
+        build->training_layers += n + labels + yardstick;
+        return;
+    }
+    for (int k = 0; (section = loss_behind(build, i, k)); ++k)
+        insert_loss(build, map, section, section->name, LOSS_BEHIND_TAIL);
+    if (labels || yardstick) insert_loss(build, map, tail, "cross_entropy", labels ? LOSS_BEHIND_TAIL : LOSS_YARDSTICK);
+}
+
+/* Losses by labels and scale=auto need class scores. 0, or -1 after reporting. */
+static int check_scores(const lower_build *build, int i)
+{
+    const cfg_section *tail = lower_at(build, i);
+    const teacher_spec *teacher = lower_teacher(build, &build->low->head[build->head]);
+    int labels = cfg_float(tail, "labels", 0) > 0;
+    if (teacher->answer >= 0 || !(labels || wants_yardstick(build, i))) return 0;
+    diag_error(build->d, tail->file, cfg_line(tail, "labels"), tail->name,
+               "%s needs class scores, and %s does not end on [softmax]", labels ? "labels=" : "scale=auto",
+               teacher->cfg_path);
+    return -1;
 }
 
 /* Appends the copies, and closes the triple. */
@@ -161,9 +230,15 @@ int lower_tail(lower_build *build, int i)
     const teacher_spec *t = lower_teacher(build, h);
     tail_map m = { .build = build, .head = h, .stands = build->map[i - 1] };
     int bad = cfg_find(s, "layers") ? chosen_tail(h, t, s, build->d) : default_tail(h, t, s, build->d);
+    bad |= check_scores(build, i);
     if (build->mode == LOWER_DEPLOY && !bad) list_strides(h, t);
     h->tail = h->tails ? build->lowered_layers : -1;
-    for (int k = 0; k < h->tails && !bad; ++k) bad |= copy_layer(build, &m, k);
+    int ends = h->tails && is_output(cfg_layer(t->cfg, h->tail_of[h->tails - 1]));
+    while (m.done < h->tails && !bad) {
+        if (ends && m.done == h->tails - 1) insert_losses(build, &m, i);
+        bad |= copy_layer(build, &m, m.done);
+    }
+    if (!ends && !bad) insert_losses(build, &m, i);
     build->map[i] = build->lowered_layers - 1;
     ++build->head;
     return bad ? -1 : 0;
@@ -192,7 +267,7 @@ int lower_check_tails(const lower_build *build)
         if (!cfg_is(lower_at(build, i), "reused_classifier")) continue;
         const lower_head *h = &build->low->head[head++];
         for (int k = 0; k < h->tails; ++k)
-            if (!is_stride(h, k)) bad |= check_copy(build, lower_teacher(build, h), lower_at(build, i), h->tail + k,
+            if (h->tail_of[k] >= 0 && !is_stride(h, k)) bad |= check_copy(build, lower_teacher(build, h), lower_at(build, i), h->tail + k,
                                                     h->tail_of[k]);
     }
     return bad;

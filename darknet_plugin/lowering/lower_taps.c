@@ -124,10 +124,21 @@ int lower_assign_taps(lower_build *build)
     return bad;
 }
 
-int lower_answering_teacher(const lower_build *build, const cfg_section *section)
+/* The teacher whose classifier stands before the loss of source layer i; -1: none. */
+static int teacher_before(const lower_build *build, int i)
 {
+    int tail = lower_behind_tail(build, i), head = -1;
+    for (int k = 0; k <= tail; ++k) head += cfg_is(lower_at(build, k), "reused_classifier");
+    return tail < 0 ? -1 : build->low->head[head].teacher;
+}
+
+int lower_answering_teacher(const lower_build *build, int i)
+{
+    const cfg_section *section = lower_at(build, i);
     const char *name = cfg_str(section, "teacher", NULL);
     int only = build->low->teachers == 1 ? 0 : -1, found = name ? find_teacher(build, name) : only;
+    int before = teacher_before(build, i);
+    if (before >= 0 && !name) return before;
     if (found >= 0) return found;
     if (name) diag_error(build->d, section->file, cfg_line(section, "teacher"), section->name,
                          "teacher=%s: no [teacher] has this name", name);
@@ -137,33 +148,25 @@ int lower_answering_teacher(const lower_build *build, const cfg_section *section
     return -1;
 }
 
-/* The layer that its last [softmax] reads; -1 if it does not end on one. */
-static int scores_layer(const teacher_spec *teacher)
-{
-    int last = teacher->shape->n - 1;
-    while (last > 0 && cfg_is(cfg_layer(teacher->cfg, last), "cost")) --last;
-    return cfg_is(cfg_layer(teacher->cfg, last), "softmax") ? last - 1 : -1;
-}
-
 /* Makes the teacher run up to what its last [softmax] reads. */
-static int assign_answer(lower_build *build, const cfg_section *section)
+static int assign_answer(lower_build *build, int i)
 {
-    int which = lower_answering_teacher(build, section);
+    const cfg_section *section = lower_at(build, i);
+    int which = lower_answering_teacher(build, i), before = teacher_before(build, i);
     if (which < 0) return -1;
     teacher_spec *teacher = &build->low->teacher[which];
-    const cfg_section *at = teacher->section;
-    teacher->answer = scores_layer(teacher);
-    if (teacher->answer >= teacher->cut) teacher->cut = teacher->answer + 1;
-    if (teacher->answer < 0) {
-        diag_error(build->d, section->file, section->line, section->name,
-                   "%s does not end on [softmax]: it gives no class scores to learn from", teacher->cfg_path);
-    } else if (cfg_find(at, "cache")) {
-        diag_error(build->d, section->file, section->line, section->name,
-                   "learns from a live teacher, but [teacher] has cache= (line %d)", cfg_line(at, "cache"));
-        diag_hint(build->d, "a cache holds feature maps and no class scores; leave out cache=");
-    } else {
+    if (before >= 0 && before != which) {
+        diag_error(build->d, section->file, cfg_line(section, "teacher"), section->name,
+                   "stands behind the classifier of teacher %s, not of %s", build->low->teacher[before].name,
+                   teacher->name);
+        return -1;
+    }
+    if (teacher->answer >= 0) {
+        teacher_ask_answer(teacher);
         return 0;
     }
+    diag_error(build->d, section->file, section->line, section->name,
+               "%s does not end on [softmax]: it gives no class scores to learn from", teacher->cfg_path);
     return -1;
 }
 
@@ -171,9 +174,8 @@ int lower_assign_answers(lower_build *build)
 {
     int bad = 0;
     for (int i = 0; i < cfg_layers(build->low->source); ++i) {
-        const cfg_section *section = lower_at(build, i);
-        const section_type *type = section_type_named(section->name);
-        if (type && type->role == ROLE_LOSS && type->asks == TEACH_ANSWER) bad |= assign_answer(build, section);
+        const section_type *type = section_type_named(lower_at(build, i)->name);
+        if (type && type->role == ROLE_LOSS && type->asks == TEACH_ANSWER) bad |= assign_answer(build, i);
     }
     return bad;
 }

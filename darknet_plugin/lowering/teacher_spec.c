@@ -18,6 +18,7 @@ static void forget(teacher_spec *teacher)
     free(teacher->cfg_path);
     free(teacher->weights_path);
     free(teacher->tap);
+    free(teacher->means);
     free(teacher->out);
     cfg_free(teacher->cfg);
     shapes_free(teacher->shape);
@@ -220,6 +221,19 @@ static int set_input(teacher_spec *teacher, const cfg_section *net, diag *d)
     return 0;
 }
 
+/* The layer that its last [softmax] reads; -1 if it does not end on one. */
+static int scores_layer(const teacher_spec *teacher)
+{
+    int last = teacher->shape->n - 1;
+    while (last > 0 && cfg_is(cfg_layer(teacher->cfg, last), "cost")) --last;
+    return cfg_is(cfg_layer(teacher->cfg, last), "softmax") ? last - 1 : -1;
+}
+
+void teacher_ask_answer(teacher_spec *teacher)
+{
+    if (teacher->answer >= teacher->cut) teacher->cut = teacher->answer + 1;
+}
+
 /* All of one section. */
 static int read_teacher(teacher_spec *teacher, const cfg_file *source, int wanted, diag *d)
 {
@@ -229,6 +243,7 @@ static int read_teacher(teacher_spec *teacher, const cfg_file *source, int wante
     read_three(teacher, "std", 1, teacher->std);
     int bad = read_weights(teacher, source, wanted & TEACHERS_WEIGHTS, d) | read_teacher_cfg(teacher, source, d);
     if (teacher->cfg) teacher->outs = lower_outputs(teacher->cfg, &teacher->out);
+    if (teacher->shape) teacher->answer = scores_layer(teacher);
     if (teacher->shape && wanted & TEACHERS_TAPS) bad |= read_taps(teacher, d);
     if (teacher->shape) bad |= set_input(teacher, cfg_net(source), d);
     return bad;

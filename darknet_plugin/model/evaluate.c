@@ -137,7 +137,7 @@ static int begin(counting *counting, const dataset *data, int who, diag *d)
     int n = counting->m->teacher ? low->teachers : 1;
     *counting->e = (evaluation){ .has_student = who & EVALUATE_STUDENT,
                           .has_teacher = counting->m->teacher && (who & EVALUATE_TEACHER), .n = n,
-                          .last = low->heads ? low->head[low->heads - 1].teacher : 0 };
+                          .last = n > 1 && low->heads ? low->head[low->heads - 1].teacher : 0 };
     for (int k = 0; k < n; ++k)
         if (!(counting->classes[k] = classes_of(counting->m, data, k, d))) return -1;
     for (int k = 0; k < n; ++k) {

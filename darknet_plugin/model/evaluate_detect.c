@@ -44,7 +44,7 @@ int detect_student_heads(const model *model, int t, detect_heads *heads, diag *d
     int kept = 0;
     if (detect_heads_of(model->net, model->low->cfg, heads, d)) return -1;
     for (int i = 0; i < heads->n; ++i)
-        if (answers_for(model->low, (int)(heads->head[i].l - model->net->layers), t))
+        if (!model->teacher || answers_for(model->low, (int)(heads->head[i].l - model->net->layers), t))
             heads->head[kept++] = heads->head[i];
     heads->n = kept;
     return 0;
@@ -112,10 +112,11 @@ static int begin(measuring *measuring, int who, diag *d)
 {
     const lowered *low = measuring->m->low;
     detect_evaluation *e = measuring->e;
+    int teachers = measuring->m->teacher ? low->teachers : 0;
     *e = (detect_evaluation){ .has_student = who & EVALUATE_STUDENT,
                               .has_teacher = measuring->m->teacher && (who & EVALUATE_TEACHER),
-                              .n = measuring->m->teacher ? low->teachers : 1,
-                              .last = low->heads ? low->head[low->heads - 1].teacher : 0 };
+                              .n = teachers ? teachers : 1,
+                              .last = teachers && low->heads ? low->head[low->heads - 1].teacher : 0 };
     for (int k = 0; k < e->n; ++k) {
         e->of[k].name = measuring->m->teacher ? low->teacher[k].name : "";
         if (e->has_student && open_side(measuring, &measuring->student[k], k, 0, d)) return -1;

@@ -45,32 +45,49 @@ static uint64_t hash_layers(const cfg_file *cfg)
     return h;
 }
 
+/* Are channels' means all that is kept of a tap? Class scores, behind the taps, are whole. */
+static int only_means(const teacher_spec *spec, int i) { return i < spec->taps && spec->means[i]; }
+
+/* Which layers, and what is kept of them. The caller frees. */
 static char *taps_text(const teacher_spec *spec)
 {
     char *text = mem_strdup("");
-    for (int i = 0; i < spec->taps; ++i) {
-        const layer_shape *l = &spec->shape->layer[spec->tap[i]];
-        char *more = mem_printf("%s%slayer %d of %dx%dx%d", text, i ? ", " : "", spec->tap[i], l->c, l->h, l->w);
+    for (int i = 0; i < teacher_kept(spec); ++i) {
+        int at = teacher_kept_layer(spec, i);
+        const layer_shape *l = &spec->shape->layer[at];
+        char *more = mem_printf("%s%slayer %d of %dx%dx%d%s", text, i ? ", " : "", at, l->c, l->h, l->w,
+                                only_means(spec, i) ? " (means)" : "");
         free(text);
         text = more;
     }
     return text;
 }
 
+/* Of what came later: nothing where it is off, so that caches from before stay right. */
+static char *mixing_text(const augment_spec *augment)
+{
+    char mixup[40] = "", cutout[40] = "";
+    if (augment->mixup > 0) snprintf(mixup, sizeof mixup, ", mixup %g", augment->mixup);
+    if (augment->cutout > 0) snprintf(cutout, sizeof cutout, ", cutout %d", augment->cutout);
+    return mem_printf("%s%s", mixup, cutout);
+}
+
 /* "none", or the seed and what it moves. */
 static char *augment_text(const features_options *options)
 {
     const augment_spec *a = options->augment;
-    char *text, *colours = mem_printf("hue %g, saturation %g, exposure %g", a->hue, a->saturation, a->exposure);
+    char *text, *mixing = mixing_text(a);
+    char *colours = mem_printf("hue %g, saturation %g, exposure %g", a->hue, a->saturation, a->exposure);
     if (a->detector)
         text = mem_printf("seed %" PRIu64 ", %s, pad %d, flip %d, jitter %g, %s", options->seed,
                           a->stretch ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, colours);
     else if (a->any)
-        text = mem_printf("seed %" PRIu64 ", pad %d, flip %d, crop %d to %d, angle %g, aspect %g, %s", options->seed,
-                          a->pad, a->flip, a->min_crop, a->max_crop, a->angle, a->aspect, colours);
+        text = mem_printf("seed %" PRIu64 ", pad %d, flip %d, crop %d to %d, angle %g, aspect %g, %s%s", options->seed,
+                          a->pad, a->flip, a->min_crop, a->max_crop, a->angle, a->aspect, colours, mixing);
     else
         text = mem_strdup("none");
     free(colours);
+    free(mixing);
     return text;
 }
 
@@ -100,22 +117,22 @@ static char *key_of(const teacher *teacher, const features_options *options)
 
 /* ---- opening ---- */
 
-/* What the cache will hold of this teacher: its taps, as many images and views. 0, or -1 after reporting. */
+/* What the cache will hold of this teacher: its taps and class scores, as many images and views. 0, or -1 after reporting. */
 static int describe(features *features, const features_options *options, diag *d)
 {
     const teacher_spec *s = features->teacher->spec;
-    if (s->taps > FEATURE_TAPS) {
-        diag_error(d, options->path, 0, NULL, "a cache holds up to %d taps, this teacher has %d", FEATURE_TAPS,
-                   s->taps);
+    if (teacher_kept(s) > FEATURE_TAPS) {
+        diag_error(d, options->path, 0, NULL, "a cache holds up to %d maps an image, this teacher has %d", FEATURE_TAPS,
+                   teacher_kept(s));
         return -1;
     }
-    features->spec = (feature_cache_spec){ .type = options->type, .taps = s->taps, .count = options->images,
+    features->spec = (feature_cache_spec){ .type = options->type, .taps = teacher_kept(s), .count = options->images,
                                            .views = options->views };
-    for (int i = 0; i < s->taps; ++i) {
-        const layer_shape *l = &s->shape->layer[s->tap[i]];
-        features->spec.tap[i].c = l->c;
-        features->spec.tap[i].h = l->h;
-        features->spec.tap[i].w = l->w;
+    for (int i = 0; i < teacher_kept(s); ++i) {
+        const layer_shape *l = &s->shape->layer[teacher_kept_layer(s, i)];
+        features->spec.tap[i].c = l->c ? l->c : l->outputs;
+        features->spec.tap[i].h = l->h && !only_means(s, i) ? l->h : 1;
+        features->spec.tap[i].w = l->w && !only_means(s, i) ? l->w : 1;
     }
     return 0;
 }
@@ -199,6 +216,23 @@ static int read_records(features *features, const uint64_t *image, const uint64_
     return missing;
 }
 
+/* Stores what is kept of tap i, or of the class scores, of image b; not 0 where it is not finite. */
+static int store_tap(const features *features, size_t b, int i, void *to)
+{
+    const teacher_spec *spec = features->teacher->spec;
+    const layer_shape *l = &spec->shape->layer[teacher_kept_layer(spec, i)];
+    feature_type type = features->spec.type;
+    int c = features->spec.tap[i].c;
+    size_t hw = l->c ? (size_t)l->h * (size_t)l->w : 1;
+    const float *x = features->live[i] + b * (size_t)c * hw;
+    if (!only_means(spec, i)) return feature_store(type, x, c, hw, to);
+    float *means = mem_calloc((size_t)c, sizeof *means);
+    for (size_t k = 0; k < (size_t)c; ++k) means[k] = feature_mean(x, NULL, FEATURE_F32, k, hw);
+    int bad = feature_store(type, means, c, 1, to);
+    free(means);
+    return bad;
+}
+
 /* The live teacher's maps in the stored form, for the loss and for the file. */
 static void store_images(void *ctx, size_t begin, size_t end)
 {
@@ -208,9 +242,8 @@ static void store_images(void *ctx, size_t begin, size_t end)
         f->bad[b] = 0;
         if (f->hit[b] > 0) continue;
         for (int i = 0; i < s->taps; ++i) {
-            size_t hw = (size_t)s->tap[i].h * (size_t)s->tap[i].w, n = (size_t)s->tap[i].c * hw;
             void *to = maps_of(f, b) + feature_cache_at(f->cache, i);
-            if (feature_store(s->type, f->live[i] + b * n, s->tap[i].c, hw, to)) f->bad[b] = 1;
+            if (store_tap(f, b, i, to)) f->bad[b] = 1;
             f->maps[(size_t)i * (size_t)f->batch + b] = feature_stored(s->type, s->tap[i].c, to);
         }
         f->bytes[b] = feature_cache_pack(f->cache, f->view[b], f->image[b], maps_of(f, b), packed_of(f, b));
@@ -241,14 +274,15 @@ int features_of_batch(features *features, const float *x, const uint64_t *image,
     if (!missing) return 0;
     teacher_forward(features->teacher, x, 0);
     for (int i = 0; i < features->spec.taps; ++i)
-        features->live[i] = teacher_feature(features->teacher, features->teacher->spec->tap[i]);
+        features->live[i] = teacher_feature(features->teacher, teacher_kept_layer(features->teacher->spec, i));
     parallel_for((size_t)features->batch, store_images, features);
     return write_records(features, d);
 }
 
-const feature_map *features_of_tap(const features *features, int tap)
+teaching features_teaching(const features *features, int tap)
 {
-    return features->maps + (size_t)tap * (size_t)features->batch;
+    return (teaching){ .stored = features->maps + (size_t)tap * (size_t)features->batch,
+                       .means = only_means(features->teacher->spec, tap) };
 }
 
 void features_done(features *features) { feature_cache_done(features->cache, features->batch); }

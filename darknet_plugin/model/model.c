@@ -1,12 +1,13 @@
 /* From cfg to a network that trains (see model.h). */
 #include "layers/network.h"
-#include "model.h"
+#include "model_internal.h"
 
 #include "layers/cpu/parallel.h"
 #include "layers/feature_l2.h"
 #include "layers/gpu/gpu.h"
 #include "layers/reused_classifier.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -37,6 +38,13 @@ int model_backend(const char *text, cpu_backend *backend, diag *d)
 /* The layer that answers. */
 static int end_of_tail(const lower_head *head) { return head->tail + head->tails - 1; }
 
+/* Losses behind a tail: gradients pass it. */
+static void let_through(const lower_head *head, cpu_mode *mode)
+{
+    for (int k = 0; head->scores >= 0 && k < head->tails; ++k)
+        if (head->tail_of[k] >= 0) mode[head->tail + k] = CPU_FROZEN_WEIGHTS;
+}
+
 /* Puts our functions on the network's layers, by their roles. */
 static int bind_layers(model *model, const model_options *options, diag *d)
 {
@@ -44,6 +52,7 @@ static int bind_layers(model *model, const model_options *options, diag *d)
     cpu_mode *mode = mem_calloc(n, sizeof *mode);
     char *keep = mem_calloc(n, 1);
     for (size_t i = 0; i < n; ++i) mode[i] = MODE_OF[model->low->role[i]];
+    for (int i = 0; i < model->low->heads; ++i) let_through(&model->low->head[i], mode);
     for (int i = 0; i < model->low->heads; ++i)
         if (model->low->head[i].tails) keep[end_of_tail(&model->low->head[i])] = 1;
     for (int i = 0; i < model->low->outs; ++i) keep[model->low->out[i]] = 1;
@@ -112,6 +121,7 @@ static int open_network(model *model, const char *cfg, const model_options *opti
     return 0;
 }
 
+/* Opens them all, gives the tails their weights, and lets losses see them. */
 static int open_teachers(model *model, cpu_backend backend, diag *d)
 {
     const lowered *low = model->low;
@@ -120,6 +130,11 @@ static int open_teachers(model *model, cpu_backend backend, diag *d)
     for (int i = 0; i < low->teachers; ++i) {
         model->teacher[i] = teacher_open(&low->teacher[i], low->shape->c, low->shape->h, low->shape->w, backend, d);
         if (!model->teacher[i]) return -1;
+    }
+    for (int i = 0; i < low->losses; ++i) {
+        const taught_loss *loss = &low->loss[i];
+        if (loss->type->see_teacher)
+            loss->type->see_teacher(&model->net->layers[loss->layer], model->teacher[loss->teacher]->net);
     }
     return copy_tails(model, d);
 }
@@ -178,8 +193,11 @@ static int tails_are_the_teachers(const model *model, const char *weights, diag 
                                                 h->tail_of);
         if (!differs) continue;
         diag_error(d, weights, 0, NULL, "layer %d, part of the reused classifier, is not the teacher's", differs - 1);
-        diag_hint(d, "these weights were trained with another teacher than %s",
-                  model->low->teacher[h->teacher].weights_path);
+        if (strstr(path_base_name(weights), MODEL_FROM_LABELS "_"))
+            diag_hint(d, "it was trained from labels: -from-labels reads it");
+        else
+            diag_hint(d, "these weights were trained with another teacher than %s",
+                      model->low->teacher[h->teacher].weights_path);
         return -1;
     }
     return 0;
@@ -243,28 +261,21 @@ int model_fits_classes(const model *model, const data_file *file, diag *d)
     return model_is_detector(model) ? 0 : -1;
 }
 
-/* One-hot rows; an unlabelled image has an all-zero one. */
-static void fill_truth(network *net, const int *labels)
-{
-    size_t n = (size_t)net->truths;
-    memset(net->truth, 0, n * (size_t)net->batch * sizeof *net->truth);
-    for (int b = 0; b < net->batch; ++b)
-        if (labels[b] >= 0 && labels[b] < net->truths) net->truth[(size_t)b * n + (size_t)labels[b]] = 1;
-}
-
-/* What a loss's teacher says about the batch, live or out of its cache. */
-static teaching teaching_of(const model *model, const taught_loss *loss)
+teaching model_teaching_of(const model *model, const taught_loss *loss)
 {
     const features *cached = model->features[loss->teacher];
-    if (cached) return (teaching){ .stored = features_of_tap(cached, loss->tap_index) };
+    if (cached) return features_teaching(cached, loss->tap_index);
     return (teaching){ .live = teacher_target(model->teacher[loss->teacher], loss->taught) };
 }
 
-static void set_targets(model *model)
+void model_ask_teachers(model *model, const float *x)
 {
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i)
+        if (!model->features[i]) teacher_forward(model->teacher[i], x, 0);
     for (int i = 0; i < model->low->losses; ++i) {
         const taught_loss *loss = &model->low->loss[i];
-        teaching now = teaching_of(model, loss);
+        if (!loss->type->set_target) continue;
+        teaching now = model_teaching_of(model, loss);
         loss->type->set_target(&model->net->layers[loss->layer], &now);
     }
 }
@@ -291,15 +302,14 @@ int model_resize(model *model, int w, int h, diag *d)
     return 0;
 }
 
-double model_train_step(model *model, const float *x, const int *labels, const float *boxes)
+double model_train_mixed(model *model, const float *x, const mixed_labels *labels, const float *boxes)
 {
     network *net = model->net;
-    for (int i = 0; model->teacher && i < model->low->teachers; ++i)
-        if (!model->features[i]) teacher_forward(model->teacher[i], x, 0);
-    if (model->teacher) set_targets(model);
+    model_ask_teachers(model, x);
     if (boxes && model->low->labels)
         memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
-    else if (labels && model->low->labels) fill_truth(net, labels);
+    else if (labels->first && model->low->labels)
+        model_fill_truth(net, labels, model->low->augment.label_smoothing);
     net->input = (float *)x;     /* layers only read their input */
     *net->seen += (size_t)net->batch;
     network_forward(net, model->low->trained, 1);

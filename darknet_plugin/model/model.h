@@ -2,23 +2,28 @@
 #ifndef DISTILL_MODEL_H
 #define DISTILL_MODEL_H
 #include "features.h"
+#include "model_truth.h"
 #include "teacher.h"
 #include "weights_tools/file/weights_file.h"
 #include "darknet_plugin/data/dataset.h"
+#include "darknet_plugin/data/loader.h"
 #include "darknet_plugin/lowering/lower.h"
+
+#include <stdio.h>
 
 typedef struct model_options {
     cpu_backend backend;
     int threads;                 /* 0: one a core */
     int batch;                   /* 0: as the cfg says */
     uint64_t seed;
-    lower_mode mode;             /* LOWER_DEPLOY: the deployed network, no teacher is opened; batch is 1 */
+    /* LOWER_DEPLOY: the deployed network, no teacher is opened, batch is 1; LOWER_LABELS: no teacher, either */
+    lower_mode mode;
 } model_options;
 
 typedef struct model {
     lowered *low;                /* owned */
     network *net;                /* owned */
-    teacher **teacher;           /* low->teachers, owned; NULL for a plain cfg */
+    teacher **teacher;           /* low->teachers, owned; NULL for a plain cfg and unless distilling */
     features **features;         /* low->teachers, owned; an entry is NULL where that teacher is live at each step */
     float *host_input, *host_truth;   /* as the host allocated them */
     int classes;                 /* outputs of the whole network */
@@ -28,6 +33,9 @@ typedef struct model {
  * teacher's classifier into the tail. NULL with messages in `d`; the caller closes it. */
 model *model_open(const char *cfg, const model_options *options, diag *d);
 void model_close(model *model);
+
+/* What the names of weights end on that train -from-labels writes, before _last, _best and _final. */
+#define MODEL_FROM_LABELS "-labels"
 
 /* Loads a whole network or as many whole layers as the file holds. A whole file's reused classifier must equal the
  * teacher's. *info may be NULL. */
@@ -39,7 +47,8 @@ int model_load_whole(model *model, const char *weights, diag *d);
 typedef struct model_cache {
     const char *path, *type;       /* several teachers have path.NAME each */
     int views;
-    uint64_t seed, images, data;   /* of the training set */
+    uint64_t seed;                 /* of the views */
+    uint64_t images, data;         /* of the training set */
 } model_cache;
 /* Is a cache asked for, by `path` or by a [teacher]? Is one open? */
 int model_wants_cache(const model *model, const char *path);
@@ -54,11 +63,22 @@ void model_taught(model *model);
 /* How many targets came from where, over all caches. */
 features_count model_features_counts(const model *model);
 
-/* One forward and backward over a sub-batch: x = (batch, c, h, w), labels NULL or batch of them (-1: none), boxes of a
+/* Before step 1, and before a run goes on that is `resumed` out of a state: what losses have to know first (loss_facts)
+ * and do not is measured on training images, those that the loader would give with `images`; then scales that are auto,
+ * unless the state had them. Said in a line each on `out`; nothing else changes. 0, or -1 with messages. */
+int model_prepare(model *model, const loader_options *images, int resumed, FILE *out, diag *d);
+
+/* One forward and backward over a sub-batch: x = (batch, c, h, w), labels of images that may be mixed, boxes of a
  * detector NULL or (batch, net->truths), as its [yolo] wants them. Used where low->labels is set.
  * Raises *net->seen; the caller updates. Returns the loss, mean over the batch; where it is not finite nothing runs
  * backward. */
-double model_train_step(model *model, const float *x, const int *labels, const float *boxes);
+double model_train_mixed(model *model, const float *x, const mixed_labels *labels, const float *boxes);
+/* The same of images as they are: labels NULL or batch of them (-1: none). */
+static inline double model_train_step(model *model, const float *x, const int *labels, const float *boxes)
+{
+    mixed_labels unmixed = { .first = labels };
+    return model_train_mixed(model, x, &unmixed, boxes);
+}
 /* All networks, teachers too, for inputs of w x h; no cache may be open. 0, or -1 with a message where one cannot. */
 int model_resize(model *model, int w, int h, diag *d);
 /* Runs all teachers on x, up to their taps or whole. */

@@ -86,20 +86,6 @@ static int own_caches(const model *model, const model_cache *cache, diag *d)
     return bad;
 }
 
-/* A loss that asks for more than a cache has. */
-static int refuse_answers(const model *model, diag *d)
-{
-    for (int i = 0; i < model->low->losses; ++i) {
-        const taught_loss *loss = &model->low->loss[i];
-        if (loss->type->asks == TEACH_MAP) continue;
-        diag_error(d, loss->section->file, loss->section->line, loss->section->name,
-                   "learns from a live teacher, not from a cache");
-        diag_hint(d, "a cache holds feature maps and no class scores; train without -cache");
-        return -1;
-    }
-    return 0;
-}
-
 int model_open_cache(model *model, const model_cache *cache, uint64_t *views, diag *d)
 {
     if (views_asked(model, cache, views, d)) return -1;
@@ -108,7 +94,6 @@ int model_open_cache(model *model, const model_cache *cache, uint64_t *views, di
         return -1;
     }
     if (!model_wants_cache(model, cache->path)) return 0;
-    if (refuse_answers(model, d)) return -1;
     if (model->low->augment.random > 0) {
         diag_error(d, model->low->source->path, 0, NULL,
                    "a cache holds features of one size, random=1 changes the input's");
@@ -117,8 +102,10 @@ int model_open_cache(model *model, const model_cache *cache, uint64_t *views, di
     }
     if (own_caches(model, cache, d)) return -1;
     if (!*views) *views = model->low->augment.any ? 4 : 1;
-    for (int i = 0; i < model->low->teachers; ++i)
+    for (int i = 0; i < model->low->teachers; ++i) {
+        if (model->low->teacher[i].answer >= 0) teacher_ask_answer(&model->low->teacher[i]);
         if (open_cache(model, cache, i, *views, d)) return -1;
+    }
     return 0;
 }
 

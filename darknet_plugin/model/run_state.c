@@ -4,6 +4,7 @@
 
 #include "layers/cpu/cpu.h"
 #include "layers/optimiser.h"
+#include "layers/sections.h"
 #include "weights_tools/file/weights_file.h"
 #include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/in_file.h"
@@ -14,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC "distill state 1\n"
+#define MAGIC "distill state 2\n"
 enum { MAGIC_BYTES = sizeof MAGIC - 1, MOST_ARRAYS = 10, MOST_KEY = 1 << 20 };   /* arrays: 3 trained ones', a mean */
 
 /* ---- what an update changes ---- */
@@ -51,6 +52,19 @@ int run_state_unsupported(const network *net, int end)
         if (n && t[0].nested) return i;
     }
     return -1;
+}
+
+/* What the loss of layer i has to know before step 1; NULL: nothing, or it is no loss. */
+static loss_facts *facts_of(const network *net, int index)
+{
+    const section_type *type = section_type_of_layer(&net->layers[index]);
+    return type && type->facts ? type->facts(&net->layers[index]) : NULL;
+}
+
+static loss_facts *known_facts(const network *net, int index)
+{
+    loss_facts *facts = facts_of(net, index);
+    return facts && facts->known ? facts : NULL;
 }
 
 /* ---- writing ---- */
@@ -90,6 +104,44 @@ static uint64_t trained_layers(const network *net, int end)
     return n;
 }
 
+/* What losses have measured, if any has. */
+static void put_facts(writer *w, const network *net, int end)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < end; ++i) n += known_facts(net, i) != NULL;
+    if (n) put_number(w, n);
+    for (int i = 0; i < end; ++i) {
+        const loss_facts *facts = known_facts(net, i);
+        if (!facts) continue;
+        put_number(w, (uint64_t)i);
+        put_number(w, facts->n);
+        put(w, facts->value, facts->n * sizeof *facts->value);
+    }
+}
+
+/* The scale of the loss that layer l is; NULL where it is none. */
+static double *scale_of(const layer *l)
+{
+    const section_type *type = section_type_of_layer(l);
+    return type ? type->scale(l) : NULL;
+}
+
+static uint64_t losses(const network *net, int end)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < end; ++i) n += scale_of(&net->layers[i]) != NULL;
+    return n;
+}
+
+static void put_losses(writer *w, const network *net, int end)
+{
+    put_number(w, losses(net, end));
+    for (int i = 0; i < end; ++i) {
+        const double *scale = scale_of(&net->layers[i]);
+        if (scale) put(w, scale, sizeof *scale);
+    }
+}
+
 int run_state_write(FILE *file, const network *net, int end, uint64_t weights, const run_progress *progress,
                     const char *key)
 {
@@ -102,6 +154,8 @@ int run_state_write(FILE *file, const network *net, int end, uint64_t weights, c
     put_number(&w, trained_layers(net, end));
     for (int i = 0; i < end; ++i)
         if (net->layers[i].update) put_layer(&w, net, i);
+    put_losses(&w, net, end);
+    put_facts(&w, net, end);
     put_number(&w, w.hash);
     return w.failed ? -1 : 0;
 }
@@ -208,6 +262,39 @@ static int take_layer(reader *reader, network *net, int end, int set)
     return 0;
 }
 
+/* What was measured before step 1. Of a loss that wants other facts now, or none (-force), it is left out: those will
+ * be measured. */
+static int take_facts(reader *reader, const network *net, int end, int set)
+{
+    uint64_t losses = 0, index, n, bytes;
+    if (reader->left && take_number(reader, &losses)) return -1;
+    for (uint64_t i = 0; i < losses; ++i) {
+        if (take_number(reader, &index) || take_number(reader, &n)) return -1;
+        if (__builtin_mul_overflow(n, sizeof(double), &bytes)) return -1;
+        const char *p = take(reader, bytes);
+        if (!p) return -1;
+        loss_facts *facts = index < (uint64_t)end ? facts_of(net, (int)index) : NULL;
+        if (!set || !facts || facts->n != n) continue;
+        memcpy(facts->value, p, bytes);
+        facts->known = 1;
+    }
+    return 0;
+}
+
+/* The losses' scales, as take_layer. */
+static int take_losses(reader *reader, const network *net, int end, int set)
+{
+    uint64_t n;
+    if (take_number(reader, &n) || n != losses(net, end)) return -1;
+    for (int i = 0; i < end; ++i) {
+        double *scale = scale_of(&net->layers[i]);
+        const char *p = scale ? take(reader, sizeof *scale) : NULL;
+        if (scale && !p) return -1;
+        if (set && p) memcpy(scale, p, sizeof *scale);
+    }
+    return 0;
+}
+
 static int take_layers(const run_state *state, network *net, int end, int set)
 {
     reader r = { state->layers, state->layers_bytes };
@@ -215,7 +302,7 @@ static int take_layers(const run_state *state, network *net, int end, int set)
     if (take_number(&r, &layers) || layers != trained_layers(net, end)) return -1;
     for (uint64_t i = 0; i < layers; ++i)
         if (take_layer(&r, net, end, set)) return -1;
-    return r.left ? -1 : 0;
+    return take_losses(&r, net, end, set) || take_facts(&r, net, end, set) || r.left ? -1 : 0;
 }
 
 int run_state_apply(const run_state *state, network *net, int end, const char *path, diag *d)

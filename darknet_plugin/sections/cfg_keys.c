@@ -131,7 +131,8 @@ static const key_row teacher_keys[] = {
 };
 static const key_row augment_keys[] = {
     INT("pad", 0, BIG), FLAG("flip"), FLOAT("jitter", 0, .9), FLOAT("random", 0, 4), CHOICE("fit", "letterbox|stretch",
-        NULL), END
+        NULL),
+    FLOAT("mixup", 0, 1000), INT("cutout", 0, BIG), FLOAT("label_smoothing", 0, .999), END
 };
 /* What the host asks of every layer section. */
 static const key_row layer_keys[] = {

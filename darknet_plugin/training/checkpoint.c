@@ -42,10 +42,16 @@ static uint64_t hash_data(const dataset *set)
 
 /* ---- its key: a "name=value" line for each thing that decides what comes out ---- */
 
+/* Each [teacher]; the network that is trained from its labels has the teacher's sections only. */
 static void put_teachers(FILE *out, const model *model)
 {
-    for (int i = 0; model->teacher && i < model->low->teachers; ++i) {
+    for (int i = 0; i < model->low->teachers; ++i) {
         const teacher_spec *spec = &model->low->teacher[i];
+        if (!model->teacher) {
+            fprintf(out, "teacher %s=layers %016" PRIx64 ", no weights: from labels\n", spec->name,
+                    hash_cfg(spec->cfg));
+            continue;
+        }
         const network *net = model->teacher[i]->net;
         fprintf(out, "teacher %s=layers %016" PRIx64 ", weights %016" PRIx64 ", features %s\n", spec->name,
                 hash_cfg(spec->cfg), weights_hash(net, 0, net->n),
@@ -56,6 +62,13 @@ static void put_teachers(FILE *out, const model *model)
 static void put_images(FILE *out, const char *which, const dataset *set)
 {
     fprintf(out, "%s images=%zu, %016" PRIx64 "\n", which, set ? dataset_count(set) : 0, hash_data(set));
+}
+
+static void put_views(FILE *out, const checkpoint_run *run)
+{
+    fprintf(out, "seed=%" PRIu64 "\nviews=%" PRIu64, run->seed, run->views);
+    if (run->view_seed != run->seed) fprintf(out, " of seed %" PRIu64, run->view_seed);
+    fputc('\n', out);
 }
 
 /* The caller frees. */
@@ -70,7 +83,7 @@ static char *make_key(const checkpoint_run *run)
     put_teachers(out, run->model);
     put_images(out, "training", run->train);
     put_images(out, "validation", run->valid);
-    fprintf(out, "seed=%" PRIu64 "\nviews=%" PRIu64 "\n", run->seed, run->views);
+    put_views(out, run);
     fprintf(out, "backend=%s\nthreads=%d\n%s", run->backend ? run->backend : "dnnl", run->threads, who);
     mem_stream_end(out);
     free(who);

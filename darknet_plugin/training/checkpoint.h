@@ -22,7 +22,7 @@ typedef struct checkpoint_run {
     const dataset *train, *valid;   /* valid may be NULL */
     const char *backend;            /* as the user names it */
     int threads;
-    uint64_t seed, views;
+    uint64_t seed, view_seed, views;
 } checkpoint_run;
 
 /* Called before training, with the weights it starts from. NULL is never returned; free with checkpoint_free. `folder`

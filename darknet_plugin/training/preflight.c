@@ -141,7 +141,7 @@ int preflight(const preflight_job *job, run_lock *lock, diag *d)
     int bad = check_folder(job, lock, d);
     bad |= check_export(job, d);
     bad |= preflight_data(job, d);
-    if (!bad) bad = teacher_check(job->model, job->train, job->threads, job->seed, job->force, d);
+    if (!bad) bad = teacher_check(job->model, job->train, job->threads, job->view_seed, job->force, d);
     if (bad) run_lock_release(lock);
     return bad ? -1 : 0;
 }

@@ -16,7 +16,8 @@ typedef struct preflight_job {
     const char *cfg;              /* the path it was read from */
     const char *folder, *name;    /* of the checkpoints */
     int threads, force;
-    uint64_t seed;
+    uint64_t view_seed;
+    int held_out;                 /* `valid` are training images that are held out */
 } preflight_job;
 
 /* Names the run's files its own (out_file.h), once all is open but what it starts from: `start`, or NULL. A whole

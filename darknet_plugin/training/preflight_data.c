@@ -3,6 +3,7 @@
 #include "preflight.h"
 
 #include "darknet_plugin/base/clock.h"
+#include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/words.h"
 
 #include <stdlib.h>
@@ -142,6 +143,24 @@ static void judge_boxes(const dataset *set, const char *which, diag *d)
         diag_warn(d, NULL, 0, NULL, "all %zu objects in the %s images are of class %d", c.labelled, which, c.first);
 }
 
+/* Held out are the last training images: where these stand class by class, the last classes. */
+static void judge_holdout(const preflight_job *job, diag *d)
+{
+    int classes = dataset_classes(job->valid), missing = 0;
+    size_t *trained = mem_calloc((size_t)classes, sizeof *trained), *held = mem_calloc((size_t)classes, sizeof *held);
+    for (size_t i = 0; i < dataset_count(job->train); ++i)
+        if (dataset_label(job->train, i) >= 0) ++trained[dataset_label(job->train, i)];
+    for (size_t i = 0; i < dataset_count(job->valid); ++i)
+        if (dataset_label(job->valid, i) >= 0) ++held[dataset_label(job->valid, i)];
+    for (int k = 0; k < classes; ++k) missing += held[k] && !trained[k];
+    free(trained);
+    free(held);
+    if (!missing) return;
+    diag_warn(d, NULL, 0, NULL, "%d of %d classes are among the %zu images held out and not among those trained on",
+              missing, classes, dataset_count(job->valid));
+    diag_hint(d, "the last images are held out, and these stand class by class: write a shuffled list");
+}
+
 /* Of the training set not every cfg reads labels. */
 static void judge(const preflight_job *job, const dataset *set, const char *which, diag *d)
 {
@@ -156,6 +175,7 @@ int preflight_data(const preflight_job *job, diag *d)
     judge(job, job->train, "training", d);
     if (!job->valid) return bad;
     bad |= try_images(job, job->valid, d);
-    judge(job, job->valid, "validation", d);
+    judge(job, job->valid, job->held_out ? "held-out" : "validation", d);
+    if (job->held_out && count_labels(job->train).labelled) judge_holdout(job, d);
     return bad;
 }

@@ -157,20 +157,21 @@ static int show_images(model *model, loader *loader, teacher_view *view, int *al
     return b ? 0 : -1;
 }
 
-static loader *start_images(const model *model, const dataset *data, int threads, uint64_t seed, diag *d)
+static loader *start_images(const model *model, const dataset *data, int threads, uint64_t view_seed, diag *d)
 {
     const net_shape *s = model->low->shape;
     loader_options lo = { .data = data, .how = LOAD_TRAIN, .batch = model->net->batch, .c = s->c, .h = s->h, .w = s->w,
-                          .augment = model->low->augment, .seed = seed, .threads = threads > 0 ? threads : 1 };
+                          .augment = model->low->augment, .seed = view_seed, .view_seed = view_seed,
+                          .threads = threads > 0 ? threads : 1 };
     lo.augment.random = 0;   /* one size */
     return loader_start(&lo, d);
 }
 
-int teacher_check(model *model, const dataset *data, int threads, uint64_t seed, int force, diag *d)
+int teacher_check(model *model, const dataset *data, int threads, uint64_t view_seed, int force, diag *d)
 {
     int alike = 0, bad, n = model->low->teachers;
     if (!model->teacher) return 0;
-    loader *l = start_images(model, data, threads, seed, d);
+    loader *l = start_images(model, data, threads, view_seed, d);
     if (!l) return -1;
     teacher_view *v = mem_calloc((size_t)n, sizeof *v);
     for (int i = 0; i < n; ++i) v[i] = begin(model->teacher[i]);

@@ -7,7 +7,7 @@
 
 /* Shows every teacher of `model` some images of `data` as training will, and looks at the maps it teaches with and at
  * its answers: NaN, infinity, all zeros, or the same for every image is an error, with `force` a warning. 0 or -1. */
-int teacher_check(model *model, const dataset *data, int threads, uint64_t seed, int force, diag *d);
+int teacher_check(model *model, const dataset *data, int threads, uint64_t view_seed, int force, diag *d);
 
 /* Reports teacher `spec`, "this teacher WHY". 0 where it may teach: `why` is NULL, or `force` makes it a warning; else
  * -1. */

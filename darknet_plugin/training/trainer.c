@@ -247,7 +247,8 @@ static int learn(run *run, const batch *batch, diag *why, diag *d)
     model *model = run->model;
     if (model_resize(model, batch->w, batch->h, d) || model_teach(model, batch->x, batch->index, batch->view, d))
         return STEP_FAILED;
-    double loss = model_train_step(model, batch->x, batch->label, batch->truth);
+    mixed_labels labels = { .first = batch->label, .second = batch->label2, .factor = batch->mix };
+    double loss = model_train_mixed(model, batch->x, &labels, batch->truth);
     if (isfinite(loss)) {
         count_loss(&run->progress, loss);
         return STEP_DONE;
@@ -307,17 +308,17 @@ static int after_step(run *run, diag *d)
 }
 
 /* Training images from where the run is. */
-static loader *start_loader(run *run, diag *d)
+static loader_options training_images(const run *run)
 {
     const trainer_options *o = run->options;
     const net_shape *s = run->model->low->shape;
-    loader_options options = {
+    return (loader_options){
         .data = o->train, .how = LOAD_TRAIN, .batch = run->net->batch, .c = s->c, .h = s->h, .w = s->w,
-        .augment = run->model->low->augment, .seed = o->seed, .views = (int)o->views, .start = run->started_at,
-        .threads = o->threads > 0 ? o->threads : 1, .step_images = (int)per_update(run->net),
+        .augment = run->model->low->augment, .seed = o->seed, .view_seed = o->view_seed,
+        .views = (int)o->views, .start = run->started_at, .threads = o->threads > 0 ? o->threads : 1,
+        .step_images = (int)per_update(run->net),
         .max_boxes = dataset_has_boxes(o->train) ? run->net->truths / 5 : 0,
     };
-    return loader_start(&options, d);
 }
 
 static void report_features(const run *run, diag *d)
@@ -347,7 +348,7 @@ static int start(run *run, diag *d)
 {
     const trainer_options *o = run->options;
     checkpoint_run c = { .model = run->model, .train = o->train, .valid = o->valid, .backend = o->backend,
-                         .threads = o->threads, .seed = o->seed, .views = o->views };
+                         .threads = o->threads, .seed = o->seed, .view_seed = o->view_seed, .views = o->views };
     run->disk = checkpoint_open(o->folder, o->name, &c);
     run->resumed = o->resume ? checkpoint_resume(run->disk, run->model, &run->progress, o->force, d) : 0;
     if (run->resumed < 0) return -1;
@@ -360,13 +361,15 @@ static int start(run *run, diag *d)
     run->before = o->skip_nan ? step_copy_new(run->model) : NULL;
     if (find_end(run, d)) return -1;
     mention_unfinished(run);
-    return 0;
+    loader_options views = training_images(run);
+    return model_prepare(run->model, &views, run->resumed, o->out, d);
 }
 
 /* All steps. 0: to the end; 1: a signal asked to stop, all is saved. */
 static int run_steps(run *run, diag *d)
 {
-    loader *l = start_loader(run, d);
+    loader_options images = training_images(run);
+    loader *l = loader_start(&images, d);
     if (!l) return -1;
     stop_catch();
     run->began = run->printed = run->saved = clock_now();

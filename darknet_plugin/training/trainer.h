@@ -14,7 +14,8 @@ typedef struct trainer_options {
     run_lock *lock;               /* looked at before each checkpoint, borrowed; NULL: none */
     int epochs;                   /* 0: max_batches of the cfg */
     int threads;                  /* loader threads */
-    uint64_t seed, views;         /* views: 0 = a new one each epoch */
+    uint64_t seed;                /* of weights and the order of images */
+    uint64_t view_seed, views;    /* views: 0 = a new one each epoch */
     const char *backend;          /* as the user names it, NULL = the default */
     /* go on where NAME_last.state says; even if that run was started with something else */
     int resume, force;

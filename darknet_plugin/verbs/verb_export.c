@@ -5,11 +5,11 @@
 
 static int run(options *options, diag *d)
 {
-    return export_network(options, options->arg, LOWER_TRAIN, d);
+    return export_network(options, options->arg, options->from_labels ? LOWER_LABELS : LOWER_TRAIN, d);
 }
 
 const verb verb_export = {
     .name = "export", .arguments = "CFG WEIGHTS OUT", .min = 3, .max = 3, .run = run,
     .help = "write plain OUT.cfg + OUT.weights, verified",
-    .flags = { "json", "threads", "backend", "data", "verify", "fold", "merge", "teacher", "onnx" },
+    .flags = { "json", "threads", "backend", "data", "verify", "fold", "merge", "teacher", "onnx", "from-labels" },
 };

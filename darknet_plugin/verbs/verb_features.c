@@ -35,6 +35,7 @@ static int open_images(const options *options, filling *filling, diag *d)
     int need = model_is_detector(filling->model) ? DATA_DETECTOR : DATA_IMAGES;
     filling->file = data_file_read(options->arg[0], d);
     if (!filling->file) return -1;
+    filling->file->held_out = (size_t)options->holdout;
     filling->train = dataset_open(filling->file, DATA_TRAIN, (size_t)options->limit, need, d);
     if (!filling->train) return -1;
     filling->images = dataset_count(filling->train);
@@ -45,7 +46,7 @@ static int open_images(const options *options, filling *filling, diag *d)
 static int open_cache(const options *options, filling *filling, diag *d)
 {
     model_cache cache = {
-        .path = options->cache_out, .type = options->type, .views = options->views, .seed = (uint64_t)options->seed,
+        .path = options->cache_out, .type = options->type, .views = options->views, .seed = options_view_seed(options),
         .images = filling->images, .data = dataset_identity(filling->train),
     };
     if (model_open_cache(filling->model, &cache, &filling->views, d)) return -1;
@@ -90,7 +91,7 @@ static loader *start_loader(const options *options, const filling *filling, uint
     loader_options how = {
         .data = filling->train, .how = LOAD_VIEWS, .batch = filling->model->net->batch, .start = start,
         .c = shape->c, .h = shape->h, .w = shape->w, .augment = filling->model->low->augment,
-        .seed = (uint64_t)options->seed, .views = (int)filling->views, .threads = parallel_threads(),
+        .view_seed = options_view_seed(options), .views = (int)filling->views, .threads = parallel_threads(),
     };
     return loader_start(&how, d);
 }
@@ -157,5 +158,6 @@ static int run(options *options, diag *d)
 const verb verb_features = {
     .name = "features", .arguments = "DATA CFG", .min = 2, .max = 2, .run = run,
     .help = "compute the teacher's features once, into a cache",
-    .flags = { "threads", "backend", "out", "views", "type", "seed", "limit", "quiet", "gpus", "nogpu" },
+    .flags = { "threads", "backend", "out", "views", "type", "seed", "view-seed", "limit", "holdout", "quiet",
+               "gpus", "nogpu" },
 };

@@ -129,7 +129,8 @@ static int check_kind(const options *options, model *model, diag *d)
     if (model_fit(model, options->fit, d)) return -1;
     if (!model_is_detector(model)) return refuse_detector_flags(options, model, d);
     if (!options->side_by_side || model->teacher) return 0;
-    diag_error(d, options->arg[1], 0, NULL, "has no [teacher] to put beside it");
+    if (options->from_labels) diag_error(d, NULL, 0, NULL, "'-from-labels' has no teacher to put '-side-by-side'");
+    else diag_error(d, options->arg[1], 0, NULL, "has no [teacher] to put beside it");
     return -1;
 }
 
@@ -145,7 +146,8 @@ static int predict(options *options, prediction *prediction, diag *d)
 /* The deployed network; beside the teacher the one that is trained. */
 static int run(options *options, diag *d)
 {
-    lower_mode mode = options->side_by_side ? LOWER_TRAIN : LOWER_DEPLOY;
+    lower_mode mode = options->from_labels ? LOWER_LABELS : LOWER_DEPLOY;
+    if (options->side_by_side && !options->from_labels) mode = LOWER_TRAIN;
     model_options how = { .threads = options->threads, .batch = 1, .mode = mode };
     if (device_backend(options, &how.backend, d)) return -1;
     data_file *file = data_file_read(options->arg[0], d);
@@ -159,6 +161,6 @@ static int run(options *options, diag *d)
 const verb verb_predict = {
     .name = "predict", .arguments = "DATA CFG WEIGHTS IMAGE...", .min = 4, .max = MAX_POSITIONAL, .run = run,
     .help = "classify images, or find objects in them",
-    .flags = { "json", "threads", "backend", "out", "thresh", "side-by-side", "fit", "limit", "gpus", "nogpu",
-               "t" },
+    .flags = { "json", "threads", "backend", "out", "thresh", "side-by-side", "fit", "limit", "from-labels", "gpus",
+               "nogpu", "t" },
 };

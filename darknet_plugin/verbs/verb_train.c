@@ -98,9 +98,11 @@ static int open_data(const options *options, training *training, diag *d)
     int detector = model_is_detector(model);
     data_file *file = training->file = data_file_read(options->arg[0], d);
     if (!file) return -1;
+    file->held_out = (size_t)options->holdout;
+    int measured = file->valid || file->held_out;
     training->train = dataset_open(file, DATA_TRAIN, (size_t)options->limit, needs(model, model->low->labels), d);
-    if (file->valid) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
-    if (!training->train || (file->valid && !training->valid)) return -1;
+    if (measured) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
+    if (!training->train || (measured && !training->valid)) return -1;
     if (detector && !model->teacher) host_hush();
     return model_fits_classes(model, file, d);
 }
@@ -119,7 +121,7 @@ static int open_cache(const options *options, training *training, uint64_t *view
 {
     int cached = model_wants_cache(training->model, options->cache);
     model_cache cache = {
-        .path = options->cache, .type = options->type, .views = options->views, .seed = (uint64_t)options->seed,
+        .path = options->cache, .type = options->type, .views = options->views, .seed = options_view_seed(options),
         .images = dataset_count(training->train), .data = cached ? dataset_identity(training->train) : 0,
     };
     return model_open_cache(training->model, &cache, views, d);
@@ -140,9 +142,9 @@ static int train(const options *options, training *training, const preflight_job
     trainer_options how = {
         .model = training->model, .train = training->train, .valid = training->valid, .folder = job->folder,
         .name = job->name, .lock = &training->lock, .backend = training->backend, .threads = parallel_threads(),
-        .views = views, .epochs = options->epochs, .seed = (uint64_t)options->seed, .resume = options->resume,
-        .force = options->force, .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet,
-        .out = options->out,
+        .views = views, .epochs = options->epochs, .seed = (uint64_t)options->seed,
+        .view_seed = options_view_seed(options), .resume = options->resume, .force = options->force,
+        .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet, .out = options->out,
     };
     return look_ahead(options, training, job, d) || trainer_run(&how, d);
 }
@@ -152,16 +154,19 @@ static int run_training(const options *options, training *training, diag *d)
 {
     uint64_t views;
     if (refuse_crop(training->model->low->cfg, d) || open_data(options, training, d)) return -1;
-    char *name = path_stem(options->arg[1]);
+    char *stem = path_stem(options->arg[1]);
+    char *name = mem_printf("%s%s", stem, options->from_labels ? MODEL_FROM_LABELS : "");
     preflight_job job = {
         .model = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
         .folder = options->backup ? options->backup : training->file->backup, .name = name,
-        .threads = parallel_threads(), .force = options->force, .seed = (uint64_t)options->seed,
+        .threads = parallel_threads(), .force = options->force, .view_seed = options_view_seed(options),
+        .held_out = options->holdout,
     };
     int failed = preflight_files(&job, options->n > 2 ? options->arg[2] : NULL, d) ||
                  load_start(options, training, d) || open_cache(options, training, &views, d) ||
                  train(options, training, &job, views, d);
     free(name);
+    free(stem);
     return failed;
 }
 
@@ -174,11 +179,13 @@ static void free_training(training *training)
     model_close(training->model);
 }
 
-/* -resume goes on where the run was, -clear would forget it. */
+/* -resume goes on where the run was, -clear would forget it; a cache is a teacher's. */
 static int refuse_both(const options *options, diag *d)
 {
-    if (options->resume && options->clear) diag_error(d, NULL, 0, NULL, "'-resume' and '-clear' contradict each other");
-    return options->resume && options->clear;
+    int cache = options->from_labels && options->cache, clear = options->resume && options->clear;
+    if (clear) diag_error(d, NULL, 0, NULL, "'-resume' and '-clear' contradict each other");
+    if (cache) diag_error(d, NULL, 0, NULL, "'-from-labels' has no teacher whose features '-cache' could hold");
+    return clear || cache;
 }
 
 static int refuse_host(diag *d)
@@ -191,7 +198,8 @@ static int refuse_host(diag *d)
 static int run(options *options, diag *d)
 {
     training training = { 0 };
-    model_options how = { .threads = options->threads, .seed = (uint64_t)options->seed };
+    model_options how = { .threads = options->threads, .seed = (uint64_t)options->seed,
+                          .mode = options->from_labels ? LOWER_LABELS : LOWER_TRAIN };
     if (refuse_both(options, d) || device_backend(options, &how.backend, d)) return -1;
     if (how.backend == BACKEND_HOST) return refuse_host(d);
     training.backend = how.backend == BACKEND_GPU ? "gpu" : options->backend;
@@ -204,6 +212,6 @@ static int run(options *options, diag *d)
 const verb verb_train = {
     .name = "train", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
     .help = "train a distillation, or a plain classifier cfg",
-    .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "limit", "clear", "force",
-               "resume", "checkpoint", "skip-nan", "quiet", "backup", "gpus", "nogpu" },
+    .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "view-seed", "limit", "holdout",
+               "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "quiet", "backup", "gpus", "nogpu" },
 };

@@ -56,7 +56,8 @@ static int load_asked(const options *options, model *model, diag *d)
     if (options->n > 2) return model_load_whole(model, options->arg[2], d) ? 0 : EVALUATE_STUDENT | EVALUATE_TEACHER;
     if (model->teacher) return EVALUATE_TEACHER;
     diag_error(d, options->arg[1], 0, NULL, "no weights to measure it with");
-    diag_hint(d, "without WEIGHTS the teacher is measured, and this cfg has none");
+    diag_hint(d, "without WEIGHTS the teacher is measured, and %s has none",
+              options->from_labels ? "-from-labels" : "this cfg");
     return 0;
 }
 
@@ -93,6 +94,7 @@ static int valid_model(const options *options, model *model, diag *d)
 {
     int need = model_is_detector(model) ? DATA_BOXES : DATA_IMAGES;
     data_file *file = data_file_read(options->arg[0], d);
+    if (file) file->held_out = (size_t)options->holdout;
     dataset *set = file ? dataset_open(file, DATA_VALID, (size_t)options->limit, need, d) : NULL;
     int failed = !set || valid_set(options, model, file, set, d);
     dataset_free(set);
@@ -102,7 +104,7 @@ static int valid_model(const options *options, model *model, diag *d)
 
 static int run(options *options, diag *d)
 {
-    model_options how = { .threads = options->threads };
+    model_options how = { .threads = options->threads, .mode = options->from_labels ? LOWER_LABELS : LOWER_TRAIN };
     if (device_backend(options, &how.backend, d)) return -1;
     model *model = model_open(options->arg[1], &how, d);
     int failed = !model || valid_model(options, model, d);
@@ -113,5 +115,5 @@ static int run(options *options, diag *d)
 const verb verb_valid = {
     .name = "valid", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
     .help = "teacher and student side by side; without WEIGHTS the teacher alone",
-    .flags = { "json", "threads", "backend", "fit", "limit", "gpus", "nogpu" },
+    .flags = { "json", "threads", "backend", "fit", "limit", "holdout", "from-labels", "gpus", "nogpu" },
 };

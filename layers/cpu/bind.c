@@ -36,6 +36,7 @@ static const cpu_row rows[] = {
     { .type = DROPOUT, .make = make_cpu_dropout, .forward = forward_cpu_dropout, .backward = backward_cpu_dropout,
       .free = free_cpu_dropout, .resized = resized_cpu_dropout, .accepts_blocked = accepts_blocked_dropout,
       .forward_blocked = forward_blocked_dropout },
+    { .type = SOFTMAX, .forward = forward_cpu_softmax, .mends = 1, .any_backend = 1 },
     { .type = BATCHNORM, .make = refuse_cpu_batchnorm, .any_backend = 1 },
 };
 /* Any other layer, bound only because it is frozen. */
@@ -107,7 +108,7 @@ static int bind_free_of_state(const layer *l, int index, diag *d)
 
 static const char *runs_on(const cpu_row *row, cpu_backend backend)
 {
-    if (!row->forward) return "host";
+    if (!row->forward || row->mends) return "host";
     return backend == BACKEND_REFERENCE ? "reference" : "plugin";
 }
 

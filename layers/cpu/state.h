@@ -56,6 +56,7 @@ typedef struct cpu_row {
     void (*forward_blocked)(const layer *l, cpu_state *state, const layer_call *call);
     void (*backward_blocked)(const layer *l, cpu_state *state, const layer_call *call);
     int plain_output;                                    /* all the same */
+    int mends;                                           /* forward has the host's do the work */
 } cpu_row;
 
 struct cpu_state {
@@ -146,6 +147,7 @@ int accepts_cpu_shortcut(const layer *l);
 int is_same_shape_shortcut(const layer *l);             /* have both of its inputs one shape? */
 void forward_cpu_shortcut(const layer *l, cpu_state *state, const layer_call *call);
 void backward_cpu_shortcut(const layer *l, cpu_state *state, const layer_call *call);
+void forward_cpu_softmax(const layer *l, cpu_state *state, const layer_call *call);
 int refuse_cpu_batchnorm(layer *l, cpu_state *state, diag *d);
 void forward_cpu_activation(const layer *l, cpu_state *state, const layer_call *call);
 void backward_cpu_activation(const layer *l, cpu_state *state, const layer_call *call);

@@ -14,6 +14,7 @@ static const gpu_row rows[] = {
     { .type = CONNECTED, .backward = backward_gpu_connected },
     { .type = ACTIVE, .backward = backward_gpu_activation },
     { .type = SHORTCUT, .forward = forward_gpu_shortcut },
+    { .type = SOFTMAX, .forward = forward_gpu_softmax, .mends = 1 },
     { .type = ROUTE, .forward = forward_gpu_route, .backward = backward_gpu_route },
     { .type = DROPOUT, .make = make_gpu_dropout, .forward = forward_gpu_dropout, .backward = backward_gpu_dropout,
       .free = free_gpu_dropout },

@@ -34,7 +34,7 @@ const char *gpu_runs_on(const layer *l);
 /* host.c's loops, for a network on a device. `input` goes up from net->input. After inference of all layers net->output
  * is in host memory. */
 void gpu_forward(network *net, int end, int train);
-void gpu_backward(network *net, int end);
+void gpu_backward(network *net, int end, int begin);
 void gpu_update(network *net, int end, update_args args);
 /* Until the device has done all that it was given. */
 void gpu_wait(void);
@@ -50,5 +50,7 @@ int gpu_finite(const network *net, int end, gpu_half half);
 /* Brings layer i's output to l.output; where the device may read it: l.output_gpu, or l.output of a CPU network. */
 void gpu_pull_output(const network *net, int i);
 const float *gpu_output(const network *net, int i);
+/* Brings layer i's delta to l.delta. */
+void gpu_pull_delta(const network *net, int i);
 
 #endif

@@ -27,7 +27,7 @@ void gpu_unbind(network *net) { (void)net; }
 void gpu_resized(network *net) { (void)net; }
 const char *gpu_runs_on(const layer *l) { return (void)l, "host"; }
 void gpu_forward(network *net, int end, int train) { (void)net, (void)end, (void)train; }
-void gpu_backward(network *net, int end) { (void)net, (void)end; }
+void gpu_backward(network *net, int end, int begin) { (void)net, (void)end, (void)begin; }
 void gpu_update(network *net, int end, update_args args) { (void)net, (void)end, (void)args; }
 void gpu_wait(void) {}
 void gpu_free_workspace(network *net) { (void)net; }
@@ -35,4 +35,5 @@ void gpu_push(network *net) { (void)net; }
 void gpu_pull(const network *net) { (void)net; }
 int gpu_finite(const network *net, int end, gpu_half half) { return (void)net, (void)end, (void)half, 1; }
 void gpu_pull_output(const network *net, int i) { (void)net, (void)i; }
+void gpu_pull_delta(const network *net, int i) { (void)net, (void)i; }
 const float *gpu_output(const network *net, int i) { return net->layers[i].output; }

@@ -54,11 +54,17 @@ void gpu_forward(network *net, int end, int train)
     if (!train && end == net->n) gpu_pull_output(net, output_layer(net));
 }
 
-/* From layer end - 1 down to where nobody wants a delta. */
-void gpu_backward(network *net, int end)
+void gpu_pull_delta(const network *net, int i)
+{
+    const layer *l = &net->layers[i];
+    if (gpu_has(net)) cuda_pull_array(l->delta_gpu, l->delta, (size_t)l->outputs * (size_t)l->batch);
+}
+
+/* From layer end - 1 down to layer begin, or to where nobody wants a delta. */
+void gpu_backward(network *net, int end, int begin)
 {
     cuda_set_device(net->gpu_index);
-    for (int i = end - 1; i >= 0; --i) {
+    for (int i = end - 1; i >= begin; --i) {
         layer l = net->layers[i];
         if (l.stopbackward) break;
         network state = *net;

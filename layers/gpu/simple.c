@@ -3,11 +3,16 @@
  *   activation      the host's gradient overwrote net.delta, and a first layer's crashed
  *   route           took a launch for each image
  *   shortcut        took three passes: copied, added, activated
+ *   softmax         its loss is wrong for mixed labels and for none (../cpu/softmax.h)
  *   dropout         shared its predecessor's buffers and drew from the clock: it gets its own, and the CPU's draws */
 #include "bind.h"
 #include "state.h"
 
+#include "darknet_plugin/base/mem.h"
 #include "layers/cpu/activate.h"
+#include "layers/cpu/softmax.h"
+
+#include <stdlib.h>
 
 /* ---- activation ---- */
 
@@ -53,6 +58,25 @@ void forward_gpu_shortcut(const layer *l, gpu_state *state, const layer_call *ca
         gpu_sum(call->input, l->alpha, other, l->beta, slope, l->output_gpu, cpu_floats(l));
     else
         gpu_run_host(state->host_forward, l, call);
+}
+
+/* ---- softmax ---- */
+
+/* The host has brought l.loss back. */
+void forward_gpu_softmax(const layer *l, gpu_state *state, const layer_call *call)
+{
+    size_t n = gpu_inputs(l);
+    gpu_run_host(state->host_forward, l, call);
+    if (!call->net->truth || l->noloss) return;
+    float *truth = mem_calloc(n, sizeof *truth);
+    cuda_pull_array(call->net->truth_gpu, truth, n);
+    mend_softmax_cost(l, truth);
+    if (count_softmax_unlabelled(l, truth)) {
+        cuda_pull_array(l->delta_gpu, l->delta, n);
+        mend_softmax_delta(l, truth);
+        cuda_push_array(l->delta_gpu, l->delta, n);
+    }
+    free(truth);
 }
 
 /* ---- dropout ---- */

@@ -53,6 +53,7 @@ void backward_gpu_connected(const layer *l, gpu_state *state, const layer_call *
 void backward_gpu_activation(const layer *l, gpu_state *state, const layer_call *call);
 void forward_gpu_route(const layer *l, gpu_state *state, const layer_call *call);
 void backward_gpu_route(const layer *l, gpu_state *state, const layer_call *call);
+void forward_gpu_softmax(const layer *l, gpu_state *state, const layer_call *call);
 void forward_gpu_shortcut(const layer *l, gpu_state *state, const layer_call *call);
 int make_gpu_dropout(layer *l, gpu_state *state, diag *d);
 void forward_gpu_dropout(const layer *l, gpu_state *state, const layer_call *call);

@@ -35,4 +35,5 @@ void fuzz_one(const uint8_t *data, size_t n)
     fuzz_write_parts(data, n, names, 2);
     lower_as(LOWER_TRAIN, 0);
     lower_as(LOWER_DEPLOY, 1);
+    lower_as(LOWER_LABELS, 1);
 }

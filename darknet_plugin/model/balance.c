@@ -1,0 +1,134 @@
+/* scale=auto: how large each loss of a triple is to be, measured before the first step.
+ *
+ * A learning rate suits a loss of a certain size. That of the labels' cross-entropy is known to work for the student's
+ * layers, so all losses are brought to it where they meet, at the projector's output: of some batches, with first
+ * weights, G(loss) is the root of the mean square of the loss's gradient there at scale 1, and
+ *
+ *   scale = G(cross-entropy) / G(loss)
+ *
+ * Cross-entropy is taken through the teacher's frozen classifier and against the teacher's own first class, so that no
+ * label is needed. The scales stay what they are from then on, and go along with a run's state. */
+#include "layers/network.h"
+#include "model_internal.h"
+#include "model_truth.h"
+
+#include "darknet_plugin/base/mem.h"
+#include "layers/gpu/gpu.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int is_auto(const taught_loss *loss) { return !strcmp(cfg_str(loss->section, "scale", ""), "auto"); }
+
+static double *scale_at(const model *model, const taught_loss *loss)
+{
+    return loss->type->scale(&model->net->layers[loss->layer]);
+}
+
+/* Is the loss what the others of its triple are measured by? */
+static int is_yardstick(const taught_loss *loss) { return loss->type->asks == TEACH_LABELS; }
+
+/* Of a triple: does one of its losses want a scale? */
+static int wants(const lowered *low, int head)
+{
+    for (int i = 0; i < low->losses; ++i)
+        if (low->loss[i].head == head && is_auto(&low->loss[i])) return 1;
+    return 0;
+}
+
+int model_has_auto_scales(const model *model)
+{
+    for (int i = 0; i < model->low->losses; ++i)
+        if (is_auto(&model->low->loss[i])) return 1;
+    return 0;
+}
+
+/* The class that teacher `t` puts first, of each image; `label` has room for the batch. */
+static void teachers_choice(const model *model, int t, int *label)
+{
+    const teacher_spec *spec = &model->low->teacher[t];
+    taught_loss asks = { .teacher = t, .taught = spec->answer, .tap_index = spec->taps };
+    teaching says = model_teaching_of(model, &asks);
+    const layer_shape *shape = &spec->shape->layer[spec->answer];
+    gpu_pull_output(model->teacher[t]->net, spec->answer);
+    const float *live = says.live ? teacher_feature(model->teacher[t], spec->answer) : NULL;
+    for (int b = 0; b < model->net->batch; ++b) {
+        float most = -INFINITY;
+        for (int i = 0; i < shape->outputs; ++i) {
+            const feature_map *map = says.live ? NULL : &says.stored[b];
+            float z = live ? live[(size_t)b * (size_t)shape->outputs + (size_t)i]
+                           : feature_value(map->values, map->range, map->type, (size_t)i, (size_t)i);
+            if (!(z > most)) continue;
+            most = z;
+            label[b] = i;
+        }
+    }
+}
+
+/* Mean square of the gradient that the one loss with a scale of 1 sends to what the triple's [feature_l2] reads. */
+static double mean_square(model *model, int stands)
+{
+    network *net = model->net;
+    const layer *reads = &net->layers[stands - 1];
+    size_t n = (size_t)reads->outputs * (size_t)net->batch;
+    double sum = 0;
+    network_forward(net, model->low->shape->n, 1);
+    network_backward_to(net, model->low->shape->n, stands);
+    gpu_pull_delta(net, stands - 1);
+    for (size_t i = 0; i < n; ++i) sum += (double)reads->delta[i] * reads->delta[i];
+    return sum / (double)n;
+}
+
+/* Measures one triple: every other loss of the network is of no weight meanwhile. */
+static void measure_triple(model *model, int head, double *sum)
+{
+    const lowered *low = model->low;
+    for (int i = 0; i < low->losses; ++i) {
+        if (low->loss[i].head != head) continue;
+        for (int k = 0; k < low->losses; ++k) *scale_at(model, &low->loss[k]) = k == i;
+        sum[i] += mean_square(model, low->head[head].loss);
+    }
+}
+
+void model_measure_losses(model *model, const float *x, double *sum)
+{
+    const lowered *low = model->low;
+    network *net = model->net;
+    int *label = mem_calloc((size_t)net->batch, sizeof *label);
+    double *kept = mem_calloc((size_t)low->losses, sizeof *kept);
+    for (int i = 0; i < low->losses; ++i) kept[i] = *scale_at(model, &low->loss[i]);
+    model_ask_teachers(model, x);
+    net->input = (float *)x;
+    for (int head = 0; head < low->heads; ++head) {
+        if (!wants(low, head)) continue;
+        teachers_choice(model, low->head[head].teacher, label);
+        model_fill_truth(net, &(mixed_labels){ .first = label }, 0);
+        measure_triple(model, head, sum);
+    }
+    model_taught(model);
+    for (int i = 0; i < low->losses; ++i) *scale_at(model, &low->loss[i]) = kept[i];
+    free(kept);
+    free(label);
+}
+
+/* The sum of what the triple's losses are measured by. */
+static double yardstick_of(const lowered *low, int head, const double *sum)
+{
+    for (int i = 0; i < low->losses; ++i)
+        if (low->loss[i].head == head && is_yardstick(&low->loss[i])) return sum[i];
+    return 0;
+}
+
+void model_set_auto_scales(model *model, const double *sum, FILE *out)
+{
+    const lowered *low = model->low;
+    for (int i = 0; i < low->losses; ++i) {
+        const taught_loss *loss = &low->loss[i];
+        if (!is_auto(loss)) continue;
+        double scale = sum[i] > 0 ? sqrt(yardstick_of(low, loss->head, sum) / sum[i]) : 1;
+        *scale_at(model, loss) = scale;
+        fprintf(out, "%s:%d: [%s] scale=auto is %.4g\n", loss->section->file, cfg_line(loss->section, "scale"),
+                loss->section->name, scale);
+    }
+}

@@ -1,0 +1,45 @@
+/* [softmax]: the host's, its loss mended (see softmax.h). */
+#include "softmax.h"
+
+#include "state.h"
+
+#include <string.h>
+
+/* Added up as the host does, so that one-hot targets give its very sum. */
+void mend_softmax_cost(const layer *l, const float *truth)
+{
+    float sum = 0;
+    size_t n = (size_t)l->batch * (size_t)l->inputs;
+    for (size_t i = 0; i < n; ++i) sum += truth[i] != 0 ? truth[i] * l->loss[i] : 0;
+    *l->cost = sum;
+}
+
+static int has_label(const float *row, int n)
+{
+    for (int i = 0; i < n; ++i)
+        if (row[i] != 0) return 1;
+    return 0;
+}
+
+int count_softmax_unlabelled(const layer *l, const float *truth)
+{
+    int n = 0;
+    for (int b = 0; b < l->batch; ++b) n += !has_label(truth + (size_t)b * (size_t)l->inputs, l->inputs);
+    return n;
+}
+
+void mend_softmax_delta(const layer *l, const float *truth)
+{
+    size_t n = (size_t)l->inputs;
+    for (size_t b = 0; b < (size_t)l->batch; ++b)
+        if (!has_label(truth + b * n, l->inputs)) memset(l->delta + b * n, 0, n * sizeof *l->delta);
+}
+
+void forward_cpu_softmax(const layer *l, cpu_state *state, const layer_call *call)
+{
+    const float *truth = call->net->truth;
+    state->host_forward(*l, *call->net);
+    if (!truth || l->noloss) return;
+    mend_softmax_cost(l, truth);
+    mend_softmax_delta(l, truth);
+}
