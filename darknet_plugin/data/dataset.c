@@ -220,6 +220,11 @@ uint64_t dataset_identity(const dataset *set)
 int dataset_label(const dataset *set, size_t i) { return i < set->count && set->label[i] >= 0 ? set->label[i] : -1; }
 int dataset_ambiguous(const dataset *set, size_t i) { return i < set->count && set->label[i] == DATA_SEVERAL_CLASSES; }
 
+void dataset_forget_labels(dataset *set, size_t from)
+{
+    for (size_t i = from; i < set->count; ++i) set->label[i] = DATA_NO_CLASS;
+}
+
 int dataset_has_boxes(const dataset *set) { return set->box_at != NULL; }
 
 const data_box *dataset_boxes(const dataset *set, size_t i, int *n)
