@@ -1,5 +1,6 @@
 /* [feature_l2] on the CPU (see feature_l2.h for the formulae, feature_l2_ops.h for one element of them). The layer
  * begins as a stand-in (stand_in.h); all sizes are read from it, and not from the parameters it was made with.
+ * With pooled=1, normalise=channel or metric=head the loss is feature_l2_metric.c's.
  *
  * Left out: a label-based loss. SimKD has none. */
 #include "feature_l2.h"
@@ -7,8 +8,8 @@
 #include "darknet_plugin/base/bug.h"
 #include "darknet_plugin/base/mem.h"
 #include "layers/cpu/parallel.h"
-#include "feature_l2_internal.h"
-#include "feature_l2_ops.h"
+#include "feature_l2_loops.h"
+#include "map_loss.h"
 #include "stand_in.h"
 
 #include <stdlib.h>
@@ -34,21 +35,19 @@ int make_feature_l2_layer(layer *l, feature_l2_params p, diag *d)
     s->p = p;
     s->part = mem_calloc((size_t)l->batch, sizeof *s->part);
     s->target = mem_calloc((size_t)l->batch, sizeof *s->target);
+    s->metric = feature_l2_metric_new(&p);
     stand_in_take(l, p.c, p.h, p.w, s, forward_feature_l2_layer, backward_feature_l2_layer);
     return 0;
-}
-
-/* k, of the teacher's map and the student's. */
-static int pool_of(const loss_place *place)
-{
-    return place->teacher_h > place->h ? place->teacher_h / place->h : 1;
 }
 
 int make_feature_l2_section(layer *l, const cfg_section *section, const loss_place *place, diag *d)
 {
     feature_l2_params p = { .scale = cfg_float(section, "scale", 1),
                             .mean = strcmp(cfg_str(section, "reduction", "mean"), "sum") != 0,
-                            .target_pool = pool_of(place), .c = place->c, .h = place->h, .w = place->w };
+                            .target_pool = map_loss_pool(place), .c = place->c, .h = place->h, .w = place->w,
+                            .pooled = feature_l2_reads_means(section),
+                            .channel = !strcmp(cfg_str(section, "normalise", "none"), "channel") };
+    if (feature_l2_find_head(section, place, &p, d)) return -1;
     return make_feature_l2_layer(l, p, d);
 }
 
@@ -56,6 +55,7 @@ void free_feature_l2_layer(layer *l)
 {
     free(state_of(l)->part);
     free(state_of(l)->target);
+    feature_l2_metric_free(state_of(l)->metric);
     free(state_of(l));
     l->self_layer = NULL;
 }
@@ -87,6 +87,7 @@ double *scale_of_feature_l2_layer(const layer *l) { return &state_of(l)->p.scale
 
 void teach_feature_l2_layer(layer *l, const teaching *teaching)
 {
+    state_of(l)->means = teaching->means;
     if (teaching->live) set_feature_l2_target(l, teaching->live);
     else set_feature_l2_maps(l, teaching->stored);
 }
@@ -103,34 +104,6 @@ typedef struct l2_job {
     const feature_l2_state *s;
     float *delta, factor;
 } l2_job;
-
-/* Compiled once for each stored type and for k = 1, so that the loops vectorise. */
-#define INLINE static inline __attribute__((always_inline))
-#define FOR_TYPES(fn, j, b) \
-    do { \
-        int k_ = (j)->s->p.target_pool; \
-        feature_type t_ = (j)->s->target[b].type; \
-        if (t_ == FEATURE_F32 && k_ == 1) fn(j, b, FEATURE_F32, 1); \
-        else if (t_ == FEATURE_F16 && k_ == 1) fn(j, b, FEATURE_F16, 1); \
-        else fn(j, b, t_, k_); \
-    } while (0)
-
-/* clang takes the pragma as a promise and warns where it does not keep it. */
-#ifdef __clang__
-#define L2_SIMD(how)
-#else
-#define L2_PRAGMA(text) _Pragma(#text)
-#define L2_SIMD(how) L2_PRAGMA(omp simd how)
-#endif
-
-/* Target of the student's element i of channel c. */
-INLINE float target_at(const layer *l, const feature_map *maps, feature_type type, int k, size_t c, size_t i)
-{
-    size_t map = (size_t)l->out_h * (size_t)l->out_w;
-    if (k == 1) return feature_value(maps->values, maps->range, type, c, c * map + i);
-    return feature_l2_target(maps->values, maps->range, type, c, map * (size_t)(k * k), l->out_w, k, (int)i / l->out_w,
-                             (int)i % l->out_w);
-}
 
 /* Sum of squared errors of image b. */
 INLINE void square_image(const l2_job *j, size_t b, feature_type type, int k)
@@ -161,6 +134,10 @@ void forward_feature_l2_layer(layer l, host_state net)
     memcpy(l.output, net.input, n * sizeof *l.output);
     if (!net.train) return;
     BUG_UNLESS(s->has_target, "feature_l2 is trained without a target");
+    if (s->metric) {
+        *l.cost = (float)feature_l2_metric_forward(&l);
+        return;
+    }
     l2_job j = { .l = &l, .s = s };
     double sum = 0;
     parallel_for_work((size_t)l.batch, (size_t)l.outputs, square_images, &j);
@@ -189,11 +166,16 @@ static void pass_images(void *ctx, size_t begin, size_t end)
     for (size_t b = begin; b < end; ++b) FOR_TYPES(pass_image, j, b);
 }
 
+/* Adds minus the gradient, and what came from above, to what lies below. */
 static void backward_feature_l2_layer(layer l, host_state net)
 {
     if (!net.delta) return;
     const feature_l2_state *s = state_of(&l);
     BUG_UNLESS(s->has_target, "feature_l2 is trained without a target");
+    if (s->metric) {
+        feature_l2_metric_backward(&l, net.delta);
+        return;
+    }
     l2_job j = { .l = &l, .s = s, .delta = net.delta, .factor = (float)factor_of(&l) };
     parallel_for_work((size_t)l.batch, (size_t)l.outputs, pass_images, &j);
 }

@@ -5,6 +5,8 @@
  *              order: the same sum every time
  *   backward   net.delta += 2*scale/D * (t - s) + delta
  *
+ * With pooled=1, normalise=channel or metric=head the arithmetic is feature_l2_metric.cu's.
+ *
  * A live teacher's map is read where the teacher left it. Stored maps go up as they are stored (16 or 8 bits an
  * element), from pinned memory on a stream of their own, while the student's encoder computes; the default stream waits
  * for them. */
@@ -94,7 +96,7 @@ static void upload_feature_l2_maps(layer *l)
     feature_l2_state *s = feature_l2_state_of(l);
     feature_l2_device *v = s->device;
     static const size_t element[FEATURE_TYPES] = { 2, 4, 1 };   /* as feature_type counts: f16, f32, u8 */
-    size_t k = (size_t)s->p.target_pool, n = (size_t)l->outputs * k * k;
+    size_t k = (size_t)s->p.target_pool, n = s->means ? (size_t)l->out_c : (size_t)l->outputs * k * k;
     v->job.type = s->target[0].type;
     v->job.values = v->job.type == FEATURE_U8 ? (size_t)l->out_c * 2 * sizeof(float) : 0;
     v->job.stride = (v->job.values + n * element[v->job.type] + 63) / 64 * 64;
@@ -145,6 +147,10 @@ static void forward_feature_l2_layer_gpu(layer l, network net)
     if (!net.train) return;
     if (s->device->uploaded) CUDA_CALL(cudaStreamWaitEvent(0, s->device->copied, 0));
     feature_l2_job j = job_of(&l);
+    if (s->metric) {
+        *l.cost = (float)feature_l2_metric_forward_gpu(&l, &j);
+        return;
+    }
     double sum = launch_loss(&j, s->device->part);
     *l.cost = (float)(sum * (s->p.scale / (s->p.mean ? (double)l.outputs : 1.0)));
 }
@@ -155,7 +161,8 @@ static void backward_feature_l2_layer_gpu(layer l, network net)
     BUG_UNLESS(s->has_target, "feature_l2 is trained without a target");
     if (!net.delta_gpu) return;
     feature_l2_job j = job_of(&l);
-    launch_delta(&j, net.delta_gpu);
+    if (s->metric) feature_l2_metric_backward_gpu(&l, &j, net.delta_gpu);
+    else launch_delta(&j, net.delta_gpu);
     CUDA_CALL(cudaEventRecord(s->device->read, 0));
     s->device->uploaded = 0;
 }
@@ -181,6 +188,7 @@ extern "C" void unbind_feature_l2_layer_gpu(layer *l)
     feature_l2_device *v = feature_l2_state_of(l)->device;
     if (!v) return;
     CUDA_CALL(cudaDeviceSynchronize());
+    feature_l2_metric_free_gpu(l);
     CUDA_CALL(cudaFree(v->part));
     CUDA_CALL(cudaFree(v->maps));
     CUDA_CALL(cudaFreeHost(v->pinned));

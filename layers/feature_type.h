@@ -69,6 +69,14 @@ FEATURE_FN float feature_value(const void *values, const float *range, feature_t
     return range[2 * c] + range[2 * c + 1] * (float)((const uint8_t *)values)[i];
 }
 
+/* Mean of the `plane` elements of channel c, added up in order: the same to the bit wherever it is taken. */
+FEATURE_FN float feature_mean(const void *values, const float *range, feature_type type, size_t c, size_t plane)
+{
+    double sum = 0;
+    for (size_t i = 0; i < plane; ++i) sum += feature_value(values, range, type, c, c * plane + i);
+    return (float)(sum / (double)plane);
+}
+
 /* "f16", "f32", "u8"; the type of a name, -1 for none. */
 const char *feature_type_name(feature_type type);
 int feature_type_of(const char *name);

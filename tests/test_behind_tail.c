@@ -5,6 +5,7 @@
 #include "layers/network.h"
 #include "check_nets.h"
 
+#include "darknet_plugin/model/model_internal.h"
 #include "darknet_plugin/model/run_state.h"
 #include "layers/cross_entropy.h"
 #include "layers/cross_entropy_ops.h"

@@ -12,30 +12,39 @@ typedef struct net_case {
     int pool;                  /* of the target */
     feature_type type;
     int optimiser, size;       /* its number; size: what the input is resized to before the last step; 0: not */
+    int pooled, channel;       /* keys of the loss */
+    feature_l2_head head;
 } net_case;
 
 #define CONV CHECK_CONV
 #define BN CHECK_BN
 #define SHORTCUT CHECK_SHORTCUT
+#define NO_KEYS 0, 0, HEAD_NONE
 #define LOSS "[activation]\nactivation=linear\n"
 
 static const net_case cases[] = {
-    { "projector", BN(8, 3, 2, relu) BN(6, 1, 1, relu) BN(6, 3, 1, relu) BN(12, 1, 1, relu) LOSS, 1, FEATURE_F32, 0, 20 },
-    { "stored as f16", BN(8, 3, 1, leaky) LOSS, 2, FEATURE_F16, 0, 0 },
-    { "stored as u8", BN(8, 3, 1, leaky) LOSS, 3, FEATURE_U8, 0, 0 },
-    { "Adam", BN(8, 3, 2, tanh) CONV(5, 3, 1, logistic) LOSS, 1, FEATURE_F32, 1, 0 },
-    { "AdamW", BN(8, 3, 2, tanh) CONV(5, 3, 1, logistic) LOSS, 1, FEATURE_F32, 2, 0 },
+    { "projector", BN(8, 3, 2, relu) BN(6, 1, 1, relu) BN(6, 3, 1, relu) BN(12, 1, 1, relu) LOSS, 1, FEATURE_F32, 0, 20, NO_KEYS },
+    { "stored as f16", BN(8, 3, 1, leaky) LOSS, 2, FEATURE_F16, 0, 0, NO_KEYS },
+    { "stored as u8", BN(8, 3, 1, leaky) LOSS, 3, FEATURE_U8, 0, 0, NO_KEYS },
+    { "Adam", BN(8, 3, 2, tanh) CONV(5, 3, 1, logistic) LOSS, 1, FEATURE_F32, 1, 0, NO_KEYS },
+    { "AdamW", BN(8, 3, 2, tanh) CONV(5, 3, 1, logistic) LOSS, 1, FEATURE_F32, 2, 0, NO_KEYS },
     /* a 1x1 and a shortcut read the same layer: both gradients count */
-    { "1x1 beside a shortcut", BN(8, 3, 1, leaky) BN(4, 1, 1, leaky) BN(8, 3, 1, leaky) SHORTCUT(-3, leaky) LOSS, 1, FEATURE_F32, 0, 24 },
-    { "1x1 with a stride", BN(8, 3, 1, leaky) CONV(6, 1, 2, leaky) BN(6, 3, 1, leaky) BN(7, 1, 2, leaky) LOSS, 1, FEATURE_F16, 0, 24 },
-    { "a 1x1 with a stride first", BN(8, 1, 2, leaky) LOSS, 1, FEATURE_F32, 0, 0 },
-    { "depthwise", BN(8, 1, 1, leaky) BN(8, 3, 1, leaky) "groups=8\n" BN(6, 1, 1, leaky) LOSS, 1, FEATURE_F32, 0, 0 },
-    { "dropout", BN(8, 3, 1, leaky) "[dropout]\nprobability=.4\n" BN(6, 3, 1, leaky) LOSS, 1, FEATURE_F32, 0, 0 },
-    { "activation", "[activation]\nactivation=leaky\n" BN(8, 3, 1, linear) "[activation]\nactivation=tanh\n" BN(6, 3, 1, leaky) LOSS, 1, FEATURE_F32, 0, 0 },
-    { "connected", "[connected]\noutput=20\nbatch_normalize=1\nactivation=tanh\n[connected]\noutput=9\nactivation=linear\n" LOSS, 1, FEATURE_F32, 0, 0 },
+    { "1x1 beside a shortcut", BN(8, 3, 1, leaky) BN(4, 1, 1, leaky) BN(8, 3, 1, leaky) SHORTCUT(-3, leaky) LOSS, 1, FEATURE_F32, 0, 24, NO_KEYS },
+    { "1x1 with a stride", BN(8, 3, 1, leaky) CONV(6, 1, 2, leaky) BN(6, 3, 1, leaky) BN(7, 1, 2, leaky) LOSS, 1, FEATURE_F16, 0, 24, NO_KEYS },
+    { "a 1x1 with a stride first", BN(8, 1, 2, leaky) LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
+    { "depthwise", BN(8, 1, 1, leaky) BN(8, 3, 1, leaky) "groups=8\n" BN(6, 1, 1, leaky) LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
+    { "dropout", BN(8, 3, 1, leaky) "[dropout]\nprobability=.4\n" BN(6, 3, 1, leaky) LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
+    { "activation", "[activation]\nactivation=leaky\n" BN(8, 3, 1, linear) "[activation]\nactivation=tanh\n" BN(6, 3, 1, leaky) LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
+    { "connected", "[connected]\noutput=20\nbatch_normalize=1\nactivation=tanh\n[connected]\noutput=9\nactivation=linear\n" LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
     { "pooling and routes", BN(8, 3, 1, leaky) "[maxpool]\nsize=2\nstride=2\n" BN(5, 3, 1, leaky) "[upsample]\nstride=2\n[route]\nlayers=-1,0\n" BN(6, 1, 1, leaky) LOSS,
-      1, FEATURE_F32, 0, 0 },
-    { "average", BN(8, 3, 2, leaky) "[avgpool]\n" LOSS, 1, FEATURE_F32, 0, 0 },
+      1, FEATURE_F32, 0, 0, NO_KEYS },
+    { "average", BN(8, 3, 2, leaky) "[avgpool]\n" LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
+    { "pooled=1", BN(8, 3, 2, leaky) LOSS, 2, FEATURE_F16, 0, 20, 1, 0, HEAD_NONE },
+    { "normalise=channel", BN(8, 3, 2, leaky) LOSS, 1, FEATURE_F16, 0, 20, 0, 1, HEAD_NONE },
+    { "metric=head, places", BN(8, 3, 2, leaky) LOSS, 1, FEATURE_F32, 0, 20, 0, 0, HEAD_PLACES },
+    { "metric=head, means", BN(8, 3, 2, leaky) LOSS, 1, FEATURE_U8, 0, 20, 0, 1, HEAD_MEANS },
+    { "metric=head, means, pooled=1", BN(8, 3, 2, leaky) LOSS, 1, FEATURE_F16, 0, 20, 1, 1, HEAD_MEANS },
+    { "metric=head, map", BN(8, 3, 2, leaky) LOSS, 1, FEATURE_F16, 0, 0, 0, 1, HEAD_MAP },
 };
 
 /* ---- single networks ---- */
@@ -50,6 +59,19 @@ static void check_networks(network *got, const network *want, int outputs, const
     }
 }
 
+/* What the loss has to know, made up. */
+static void make_up_facts(layer *l, const net_case *k)
+{
+    size_t width = (size_t)(k->head == HEAD_MAP ? l->outputs : l->out_c);
+    float *head = mem_calloc(7 * width, sizeof *head);
+    loss_facts *facts = feature_l2_facts(l);
+    check_fill(head, 7 * width, 30);
+    if (k->head) set_feature_l2_head(l, head, 7, width);
+    for (size_t i = 0; facts && i < facts->n; ++i) facts->value[i] = .1 + (double)(i % 5);
+    if (facts) facts->known = 1;
+    free(head);
+}
+
 static network *open_case(const net_case *k, int gpu)
 {
     check_choose(gpu);
@@ -58,12 +80,14 @@ static network *open_case(const net_case *k, int gpu)
     network *net = check_parse(cfg);
     net->adam = k->optimiser;
     const layer *below = &net->layers[net->n - 2];
-    feature_l2_params p = { .scale = 1.5f, .mean = 1, .target_pool = k->pool, .c = below->out_c, .h = below->out_h, .w = below->out_w };
+    feature_l2_params p = { .scale = 1.5f, .mean = 1, .target_pool = k->pool, .c = below->out_c, .h = below->out_h, .w = below->out_w,
+                            .pooled = k->pooled, .channel = k->channel, .head = k->head };
     diag *d = diag_new();
     if (make_feature_l2_layer(&net->layers[net->n - 1], p, d) || cpu_bind(net, &(cpu_options){ .backend = gpu ? BACKEND_GPU : BACKEND_REFERENCE, .seed = 5 }, d)
         || gpu_bind(net, d)) diag_print(d, stderr);
     check_no_errors(d);
     diag_free(d);
+    make_up_facts(&net->layers[net->n - 1], k);
     cpu_init_weights(net, 0, net->n, 5);
     for (int i = 0; i < net->n; ++i)   /* with biases of 0 some gradients are 0 but for rounding */
         if (net->layers[i].weights) check_fill(net->layers[i].biases, (size_t)net->layers[i].out_c, 40 + (uint64_t)i);
@@ -180,7 +204,7 @@ static void test_gradients(void **state)
 {
     (void)state;
     static const net_case smooth = { "smooth", BN(6, 3, 1, tanh) CONV(5, 1, 2, logistic) BN(6, 3, 1, tanh) "groups=1\n" SHORTCUT(-2, linear) BN(4, 1, 1, tanh) LOSS, 2,
-                                     FEATURE_F32, 0, 0 };
+                                     FEATURE_F32, 0, 0, NO_KEYS };
     network *net = open_case(&smooth, 1);
     char *stored;
     feature_map *maps = make_targets(net, &smooth, 100, &stored);

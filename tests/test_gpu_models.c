@@ -4,6 +4,7 @@
 #include "check_gpu.h"
 #include "check_nets.h"
 
+#include "layers/feature_l2.h"
 #include "layers/reused_classifier.h"
 
 #include <unistd.h>
@@ -16,7 +17,7 @@ static const char teacher_cfg[] = "[net]\nbatch=1\nheight=16\nwidth=16\nchannels
     "[avgpool]\n" CONV(5, 1, 1, linear) "[softmax]\n";
 static const char student_cfg[] = "[net]\nbatch=4\nsubdivisions=1\nheight=16\nwidth=16\nchannels=3\nlearning_rate=.05\nmomentum=.9\ndecay=.0005\n"
     "policy=constant\nmax_batches=10\n[teacher]\ncfg=t.cfg\nweights=t.weights\nmean=.4,.5,.6\nstd=.2,.25,.3\n" BN(6, 3, 2, relu) "%s"
-    "[projector]\nreduction=2\n[feature_l2]\n[reused_classifier]\n";
+    "[projector]\nreduction=2\n[feature_l2]\n%s[reused_classifier]\n";
 
 static model *open_model(int gpu, const char *name)
 {
@@ -40,12 +41,22 @@ static void open_cache(model *m, const char *path)
     diag_free(d);
 }
 
+/* What the loss has to know first, here made up: a variance a channel, and what the classifier sees of them. */
+static void make_up_facts(model *m)
+{
+    layer *l = &m->net->layers[m->low->loss[0].layer];
+    loss_facts *facts = feature_l2_facts(l);
+    for (size_t i = 0; facts && i < facts->n; ++i) facts->value[i] = .1 + (double)(i % 5);
+    if (facts) facts->known = 1;
+}
+
 /* Three steps on images 0 to 11. */
 static void train_model(model *m, double loss[3])
 {
     diag *d = diag_new();
     size_t n = (size_t)m->net->inputs * 4;
     float *x = mem_calloc(n, sizeof *x);
+    make_up_facts(m);
     for (uint64_t step = 0; step < 3; ++step) {
         uint64_t image[4] = { 4 * step, 4 * step + 1, 4 * step + 2, 4 * step + 3 }, view[4] = { 0 };
         check_fill(x, n, 70 + step);
@@ -78,9 +89,11 @@ static void check_answers(model *gpu, model *cpu, const char *name)
     free(x);
 }
 
-static void check_distillation(const char *name, const char *middle, const char *cpu_cache, const char *gpu_cache)
+/* keys: of [feature_l2] */
+static void check_distillation(const char *name, const char *middle, const char *keys, const char *cpu_cache,
+                               const char *gpu_cache)
 {
-    char *cfg = mem_printf(student_cfg, middle);
+    char *cfg = mem_printf(student_cfg, middle, keys);
     check_write("s.cfg", cfg, strlen(cfg));
     free(cfg);
     model *cpu = open_model(0, "s.cfg"), *gpu = open_model(1, "s.cfg");
@@ -126,12 +139,12 @@ static void check_mixed_labels(void)
     model_close(cpu);
 }
 
-/* [kd] with labels and alone: the teacher's class scores stay where the networks are. */
-static void check_kd(const char *end, int with_labels)
+/* A loss of class scores with labels and alone: the teacher's stay where the networks are. */
+static void check_scores(const char *loss, const char *end, int with_labels)
 {
     char *cfg = mem_printf("[net]\nbatch=4\nsubdivisions=1\nheight=16\nwidth=16\nchannels=3\nlearning_rate=.05\nmomentum=.9\n"
                            "policy=constant\nmax_batches=10\n[teacher]\ncfg=t.cfg\nweights=t.weights\nmean=.4\nstd=.25\n"
-                           BN(6, 3, 2, relu) "[avgpool]\n" CONV(5, 1, 1, linear) "[kd]\ntemperature=3\nscale=.7\n%s", end);
+                           BN(6, 3, 2, relu) "[avgpool]\n" CONV(5, 1, 1, linear) "%s%s", loss, end);
     int labels[4] = { 3, 0, 4, 1 }, outputs;
     check_write("k.cfg", cfg, strlen(cfg));
     free(cfg);
@@ -173,18 +186,34 @@ static void test_live_teacher(void **state)
 {
     (void)state;
     in_folder();
-    check_distillation("live teacher", BN(6, 3, 2, relu), NULL, NULL);
-    check_distillation("frozen pooling before the projector", "", NULL, NULL);
+    check_distillation("live teacher", BN(6, 3, 2, relu), "", NULL, NULL);
+    check_distillation("frozen pooling before the projector", "", "", NULL, NULL);
 }
 
 static void test_kd(void **state)
 {
     (void)state;
     in_folder();
-    check_kd("[softmax]\nnoloss=1\n", 0);
-    check_kd("[softmax]\n", 1);
-    check_kd("", 0);
+    static const char kd[] = "[kd]\ntemperature=3\nscale=.7\n", l2[] = "[logits_l2]\nscale=.7\n";
+    check_scores(kd, "[softmax]\nnoloss=1\n", 0);
+    check_scores(kd, "[softmax]\n", 1);
+    check_scores(kd, "", 0);
+    check_scores(l2, "[softmax]\n", 1);
+    check_scores(l2, "", 0);
     check_mixed_labels();
+}
+
+/* Every loss of feature maps, in the trunk and on a branch, beside a triple. */
+#define MAP_LOSSES "[attention_transfer]\nteacher_layer=0\nscale=3\n[similarity]\nteacher_layer=1\nscale=5\n" \
+    "[route]\nlayers=0\n[projector]\nstack=1x1\n[variational]\nteacher_layer=0\n[feature_l2]\nteacher_layer=0\n[route]\nlayers=0\n" \
+    BN(6, 3, 2, relu) "[attention_transfer]\nteacher_layer=0\n"
+
+static void test_map_losses(void **state)
+{
+    (void)state;
+    in_folder();
+    check_distillation("losses of maps", MAP_LOSSES, "", NULL, NULL);
+    check_distillation("losses of maps, cached", MAP_LOSSES, "", "mc.feat", "mg.feat");
 }
 
 /* Filled on one side and read on the other: they are the same files. */
@@ -192,8 +221,25 @@ static void test_cache(void **state)
 {
     (void)state;
     in_folder();
-    check_distillation("caches being filled", BN(6, 3, 2, relu), "cpu.feat", "gpu.feat");
-    check_distillation("caches of the other side", BN(6, 3, 2, relu), "gpu.feat", "cpu.feat");
+    check_distillation("caches being filled", BN(6, 3, 2, relu), "", "cpu.feat", "gpu.feat");
+    check_distillation("caches of the other side", BN(6, 3, 2, relu), "", "gpu.feat", "cpu.feat");
+}
+
+/* [feature_l2]'s keys, live and out of caches; pooled=1 has caches of means. */
+static void test_keys(void **state)
+{
+    (void)state;
+    static const char *const keys[] = { "normalise=channel\n", "metric=head\n", "pooled=1\n",
+                                        "pooled=1\nnormalise=channel\nmetric=head\nreduction=sum\n" };
+    in_folder();
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; ++i) {
+        char *cpu = mem_printf("cpu%zu.feat", i), *gpu = mem_printf("gpu%zu.feat", i);
+        check_distillation(keys[i], BN(6, 3, 2, relu), keys[i], NULL, NULL);
+        check_distillation(keys[i], BN(6, 3, 2, relu), keys[i], cpu, gpu);
+        check_distillation(keys[i], BN(6, 3, 2, relu), keys[i], gpu, cpu);
+        free(cpu);
+        free(gpu);
+    }
 }
 
 /* ---- what goes through the host ---- */
@@ -211,7 +257,7 @@ static void test_step_stays_on_the_device(void **state)
     (void)state;
     if (!cuda_on_cpu_count) skip();
     in_folder();
-    char *cfg = mem_printf(student_cfg, BN(6, 3, 2, relu));
+    char *cfg = mem_printf(student_cfg, BN(6, 3, 2, relu), "");
     check_write("s.cfg", cfg, strlen(cfg));
     model *m = open_model(1, "s.cfg");
     size_t n = (size_t)m->net->inputs * 4, truths = (size_t)m->net->truths * 4;
@@ -310,7 +356,8 @@ int main(void)
 {
     network_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_kd), cmocka_unit_test(test_cache), cmocka_unit_test(test_step_stays_on_the_device),
+        cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_kd), cmocka_unit_test(test_map_losses), cmocka_unit_test(test_cache), cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_step_stays_on_the_device),
         cmocka_unit_test(test_detectors),
     };
     return check_on_gpu("live teacher, caches and detectors", tests, sizeof tests / sizeof *tests);

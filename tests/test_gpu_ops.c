@@ -6,6 +6,7 @@
 #include "layers/cpu/batchnorm.h"
 #include "layers/cpu/state.h"
 #include "layers/feature_l2.h"
+#include "layers/feature_l2_internal.h"
 #include "layers/feature_l2_ops.h"
 #include "layers/gpu/arrays_ops.h"
 #include "layers/optimiser_ops.h"
@@ -132,6 +133,122 @@ static void test_feature_l2(void **state)
             k.type = (feature_type)t;
             check_l2(k);
         }
+}
+
+/* ---- feature_l2 with pooled, normalise and metric ---- */
+
+typedef struct metric_grid {
+    feature_l2_metric_job job;
+    feature_l2_job maps;
+    size_t plane;
+    float *delta;
+} metric_grid;
+
+static void grid_errors(void *ctx, size_t thread, size_t threads)
+{
+    metric_grid *g = ctx;
+    if (!g->job.pooled) feature_l2_thread_errors(&g->job, &g->maps, thread, threads);
+}
+static void grid_means(void *ctx, size_t thread, size_t threads)
+{
+    metric_grid *g = ctx;
+    feature_l2_thread_means(&g->job, &g->maps, g->plane, thread, threads);
+}
+static void grid_seen(void *ctx, size_t thread, size_t threads)
+{
+    feature_l2_thread_seen(&((metric_grid *)ctx)->job, thread, threads);
+}
+static void grid_pull(void *ctx, size_t thread, size_t threads)
+{
+    feature_l2_thread_pull(&((metric_grid *)ctx)->job, thread, threads);
+}
+static void grid_delta(void *ctx, size_t thread, size_t threads)
+{
+    metric_grid *g = ctx;
+    feature_l2_thread_metric_delta(&g->job, g->maps.above, thread, threads, g->delta);
+}
+static double metric_mine(const void *ctx, size_t thread, size_t threads)
+{
+    return feature_l2_thread_metric(ctx, thread, threads);
+}
+
+/* The CPU's layer, with facts and weights that are made up. */
+static network *metric_net(const l2_case *k, feature_l2_params p, const l2_run *run, feature_map *maps)
+{
+    char *cfg = mem_printf("[net]\nbatch=%d\nheight=%d\nwidth=%d\nchannels=%d\n[activation]\nactivation=linear\n"
+                           "stopbackward=1\n[activation]\nactivation=linear\n", k->batch, k->h, k->w, k->c);
+    network *net = check_parse(cfg);
+    layer *l = &net->layers[1];
+    diag *d = diag_new();
+    assert_int_equal(make_feature_l2_layer(l, p, d), 0);
+    check_no_errors(d);
+    diag_free(d);
+    free(cfg);
+    size_t width = (size_t)(p.head == HEAD_MAP ? l->outputs : k->c);
+    float *head = mem_calloc(5 * width, sizeof *head);
+    check_fill(head, 5 * width, 9);
+    if (p.head) set_feature_l2_head(l, head, 5, width);
+    free(head);
+    loss_facts *facts = feature_l2_facts(l);
+    for (size_t i = 0; facts && i < facts->n; ++i) facts->value[i] = .2 + (double)(i % 3);
+    if (facts) facts->known = 1;
+    memcpy(net->input, run->student, run->job.n * sizeof(float));
+    teach_feature_l2_layer(l, &(teaching){ .stored = maps });
+    return net;
+}
+
+/* All steps over whole grids beside the CPU's layer, which test_feature_l2_metric.c holds against numpy. */
+static void check_metric(l2_case k, feature_l2_params p)
+{
+    l2_run r = l2_open(k);
+    feature_map maps[8];
+    for (int b = 0; b < k.batch; ++b)
+        maps[b] = feature_stored(k.type, k.c, r.stored + (size_t)b * r.job.stride);
+    network *net = metric_net(&k, p, &r, maps);
+    layer *l = &net->layers[1];
+    size_t n = r.job.n, map = (size_t)(k.h * k.w);
+    metric_grid g = { .job = feature_l2_metric_job_of(l), .maps = r.job, .plane = map * (size_t)(k.k * k.k), .delta = r.delta };
+    float *room[4] = { mem_calloc(n, 4), mem_calloc(n, 4), mem_calloc(5 * n, 4), mem_calloc(n, 4) };
+    g.job.error = room[0];
+    g.job.means = room[1];
+    g.job.seen = room[2];
+    g.job.pull = room[3];
+    network_forward(net, 2, 1);
+    memcpy(l->delta, r.above, n * sizeof(float));
+    memcpy(net->layers[0].delta, r.delta, n * sizeof(float));
+    network at = *net;
+    at.input = net->layers[0].output;
+    at.delta = net->layers[0].delta;
+    l->backward(*l, at);
+    on_grid(blocks_of(n), grid_errors, &g);
+    if (p.pooled || p.head == HEAD_MEANS) on_grid(blocks_of(g.job.batch * g.job.c), grid_means, &g);
+    if (p.head) on_grid(blocks_of(g.job.batch * g.job.rows * g.job.places), grid_seen, &g);
+    if (p.head) on_grid(blocks_of(g.job.batch * g.job.width * g.job.places), grid_pull, &g);
+    double got = 0;
+    size_t blocks = blocks_of(feature_l2_weighed(&g.job) + g.job.batch * g.job.rows * g.job.places);
+    for (size_t b = 0; b < blocks; ++b) got += block_sum(metric_mine, &g.job, b, blocks * THREADS);
+    on_grid(blocks_of(n), grid_delta, &g);
+    check_close(got / *l->cost, 1, 1e-6, "loss", n);
+    check_close_n(r.delta, net->layers[0].delta, n, 1e-6, "delta");
+    for (int i = 0; i < 4; ++i) free(room[i]);
+    free_feature_l2_layer(l);
+    host_free(net);
+    l2_close(&r);
+}
+
+static void test_feature_l2_keys(void **state)
+{
+    (void)state;
+    static const l2_case sizes[] = { { 1, 1, 1, 1, 1, 0 }, { 3, 4, 5, 6, 2, 0 }, { 2, 7, 11, 13, 1, 0 }, { 5, 60, 1, 1, 1, 0 } };
+    for (size_t i = 0; i < 4 * (size_t)FEATURE_TYPES * 16; ++i) {
+        l2_case k = sizes[i % 4];
+        k.type = (feature_type)(i / 4 % FEATURE_TYPES);
+        size_t keys = i / 4 / FEATURE_TYPES;
+        feature_l2_params p = { .scale = 2, .mean = k.h != 5, .target_pool = k.k, .c = k.c, .h = k.h, .w = k.w,
+                                .pooled = keys & 1, .channel = keys >> 1 & 1, .head = (feature_l2_head)(keys >> 2) };
+        if (!p.pooled && !p.channel && !p.head) continue;
+        if (!p.pooled || p.head == HEAD_NONE || p.head == HEAD_MEANS) check_metric(k, p);
+    }
 }
 
 /* ---- batch norm ---- */
@@ -318,7 +435,8 @@ int main(void)
 {
     network_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_feature_l2),     cmocka_unit_test(test_batchnorm), cmocka_unit_test(test_batchnorm_of_one),
+        cmocka_unit_test(test_feature_l2),     cmocka_unit_test(test_feature_l2_keys),
+        cmocka_unit_test(test_batchnorm), cmocka_unit_test(test_batchnorm_of_one),
         cmocka_unit_test(test_picked_pixels),  cmocka_unit_test(test_updates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -157,8 +157,8 @@ static void prepare_detector(const loader *loader, batch *batch, int j, const pi
         augment_detect(picture->pixels, picture->w, picture->h, options->c, &options->augment, &r, x, batch->w,
                        batch->h, place);
     else
-        augment_fit(picture->pixels, picture->w, picture->h, options->c, options->augment.stretch, x, batch->w,
-                    batch->h, place);
+        augment_fit(picture->pixels, picture->w, picture->h, options->c, options->augment.fit == FIT_STRETCH, x,
+                    batch->w, batch->h, place);
     if (!batch->truth) return;
     int n;
     const data_box *box = dataset_boxes(options->data, batch->index[j], &n);
@@ -173,9 +173,16 @@ static void prepare_classifier(const loader *loader, uint64_t view, uint64_t ind
     const uint8_t *pixels = picture->pixels;
     int w = picture->w, h = picture->h, c = options->c;
     rng r = rng_make(options->view_seed, view, index, RNG_AUGMENT);
-    if (is_random(loader)) augment_image(pixels, w, h, c, &options->augment, &r, x, options->w, options->h);
-    else if (options->how == LOAD_VALID) augment_centre(pixels, w, h, c, x, options->w, options->h);
-    else augment_letterbox(pixels, w, h, c, x, options->w, options->h);
+    image_fit fit = options->augment.fit;
+    if (!is_random(loader)) {
+        augment_still(pixels, w, h, c, fit, x, options->w, options->h);
+    } else if (fit == FIT_CROP) {
+        augment_image(pixels, w, h, c, &options->augment, &r, x, options->w, options->h);
+    } else {
+        uint8_t *fitted = augment_still_bytes(pixels, w, h, c, fit, options->w, options->h);
+        augment_image(fitted, options->w, options->h, c, &options->augment, &r, x, options->w, options->h);
+        free(fitted);
+    }
 }
 
 /* Mixes the same view of another image into x, which is image j. */

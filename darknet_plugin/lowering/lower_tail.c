@@ -176,7 +176,7 @@ static const cfg_section *loss_behind(const lower_build *build, int i, int k)
 /* Does something of the triple whose last section is source layer i measure itself against cross-entropy? */
 static int wants_yardstick(const lower_build *build, int i)
 {
-    int wants = is_auto(lower_at(build, i - 1));
+    int wants = is_auto(lower_neighbour(build, i, -1));
     for (int k = 0; loss_behind(build, i, k); ++k) wants |= is_auto(loss_behind(build, i, k));
     return wants;
 }
@@ -232,6 +232,7 @@ int lower_tail(lower_build *build, int i)
     int bad = cfg_find(s, "layers") ? chosen_tail(h, t, s, build->d) : default_tail(h, t, s, build->d);
     bad |= check_scores(build, i);
     if (build->mode == LOWER_DEPLOY && !bad) list_strides(h, t);
+    h->answers = cfg_int(s, "deploy", 1);
     h->tail = h->tails ? build->lowered_layers : -1;
     int ends = h->tails && is_output(cfg_layer(t->cfg, h->tail_of[h->tails - 1]));
     while (m.done < h->tails && !bad) {

@@ -46,13 +46,18 @@ static uint64_t hash_layers(const cfg_file *cfg)
     return h;
 }
 
+/* Are channels' means all that is kept of a tap? Class scores, behind the taps, are whole. */
+static int only_means(const teacher_spec *spec, int i) { return i < spec->taps && spec->means[i]; }
+
+/* Which layers, and what is kept of them. The caller frees. */
 static char *taps_text(const teacher_spec *spec)
 {
     char *text = mem_strdup("");
     for (int i = 0; i < teacher_kept(spec); ++i) {
         int at = teacher_kept_layer(spec, i);
         const layer_shape *l = &spec->shape->layer[at];
-        char *more = mem_printf("%s%slayer %d of %dx%dx%d", text, i ? ", " : "", at, l->c, l->h, l->w);
+        char *more = mem_printf("%s%slayer %d of %dx%dx%d%s", text, i ? ", " : "", at, l->c, l->h, l->w,
+                                only_means(spec, i) ? " (means)" : "");
         free(text);
         text = more;
     }
@@ -76,7 +81,7 @@ static char *augment_text(const features_options *options)
     char *colours = mem_printf("hue %g, saturation %g, exposure %g", a->hue, a->saturation, a->exposure);
     if (a->detector)
         text = mem_printf("seed %" PRIu64 ", %s, pad %d, flip %d, jitter %g, %s", options->seed,
-                          a->stretch ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, colours);
+                          a->fit == FIT_STRETCH ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, colours);
     else if (a->any)
         text = mem_printf("seed %" PRIu64 ", pad %d, flip %d, crop %d to %d, angle %g, aspect %g, %s%s", options->seed,
                           a->pad, a->flip, a->min_crop, a->max_crop, a->angle, a->aspect, colours, mixing);
@@ -84,7 +89,10 @@ static char *augment_text(const features_options *options)
         text = mem_strdup("none");
     free(colours);
     free(mixing);
-    return text;
+    if (a->detector || a->fit == FIT_CROP) return text;
+    char *fitted = mem_printf("%s, %s", a->fit == FIT_STRETCH ? "stretched" : "letterboxed", text);
+    free(text);
+    return fitted;
 }
 
 /* All that a stored map depends on, a line for each: a cache with another key is refused. */
@@ -134,8 +142,8 @@ static int describe(features *features, const features_options *options, diag *d
     for (int i = 0; i < teacher_kept(s); ++i) {
         const layer_shape *l = &s->shape->layer[teacher_kept_layer(s, i)];
         features->spec.tap[i].c = l->c ? l->c : l->outputs;
-        features->spec.tap[i].h = l->h ? l->h : 1;
-        features->spec.tap[i].w = l->w ? l->w : 1;
+        features->spec.tap[i].h = l->h && !only_means(s, i) ? l->h : 1;
+        features->spec.tap[i].w = l->w && !only_means(s, i) ? l->w : 1;
     }
     return 0;
 }
@@ -242,6 +250,23 @@ static int read_records(features *features, const uint64_t *image, const uint64_
     return missing;
 }
 
+/* Stores what is kept of tap i, or of the class scores, of image b; not 0 where it is not finite. */
+static int store_tap(const features *features, size_t b, int i, void *to)
+{
+    const teacher_spec *spec = features->teacher->spec;
+    const layer_shape *l = &spec->shape->layer[teacher_kept_layer(spec, i)];
+    feature_type type = features->spec.type;
+    int c = features->spec.tap[i].c;
+    size_t hw = l->c ? (size_t)l->h * (size_t)l->w : 1;
+    const float *x = features->live[i] + b * (size_t)c * hw;
+    if (!only_means(spec, i)) return feature_store(type, x, c, hw, to);
+    float *means = mem_calloc((size_t)c, sizeof *means);
+    for (size_t k = 0; k < (size_t)c; ++k) means[k] = feature_mean(x, NULL, FEATURE_F32, k, hw);
+    int bad = feature_store(type, means, c, 1, to);
+    free(means);
+    return bad;
+}
+
 /* The live teacher's maps in the stored form, for the loss and for the file. */
 static void store_images(void *ctx, size_t begin, size_t end)
 {
@@ -251,9 +276,8 @@ static void store_images(void *ctx, size_t begin, size_t end)
         f->bad[b] = 0;
         if (f->hit[b] > 0) continue;
         for (int i = 0; i < s->taps; ++i) {
-            size_t hw = (size_t)s->tap[i].h * (size_t)s->tap[i].w, n = (size_t)s->tap[i].c * hw;
             void *to = maps_of(f, b) + feature_cache_at(f->cache, i);
-            if (feature_store(s->type, f->live[i] + b * n, s->tap[i].c, hw, to)) f->bad[b] = 1;
+            if (store_tap(f, b, i, to)) f->bad[b] = 1;
             f->maps[(size_t)i * (size_t)f->batch + b] = feature_stored(s->type, s->tap[i].c, to);
         }
         f->bytes[b] = feature_cache_pack(f->cache, f->view[b], f->image[b], print_of(f, f->image[b]).hash,
@@ -292,9 +316,10 @@ int features_of_batch(features *features, const float *x, const uint64_t *image,
     return write_records(features, d);
 }
 
-const feature_map *features_of_tap(const features *features, int tap)
+teaching features_teaching(const features *features, int tap)
 {
-    return features->maps + (size_t)tap * (size_t)features->batch;
+    return (teaching){ .stored = features->maps + (size_t)tap * (size_t)features->batch,
+                       .means = only_means(features->teacher->spec, tap) };
 }
 
 void features_done(features *features) { feature_cache_done(features->cache, features->batch); }

@@ -26,7 +26,7 @@ void features_close(features *features);
  * teacher's map of one is not finite. They are borrowed until features_done. A cache that cannot be written any longer
  * is a warning. */
 int features_of_batch(features *features, const float *x, const uint64_t *image, const uint64_t *view, diag *d);
-const feature_map *features_of_tap(const features *features, int tap);   /* batch maps; `tap` counts
+teaching features_teaching(const features *features, int tap);   /* batch maps; `tap` counts
     spec->tap, then the class scores */
 void features_done(features *features);
 

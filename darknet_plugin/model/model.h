@@ -6,6 +6,7 @@
 #include "teacher.h"
 #include "weights_tools/file/weights_file.h"
 #include "darknet_plugin/data/dataset.h"
+#include "darknet_plugin/data/loader.h"
 #include "darknet_plugin/lowering/lower.h"
 
 #include <stdio.h>
@@ -62,6 +63,11 @@ void model_taught(model *model);
 /* How many targets came from where, over all caches. */
 features_count model_features_counts(const model *model);
 
+/* Before step 1, and before a run goes on that is `resumed` out of a state: what losses have to know first (loss_facts)
+ * and do not is measured on training images, those that the loader would give with `images`; then scales that are auto,
+ * unless the state had them. Said in a line each on `out`; nothing else changes. 0, or -1 with messages. */
+int model_prepare(model *model, const loader_options *images, int resumed, FILE *out, diag *d);
+
 /* One forward and backward over a sub-batch: x = (batch, c, h, w), labels of images that may be mixed, boxes of a
  * detector NULL or (batch, net->truths), as its [yolo] wants them. Used where low->labels is set.
  * Raises *net->seen; the caller updates. Returns the loss, mean over the batch; where it is not finite nothing runs
@@ -73,12 +79,6 @@ static inline double model_train_step(model *model, const float *x, const int *l
     mixed_labels unmixed = { .first = labels };
     return model_train_mixed(model, x, &unmixed, boxes);
 }
-/* scale=auto (balance.c): is there any? Measures each loss of a triple with one on a batch, adding to sum (one number a
- * loss of low->losses); then sets their scales by what is in it. Between the two, as between training steps, caches
- * must have been asked for the batch. */
-int model_has_auto_scales(const model *model);
-void model_measure_losses(model *model, const float *x, double *sum);
-void model_set_auto_scales(model *model, const double *sum, FILE *out);
 /* All networks, teachers too, for inputs of w x h; no cache may be open. 0, or -1 with a message where one cannot. */
 int model_resize(model *model, int w, int h, diag *d);
 /* Runs all teachers on x, up to their taps or whole. */
@@ -94,10 +94,18 @@ int model_learns_features(const model *model, int t);
  * (same x). */
 double model_feature_mse(const model *model, int t, int n);
 
+/* Rewrites the loaded network's variances so that batch norm divides by sqrt(v + epsilon). */
+void model_set_epsilon(model *model, double epsilon);
+/* Warns of variances, of teachers or of a network of its own (`weights` its file, or NULL), at which epsilon
+ * matters. */
+void model_notice_epsilon(const model *model, const char *weights, diag *d);
+
 /* Does it end on [yolo] or [region]? */
 int model_is_detector(const model *model);
-/* "-fit" text, NULL = as the cfg says: how images fill a detector's input. 0, or -1 with a message. */
+/* "-fit" text, NULL = as the cfg says: how images of any size fill the input. 0, or -1 with a message. */
 int model_fit(model *model, const char *text, diag *d);
+/* What is done to images, "letterboxed, as ..."; of a classifier with what the stock program does. */
+const char *model_fit_text(const model *model);
 /* As many classes as the .data file? 0, or -1 with a message. */
 int model_fits_classes(const model *model, const data_file *file, diag *d);
 

@@ -8,4 +8,11 @@ void model_ask_teachers(model *model, const float *x);
 /* What a loss's teacher says about the batch, live or out of its cache. */
 teaching model_teaching_of(const model *model, const taught_loss *loss);
 
+/* scale=auto (balance.c): is there any? Measures each loss of a triple with one on a batch, adding to sum (one number a
+ * loss of low->losses); then sets their scales by what is in it. Between the two, as between training steps, caches
+ * must have been asked for the batch. */
+int model_has_auto_scales(const model *model);
+void model_measure_losses(model *model, const float *x, double *sum);
+void model_set_auto_scales(model *model, const double *sum, FILE *out);
+
 #endif

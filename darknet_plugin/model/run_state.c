@@ -54,6 +54,19 @@ int run_state_unsupported(const network *net, int end)
     return -1;
 }
 
+/* What the loss of layer i has to know before step 1; NULL: nothing, or it is no loss. */
+static loss_facts *facts_of(const network *net, int index)
+{
+    const section_type *type = section_type_of_layer(&net->layers[index]);
+    return type && type->facts ? type->facts(&net->layers[index]) : NULL;
+}
+
+static loss_facts *known_facts(const network *net, int index)
+{
+    loss_facts *facts = facts_of(net, index);
+    return facts && facts->known ? facts : NULL;
+}
+
 /* ---- writing ---- */
 
 typedef struct writer {
@@ -89,6 +102,21 @@ static uint64_t trained_layers(const network *net, int end)
     uint64_t n = 0;
     for (int i = 0; i < end; ++i) n += net->layers[i].update != NULL;
     return n;
+}
+
+/* What losses have measured, if any has. */
+static void put_facts(writer *w, const network *net, int end)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < end; ++i) n += known_facts(net, i) != NULL;
+    if (n) put_number(w, n);
+    for (int i = 0; i < end; ++i) {
+        const loss_facts *facts = known_facts(net, i);
+        if (!facts) continue;
+        put_number(w, (uint64_t)i);
+        put_number(w, facts->n);
+        put(w, facts->value, facts->n * sizeof *facts->value);
+    }
 }
 
 /* The scale of the loss that layer l is; NULL where it is none. */
@@ -131,6 +159,7 @@ int run_state_write(FILE *file, const network *net, int end, uint64_t weights, c
     for (int i = 0; i < end; ++i)
         if (net->layers[i].update) put_layer(&w, net, i);
     put_losses(&w, net, end);
+    put_facts(&w, net, end);
     put_number(&w, w.hash);
     return w.failed ? -1 : 0;
 }
@@ -254,6 +283,25 @@ static int take_layer(reader *reader, network *net, int end, int set)
     return 0;
 }
 
+/* What was measured before step 1. Of a loss that wants other facts now, or none (-force), it is left out: those will
+ * be measured. */
+static int take_facts(reader *reader, const network *net, int end, int set)
+{
+    uint64_t losses = 0, index, n, bytes;
+    if (reader->left && take_number(reader, &losses)) return -1;
+    for (uint64_t i = 0; i < losses; ++i) {
+        if (take_number(reader, &index) || take_number(reader, &n)) return -1;
+        if (__builtin_mul_overflow(n, sizeof(double), &bytes)) return -1;
+        const char *p = take(reader, bytes);
+        if (!p) return -1;
+        loss_facts *facts = index < (uint64_t)end ? facts_of(net, (int)index) : NULL;
+        if (!set || !facts || facts->n != n) continue;
+        memcpy(facts->value, p, bytes);
+        facts->known = 1;
+    }
+    return 0;
+}
+
 /* The losses' scales, as take_layer. */
 static int take_losses(reader *reader, const network *net, int end, int set)
 {
@@ -275,7 +323,7 @@ static int take_layers(const run_state *state, network *net, int end, int set)
     if (take_number(&r, &layers) || layers != trained_layers(net, end)) return -1;
     for (uint64_t i = 0; i < layers; ++i)
         if (take_layer(&r, net, end, set)) return -1;
-    return take_losses(&r, net, end, set) || r.left ? -1 : 0;
+    return take_losses(&r, net, end, set) || take_facts(&r, net, end, set) || r.left ? -1 : 0;
 }
 
 int run_state_apply(const run_state *state, network *net, int end, const char *path, diag *d)

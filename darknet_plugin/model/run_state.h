@@ -10,6 +10,8 @@
  *   layers      how many; then for each trained layer its number, how many batches its BN statistics average, and what
  *               a step changes besides weights: momentum, Adam's m and v, BN's last mean, each with its length
  *   losses      how many; then the scale of each
+ *   facts       how many losses measured something before step 1 (loss_facts); then for each its layer's number, a
+ *               length and float64 numbers; nothing at all where none did
  *   checksum    of all before (64-bit FNV-1a)
  *
  * Numbers are 64-bit, arrays float32, all as the processor has them: a state is of no use on another one anyway. */

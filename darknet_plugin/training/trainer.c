@@ -308,18 +308,17 @@ static int after_step(run *run, diag *d)
 }
 
 /* Training images from where the run is. */
-static loader *start_loader(run *run, diag *d)
+static loader_options training_images(const run *run)
 {
     const trainer_options *o = run->options;
     const net_shape *s = run->model->low->shape;
-    loader_options options = {
+    return (loader_options){
         .data = o->train, .how = LOAD_TRAIN, .batch = run->net->batch, .c = s->c, .h = s->h, .w = s->w,
         .augment = run->model->low->augment, .seed = o->seed, .view_seed = o->view_seed,
         .views = (int)o->views, .start = run->started_at, .threads = o->threads > 0 ? o->threads : 1,
         .step_images = (int)per_update(run->net),
         .max_boxes = dataset_has_boxes(o->train) ? run->net->truths / 5 : 0,
     };
-    return loader_start(&options, d);
 }
 
 static void report_features(const run *run, diag *d)
@@ -344,29 +343,6 @@ static void mention_unfinished(const run *run)
     fflush(run->options->out);
 }
 
-/* scale=auto: what is measured leaves no trace. 0, or -1 with messages. */
-static int balance(run *run, diag *d)
-{
-    enum { BATCHES = 8 };
-    model *model = run->model;
-    loader *l = start_loader(run, d);
-    double *sum = mem_calloc((size_t)model->low->losses, sizeof *sum);
-    step_copy *before = step_copy_new(model);
-    int failed = !l;
-    step_copy_keep(before, model);
-    for (int i = 0; i < BATCHES && !failed; ++i) {
-        const batch *b = loader_next(l, d);
-        failed = !b || model_resize(model, b->w, b->h, d) || model_teach(model, b->x, b->index, b->view, d);
-        if (!failed) model_measure_losses(model, b->x, sum);
-    }
-    step_copy_undo(before, model);
-    step_copy_free(before);
-    if (!failed) model_set_auto_scales(model, sum, run->options->out);
-    free(sum);
-    if (l) loader_stop(l);
-    return failed ? -1 : 0;
-}
-
 /* 0 with *run ready to train, or -1 with messages. */
 static int start(run *run, diag *d)
 {
@@ -385,13 +361,15 @@ static int start(run *run, diag *d)
     run->before = o->skip_nan ? step_copy_new(run->model) : NULL;
     if (find_end(run, d)) return -1;
     mention_unfinished(run);
-    return !run->resumed && model_has_auto_scales(run->model) ? balance(run, d) : 0;
+    loader_options views = training_images(run);
+    return model_prepare(run->model, &views, run->resumed, o->out, d);
 }
 
 /* All steps. 0: to the end; 1: a signal asked to stop, all is saved. */
 static int run_steps(run *run, diag *d)
 {
-    loader *l = start_loader(run, d);
+    loader_options images = training_images(run);
+    loader *l = loader_start(&images, d);
     if (!l) return -1;
     stop_catch();
     run->began = run->printed = run->saved = clock_now();

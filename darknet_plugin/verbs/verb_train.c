@@ -4,6 +4,7 @@
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/base/path.h"
+#include "darknet_plugin/data/augment.h"
 #include "darknet_plugin/model/evaluate_detect.h"
 #include "darknet_plugin/training/checkpoint.h"
 #include "darknet_plugin/training/preflight.h"
@@ -165,8 +166,12 @@ static int train(const options *options, training *training, uint64_t views, dia
 static int run_training(const options *options, training *training, diag *d)
 {
     uint64_t views;
-    if (refuse_crop(training->model->low->cfg, d) || open_data(options, training, d)) return -1;
+    const lowered *low = training->model->low;
+    lower_warn_training(low, d);
+    if (model_fit(training->model, options->fit, d)) return -1;
+    if (refuse_crop(low->cfg, d) || lower_check_loss(low, 0, d) || open_data(options, training, d)) return -1;
     if (load_start(options, training, d) || open_cache(options, training, &views, d)) return -1;
+    if (!options->quiet) fprintf(options->out, "images are %s\n", augment_fit_text(low->augment.fit));
     return train(options, training, views, d);
 }
 
@@ -213,5 +218,6 @@ const verb verb_train = {
     .name = "train", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
     .help = "train a distillation, or a plain classifier cfg",
     .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "view-seed", "limit", "holdout",
-               "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "quiet", "backup", "gpus", "nogpu" },
+               "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "quiet", "backup", "gpus", "nogpu",
+               "fit" },
 };
