@@ -5,6 +5,7 @@
 #include "check_nets.h"
 
 #include "darknet_plugin/deploying/deploy.h"
+#include "darknet_plugin/model/run_state.h"
 #include "weights_tools/verbs/weights_view.h"
 
 #include <unistd.h>
@@ -234,7 +235,7 @@ static void test_cached(void **state)
     float *x = mem_calloc((size_t)(m->net->inputs * 4), sizeof *x);
     fill_input(m, x);
     unlink("x.feat");
-    assert_int_equal(model_open_cache(m, &(model_cache){ .path = "x.feat", .type = "f32", .views = 1, .images = 4, .data = 1 }, &views, d), 0);
+    assert_int_equal(model_open_cache(m, &(model_cache){ .path = "x.feat", .type = "f32", .views = 1, .images = 4 }, &views, d), 0);
     for (int step = 0; step < 2; ++step) {
         assert_int_equal(model_teach(m, x, image, view, d), 0);
         model_train_step(m, x, (int[]){ 0, 1, 2, 3 }, NULL);
@@ -279,6 +280,48 @@ static void test_own_output_beside_a_triple_is_silent(void **state)
         free(student);
     }
     free(want);
+}
+
+/* ---- resuming ---- */
+
+static void step(model *m)
+{
+    float *x = mem_calloc((size_t)(m->net->inputs * 4), sizeof *x);
+    fill_input(m, x);
+    model_train_step(m, x, (int[]){ 0, 1, 2, 3 }, NULL);
+    network_update(m->net, m->low->trained);
+    free(x);
+}
+
+static void check_same_layers(const network *a, const network *b);
+
+/* What [variational] learns is trained, saved and resumed as any layer's weights, with its momentum. */
+static void test_resumes(void **state)
+{
+    (void)state;
+    static const char student[] = NET TEACHER CONV(6, 3, 1) "[attention_transfer]\nteacher_layer=0\n[similarity]\nteacher_layer=2\n"
+                                  "[variational]\nteacher_layer=0\n" HEAD "[logits_l2]\n[softmax]\n";
+    model *whole = open_student(student, LOWER_TRAIN), *resumed = open_student(student, LOWER_TRAIN);
+    diag *d = diag_new();
+    const layer *l = &whole->net->layers[3];
+    for (int i = 0; i < 2; ++i) step(whole);
+    for (int i = 0; i < l->n; ++i) assert_true(l->biases[i] != 0);
+    FILE *file = fopen("half.state", "wb");
+    assert_int_equal(run_state_write(file, whole->net, whole->low->trained, 1, &(run_progress){ .seen = 8 }, "", (run_images[RUN_SETS]){ 0 }), 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(weights_save(whole->net, "half.weights", d), 0);
+    run_state *half = run_state_read("half.state", d);
+    check_no_errors(d);
+    assert_int_equal(model_load_whole(resumed, "half.weights", d), 0);
+    assert_int_equal(run_state_apply(half, resumed->net, resumed->low->trained, "half.state", d), 0);
+    check_no_errors(d);
+    step(whole);
+    step(resumed);
+    check_same_layers(whole->net, resumed->net);
+    run_state_free(half);
+    model_close(whole);
+    model_close(resumed);
+    diag_free(d);
 }
 
 /* ---- deploying ---- */
@@ -350,7 +393,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_regressor_on_a_branch), cmocka_unit_test(test_branches_vanish), cmocka_unit_test(test_beside_triples), cmocka_unit_test(test_from_labels),
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_larger_map_is_pooled), cmocka_unit_test(test_learns), cmocka_unit_test(test_cached),
-        cmocka_unit_test(test_own_output_beside_a_triple_is_silent), cmocka_unit_test(test_weights_are_cut),
+        cmocka_unit_test(test_own_output_beside_a_triple_is_silent), cmocka_unit_test(test_weights_are_cut), cmocka_unit_test(test_resumes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

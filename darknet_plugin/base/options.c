@@ -183,7 +183,7 @@ static const flag_row *find_taken(const options *options, const char *arg, diag 
 }
 
 /* Handles the flag arg[0] with its value, arg[1], where `room` says that there is one. Returns how many arguments it
- * took, 0 after an error. */
+ * took; 0: wrong usage, -1: a wrong value, both with a message. */
 static int take_flag(options *options, char **arg, int room, diag *d)
 {
     const flag_row *flag = find_taken(options, arg[0], d);
@@ -197,12 +197,13 @@ static int take_flag(options *options, char **arg, int room, diag *d)
         diag_error(d, NULL, 0, NULL, "'-%s' needs a value: %s", flag->name, flag->argument);
         return 0;
     }
-    if (flag->type == FLAG_INT) return set_int(options, flag, arg[1], d) ? 0 : 2;
-    if (flag->type == FLAG_FLOAT) return set_float(options, flag, arg[1], d) ? 0 : 2;
+    if (flag->type == FLAG_INT) return set_int(options, flag, arg[1], d) ? -1 : 2;
+    if (flag->type == FLAG_FLOAT) return set_float(options, flag, arg[1], d) ? -1 : 2;
     *(const char **)((char *)options + flag->offset) = arg[1];
     return 2;
 }
 
+/* One argument after another, until one is wrong. */
 int options_parse(options *options, const verb *verb, int argc, char **argv, diag *d)
 {
     check_row(verb);
@@ -210,11 +211,11 @@ int options_parse(options *options, const verb *verb, int argc, char **argv, dia
     for (int i = 0; i < argc;) {
         if (argv[i][0] == '-' && argv[i][1]) {
             int took = take_flag(options, argv + i, argc - i, d);
-            if (!took) return -1;
+            if (took < 1) return took ? OPTIONS_VALUE : OPTIONS_USAGE;
             i += took;
         } else if (options->n == MAX_POSITIONAL) {
             diag_error(d, NULL, 0, NULL, "more than %d arguments", MAX_POSITIONAL);
-            return -1;
+            return OPTIONS_USAGE;
         } else {
             options->arg[options->n++] = argv[i++];
         }

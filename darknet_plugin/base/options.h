@@ -32,7 +32,9 @@ typedef struct verb {
     const struct verb *const *subs;           /* its sub-verbs, then NULL; NULL: it has none */
 } verb;
 
-/* Reads argv[0..argc-1] (behind the verb). Unknown flags, flags of other verbs and bad values go to `d`. */
+/* Reads argv[0..argc-1] (behind the verb). Unknown flags, flags of other verbs and bad values go to `d`: 0, or what was
+ * wrong. A value is input like any other, the rest wrong usage. */
+typedef enum { OPTIONS_VALUE = 1, OPTIONS_USAGE } options_wrong;
 int options_parse(options *options, const verb *verb, int argc, char **argv, diag *d);
 /* The row of that name in a list that ends on NULL; NULL if there is none. */
 const verb *verb_named(const verb *const *verbs, const char *name);

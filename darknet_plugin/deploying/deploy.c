@@ -55,23 +55,30 @@ static void pair_layers(deployed *deployed, const model *model)
         deployed->from[k] = model->low->mode == LOWER_DEPLOY ? k : trained_layer(model, deployed->low->trained_as[k]);
 }
 
-/* Copies the weights of each layer from its pair; -1 with a message where the two store unlike arrays. */
+/* Does the model store what is deployed, what only fed losses, and nothing else? */
+static int all_is_deployed(const deployed *deployed, const model *model)
+{
+    const net_shape *shape = deployed->low->shape;
+    size_t fed_losses = model->low->mode == LOWER_TRAIN ? shape->trained_before + shape->trained_behind : 0;
+    return model->low->shape->stored == shape->stored + fed_losses;
+}
+
+/* Copies the weights of each layer from its pair; -1 with a message where the two networks store unlike arrays. */
 static int copy_weights(deployed *deployed, const model *model, diag *d)
 {
     const network *from = model->net, *to = deployed->net;
     weights_tensor t[WEIGHTS_MAX_TENSORS];
+    int k = 0;
     *to->seen = *from->seen;
-    for (int k = 0; k < to->n; ++k) {
+    for (; k < to->n; ++k) {
         int pair = deployed->from[k];
         if (!weights_tensors(&to->layers[k], t)) continue;
-        if (pair >= 0 && pair < from->n && same_arrays(&to->layers[k], &from->layers[pair])) {
-            copy_layer(&to->layers[k], &from->layers[pair]);
-            continue;
-        }
-        diag_error(d, deployed->low->cfg->path, 0, NULL, "layer %d does not deploy as it was trained", k);
-        return -1;
+        if (pair < 0 || pair >= from->n || !same_arrays(&to->layers[k], &from->layers[pair])) break;
+        copy_layer(&to->layers[k], &from->layers[pair]);
     }
-    return 0;
+    if (k == to->n && all_is_deployed(deployed, model)) return 0;
+    diag_error(d, deployed->low->cfg->path, 0, NULL, "layer %d does not deploy as it was trained", k);
+    return -1;
 }
 
 static void find_features(deployed *deployed)
@@ -100,7 +107,7 @@ static void find_outputs(deployed *deployed)
 /* Warnings were given when the training network was opened. */
 static lowered *lower_quietly(const char *cfg, diag *d)
 {
-    diag *unsaid = diag_new();
+    diag *unsaid = diag_aside(d);
     lowered *low = lower_read(cfg, LOWER_DEPLOY, unsaid);
     diag_free(unsaid);
     return low ? low : lower_read(cfg, LOWER_DEPLOY, d);

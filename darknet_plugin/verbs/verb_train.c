@@ -163,41 +163,28 @@ static int open_cache(const options *options, training *training, uint64_t *view
 }
 
 /* Everything that could go wrong hours later, and what is odd, before the first step. */
-static int look_ahead(const options *options, training *training, const char *folder, const char *name, diag *d)
+static int look_ahead(const options *options, training *training, const preflight_job *job, diag *d)
 {
-    preflight_job job = {
-        .model = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
-        .folder = folder, .name = name, .threads = parallel_threads(), .force = options->force,
-        .view_seed = options_view_seed(options), .held_out = options->holdout,
-        .labelled = (size_t)options->labelled,
-        .one_list = !options->limit && !options->holdout && !options->labelled && data_file_one_list(training->file),
-    };
-    int judged = options->resume && checkpoint_exists(folder, name);   /* when the run was started */
-    int bad = preflight(&job, &training->lock, d) || (!judged && check_teacher(options, training, d));
+    int judged = options->resume && checkpoint_exists(job->folder, job->name);   /* when the run was started */
+    int bad = preflight(job, &training->lock, d) || (!judged && check_teacher(options, training, d));
     if (!bad) diag_flush(d, stderr);
     return bad;
 }
 
 /* Where everything is open: the last checks, and the loop. */
-static int train(const options *options, training *training, uint64_t views, diag *d)
+static int train(const options *options, training *training, const preflight_job *job, uint64_t views, diag *d)
 {
-    char *stem = path_stem(options->arg[1]);
-    char *name = mem_printf("%s%s", stem, options->from_labels ? MODEL_FROM_LABELS : "");
-    const char *folder = options->backup ? options->backup : training->file->backup;
     trainer_options how = {
-        .model = training->model, .train = training->train, .valid = training->valid, .folder = folder, .name = name,
-        .lock = &training->lock, .backend = training->backend, .threads = parallel_threads(), .views = views,
-        .epochs = options->epochs, .seed = (uint64_t)options->seed, .view_seed = options_view_seed(options),
-        .resume = options->resume, .force = options->force,
+        .model = training->model, .train = training->train, .valid = training->valid, .folder = job->folder,
+        .name = job->name, .lock = &training->lock, .backend = training->backend, .threads = parallel_threads(),
+        .views = views, .epochs = options->epochs, .seed = (uint64_t)options->seed,
+        .view_seed = options_view_seed(options), .resume = options->resume, .force = options->force,
         .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet, .out = options->out,
     };
-    int failed = look_ahead(options, training, folder, name, d) || trainer_run(&how, d);
-    free(name);
-    free(stem);
-    return failed;
+    return look_ahead(options, training, job, d) || trainer_run(&how, d);
 }
 
-/* All that a training reads, then the training itself. */
+/* All that a training reads; whose files it would write; then the training itself. */
 static int run_training(const options *options, training *training, diag *d)
 {
     uint64_t views;
@@ -205,9 +192,22 @@ static int run_training(const options *options, training *training, diag *d)
     lower_warn_training(low, d);
     if (model_fit(training->model, options->fit, d)) return -1;
     if (refuse_crop(low->cfg, d) || lower_check_loss(low, 0, d) || open_data(options, training, d)) return -1;
-    if (load_start(options, training, d) || open_cache(options, training, &views, d)) return -1;
-    if (!options->quiet) fprintf(options->out, "images are %s\n", augment_fit_text(low->augment.fit));
-    return train(options, training, views, d);
+    char *stem = path_stem(options->arg[1]);
+    char *name = mem_printf("%s%s", stem, options->from_labels ? MODEL_FROM_LABELS : "");
+    preflight_job job = {
+        .model = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
+        .folder = options->backup ? options->backup : training->file->backup, .name = name,
+        .threads = parallel_threads(), .force = options->force, .view_seed = options_view_seed(options),
+        .held_out = options->holdout, .labelled = (size_t)options->labelled,
+        .one_list = !options->limit && data_file_one_list(training->file),
+    };
+    int failed = preflight_files(&job, options->n > 2 ? options->arg[2] : NULL, d) ||
+                 load_start(options, training, d) || open_cache(options, training, &views, d);
+    if (!failed && !options->quiet) fprintf(options->out, "images are %s\n", augment_fit_text(low->augment.fit));
+    if (!failed) failed = train(options, training, &job, views, d);
+    free(name);
+    free(stem);
+    return failed;
 }
 
 static void free_training(training *training)
