@@ -9,6 +9,7 @@
 #include "darknet_plugin/base/mem.h"
 #include "layers/cpu/parallel.h"
 #include "feature_l2_loops.h"
+#include "map_loss.h"
 #include "stand_in.h"
 
 #include <stdlib.h>
@@ -39,17 +40,11 @@ int make_feature_l2_layer(layer *l, feature_l2_params p, diag *d)
     return 0;
 }
 
-/* k, of the teacher's map and the student's. */
-static int pool_of(const loss_place *place)
-{
-    return place->teacher_h > place->h ? place->teacher_h / place->h : 1;
-}
-
 int make_feature_l2_section(layer *l, const cfg_section *section, const loss_place *place, diag *d)
 {
     feature_l2_params p = { .scale = cfg_float(section, "scale", 1),
                             .mean = strcmp(cfg_str(section, "reduction", "mean"), "sum") != 0,
-                            .target_pool = pool_of(place), .c = place->c, .h = place->h, .w = place->w,
+                            .target_pool = map_loss_pool(place), .c = place->c, .h = place->h, .w = place->w,
                             .pooled = feature_l2_reads_means(section),
                             .channel = !strcmp(cfg_str(section, "normalise", "none"), "channel") };
     if (feature_l2_find_head(section, place, &p, d)) return -1;

@@ -2,6 +2,7 @@
  * cannot be used. An error goes through them alone only where nothing but an average stands before them. */
 #include "darknet_plugin/base/mem.h"
 #include "feature_l2_internal.h"
+#include "map_loss.h"
 #include "weights_tools/file/fold.h"
 
 #include <stdlib.h>
@@ -70,7 +71,7 @@ int feature_l2_find_head(const cfg_section *section, const loss_place *place, fe
 int check_feature_l2_section(const cfg_section *section, const loss_place *place, diag *d)
 {
     feature_l2_params p = { 0 };
-    return feature_l2_find_head(section, place, &p, d);
+    return map_loss_check_alike(section, place, d) || feature_l2_find_head(section, place, &p, d) ? -1 : 0;
 }
 
 /* W, with batch norm folded in. */

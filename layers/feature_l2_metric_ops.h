@@ -27,10 +27,10 @@ typedef struct feature_l2_metric_job {
 } feature_l2_metric_job;
 
 /* m of one channel: the student's `map` elements, the teacher's `plane` ones of channel c (1: their mean is stored). */
-FEATURE_FN float feature_l2_mean_error(const float *student, size_t map, const void *t, const float *range,
+FEATURE_FN float feature_l2_mean_error(const float *student, size_t map, const void *values, const float *range,
                                        feature_type type, size_t c, size_t plane)
 {
-    return feature_mean(student, NULL, FEATURE_F32, 0, map) - feature_mean(t, range, type, c, plane);
+    return feature_mean(student, NULL, FEATURE_F32, 0, map) - feature_mean(values, range, type, c, plane);
 }
 
 /* Product of row a (n) with a column of x, whose elements are `places` apart. */

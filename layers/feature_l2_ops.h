@@ -12,14 +12,14 @@
 
 /* Target of student element (y, x) of channel c from the teacher's stored map, (channels, h*k, w*k); `plane` is h*k *
  * w*k. */
-FEATURE_FN float feature_l2_target(const void *t, const float *range, feature_type type, size_t c, size_t plane, int w,
-                                   int k, int y, int x)
+FEATURE_FN float feature_l2_target(const void *values, const float *range, feature_type type, size_t c, size_t plane,
+                                   int w, int k, int y, int x)
 {
     size_t row = (size_t)w * (size_t)k, block = c * plane + (size_t)y * (size_t)k * row + (size_t)x * (size_t)k;
-    if (k == 1) return feature_value(t, range, type, c, block);
+    if (k == 1) return feature_value(values, range, type, c, block);
     float sum = 0;
     for (int i = 0; i < k; ++i)
-        for (int j = 0; j < k; ++j) sum += feature_value(t, range, type, c, block + (size_t)i * row + (size_t)j);
+        for (int j = 0; j < k; ++j) sum += feature_value(values, range, type, c, block + (size_t)i * row + (size_t)j);
     return sum / (float)(k * k);
 }
 

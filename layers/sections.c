@@ -1,9 +1,13 @@
 /* The table of our layer sections (see sections.h). */
 #include "sections.h"
 
+#include "attention_transfer.h"
 #include "cross_entropy.h"
 #include "feature_l2.h"
 #include "kd.h"
+#include "logits_l2.h"
+#include "similarity.h"
+#include "variational.h"
 
 #include <string.h>
 
@@ -13,10 +17,14 @@
 #define CHOICE(key, words) { .name = key, .type = KEY_CHOICE, .choices = words }
 #define TEXT(key) { .name = key, .type = KEY_STR }
 #define END { .name = NULL }
+/* Where a loss of maps stands and what it learns from. */
+#define LEARNS WHOLE("tap", 0), WHOLE("teacher_layer", 0), TEXT("teacher")
 
 #ifdef GPU
 #define ON_DEVICE(name) .to_device = bind_##name##_layer_gpu, .from_device = unbind_##name##_layer_gpu
+#define MAP_ON_DEVICE(name) .to_device = bind_##name##_layer_gpu, .from_device = map_loss_from_device
 #else
+#define MAP_ON_DEVICE(name) ON_DEVICE(name)
 #define ON_DEVICE(name) .to_device = NULL, .from_device = NULL
 #endif
 
@@ -26,28 +34,37 @@ static const key_row projector_keys[] = {
 };
 static const key_row feature_l2_keys[] = {
     SCALE, CHOICE("reduction", "mean|sum"), CHOICE("normalise", "none|channel"), CHOICE("metric", "map|head"),
-    { .name = "pooled", .type = KEY_INT, .min = 0, .max = 1 }, WHOLE("tap", 0), TEXT("teacher"), END
+    { .name = "pooled", .type = KEY_INT, .min = 0, .max = 1 }, LEARNS, END
 };
+static const key_row map_loss_keys[] = { NUMBER("scale", 0, 1e30), LEARNS, END };
 static const key_row reused_classifier_keys[] = {
     { .name = "layers", .type = KEY_INTS, .min = 0, .max = 2147483647. }, NUMBER("labels", 0, 1e30), WHOLE("tap", 0),
-    TEXT("teacher"), END
+    TEXT("teacher"), { .name = "deploy", .type = KEY_INT, .min = 0, .max = 1 }, END
 };
 static const key_row kd_keys[] = {
     NUMBER("temperature", 1e-3, 1e3), SCALE, { .name = "standardise", .type = KEY_INT, .max = 1 },
     NUMBER("decouple", 0, 1e3), TEXT("teacher"), END
 };
 static const key_row cross_entropy_keys[] = { NUMBER("scale", 0, 1e30), END };
+static const key_row logits_l2_keys[] = { NUMBER("scale", 0, 1e30), TEXT("teacher"), END };
+
+/* A loss of feature maps takes the place of [feature_l2] in a triple, or says teacher_layer= and stands anywhere. */
+#define MAP_LOSS(section, fits)                                                                                     \
+    .name = #section, .before = "projector", .after = "reused_classifier", .role = ROLE_LOSS, .keys = map_loss_keys, \
+    .hint = "teacher_layer=N, a layer of the teacher's, lets it stand anywhere", .asks = TEACH_MAP, .check = fits,   \
+    .make = make_##section##_section, .free = map_loss_free, .forward = forward_##section##_layer,                  \
+    .set_target = map_loss_teach, .scale = map_loss_scale, MAP_ON_DEVICE(section)
 
 static const section_type types[] = {
     { .name = "projector", .after = "feature_l2", .role = ROLE_PROJECTOR, .keys = projector_keys,
       .hint = "[feature_l2] is the loss that trains it" },
     { .name = "feature_l2", .before = "projector", .after = "reused_classifier", .role = ROLE_LOSS,
-      .keys = feature_l2_keys, .asks = TEACH_MAP,
+      .keys = feature_l2_keys, .asks = TEACH_MAP, .check = check_feature_l2_section,
       .hint = "without [reused_classifier] nothing could predict; without a projector write [projector] stack=none",
-      .check = check_feature_l2_section, .make = make_feature_l2_section, .free = free_feature_l2_layer,
+      .make = make_feature_l2_section, .free = free_feature_l2_layer,
       .forward = forward_feature_l2_layer, .set_target = teach_feature_l2_layer, .scale = scale_of_feature_l2_layer,
       .reads_means = feature_l2_reads_means, .see_teacher = feature_l2_see_teacher, .facts = feature_l2_facts,
-      .look = feature_l2_look, .looked = feature_l2_looked, ON_DEVICE(feature_l2) },
+      .look = feature_l2_look, .looked = feature_l2_looked, .error = feature_l2_error, ON_DEVICE(feature_l2) },
     { .name = "reused_classifier", .before = "feature_l2", .role = ROLE_TAIL, .keys = reused_classifier_keys,
       .hint = "the order is [projector], [feature_l2], [reused_classifier]" },
     { .name = "kd", .role = ROLE_LOSS, .keys = kd_keys, .asks = TEACH_ANSWER, .check = check_kd_section,
@@ -56,6 +73,12 @@ static const section_type types[] = {
     { .name = "cross_entropy", .role = ROLE_LOSS, .keys = cross_entropy_keys, .asks = TEACH_LABELS,
       .check = check_cross_entropy_section, .make = make_cross_entropy_section, .free = free_cross_entropy_layer,
       .forward = forward_cross_entropy_layer, .scale = scale_of_cross_entropy_layer, ON_DEVICE(cross_entropy) },
+    { .name = "logits_l2", .role = ROLE_LOSS, .keys = logits_l2_keys, .asks = TEACH_ANSWER, .check = check_kd_section,
+      .make = make_logits_l2_section, .free = map_loss_free, .forward = forward_logits_l2_layer,
+      .set_target = map_loss_teach, .scale = map_loss_scale, MAP_ON_DEVICE(logits_l2) },
+    { MAP_LOSS(attention_transfer, map_loss_check_maps) },
+    { MAP_LOSS(similarity, NULL) },
+    { MAP_LOSS(variational, map_loss_check_alike), .append = append_variational_section },
 };
 enum { TYPES = sizeof types / sizeof *types };
 

@@ -17,6 +17,7 @@
 /* What a layer of the lowered network is. */
 typedef enum {
     ROLE_STUDENT,     /* an ordinary trained layer, of a stock section */
+    ROLE_OUTPUT,      /* [cost] or boxes of the student's own beside a reused classifier: they learn from nothing */
     ROLE_POOL,        /* frozen depthwise average pooling before a projector: weights 1/k^2 */
     ROLE_PROJECTOR,   /* trained */
     ROLE_LOSS,        /* a loss's stand-in (training only) */
@@ -35,8 +36,8 @@ typedef struct loss_place {
     int c, h, w;                           /* the student's */
     int teacher_c, teacher_h, teacher_w;   /* what it is taught; 0 by labels */
     int classes;                           /* outputs of the whole network */
-    const cfg_file *teacher;               /* of a map: its sections; the classifier reuses tail_of[0..tails-1] of them, */
-    const int *tail_of;                    /* in order; -1: not one of the teacher's. Both borrowed */
+    const cfg_file *teacher;               /* of a map: its sections, borrowed; */
+    const int *tail_of;                    /* the classifier reuses these, in order, -1: not the teacher's; borrowed */
     int tails;                             /* 0: there is no classifier */
 } loss_place;
 
@@ -63,6 +64,8 @@ typedef struct section_type {
     const key_row *keys;
     /* the rest is a loss's: */
     teach_kind asks;
+    /* appends its stand-in, which keeps the parameters of its own; NULL: it has none, [activation] linear stands in */
+    void (*append)(cfg_file *out, const cfg_section *section, int channels);
     /* before anything is parsed: does it fit there? 0, or -1 after reporting; NULL: it does */
     int (*check)(const cfg_section *section, const loss_place *place, diag *d);
     /* turns the parsed stand-in into the layer, see stand_in.h; 0, or -1 after reporting */
@@ -71,6 +74,8 @@ typedef struct section_type {
     void (*forward)(layer l, host_state net);   /* by which a layer is known */
     void (*set_target)(layer *l, const teaching *teaching);   /* NULL: no teacher's */
     double *(*scale)(const layer *l);      /* what its loss is multiplied by; borrowed */
+    /* mean squared error of the first n images of the last run, which `valid` prints of a triple; NULL: it has none */
+    double (*error)(const layer *l, const float *target, int n);
     /* does it read each channel's mean over places only, so that nothing else need be stored? NULL: no */
     int (*reads_means)(const cfg_section *section);
     /* once the teacher has its weights: takes what it needs of them; NULL: nothing */

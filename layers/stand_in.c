@@ -6,7 +6,8 @@
 int stand_in_fits(const layer *l, const char *name, int c, int h, int w, diag *d)
 {
     size_t want = (size_t)c * (size_t)h * (size_t)w;
-    if (l->type != ACTIVE || l->activation != LINEAR || l->self_layer)
+    int depthwise = l->type == CONVOLUTIONAL && l->size == 1 && l->groups == c && !l->batch_normalize;
+    if ((l->type != ACTIVE && !depthwise) || l->activation != LINEAR || l->self_layer)
         diag_error(d, NULL, 0, name, "stand-in is not an unbound linear [activation]");
     else if ((size_t)l->outputs != want)
         diag_error(d, NULL, 0, name, "expected %dx%dx%d = %zu values per image, not %d", c, h, w, want, l->outputs);
@@ -19,7 +20,7 @@ void stand_in_take(layer *l, int c, int h, int w, void *state, void (*forward)(l
                    void (*backward)(layer, host_state))
 {
     l->self_layer = state;
-    l->type = UPSAMPLE;
+    if (l->type == ACTIVE) l->type = UPSAMPLE;
     l->stride = 1;
     l->c = l->out_c = c;
     l->h = l->out_h = h;

@@ -2,7 +2,9 @@
  *
  * It begins as a parsed [activation] linear, whose output has the size of its input, and gets callbacks. It then calls
  * itself UPSAMPLE of stride 1, the one type whose resizing does exactly what is wanted here: resize_network ends the
- * program on types it does not know. All sizes are therefore read from the layer, which the host keeps up to date. */
+ * program on types it does not know. A loss with parameters of its own begins as a depthwise 1x1 [convolutional] and
+ * stays one, so that they are updated, saved and brought to a device as any layer's. All sizes are therefore read from
+ * the layer, which the host keeps up to date. */
 #ifndef DISTILL_STAND_IN_H
 #define DISTILL_STAND_IN_H
 #include "darknet_plugin/host/host.h"

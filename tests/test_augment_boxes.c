@@ -45,7 +45,7 @@ static int find_white(const float *x, int w, int h, int edge[4])
 
 static augment_spec spec(float jitter, int stretch)
 {
-    return (augment_spec){ .detector = 1, .flip = 1, .jitter = jitter, .stretch = stretch, .aspect = 1, .saturation = 1, .exposure = 1, .any = 1 };
+    return (augment_spec){ .detector = 1, .flip = 1, .jitter = jitter, .fit = stretch ? FIT_STRETCH : FIT_LETTERBOX, .aspect = 1, .saturation = 1, .exposure = 1, .any = 1 };
 }
 
 /* How far the box of truth and what is white lie apart, in pixels of the input. */
@@ -60,7 +60,7 @@ static double distance(const float *t, const int edge[4], int w, int h)
 /* Random images, rectangles and draws. A pixel of the image covers up to `scale` of the input. */
 static void follow(const augment_spec *a, int trials, int *dropped)
 {
-    rng r = rng_make(11, (uint64_t)a->stretch, a->pad > 0, RNG_TEST);
+    rng r = rng_make(11, (uint64_t)(a->fit == FIT_STRETCH), a->pad > 0, RNG_TEST);
     static float x[PIXELS * PIXELS * 3];
     for (int i = 0; i < trials; ++i) {
         int w = 40 + (int)rng_below(&r, 200), h = 40 + (int)rng_below(&r, 200);
@@ -177,7 +177,7 @@ static void test_boxes_come_back(void **state)
         augment_spec a = spec(.3f, i / 2 % 2);
         rng q = rng_make(3, 0, (uint64_t)i, RNG_AUGMENT);
         if (i % 2) augment_detect(b, w, h, 1, &a, &q, x, 96, 64, &p);
-        else augment_fit(b, w, h, 1, a.stretch, x, 96, 64, &p);
+        else augment_fit(b, w, h, 1, a.fit == FIT_STRETCH, x, 96, 64, &p);
         data_box box = { (float)rng_uniform(&r, 0, 1), (float)rng_uniform(&r, 0, 1), (float)rng_uniform(&r, 0, 1), (float)rng_uniform(&r, 0, 1), 3 };
         data_box back = boxes_to_image(&p, boxes_to_input(&p, box));
         check_close(back.x, box.x, 1e-4, "x", (size_t)i), check_close(back.y, box.y, 1e-4, "y", (size_t)i);

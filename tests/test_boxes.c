@@ -180,7 +180,7 @@ static void test_lines_that_are_dropped(void **state)
     drop("0 nan .5 .5 .5", "five numbers");
     drop("0 .5 .5 inf .5", "five numbers");
     drop("0 .5 .5 1e300 .5", "five numbers");
-    drop("3 .5 .5 .5 .5", "the class is out of range");
+    drop("4 .5 .5 .5 .5", "the class is out of range");
     drop("-1 .5 .5 .5 .5", "the class is out of range");
     drop("99999999999999999999 .5 .5 .5 .5", "the class is out of range");
     drop("0 .5 .5 0 .5", "the box has no size");
@@ -238,8 +238,9 @@ static void test_many_mistakes(void **state)
     dataset *s = open_boxes(DATA_BOXES, d);
     assert_non_null(s);
     assert_int_equal(diag_warnings(d), 11);
-    data_expect(d, "40 of 41 boxes were dropped; the first 10 follow");
-    assert_string_equal(diag_get(d, 0)->hint, "classes=3, so a class is 0 to 2");
+    data_expect(d, "40 of 41 boxes were dropped (40: the class is out of range); the first 10 follow");
+    assert_non_null(strstr(diag_get(d, 0)->text, "were dropped"));   /* in front of them */
+    assert_string_equal(diag_get(d, 1)->hint, "classes=3, so a class is 0 to 2");
     dataset_free(s);
     diag_free(d);
     put_labels(text + 14, strlen(text + 14));
@@ -251,6 +252,55 @@ static void test_many_mistakes(void **state)
     data_expect(d, "the class is out of range");
     dataset_free(s);
     diag_free(d);
+}
+
+/* Opens one image with these boxes; expects a message with `text`, NULL: none at all. */
+static void look(const char *boxes, int refused, const char *text)
+{
+    put_labels(boxes, strlen(boxes));
+    diag *d = diag_new();
+    dataset *s = open_boxes(DATA_BOXES, d);
+    assert_int_equal(s == NULL, refused);
+    if (text) data_expect(d, text);
+    else assert_int_equal(diag_count(d), 0);
+    dataset_free(s);
+    diag_free(d);
+}
+
+/* n boxes by a format of class, x, y, w, h: centres, or corners, of a grid of objects; top left corner and size show only where these are large. */
+static char *grid(int n, int corners, int top_left, int class)
+{
+    char *text = mem_calloc((size_t)n, 64);
+    for (int i = 0; i < n; ++i) {
+        double left = .05 + .2 * (i % 4), top = .03 + .13 * (i / 4 % 6), w = top_left ? .3 : .1, h = top_left ? .3 : .2;
+        if (corners) sprintf(text + strlen(text), "%d %g %g %g %g\n", i % 2 + class, left, top, left + w, top + h);
+        else if (top_left) sprintf(text + strlen(text), "%d %g %g %g %g\n", i % 2 + class, left, top, w, h);
+        else sprintf(text + strlen(text), "%d %g %g %g %g\n", i % 2 + class, left + w / 2, top + h / 2, w, h);
+    }
+    return text;
+}
+
+static void look_at_grid(int n, int corners, int top_left, int class, int refused, const char *text)
+{
+    char *boxes = grid(n, corners, top_left, class);
+    look(boxes, refused, text);
+    free(boxes);
+}
+
+/* What no box alone shows: classes from 1, corners for centres. */
+static void test_what_all_boxes_look_like(void **state)
+{
+    (void)state;
+    look_at_grid(24, 0, 0, 0, 0, NULL);
+    look_at_grid(24, 0, 0, 2, 1, "classes in the label files seem to begin at 1: of 24 boxes none is of class 0, and 12 are of class 3");
+    look_at_grid(24, 0, 0, 1, 0, "none of 24 boxes is of class 0, the first in names=");
+    look_at_grid(3, 0, 0, 1, 0, NULL);
+    look_at_grid(24, 1, 0, 0, 1, "boxes in the label files seem to be corners, x1 y1 x2 y2: read so, all 24 are right");
+    look_at_grid(8, 1, 0, 0, 0, "seem to be corners");       /* a warning */
+    look_at_grid(24, 0, 1, 0, 1, "seem to be the top left corner and the size");
+    look("0 .5 .5 1 1\n0 .5 .5 .9 .9\n0 .4 .4 .8 .8\n0 .5 .6 .99 .8\n0 .5 .5 1 1\n0 .5 .5 1 1\n0 .45 .5 .9 1\n0 .5 .5 1 1\n0 .5 .5 1 1\n"
+         "0 .5 .5 1 1\n", 0, NULL);   /* large objects fill their images */
+    look("0 .95 .5 .2 .2\n0 .5 .95 .2 .2\n0 .05 .5 .2 .2\n0 .5 .05 .2 .2\n0 .9 .9 .4 .4\n0 .1 .1 .4 .4\n", 0, NULL);   /* cut at the border */
 }
 
 /* n images, `bad` of which have no file, `mute` no label file. */
@@ -293,21 +343,41 @@ static void test_what_is_missing_is_left_out(void **state)
     assert_string_equal(why, "not there or not readable");
     dataset_free(s);
     diag_free(d);
-    put_many(200, 2, 1);
+    put_many(200, 3, 1);
     d = diag_new();
     s = open_boxes(DATA_BOXES | DATA_LOOK, d);   /* who only looks gets all of them, and no message */
     assert_int_equal(diag_count(d), 0);
     assert_int_equal(dataset_count(s), 200);
     assert_string_equal(dataset_left_out(s, 1), "not there or not readable");
     assert_int_equal(dataset_size(s, 1, &w, &h), -1);
-    assert_int_equal(dataset_size(s, 2, &w, &h), 0);
+    assert_int_equal(dataset_size(s, 3, &w, &h), 0);
     assert_true(w == 3 && h == 2);
     dataset_free(s);
     diag_free(d);
-    refuse(DATA_BOXES, "2 of 200 images are not there or not readable; up to 1 % are left out: ");
-    s = NULL;
+    refuse(DATA_BOXES, "3 of 200 images are not there or not readable; up to 1 % are left out: ");
+    put_many(200, 2, 4);   /* two images may be, and four label files */
     d = diag_new();
-    s = open_boxes(DATA_DETECTOR, d);   /* two of them may be, where labels are not asked for */
+    s = open_boxes(DATA_BOXES, d);
+    check_no_errors(d);
+    assert_non_null(s);
+    assert_true(dataset_lacks_labels(s, 199) && !dataset_lacks_labels(s, 0));
+    dataset_free(s);
+    diag_free(d);
+    put_many(200, 0, 5);
+    refuse(DATA_BOXES, "5 of 200 images have no label file; up to 1 % are left out: ");
+    put_many(30, 0, 4);
+    d = diag_new();
+    s = open_boxes(DATA_BOXES, d);
+    check_no_errors(d);
+    assert_non_null(s);
+    data_expect(d, "4 of 30 images have no label file and are left out: ");
+    dataset_free(s);
+    diag_free(d);
+    put_many(4, 0, 4);
+    refuse(DATA_BOXES, "4 of 4 images have no label file");
+    put_many(200, 2, 0);
+    d = diag_new();
+    s = open_boxes(DATA_DETECTOR, d);   /* two of them may be */
     check_no_errors(d);
     assert_non_null(s);
     assert_int_equal(diag_warnings(d), 1);
@@ -389,6 +459,7 @@ int main(void)
         cmocka_unit_test(test_lines_that_are_dropped),
         cmocka_unit_test(test_hostile_files),
         cmocka_unit_test(test_many_mistakes),
+        cmocka_unit_test(test_what_all_boxes_look_like),
         cmocka_unit_test(test_what_is_missing_is_left_out),
         cmocka_unit_test(test_detector_lists),
         cmocka_unit_test(test_coco),

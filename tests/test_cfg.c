@@ -95,7 +95,7 @@ static void test_keys(void **state)
     says(NET "[conv]\nfiltres=3\n", "t.cfg:6: [convolutional] unknown key 'filtres'\nhint: did you mean 'filters'?\n");
     says(NET "[yolo]\nscale_x_y=1.1\n", "");
     says(NET "[yolo]\nnms_kind=greedynms\nbeta_nms=0.6\n[yolo]\nnms_kind=greedynms\n",
-         "t.cfg: warning: keys that steer training or box suppression in AlexeyAB's Darknet mean nothing here: [yolo] nms_kind, [yolo] beta_nms\n");
+         "t.cfg: warning: keys that steer training, speed or box suppression in AlexeyAB's Darknet mean nothing here: [yolo] nms_kind, [yolo] beta_nms\n");
     says(NET "[yolo]\nsome_new_key=1\n", "t.cfg:6: warning: [yolo] key 'some_new_key' is unknown to this Darknet and ignored\n");
     says(NET "heigth=8\nunheard_of=1\n", "t.cfg:5: [net] unknown key 'heigth'\nhint: did you mean 'height'?\n"
                                      "t.cfg:6: warning: [net] key 'unheard_of' is unknown to this Darknet and ignored\n");
@@ -206,9 +206,63 @@ static void test_many_messages(void **state)
     FILE *f = open_memstream(&said, &n);
     diag_print(d, f);
     fclose(f);
-    assert_non_null(strstr(said, "t.cfg:1000: wrong\nhint: 1000\nand 8000 more\n"));
+    assert_string_equal(said, "t.cfg:1: warning: odd (1000 times, lines 1, 2, 3, ...)\n"
+                              "t.cfg:1: wrong (1000 times, lines 1, 2, 3, ...)\nhint: 1\nand 8000 more\n");
     free(said);
     diag_free(d);
+}
+
+/* Up to three of the same words and ten of one kind are all said; more are one line. */
+static void test_floods(void **state)
+{
+    (void)state;
+    says(NET "[conv]\nxyz=1\n[conv]\nxyz=2\n[conv]\nxyz=1\n",
+         "t.cfg:6: warning: [convolutional] key 'xyz' is unknown to this Darknet and ignored\n"
+         "t.cfg:8: warning: [convolutional] key 'xyz' is unknown to this Darknet and ignored\n"
+         "t.cfg:10: warning: [convolutional] key 'xyz' is unknown to this Darknet and ignored\n");
+    says(NET "[conv]\nxyz=1\n[conv]\nfiltres=1\n[conv]\nxyz=2\n[conv]\nxyz=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n",
+         "t.cfg:6: warning: [convolutional] key 'xyz' is unknown to this Darknet and ignored (5 times, lines 6, 10, 12, ...)\n"
+         "t.cfg:8: [convolutional] unknown key 'filtres'\nhint: did you mean 'filters'?\n");
+    says(NET "[conv]\naaaaa=1\nbbbbb=1\nccccc=1\nddddd=1\neeeee=1\nzzzzz=1\nggggg=1\nhhhhh=1\niiiii=1\njjjjj=1\nkkkkk=1\n",
+         "t.cfg:6: warning: [convolutional] key 'aaaaa' is unknown to this Darknet and ignored (11 of this kind, lines 6, 7, 8, ...)\n");
+    says(NET "[conv]\naaaaa=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n"
+             "[conv]\nxyz=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n",
+         "t.cfg:6: warning: [convolutional] key 'aaaaa' is unknown to this Darknet and ignored\n"
+         "t.cfg:8: warning: [convolutional] key 'xyz' is unknown to this Darknet and ignored (10 times, lines 8, 10, 12, ...)\n");
+    says(NET "[conv]\nactivation=mish\n[conv]\nactivation=mish\n[conv]\nactivation=mish\n[conv]\nactivation=mish\n",
+         "t.cfg:6: [convolutional] 'activation' is 'mish', expected one of: linear, relu, leaky, logistic, elu, selu, tanh, "
+         "ramp, relie, plse, loggy, stair, hardtan, lhtan (4 times, lines 6, 8, 10, ...)\n"
+         "hint: this Darknet would silently use relu\n");
+}
+
+/* Keys of AlexeyAB's: what computes otherwise is refused, what does not is named in one line. */
+static void test_other_darknet(void **state)
+{
+    (void)state;
+    says(NET "[max]\nantialiasing=1\n[max]\nmaxpool_zero_nonmax=1\nantialiasing=0\n",
+         "t.cfg:6: [maxpool] 'antialiasing' is 1, expected 0\n" HOST_HAS_NO
+         "t.cfg:8: [maxpool] 'maxpool_zero_nonmax' is 1, expected 0\n" HOST_HAS_NO);
+    says(NET "[conv]\ncbn=1\ncoordconv=1\nbin_output=1\nshare_index=0\n[rnn]\nlogistic=1\n",
+         "t.cfg:6: [convolutional] 'cbn' is 1, expected 0\n" HOST_HAS_NO
+         "t.cfg:7: [convolutional] 'coordconv' is 1, expected 0\n" HOST_HAS_NO
+         "t.cfg:8: [convolutional] 'bin_output' is 1, expected 0\n" HOST_HAS_NO
+         "t.cfg:9: [convolutional] 'share_index' is AlexeyAB's\n" HOST_HAS_NO
+         "t.cfg:11: [rnn] 'logistic' is 1, expected 0\n" HOST_HAS_NO);
+    says(NET "[conv]\n[shortcut]\nfrom=-1\nweights_type=per_feature\nweights_normalization=softmax\n[shortcut]\nfrom=-1\n"
+         "weights_type=none\n",
+         "t.cfg:8: [shortcut] 'weights_type' is 'per_feature', expected one of: none\n" HOST_HAS_NO
+         "t.cfg:9: [shortcut] 'weights_normalization' is 'softmax', expected one of: none\n" HOST_HAS_NO);
+    says(NET "[conv]\nstride=2\nstride_x=1\nstride_y=2\n[max]\nstride_y=2\n[max]\nstride=2\nstride_x=-1\n",
+         "t.cfg:7: [convolutional] 'stride_x' is 1, expected 2 as 'stride'\n" HOST_HAS_NO
+         "t.cfg:10: [maxpool] 'stride_y' is 2, expected 1 as 'stride'\n" HOST_HAS_NO);
+    says(NET "[conv]\nxnor=1\n[conv]\nxnor=0\n",
+         "t.cfg:6: warning: [convolutional] xnor=1: stock Darknet pads a map of plus and minus ones with zeros, AlexeyAB's with "
+         "minus ones; here as in stock Darknet\n");
+    says(NET "try_fix_nan=1\nresize_step=32\nletter_box=1\n[conv]\nassisted_excitation=4000\ntrain_only_bn=1\n[dropout]\ndropblock=1\n"
+         "[yolo]\ndets_for_show=2\n[region]\nfocal_loss=1\n",
+         "t.cfg: warning: keys that steer training, speed or box suppression in AlexeyAB's Darknet mean nothing here: "
+         "[net] try_fix_nan, [net] resize_step, [convolutional] assisted_excitation, [convolutional] train_only_bn, "
+         "[dropout] dropblock, [yolo] dets_for_show, [region] focal_loss\n");
 }
 
 static void test_too_much(void **state)
@@ -482,7 +536,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sections), cmocka_unit_test(test_preamble), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_values), cmocka_unit_test(test_silent_substitutes), cmocka_unit_test(test_no_text),
-        cmocka_unit_test(test_too_much), cmocka_unit_test(test_too_many_sections), cmocka_unit_test(test_many_messages), cmocka_unit_test(test_forms), cmocka_unit_test(test_comment_needs_a_blank),
+        cmocka_unit_test(test_too_much), cmocka_unit_test(test_too_many_sections), cmocka_unit_test(test_many_messages),
+        cmocka_unit_test(test_floods), cmocka_unit_test(test_other_darknet), cmocka_unit_test(test_forms), cmocka_unit_test(test_comment_needs_a_blank),
         cmocka_unit_test(test_lookups), cmocka_unit_test(test_builder), cmocka_unit_test(test_shipped_round_trip),
         cmocka_unit_test(test_damaged), cmocka_unit_test(test_tables), cmocka_unit_test(test_nearest),
     };

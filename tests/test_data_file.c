@@ -6,8 +6,8 @@ static void test_data_file(void **state)
 {
     (void)state;
     diag *d = diag_new();
-    data_put_text("abc.names", "a\r\nb b\r\nc\r\nspare\r\n");
-    data_file *f = data_read_text("# comment\n; another\nclasses= 3\r\n train =some file.list  # trained on\nnames=abc.names\neval=coco\n"
+    data_put_text("abc.names", "\xef\xbb\xbf" "a\r\nb b\r\nc\r\n\r\n");
+    data_file *f = data_read_text("\xef\xbb\xbf" "# comment\n; another\nclasses= 3\r\n train =some file.list  # trained on\nnames=abc.names\neval=coco\n"
                              "test = t.list\n", d);
     check_no_errors(d);
     assert_int_equal(diag_warnings(d), 0);
@@ -16,6 +16,7 @@ static void test_data_file(void **state)
     assert_string_equal(f->train, "some file.list");
     assert_string_equal(f->valid, "t.list");
     assert_string_equal(f->backup, "backup");
+    assert_string_equal(f->name[0], "a");    /* behind a mark of byte order */
     assert_string_equal(f->name[1], "b b");
     assert_string_equal(f->name[2], "c");
     assert_true(strstr(f->names_path, "/abc.names") != NULL);
@@ -28,7 +29,7 @@ static void test_data_file_labels_and_names(void **state)
 {
     (void)state;
     diag *d = diag_new();
-    data_put_text("ids", "n01\nn02\n");
+    data_put_text("ids", "n01\nn02\nn03\n");   /* of which two count */
     data_put_text("short", "cat\ndog\n");
     data_file *f = data_read_text("classes=2\nlabels=ids\nnames=short\ntop=1\n", d);
     check_no_errors(d);
@@ -51,7 +52,13 @@ static void test_data_file_mistakes(void **state)
     data_refuse("classes=99999999999999999999\n", "is not a whole number");
     data_refuse("classes=10\nclasses=10\n", "classes= stands twice, first in line 1");
     data_refuse("classes=3\nnames=two\n", "2 names, but classes=3");
+    data_refuse("classes=1\nnames=two\n", "2 names, but classes=1");
     data_refuse("classes=3\nnames=gap\n", "empty name");
+    data_put_text("gaps", "a\n\n\n\n\nb\n");
+    data_refuse("classes=6\nnames=gaps\n", "4 names are empty: ");
+    data_refuse("classes=6\nnames=gaps\n", "/gaps:4, ...");
+    data_put("cut", "a\0b\nc\n", 6);
+    data_refuse("classes=2\nnames=cut\n", "not a file of names: not a text");
     char long_name[1005];
     memset(long_name, 'n', 1001);
     memcpy(long_name + 1001, "\nb\n", 4);

@@ -2,9 +2,9 @@
 #include "layers/network.h"
 #include "check_data.h"
 
-#include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/data/image_io.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,23 +66,76 @@ static void test_list_classes(void **state)
     free(absolute);
 }
 
-/* Caches and checkpoints of before compare it: the FNV-1a of each path with its final zero, and the file's size. */
-static void test_list_identity(void **state)
+static int read_image(const dataset *s, size_t i)
+{
+    uint8_t *p;
+    int w, h;
+    char why[200] = "";
+    int status = dataset_read(s, i, 3, &p, &w, &h, why, sizeof why);
+    if (status == DATA_CHANGED) assert_string_equal(why, "holds something else than when it was first read");
+    free(p);
+    return status;
+}
+
+static void set_old(const char *name)
+{
+    char *path = mem_printf("%s/%s", check_folder(), name);
+    const struct timespec old[2] = { { 1000000000, 1 }, { 1000000000, 1 } };
+    assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+    usleep(30000);   /* what changed just now could change once more within the same tick */
+    free(path);
+}
+
+/* A file is hashed when it is read for the first time; one that holds something else later is an error. */
+static void test_list_prints(void **state)
 {
     (void)state;
     put_images();
-    data_put_text("l.list", "cat/1.png\ndog-2.png\n");
+    put_image("same.png", 10);
+    set_old("dog-2.png");
+    data_put_text("l.list", "cat/1.png\ndog-2.png\nsame.png cat\n");
     dataset *s = data_must_open(PETS, 0, 1);
-    uint64_t h = HASH_START;
-    for (size_t i = 0; i < 2; ++i) {
-        char name[300];
-        struct stat st;
-        assert_int_equal(stat(dataset_name(s, i, name, sizeof name), &st), 0);
-        int64_t bytes = st.st_size;
-        assert_true(bytes > 0);
-        h = hash_bytes(&bytes, 8, hash_bytes(name, strlen(name) + 1, h));
-    }
-    assert_true(dataset_identity(s) == h);
+    assert_int_equal(dataset_prints(s), 3);
+    assert_true(dataset_print(s, 0).hash == 0 && dataset_print(s, 3).hash == 0);
+    for (size_t i = 0; i < 3; ++i) assert_int_equal(read_image(s, i), 0);
+    assert_true(dataset_print(s, 0).hash && dataset_print(s, 0).hash == dataset_print(s, 2).hash);
+    assert_true(dataset_print(s, 1).hash != dataset_print(s, 0).hash);
+    data_print before = dataset_print(s, 1);
+    assert_true(before.inode && before.modified == 1000000000 * (int64_t)1000000000 + 1);
+    put_image("dog-2.png", 30);   /* another file, the same picture */
+    assert_int_equal(read_image(s, 1), 0);
+    assert_true(dataset_print(s, 1).hash == before.hash && !data_print_agrees(&before, &(data_print){ 0 }));
+    put_image("dog-2.png", 31);
+    set_old("dog-2.png");
+    assert_int_equal(read_image(s, 1), DATA_CHANGED);
+    dataset_free(s);
+    s = data_must_open(PETS, 0, 1);
+    const data_print kept[3] = { { 0 }, before, { .hash = 5 } };
+    assert_false(dataset_untouched(s, kept, 3));
+    char *differ = dataset_trust(s, kept, 3);
+    assert_non_null(differ);
+    assert_non_null(strstr(differ, "2 of 3 images hold something else now: "));
+    assert_non_null(strstr(differ, "dog-2.png"));
+    free(differ);
+    data_print now = dataset_print(s, 1);   /* what was found counts */
+    assert_true(now.hash && now.hash != before.hash && dataset_print(s, 0).hash == 0);
+    dataset_free(s);
+    s = data_must_open(PETS, 0, 1);
+    const data_print fresh[3] = { { 0 }, now, { 0 } };
+    assert_true(dataset_untouched(s, fresh, 3));
+    assert_null(dataset_trust(s, fresh, 3));
+    dataset_free(s);
+}
+
+/* A picture that cannot be read has a print, too. */
+static void test_list_print_of_damaged(void **state)
+{
+    (void)state;
+    data_put_text("cat.png", "not an image");
+    data_put_text("l.list", "cat.png\n");
+    dataset *s = data_must_open(PETS, 0, 1);
+    assert_int_equal(read_image(s, 0), DATA_UNREADABLE);
+    assert_true(dataset_print(s, 0).hash == data_hash("not an image", 12));
     dataset_free(s);
 }
 
@@ -141,7 +194,7 @@ static void test_list_substring_rule(void **state)
     dataset_free(s);
     data_put_text("l.list", "--bcd.png\n");
     data_refuse_set("classes=7\nnames=many\ntrain=l.list\n", "labels \"bc\" and \"bcd\" are both");
-    data_refuse_set("classes=1\nnames=many\ntrain=l.list\n", "none of the 1 labels");
+    data_refuse_set("classes=1\nlabels=many\ntrain=l.list\n", "none of the 1 labels");
 }
 
 /* labels= is what the substring rule looks for, as in stock Darknet, names= only what is shown. */
@@ -157,18 +210,60 @@ static void test_list_tags(void **state)
     dataset_free(s);
 }
 
-static void test_list_every_missing_file(void **state)
+/* Few mistakes of a kind are told one by one, many in a line. */
+static void test_list_floods(void **state)
 {
     (void)state;
-    char list[4000] = "";
+    put_images();
+    char list[8000] = "";
     for (int i = 0; i < 37; ++i) snprintf(list + strlen(list), sizeof list - strlen(list), "gone%d.png cat\n", i);
+    for (int i = 0; i < 4; ++i) strcat(list, "other.png bird\n");
+    for (int i = 0; i < 5; ++i) strcat(list, "cat/a dog.png\n");
+    for (int i = 0; i < 3; ++i) strcat(list, "other.png\n");
     data_put_text("l.list", list);
     diag *d = diag_new();
     assert_null(data_open_train(PETS, 0, 1, d));
-    assert_int_equal(diag_errors(d), 11);
-    data_expect(d, "37 images are missing; the first 10 follow");
-    assert_int_equal(diag_get(d, 9)->line, 10);
+    assert_int_equal(diag_errors(d), 6);
+    data_expect(d, "37 images are not there or not readable: ");
+    data_expect(d, "/l.list:1 gone0.png cat, ");
+    data_expect(d, "/l.list:3 gone2.png cat, ...");
+    data_expect(d, "4 images end on what is neither a label nor a number from 0 to 2: ");
+    data_expect(d, "/l.list:38 other.png bird, ");
+    data_expect(d, "5 images have several classes: the labels of both are in their paths: ");
+    data_expect(d, "image other.png has no class: none of the 3 labels is in its path");
     diag_free(d);
+}
+
+/* A file that is none, and what it may be. */
+static void test_list_of_cifar(void **state)
+{
+    (void)state;
+    uint8_t *records = mem_calloc(2 * 3074, 1);
+    data_put("l.list", records, 2 * 3073);
+    diag *d = diag_new();
+    assert_null(data_open_train(PETS, 0, 1, d));
+    data_expect(d, "neither IDX, CIFAR nor a list of images");
+    assert_non_null(strstr(diag_get(d, 0)->hint, "as long as 2 records of format=cifar10, "));
+    assert_non_null(strstr(diag_get(d, 0)->hint, "classes=10 and a name on .bin: write format=cifar10, or set classes=, which is 3"));
+    diag_free(d);
+    data_put("l.list", records, 2 * 3074);
+    d = diag_new();
+    assert_null(data_open_train(PETS, 0, 1, d));
+    assert_non_null(strstr(diag_get(d, 0)->hint, "format=cifar100"));
+    diag_free(d);
+    free(records);
+}
+
+/* A line without an end is not read into memory. */
+static void test_list_long_line(void **state)
+{
+    (void)state;
+    size_t n = 3 << 20;
+    char *line = mem_calloc(n + 1, 1);
+    memset(line, 'a', n);
+    data_put("l.list", line, n);
+    data_refuse_set(PETS, "not a text file");
+    free(line);
 }
 
 static void test_list_without_labels(void **state)
@@ -209,12 +304,15 @@ int main(void)
     network_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_list_classes),
-        cmocka_unit_test(test_list_identity),
+        cmocka_unit_test(test_list_prints),
+        cmocka_unit_test(test_list_print_of_damaged),
         cmocka_unit_test(test_list_mistakes),
         cmocka_unit_test(test_list_label_within_label),
         cmocka_unit_test(test_list_substring_rule),
         cmocka_unit_test(test_list_tags),
-        cmocka_unit_test(test_list_every_missing_file),
+        cmocka_unit_test(test_list_floods),
+        cmocka_unit_test(test_list_of_cifar),
+        cmocka_unit_test(test_list_long_line),
         cmocka_unit_test(test_list_without_labels),
         cmocka_unit_test(test_list_hostile_names),
     };

@@ -116,7 +116,7 @@ static void put(feature_cache *c, uint64_t view, uint64_t image)
     fill_maps(x, y, view, image);
     assert_int_equal(feature_store(FEATURE_F16, x, 3, 16, maps + feature_cache_at(c, 0)), 0);
     assert_int_equal(feature_store(FEATURE_F16, y, 5, 4, maps + feature_cache_at(c, 1)), 0);
-    feature_cache_put(c, view, image, packed, feature_cache_pack(c, view, image, maps, packed), d);
+    feature_cache_put(c, view, image, packed, feature_cache_pack(c, view, image, 0, maps, packed), d);
     check_no_errors(d);
     diag_free(d);
     free(maps);
@@ -129,7 +129,7 @@ static void check_record(feature_cache *c, uint64_t view, uint64_t image)
     feature_map m[2];
     void *room = mem_aligned(feature_cache_maps_bytes(c), 1);
     fill_maps(x, y, view, image);
-    assert_int_equal(feature_cache_get(c, view, image, room, m), 1);
+    assert_int_equal(feature_cache_get(c, view, image, 0, room, m), 1);
     assert_int_equal((uintptr_t)m[0].values % 64, 0);
     for (size_t i = 0; i < 48; ++i) check_close(feature_value(m[0].values, NULL, FEATURE_F16, 0, i), x[i], 5e-4, "first tap", i);
     for (size_t i = 0; i < 20; ++i) check_close(feature_value(m[1].values, NULL, FEATURE_F16, 0, i), y[i], 5e-4, "second tap", i);
@@ -141,7 +141,7 @@ static int get(feature_cache *c, uint64_t view, uint64_t image)
 {
     feature_map m[2];
     void *room = mem_aligned(feature_cache_maps_bytes(c), 1);
-    int found = feature_cache_get(c, view, image, room, m);
+    int found = feature_cache_get(c, view, image, 0, room, m);
     free(room);
     return found;
 }
@@ -253,7 +253,7 @@ static void a_full_disk_ends_the_writing_only(void **unused)
     feature_cache *c = open_cache("full", &s);
     struct rlimit old, tight = { 4096 + 40 * 16 + 10, RLIM_INFINITY };
     void *maps = mem_aligned(feature_cache_maps_bytes(c), 1), *packed = mem_aligned(feature_cache_packed_room(c), 1);
-    size_t bytes = feature_cache_pack(c, 0, 5, maps, packed);
+    size_t bytes = feature_cache_pack(c, 0, 5, 0, maps, packed);
     diag *d = diag_new();
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
@@ -298,10 +298,67 @@ static void one_writer_many_readers(void **unused)
     feature_cache_close(first);
 }
 
+/* A file that someone cuts while it is used: records are gone, nothing ends in SIGBUS. */
+static void a_file_that_shrinks(void **unused)
+{
+    (void)unused;
+    const feature_cache_spec s = spec_of("a=1\n");
+    feature_cache *c = open_cache("shrinks", &s);
+    void *room = mem_aligned(feature_cache_maps_bytes(c), 1);
+    feature_map maps[FEATURE_TAPS];
+    put(c, 0, 3);
+    put(c, 1, 4);
+    assert_int_equal(feature_cache_get(c, 1, 4, 0, room, maps), 1);
+    assert_int_equal(truncate(file("shrinks"), 4096 + 20 * 2 * 16 + 10), 0);
+    assert_int_equal(feature_cache_get(c, 1, 4, 0, room, maps), -1);
+    assert_int_equal(truncate(file("shrinks"), 0), 0);
+    assert_int_equal(feature_cache_get(c, 0, 3, 0, room, maps), 0);
+    assert_int_equal(feature_cache_missing(c), 40);
+    feature_cache_close(c);
+    free(room);
+}
+
+/* Prints are kept; a record of another image is none. */
+static void prints_are_kept(void **unused)
+{
+    (void)unused;
+    feature_cache_spec s = spec_of("a=1\n");
+    s.prints = 1;
+    data_print want = { .hash = 77, .inode = 3, .bytes = 4, .modified = 5, .changed = 6 }, got[20];
+    feature_cache *c = open_cache("prints", &s);
+    diag *d = diag_new();
+    feature_cache_keep_print(c, 19, &want, d);
+    feature_cache_keep_print(c, 18, &(data_print){ .inode = 1 }, d);   /* nothing is known */
+    put(c, 1, 19);
+    feature_cache_close(c);
+    c = open_cache("prints", &s);
+    feature_cache_prints(c, got);
+    assert_memory_equal(&got[19], &want, sizeof want);
+    for (int i = 0; i < 19; ++i) assert_true(got[i].hash == 0);
+    void *room = mem_aligned(feature_cache_maps_bytes(c), 1);
+    feature_map maps[FEATURE_TAPS];
+    assert_int_equal(feature_cache_get(c, 1, 19, 0, room, maps), 1);
+    assert_int_equal(feature_cache_get(c, 1, 19, 77, room, maps), -1);
+    feature_cache_close(c);
+    int fd = open(file("prints"), O_RDWR);   /* a plug pulled while it was written */
+    const off_t at = 4096 + 20 * 2 * 16 + 19 * 64;
+    assert_int_equal(pwrite(fd, "x", 1, at), 1);
+    close(fd);
+    c = open_cache("prints", &s);
+    feature_cache_prints(c, got);
+    assert_true(got[19].hash == 0);
+    feature_cache_close(c);
+    check_no_errors(d);
+    diag_free(d);
+    free(room);
+}
+
 int main(void)
 {
     network_init();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(prints_are_kept),
+        cmocka_unit_test(a_file_that_shrinks),
         cmocka_unit_test(every_half_comes_back), cmocka_unit_test(halves_round_to_nearest), cmocka_unit_test(types_keep_their_bounds),
         cmocka_unit_test(records_come_back), cmocka_unit_test(others_are_refused), cmocka_unit_test(damage_is_found),
         cmocka_unit_test(a_full_disk_ends_the_writing_only), cmocka_unit_test(one_writer_many_readers),

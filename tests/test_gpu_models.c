@@ -35,7 +35,7 @@ static void open_cache(model *m, const char *path)
 {
     diag *d = diag_new();
     uint64_t views;
-    model_cache c = { .path = path, .images = 12, .data = 1 };
+    model_cache c = { .path = path, .images = 12 };
     assert_int_equal(model_open_cache(m, &c, &views, d), 0);
     check_no_errors(d);
     diag_free(d);
@@ -139,12 +139,12 @@ static void check_mixed_labels(void)
     model_close(cpu);
 }
 
-/* [kd] with labels and alone: the teacher's class scores stay where the networks are. */
-static void check_kd(const char *end, int with_labels)
+/* A loss of class scores with labels and alone: the teacher's stay where the networks are. */
+static void check_scores(const char *loss, const char *end, int with_labels)
 {
     char *cfg = mem_printf("[net]\nbatch=4\nsubdivisions=1\nheight=16\nwidth=16\nchannels=3\nlearning_rate=.05\nmomentum=.9\n"
                            "policy=constant\nmax_batches=10\n[teacher]\ncfg=t.cfg\nweights=t.weights\nmean=.4\nstd=.25\n"
-                           BN(6, 3, 2, relu) "[avgpool]\n" CONV(5, 1, 1, linear) "[kd]\ntemperature=3\nscale=.7\n%s", end);
+                           BN(6, 3, 2, relu) "[avgpool]\n" CONV(5, 1, 1, linear) "%s%s", loss, end);
     int labels[4] = { 3, 0, 4, 1 }, outputs;
     check_write("k.cfg", cfg, strlen(cfg));
     free(cfg);
@@ -194,10 +194,26 @@ static void test_kd(void **state)
 {
     (void)state;
     in_folder();
-    check_kd("[softmax]\nnoloss=1\n", 0);
-    check_kd("[softmax]\n", 1);
-    check_kd("", 0);
+    static const char kd[] = "[kd]\ntemperature=3\nscale=.7\n", l2[] = "[logits_l2]\nscale=.7\n";
+    check_scores(kd, "[softmax]\nnoloss=1\n", 0);
+    check_scores(kd, "[softmax]\n", 1);
+    check_scores(kd, "", 0);
+    check_scores(l2, "[softmax]\n", 1);
+    check_scores(l2, "", 0);
     check_mixed_labels();
+}
+
+/* Every loss of feature maps, in the trunk and on a branch, beside a triple. */
+#define MAP_LOSSES "[attention_transfer]\nteacher_layer=0\nscale=3\n[similarity]\nteacher_layer=1\nscale=5\n" \
+    "[route]\nlayers=0\n[projector]\nstack=1x1\n[variational]\nteacher_layer=0\n[feature_l2]\nteacher_layer=0\n[route]\nlayers=0\n" \
+    BN(6, 3, 2, relu) "[attention_transfer]\nteacher_layer=0\n"
+
+static void test_map_losses(void **state)
+{
+    (void)state;
+    in_folder();
+    check_distillation("losses of maps", MAP_LOSSES, "", NULL, NULL);
+    check_distillation("losses of maps, cached", MAP_LOSSES, "", "mc.feat", "mg.feat");
 }
 
 /* Filled on one side and read on the other: they are the same files. */
@@ -340,7 +356,7 @@ int main(void)
 {
     network_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_kd), cmocka_unit_test(test_cache), cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_kd), cmocka_unit_test(test_map_losses), cmocka_unit_test(test_cache), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_step_stays_on_the_device),
         cmocka_unit_test(test_detectors),
     };

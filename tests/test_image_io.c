@@ -262,10 +262,73 @@ static void test_version(void **state)
     assert_true(!strncmp(image_io_version(), "OpenCV 4.", 9));
 }
 
+static char *read_whole(const char *path, size_t *n)
+{
+    FILE *in = fopen(path, "rb");
+    char *bytes = mem_calloc(1 << 20, 1);
+    assert_non_null(in);
+    *n = fread(bytes, 1, 1 << 20, in);
+    fclose(in);
+    return bytes;
+}
+
+static int decodes(const char *path)
+{
+    uint8_t *out;
+    int w, h, failed = image_decode(path, 3, &out, &w, &h, why, sizeof why);
+    free(out);
+    return !failed;
+}
+
+/* A file that ends too early is no image, wherever it ends; what stands behind its end does not matter. */
+static void test_cut_short(void **state)
+{
+    (void)state;
+    static const struct { const char *name; int header; } kinds[] = {
+        { "cut.jpg", 1 }, { "cut.png", 1 }, { "cut.webp", 1 }, { "cut.bmp", 0 }, { "cut.ppm", 0 } };   /* header: told without decoding */
+    enum { W = 40, H = 30 };
+    uint8_t in[W * H * 3];
+    for (size_t i = 0; i < sizeof in; ++i) in[i] = (uint8_t)(i * i / 7 + i / 120 * 11);
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; ++k) {
+        char *path = in_folder(kinds[k].name);
+        image_size size;
+        size_t n;
+        assert_int_equal(image_write(path, in, W, H, 3), 0);
+        char *bytes = read_whole(path, &n);
+        assert_true(decodes(path) && !image_file_size(path, &size) && size.w == W && size.h == H);
+        for (size_t kept = 0; kept < n; kept += kept < 40 || kept + 40 > n ? 1 : 53) {
+            check_write(path, bytes, kept);
+            if (decodes(path)) fail_msg("%s: %zu of %zu bytes", kinds[k].name, kept, n);
+            if (kinds[k].header) assert_int_equal(image_file_size(path, &size), -1);
+        }
+        check_write(path, bytes, n + 100);   /* zeros behind it */
+        assert_true(decodes(path) && !image_file_size(path, &size));
+        memset(bytes + n, 'x', 5000);
+        check_write(path, bytes, n + 5000);
+        assert_true(decodes(path) && !image_file_size(path, &size));
+        free(bytes);
+        free(path);
+    }
+}
+
+/* More bytes than any such image has: they are not read. */
+static void test_far_too_long(void **state)
+{
+    (void)state;
+    char *path = in_folder("long.ppm");
+    uint8_t in[3] = { 1, 2, 3 };
+    assert_int_equal(image_write(path, in, 1, 1, 3), 0);
+    assert_int_equal(truncate(path, 1 << 27), 0);
+    expect_refused(path, "damaged: 134217728 bytes are more than 1x1 pixels need");
+    free(path);
+}
+
 int main(void)
 {
     network_init();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_far_too_long),
         cmocka_unit_test(test_png_round_trip),
         cmocka_unit_test(test_channels),
         cmocka_unit_test(test_refuses_what_is_no_image),

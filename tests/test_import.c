@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include "darknet_plugin/model/model.h"
+#include "weights_tools/file/fold_epsilon.h"
 #include "weights_tools/import/import.h"
 #include "darknet_plugin/base/options.h"
 
@@ -426,7 +427,7 @@ static void expanded_tensors(void **state)
     (void)state;
     char *model = fixture("expanded.pt");
     imports(NET(2, 2) CONV(4, 1, 1, 1) "relu\n[softmax]\n", model, NULL, NULL, NULL);
-    float *x = written_floats(), v = import_variance(400, 1e-5);
+    float *x = written_floats(), v = fold_variance(400, 1e-5);
     for (int i = 0; i < 4; ++i) check_close(x[12 + i], v, 0, "variance", (size_t)i);
     drop(x);
     free(model);
@@ -484,12 +485,12 @@ static void variance_is_compensated(void **state)
     static const double v[] = { 0, 1e-12, 1e-8, 1e-5, .05, 1, 1e6 }, e[] = { 1e-5, 1e-3, 1e-8 };
     for (size_t i = 0; i < 7; ++i)
         for (size_t k = 0; k < 3; ++k) {
-            double stored = (double)import_variance(v[i], e[k]);
+            double stored = (double)fold_variance(v[i], e[k]);
             assert_true(stored >= 0);
             check_close((sqrt(stored) + 1e-6) / sqrt(v[i] + e[k]), 1, 2e-7, "root", i);
         }
-    check_close((double)import_variance(0, 0), 0, 0, "below the host's epsilon", 0);
-    check_close((double)import_variance(1e-14, 0), 0, 0, "below the host's epsilon", 1);
+    check_close((double)fold_variance(0, 0), 0, 0, "below the host's epsilon", 0);
+    check_close((double)fold_variance(1e-14, 0), 0, 0, "below the host's epsilon", 1);
 }
 
 /* Overwrites one float, counted from the end of the file. */

@@ -251,6 +251,11 @@ static void values_of_a_pickle_are_bounded(void **state)
     bytes[n - 1] = '.';
     assert_int_not_equal(read_object(bytes, n, STRING_AND_SIZE("]."), said, sizeof said), 0);
     assert_non_null(strstr(said, "a stack of more than 262144 values"));
+    bytes[0] = ')';   /* tuples of a tuple */
+    memset(bytes + 1, '\x85', n - 2);
+    assert_int_not_equal(read_object(bytes, n, STRING_AND_SIZE("]."), said, sizeof said), 0);
+    assert_non_null(strstr(said, "more values than a checkpoint of"));
+    memset(bytes, ']', n - 1);
     for (size_t i = 1; i + 1 < n; i += 2) bytes[i] = '0';
     assert_int_not_equal(read_object(bytes, n, STRING_AND_SIZE("]."), said, sizeof said), 0);
     assert_non_null(strstr(said, "more values than a checkpoint of"));

@@ -465,7 +465,7 @@ static void check_cached(const char *student, const char *type, double tolerance
     diag *d = diag_new();
     uint64_t views, image[8] = { 0, 1, 2, 3, 4, 5, 6, 7 }, view[8] = { 0 };
     unlink("x.feat");
-    model_cache cache = { .path = "x.feat", .type = type, .images = 8, .data = 1 };
+    model_cache cache = { .path = "x.feat", .type = type, .images = 8 };
     assert_int_equal(model_open_cache(cached, &cache, &views, d), 0);
     float *x = mem_calloc((size_t)(live->net->inputs * 8), sizeof *x);
     check_fill(x, (size_t)(live->net->inputs * 8), 20);

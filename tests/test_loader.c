@@ -289,7 +289,8 @@ static void test_broken_image_is_named(void **state)
     dataset *s = broken_list();
     for (int threads = 1; threads <= 4; ++threads) {
         loader_options o = options(s, 4, 1, threads);
-        o.how = LOAD_PREDICT;
+        o.how = LOAD_VALID;
+        o.augment.fit = FIT_LETTERBOX;
         o.c = 3;
         diag *d = diag_new();
         loader *l = loader_start(&o, d);

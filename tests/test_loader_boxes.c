@@ -201,8 +201,8 @@ static void test_validation_goes_on_without(void **state)
     spoil(CORRUPT);
     for (int threads = 1; threads <= 3; ++threads)
         for (int stretch = 0; stretch < 2; ++stretch) {
-            loader_options o = options(s, stretch ? LOAD_PREDICT : LOAD_VALID, threads);
-            o.augment.stretch = stretch;
+            loader_options o = options(s, LOAD_VALID, threads);
+            o.augment.fit = stretch ? FIT_STRETCH : FIT_LETTERBOX;
             diag *d = diag_new();
             loader *l = loader_start(&o, d);
             uint64_t next = 0;

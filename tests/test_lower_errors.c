@@ -84,8 +84,11 @@ static void taps_and_triples_differ(void **state)
 {
     (void)state;
     check_refused(NET "[teacher]\ncfg=t.cfg\ntap=0,1\n" STUDENT TRIPLE, teacher,
-                  "s.cfg:8: [teacher] 2 taps for 1 triples of [projector], [feature_l2] and [reused_classifier]\n"
-                  "hint: each tap needs a triple of its own; the first tap is layer 0 of t.cfg\n");
+                  "s.cfg:8: [teacher] 2 taps for 1 triples of [projector], [feature_l2] and [reused_classifier]: layers 0, 1 of t.cfg\n"
+                  "hint: each tap needs a triple of its own; [teacher] tap= names those to keep\n");
+    check_refused(NET TEACHER STUDENT TRIPLE "[route]\nlayers=0\n" TRIPLE, teacher,
+                  "s.cfg:6: [teacher] 1 taps for 2 triples of [projector], [feature_l2] and [reused_classifier]: layers 1 of t.cfg\n"
+                  "hint: each triple needs a tap of its own; [teacher] tap= names 2 layers\n");
     check_refused(NET "[teacher]\ncfg=t.cfg\ntap=1,6\n" STUDENT TRIPLE, teacher,
                   "s.cfg:8: [teacher] tap=6 is out of range: t.cfg has 6 layers, 0 to 5\n");
     check_refused(NET "[teacher]\ncfg=t.cfg\ntap=0,1\n" STUDENT "[projector]\ntap=1\n[feature_l2]\n[reused_classifier]\n"
@@ -177,7 +180,167 @@ static void mistakes_of_two_heads(void **state)
     check_refused(NET TWO_TAPS STUDENT "[route]\nlayers=9\n" TRIPLE "[route]\nlayers=-4,-1\n" TRIPLE, teacher,
                   "s.cfg:22: [route] layers=9 is layer 9: expected one before this, which is layer 2\n"
                   "hint: layers are counted from 0, [net], [teacher] and [augment] not among them\n"
+                  "s.cfg:27: warning: [route] layers=-4 counts back over a triple, [reused_classifier] (line 25), to layer 2, [route] (line 21)\n"
+                  "hint: a triple is three sections where a stock head is two; if that layer is meant, write 2\n"
                   "s.cfg:27: [route] reads layer 5, a [reused_classifier] (line 25): it is frozen, nothing trained may read it\n" READ_HINT);
+}
+
+/* ---- what is no mistake ---- */
+
+/* Layers 0 and 1, a triple in 2 to 4, [route] in 5. */
+static void relative_numbers_over_a_triple(void **state)
+{
+    (void)state;
+    static const struct { const char *layers, *said; } routes[] = {
+        { "layers=-5", "s.cfg:25: warning: [route] layers=-5 counts back over a triple, [reused_classifier] (line 23), to layer 0, "
+                       "[convolutional] (line 9)\n"
+                       "hint: a triple is three sections where a stock head is two; if that layer is meant, write 0\n" },
+        { "layers=-3", "s.cfg:25: warning: [route] layers=-3 counts back over a triple, [reused_classifier] (line 23), to layer 2, "
+                       "[projector] (line 21)\n"
+                       "hint: a triple is three sections where a stock head is two; if that layer is meant, write 2\n" },
+        { "layers=0", "" },
+        { "layers=2", "" },
+    };
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; ++i) {
+        char *student = mem_printf(NET TWO_TAPS STUDENT TRIPLE "[route]\n%s\n" CONV(4, 1) "[shortcut]\nfrom=-1\n" TRIPLE, routes[i].layers);
+        char *got = lower_messages(student, NET CONV(8, 2) CONV(8, 2) "[avgpool]\n[connected]\noutput=10\n[softmax]\n", LOWER_TRAIN, 0);
+        assert_string_equal(got, routes[i].said);
+        free(got);
+        free(student);
+    }
+}
+
+/* [augment] jitter= of a classifier did nothing, in silence; a detector cannot be cropped. */
+static void keys_of_another_kind(void **state)
+{
+    (void)state;
+    static const char net[] = NET CONV(8, 2) "[convolutional]\nfilters=8\nsize=1\nactivation=linear\n[yolo]\nclasses=3\nnum=1\n";
+    char *got = lower_messages(NET TEACHER "[augment]\njitter=.2\nrandom=1\nfit=crop\n" STUDENT TRIPLE, teacher, LOWER_TRAIN, 0);
+    assert_string_equal(got, "s.cfg:9: warning: [augment] jitter=.2 is for detectors and does nothing here\n"
+                             "s.cfg:10: warning: [augment] random=1 is for detectors and does nothing here\n");
+    free(got);
+    got = lower_messages(NET TEACHER "[augment]\njitter=.2\nrandom=1\nfit=crop\n" CONV(4, 2) TRIPLE, net, LOWER_TRAIN, 0);
+    assert_string_equal(got, "s.cfg:11: warning: [augment] fit=crop is for classifiers: boxes would be cut off, images are not cropped\n");
+    free(got);
+}
+
+static void means_of_bytes(void **state)
+{
+    (void)state;
+    char *got = lower_messages(NET TEACHER "mean=123.675,116.28,103.53\nstd=58.395,57.12,57.375\n" STUDENT TRIPLE, teacher, LOWER_TRAIN, 0);
+    assert_string_equal(got, "s.cfg:8: warning: [teacher] mean=123.675 is of pixels from 0 to 255: here they are from 0 to 1\n"
+                             "hint: divide by 255: mean=0.485,0.456,0.406\n"
+                             "s.cfg:9: warning: [teacher] std=58.395 is of pixels from 0 to 255: here they are from 0 to 1\n"
+                             "hint: divide by 255: std=0.229,0.224,0.225\n");
+    free(got);
+    got = lower_messages(NET TEACHER "mean=.485,.456,.406\nstd=.229,.224,.225\n" STUDENT TRIPLE, teacher, LOWER_TRAIN, 0);
+    assert_string_equal(got, "");
+    free(got);
+}
+
+/* What is said of a cfg as `check` and `train` say it. */
+static char *advice(const char *student, int warn, int *failed)
+{
+    diag *d = diag_new();
+    check_write("t.cfg", teacher, strlen(teacher));
+    check_write("s.cfg", student, strlen(student));
+    lowered *low = lower_read_alone("s.cfg", d);
+    assert_non_null(low);
+    *failed = lower_check_loss(low, warn, d);
+    lower_warn_training(low, d);
+    lower_warn_projector(low, d);
+    char *got = messages(d);
+    lower_free(low);
+    diag_free(d);
+    return got;
+}
+
+static void advised(const char *student, int warn, int fails, const char *expected)
+{
+    int failed;
+    char *got = advice(student, warn, &failed);
+    assert_string_equal(got, expected);
+    assert_int_equal(!!failed, fails);
+    free(got);
+}
+
+static void nothing_has_a_loss(void **state)
+{
+    (void)state;
+    advised(NET STUDENT "[avgpool]\n[connected]\noutput=3\n", 0, 1,
+            "s.cfg:19: [connected] nothing in this network has a loss: training would change nothing\n"
+            "hint: [softmax] at the end makes a classifier of it\n");
+    advised(NET STUDENT "[avgpool]\n[connected]\noutput=3\n", 1, 0,
+            "s.cfg:19: warning: [connected] nothing in this network has a loss: training would change nothing\n"
+            "hint: [softmax] at the end makes a classifier of it\n");
+    advised(NET STUDENT "[avgpool]\n[softmax]\nnoloss=1\n", 0, 1,
+            "s.cfg:20: [softmax] noloss=1, and nothing else has a loss: training would change nothing\n"
+            "hint: leave out noloss=1\n");
+    advised(NET STUDENT "[avgpool]\n[softmax]\nnoloss=1\n[cost]\n", 0, 0, "");
+    advised(NET STUDENT "[avgpool]\n[softmax]\n", 0, 0, "");
+    advised(NET TEACHER STUDENT "[avgpool]\n[connected]\noutput=10\n[kd]\n[softmax]\nnoloss=1\n", 0, 0, "");
+}
+
+#define ONE "[net]\nbatch=4\nsubdivisions=4\nwidth=16\nheight=16\nchannels=3\n"
+#define NORMAL(stride) "[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\nstride=" #stride "\npad=1\n"
+
+static void one_image_at_a_time(void **state)
+{
+    (void)state;
+    static const char hint[] = "hint: batch norm wants some images together: batch / subdivisions of 8 or more\n";
+    char *expected = mem_printf("s.cfg:2: warning: [net] batch=4 subdivisions=4 is one image at a time: batch norm sees the mean and "
+                                "variance of that alone\n%s", hint);
+    advised(ONE NORMAL(2) "[softmax]\n", 0, 0, expected);
+    free(expected);
+    expected = mem_printf("s.cfg:2: warning: [net] batch=4 subdivisions=4 is one image at a time: batch norm makes its biases of the "
+                          "1x1 map of [convolutional] (line 13), whatever the image\n%s", hint);
+    advised(ONE NORMAL(2) NORMAL(16) "[softmax]\n", 0, 0, expected);
+    free(expected);
+    advised(ONE CONV(4, 2) "[softmax]\n", 0, 0, "");
+    advised(ONE "learning_rate=0\n" CONV(4, 2) "[softmax]\n", 0, 0,
+            "s.cfg:7: warning: [net] learning_rate=0: no weight will change\n");
+    advised("[net]\nbatch=8\nsubdivisions=4\nwidth=16\nheight=16\nchannels=3\n" NORMAL(2) "[softmax]\n", 0, 0, "");
+}
+
+static void heavy_projectors(void **state)
+{
+    (void)state;
+    advised(NET TEACHER STUDENT TRIPLE, 0, 0, "");
+    advised(NET TEACHER CONV(6, 2) CONV(6, 2) TRIPLE, 0, 0,
+            "s.cfg:20: warning: [projector] the projector has 232 parameters, 26 % of the teacher's 898\n"
+            "hint: reduction=8 or stack=depthwise is smaller, stack=linear costs nothing once merged\n");
+    advised(NET TEACHER STUDENT "[projector]\nreduction=1\n[feature_l2]\n[reused_classifier]\n", 0, 0,
+            "s.cfg:20: warning: [projector] the projector has 720 parameters: student, projector and classifier have 1070, more than "
+            "the teacher's 898\nhint: reduction=8 or stack=depthwise is smaller, stack=linear costs nothing once merged\n");
+    advised(NET TEACHER STUDENT "[projector]\nstack=linear\n[feature_l2]\n[reused_classifier]\n", 0, 0, "");
+}
+
+/* Behind the pooling the map is 1x1. */
+static void projectors_of_a_point(void **state)
+{
+    (void)state;
+    advised(NET "[teacher]\ncfg=t.cfg\ntap=2\n" STUDENT "[avgpool]\n[projector]\nreduction=4\n[feature_l2]\n[reused_classifier]\n", 0, 0,
+            "s.cfg:22: warning: [projector] 84 parameters, of which a 3x3 convolution sees nothing but padding beside its 1x1 map\n"
+            "hint: stack=1x1-1x1 does the same on a 1x1 map, with 44 parameters\n");
+    advised(NET "[teacher]\ncfg=t.cfg\ntap=2\n" STUDENT "[avgpool]\n[projector]\nstack=1x1-1x1\nreduction=4\n[feature_l2]\n"
+            "[reused_classifier]\n", 0, 0, "");
+}
+
+static void teachers_without_files(void **state)
+{
+    (void)state;
+    diag *d = diag_new();
+    static const char student[] = NET TEACHER "weights=gone.weights\n" STUDENT TRIPLE;
+    check_write("t.cfg", teacher, strlen(teacher));
+    check_write("s.cfg", student, strlen(student));
+    assert_null(lower_read("s.cfg", LOWER_TRAIN, d));
+    diag_free(d);
+    d = diag_new();
+    lowered *low = lower_read_alone("s.cfg", d);
+    assert_non_null(low);
+    assert_int_equal(diag_count(d), 0);
+    lower_free(low);
+    diag_free(d);
 }
 
 static void crop_is_refused(void **state)
@@ -320,7 +483,10 @@ int main(void)
         cmocka_unit_test(taps_and_triples_differ), cmocka_unit_test(references_out_of_range),
         cmocka_unit_test(nothing_trained_reads_the_classifier), cmocka_unit_test(maps_that_do_not_divide),
         cmocka_unit_test(projector_mistakes_come_through), cmocka_unit_test(student_shapes_are_blamed_once),
-        cmocka_unit_test(mistakes_of_two_heads), cmocka_unit_test(crop_is_refused), cmocka_unit_test(own_head_is_warned_of), cmocka_unit_test(tail_without_an_output),
+        cmocka_unit_test(mistakes_of_two_heads), cmocka_unit_test(crop_is_refused),
+        cmocka_unit_test(relative_numbers_over_a_triple), cmocka_unit_test(keys_of_another_kind), cmocka_unit_test(means_of_bytes), cmocka_unit_test(nothing_has_a_loss),
+        cmocka_unit_test(one_image_at_a_time), cmocka_unit_test(heavy_projectors), cmocka_unit_test(projectors_of_a_point),
+        cmocka_unit_test(teachers_without_files), cmocka_unit_test(own_head_is_warned_of), cmocka_unit_test(tail_without_an_output),
         cmocka_unit_test(tail_reaches_back), cmocka_unit_test(chosen_layers_are_checked),
         cmocka_unit_test(augment_for_classifiers_only), cmocka_unit_test(augment_takes_what_is_possible),
         cmocka_unit_test(tail_keeps_parameter_shapes), cmocka_unit_test(all_mistakes_at_once), cmocka_unit_test(nothing_to_read),

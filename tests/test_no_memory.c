@@ -165,8 +165,8 @@ static int use_cache(diag *d)
     if (!c) return -1;
     void *maps = mem_aligned(feature_cache_maps_bytes(c), 1), *packed = mem_aligned(feature_cache_packed_room(c), 1);
     feature_map got[FEATURE_TAPS];
-    feature_cache_put(c, 0, 1, packed, feature_cache_pack(c, 0, 1, maps, packed), d);
-    int failed = feature_cache_get(c, 0, 1, maps, got) != 1;
+    feature_cache_put(c, 0, 1, packed, feature_cache_pack(c, 0, 1, 0, maps, packed), d);
+    int failed = feature_cache_get(c, 0, 1, 0, maps, got) != 1;
     if (failed) diag_error(d, NULL, 0, NULL, "it is not there");
     feature_cache_close(c);
     free(maps);

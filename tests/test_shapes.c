@@ -213,7 +213,6 @@ static const char *const every[] = {
     NET(3, 8, 8) "[conv]\nfilters=4\n[conv]\nfilters=2\nsize=3\nstride=2\npad=1\n[shortcut]\nfrom=0\n[shortcut]\nfrom=-2\n"
                  "[upsample]\n[shortcut]\nfrom=1\n[route]\nlayers=-1,0,4\n[route]\nlayers=0,1,4\n[route]\nlayers=1\n"
                  "[route]\nlayers=7,8,1\n[conn]\noutput=5\n[route]\nlayers=-1,0\n",
-    NET(3, 4, 6) "[crnn]\nhidden_filters=3\noutput_filters=2\nbatch_normalize=1\n[crnn]\nhidden_filters=2\noutput_filters=4\n",
     "[net]\nbatch=6\nsubdivisions=2\ntime_steps=4\ninputs=10\n[rnn]\noutput=6\nbatch_normalize=1\n[gru]\noutput=5\n"
     "[lstm]\noutput=4\n[lstm]\noutput=3\nbatch_normalize=1\n[gru]\noutput=2\nbatch_normalize=1\n[rnn]\n[softmax]\n",
     NET(21, 4, 6) "[yolo]\nclasses=2\nnum=6\nmask=1,2,5\nanchors=1,2,3,4,5,6,7,8,9,10,11,12\n",
@@ -349,6 +348,9 @@ static void test_net_mistakes(void **state)
     says(IMAGE "batch=0\n[softmax]\n", T "5: [net] 'batch' is 0, expected at least 1\n");
     says(IMAGE "policy=steps\nsteps=1,2,3\nscales=.1,.1\n[softmax]\n",
          T "7: [net] 'scales' has 2 numbers, expected 3 as in 'steps'\n");
+    says(IMAGE "policy=random\n[softmax]\n", T "5: warning: [net] policy=random is constant here: runs are repeatable\n");
+    says(IMAGE "policy=steps\nsteps=10,30,20\nscales=.1,.1,.1\n[softmax]\n",
+         T "6: warning: [net] 'steps' falls from 30 to 20: the rate does not change at 20, only with the step before\n");
     says(IMAGE "policy=steps\nsteps=1\n[softmax]\n", T "5: [net] policy=steps needs 'steps' and 'scales'\n");
     says(IMAGE, T "1: [net] has no layers after it\n");
     says("[softmax]\n", T "1: the first section must be [net], not [softmax]\n");
@@ -380,6 +382,8 @@ static void test_layer_mistakes(void **state)
     says(IMAGE "[reorg]\nstride=2\n", T "6: [reorg] stride 2 needs a multiple of 4 input channels, not 3\n");
     says(IMAGE "[conv]\nfilters=9\n[reorg]\nstride=3\n", T "8: [reorg] stride 3 does not divide the 9x8x8 input\n");
     says(IMAGE "[conv]\n[batchnorm]\n", T "6: [batchnorm] crashes this Darknet\nhint: write batch_normalize=1 in the section before it\n");
+    says(IMAGE "[crnn]\n[connected]\n", T "5: [crnn] crashes this Darknet\nhint: [rnn], [gru] and [lstm] run\n");
+    says(IMAGE "[crnn]\nhidden_filters=2\noutput_filters=3\n", T "5: [crnn] crashes this Darknet\nhint: [rnn], [gru] and [lstm] run\n");
     says(IMAGE "[projector]\n", T "5: [projector] is no section of stock Darknet\n");
 }
 
@@ -392,6 +396,11 @@ static void test_reference_mistakes(void **state)
     says(IMAGE "[conv]\n[conv]\n[shortcut]\nfrom=7\n[conv]\n", T "8: [shortcut] 'from' 7 is layer 7, expected 0 to 1\n");
     says(IMAGE "[conv]\n[shortcut]\n", T "6: [shortcut] 'from' is missing\n");
     says(IMAGE "[conv]\n[route]\n", T "6: [route] 'layers' is missing\n");
+    says(IMAGE "[conv]\n[max]\nstride=3\n[upsample]\n[route]\nlayers=-1,0\n[conv]\n[conv]\n",
+         T "10: [route] joins maps of unlike sizes, 6x6 of [upsample] (line 8) and 8x8 of [convolutional] (line 5), but "
+         "[convolutional] (line 11) needs one image\nhint: is it the layer that was meant? Else make width= and height=, "
+         "8x8, a multiple of all strides\n");
+    says(IMAGE "[conv]\n[conn]\n[route]\nlayers=-1\n[softmax]\n[route]\nlayers=2\n[softmax]\n", "");
     says(IMAGE "[conv]\n[crop]\ncrop_height=8\ncrop_width=2\n[shortcut]\nfrom=0\n[shortcut]\nfrom=1\n",
          T "10: [shortcut] cannot add the 1x8x8 of layer 0 to 1x8x2\n");
     says(IMAGE "[conv]\n[cost]\n[shortcut]\nfrom=0\n", T "7: [shortcut] needs an image before it, not 64 plain inputs\n");

@@ -159,7 +159,7 @@ static void alike_pictures_prove_nothing(void **state)
     (void)state;
     diag *d = diag_new();
     model *m = open_spoilt(detector, detector_student, &detectors[0], d);
-    m->low->augment = (augment_spec){ .detector = 1, .stretch = 1, .saturation = 1, .exposure = 1, .aspect = 1 };   /* as they are */
+    m->low->augment = (augment_spec){ .detector = 1, .fit = FIT_STRETCH, .saturation = 1, .exposure = 1, .aspect = 1 };   /* as they are */
     dataset *s = open_pictures(1, DATA_DETECTOR, d);
     assert_int_equal(teacher_check(m, s, 1, 1, 0, d), 0);
     check_no_errors(d);

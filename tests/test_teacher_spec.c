@@ -265,7 +265,7 @@ static void detector_augmentation(void **state)
             lowered *l = lower_ok(text);
             augment_spec a = l->augment;
             assert_true(a.detector && a.any && a.jitter == jitter[h][s] && a.random == random[h][s]);
-            assert_true(a.stretch == (s == 2) && a.flip == (s != 1) && a.hue == .1f);
+            assert_true(a.fit == (s == 2 ? FIT_STRETCH : FIT_LETTERBOX) && a.flip == (s != 1) && a.hue == .1f);
             assert_true(a.max_crop == 32 && a.min_crop == 32 && a.angle == 0 && a.aspect == 1);
             lower_free(l);
             free(text);

@@ -5,7 +5,8 @@
  *
  * Every function of the library that can fail takes a `diag *`, adds what went wrong and returns non-zero (or NULL);
  * only main prints and exits. Texts are lower case without a full stop. The first 1000 errors and the first 1000
- * warnings are kept, the rest is counted: a file may have a mistake in every line. */
+ * warnings are kept, the rest is counted: a file may have a mistake in every line. Of many alike one is printed, with
+ * how many there are and the first three lines. */
 #ifndef DISTILL_DIAG_H
 #define DISTILL_DIAG_H
 #include <stdio.h>
@@ -23,6 +24,7 @@ typedef struct diag_message {
     char *section;   /* owned; without brackets; NULL = none */
     char *text;      /* owned */
     char *hint;      /* owned; NULL = none */
+    char *kind;      /* owned; the sentence without its words: what is of one kind; NULL = none */
 } diag_message;
 
 typedef struct diag diag;

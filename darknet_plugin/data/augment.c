@@ -16,6 +16,7 @@
 #include "augment_internal.h"
 #include "darknet_plugin/base/mem.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,6 +125,43 @@ void augment_letterbox(const uint8_t *in, int w, int h, int c, float *out, int o
     for (size_t i = 0; i < plane * (size_t)c; ++i) out[i] = .5f;
     augment_resample(&v, out + (size_t)at.y * (size_t)out_w + (size_t)at.x, at.w, at.h, (size_t)out_w, plane);
 }
+
+void augment_still(const uint8_t *in, int w, int h, int c, image_fit fit, float *out, int out_w, int out_h)
+{
+    pixel_view all = whole(in, w, h, c);
+    if (fit == FIT_CROP) augment_centre(in, w, h, c, out, out_w, out_h);
+    else if (fit == FIT_LETTERBOX) augment_letterbox(in, w, h, c, out, out_w, out_h);
+    else augment_resample(&all, out, out_w, out_h, (size_t)out_w, (size_t)out_w * (size_t)out_h);
+}
+
+uint8_t *augment_still_bytes(const uint8_t *in, int w, int h, int c, image_fit fit, int out_w, int out_h)
+{
+    size_t plane = (size_t)out_h * (size_t)out_w, channels = (size_t)c;
+    float *x = mem_calloc(plane * channels, sizeof *x);
+    uint8_t *bytes = mem_calloc(plane, channels);
+    augment_still(in, w, h, c, fit, x, out_w, out_h);
+    for (size_t k = 0; k < plane * channels; ++k)
+        bytes[k % plane * channels + k / plane] = (uint8_t)lrintf(fminf(fmaxf(x[k], 0), 1) * 255);
+    free(x);
+    return bytes;
+}
+
+static const struct { const char *name, *text; } fits[] = {
+    [FIT_CROP] = { "crop", "cropped to the square in the middle" },
+    [FIT_LETTERBOX] = { "letterbox", "letterboxed: whole, within grey" },
+    [FIT_STRETCH] = { "stretch", "stretched: whole, sides out of proportion" },
+};
+
+int augment_fit_named(const char *text)
+{
+    int fit = FIT_STRETCH;
+    while (fit >= 0 && strcmp(fits[fit].name, text)) --fit;
+    return fit;
+}
+
+const char *augment_fit_name(image_fit fit) { return fits[fit].name; }
+
+const char *augment_fit_text(image_fit fit) { return fits[fit].text; }
 
 void augment_resize(const float *in, int c, int h, int w, float *out, int out_h, int out_w)
 {

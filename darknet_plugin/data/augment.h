@@ -28,6 +28,16 @@ void augment_centre(const uint8_t *in, int w, int h, int c, float *out, int out_
 /* Prediction, as `darknet classifier predict`: letterbox with 0.5 grey. */
 void augment_letterbox(const uint8_t *in, int w, int h, int c, float *out, int out_w, int out_h);
 
+/* One of the two above, or the whole image stretched over the input. */
+void augment_still(const uint8_t *in, int w, int h, int c, image_fit fit, float *out, int out_w, int out_h);
+/* The same as bytes, (out_h, out_w, c), for the caller to free. */
+uint8_t *augment_still_bytes(const uint8_t *in, int w, int h, int c, image_fit fit, int out_w, int out_h);
+/* "-fit" or "fit=" text; -1 if it is none. The other way round. And what it does: "cropped to the square in the
+ * middle". */
+int augment_fit_named(const char *text);
+const char *augment_fit_name(image_fit fit);
+const char *augment_fit_text(image_fit fit);
+
 /* Detectors (augment_detect.c); *place says where in the input the image came to lie. */
 /* Training: placed with jitter, [augment] pad, flip, colour distortion, in that order. */
 void augment_detect(const uint8_t *in, int w, int h, int c, const augment_spec *augment, rng *rng, float *out,

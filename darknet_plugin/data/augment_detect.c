@@ -94,8 +94,8 @@ static int draw_shift(rng *rng, int pad, int most)
 static pixel_rect draw_rect(const augment_spec *augment, rng *rng, int w, int h, int out_w, int out_h)
 {
     double jitter = fmin(augment->jitter, .9);
-    pixel_rect at = still_rect(w, h, augment->stretch, out_w, out_h);
-    if (jitter > 0 && augment->stretch) at = draw_stretched(rng, jitter, out_w, out_h);
+    pixel_rect at = still_rect(w, h, augment->fit == FIT_STRETCH, out_w, out_h);
+    if (jitter > 0 && augment->fit == FIT_STRETCH) at = draw_stretched(rng, jitter, out_w, out_h);
     else if (jitter > 0) at = draw_letterboxed(rng, jitter, w, h, out_w, out_h);
     if (augment->pad > 0) at.x += draw_shift(rng, augment->pad, out_w);
     if (augment->pad > 0) at.y += draw_shift(rng, augment->pad, out_h);
@@ -111,7 +111,7 @@ void augment_detect(const uint8_t *in, int w, int h, int c, const augment_spec *
         augment_place(&v, at, out, out_w, out_h);
         *place = place_of(at, w, h, out_w, out_h);
     } else {
-        augment_fit(in, w, h, c, augment->stretch, out, out_w, out_h, place);
+        augment_fit(in, w, h, c, augment->fit == FIT_STRETCH, out, out_w, out_h, place);
     }
     if (augment->flip && rng_below(rng, 2)) {
         augment_flip(out, c, out_h, out_w);

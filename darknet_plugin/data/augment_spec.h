@@ -2,6 +2,10 @@
 #ifndef DISTILL_AUGMENT_SPEC_H
 #define DISTILL_AUGMENT_SPEC_H
 
+/* How an image of any size becomes one of the input's: the square in its middle, all of it within grey, all of it
+ * stretched. Detectors have no crop. */
+typedef enum { FIT_CROP, FIT_LETTERBOX, FIT_STRETCH } image_fit;
+
 /* [augment] and the stock augmentation keys of [net] and of the last [yolo] or [region], resolved. With an [augment]
  * section the stock keys default to "off"; without it they default as in stock Darknet (classifiers: crop between width
  * and 2*width, flip; detectors: jitter=.2, flip). */
@@ -12,7 +16,7 @@ typedef struct augment_spec {
     float angle, aspect, hue, saturation, exposure;
     /* images are placed with jitter, not cropped; min_crop, max_crop, angle, aspect are off */
     int detector;
-    int stretch;                     /* detectors: the image fills the input, else it is letterboxed */
+    image_fit fit;                   /* classifiers in training: before all else; FIT_CROP leaves it to the crop */
     float jitter;                    /* detectors: share of a side by which the place is drawn; 0 = off */
     float random;                    /* detectors: multi-scale, the largest factor (1 stands for 1.4); 0 = off */
     float mixup;                     /* classifiers: alpha of the factor's Beta(alpha, alpha); 0 = off */

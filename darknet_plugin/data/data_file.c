@@ -46,6 +46,12 @@ static const data_key keys[] = {
 };
 enum { KEYS = sizeof keys / sizeof *keys };
 
+/* What stands behind a mark of byte order, which some editors put before the first line. */
+static char *after_mark(char *text, int line)
+{
+    return line == 1 && !strncmp(text, "\xef\xbb\xbf", 3) ? text + 3 : text;
+}
+
 static char *trim(char *text)
 {
     while (isspace((unsigned char)*text)) ++text;
@@ -146,12 +152,12 @@ static int read_lines(data_lines *lines, const char *path, diag *d)
     char *text = NULL;
     size_t room = 0;
     int bad = 0, line = 0, seen[KEYS] = { 0 };
-    for (ssize_t n; !bad && (n = mem_getline(&text, &room, in)) >= 0;) {
+    for (ssize_t n; !bad && (n = data_getline(&text, &room, in)) >= 0;) {
         if (memchr(text, 0, (size_t)n) || ++line > MAX_LINES) {
             diag_error(d, path, 0, NULL, "not a .data file: not a text, or too long");
             bad = -1;
         } else {
-            read_line(lines, seen, text, path, line, d);
+            read_line(lines, seen, after_mark(text, line), path, line, d);
         }
     }
     if (!bad) bad = data_read_whole(in, path, d);
@@ -160,33 +166,66 @@ static int read_lines(data_lines *lines, const char *path, diag *d)
     return bad;
 }
 
-/* The first `classes` lines of a names file; NULL after reporting. Lists look for names at every letter of a path, so
- * their length is limited. */
-static char **read_names(const char *path, const char *from, int classes, diag *d)
+/* What is wrong with names, all lines of one kind together. */
+typedef struct names_reader {
+    char **name;                  /* kept, owned */
+    size_t kept, lines, named;    /* up to the last line that holds a name */
+    data_flood empty, long_ones;
+} names_reader;
+
+/* One line, `classes` of which are kept. */
+static void read_name(names_reader *reader, char *text, int classes, const char *path)
+{
+    char *word = trim(after_mark(text, reader->lines == 0));
+    if (*word) reader->named = ++reader->lines;
+    else ++reader->lines;
+    if (reader->lines > (size_t)classes) return;
+    size_t letters = strlen(word);
+    if (!letters) data_flood_add(&reader->empty, path, (int)reader->lines, NULL, mem_strdup("empty name"));
+    if (letters > MAX_NAME)
+        data_flood_add(&reader->long_ones, path, (int)reader->lines, NULL,
+                       mem_printf("a name of %zu letters, expected at most %d", letters, MAX_NAME));
+    reader->name = mem_realloc(reader->name, reader->kept + 1, sizeof *reader->name);
+    reader->name[reader->kept++] = mem_strdup(word);
+}
+
+/* All lines. -1 after reporting. */
+static int read_name_lines(names_reader *reader, FILE *in, const char *path, int classes, diag *d)
+{
+    char *text = NULL;
+    size_t room = 0;
+    int bad = 0;
+    for (ssize_t n; !bad && (n = data_getline(&text, &room, in)) >= 0;) {
+        if (memchr(text, 0, (size_t)n)) {
+            diag_error(d, path, (int)reader->lines + 1, NULL, "not a file of names: not a text");
+            bad = -1;
+        } else {
+            read_name(reader, text, classes, path);
+        }
+    }
+    free(text);
+    data_flood_end(&reader->empty, DIAG_ERROR, path, "names are empty", NULL, d);
+    data_flood_end(&reader->long_ones, DIAG_ERROR, path, "names are longer than 1000 letters", NULL, d);
+    return bad || data_read_whole(in, path, d) ? -1 : 0;
+}
+
+/* The first `classes` lines of a names file; NULL after reporting. More of them are an error but where they may be
+ * `surplus`: ImageNet's labels= are one file for 1000 and for 21842 classes. Lists look for names at every letter of a
+ * path, so their length is limited. */
+static char **read_names(const char *path, const char *from, int classes, int surplus, diag *d)
 {
     FILE *in = open_text(path, d);
     if (!in) {
         diag_hint(d, "named in %s", from);
         return NULL;
     }
-    char *text = NULL, **name = NULL;
-    size_t room = 0, lines = 0, kept = 0;
-    while (mem_getline(&text, &room, in) >= 0) {
-        char *word = trim(text);
-        ++lines;
-        if (lines > (size_t)classes) continue;
-        if (!*word) diag_error(d, path, (int)lines, NULL, "empty name");
-        if (strlen(word) > MAX_NAME)
-            diag_error(d, path, (int)lines, NULL, "a name of %zu letters, expected at most %d", strlen(word), MAX_NAME);
-        name = mem_realloc(name, kept + 1, sizeof *name);
-        name[kept++] = mem_strdup(word);
-    }
-    int bad = data_read_whole(in, path, d);
-    free(text);
+    names_reader reader = { 0 };
+    int bad = read_name_lines(&reader, in, path, classes, d);
     fclose(in);
-    if (kept == (size_t)classes && !bad) return name;
-    if (!bad) diag_error(d, path, 0, NULL, "%zu names, but classes=%d in %s", lines, classes, from);
-    data_free_strings(name, kept);
+    int right = reader.kept == (size_t)classes && (surplus || reader.named <= (size_t)classes);
+    if (!bad && right) return reader.name;
+    if (!bad) diag_error(d, path, 0, NULL, "%zu names, but classes=%d in %s", reader.named, classes, from);
+    data_free_strings(reader.name, reader.kept);
     return NULL;
 }
 
@@ -197,10 +236,10 @@ static void load_names(data_lines *lines, diag *d)
     const char *value = lines->names ? lines->names : lines->labels;
     if (!value || file->classes < 1) return;
     file->names_path = path_named_in(file->path, value);
-    file->name = read_names(file->names_path, file->path, file->classes, d);
+    file->name = read_names(file->names_path, file->path, file->classes, !lines->names, d);
     if (!lines->names || !lines->labels || !strcmp(lines->names, lines->labels)) return;
     char *path = path_named_in(file->path, lines->labels);
-    file->tag = read_names(path, file->path, file->classes, d);
+    file->tag = read_names(path, file->path, file->classes, 1, d);
     free(path);
 }
 
@@ -263,6 +302,17 @@ void data_file_free(data_file *file)
                      file->format, file->backup };
     for (size_t i = 0; i < sizeof text / sizeof *text; ++i) free(text[i]);
     free(file);
+}
+
+static int same_value(const char *one, const char *other)
+{
+    return one && other ? !strcmp(one, other) : one == other;
+}
+
+int data_file_one_list(const data_file *file)
+{
+    return file->train && !file->held_out && same_value(file->train, file->valid) &&
+           same_value(file->train_labels, file->valid_labels);
 }
 
 const char *data_file_class(const data_file *file, int i, char *buf, size_t len)

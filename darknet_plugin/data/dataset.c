@@ -3,6 +3,7 @@
 #include "dataset.h"
 
 #include "dataset_internal.h"
+#include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
@@ -11,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* In the order they are tried. A list may be any file, so formats of files stand before it. */
 extern const data_format data_idx, data_cifar10, data_cifar100, data_list, data_folders;
@@ -23,6 +26,8 @@ static const data_format *format_by_name(const char *name)
         if (!strcmp(formats[i]->name, name)) return formats[i];
     return NULL;
 }
+
+static const char *path_missing(const char *path) { return access(path, F_OK) ? "not there" : NULL; }
 
 static int is_detector(const data_request *request) { return request->need & (DATA_DETECTOR | DATA_BOXES); }
 
@@ -53,6 +58,19 @@ static void unknown_format(const data_request *request, diag *d)
     free(known);
 }
 
+/* What to do where a folder stands for a list; 0 where it is none. */
+static int hint_folder(const data_request *request, const char *name, diag *d)
+{
+    struct stat st;
+    char *path = path_found_in(request->data->path, name, path_missing);
+    int folder = !stat(path, &st) && S_ISDIR(st.st_mode);
+    if (folder)
+        diag_hint(d, "%s= names a folder; make a list of what is in it, `find %s -name '*.jpg' | sort > %s.list`, and "
+                  "write %s=%s.list", request->key, path, request->key, request->key, request->key);
+    free(path);
+    return folder;
+}
+
 /* By name, or else by content; what is not there at all counts as a list, which says so. NULL after reporting. */
 static const data_format *find_format(const data_request *request, diag *d)
 {
@@ -68,7 +86,7 @@ static const data_format *find_format(const data_request *request, diag *d)
     if (format->boxes || !boxes) return format;
     diag_error(d, request->data->path, 0, NULL, "format=%s has no boxes: a detector's images stand in a list",
                format->name);
-    if (!named) diag_hint(d, "%s= names %s", request->key, format->what);
+    if (!hint_folder(request, request->path[0], d) && !named) diag_hint(d, "%s= names %s", request->key, format->what);
     return NULL;
 }
 
@@ -83,6 +101,7 @@ static int find_paths(data_request *request, const data_format *format, diag *d)
         const char *problem = format->problem(path);
         in_file_note(path, d);
         if (problem) diag_error(d, path, 0, NULL, "%s (%s= in %s)", problem, request->key, request->data->path);
+        if (problem) hint_folder(request, path, d);
         bad |= problem != NULL;
     }
     return bad ? -1 : 0;
@@ -110,7 +129,7 @@ static int hold_out(dataset *set, const data_request *request, diag *d)
 }
 
 /* Fills the set: images and labels, then what a detector's images want besides. 0 or -1 after reporting. */
-static int fill(dataset *set, const data_request *request, size_t limit, diag *d)
+static int fill(dataset *set, const data_request *request, diag *d)
 {
     int bad = set->format->open(set, request, d);
     set->listed = set->count;
@@ -120,14 +139,15 @@ static int fill(dataset *set, const data_request *request, size_t limit, diag *d
         bad = -1;
     }
     if (!bad) bad = hold_out(set, request, d);
-    if (!bad && limit && limit < set->count) set->count = limit;
+    if (!bad && request->limit && request->limit < set->count) set->count = request->limit;
+    if (!set->format->identity) set->prints = data_prints_new(set->count);
     if (!bad && request->need & DATA_BOXES) bad = data_read_boxes(set, request, d);
     if (!bad && is_detector(request) && !(request->need & DATA_LOOK)) bad = data_report_left_out(set, request, d);
     return bad;
 }
 
 /* Format, paths, images, in this order; NULL after reporting. */
-static dataset *open_request(data_request *request, size_t limit, diag *d)
+static dataset *open_request(data_request *request, diag *d)
 {
     if (!request->paths) {
         diag_error(d, request->data->path, 0, NULL, "%s= names no file", request->key);
@@ -138,7 +158,7 @@ static dataset *open_request(data_request *request, size_t limit, diag *d)
     dataset *set = mem_calloc(1, sizeof *set);
     set->format = format;
     set->classes = request->data->classes;
-    if (!fill(set, request, limit, d)) return set;
+    if (!fill(set, request, d)) return set;
     dataset_free(set);
     return NULL;
 }
@@ -156,7 +176,7 @@ static void missing_key(const data_request *request, diag *d)
 dataset *dataset_open(const data_file *file, data_split split, size_t limit, int need, diag *d)
 {
     int training = split == DATA_TRAIN || file->held_out;
-    data_request request = { .data = file, .key = training ? "train" : "valid", .need = need };
+    data_request request = { .data = file, .key = training ? "train" : "valid", .need = need, .limit = limit };
     request.held_out = split == DATA_VALID && file->held_out;
     request.labels = training ? file->train_labels : file->valid_labels;
     const char *value = training ? file->train : file->valid;
@@ -165,7 +185,7 @@ dataset *dataset_open(const data_file *file, data_split split, size_t limit, int
         return NULL;
     }
     request.path = data_split_commas(value, &request.paths);
-    dataset *set = open_request(&request, limit, d);
+    dataset *set = open_request(&request, d);
     data_free_strings(request.path, (size_t)request.paths);
     return set;
 }
@@ -174,6 +194,7 @@ void dataset_free(dataset *set)
 {
     if (!set) return;
     set->format->free(set);
+    data_prints_free(set->prints);
     free(set->box);
     free(set->box_at);
     free(set->label);
@@ -190,10 +211,19 @@ int dataset_size(const dataset *set, size_t i, int *w, int *h)
     return i < set->count && !dataset_left_out(set, i) ? set->format->size(set, i, w, h) : -1;
 }
 
-uint64_t dataset_identity(const dataset *set) { return set->format->identity(set); }
+uint64_t dataset_identity(const dataset *set)
+{
+    static const char files[] = "images in files, which have prints";
+    return set->format->identity ? set->format->identity(set) : hash_bytes(files, sizeof files, HASH_START);
+}
 
 int dataset_label(const dataset *set, size_t i) { return i < set->count && set->label[i] >= 0 ? set->label[i] : -1; }
 int dataset_ambiguous(const dataset *set, size_t i) { return i < set->count && set->label[i] == DATA_SEVERAL_CLASSES; }
+
+void dataset_forget_labels(dataset *set, size_t from)
+{
+    for (size_t i = from; i < set->count; ++i) set->label[i] = DATA_NO_CLASS;
+}
 
 int dataset_has_boxes(const dataset *set) { return set->box_at != NULL; }
 
@@ -209,6 +239,11 @@ const char *dataset_left_out(const dataset *set, size_t i)
 {
     static const char *const why[] = { NULL, "not there or not readable", "no label file" };
     return set->left_out && i < set->count ? why[set->left_out[i]] : NULL;
+}
+
+int dataset_lacks_labels(const dataset *set, size_t i)
+{
+    return set->left_out && i < set->count && set->left_out[i] == DATA_NO_LABELS;
 }
 
 const char *dataset_name(const dataset *set, size_t i, char *buf, size_t len)

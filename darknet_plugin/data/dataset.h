@@ -10,10 +10,11 @@
  *
  * A detector's list looks the same, so the caller says that it is one: a line is a path and nothing else, and the boxes
  * stand in a text file an image (see dataset_boxes.c). There an image without its file, or, where boxes are wanted,
- * without its label file, is left out; more than 1 % of them is an error. */
+ * without its label file, is left out; too many of them are an error (dataset_too_many_left_out). */
 #ifndef DISTILL_DATASET_H
 #define DISTILL_DATASET_H
 #include "boxes.h"
+#include "dataset_prints.h"
 #include "darknet_plugin/base/diag.h"
 
 #include <stddef.h>
@@ -34,6 +35,8 @@ typedef struct data_file {
 
 data_file *data_file_read(const char *path, diag *d);   /* NULL after reporting; the caller frees with data_file_free */
 void data_file_free(data_file *file);
+/* Do train= and valid= name the same? */
+int data_file_one_list(const data_file *file);
 /* The name of class i, or its number, written to buf, where it has none; borrowed. */
 const char *data_file_class(const data_file *file, int i, char *buf, size_t len);
 
@@ -41,10 +44,12 @@ typedef enum { DATA_TRAIN, DATA_VALID } data_split;
 
 typedef struct dataset dataset;
 
-/* What a split is opened for, or'ed: DATA_CLASSES refuses a list without classes (else label -1); DATA_DETECTOR reads a
+/* What a split is opened for, or'ed: DATA_CLASSES refuses a list without classes (else label -1), DATA_UNAMBIGUOUS one
+ * whose images have several; DATA_DETECTOR reads a
  * detector's list; DATA_BOXES (implies DATA_DETECTOR) its label files too; DATA_LOOK takes a detector's images however
- * many of them are left out: to tell what is there, not to use it. */
-enum { DATA_IMAGES = 0, DATA_CLASSES = 1, DATA_DETECTOR = 2, DATA_BOXES = 4, DATA_LOOK = 8 };
+ * many of them are left out, and keeps no pixels in memory: to tell what is there, not to use it. */
+enum { DATA_IMAGES = 0, DATA_CLASSES = 1, DATA_DETECTOR = 2, DATA_BOXES = 4, DATA_LOOK = 8,
+       DATA_UNAMBIGUOUS = 16 };
 
 /* Opens one split and checks all of it that can be checked without decoding images. `limit` > 0 keeps the first
  * `limit` images, of those that file->held_out leaves to the split. The caller frees with dataset_free; NULL after
@@ -58,10 +63,24 @@ int dataset_channels(const dataset *set);                        /* of all of it
 /* The size of image i, w x h; of a file its header alone is read. 0, or -1: left out, or no header that is
  * understood. */
 int dataset_size(const dataset *set, size_t i, int *w, int *h);
-/* Hash of the images: of their pixels where they are kept in memory, else of the files' paths and sizes. Labels do not
- * count. */
+/* Hash of the pixels where they are kept in memory; of images in files, which have prints, a number that says no more
+ * than that. Labels do not count. */
 uint64_t dataset_identity(const dataset *set);
+/* Images in files are hashed when they are first read; from then on a file that holds something else is an error. These
+ * are safe to call from several threads, like dataset_read.
+ * How many prints there are: dataset_count, or 0 where images are kept in memory. */
+size_t dataset_prints(const dataset *set);
+/* What is known of image i now. */
+data_print dataset_print(const dataset *set, size_t i);
+/* Takes n prints that were kept: those without a hash are passed over, those that agree with a file's inode, size and
+ * times are believed, other files are read. NULL, or, where files hold something else, how many and which, for a
+ * message; the caller frees. From then on what was found counts. */
+char *dataset_trust(const dataset *set, const data_print *kept, size_t n);
+/* Would dataset_trust believe all of them, without reading a file? */
+int dataset_untouched(const dataset *set, const data_print *kept, size_t n);
 int dataset_label(const dataset *set, size_t i);                 /* 0..classes-1, or -1 */
+/* From now on images `from`, from + 1, ... have no label. */
+void dataset_forget_labels(dataset *set, size_t from);
 int dataset_ambiguous(const dataset *set, size_t i);             /* its label is -1 because several are in its path */
 int dataset_has_boxes(const dataset *set);                       /* opened with DATA_BOXES */
 /* The *n boxes of image i, relative to it, as its label file has them (they may reach beyond the image); borrowed, NULL
@@ -69,12 +88,16 @@ int dataset_has_boxes(const dataset *set);                       /* opened with 
 const data_box *dataset_boxes(const dataset *set, size_t i, int *n);
 /* Why a detector's image i is left out, borrowed; NULL where it is used. dataset_read refuses it with that reason. */
 const char *dataset_left_out(const dataset *set, size_t i);
-/* The rule of how many images may be left out: 1 %. */
-int dataset_too_many_left_out(const dataset *set, size_t left_out);
+int dataset_lacks_labels(const dataset *set, size_t i);          /* it is left out for want of a label file */
+/* The rule of how many images may be left out: up to 1 %, not counting less than five that only lack a label file, and
+ * never all. */
+int dataset_too_many_left_out(const dataset *set, size_t images, size_t unlabelled);
 /* "t10k-images-idx3-ubyte.gz#17" or the image's path; written to buf. */
 const char *dataset_name(const dataset *set, size_t i, char *buf, size_t len);
 /* 8-bit interleaved pixels (h, w, channels) of image i, converted to `channels` (1 or 3; grey is replicated).
- * *pixels is the caller's to free(). Safe to call from several threads. 0, or -1 with a reason in `why`. */
+ * *pixels is the caller's to free(). Safe to call from several threads. 0, or less with a reason in `why`: DATA_CHANGED
+ * where the file holds something else than when it was first read. */
+enum { DATA_UNREADABLE = -1, DATA_CHANGED = -2 };
 int dataset_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                  size_t why_len);
 

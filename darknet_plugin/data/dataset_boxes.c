@@ -1,9 +1,10 @@
 /* Label files of detectors: a text an image, a line an object, `class x y w h`, centre and size relative to the image.
  * Where it is, dataset_label_path.c says. An empty file is an image without objects; a file that is not there is not.
  *
- * AlexeyAB's Darknet drops what it cannot use and goes on; so does this, with file and line of the first of them and
- * their number: lines that are not five numbers, classes out of range, boxes of no size or beside the image. Where not
+ * AlexeyAB's Darknet drops what it cannot use and goes on; so does this, with their number and the places of the first
+ * of each kind: lines that are not five numbers, classes out of range, boxes of no size or beside the image. Where not
  * one of all boxes is of use that is an error. Boxes that reach beyond the image stay as they are. */
+#include "boxes_statistics.h"
 #include "dataset_internal.h"
 #include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
@@ -19,26 +20,35 @@
 
 enum { SHOWN = 10, MAX_BYTES = 1 << 24 };
 
+/* Lines that are dropped for one reason. */
+typedef struct dropped_kind {
+    const char *wrong;           /* borrowed; NULL: none so far */
+    size_t n;
+} dropped_kind;
+
+enum { KINDS = 8 };
 typedef struct box_reader {
     dataset *set;
     diag *d;
     size_t boxes, room, dropped;
+    dropped_kind kind[KINDS];
+    diag *first;                 /* messages of the first SHOWN, owned: they come behind what is said of all */
+    box_statistics statistics;
 } box_reader;
 
 /* ---- what a file holds ---- */
 
-/* The class at *text, which moves behind it; what is wrong with it, or NULL. */
-static const char *parse_class(char **text, int classes, int *class)
+static const char *const NO_BOX = "expected `class x y w h`, five numbers";
+static const char *const NO_CLASS = "the class is out of range";
+
+/* The class at *text, which moves behind it; -1: there is none. */
+static int parse_class(char **text, long *class)
 {
-    static const char *const wrong = "expected `class x y w h`, five numbers";
     char *end;
-    errno = 0;
-    long n = strtol(*text, &end, 10);
-    if (end == *text || !strchr(" \t", *end) || !*end) return wrong;
-    if (errno || n < 0 || n >= classes) return "the class is out of range";
-    *class = (int)n;
+    *class = strtol(*text, &end, 10);    /* what is too large stays out of range */
+    if (end == *text || !strchr(" \t", *end) || !*end) return -1;
     *text = end;
-    return NULL;
+    return 0;
 }
 
 static int parse_numbers(char *text, float number[4])
@@ -52,20 +62,27 @@ static int parse_numbers(char *text, float number[4])
     return text[strspn(text, " \t\r\n")] ? -1 : 0;
 }
 
-/* What is wrong with a line, or NULL. */
-static const char *parse_box(char *text, int classes, data_box *box)
+/* What is wrong with a box, or NULL. */
+static const char *check_box(const data_box *box)
 {
-    float v[4];
-    const char *wrong = parse_class(&text, classes, &box->class);
-    if (wrong) return wrong;
-    if (parse_numbers(text, v)) return "expected `class x y w h`, five numbers";
-    *box = (data_box){ v[0], v[1], v[2], v[3], box->class };
     if (!(box->w > 0 && box->h > 0)) return "the box has no size";
     if (fabsf(box->x) > 2 || fabsf(box->y) > 2 || box->w > 2 || box->h > 2)
         return "x y w h are not relative to the image, 0 to 1";
     if (box->x + box->w / 2 <= 0 || box->x - box->w / 2 >= 1 || box->y + box->h / 2 <= 0 || box->y - box->h / 2 >= 1)
         return "the box lies beside the image";
     return NULL;
+}
+
+/* What is wrong with a line, or NULL. Whatever is a box counts in what all look like. */
+static const char *parse_box(box_reader *reader, char *text, data_box *box)
+{
+    float v[4];
+    long class;
+    if (parse_class(&text, &class) || parse_numbers(text, v)) return NO_BOX;
+    *box = (data_box){ v[0], v[1], v[2], v[3], (int)class };
+    const char *wrong = check_box(box);
+    box_statistics_add(&reader->statistics, class, reader->set->classes, box);
+    return class < 0 || class >= reader->set->classes ? NO_CLASS : wrong;
 }
 
 static void add_box(box_reader *reader, const data_box *box)
@@ -77,13 +94,19 @@ static void add_box(box_reader *reader, const data_box *box)
     reader->set->box[reader->boxes++] = *box;
 }
 
+/* Counts a line that is no box of use, and keeps the message of the first. */
 static void drop_box(box_reader *reader, const char *path, int line, const char *text, const char *wrong)
 {
-    if (reader->dropped++ >= SHOWN) return;
     size_t length = strcspn(text, "\r\n");
-    diag_warn(reader->d, path, line, NULL, "box dropped: %s: \"%.*s\"", wrong, (int)(length < 60 ? length : 60), text);
-    if (strstr(wrong, "out of range"))
-        diag_hint(reader->d, "classes=%d, so a class is 0 to %d", reader->set->classes, reader->set->classes - 1);
+    int i = 0;
+    while (i < KINDS - 1 && reader->kind[i].wrong && strcmp(reader->kind[i].wrong, wrong)) ++i;
+    reader->kind[i].wrong = wrong;
+    ++reader->kind[i].n;
+    if (reader->dropped++ >= SHOWN) return;
+    diag_warn(reader->first, path, line, NULL, "box dropped: %s: \"%.*s\"", wrong, (int)(length < 60 ? length : 60),
+              text);
+    if (wrong == NO_CLASS)
+        diag_hint(reader->first, "classes=%d, so a class is 0 to %d", reader->set->classes, reader->set->classes - 1);
 }
 
 /* All boxes of one label file. */
@@ -97,7 +120,7 @@ static void read_boxes_of(box_reader *reader, const char *path, FILE *in)
         ++line;
         char *entry = text + (line == 1 && !strncmp(text, "\xef\xbb\xbf", 3) ? 3 : 0);
         if (!memchr(text, 0, (size_t)n) && !entry[strspn(entry, " \t\r\n")]) continue;
-        const char *wrong = memchr(text, 0, (size_t)n) ? "not a text" : parse_box(entry, reader->set->classes, &b);
+        const char *wrong = memchr(text, 0, (size_t)n) ? "not a text" : parse_box(reader, entry, &b);
         if (!wrong && reader->boxes - first == INT_MAX / 8) wrong = "too many boxes";
         if (wrong) drop_box(reader, path, line, entry, wrong);
         else add_box(reader, &b);
@@ -113,24 +136,38 @@ static FILE *open_labels(const char *path, diag *d)
     return in_file_stream(path, d);
 }
 
-/* None of use is an error, but for who only looks. */
-static int sum_up(const box_reader *reader, const data_request *request)
+/* How many, of which kinds, then the first. */
+static void report_dropped(const box_reader *reader, const char *list)
 {
-    if (reader->dropped && !reader->boxes && !(request->need & DATA_LOOK)) {
-        diag_error(reader->d, request->path[0], 0, NULL, "none of the %zu boxes of its images is of use",
-                   reader->dropped);
-        return -1;
+    char *kinds = NULL;
+    int words = 0;
+    for (int i = 0; i < KINDS && reader->kind[i].wrong; ++i) {
+        char *kind = mem_printf("%zu: %s", reader->kind[i].n, reader->kind[i].wrong);
+        words_list(&kinds, &words, KINDS, kind);
+        free(kind);
     }
     if (reader->dropped > SHOWN)
-        diag_warn(reader->d, request->path[0], 0, NULL, "%zu of %zu boxes were dropped; the first %d follow",
-                  reader->dropped, reader->dropped + reader->boxes, SHOWN);
-    return 0;
+        diag_warn(reader->d, list, 0, NULL, "%zu of %zu boxes were dropped (%s); the first %d follow", reader->dropped,
+                  reader->dropped + reader->boxes, kinds, SHOWN);
+    diag_append(reader->d, reader->first, 0);
+    free(kinds);
+}
+
+/* What all of them look like, then what was dropped. None of use is an error, but for who only looks. */
+static int sum_up(const box_reader *reader, const data_request *request)
+{
+    int look = request->need & DATA_LOOK;
+    int bad = box_statistics_judge(&reader->statistics, request->path[0], reader->set->classes, reader->d);
+    report_dropped(reader, request->path[0]);
+    if (!reader->dropped || reader->boxes || look) return look ? 0 : bad;
+    diag_error(reader->d, request->path[0], 0, NULL, "none of the %zu boxes of its images is of use", reader->dropped);
+    return -1;
 }
 
 int data_read_boxes(dataset *set, const data_request *request, diag *d)
 {
-    box_reader reader = { .set = set, .d = d };
-    int errors = diag_errors(d);
+    box_reader reader = { .set = set, .d = d, .first = diag_new() };
+    int unread = 0;
     set->box_at = mem_calloc(set->count + 1, sizeof *set->box_at);
     for (size_t i = 0; i < set->count; ++i) {
         set->box_at[i] = reader.boxes;
@@ -138,12 +175,15 @@ int data_read_boxes(dataset *set, const data_request *request, diag *d)
         char *path = data_label_path(set->path[i]);
         FILE *in = open_labels(path, d);
         if (in) read_boxes_of(&reader, path, in);
-        if (!in || data_read_whole(in, path, d)) set->left_out[i] = DATA_NO_LABELS;
+        unread |= in && data_read_whole(in, path, d);
+        if (!in) set->left_out[i] = DATA_NO_LABELS;
         if (in) fclose(in);
         free(path);
     }
     set->box_at[set->count] = reader.boxes;
-    return sum_up(&reader, request) || diag_errors(d) > errors ? -1 : 0;
+    int bad = sum_up(&reader, request) || unread;
+    diag_free(reader.first);
+    return bad ? -1 : 0;
 }
 
 /* ---- images without a file ---- */
@@ -180,7 +220,7 @@ int data_report_left_out(const dataset *set, const data_request *request, diag *
 {
     size_t n[3] = { 0 };
     for (size_t i = 0; i < set->count; ++i) n[set->left_out[i]]++;
-    int too_many = dataset_too_many_left_out(set, n[DATA_NO_IMAGE] + n[DATA_NO_LABELS]);
+    int too_many = dataset_too_many_left_out(set, n[DATA_NO_IMAGE], n[DATA_NO_LABELS]);
     report_kind(set, request, DATA_NO_IMAGE, n[DATA_NO_IMAGE], too_many, d);
     report_kind(set, request, DATA_NO_LABELS, n[DATA_NO_LABELS], too_many, d);
     return too_many ? -1 : 0;

@@ -30,21 +30,31 @@ static int probe(const char *path, size_t record)
 static int probe10(const char *path, int classes) { return classes == 10 && probe(path, 1 + BODY); }
 static int probe100(const char *path, int classes) { return classes == 100 && probe(path, 2 + BODY); }
 
+const char *data_cifar_format(const char *path, size_t *records, int *classes)
+{
+    size_t size = file_size(path), labels = size % (1 + BODY) ? 2 : 1;
+    if (!size || size % (labels + BODY)) return NULL;
+    *records = size / (labels + BODY);
+    *classes = labels == 1 ? 10 : 100;
+    return labels == 1 ? "cifar10" : "cifar100";
+}
+
+/* To image i of the set: planes become pixels, where these are kept. */
 static void add_record(dataset *set, size_t i, const uint8_t *record, int labels)
 {
     const uint8_t *plane = record + labels;
-    uint8_t *out = set->pixels + i * BODY;
+    uint8_t *out = set->pixels ? set->pixels + i * BODY : NULL;
     set->label[i] = record[labels - 1];
-    for (size_t p = 0; p < AREA; ++p)
+    for (size_t p = 0; out && p < AREA; ++p)
         for (size_t k = 0; k < 3; ++k) out[3 * p + k] = plane[k * AREA + p];
 }
 
-/* Adds n records, each of `labels` bytes and an image. */
-static int read_records(dataset *set, FILE *in, const char *path, size_t n, int labels, diag *d)
+/* Adds the first n records, each of `labels` bytes and an image. */
+static int read_records(dataset *set, FILE *in, const char *path, size_t n, int labels, int keep, diag *d)
 {
     uint8_t record[2 + BODY];
     size_t size = (size_t)labels + BODY;
-    set->pixels = mem_realloc(set->pixels, set->count + n, BODY);
+    if (keep) set->pixels = mem_realloc(set->pixels, set->count + n, BODY);
     set->label = mem_realloc(set->label, set->count + n, sizeof *set->label);
     for (size_t i = 0; i < n; ++i) {
         if (fread(record, 1, size, in) != size) {
@@ -56,8 +66,8 @@ static int read_records(dataset *set, FILE *in, const char *path, size_t n, int 
     return data_check_labels(set, set->count, n, path, d);
 }
 
-/* Adds a file, which is whole records and nothing else. */
-static int add_file(dataset *set, const char *path, int labels, diag *d)
+/* Adds a file, which is whole records and nothing else; of these what is wanted. */
+static int add_file(dataset *set, const data_request *request, const char *path, int labels, diag *d)
 {
     size_t size = file_size(path), record = (size_t)labels + BODY, other = (size_t)(3 - labels) + BODY;
     if (!size || size % record) {
@@ -71,10 +81,11 @@ static int add_file(dataset *set, const char *path, int labels, diag *d)
         diag_error(d, path, 0, NULL, "%s", strerror(errno));
         return -1;
     }
+    size_t n = data_wanted(set, request, size / record);
     data_add_part(set, path);
-    int bad = read_records(set, in, path, size / record, labels, d);
+    int bad = read_records(set, in, path, n, labels, !(request->need & DATA_LOOK), d);
     fclose(in);
-    if (!bad) set->count += size / record;
+    if (!bad) set->count += n;
     return bad;
 }
 
@@ -83,7 +94,7 @@ static int open_files(dataset *set, const data_request *request, int labels, dia
     int bad = 0;
     set->w = set->h = SIDE;
     set->c = 3;
-    for (int i = 0; i < request->paths; ++i) bad |= add_file(set, request->path[i], labels, d);
+    for (int i = 0; i < request->paths; ++i) bad |= add_file(set, request, request->path[i], labels, d);
     return bad;
 }
 

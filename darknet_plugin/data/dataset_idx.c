@@ -2,8 +2,8 @@
  * plain or gzipped. Big-endian words:
  *   images  0x00000803, count, rows, columns, then count*rows*columns bytes
  *   labels  0x00000801, count, then count bytes
- * Only unsigned bytes. The header is believed only as far as there are bytes to match: memory grows with what is
- * read. */
+ * Only unsigned bytes. The header is believed only as far as there are bytes to match, and where no more than some
+ * images are wanted no more are read: memory grows with what is used. */
 #include "dataset_internal.h"
 #include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 enum { MAGIC_LABELS = 0x801, MAGIC_IMAGES = 0x803, MAX_SIDE = 16384 };
@@ -65,17 +66,70 @@ static int read_header(gzFile zip, const char *path, uint32_t want, idx_header *
     return 0;
 }
 
-/* Appends up to `want` bytes to *buf, which holds `used`; returns how many came. */
+/* A file whose header has been read. */
+typedef struct idx_file {
+    const char *path;          /* borrowed */
+    gzFile zip;
+    idx_header header;
+} idx_file;
+
+static const char *items(const idx_header *header) { return header->magic == MAGIC_IMAGES ? "images" : "labels"; }
+
+/* Bytes behind the header that a file can stand for: gzip makes 1032 of one at best. */
+static size_t most_bytes(const idx_file *file)
+{
+    struct stat st;
+    size_t bytes = stat(file->path, &st) || st.st_size < 0 ? 0 : (size_t)st.st_size;
+    size_t header = file->header.magic == MAGIC_IMAGES ? 16 : 8;
+    bytes = gzdirect(file->zip) ? bytes : 1032 * bytes;
+    return bytes > header ? bytes - header : 0;
+}
+
+/* Does the header declare more than there can be? */
+static int check_length(const idx_file *file, diag *d)
+{
+    const idx_header *h = &file->header;
+    size_t size = (size_t)h->h * h->w, most = most_bytes(file) / size;
+    if (h->n <= most) return 0;
+    diag_error(d, file->path, 0, NULL, "truncated or damaged: %s%zu of %u %s", gzdirect(file->zip) ? "" : "at most ",
+               most, h->n, items(h));
+    return -1;
+}
+
+static void close_idx(idx_file *file)
+{
+    if (file->zip) gzclose(file->zip);
+    file->zip = NULL;
+}
+
+/* Opens a file and reads its header. -1 after reporting, then it is closed. */
+static int open_idx(idx_file *file, const char *path, uint32_t magic, diag *d)
+{
+    *file = (idx_file){ .path = path, .zip = gzopen(path, "rb") };
+    if (!file->zip) {
+        diag_error(d, path, 0, NULL, "cannot be opened");
+        return -1;
+    }
+    in_file_note(path, d);
+    gzbuffer(file->zip, 1 << 17);
+    if (!read_header(file->zip, path, magic, &file->header, d) && !check_length(file, d)) return 0;
+    close_idx(file);
+    return -1;
+}
+
+enum { PIECE = 1 << 20 };
+
+/* Appends up to `want` bytes to *buf, which holds `used`; returns how many came. Memory grows as they come. */
 static size_t read_bytes(gzFile zip, uint8_t **buf, size_t used, size_t want)
 {
     size_t got = 0, room = 0;
     while (got < want) {
         if (got == room) {
-            room = room ? 2 * room : (size_t)1 << 20;
+            room = room ? 2 * room : PIECE;
             if (room > want) room = want;
             *buf = mem_realloc(*buf, used + room, 1);
         }
-        size_t piece = room - got < (size_t)1 << 20 ? room - got : (size_t)1 << 20;
+        size_t piece = room - got < PIECE ? room - got : PIECE;
         int n = gzread(zip, *buf + used + got, (unsigned)piece);
         if (n <= 0) break;
         got += (size_t)n;
@@ -83,38 +137,41 @@ static size_t read_bytes(gzFile zip, uint8_t **buf, size_t used, size_t want)
     return got;
 }
 
-/* The body: exactly n*h*w bytes, no more and no less. 0 or -1 after reporting. */
-static int read_body(gzFile zip, const char *path, const idx_header *header, uint8_t **buf, size_t used, diag *d)
+/* The same, kept nowhere. */
+static size_t pass_bytes(gzFile zip, size_t want)
 {
-    size_t size = (size_t)header->h * header->w, want = size * header->n, got = read_bytes(zip, buf, used, want);
-    const char *what = header->magic == MAGIC_IMAGES ? "images" : "labels";
-    if (got < want) {
-        diag_error(d, path, 0, NULL, "truncated or damaged: %zu of %u %s", got / size, header->n, what);
-        return -1;
-    }
+    uint8_t *piece = mem_calloc(PIECE, 1);
+    size_t got = 0;
+    for (int n = 1; got < want && n > 0; got += n > 0 ? (size_t)n : 0)
+        n = gzread(zip, piece, (unsigned)(want - got < PIECE ? want - got : PIECE));
+    free(piece);
+    return got;
+}
+
+/* Behind the last item: nothing, and a right checksum. */
+static int check_end(const idx_file *file, diag *d)
+{
+    const idx_header *h = &file->header;
     uint8_t more;
-    int rest = gzread(zip, &more, 1), code = Z_OK;
-    if (rest <= 0) gzerror(zip, &code);
+    int rest = gzread(file->zip, &more, 1), code = Z_OK;
+    if (rest <= 0) gzerror(file->zip, &code);
     if (rest == 0 && code == Z_OK) return 0;
-    if (rest > 0) diag_error(d, path, 0, NULL, "longer than its header says: bytes follow the %u %s", header->n, what);
-    else diag_error(d, path, 0, NULL, "damaged after the %u %s: the gzip check failed", header->n, what);
+    if (rest > 0)
+        diag_error(d, file->path, 0, NULL, "longer than its header says: bytes follow the %u %s", h->n, items(h));
+    else diag_error(d, file->path, 0, NULL, "damaged after the %u %s: the gzip check failed", h->n, items(h));
     return -1;
 }
 
-/* Opens, reads header and body, closes. */
-static int read_idx(const char *path, uint32_t magic, idx_header *header, uint8_t **buf, size_t used, diag *d)
+/* The first n items to *buf behind the `used` bytes there, or, without a buf, nowhere; all of them are no more and no
+ * less than the header says. 0 or -1 after reporting. */
+static int read_body(const idx_file *file, size_t n, uint8_t **buf, size_t used, diag *d)
 {
-    gzFile zip = gzopen(path, "rb");
-    if (!zip) {
-        diag_error(d, path, 0, NULL, "cannot be opened");
-        return -1;
-    }
-    in_file_note(path, d);
-    gzbuffer(zip, 1 << 17);
-    int bad = read_header(zip, path, magic, header, d);
-    if (!bad) bad = read_body(zip, path, header, buf, used, d);
-    gzclose(zip);
-    return bad;
+    const idx_header *h = &file->header;
+    size_t size = (size_t)h->h * h->w, want = size * n;
+    size_t got = buf ? read_bytes(file->zip, buf, used, want) : pass_bytes(file->zip, want);
+    if (got == want) return n < h->n ? 0 : check_end(file, d);
+    diag_error(d, file->path, 0, NULL, "truncated or damaged: %zu of %u %s", got / size, h->n, items(h));
+    return -1;
 }
 
 /* The label file that goes with an image file: images-idx3 -> labels-idx1 in its base name; NULL if it has no such. */
@@ -151,45 +208,63 @@ static char *find_labels(const data_request *request, int i, int *bad, diag *d)
     return NULL;
 }
 
-/* Labels of the n images from set->count on; -1 each where there is no file. */
-static int add_labels(dataset *set, const data_request *request, int i, size_t n, diag *d)
+/* Opens the labels that go with `images`, part i, where there are any: labels->path is the caller's to free. 0, or -1
+ * after reporting. */
+static int open_labels(idx_file *labels, const data_request *request, int i, const idx_file *images, diag *d)
 {
     int bad = 0;
     char *path = find_labels(request, i, &bad, d);
+    *labels = (idx_file){ .path = path };
+    if (!bad && path) bad = open_idx(labels, path, MAGIC_LABELS, d);
+    if (bad || !path || labels->header.n == images->header.n) return bad;
+    diag_error(d, path, 0, NULL, "%u labels, but %s holds %u images", labels->header.n, images->path, images->header.n);
+    return -1;
+}
+
+/* Labels of the n images from set->count on; -1 each where there is no file. */
+static int add_labels(dataset *set, const idx_file *labels, size_t n, diag *d)
+{
     uint8_t *byte = NULL;
-    idx_header h = { 0 };
-    if (!bad && path) bad = read_idx(path, MAGIC_LABELS, &h, &byte, 0, d);
-    if (!bad && path && h.n != n) {
-        diag_error(d, path, 0, NULL, "%u labels, but %s holds %zu images", h.n, request->path[i], n);
-        bad = -1;
-    }
+    int bad = labels->zip ? read_body(labels, n, &byte, 0, d) : 0;
     if (!bad) {
         set->label = mem_realloc(set->label, set->count + n, sizeof *set->label);
-        for (size_t k = 0; k < n; ++k) set->label[set->count + k] = path ? byte[k] : -1;
-        if (path) bad = data_check_labels(set, set->count, n, path, d);
+        for (size_t k = 0; k < n; ++k) set->label[set->count + k] = labels->zip ? byte[k] : -1;
+        if (labels->zip) bad = data_check_labels(set, set->count, n, labels->path, d);
     }
     free(byte);
-    free(path);
     return bad;
 }
 
-/* Adds part i, images and labels. */
-static int add_file(dataset *set, const data_request *request, int i, diag *d)
+/* Part i, its headers read: the images that are wanted, and their labels. */
+static int add_images(dataset *set, const data_request *request, const idx_file *images, const idx_file *labels,
+                      diag *d)
 {
-    idx_header h;
-    const char *path = request->path[i];
-    size_t used = set->count * (size_t)set->w * (size_t)set->h;
-    if (read_idx(path, MAGIC_IMAGES, &h, &set->pixels, used, d)) return -1;
-    if (set->count && ((int)h.w != set->w || (int)h.h != set->h)) {
-        diag_error(d, path, 0, NULL, "images of %ux%u, but %s has %dx%d", h.w, h.h, request->path[0], set->w, set->h);
+    const idx_header *h = &images->header;
+    size_t used = set->count * (size_t)set->w * (size_t)set->h, n = data_wanted(set, request, h->n);
+    if (set->count && ((int)h->w != set->w || (int)h->h != set->h)) {
+        diag_error(d, images->path, 0, NULL, "images of %ux%u, but %s has %dx%d", h->w, h->h, request->path[0], set->w,
+                   set->h);
         return -1;
     }
-    set->w = (int)h.w;
-    set->h = (int)h.h;
-    data_add_part(set, path);
-    int bad = add_labels(set, request, i, h.n, d);
-    if (!bad) set->count += h.n;
-    return bad;
+    set->w = (int)h->w;
+    set->h = (int)h->h;
+    data_add_part(set, images->path);
+    if (read_body(images, n, request->need & DATA_LOOK ? NULL : &set->pixels, used, d)) return -1;
+    if (add_labels(set, labels, n, d)) return -1;
+    set->count += n;
+    return 0;
+}
+
+/* Adds part i, images and labels: how many there are of both is known before either is read. */
+static int add_file(dataset *set, const data_request *request, int i, diag *d)
+{
+    idx_file images, labels = { 0 };
+    if (open_idx(&images, request->path[i], MAGIC_IMAGES, d)) return -1;
+    int bad = open_labels(&labels, request, i, &images, d) || add_images(set, request, &images, &labels, d);
+    close_idx(&images);
+    close_idx(&labels);
+    free((char *)(uintptr_t)labels.path);
+    return bad ? -1 : 0;
 }
 
 static int idx_open(dataset *set, const data_request *request, diag *d)

@@ -4,6 +4,8 @@
 #define DISTILL_DATASET_INTERNAL_H
 #include "dataset.h"
 
+#include <pthread.h>
+
 /* One split of a .data file. */
 typedef struct data_request {
     const data_file *data;    /* borrowed */
@@ -11,7 +13,8 @@ typedef struct data_request {
     const char *labels;       /* value of train_labels / valid_labels, borrowed, or NULL */
     char **path;              /* paths of them, owned: what the key names, looked up once the format is known */
     int paths;
-    int need;                 /* DATA_CLASSES, DATA_DETECTOR, DATA_BOXES */
+    int need;                 /* DATA_CLASSES, DATA_DETECTOR, DATA_BOXES, DATA_LOOK */
+    size_t limit;             /* images that are wanted; 0: all */
     int held_out;             /* wanted are those that are held out of `key` */
 } data_request;
 
@@ -24,22 +27,21 @@ typedef struct data_format {
     const char *(*problem)(const char *path);
     int (*probe)(const char *path, int classes);                        /* is it one of these? NULL: anything is */
     int (*open)(dataset *set, const data_request *request, diag *d);    /* fills set; 0, or -1 after reporting */
-    /* image i as (h, w, channels) bytes, the caller's to free; 0, or -1 with a reason */
+    /* image i as (h, w, channels) bytes, the caller's to free; 0, or less with a reason, as dataset_read */
     int (*read)(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                 size_t why_len);
     int (*size)(const dataset *set, size_t i, int *w, int *h);          /* w x h without decoding; 0, or -1 */
-    uint64_t (*identity)(const dataset *set);                           /* what caches and checkpoints compare */
+    uint64_t (*identity)(const dataset *set);   /* of the pixels; NULL: images are files, which have prints */
     void (*name_of)(const dataset *set, size_t i, char *buf, size_t len);
     void (*free)(dataset *set);                                         /* all that open filled in, but the labels */
 } data_format;
 
-/* The last five of a format that keeps pixels in memory, and of one that keeps paths and decodes when asked. */
+/* The last of a format that keeps pixels in memory, and of one that keeps paths and decodes when asked. */
 #define DATA_IN_MEMORY \
     .read = data_memory_read, .size = data_memory_size, .identity = data_memory_identity, .name_of = data_memory_name, \
     .free = data_memory_free
 #define DATA_IN_FILES \
-    .read = data_files_read, .size = data_files_size, .identity = data_files_identity, .name_of = data_files_name, \
-    .free = data_files_free
+    .read = data_files_read, .size = data_files_size, .name_of = data_files_name, .free = data_files_free
 
 enum { DATA_NO_CLASS = -1, DATA_SEVERAL_CLASSES = -2 };   /* what stands for a label where there is none */
 typedef enum { DATA_USED, DATA_NO_IMAGE, DATA_NO_LABELS } data_left_out;
@@ -50,12 +52,19 @@ typedef struct data_part {
     size_t first;
 } data_part;
 
+/* What files held when they were first read. */
+typedef struct data_prints {
+    pthread_mutex_t lock;     /* guards the prints */
+    data_print *print;        /* n, owned */
+    size_t n;
+} data_prints;
+
 struct dataset {
     const data_format *format;
     int classes;
     size_t count;
     int *label;               /* count, owned */
-    uint8_t *pixels;          /* (count, h, w, c), owned; formats kept in memory */
+    uint8_t *pixels;          /* (count, h, w, c), owned; formats kept in memory; NULL: only looked at */
     int w, h, c;              /* 0 in formats kept in files */
     data_part *part;          /* parts, owned; formats kept in memory */
     int parts;
@@ -63,17 +72,42 @@ struct dataset {
     char **path;              /* listed, owned; formats kept in files */
     uint8_t *left_out;        /* listed, owned; formats kept in files: a data_left_out each */
     size_t listed, room;      /* images in the files, of which the first `count` are used; allocated entries of path */
+    data_prints *prints;      /* owned; formats kept in files, once opened */
     data_box *box;            /* owned; those of image i are box_at[i] .. box_at[i + 1] - 1 */
     size_t *box_at;           /* (count + 1), owned; NULL where label files were not read */
 };
 
 /* ---- texts ---- */
 
+/* As getline, but a line ends at a NUL byte, too, which it then holds; one of more than a megabyte comes as if it did:
+ * neither is in a text, and nobody reads on. */
+ssize_t data_getline(char **text, size_t *room, FILE *in);
 /* Behind the last line that came: -1 after reporting where that was not the file's end. */
 int data_read_whole(FILE *in, const char *path, diag *d);
 /* "a, b" -> trimmed items, each owned, as is the array; *n how many. */
 char **data_split_commas(const char *text, int *n);
 void data_free_strings(char **text, size_t count);
+
+/* ---- mistakes that come in floods (dataset_flood.c) ---- */
+
+enum { FLOOD_SHOWN = 3 };
+typedef struct data_mistake {
+    char *file;               /* owned */
+    int line;
+    char *detail, *text;      /* owned; detail: of this one, in few words; NULL: none */
+} data_mistake;
+
+/* All mistakes of one kind. Begins empty, { 0 }. */
+typedef struct data_flood {
+    size_t n;
+    data_mistake first[FLOOD_SHOWN];
+} data_flood;
+
+/* Notes a mistake; takes `text`, its message. */
+void data_flood_add(data_flood *flood, const char *file, int line, const char *detail, char *text);
+/* Tells: up to FLOOD_SHOWN by their texts, more in one line on `file`, how many, `many` (what is wrong with them), and
+ * the places of the first. `hint` may be NULL. Then it is empty. */
+void data_flood_end(data_flood *flood, diag_level level, const char *file, const char *many, const char *hint, diag *d);
 
 /* ---- classes ---- */
 
@@ -104,6 +138,8 @@ void data_keep_last(dataset *set, size_t n);
 
 /* Registers that the images from set->count on come from `file`. */
 void data_add_part(dataset *set, const char *file);
+/* How many of `there` more images are wanted. */
+size_t data_wanted(const dataset *set, const data_request *request, size_t there);
 /* Image i as (h, w, channels) bytes. */
 int data_memory_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                      size_t why_len);
@@ -122,9 +158,23 @@ int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels
                     size_t why_len);
 /* Its w x h, as the file's header has it. */
 int data_files_size(const dataset *set, size_t i, int *w, int *h);
-uint64_t data_files_identity(const dataset *set);
 void data_files_name(const dataset *set, size_t i, char *buf, size_t len);
 void data_files_free(dataset *set);
+
+/* The format= of the CIFAR whose records a file would be, by its size alone: NULL, none, or its classes, *classes. */
+const char *data_cifar_format(const char *path, size_t *records, int *classes);
+
+/* ---- what files hold (dataset_prints.c) ---- */
+
+/* The caller frees with data_prints_free. */
+data_prints *data_prints_new(size_t n);
+void data_prints_free(data_prints *prints);
+/* Image i has been read, with this print. -1 where it held something else before. */
+int data_prints_met(data_prints *prints, size_t i, const data_print *print);
+/* Is the hash of image i known, of a file that agrees with this print? Completes it with the hash, then. */
+int data_prints_know(data_prints *prints, size_t i, data_print *print);
+/* The print of a file, hash and all, read piece by piece. -1: it cannot be read. */
+int data_print_read(const char *path, data_print *print);
 
 /* ---- detectors (dataset_boxes.c) ---- */
 

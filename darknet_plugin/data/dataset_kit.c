@@ -1,9 +1,8 @@
-/* What the dataset formats share (see dataset_internal.h): texts, names of classes, and the last five functions of a
+/* What the dataset formats share (see dataset_internal.h): texts, names of classes, and the last functions of a
  * row, for pixels kept in memory and for images kept in files. */
 #include "dataset_internal.h"
 
 #include "image_io.h"
-#include "image_size.h"
 #include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
@@ -13,9 +12,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- texts ---- */
+
+enum { MOST_LINE = 1 << 20 };
+
+ssize_t data_getline(char **text, size_t *room, FILE *in)
+{
+    size_t n = 0;
+    for (int c = 1; c && c != '\n' && n < MOST_LINE && (c = getc(in)) != EOF; (*text)[n++] = (char)c) {
+        if (n + 1 < *room) continue;
+        *room = *room ? 2 * *room : 256;
+        *text = mem_realloc(*text, *room, 1);
+    }
+    if (!n) return -1;
+    if (n == MOST_LINE) (*text)[0] = 0;
+    (*text)[n] = 0;
+    return (ssize_t)n;
+}
 
 int data_read_whole(FILE *in, const char *path, diag *d)
 {
@@ -120,6 +134,13 @@ void data_add_part(dataset *set, const char *file)
     set->part[set->parts++] = (data_part){ mem_strdup(file), set->count };
 }
 
+size_t data_wanted(const dataset *set, const data_request *request, size_t there)
+{
+    if (!request->limit || request->data->held_out) return there;    /* those that are held out are the last ones */
+    size_t more = set->count < request->limit ? request->limit - set->count : 0;
+    return there < more ? there : more;
+}
+
 /* n pixels of c channels become ones of `channels`. Grey as OpenCV has it: .299 R + .587 G + .114 B in 14-bit fixed
  * point. */
 static void convert_pixels(const uint8_t *in, int c, uint8_t *out, int channels, size_t n)
@@ -137,7 +158,11 @@ int data_memory_read(const dataset *set, size_t i, int channels, uint8_t **pixel
                      size_t why_len)
 {
     size_t n = (size_t)set->w * (size_t)set->h;
-    uint8_t *out = malloc(n * (size_t)channels);
+    uint8_t *out = set->pixels ? malloc(n * (size_t)channels) : NULL;
+    if (!set->pixels) {
+        snprintf(why, why_len, "the pixels were not kept");
+        return DATA_UNREADABLE;
+    }
     if (!out) {
         snprintf(why, why_len, "out of memory for %zu pixels", n);
         return -1;
@@ -159,6 +184,7 @@ int data_memory_size(const dataset *set, size_t i, int *w, int *h)
 
 uint64_t data_memory_identity(const dataset *set)
 {
+    if (!set->pixels) return 0;
     return hash_bytes(set->pixels, set->count * (size_t)set->w * (size_t)set->h * (size_t)set->c, HASH_START);
 }
 
@@ -192,34 +218,43 @@ void data_add_image(dataset *set, char *path, int label)
     set->path[set->count++] = path;
 }
 
+/* What a file that has been read held, against what it held before. */
+static int check_print(const dataset *set, size_t i, data_print *print, const image_file *file)
+{
+    if (data_prints_know(set->prints, i, print)) return 0;
+    print->hash = data_hash(file->byte, file->n);
+    return data_prints_met(set->prints, i, print);
+}
+
+/* What cannot be read is remembered, too: a run that went on without it is another one once it can be. */
+static void note_unreadable(const dataset *set, size_t i)
+{
+    data_print print;
+    if (!data_print_read(set->path[i], &print)) (void)data_prints_met(set->prints, i, &print);
+}
+
 int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
                     size_t why_len)
 {
-    return image_decode(set->path[i], channels, pixels, w, h, why, why_len);
+    image_file file;
+    if (image_file_read(set->path[i], &file, why, why_len)) {
+        note_unreadable(set, i);
+        return DATA_UNREADABLE;
+    }
+    int failed = check_print(set, i, &file.print, &file) ? DATA_CHANGED : 0;
+    if (failed) snprintf(why, why_len, "holds something else than when it was first read");
+    else failed = image_decode_file(&file, channels, pixels, w, h, why, why_len);
+    image_file_free(&file);
+    return failed;
 }
 
 int data_files_size(const dataset *set, size_t i, int *w, int *h)
 {
     image_size size = { 0 };
-    FILE *in = fopen(set->path[i], "rb");
-    int failed = !in || image_size_read(in, &size) || size.w > INT_MAX || size.h > INT_MAX;
-    if (in) fclose(in);
+    int failed = image_file_size(set->path[i], &size) || size.w > INT_MAX || size.h > INT_MAX;
     *w = (int)size.w;
     *h = (int)size.h;
     return failed ? -1 : 0;
-}
-
-/* Paths and sizes; a file that is not there counts as one of -1 bytes. */
-uint64_t data_files_identity(const dataset *set)
-{
-    uint64_t h = HASH_START;
-    for (size_t i = 0; i < set->count; ++i) {
-        struct stat st = { 0 };
-        if (stat(set->path[i], &st)) st.st_size = -1;
-        h = hash_bytes(set->path[i], strlen(set->path[i]) + 1, h);
-        h = hash_bytes(&st.st_size, sizeof st.st_size, h);
-    }
-    return h;
 }
 
 void data_files_name(const dataset *set, size_t i, char *buf, size_t len)
@@ -233,4 +268,9 @@ void data_files_free(dataset *set)
     free(set->left_out);
 }
 
-int dataset_too_many_left_out(const dataset *set, size_t left_out) { return left_out > set->count / 100; }
+int dataset_too_many_left_out(const dataset *set, size_t images, size_t unlabelled)
+{
+    enum { FEW = 5 };
+    if (images + unlabelled == set->count) return 1;
+    return images + (unlabelled < FEW ? 0 : unlabelled) > set->count / 100;
+}

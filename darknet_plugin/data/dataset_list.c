@@ -14,13 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN = 10 };
-
-/* How often something was wrong; the first SHOWN are reported one by one. */
-typedef struct complaints {
-    size_t missing, classless;
-} complaints;
-
 typedef struct list_reader list_reader;
 
 struct list_reader {
@@ -31,7 +24,7 @@ struct list_reader {
     diag *d;
     data_names known;            /* every name of a class */
     data_names label;            /* what the substring rule looks for */
-    complaints bad;
+    data_flood missing, strange, twice, classless, several;   /* of one list; `strange`: its last word is no class */
 };
 
 static void sort_names(list_reader *reader)
@@ -114,41 +107,42 @@ static char *split_class(const list_reader *reader, char *text, int *class)
 /* A line whose image is not there, or whose last word is no class. */
 static void report_missing(list_reader *reader, char *text, int line)
 {
-    if (reader->bad.missing++ >= SHOWN) return;
     char *last = text + strlen(text);
     while (last > text && !isspace((unsigned char)last[-1])) --last;
     char *gap = last;
     while (gap > text && isspace((unsigned char)gap[-1])) --gap;
     char *name = mem_printf("%.*s", (int)(gap - text), text), *path = gap > text ? find_image(reader, name) : NULL;
     if (path)
-        diag_error(reader->d, reader->list, line, NULL,
-                   "class \"%.100s\" of %s is neither a label nor a number from 0 to %d", last, name,
-                   reader->set->classes - 1);
+        data_flood_add(&reader->strange, reader->list, line, text,
+                       mem_printf("class \"%.100s\" of %s is neither a label nor a number from 0 to %d", last, name,
+                                  reader->set->classes - 1));
     else
-        diag_error(reader->d, reader->list, line, NULL, "image %s is not there or not readable", text);
+        data_flood_add(&reader->missing, reader->list, line, text,
+                       mem_printf("image %s is not there or not readable", text));
     free(path);
     free(name);
+}
+
+/* The labels that paths are searched for; NULL: there are none. */
+static char *const *path_labels(const list_reader *reader)
+{
+    const data_file *data = reader->request->data;
+    return data->tag ? data->tag : data->name;
 }
 
 /* A line whose label is missing, or found twice. */
 static void report_class(list_reader *reader, const char *text, const int found[2], int line)
 {
-    if (reader->bad.classless++ >= SHOWN) return;
-    const data_file *data = reader->request->data;
-    char *const *label = data->tag ? data->tag : data->name;
-    if (!label) {
-        diag_error(reader->d, reader->list, line, NULL, "image %s has no class", text);
-        diag_hint(reader->d, "write the class behind the path, or name the labels with names= in %s", data->path);
-        return;
-    }
-    if (found[0] == DATA_NO_CLASS)
-        diag_error(reader->d, reader->list, line, NULL, "image %s has no class: none of the %d labels is in its path",
-                   text, data->classes);
+    char *const *label = path_labels(reader), *wrong;
+    if (!label) wrong = mem_printf("image %s has no class", text);
+    else if (found[0] == DATA_NO_CLASS)
+        wrong = mem_printf("image %s has no class: none of the %d labels is in its path", text,
+                           reader->request->data->classes);
     else
-        diag_error(reader->d, reader->list, line, NULL,
-                   "image %s has several classes: labels \"%s\" and \"%s\" are both in its path", text,
-                   label[found[0]], label[found[1]]);
-    diag_hint(reader->d, "write the class behind the path");
+        wrong = mem_printf("image %s has several classes: labels \"%s\" and \"%s\" are both in its path", text,
+                           label[found[0]], label[found[1]]);
+    data_flood_add(label && found[0] != DATA_NO_CLASS ? &reader->several : &reader->classless, reader->list, line, text,
+                   wrong);
 }
 
 /* A line without a class of its own; takes `path`. */
@@ -157,7 +151,8 @@ static void add_by_substring(list_reader *reader, const char *text, char *path, 
     int found[2];
     classes_by_substring(reader, text, found);
     int single = found[0] != DATA_NO_CLASS && found[1] == DATA_NO_CLASS;
-    if (single || !(reader->request->need & DATA_CLASSES)) {
+    int refused = found[0] == DATA_NO_CLASS ? DATA_CLASSES : DATA_CLASSES | DATA_UNAMBIGUOUS;
+    if (single || !(reader->request->need & refused)) {
         data_add_image(reader->set, path, found[1] == DATA_NO_CLASS ? found[0] : DATA_SEVERAL_CLASSES);
         return;
     }
@@ -171,8 +166,8 @@ static void read_entry(list_reader *reader, char *text, int line)
     int class;
     char *path = split_class(reader, text, &class);
     if (path && class == DATA_SEVERAL_CLASSES) {
-        diag_error(reader->d, reader->list, line, NULL,
-                   "the class of image %s is a name that stands twice among the labels", text);
+        data_flood_add(&reader->twice, reader->list, line, text,
+                       mem_printf("the class of image %s is a name that stands twice among the labels", text));
         free(path);
     } else if (path) {
         data_add_image(reader->set, path, class);
@@ -200,16 +195,29 @@ static char *trim(char *text, size_t length)
     return text;
 }
 
+/* A file that is no text: is it CIFAR's, with a number of classes or a name that hides it? */
+static void report_not_text(const list_reader *reader, int line)
+{
+    size_t records;
+    int classes;
+    const char *format = data_cifar_format(reader->list, &records, &classes);
+    diag_error(reader->d, reader->list, line, NULL, "neither IDX, CIFAR nor a list of images: not a text file");
+    if (format)
+        diag_hint(reader->d, "it is as long as %zu records of format=%s, which is found by itself with classes=%d and "
+                  "a name on .bin: write format=%s, or set classes=, which is %d", records, format, classes, format,
+                  reader->set->classes);
+}
+
 /* Empty lines are passed over, a mark of byte order too. */
 static void read_lines(list_reader *reader, FILE *in)
 {
     char *text = NULL;
     size_t room = 0;
     int line = 0;
-    for (ssize_t n; (n = mem_getline(&text, &room, in)) >= 0;) {
+    for (ssize_t n; (n = data_getline(&text, &room, in)) >= 0;) {
         ++line;
         if (memchr(text, 0, (size_t)n)) {
-            diag_error(reader->d, reader->list, line, NULL, "neither IDX, CIFAR nor a list of images: not a text file");
+            report_not_text(reader, line);
             break;
         }
         char *entry = trim(text, (size_t)n);
@@ -219,14 +227,25 @@ static void read_lines(list_reader *reader, FILE *in)
     free(text);
 }
 
-static void sum_up(const list_reader *reader)
+/* What is wrong with its lines, kind by kind. */
+static void sum_up(list_reader *reader)
 {
-    if (reader->bad.missing > SHOWN)
-        diag_error(reader->d, reader->list, 0, NULL, "%zu images are missing; the first %d follow", reader->bad.missing,
-                   SHOWN);
-    if (reader->bad.classless > SHOWN)
-        diag_error(reader->d, reader->list, 0, NULL, "%zu images have no single class; the first %d follow",
-                   reader->bad.classless, SHOWN);
+    const char *write = "write the class behind the path";
+    const char *leave_out = "write the class behind the path; -force leaves such images out";
+    char *name = path_labels(reader) ? mem_strdup(write)
+                 : mem_printf("%s, or name the labels with names= in %s", write, reader->request->data->path);
+    char *strange = mem_printf("images end on what is neither a label nor a number from 0 to %d",
+                               reader->set->classes - 1);
+    data_flood_end(&reader->missing, DIAG_ERROR, reader->list, "images are not there or not readable", NULL, reader->d);
+    data_flood_end(&reader->strange, DIAG_ERROR, reader->list, strange, NULL, reader->d);
+    data_flood_end(&reader->twice, DIAG_ERROR, reader->list, "images are of a name that stands twice among the labels",
+                   NULL, reader->d);
+    data_flood_end(&reader->classless, DIAG_ERROR, reader->list, "images have no class", name, reader->d);
+    data_flood_end(&reader->several, DIAG_ERROR, reader->list,
+                   "images have several classes: the labels of both are in their paths",
+                   reader->request->need & DATA_UNAMBIGUOUS ? leave_out : write, reader->d);
+    free(strange);
+    free(name);
 }
 
 /* One of the split's lists. */
@@ -237,7 +256,6 @@ static void read_list(list_reader *reader)
         diag_error(reader->d, reader->list, 0, NULL, "%s", strerror(errno));
         return;
     }
-    reader->bad = (complaints){ 0 };
     read_lines(reader, in);
     data_read_whole(in, reader->list, reader->d);
     sum_up(reader);

@@ -1,10 +1,9 @@
 /* OpenCV behind a C face (see image_io.h). No exception leaves it.
  *
- * The host's own loader hands the name of an unreadable image to a shell; this one opens the file itself, looks at the
- * size its header declares (image_size.c) before any memory is spent on it, and never runs anything. */
+ * The host's own loader hands the name of an unreadable image to a shell; this one gets bytes that image_file.c
+ * has read and looked at, and never runs anything. */
 #include "image_io.h"
 #include "image_internal.h"
-#include "image_size.h"
 #include "darknet_plugin/base/out_file.h"
 #include "darknet_plugin/base/path.h"
 
@@ -45,51 +44,12 @@ struct video_out {
 
 namespace {
 
-const size_t max_pixels = (size_t)1 << 27;   /* 400 MB as RGB */
-
-/* Are w x h pixels no more than are accepted? */
-int check_size(size_t w, size_t h, char *why, size_t len)
-{
-    if (w && h && w <= max_pixels / h) return 0;
-    char text[128];
-    snprintf(text, sizeof text, "image of %zux%zu pixels, at most %zu are accepted", w, h, max_pixels);
-    return fail(why, len, text);
-}
-
-int open_regular(const char *path, FILE **file, struct stat *st, char *why, size_t len)
-{
-    if (stat(path, st)) return fail(why, len, strerror(errno));
-    if (!S_ISREG(st->st_mode)) return fail(why, len, "not a regular file");
-    *file = fopen(path, "rb");
-    return *file ? 0 : fail(why, len, strerror(errno));
-}
-
-/* Is the size that the header declares one the file could have? */
-int check_image(const char *path, char *why, size_t len)
-{
-    struct stat st;
-    FILE *f;
-    if (open_regular(path, &f, &st, why, len)) return -1;
-    image_size s;
-    int unknown = image_size_read(f, &s);
-    fclose(f);
-    char text[200];
-    snprintf(text, sizeof text, "not an image (%s), or damaged", image_size_formats);
-    if (unknown) return fail(why, len, text);
-    if (check_size(s.w, s.h, why, len)) return -1;
-    if (!s.per_byte || s.w * s.h / s.per_byte <= (size_t)st.st_size) return 0;
-    snprintf(text, sizeof text, "damaged: %zux%zu pixels are more than %zu bytes can hold", s.w, s.h,
-             (size_t)st.st_size);
-    return fail(why, len, text);
-}
-
 int check_video(const char *path, char *why, size_t len)
 {
     struct stat st;
-    FILE *f;
-    if (open_regular(path, &f, &st, why, len)) return -1;
-    fclose(f);
-    return 0;
+    if (stat(path, &st)) return fail(why, len, strerror(errno));
+    if (!S_ISREG(st.st_mode)) return fail(why, len, "not a regular file");
+    return access(path, R_OK) ? fail(why, len, strerror(errno)) : 0;
 }
 
 /* The picture as bytes of our own, (h, w, c). */
@@ -105,9 +65,11 @@ int hand_over(const cv::Mat &mat, uint8_t **pixels, int *w, int *h, char *why, s
     return 0;
 }
 
-cv::Mat decode(const char *path, int channels)
+cv::Mat decode(const image_file *file, int channels)
 {
-    cv::Mat m = cv::imread(path, channels == 3 ? cv::IMREAD_COLOR : cv::IMREAD_GRAYSCALE);
+    int jpeg = file->n > 1 && file->byte[0] == 0xff && file->byte[1] == 0xd8;
+    cv::Mat bytes(1, (int)file->n + (jpeg ? IMAGE_PADDING : 0), CV_8UC1, file->byte);
+    cv::Mat m = cv::imdecode(bytes, channels == 3 ? cv::IMREAD_COLOR : cv::IMREAD_GRAYSCALE);
     if (!m.empty() && channels == 3) cv::cvtColor(m, m, cv::COLOR_BGR2RGB);
     return m;
 }
@@ -131,19 +93,29 @@ int encode(const char *kind, const uint8_t *pixels, int w, int h, int c, std::ve
 
 }
 
-extern "C" int image_decode(const char *path, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len)
+extern "C" int image_decode_file(const image_file *file, int channels, uint8_t **pixels, int *w, int *h, char *why,
+                                 size_t why_len)
 {
     *pixels = NULL;
     if (channels != 1 && channels != 3) return fail(why, why_len, "images have 1 or 3 channels");
-    if (check_image(path, why, why_len)) return -1;
     try {
-        cv::Mat m = decode(path, channels);
+        cv::Mat m = decode(file, channels);
         if (m.empty()) return fail(why, why_len, "not an image that OpenCV reads, or damaged");
-        if (check_size((size_t)m.cols, (size_t)m.rows, why, why_len)) return -1;
+        if (image_check_size((size_t)m.cols, (size_t)m.rows, why, why_len)) return -1;
         return hand_over(m, pixels, w, h, why, why_len);
     } catch (const std::exception &e) {
         return fail(why, why_len, e);
     }
+}
+
+extern "C" int image_decode(const char *path, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len)
+{
+    image_file file;
+    *pixels = NULL;
+    if (image_file_read(path, &file, why, why_len)) return -1;
+    int failed = image_decode_file(&file, channels, pixels, w, h, why, why_len);
+    image_file_free(&file);
+    return failed;
 }
 
 extern "C" int image_save(const char *path, const uint8_t *pixels, int w, int h, int c, diag *d)
@@ -272,7 +244,7 @@ extern "C" int image_side_by_side(const image_rgb *left, const image_rgb *right,
     try {
         int top = std::max(caption_height(left_caption, left), caption_height(right_caption, right)),
             h = std::max(left->h, right->h);
-        if (check_size((size_t)left->w + (size_t)right->w + gap, (size_t)h + (size_t)top, NULL, 0)) return -1;
+        if (image_check_size((size_t)left->w + (size_t)right->w + gap, (size_t)h + (size_t)top, NULL, 0)) return -1;
         cv::Mat m(h + top, left->w + gap + right->w, CV_8UC3, cv::Scalar(32, 32, 32));
         paste(m, left, 0, top, left_caption);
         paste(m, right, left->w + gap, top, right_caption);
@@ -334,7 +306,7 @@ extern "C" int video_next(video_in *video, image_rgb *frame, char *why, size_t w
         cv::Mat m;
         if (!video->capture.read(m) || m.empty()) return 0;
         if (m.type() != CV_8UC3) return fail(why, why_len, "frames are not of 8-bit colour");
-        if (check_size((size_t)m.cols, (size_t)m.rows, why, why_len)) return -1;
+        if (image_check_size((size_t)m.cols, (size_t)m.rows, why, why_len)) return -1;
         cv::cvtColor(m, m, cv::COLOR_BGR2RGB);
         return hand_over(m, &frame->pixels, &frame->w, &frame->h, why, why_len) ? -1 : 1;
     } catch (const std::exception &e) {

@@ -1,6 +1,7 @@
 /* OpenCV behind a C face: pictures, drawing, video and its DNN module. Built as C++ (image_io.cpp). */
 #ifndef DISTILL_IMAGE_IO_H
 #define DISTILL_IMAGE_IO_H
+#include "image_file.h"
 #include "darknet_plugin/base/diag.h"
 
 #include <stddef.h>
@@ -13,6 +14,9 @@ extern "C" {
 /* Decodes a JPEG, PNG, BMP, PNM, TIFF or WebP to 8-bit interleaved (h, w, c): RGB for channels=3, grey for 1. *pixels
  * is the caller's to free() . 0, or -1 with a reason in `why` (not there, not an image, too large). */
 int image_decode(const char *path, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len);
+/* The same of a file that has been read. */
+int image_decode_file(const image_file *file, int channels, uint8_t **pixels, int *w, int *h, char *why,
+                      size_t why_len);
 /* Writes an 8-bit (h, w, c) RGB or grey image as PNG/JPEG by the name's extension, whole or not at all (see
  * out_file.h). 0, or -1 with a message. */
 int image_save(const char *path, const uint8_t *pixels, int w, int h, int c, diag *d);

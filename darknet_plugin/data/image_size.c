@@ -40,6 +40,17 @@ static int png(FILE *file, const unsigned char *start, image_size *size)
     return memcmp(start + 12, "IHDR", 4) ? -1 : 0;
 }
 
+/* Up to the last chunk, IEND. */
+static int png_whole(FILE *file, size_t bytes)
+{
+    unsigned char b[8];
+    for (size_t at = 8; bytes >= 12 && at <= bytes - 12; at += 12 + big(b, 4)) {
+        if (fseek(file, (long)at, SEEK_SET) || fread(b, 1, 8, file) != 8) return 0;
+        if (!memcmp(b + 4, "IEND", 4)) return 1;
+    }
+    return 0;
+}
+
 /* ---- JPEG (ISO 10918-1 B.1 and B.2.2): segments up to the frame header ---- */
 
 /* The next marker: fill bytes, and as in libjpeg anything else, are passed over. -1 at the end. */
@@ -59,7 +70,6 @@ static int is_frame(int marker)
     return marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
 }
 
-
 /* Up to the frame header, passing over every other segment. */
 static int jpeg(FILE *file, const unsigned char *start, image_size *size)
 {
@@ -78,6 +88,31 @@ static int jpeg(FILE *file, const unsigned char *start, image_size *size)
         return 0;
     }
     return -1;
+}
+
+/* From just behind the first marker to the end, scan after scan. */
+static int jpeg_scan(FILE *file)
+{
+    unsigned char b[2];
+    for (int m; (m = jpeg_marker(file)) >= 0;) {
+        if (m == 0xd9) return 1;
+        if (stands_alone(m)) continue;
+        if (fread(b, 1, 2, file) != 2 || big(b, 2) < 2 || fseek(file, (long)big(b, 2) - 2, SEEK_CUR)) return 0;
+    }
+    return 0;
+}
+
+enum { TAIL = 1024 };
+
+/* Nearly all end on the mark of the end, or on zeros behind it; what does not is read through. */
+static int jpeg_whole(FILE *file, size_t bytes)
+{
+    unsigned char tail[TAIL];
+    size_t n = bytes < TAIL ? bytes : TAIL;
+    if (fseek(file, (long)(bytes - n), SEEK_SET) || fread(tail, 1, n, file) != n) return 0;
+    while (n && !tail[n - 1]) --n;
+    if (n > 1 && tail[n - 2] == 0xff && tail[n - 1] == 0xd9) return 1;
+    return !fseek(file, 2, SEEK_SET) && jpeg_scan(file);
 }
 
 /* ---- BMP: a header of 12 bytes with 16-bit sizes, or a longer one with signed 32-bit sizes ---- */
@@ -160,28 +195,51 @@ static int webp(FILE *file, const unsigned char *start, image_size *size)
     return 0;
 }
 
+/* RIFF says how long it is. */
+static int webp_whole(FILE *file, size_t bytes)
+{
+    unsigned char b[8];
+    return !fseek(file, 0, SEEK_SET) && fread(b, 1, 8, file) == 8 && little(b + 4, 4) <= bytes - 8;
+}
+
 /* To add a format, add its row, and its name above; there is nothing else to do. */
 static const struct {
     const char *magic;
     size_t n, at;            /* its bytes, and where they stand */
     size_t per_byte;
     int (*read)(FILE *file, const unsigned char *start, image_size *size);
+    int (*whole)(FILE *file, size_t bytes);   /* NULL: who decodes it finds out */
 } FORMATS[] = {
-    { "\xff\xd8\xff", 3, 0, 1024, jpeg }, { "\x89PNG\r\n\x1a\n", 8, 0, 8256, png },
-    { "BM", 2, 0, 16384, bmp }, { "P", 1, 0, 8, pnm },
-    { "II*\0", 4, 0, 0, tiff }, { "MM\0*", 4, 0, 0, tiff }, { "WEBP", 4, 8, 0, webp },
+    { "\xff\xd8\xff", 3, 0, 1024, jpeg, jpeg_whole }, { "\x89PNG\r\n\x1a\n", 8, 0, 8256, png, png_whole },
+    { "BM", 2, 0, 16384, bmp, NULL }, { "P", 1, 0, 8, pnm, NULL },
+    { "II*\0", 4, 0, 0, tiff, NULL }, { "MM\0*", 4, 0, 0, tiff, NULL }, { "WEBP", 4, 8, 0, webp, webp_whole },
 };
+enum { N_FORMATS = sizeof FORMATS / sizeof *FORMATS };
+
+/* The row of the file that begins so, N_FORMATS if there is none. */
+static size_t format_of(const unsigned char *start)
+{
+    size_t i = 0;
+    while (i < N_FORMATS && memcmp(start + FORMATS[i].at, FORMATS[i].magic, FORMATS[i].n)) ++i;
+    return i;
+}
+
+int image_size_is_whole(FILE *file, size_t bytes)
+{
+    unsigned char b[START] = { 0 };
+    size_t n = fseek(file, 0, SEEK_SET) ? 0 : fread(b, 1, sizeof b, file), i = n ? format_of(b) : N_FORMATS;
+    clearerr(file);
+    return i < N_FORMATS && (!FORMATS[i].whole || FORMATS[i].whole(file, bytes));
+}
 
 int image_size_read(FILE *file, image_size *size)
 {
     unsigned char b[START] = { 0 };
     size_t n = fread(b, 1, sizeof b, file);
     *size = (image_size){ 0 };
-    for (size_t i = 0; n && i < sizeof FORMATS / sizeof *FORMATS; ++i) {
-        if (memcmp(b + FORMATS[i].at, FORMATS[i].magic, FORMATS[i].n)) continue;
-        size->per_byte = FORMATS[i].per_byte;
-        clearerr(file);
-        return FORMATS[i].read == jpeg && fseek(file, 2, SEEK_SET) ? -1 : FORMATS[i].read(file, b, size);
-    }
-    return -1;
+    size_t i = n ? format_of(b) : N_FORMATS;
+    if (i == N_FORMATS) return -1;
+    size->per_byte = FORMATS[i].per_byte;
+    clearerr(file);
+    return FORMATS[i].read == jpeg && fseek(file, 2, SEEK_SET) ? -1 : FORMATS[i].read(file, b, size);
 }

@@ -16,6 +16,9 @@ typedef struct image_size {
 /* Reads the header of a file open at its beginning. 0, or -1: none of the formats in the table, or its header is
  * damaged. */
 int image_size_read(FILE *file, image_size *size);
+/* Is the end of such a file there, as far as its format says where that is? `bytes` is its length; any place in it is
+ * left. */
+int image_size_is_whole(FILE *file, size_t bytes);
 extern const char image_size_formats[];   /* "JPEG, PNG, ..." */
 
 #ifdef __cplusplus

@@ -122,11 +122,11 @@ typedef enum { IMAGE_FAILED = -1, IMAGE_READ, IMAGE_LOST } image_status;
 static image_status read_picture(const loader *loader, slot *slot, uint64_t i, picture *picture)
 {
     char why[256] = "", name[700];
-    if (!dataset_read(loader->options.data, i, loader->options.c, &picture->pixels, &picture->w, &picture->h, why,
-                      sizeof why))
-        return IMAGE_READ;
+    int status = dataset_read(loader->options.data, i, loader->options.c, &picture->pixels, &picture->w, &picture->h,
+                              why, sizeof why);
+    if (!status) return IMAGE_READ;
     dataset_name(loader->options.data, i, name, sizeof name);
-    if (loader->options.augment.detector) {
+    if (loader->options.augment.detector && status != DATA_CHANGED) {
         lost_add(&slot->lost, i, mem_printf("%s: %s", name, why));
         return IMAGE_LOST;
     }
@@ -141,7 +141,8 @@ static image_status substitute(const loader *loader, slot *slot, int j, picture 
     rng r = rng_make(loader->options.view_seed, batch->view[j], batch->index[j], RNG_SUBSTITUTE);
     for (int tries = 0; tries < 100; ++tries) {
         batch->index[j] = rng_below(&r, loader->count);
-        if (read_picture(loader, slot, batch->index[j], picture) == IMAGE_READ) return IMAGE_READ;
+        image_status status = read_picture(loader, slot, batch->index[j], picture);
+        if (status != IMAGE_LOST) return status;
     }
     return IMAGE_LOST;
 }
@@ -156,8 +157,8 @@ static void prepare_detector(const loader *loader, batch *batch, int j, const pi
         augment_detect(picture->pixels, picture->w, picture->h, options->c, &options->augment, &r, x, batch->w,
                        batch->h, place);
     else
-        augment_fit(picture->pixels, picture->w, picture->h, options->c, options->augment.stretch, x, batch->w,
-                    batch->h, place);
+        augment_fit(picture->pixels, picture->w, picture->h, options->c, options->augment.fit == FIT_STRETCH, x,
+                    batch->w, batch->h, place);
     if (!batch->truth) return;
     int n;
     const data_box *box = dataset_boxes(options->data, batch->index[j], &n);
@@ -172,9 +173,16 @@ static void prepare_classifier(const loader *loader, uint64_t view, uint64_t ind
     const uint8_t *pixels = picture->pixels;
     int w = picture->w, h = picture->h, c = options->c;
     rng r = rng_make(options->view_seed, view, index, RNG_AUGMENT);
-    if (is_random(loader)) augment_image(pixels, w, h, c, &options->augment, &r, x, options->w, options->h);
-    else if (options->how == LOAD_VALID) augment_centre(pixels, w, h, c, x, options->w, options->h);
-    else augment_letterbox(pixels, w, h, c, x, options->w, options->h);
+    image_fit fit = options->augment.fit;
+    if (!is_random(loader)) {
+        augment_still(pixels, w, h, c, fit, x, options->w, options->h);
+    } else if (fit == FIT_CROP) {
+        augment_image(pixels, w, h, c, &options->augment, &r, x, options->w, options->h);
+    } else {
+        uint8_t *fitted = augment_still_bytes(pixels, w, h, c, fit, options->w, options->h);
+        augment_image(fitted, options->w, options->h, c, &options->augment, &r, x, options->w, options->h);
+        free(fitted);
+    }
 }
 
 /* Mixes the same view of another image into x, which is image j. */
@@ -408,7 +416,10 @@ size_t loader_left_out(const loader *loader, diag *d)
 static int accept(loader *loader, slot *slot, diag *d)
 {
     lost_merge(&loader->lost, &slot->lost);
-    int too_many = dataset_too_many_left_out(loader->options.data, loader->lost.n);
+    size_t unlabelled = 0;
+    for (size_t i = 0; i < loader->lost.n; ++i)
+        unlabelled += (size_t)dataset_lacks_labels(loader->options.data, loader->lost.image[i].index);
+    int too_many = dataset_too_many_left_out(loader->options.data, loader->lost.n - unlabelled, unlabelled);
     if (too_many) report_lost(loader, 1, d);
     else if (slot->why[0]) diag_error(d, NULL, 0, NULL, "%s", slot->why);
     return !too_many && !slot->why[0];

@@ -4,20 +4,20 @@
  * view = e, or e mod views: which pixels a view has does not depend on `seed`, so that a cache serves many of them.
  *
  * Mixup (augment.mixup): image i is mixed with image p as that is in the same view; p and the factor are drawn from
- * rng_make(seed, view, i, RNG_MIX), so that view v of image i has the same pixels in any batch. A p that cannot be read
- * is a failure as an i is.
+ * rng_make(view_seed, view, i, RNG_MIX), so that view v of image i has the same pixels in any batch. A p that cannot be
+ * read is a failure as an i is.
  *
  * Detectors (augment.detector): images are placed as augment.h says, and one that cannot be read, or is left out by the
  * data set, does not end the run. Training and views take another image instead, drawn by (view_seed, view, image),
- * whatever the number of threads, and the batch says which; validation and prediction go on without it. More than 1 %
- * of the data set's images is an error that names them. */
+ * whatever the number of threads, and the batch says which; validation goes on without it. Too many of them
+ * (dataset_too_many_left_out) are an error that names them. */
 #ifndef DISTILL_LOADER_H
 #define DISTILL_LOADER_H
 #include "augment.h"
 #include "dataset.h"
 
-/* augment, shuffled / centre crop / letterbox / augment, view 0 of all images in order, then view 1, ... */
-typedef enum { LOAD_TRAIN, LOAD_VALID, LOAD_PREDICT, LOAD_VIEWS } load_how;
+/* augment, shuffled / as augment.fit says, in order / augment, view 0 of all images in order, then view 1, ... */
+typedef enum { LOAD_TRAIN, LOAD_VALID, LOAD_VIEWS } load_how;
 
 typedef struct loader_options {
     const dataset *data;         /* borrowed for the loader's life */

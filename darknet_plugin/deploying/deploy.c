@@ -1,7 +1,7 @@
 /* Building, editing and reading a deployed network (see deploy.h).
  *
- * Which layer of the training network computes the same the lowering says (lowered.trained_as). Weights are paired by
- * the order of the layers that have any, which both share: that is what makes a training file deployable.
+ * Which layer of the training network computes the same, and so has the same weights, the lowering says
+ * (lowered.trained_as).
  *
  * Outputs are what a user reads: the last layer, or for a detector every map that goes into [yolo] or [region] (each
  * reader makes its own kind of list of boxes from those, so the boxes themselves cannot be compared). */
@@ -31,36 +31,12 @@ static void copy_layer(layer *to, const layer *from)
     for (int k = 0; k < n; ++k) memcpy(a[k].data, b[k].data, a[k].n * sizeof *a[k].data);
 }
 
-/* The next layer from i on that stores any weights; net->n if none. */
-static int next_stored(const network *net, int i)
-{
-    weights_tensor t[WEIGHTS_MAX_TENSORS];
-    while (i < net->n && !weights_tensors(&net->layers[i], t)) ++i;
-    return i;
-}
-
 static int same_arrays(const layer *one, const layer *other)
 {
     weights_tensor a[WEIGHTS_MAX_TENSORS], b[WEIGHTS_MAX_TENSORS];
     int n = weights_tensors(one, a), same = n == weights_tensors(other, b);
     for (int k = 0; k < n && same; ++k) same = a[k].n == b[k].n;
     return same;
-}
-
-/* Copies weights from layer to layer in file order; -1 with a message where the two networks store unlike arrays. */
-static int copy_weights(deployed *deployed, const model *model, diag *d)
-{
-    const network *from = model->net, *to = deployed->net;
-    int i = next_stored(from, 0), k = next_stored(to, 0);
-    while (i < from->n && k < to->n && same_arrays(&to->layers[k], &from->layers[i])) {
-        copy_layer(&to->layers[k], &from->layers[i]);
-        i = next_stored(from, i + 1);
-        k = next_stored(to, k + 1);
-    }
-    *to->seen = *from->seen;
-    if (i >= from->n && k >= to->n) return 0;
-    diag_error(d, deployed->low->cfg->path, 0, NULL, "layer %d does not deploy as it was trained", k);
-    return -1;
 }
 
 /* The layer of the model that has this number where it is lowered for distilling; -1 if there is none. */
@@ -77,6 +53,32 @@ static void pair_layers(deployed *deployed, const model *model)
     deployed->from = mem_calloc((size_t)deployed->net->n + 1, sizeof *deployed->from);
     for (int k = 0; k < deployed->net->n; ++k)
         deployed->from[k] = model->low->mode == LOWER_DEPLOY ? k : trained_layer(model, deployed->low->trained_as[k]);
+}
+
+/* Does the model store what is deployed, what only fed losses, and nothing else? */
+static int all_is_deployed(const deployed *deployed, const model *model)
+{
+    const net_shape *shape = deployed->low->shape;
+    size_t fed_losses = model->low->mode == LOWER_TRAIN ? shape->trained_before + shape->trained_behind : 0;
+    return model->low->shape->stored == shape->stored + fed_losses;
+}
+
+/* Copies the weights of each layer from its pair; -1 with a message where the two networks store unlike arrays. */
+static int copy_weights(deployed *deployed, const model *model, diag *d)
+{
+    const network *from = model->net, *to = deployed->net;
+    weights_tensor t[WEIGHTS_MAX_TENSORS];
+    int k = 0;
+    *to->seen = *from->seen;
+    for (; k < to->n; ++k) {
+        int pair = deployed->from[k];
+        if (!weights_tensors(&to->layers[k], t)) continue;
+        if (pair < 0 || pair >= from->n || !same_arrays(&to->layers[k], &from->layers[pair])) break;
+        copy_layer(&to->layers[k], &from->layers[pair]);
+    }
+    if (k == to->n && all_is_deployed(deployed, model)) return 0;
+    diag_error(d, deployed->low->cfg->path, 0, NULL, "layer %d does not deploy as it was trained", k);
+    return -1;
 }
 
 static void find_features(deployed *deployed)
@@ -118,11 +120,11 @@ deployed *deploy_open(const model *model, const char *cfg, diag *d)
     deployed *deployed = mem_calloc(1, sizeof *deployed);
     deployed->low = low;
     deployed->net = parse(low, d);
+    if (deployed->net) pair_layers(deployed, model);
     if (!deployed->net || copy_weights(deployed, model, d)) {
         deploy_close(deployed);
         return NULL;
     }
-    pair_layers(deployed, model);
     find_features(deployed);
     find_outputs(deployed);
     return deployed;

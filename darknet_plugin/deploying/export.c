@@ -116,8 +116,12 @@ static int export_model(export_job *job, lower_mode mode, diag *d)
     model_options options = { .threads = job->options->threads, .mode = mode };
     if (check_names(job, d) || model_backend(job->options->backend, &options.backend, d)) return -1;
     if (!(job->model = model_open(job->arg[0], &options, d)) || model_load_whole(job->model, job->arg[1], d)) return -1;
+    if (options_given(job->options, "eps")) model_set_epsilon(job->model, job->options->eps);
+    if (model_fit(job->model, job->options->fit, d)) return -1;
     if (export_open_images(job, d) || check_names(job, d)) return -1;
-    if (!(job->deployed = deploy_open(job->model, job->arg[0], d)) || edit(job, d) || write_files(job, d)) return -1;
+    if (!(job->deployed = deploy_open(job->model, job->arg[0], d))) return -1;
+    lower_set_fit(job->deployed->low, job->model->low->augment.fit);
+    if (edit(job, d) || write_files(job, d)) return -1;
     if (verify_files(job, mode, d) || (job->options->teacher && export_teacher(job, d))) return -1;
     return out_file_keep(job->file, EXPORT_FILES, d) ? -1 : export_report(job, d);
 }

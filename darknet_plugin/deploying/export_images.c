@@ -5,8 +5,8 @@
 #include "export.h"
 #include "darknet_plugin/base/mem.h"
 
-#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Noise with some structure: a random level an image, so that answers differ. */
 static void noise_images(export_job *job, size_t bytes)
@@ -20,7 +20,7 @@ static void noise_images(export_job *job, size_t bytes)
 }
 
 /* Image i of the data set as the net sees it, back in bytes. */
-static int data_image(const dataset *data, size_t i, const net_shape *shape, uint8_t *out, diag *d)
+static int data_image(const dataset *data, size_t i, const net_shape *shape, image_fit fit, uint8_t *out, diag *d)
 {
     uint8_t *pixels;
     int w, h;
@@ -29,12 +29,9 @@ static int data_image(const dataset *data, size_t i, const net_shape *shape, uin
         diag_error(d, dataset_name(data, i, name, sizeof name), 0, NULL, "cannot read this image: %s", why);
         return -1;
     }
-    size_t plane = (size_t)shape->h * (size_t)shape->w;
-    float *x = mem_calloc(plane * (size_t)shape->c, sizeof *x);
-    augment_centre(pixels, w, h, shape->c, x, shape->w, shape->h);
-    for (size_t k = 0; k < plane * (size_t)shape->c; ++k)
-        out[k % plane * (size_t)shape->c + k / plane] = (uint8_t)lrintf(fminf(fmaxf(x[k], 0), 1) * 255);
-    free(x);
+    uint8_t *fitted = augment_still_bytes(pixels, w, h, shape->c, fit, shape->w, shape->h);
+    memcpy(out, fitted, (size_t)shape->c * (size_t)shape->h * (size_t)shape->w);
+    free(fitted);
     free(pixels);
     return 0;
 }
@@ -55,7 +52,9 @@ static int data_images(export_job *job, size_t bytes, diag *d)
 {
     if (dataset_count(job->data) < (size_t)job->n) job->n = (int)dataset_count(job->data);
     for (int i = 0; i < job->n; ++i)
-        if (data_image(job->data, (size_t)i, job->model->low->shape, job->pixels + (size_t)i * bytes, d)) return -1;
+        if (data_image(job->data, (size_t)i, job->model->low->shape, job->model->low->augment.fit,
+                       job->pixels + (size_t)i * bytes, d))
+            return -1;
     return 0;
 }
 

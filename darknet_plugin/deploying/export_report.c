@@ -1,5 +1,6 @@
 /* What an export says: the files, what folding and merging did, every reader's difference, who cannot read it, and the
  * [teacher] section. As lines, or as one JSON object. */
+#include "darknet_plugin/data/augment.h"
 #include "export.h"
 #include "darknet_plugin/base/mem.h"
 #include "readers.h"
@@ -95,6 +96,7 @@ static cJSON *export_json(const export_job *job)
     if (job->name[EXPORT_ONNX]) cJSON_AddStringToObject(object, "onnx", job->name[EXPORT_ONNX]);
     add_work(object, job);
     add_verification(object, job);
+    cJSON_AddStringToObject(object, "fit", augment_fit_name(job->model->low->augment.fit));
     add_notes(object, job);
     if (job->teacher) cJSON_AddStringToObject(object, "teacher", job->teacher);
     return object;
@@ -140,6 +142,7 @@ static void print_notes(const export_job *job, FILE *out)
                 note[i].count > 1 ? "s" : "", note[i].layer, note[i].row->readers, note[i].row->remedy);
 }
 
+/* On which images, how they fill the input, and every reader's result. */
 static void print_verification(const export_job *job, FILE *out)
 {
     const char *data = job->options->data;
@@ -147,7 +150,8 @@ static void print_verification(const export_job *job, FILE *out)
         fprintf(out, "not verified\n");
         return;
     }
-    fprintf(out, "verified on %d images of %s\n", job->n, data ? data : "noise (-data takes real ones)");
+    if (data) fprintf(out, "verified on %d images of %s, %s\n", job->n, data, model_fit_text(job->model));
+    else fprintf(out, "verified on %d images of noise (-data takes real ones)\n", job->n);
     for (int i = 0; i < VERIFY_READERS; ++i) print_reader(job, &job->result[i], out);
     for (int i = 0; model_is_detector(job->model) && i < BOX_READERS; ++i) print_boxes(&job->boxes[i], out);
 }

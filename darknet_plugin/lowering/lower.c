@@ -46,27 +46,28 @@ static int stands_for(const cfg_section *there, const char *wanted)
                             type->asks == same->asks);
 }
 
-static void check_neighbour(lower_build *build, const cfg_section *section, int at, const char *wanted,
+static void check_neighbour(lower_build *build, const cfg_section *section, int step, const char *wanted,
                             const char *where)
 {
-    const cfg_section *there = cfg_layer(build->low->source, at);
+    const cfg_section *there = lower_neighbour(build, section->index, step);
     if (!wanted || (there && stands_for(there, wanted))) return;
     diag_error(build->d, section->file, section->line, section->name, "expected [%s] %s it, not %s%s%s", wanted, where,
                there ? "[" : "", there ? there->name : "nothing", there ? "]" : "");
     diag_hint(build->d, "%s", section_type_named(section->name)->hint);
 }
 
-/* Checks who stands beside whom, and makes room for a head a projector. */
+/* Checks who stands beside whom, and makes room for a head a triple. */
 static void count_heads(lower_build *build)
 {
     lowered *low = build->low;
     for (int i = 0; i < low->source->n; ++i) {
         const cfg_section *section = &low->source->section[i];
         const section_type *type = section_type_named(section->name);
-        if (!type) continue;
-        check_neighbour(build, section, section->index - 1, type->before, "before");
-        check_neighbour(build, section, section->index + 1, type->after, "after");
+        if (!type || lower_is_free(section) || lower_is_regressor(build, section)) continue;
+        check_neighbour(build, section, -1, type->before, "before");
+        check_neighbour(build, section, 1, type->after, "after");
         low->heads += type->role == ROLE_PROJECTOR;
+        build->answers += type->role == ROLE_TAIL && cfg_int(section, "deploy", 1);
     }
     low->head = mem_calloc((size_t)low->heads + 1, sizeof *low->head);
     for (int i = 0; i < low->heads; ++i)
@@ -128,19 +129,18 @@ static int read_teachers(lower_build *build)
 {
     lowered *low = build->low;
     if (!cfg_first(low->source, "teacher")) return 0;
-    int wanted = (build->mode == LOWER_TRAIN ? TEACHERS_WEIGHTS : 0) | (low->heads ? TEACHERS_TAPS : 0);
+    int weights = build->mode == LOWER_TRAIN && !build->without_weights;
+    int wanted = (weights ? TEACHERS_WEIGHTS : 0) | (low->heads ? TEACHERS_TAPS : 0);
     low->teacher = teachers_read(low->source, wanted, &low->teachers, build->d);
     return low->teacher ? 0 : -1;
 }
 
-/* A plain cfg does. In a triple's everything behind the encoder is the teacher's; other distillations have an output of
- * their own, which may learn from labels besides. */
-static int output_learns_labels(const lowered *low)
+/* A plain cfg does. Where a triple answers everything behind the encoder is the teacher's; other distillations have an
+ * output of their own, which may learn from labels besides. */
+static int output_learns_labels(const lower_build *build)
 {
-    if (!low->teacher || low->mode == LOWER_LABELS) return 1;
-    for (int i = 0; !low->heads && i < cfg_layers(low->cfg); ++i)
-        if (lower_reads_labels(cfg_layer(low->cfg, i))) return 1;
-    return 0;
+    const lowered *low = build->low;
+    return !low->teacher || low->mode == LOWER_LABELS || (!build->answers && lower_label_loss(low->cfg));
 }
 
 static int loss_learns_labels(const lowered *low)
@@ -148,6 +148,12 @@ static int loss_learns_labels(const lowered *low)
     for (int i = 0; i < low->losses; ++i)
         if (low->loss[i].type->asks == TEACH_LABELS && low->loss[i].layer < low->trained) return 1;
     return 0;
+}
+
+/* Who learns from what. */
+static int lower_assign(lower_build *build)
+{
+    return lower_assign_taps(build) | lower_assign_answers(build) | lower_assign_layers(build);
 }
 
 /* `clean` = 0: the text has mistakes that would be met again layer by layer, so only what is beside them is checked. */
@@ -158,21 +164,26 @@ static int lower_whole(lower_build *build, int clean)
     count_heads(build);
     check_teacher_there(build);
     if (read_teachers(build) || !clean || diag_errors(build->d) > build->errors) return -1;
-    if (low->teacher && (lower_assign_taps(build) || lower_assign_answers(build))) return -1;
+    if (low->teacher && lower_assign(build)) return -1;
     if (lower_all(build) || !(low->shape = shapes_infer(low->cfg, build->d))) return -1;
+    int bad = lower_check_tails(build) | lower_check_end(build);
+    if (low->teacher && build->mode != LOWER_TRAIN && (bad || lower_prune(build))) return -1;
     if (build->mode == LOWER_LABELS && lower_check_labels(build)) return -1;
-    int output = output_learns_labels(low);
+    int output = output_learns_labels(build);
     low->labels = output || loss_learns_labels(low);
     if (!low->losses || output) low->trained = low->shape->n;
-    augment_read(low->source, low->cfg, &low->augment);
     low->outs = lower_outputs(low->cfg, &low->out);
-    return lower_check_tails(build) | lower_place_losses(build) | lower_check_augment(build);
+    augment_read(low->source, low->cfg, &low->augment, build->d);
+    augment_check_teachers(low, build->d);
+    if (low->mode == LOWER_DEPLOY) lower_set_fit(low, low->augment.fit);
+    return bad | lower_place_losses(build) | lower_check_augment(build);
 }
 
 /* Takes `source` over, even if it fails. `clean` = 0: the reader has found mistakes in it. */
-static lowered *lower_source(cfg_file *source, lower_mode mode, int clean, diag *d)
+static lowered *lower_source(cfg_file *source, lower_mode mode, int without_weights, int clean, diag *d)
 {
-    lower_build build = { .mode = mode, .d = d, .low = mem_calloc(1, sizeof *build.low) };
+    lower_build build = { .mode = mode, .d = d, .without_weights = without_weights,
+                          .low = mem_calloc(1, sizeof *build.low) };
     build.low->mode = mode;
     build.low->source = source;
     build.low->cfg = cfg_new(source->path);
@@ -185,7 +196,7 @@ static lowered *lower_source(cfg_file *source, lower_mode mode, int clean, diag 
 
 lowered *lower_cfg(cfg_file *source, lower_mode mode, diag *d)
 {
-    return lower_source(source, mode, 1, d);
+    return lower_source(source, mode, 0, 1, d);
 }
 
 lowered *lower_read(const char *path, lower_mode mode, diag *d) { return lower_read_batch(path, mode, 0, d); }
@@ -198,5 +209,12 @@ lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d)
         cfg_set(&source->section[0], "batch", "%d", batch);
         cfg_set(&source->section[0], "subdivisions", "1");
     }
-    return source ? lower_source(source, mode, diag_errors(d) == before, d) : NULL;
+    return source ? lower_source(source, mode, 0, diag_errors(d) == before, d) : NULL;
+}
+
+lowered *lower_read_alone(const char *path, diag *d)
+{
+    int before = diag_errors(d);
+    cfg_file *source = cfg_read(path, d);
+    return source ? lower_source(source, LOWER_TRAIN, 1, diag_errors(d) == before, d) : NULL;
 }

@@ -3,6 +3,7 @@
  *   [projector]          three stock [convolutional] sections (other forms: see layers/projector.h)
  *   [feature_l2]         training: a shape-preserving [activation] linear stand-in; deploying: nothing. So every loss
  *   [reused_classifier]  the teacher's own sections after the tap, layer numbers rewritten
+ *   layers that only feed losses: deploying, nothing (lower_prune.c)
  *   1x1 with a stride    deploying: [maxpool] size=1 with that stride, then the 1x1 (lower_deploy.c says why)
  *
  * Route and shortcut numbers of stock sections count sections as the user sees them; they come out absolute.
@@ -29,14 +30,17 @@ typedef struct teacher_spec {
     cfg_file *cfg;                   /* owned: stock, as the teacher's author wrote it but for [net] batch
                                         (= student batch / subdivisions), subdivisions=1, width, height */
     net_shape *shape;                /* owned, of `cfg` */
-    int *tap, taps;                  /* teacher layer numbers, owned; none where no triple asks for a map */
+    int *tap, taps;                  /* layers whose maps are kept, owned; none where nothing asks for a map */
+    int triples;                     /* the first of them belong to a triple each; the others are those that losses
+                                        anywhere in the student name */
     char *means;                     /* (taps) do all that read a tap's map read its channels' means only? owned */
     int answer;                      /* the layer whose output its last [softmax] reads; -1: there is none */
-    int taps_before;                 /* of the teachers above it */
+    int taps_before;                 /* triples of the teachers above it */
     int *out, outs;                  /* its [yolo] and [region] layers, owned; none: a classifier */
     int cut;                         /* layers 0..cut-1 give every tap, and the answer where a loss asks for it */
     float mean[3], std[3];           /* applied as (x - mean) / std; 0 and 1 if absent */
     int normalise;                   /* mean or std given */
+    double epsilon;                  /* of its batch norm, sqrt(v + epsilon); 0: this Darknet's sqrt(v) + 1e-6 */
     int resize;                      /* teacher input differs from the student's: image is resized */
 } teacher_spec;
 
@@ -55,6 +59,8 @@ typedef struct lower_head {
                                         itself */
     int scores;                      /* the layer whose output such losses read, -1: there are none. The tail then
                                         runs while training, and gradients pass it */
+    int answers;                     /* its tail is an answer of the network; 0: only losses read it (deploy=0), and
+                                        there is such a head only when distilling */
 } lower_head;
 
 /* A loss and what it learns from; its own parameters are its row's to read. */
@@ -73,7 +79,8 @@ typedef struct lowered {
     lower_mode mode;
     cfg_file *source;                /* what the user wrote, owned */
     cfg_file *cfg;                   /* stock sections only, owned; each keeps file:line of its origin */
-    net_shape *shape;                /* of `cfg`, owned */
+    net_shape *shape;                /* of `cfg`, owned; deploying it knows which floats of a training run's weights
+                                        file to skip */
     layer_role *role;                /* per lowered layer, owned */
     const section_type **type;       /* per lowered layer: the row it came from, NULL = a stock section; owned */
     int *trained_as;                 /* per lowered layer: its number when lowered for training, -1 = none; owned */
@@ -94,10 +101,23 @@ typedef struct lowered {
 lowered *lower_read(const char *path, lower_mode mode, diag *d);
 /* The same for that many images at a time, in one go, whatever its [net] says. */
 lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d);
+/* For training, but the teachers' weights need not be there. */
+lowered *lower_read_alone(const char *path, diag *d);
 /* The same from text that is already parsed; takes ownership of `source` even if it fails. */
 lowered *lower_cfg(cfg_file *source, lower_mode mode, diag *d);
 void lower_free(lowered *low);
 
+/* Images are to fill the input so. A cfg for deploying says it, in [net] letter_box=; of a cfg for training the source
+ * does, so that it is told from one that was trained otherwise. */
+void lower_set_fit(lowered *low, image_fit fit);
+
+/* Lowered for training: has it any loss? 0; or -1 with a message where training would change nothing, with `warn` 0
+ * and a warning. */
+int lower_check_loss(const lowered *low, int warn, diag *d);
+/* Warns of batch norm where images come one at a time, and of a learning rate of 0. */
+void lower_warn_training(const lowered *low, diag *d);
+/* Warns of projectors that take more than they save. */
+void lower_warn_projector(const lowered *low, diag *d);
 /* From now on the teacher runs up to its class scores; it must have some (answer >= 0). */
 void teacher_ask_answer(teacher_spec *teacher);
 

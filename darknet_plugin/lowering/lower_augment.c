@@ -3,8 +3,10 @@
  * Stock classifier training always crops between width and 2*width and flips, so a cfg without [augment] does the
  * same. A cfg with [augment] says what it wants: what neither section mentions is off. The net's width stands for both
  * sides, as in Darknet. Stock detector training reads jitter= and random= from the last layer, wherever that comes
- * from, and letterboxes; [augment] jitter=, random= and fit= say otherwise. It crops nothing and turns nothing. */
+ * from, and letterboxes; [augment] jitter=, random= and fit= say otherwise. It crops nothing and turns nothing.
+ * [augment] fit= is for classifiers, too; a deployed cfg says the same by AlexeyAB's [net] letter_box=. */
 #include "lower_build.h"
+#include "darknet_plugin/data/augment.h"
 
 #include <limits.h>
 
@@ -34,22 +36,47 @@ static const cfg_section *last_head(const cfg_file *cfg)
     return NULL;
 }
 
+/* [augment] fit=, else AlexeyAB's [net] letter_box=, else what stock Darknet does with images that it measures. */
+static image_fit read_fit(const cfg_section *net, const cfg_section *aug, int detector)
+{
+    const char *fit = aug ? cfg_str(aug, "fit", NULL) : NULL;
+    int named = fit ? augment_fit_named(fit) : -1;
+    if (named >= 0 && !(detector && named == FIT_CROP)) return (image_fit)named;
+    if (cfg_find(net, "letter_box")) return cfg_int(net, "letter_box", 0) ? FIT_LETTERBOX : FIT_STRETCH;
+    return detector ? FIT_LETTERBOX : FIT_CROP;
+}
+
+static void warn_of_key(const cfg_section *aug, const char *key, const char *why, diag *d)
+{
+    diag_warn(d, aug->file, cfg_line(aug, key), aug->name, "%s=%s is for %s", key, cfg_str(aug, key, ""), why);
+}
+
+/* Keys that this kind of network makes nothing of. */
+static void warn_of_kind(const cfg_section *aug, int detector, diag *d)
+{
+    if (detector && augment_fit_named(cfg_str(aug, "fit", "letterbox")) == FIT_CROP)
+        warn_of_key(aug, "fit", "classifiers: boxes would be cut off, images are not cropped", d);
+    if (!detector && cfg_float(aug, "jitter", 0) != 0) warn_of_key(aug, "jitter", "detectors and does nothing here", d);
+    if (!detector && cfg_float(aug, "random", 0) != 0) warn_of_key(aug, "random", "detectors and does nothing here", d);
+}
+
 static void read_detector(const cfg_section *head, const cfg_section *aug, augment_spec *augment)
 {
     double jitter = cfg_float(head, "jitter", aug ? 0 : .2), random = cfg_float(head, "random", 0);
     augment->detector = 1;
     augment->jitter = (float)(aug ? cfg_float(aug, "jitter", jitter) : jitter);
     augment->random = (float)(aug ? cfg_float(aug, "random", random) : random);
-    augment->stretch = aug && cfg_str(aug, "fit", "letterbox")[0] == 's';
 }
 
 /* Resolves all keys into one record, of which `any` says whether an image is changed at all. */
-void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment)
+void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment, diag *d)
 {
     const cfg_section *net = cfg_net(source), *aug = cfg_first(source, "augment"), *head = last_head(stock);
     int w = net ? cfg_int(net, "width", 0) : 0;
     *augment = (augment_spec){ .min_crop = w, .max_crop = w, .aspect = 1, .saturation = 1, .exposure = 1 };
     if (!net || !w) return;
+    augment->fit = read_fit(net, aug, head != NULL);
+    if (aug) warn_of_kind(aug, head != NULL, d);
     augment->pad = aug ? cfg_int(aug, "pad", 0) : 0;
     augment->flip = cfg_int(net, "flip", !aug);
     if (aug) augment->flip = cfg_int(aug, "flip", augment->flip);
@@ -95,4 +122,28 @@ int lower_check_augment(lower_build *build)
                size, w, h);
     diag_hint(build->d, "a side of half of the image or less leaves something to see");
     return -1;
+}
+
+void augment_check_teachers(const lowered *low, diag *d)
+{
+    for (int i = 0; i < low->teachers; ++i) {
+        const teacher_spec *teacher = &low->teacher[i];
+        const cfg_section *net = cfg_net(teacher->cfg);
+        image_fit saw = cfg_int(net, "letter_box", 0) ? FIT_LETTERBOX : FIT_STRETCH;
+        if (!cfg_find(net, "letter_box") || saw == low->augment.fit) continue;
+        diag_warn(d, teacher->section->file, cfg_line(teacher->section, "cfg"), teacher->section->name,
+                  "letter_box=%d in %s: its images were %s, here they are %s", saw == FIT_LETTERBOX, teacher->cfg_path,
+                  augment_fit_text(saw), augment_fit_text(low->augment.fit));
+        diag_hint(d, "[augment] fit=%s", saw == FIT_LETTERBOX ? "letterbox" : "stretch");
+    }
+}
+
+void lower_set_fit(lowered *low, image_fit fit)
+{
+    cfg_file *cfg = low->mode == LOWER_DEPLOY ? low->cfg : low->source;
+    cfg_section *net = &cfg->section[0];
+    if (low->mode != LOWER_DEPLOY && fit == low->augment.fit) return;
+    low->augment.fit = fit;
+    if (fit == FIT_CROP) cfg_unset(net, "letter_box");
+    else cfg_set(net, "letter_box", "%d", fit == FIT_LETTERBOX);
 }

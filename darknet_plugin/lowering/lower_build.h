@@ -2,7 +2,8 @@
  *   lower.c          reading, triples, putting it together      lower_deploy.c   the subset every reader understands
  *   lower_layers.c   stock sections, [projector], losses         lower_tail.c     [reused_classifier]
  *   teacher_spec.c   [teacher]                                  lower_augment.c  [augment]
- *   lower_labels.c   learning from labels instead */
+ *   lower_prune.c    what only feeds losses goes                lower_labels.c   learning from labels instead
+ *   lower_advice.c   what is no mistake, and hardly wanted */
 #ifndef DISTILL_LOWER_BUILD_H
 #define DISTILL_LOWER_BUILD_H
 #include "lower.h"
@@ -11,6 +12,7 @@
 typedef struct lower_build {
     lowered *low;
     lower_mode mode;
+    int without_weights;         /* the teachers' files need not be there */
     diag *d;                     /* borrowed */
     int *map;                    /* the lowered layer that stands for each source layer; owned */
     int errors;                  /* in `d` before it began */
@@ -18,6 +20,7 @@ typedef struct lower_build {
     int head;                    /* the head being built */
     const section_type *type;    /* row of the source section being lowered; NULL = a stock section */
     int lowered_layers, room;    /* entries of low->role, type and trained_as */
+    int answers;                 /* triples whose tail is an answer of the network */
     int training_layers;         /* how many there would be, were it lowered for training */
 } lower_build;
 
@@ -37,6 +40,17 @@ int lower_projector(lower_build *build, int i);
 int lower_loss(lower_build *build, int i);
 int lower_tail(lower_build *build, int i);
 
+/* Is it a loss of feature maps that names its teacher layer, and so stands where it likes? */
+int lower_is_free(const cfg_section *section);
+/* The nearest source layer before (step -1) or after (1) layer i that is none of those; NULL if there is none. */
+const cfg_section *lower_neighbour(const lower_build *build, int i, int step);
+/* Is it a [projector] of no triple, which feeds such a loss alone? */
+int lower_is_regressor(const lower_build *build, const cfg_section *section);
+/* Does the student end on an answer, not on a loss of maps? 0, or -1 after reporting. */
+int lower_check_end(const lower_build *build);
+/* Deploying: takes out the layers that no answer of the network reads. 0, or -1 after reporting. */
+int lower_prune(lower_build *build);
+
 /* Where a loss gets its stand-in: of the section being lowered; behind the frozen tail of a triple, what its
  * [reused_classifier] and the losses after it ask for; there, too, one of scale 0 that only measures. */
 typedef enum { LOSS_OWN, LOSS_BEHIND_TAIL, LOSS_YARDSTICK } loss_kind;
@@ -51,8 +65,6 @@ int lower_place_losses(lower_build *build);
 int lower_check_tails(const lower_build *build);
 /* The host has room for so many boxes an image, whatever max= says, and would read on behind them. */
 void lower_limit_boxes(cfg_section *section);
-/* Does it compare itself with labels, where it is given some? */
-int lower_reads_labels(const cfg_section *section);
 /* What learns from labels in this mode: its loss is on, whatever its cfg says. */
 void lower_for_labels(cfg_section *section);
 /* LOWER_LABELS: is there something that learns from labels, all of it from the same ones? 0, or -1 after reporting. */
@@ -82,9 +94,19 @@ void teachers_free(teacher_spec *teacher, int n);
 /* Which triple learns from which tap, and whose answers are asked for; 0, or -1 after reporting. */
 int lower_assign_taps(lower_build *build);
 int lower_assign_answers(lower_build *build);
-/* The teacher whose answer the loss of source layer i asks for, a place in low->teacher; -1 after reporting. */
+/* The same for losses anywhere in the student: the layers they name are added to what their teachers keep. */
+int lower_assign_layers(lower_build *build);
+/* The place of a layer among those the teacher keeps; teacher->taps if it is none. */
+int lower_tap_index(const teacher_spec *teacher, int layer);
+/* The teacher whom the loss of source layer i, which is of no triple, asks: a place in low->teacher; -1 after
+ * reporting. */
 int lower_answering_teacher(const lower_build *build, int i);
-void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment);
+/* Has it a section that learns from labels? */
+int lower_label_loss(const cfg_file *cfg);
+/* Resolves [augment] and [net] of `source`; what means nothing to this kind of network is warned of. */
+void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *augment, diag *d);
+/* Warns of teachers whose cfg says that they saw their images otherwise. */
+void augment_check_teachers(const lowered *low, diag *d);
 /* When the shapes are known: is [augment] fit for this network? 0, or -1 after reporting. */
 int lower_check_augment(lower_build *build);
 

@@ -24,6 +24,30 @@ static void mark(lower_build *build, layer_role role, int trained)
 void lower_mark(lower_build *build, layer_role role) { mark(build, role, 1); }
 void lower_mark_deployed(lower_build *build, layer_role role) { mark(build, role, 0); }
 
+int lower_is_free(const cfg_section *section)
+{
+    const section_type *type = section_type_named(section->name);
+    return type && type->role == ROLE_LOSS && type->asks == TEACH_MAP && cfg_find(section, "teacher_layer");
+}
+
+const cfg_section *lower_neighbour(const lower_build *build, int i, int step)
+{
+    const cfg_section *there;
+    do there = cfg_layer(build->low->source, i += step);
+    while (there && lower_is_free(there));
+    return there;
+}
+
+int lower_is_regressor(const lower_build *build, const cfg_section *section)
+{
+    const section_type *type = section_type_named(section->name), *next;
+    const cfg_section *feeds = cfg_layer(build->low->source, section->index + 1);
+    if (!type || type->role != ROLE_PROJECTOR || !feeds || !lower_is_free(feeds)) return 0;
+    const cfg_section *behind = lower_neighbour(build, section->index, 1);
+    next = behind ? section_type_named(behind->name) : NULL;
+    return !next || next->role != ROLE_LOSS || next->asks != TEACH_MAP;
+}
+
 /* Sections that name the layers they read, and in which key. */
 static const struct { const char *section, *key; } readers[] = {
     { "route", "layers" }, { "shortcut", "from" },

@@ -3,12 +3,20 @@
 #include "darknet_plugin/host/host_facts.h"
 #include "lower_build.h"
 
-int lower_reads_labels(const cfg_section *section)
+/* Does it compare itself with labels, where it is given some? */
+static int reads_labels(const cfg_section *section)
 {
     static const char *const losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg" };
     for (size_t i = 0; i < sizeof losses / sizeof *losses; ++i)
         if (cfg_is(section, losses[i]) && !cfg_int(section, "noloss", 0)) return 1;
     return 0;
+}
+
+int lower_label_loss(const cfg_file *cfg)
+{
+    int reads = 0;
+    for (int i = 0; i < cfg_layers(cfg); ++i) reads |= reads_labels(cfg_layer(cfg, i));
+    return reads;
 }
 
 void lower_limit_boxes(cfg_section *section)
@@ -37,7 +45,7 @@ static int same_labels(const lower_build *build)
     int last = shape->n - 1, bad = 0;
     for (int i = 0; i < last; ++i) {
         const cfg_section *section = cfg_layer(build->low->cfg, i), *end = cfg_layer(build->low->cfg, last);
-        if (!lower_reads_labels(section) || cfg_is_boxes(section) ||
+        if (!reads_labels(section) || cfg_is_boxes(section) ||
             (!cfg_is_boxes(end) && shape->layer[i].outputs == shape->layer[last].outputs))
             continue;
         diag_error(build->d, section->file, section->line, section->name,
@@ -51,11 +59,9 @@ static int same_labels(const lower_build *build)
 int lower_check_labels(const lower_build *build)
 {
     const lowered *low = build->low;
-    int reads = 0;
     if (!low->teacher)
         return refuse(build, "has no [teacher]: it is trained from labels anyway", "leave out -from-labels");
-    for (int i = 0; i < cfg_layers(low->cfg); ++i) reads |= lower_reads_labels(cfg_layer(low->cfg, i));
-    if (!reads)
+    if (!lower_label_loss(low->cfg))
         return refuse(build, "nothing in the deployed network learns from labels",
                       "it ends on none of [softmax], [yolo], [region]; [reused_classifier] layers= may leave it out");
     return same_labels(build);

@@ -20,6 +20,20 @@ static int no_gradient(const lower_build *build, const cfg_section *section, int
     return -1;
 }
 
+/* A number that counts back over a triple: the stock cfg that it comes from has fewer sections there. */
+static void warn_crossing(const lower_build *build, int i, const char *key, int number)
+{
+    const cfg_section *section = lower_at(build, i), *meant = lower_at(build, i + number), *triple = NULL;
+    for (int k = i + number + 1; k < i && !triple; ++k)
+        if (cfg_is(lower_at(build, k), "reused_classifier")) triple = lower_at(build, k);
+    if (!triple) return;
+    diag_warn(build->d, section->file, cfg_line(section, key), section->name,
+              "%s=%d counts back over a triple, [reused_classifier] (line %d), to layer %d, [%s] (line %d)", key,
+              number, triple->line, i + number, meant->name, meant->line);
+    diag_hint(build->d, "a triple is three sections where a stock head is two; if that layer is meant, write %d",
+              i + number);
+}
+
 /* One number of a route or shortcut -> the lowered layer; -1 after reporting. */
 static int lower_reference(const lower_build *build, int i, const char *key, int number)
 {
@@ -34,6 +48,7 @@ static int lower_reference(const lower_build *build, int i, const char *key, int
     }
     if (lower_behind_tail(build, (int)from) >= 0)
         return no_gradient(build, s, line, lower_behind_tail(build, (int)from));
+    if (number < 0) warn_crossing(build, i, key, number);
     return build->map[from];
 }
 
@@ -59,12 +74,17 @@ static int check_previous(const lower_build *build, int i)
     return no_gradient(build, s, s->line, tail);
 }
 
+/* An answer of the student's own beside the reused classifier, which no labels are for. */
+static int is_own_output(const lower_build *build, const cfg_section *section)
+{
+    return build->answers && (cfg_is(section, "softmax") || cfg_is(section, "cost") || cfg_is_boxes(section));
+}
+
 /* Stock sections that make no sense in a student with a teacher; 0, or -1 after reporting. */
 static int check_student(const lower_build *build, const cfg_section *section)
 {
     if (!build->low->teacher) return 0;
-    int output = cfg_is(section, "softmax") || cfg_is(section, "cost") || cfg_is_boxes(section);
-    if (build->low->heads && output && build->mode != LOWER_LABELS) {
+    if (is_own_output(build, section) && build->mode != LOWER_LABELS) {
         diag_warn(build->d, section->file, section->line, section->name,
                   "the student's own output is trained by nothing: [feature_l2] is the only loss");
         diag_hint(build->d, "leave out the student's classifier, the teacher's is reused");
@@ -85,9 +105,11 @@ int lower_stock(lower_build *build, int i)
     int bad = check_previous(build, i) | check_student(build, s);
     if (key) bad |= rewrite_references(build, i, key, out);
     lower_limit_boxes(out);
+    int untrained = build->mode == LOWER_TRAIN && is_own_output(build, s), silent = cfg_is(s, "softmax");
+    if (untrained && silent) cfg_set(out, "noloss", "1");
     if (build->mode == LOWER_DEPLOY) lower_deploy_layer(out);
     if (build->mode == LOWER_LABELS) lower_for_labels(out);
-    lower_mark(build, ROLE_STUDENT);
+    lower_mark(build, untrained && !silent ? ROLE_OUTPUT : ROLE_STUDENT);
     build->map[i] = build->lowered_layers - 1;
     if (bad) build->student_bad = 1;
     return bad;
@@ -120,7 +142,6 @@ static void append_pool(lower_build *build, const cfg_section *section, int c, i
     cfg_set(o, "pad", "0");
     cfg_set(o, "activation", "linear");
     lower_mark(build, ROLE_POOL);
-    build->low->head[build->head].pool = build->lowered_layers - 1;
 }
 
 static int has_map(const layer_shape *layer_shape)
@@ -128,30 +149,57 @@ static int has_map(const layer_shape *layer_shape)
     return layer_shape->h > 0 && layer_shape->w > 0 && layer_shape->c > 0;
 }
 
-/* Brings student and teacher maps to one size: pools the larger. */
-static int match_maps(lower_build *build, int i, const layer_shape *student, const layer_shape *teacher)
+/* What a projector shall bring the student's map to. */
+typedef struct target {
+    const teacher_spec *teacher;
+    int layer;              /* of that teacher */
+    lower_head *head;       /* the triple's, NULL for a branch that feeds a loss alone */
+} target;
+
+static target target_of(const lower_build *build, int i)
 {
+    lower_head *head = &build->low->head[build->head];
+    if (!lower_is_regressor(build, lower_at(build, i)))
+        return (target){ .teacher = lower_teacher(build, head), .layer = head->tap, .head = head };
+    const cfg_section *loss = lower_at(build, i + 1);
+    return (target){ .teacher = &build->low->teacher[lower_answering_teacher(build, loss->index)],
+                     .layer = cfg_int(loss, "teacher_layer", 0) };
+}
+
+/* A detector's classifier is for maps of one size. */
+static int check_strides(const lower_build *build, int i, const layer_shape *student, const target *target)
+{
+    const layer_shape *tap = &target->teacher->shape->layer[target->layer];
     const cfg_section *p = lower_at(build, i);
-    lower_head *h = &build->low->head[build->head];
+    if (!target->head || !target->teacher->outs || (student->h == tap->h && student->w == tap->w)) return 0;
+    diag_error(build->d, p->file, p->line, p->name,
+               "a detector's heads must have the teacher's strides: its map is %dx%d (layer %d), student's %dx%d "
+               "(layer %d)", tap->w, tap->h, target->layer, student->w, student->h, i - 1);
+    diag_hint(build->d, "triples take the teacher's heads in order; tap=N names another");
+    return -1;
+}
+
+/* Brings student and teacher maps to one size: pools the larger. */
+static int match_maps(lower_build *build, int i, const layer_shape *student, const target *target)
+{
+    const layer_shape *tap = &target->teacher->shape->layer[target->layer];
+    const cfg_section *p = lower_at(build, i);
     if (!has_map(student)) {
         diag_error(build->d, p->file, p->line, p->name, "the layer before, [%s], has no feature map",
                    lower_at(build, i - 1)->name);
         return -1;
     }
-    if (lower_teacher(build, h)->outs && (student->h != teacher->h || student->w != teacher->w)) {
-        diag_error(build->d, p->file, p->line, p->name,
-                   "a detector's heads must have the teacher's strides: its map is %dx%d (layer %d), student's %dx%d "
-                   "(layer %d)", teacher->w, teacher->h, h->tap, student->w, student->h, i - 1);
-        diag_hint(build->d, "triples take the teacher's heads in order; tap=N names another");
-        return -1;
+    if (check_strides(build, i, student, target)) return -1;
+    int down = whole_factor(student->h, student->w, tap->h, tap->w);
+    int up = whole_factor(tap->h, tap->w, student->h, student->w);
+    if (down > 1) {
+        append_pool(build, p, student->c, down);
+        if (target->head) target->head->pool = build->lowered_layers - 1;
     }
-    int down = whole_factor(student->h, student->w, teacher->h, teacher->w);
-    int up = whole_factor(teacher->h, teacher->w, student->h, student->w);
-    if (down > 1) append_pool(build, p, student->c, down);
     if (down || up) return 0;
     diag_error(build->d, p->file, p->line, p->name,
                "map sizes do not divide: teacher's is %dx%d (layer %d), student's %dx%d (layer %d)",
-               teacher->w, teacher->h, h->tap, student->w, student->h, i - 1);
+               tap->w, tap->h, target->layer, student->w, student->h, i - 1);
     diag_hint(build->d,
               "both sides must differ by the same whole factor; change a stride of the student or [teacher] width= "
               "height=");
@@ -170,24 +218,25 @@ static int check_feed(const lower_build *build, int i)
 /* Pools where maps differ, then appends the stack of convolutions. */
 int lower_projector(lower_build *build, int i)
 {
-    lower_head *h = &build->low->head[build->head];
-    const teacher_spec *t = lower_teacher(build, h);
-    const layer_shape *tap = &t->shape->layer[h->tap];
     if (check_feed(build, i)) return -2;
-    build->map[i] = h->feeds = build->map[i - 1];
+    target target = target_of(build, i);
+    build->map[i] = build->map[i - 1];
+    if (target.head) target.head->feeds = build->map[i];
     if (build->student_bad) return -1;
     net_shape *shape = shapes_so_far(build);
     if (!shape) return -2;
     layer_shape feed = shape->layer[shape->n - 1];
     shapes_free(shape);
-    int bad = match_maps(build, i, &feed, tap);
-    h->projector = build->lowered_layers;
-    h->projectors = has_map(&feed) ? projector_append(build->low->cfg, lower_at(build, i), feed.c, tap->c,
-                                                      tap_activation(t->cfg, h->tap), build->d) : -1;
-    if (h->projectors < 0) return -2;
-    if (!h->projectors) h->projector = -1;
+    int bad = match_maps(build, i, &feed, &target), first = build->lowered_layers;
+    int n = has_map(&feed) ? projector_append(build->low->cfg, lower_at(build, i), feed.c,
+                                              target.teacher->shape->layer[target.layer].c,
+                                              tap_activation(target.teacher->cfg, target.layer), build->d) : -1;
+    if (n < 0) return -2;
     lower_mark(build, ROLE_PROJECTOR);
     build->map[i] = build->lowered_layers - 1;
+    if (!target.head) return bad;
+    target.head->projector = n ? first : -1;
+    target.head->projectors = n;
     return bad;
 }
 
@@ -215,6 +264,11 @@ static taught_loss taught_by(const lower_build *build, const cfg_section *sectio
         loss.teacher = kind == LOSS_OWN ? lower_answering_teacher(build, section->index) : head->teacher;
         loss.taught = low->teacher[loss.teacher].answer;
         loss.tap_index = low->teacher[loss.teacher].taps;
+    } else if (lower_is_free(section)) {
+        loss.teacher = lower_answering_teacher(build, section->index);
+        loss.taught = cfg_int(section, "teacher_layer", 0);
+        loss.tap_index = lower_tap_index(&low->teacher[loss.teacher], loss.taught);
+        loss.head = -1;
     } else if (type->asks == TEACH_MAP) {
         head->loss = loss.layer;
         loss.teacher = head->teacher;
@@ -224,14 +278,23 @@ static taught_loss taught_by(const lower_build *build, const cfg_section *sectio
     return loss;
 }
 
+/* What the host parses in the place of a loss with this row. */
+static void append_stand_in(lower_build *build, const cfg_section *section, const section_type *type)
+{
+    const section_type *lowers = build->type;
+    net_shape *shape = type->append ? shapes_so_far(build) : NULL;
+    if (shape) type->append(build->low->cfg, section, shape->layer[shape->n - 1].c);
+    else cfg_set(cfg_append(build->low->cfg, "activation", section->file, section->line), "activation", "linear");
+    shapes_free(shape);
+    build->type = type;
+    lower_mark(build, ROLE_LOSS);
+    build->type = lowers;
+}
+
 void lower_append_loss(lower_build *build, const cfg_section *section, const section_type *type, loss_kind kind)
 {
     lowered *low = build->low;
-    const section_type *lowers = build->type;
-    build->type = type;
-    cfg_set(cfg_append(low->cfg, "activation", section->file, section->line), "activation", "linear");
-    lower_mark(build, ROLE_LOSS);
-    build->type = lowers;
+    append_stand_in(build, section, type);
     low->loss = mem_realloc(low->loss, (size_t)low->losses + 1, sizeof *low->loss);
     low->loss[low->losses++] = taught_by(build, section, type, kind);
     if (kind != LOSS_YARDSTICK) low->trained = build->lowered_layers;
@@ -241,9 +304,11 @@ void lower_append_loss(lower_build *build, const cfg_section *section, const sec
 static int check_scale(const lower_build *build, int i)
 {
     const cfg_section *section = lower_at(build, i);
-    if (build->type->asks == TEACH_MAP || strcmp(cfg_str(section, "scale", ""), "auto")) return 0;
+    int of_triple = build->type->asks == TEACH_MAP && !lower_is_free(section);
+    if (of_triple || strcmp(cfg_str(section, "scale", ""), "auto")) return 0;
     diag_error(build->d, section->file, cfg_line(section, "scale"), section->name,
-               "scale=auto is for losses of a triple: this one stands on the student's own output");
+               "scale=auto is for losses of a triple: this one stands on %s",
+               build->type->asks == TEACH_MAP ? "a map of the student's" : "the student's own output");
     return -1;
 }
 
@@ -257,6 +322,7 @@ int lower_loss(lower_build *build, int i)
     if (check_feed(build, i)) return -2;
     if (check_scale(build, i)) return -1;
     if (build->mode == LOWER_TRAIN) lower_append_loss(build, lower_at(build, i), build->type, LOSS_OWN);
+    else if (build->type->append) append_stand_in(build, lower_at(build, i), build->type);   /* counted when pruned */
     else ++build->training_layers;
     build->map[i] = build->lowered_layers - 1;
     return 0;

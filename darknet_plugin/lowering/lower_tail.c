@@ -176,7 +176,7 @@ static const cfg_section *loss_behind(const lower_build *build, int i, int k)
 /* Does something of the triple whose last section is source layer i measure itself against cross-entropy? */
 static int wants_yardstick(const lower_build *build, int i)
 {
-    int wants = is_auto(lower_at(build, i - 1));
+    int wants = is_auto(lower_neighbour(build, i, -1));
     for (int k = 0; loss_behind(build, i, k); ++k) wants |= is_auto(loss_behind(build, i, k));
     return wants;
 }
@@ -194,7 +194,7 @@ static void insert_loss(lower_build *build, tail_map *map, const cfg_section *se
     lower_append_loss(build, section, section_type_named(type), kind);
 }
 
-/* All of them, before the output; deploying, their numbers are left out. What only measures comes last. */
+/* All of them, before the output; unless distilling, their numbers are left out. What only measures comes last. */
 static void insert_losses(lower_build *build, tail_map *map, int i)
 {
     const cfg_section *tail = lower_at(build, i), *section;
@@ -232,6 +232,7 @@ int lower_tail(lower_build *build, int i)
     int bad = cfg_find(s, "layers") ? chosen_tail(h, t, s, build->d) : default_tail(h, t, s, build->d);
     bad |= check_scores(build, i);
     if (build->mode == LOWER_DEPLOY && !bad) list_strides(h, t);
+    h->answers = cfg_int(s, "deploy", 1);
     h->tail = h->tails ? build->lowered_layers : -1;
     int ends = h->tails && is_output(cfg_layer(t->cfg, h->tail_of[h->tails - 1]));
     while (m.done < h->tails && !bad) {

@@ -1,8 +1,8 @@
-/* Which triple learns from which tap, and which teacher's answer a loss outside of triples asks for.
+/* Which triple learns from which tap, and which teacher's answer or layer a loss outside of triples asks for.
  *
  * The taps of all teachers, one teacher after another, need one triple each. A triple takes the next tap that nobody
  * has taken, of the teacher it names by teacher=NAME or of any; tap=N names one: the N-th of that teacher's list, from
- * 0. */
+ * 0. A loss that says teacher_layer=N has a tap of its own behind those, shared with all that name the same. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
 
@@ -13,9 +13,10 @@
  * disagree. */
 static const cfg_section *sayer(const lower_build *build, int i, const char *key, int *clash)
 {
-    const cfg_section *says = NULL;
-    for (int k = i - 2; k <= i; ++k) {
-        const cfg_section *s = lower_at(build, k);
+    const cfg_section *says = NULL, *tail = lower_at(build, i), *loss = lower_neighbour(build, i, -1);
+    const cfg_section *triple[] = { lower_neighbour(build, loss->index, -1), loss, tail };
+    for (int k = 0; k < 3; ++k) {
+        const cfg_section *s = triple[k];
         if (!s || !cfg_find(s, key)) continue;
         if (says && strcmp(cfg_str(says, key, ""), cfg_str(s, key, ""))) *clash = 1;
         else says = s;
@@ -50,7 +51,7 @@ static int asked_teacher(const lower_build *build, int i)
 static int next_tap(const lowered *low, int k, const char *taken)
 {
     const teacher_spec *t = &low->teacher[k < 0 ? 0 : k], *last = &low->teacher[k < 0 ? low->teachers - 1 : k];
-    for (int i = t->taps_before; i < last->taps_before + last->taps; ++i)
+    for (int i = t->taps_before; i < last->taps_before + last->triples; ++i)
         if (!taken[i]) return i;
     return -1;
 }
@@ -72,9 +73,9 @@ static int choose_tap(const lower_build *build, int i, const char *taken)
     else if (asked >= 0 && k < 0 && l->teachers > 1)
         diag_error(build->d, s->file, cfg_line(s, "tap"), s->name,
                    "tap=%d of which of the %d teachers? write teacher=NAME too", asked, l->teachers);
-    else if (asked >= t->taps)
+    else if (asked >= t->triples)
         diag_error(build->d, s->file, cfg_line(s, "tap"), s->name, "tap=%d is out of range: [teacher] has %d, 0 to %d",
-                   asked, t->taps, t->taps - 1);
+                   asked, t->triples, t->triples - 1);
     else if (tap < 0)
         diag_error(build->d, s->file, s->line, s->name, "no tap of teacher %s is left for this triple", t->name);
     else if (taken[tap])
@@ -89,10 +90,40 @@ static int choose_tap(const lower_build *build, int i, const char *taken)
 static void take(const lowered *low, lower_head *head, int tap)
 {
     head->teacher = 0;
-    while (tap >= low->teacher[head->teacher].taps_before + low->teacher[head->teacher].taps) ++head->teacher;
+    while (tap >= low->teacher[head->teacher].taps_before + low->teacher[head->teacher].triples) ++head->teacher;
     const teacher_spec *t = &low->teacher[head->teacher];
     head->tap_index = tap - t->taps_before;
     head->tap = t->tap[head->tap_index];
+}
+
+/* "118, 127 of t.cfg, 3 of u.cfg"; the caller frees. */
+static char *taps_text(const lowered *low)
+{
+    char *text = mem_strdup("");
+    for (int k = 0; k < low->teachers; ++k)
+        for (int i = 0; i < low->teacher[k].taps; ++i) {
+            const teacher_spec *t = &low->teacher[k];
+            char *more = mem_printf("%s%s%d%s%s", text, *text ? ", " : "", t->tap[i], i + 1 < t->taps ? "" : " of ",
+                                    i + 1 < t->taps ? "" : t->cfg_path);
+            free(text);
+            text = more;
+        }
+    return text;
+}
+
+/* Not as many taps as triples. */
+static void report_counts(const lower_build *build, int taps)
+{
+    const lowered *low = build->low;
+    const cfg_section *at = low->teacher->section;
+    char *text = taps_text(low);
+    diag_error(build->d, at->file, cfg_line(at, "tap"), at->name,
+               "%d taps for %d triples of [projector], [feature_l2] and [reused_classifier]: layers %s", taps,
+               low->heads, text);
+    if (taps > low->heads)
+        diag_hint(build->d, "each tap needs a triple of its own; [teacher] tap= names those to keep");
+    else diag_hint(build->d, "each triple needs a tap of its own; [teacher] tap= names %d layers", low->heads);
+    free(text);
 }
 
 int lower_assign_taps(lower_build *build)
@@ -100,12 +131,9 @@ int lower_assign_taps(lower_build *build)
     lowered *l = build->low;
     const teacher_spec *t = l->teacher, *last = &t[l->teachers - 1];
     lower_head *h = l->head;
-    int bad = 0, taps = last->taps_before + last->taps;
+    int bad = 0, taps = last->taps_before + last->triples;
     if (l->heads != taps) {
-        diag_error(build->d, t->section->file, cfg_line(t->section, "tap"), t->section->name,
-                   "%d taps for %d triples of [projector], [feature_l2] and [reused_classifier]", taps, l->heads);
-        diag_hint(build->d, "each tap needs a triple of its own; the first tap is layer %d of %s", t->tap[0],
-                  t->cfg_path);
+        report_counts(build, taps);
         return -1;
     }
     char *taken = mem_calloc((size_t)taps, 1);
@@ -177,5 +205,52 @@ int lower_assign_answers(lower_build *build)
         const section_type *type = section_type_named(lower_at(build, i)->name);
         if (type && type->role == ROLE_LOSS && type->asks == TEACH_ANSWER) bad |= assign_answer(build, i);
     }
+    return bad;
+}
+
+/* The layer that a loss names as its teacher's, which must have a map; -1 after reporting. */
+static int named_layer(const lower_build *build, const teacher_spec *teacher, const cfg_section *section)
+{
+    int layer = cfg_int(section, "teacher_layer", 0), line = cfg_line(section, "teacher_layer");
+    const layer_shape *shape = layer < teacher->shape->n ? &teacher->shape->layer[layer] : NULL;
+    if (!shape) {
+        diag_error(build->d, section->file, line, section->name,
+                   "teacher_layer=%d is out of range: %s has %d layers, 0 to %d", layer, teacher->cfg_path,
+                   teacher->shape->n, teacher->shape->n - 1);
+    } else if (!shape->c || !shape->h || !shape->w) {
+        diag_error(build->d, section->file, line, section->name, "teacher_layer=%d is a [%s], which has no feature map",
+                   layer, cfg_layer(teacher->cfg, layer)->name);
+    } else {
+        return layer;
+    }
+    return -1;
+}
+
+int lower_tap_index(const teacher_spec *teacher, int layer)
+{
+    int i = 0;
+    while (i < teacher->taps && teacher->tap[i] != layer) ++i;
+    return i;
+}
+
+/* Makes the teacher keep the layer that a loss names. */
+static int assign_layer(lower_build *build, const cfg_section *section)
+{
+    int which = lower_answering_teacher(build, section->index);
+    teacher_spec *teacher = &build->low->teacher[which < 0 ? 0 : which];
+    int layer = which < 0 ? -1 : named_layer(build, teacher, section);
+    if (layer < 0) return -1;
+    if (lower_tap_index(teacher, layer) < teacher->taps) return 0;
+    teacher->tap = mem_realloc(teacher->tap, (size_t)teacher->taps + 1, sizeof *teacher->tap);
+    teacher->tap[teacher->taps++] = layer;
+    if (layer >= teacher->cut) teacher->cut = layer + 1;
+    return 0;
+}
+
+int lower_assign_layers(lower_build *build)
+{
+    int bad = 0;
+    for (int i = 0; i < cfg_layers(build->low->source); ++i)
+        if (lower_is_free(lower_at(build, i))) bad |= assign_layer(build, lower_at(build, i));
     return bad;
 }

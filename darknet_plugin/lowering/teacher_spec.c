@@ -10,6 +10,7 @@
 #include "darknet_plugin/base/path.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,6 +139,7 @@ static int read_taps(teacher_spec *teacher, diag *d)
         bad |= wrong;
         if (!wrong && teacher->tap[i] >= teacher->cut) teacher->cut = teacher->tap[i] + 1;
     }
+    teacher->triples = teacher->taps;
     return teacher->taps && !bad ? 0 : -1;
 }
 
@@ -152,6 +154,18 @@ static void read_three(teacher_spec *teacher, const char *key, float def, float 
     }
     if (n) teacher->normalise = 1;
     free(v);
+}
+
+/* Pixels are 0 to 1 here; 123.675 is a mean of bytes. */
+static void check_scale(const teacher_spec *teacher, const char *key, const float value[3], float most, diag *d)
+{
+    int i = 0;
+    while (i < 3 && fabsf(value[i]) <= most) ++i;
+    if (i == 3) return;
+    diag_warn(d, BLAME(teacher, key), "%s=%g is of pixels from 0 to 255: here they are from 0 to 1", key,
+              (double)value[i]);
+    diag_hint(d, "divide by 255: %s=%.4g,%.4g,%.4g", key, (double)value[0] / 255, (double)value[1] / 255,
+              (double)value[2] / 255);
 }
 
 static void set_size(cfg_file *cfg, int w, int h)
@@ -239,8 +253,11 @@ static int read_teacher(teacher_spec *teacher, const cfg_file *source, int wante
 {
     teacher->answer = -1;
     teacher->name = cfg_str(teacher->section, "name", "");
+    teacher->epsilon = cfg_float(teacher->section, "eps", 0);
     read_three(teacher, "mean", 0, teacher->mean);
     read_three(teacher, "std", 1, teacher->std);
+    check_scale(teacher, "mean", teacher->mean, 1, d);
+    check_scale(teacher, "std", teacher->std, 10, d);
     int bad = read_weights(teacher, source, wanted & TEACHERS_WEIGHTS, d) | read_teacher_cfg(teacher, source, d);
     if (teacher->cfg) teacher->outs = lower_outputs(teacher->cfg, &teacher->out);
     if (teacher->shape) teacher->answer = scores_layer(teacher);
@@ -282,7 +299,7 @@ teacher_spec *teachers_read(const cfg_file *source, int wanted, int *n, diag *d)
         teacher_spec *now = &t[(*n)++];
         now->section = s;
         bad |= read_teacher(now, source, wanted, d);
-        if (*n > 1) now->taps_before = now[-1].taps_before + now[-1].taps;
+        if (*n > 1) now->taps_before = now[-1].taps_before + now[-1].triples;
     }
     if (!bad && !check_names(t, *n, d)) return t;
     teachers_free(t, *n);

@@ -155,8 +155,8 @@ int evaluate(model *model, const dataset *data, int threads, int who, evaluation
     counting c = { .m = model, .e = evaluation };
     loader_options lo = {
         .data = data, .how = LOAD_VALID, .batch = model->net->batch, .c = model->low->shape->c,
-            .h = model->low->shape->h,
-        .w = model->low->shape->w, .threads = threads > 0 ? threads : 1,
+        .h = model->low->shape->h, .w = model->low->shape->w, .augment = model->low->augment,
+        .threads = threads > 0 ? threads : 1,
     };
     if (begin(&c, data, who, d)) return -1;
     loader *l = loader_start(&lo, d);

@@ -34,7 +34,7 @@ static int answers_for(const lowered *low, int layer, int t)
 {
     for (int i = 0; i < low->heads; ++i) {
         const lower_head *h = &low->head[i];
-        if (layer >= h->tail && layer < h->tail + h->tails) return h->teacher == t;
+        if (layer >= h->tail && layer < h->tail + h->tails) return h->answers && h->teacher == t;
     }
     return 1;
 }
@@ -162,7 +162,7 @@ static void close_side(side *side)
 int evaluate_detector(model *model, const dataset *data, int threads, int who, detect_evaluation *evaluation, diag *d)
 {
     measuring c = { .m = model, .e = evaluation, .data = data, .how = MEASURE };
-    c.how.letterbox = !model->low->augment.stretch;
+    c.how.letterbox = model->low->augment.fit != FIT_STRETCH;
     int failed = begin(&c, who, d) || run_images(&c, threads, d);
     evaluation->truths = c.truths;
     for (int k = 0; k < evaluation->n; ++k) {

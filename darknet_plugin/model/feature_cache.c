@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -21,13 +22,21 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#define MAGIC "darknet-distill features 1\n"
-enum { HEADER = 4096, HEAD = 64, MARK = 0x54414546, LEVEL = 1, LET_GO = 1 << 25 };   /* "FEAT"; zstd's */
+#define MAGIC "darknet-distill features 2\n"
+#define OLD_MAGIC "darknet-distill features 1\n"   /* without prints */
+enum { HEADER = 4096, HEAD = 64, MARK = 0x54414546, PRINT_MARK = 0x544e5250, LEVEL = 1, LET_GO = 1 << 25 };
 
 typedef struct record_head {
     uint32_t mark, crc;
-    uint64_t image, view, bytes;
+    uint64_t image, view, bytes, contents;
 } record_head;
+
+/* 64 bytes, so that none lies across a sector's border. */
+typedef struct kept_print {
+    data_print print;
+    uint64_t zeros[2];
+    uint32_t crc, mark;
+} kept_print;
 
 typedef struct index_entry {
     uint64_t at, bytes;
@@ -37,7 +46,8 @@ struct feature_cache {
     feature_cache_spec s;
     char *path;               /* owned */
     int fd, writes;
-    size_t maps, records;     /* bytes of a record's maps, where records begin */
+    size_t maps;              /* bytes of a record's maps */
+    size_t prints, records;   /* where they begin */
     size_t most;              /* bytes of the largest file there can be: mapped */
     size_t end;               /* of the file, as far as we know */
     size_t read;              /* bytes since pages were let go */
@@ -53,8 +63,8 @@ static size_t entry_at(const feature_cache *cache, uint64_t view, uint64_t image
 
 static index_entry entry_of(const feature_cache *cache, uint64_t view, uint64_t image)
 {
-    index_entry e;
-    memcpy(&e, cache->map + entry_at(cache, view, image), sizeof e);
+    index_entry e = { 0 };
+    if (pread(cache->fd, &e, sizeof e, (off_t)entry_at(cache, view, image)) != sizeof e) e.at = 0;
     return e;
 }
 
@@ -95,25 +105,32 @@ static int trouble(const feature_cache *cache, const char *what, diag *d)
     return -1;
 }
 
-/* Where maps, index and records lie in the file; 0, or -1 with a message if it would be too large. */
+/* a + b * c, or SIZE_MAX. */
+static size_t added(size_t a, size_t b, size_t c)
+{
+    size_t product, sum;
+    return __builtin_mul_overflow(b, c, &product) || __builtin_add_overflow(a, product, &sum) ? SIZE_MAX : sum;
+}
+
+/* Where maps, index, prints and records lie in the file; 0, or -1 with a message if it would be too large. */
 static int measure_file(feature_cache *cache, diag *d)
 {
-    size_t all, index;
-    for (int i = 0; i < cache->s.taps; ++i) {
+    const feature_cache_spec *s = &cache->s;
+    for (int i = 0; i < s->taps; ++i) {
         cache->at[i] = cache->maps;
-        cache->maps += feature_bytes(cache->s.type, cache->s.tap[i].c,
-                                     (size_t)cache->s.tap[i].h * (size_t)cache->s.tap[i].w);
+        cache->maps += feature_bytes(s->type, s->tap[i].c, (size_t)s->tap[i].h * (size_t)s->tap[i].w);
     }
-    if (!__builtin_mul_overflow(cache->s.count, cache->s.views, &all) && !__builtin_mul_overflow(all,
-        sizeof(index_entry), &index)
-        && !__builtin_mul_overflow(all, cache->maps + HEAD, &cache->most) && index < (size_t)1 << 45 &&
-            cache->most < (size_t)1 << 46) {
-        cache->records = rounded(HEADER + index);
-        cache->most += cache->records;
+    size_t all = added(0, s->count, s->views), index = added(HEADER + HEAD, all, sizeof(index_entry));
+    size_t records = added(index, s->prints ? s->count : 0, sizeof(kept_print));
+    size_t most = added(records, all, cache->maps + HEAD);
+    if (records < (size_t)1 << 45 && most < (size_t)1 << 46) {
+        cache->prints = rounded(index - HEAD);
+        cache->records = cache->prints + (s->prints ? s->count : 0) * sizeof(kept_print);
+        cache->most = cache->records + all * (cache->maps + HEAD);
         return 0;
     }
-    diag_error(d, cache->path, 0, NULL, "%llu views of %llu images are too many", (unsigned long long)cache->s.views,
-               (unsigned long long)cache->s.count);
+    diag_error(d, cache->path, 0, NULL, "%llu views of %llu images are too many", (unsigned long long)s->views,
+               (unsigned long long)s->count);
     return -1;
 }
 
@@ -153,14 +170,26 @@ static int make_file(feature_cache *cache, diag *d)
     return ftruncate(cache->fd, 0) - 1;   /* an empty one goes again */
 }
 
+/* Is it a cache at all, of this version? */
+static int check_magic(const feature_cache *cache, const char *header, diag *d)
+{
+    if (!strncmp(header, MAGIC, strlen(MAGIC))) return 0;
+    if (!strncmp(header, OLD_MAGIC, strlen(OLD_MAGIC))) {
+        diag_error(d, cache->path, 0, NULL,
+                   "was made by an older version of this program, which did not keep what the images held");
+        diag_hint(d, "remove it; it will be made again");
+    } else {
+        diag_error(d, cache->path, 0, NULL, "is not a feature cache");
+    }
+    return -1;
+}
+
 /* Is what is there a cache, this run's, and whole? */
 static int check_file(feature_cache *cache, off_t size, diag *d)
 {
     char header[HEADER + 1] = "";
-    if (pread(cache->fd, header, HEADER, 0) != HEADER || strncmp(header, MAGIC, strlen(MAGIC))) {
-        diag_error(d, cache->path, 0, NULL, "is not a feature cache");
-        return -1;
-    }
+    if (pread(cache->fd, header, HEADER, 0) != HEADER) header[0] = 0;
+    if (check_magic(cache, header, d)) return -1;
     if (keys_differ(cache->path, header + strlen(MAGIC), cache->s.key, d)) return -1;
     if (size == HEADER && cache->writes) return make_file(cache, d);
     cache->end = (size_t)size;
@@ -244,17 +273,54 @@ size_t feature_cache_at(const feature_cache *cache, int tap) { return cache->at[
 size_t feature_cache_packed_room(const feature_cache *cache) { return rounded(HEAD + ZSTD_compressBound(cache->maps)); }
 size_t feature_cache_file_bytes(const feature_cache *cache) { return cache->end; }
 
-/* The file may have grown by another process's hand since we looked. */
+/* By other hands the file may have grown since we looked, or shrunk: what the map has behind its end ends in SIGBUS. */
 static int within_file(const feature_cache *cache, index_entry e)
 {
     struct stat st;
     if (e.at % HEAD || e.at < cache->records || e.at > cache->most - HEAD || e.bytes > cache->maps ||
         e.bytes > cache->most - HEAD - e.at) return 0;
-    return e.at + HEAD + e.bytes <= cache->end || (!fstat(cache->fd, &st) && (uint64_t)st.st_size >= e.at + HEAD +
-                                                   e.bytes);
+    return !fstat(cache->fd, &st) && (uint64_t)st.st_size >= e.at + HEAD + e.bytes;
 }
 
-int feature_cache_get(const feature_cache *cache, uint64_t view, uint64_t image, void *room, feature_map *maps)
+static uint32_t crc_of_print(const kept_print *kept) { return crc_of(kept, offsetof(kept_print, crc)); }
+
+static kept_print print_at(const feature_cache *cache, uint64_t image)
+{
+    kept_print kept = { .mark = 0 };
+    if (pread(cache->fd, &kept, sizeof kept, (off_t)(cache->prints + (size_t)image * sizeof kept)) != sizeof kept)
+        kept.mark = 0;
+    return kept;
+}
+
+void feature_cache_prints(const feature_cache *cache, data_print *prints)
+{
+    for (uint64_t i = 0; i < cache->s.count; ++i) {
+        prints[i] = (data_print){ 0 };
+        if (!cache->s.prints) continue;
+        kept_print kept = print_at(cache, i);
+        if (kept.mark == PRINT_MARK && kept.crc == crc_of_print(&kept)) prints[i] = kept.print;
+    }
+}
+
+/* Nothing is written any more. */
+static void give_up(feature_cache *cache, diag *d)
+{
+    diag_warn(d, cache->path, 0, NULL, "cannot be written any more: %s; the rest is computed and not stored",
+              strerror(errno));
+    cache->writes = 0;
+}
+
+void feature_cache_keep_print(feature_cache *cache, uint64_t image, const data_print *print, diag *d)
+{
+    if (!cache->writes || !cache->s.prints || !print->hash) return;
+    kept_print kept = { .print = *print, .mark = PRINT_MARK }, there = print_at(cache, image);
+    kept.crc = crc_of_print(&kept);
+    if (!memcmp(&kept, &there, sizeof kept)) return;
+    if (write_all(cache->fd, &kept, sizeof kept, cache->prints + (size_t)image * sizeof kept)) give_up(cache, d);
+}
+
+int feature_cache_get(const feature_cache *cache, uint64_t view, uint64_t image, uint64_t contents, void *room,
+                      feature_map *maps)
 {
     index_entry e = entry_of(cache, view, image);
     record_head h;
@@ -262,7 +328,8 @@ int feature_cache_get(const feature_cache *cache, uint64_t view, uint64_t image,
     if (!within_file(cache, e)) return -1;
     const char *from = cache->map + e.at + HEAD;
     memcpy(&h, from - HEAD, sizeof h);
-    if (h.mark != MARK || h.image != image || h.view != view || h.bytes != e.bytes || h.crc != crc_of(from, e.bytes))
+    if (h.mark != MARK || h.image != image || h.view != view || h.bytes != e.bytes || h.contents != contents ||
+        h.crc != crc_of(from, e.bytes))
         return -1;
     if (e.bytes < cache->maps) {
         if (ZSTD_decompress(room, cache->maps, from, e.bytes) != cache->maps) return -1;
@@ -273,12 +340,14 @@ int feature_cache_get(const feature_cache *cache, uint64_t view, uint64_t image,
     return 1;
 }
 
-size_t feature_cache_pack(const feature_cache *cache, uint64_t view, uint64_t image, const void *maps, void *packed)
+size_t feature_cache_pack(const feature_cache *cache, uint64_t view, uint64_t image, uint64_t contents,
+                          const void *maps, void *packed)
 {
     char *to = packed;
     size_t n = ZSTD_compress(to + HEAD, feature_cache_packed_room(cache) - HEAD, maps, cache->maps, LEVEL);
     if (ZSTD_isError(n) || n >= cache->maps) memcpy(to + HEAD, maps, n = cache->maps);
-    record_head h = { .mark = MARK, .crc = crc_of(to + HEAD, n), .image = image, .view = view, .bytes = n };
+    record_head h = { .mark = MARK, .crc = crc_of(to + HEAD, n), .image = image, .view = view, .bytes = n,
+                      .contents = contents };
     memset(to, 0, HEAD);
     memcpy(to, &h, sizeof h);
     return HEAD + n;
@@ -295,9 +364,7 @@ void feature_cache_put(feature_cache *cache, uint64_t view, uint64_t image, cons
         cache->end = at + bytes;
         return;
     }
-    diag_warn(d, cache->path, 0, NULL, "cannot be written any more: %s; the rest is computed and not stored",
-              strerror(errno));
-    cache->writes = 0;
+    give_up(cache, d);
 }
 
 void feature_cache_done(feature_cache *cache, int records)

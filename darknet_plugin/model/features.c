@@ -14,6 +14,7 @@
 
 struct features {
     teacher *teacher;          /* borrowed */
+    const dataset *data;       /* borrowed */
     feature_cache *cache;
     feature_cache_spec spec;
     int batch;
@@ -80,7 +81,7 @@ static char *augment_text(const features_options *options)
     char *colours = mem_printf("hue %g, saturation %g, exposure %g", a->hue, a->saturation, a->exposure);
     if (a->detector)
         text = mem_printf("seed %" PRIu64 ", %s, pad %d, flip %d, jitter %g, %s", options->seed,
-                          a->stretch ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, colours);
+                          a->fit == FIT_STRETCH ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, colours);
     else if (a->any)
         text = mem_printf("seed %" PRIu64 ", pad %d, flip %d, crop %d to %d, angle %g, aspect %g, %s%s", options->seed,
                           a->pad, a->flip, a->min_crop, a->max_crop, a->angle, a->aspect, colours, mixing);
@@ -88,7 +89,10 @@ static char *augment_text(const features_options *options)
         text = mem_strdup("none");
     free(colours);
     free(mixing);
-    return text;
+    if (a->detector || a->fit == FIT_CROP) return text;
+    char *fitted = mem_printf("%s, %s", a->fit == FIT_STRETCH ? "stretched" : "letterboxed", text);
+    free(text);
+    return fitted;
 }
 
 /* All that a stored map depends on, a line for each: a cache with another key is refused. */
@@ -106,13 +110,19 @@ static char *key_of(const teacher *teacher, const features_options *options)
     fprintf(out, "mean %.9g %.9g %.9g, ", spec->mean[0], spec->mean[1], spec->mean[2]);
     fprintf(out, "std %.9g %.9g %.9g\n", spec->std[0], spec->std[1], spec->std[2]);
     fprintf(out, "type=%s\n", feature_type_name(options->type));
-    fprintf(out, "data set=%016" PRIx64 "\n", options->data);
+    fprintf(out, "data set=%016" PRIx64 "\n", options->data ? dataset_identity(options->data) : 0);
     fprintf(out, "images=%" PRIu64 "\nviews=%" PRIu64 "\n", options->images, options->views);
     fprintf(out, "augmentation=%s\n", augment);
     mem_stream_end(out);
     free(taps);
     free(augment);
     return key;
+}
+
+/* Of an image in a file; else nothing is known. */
+static data_print print_of(const features *features, uint64_t image)
+{
+    return features->data ? dataset_print(features->data, image) : (data_print){ 0 };
 }
 
 /* ---- opening ---- */
@@ -127,7 +137,8 @@ static int describe(features *features, const features_options *options, diag *d
         return -1;
     }
     features->spec = (feature_cache_spec){ .type = options->type, .taps = teacher_kept(s), .count = options->images,
-                                           .views = options->views };
+                                           .views = options->views,
+                                           .prints = options->data && dataset_prints(options->data) };
     for (int i = 0; i < teacher_kept(s); ++i) {
         const layer_shape *l = &s->shape->layer[teacher_kept_layer(s, i)];
         features->spec.tap[i].c = l->c ? l->c : l->outputs;
@@ -137,11 +148,33 @@ static int describe(features *features, const features_options *options, diag *d
     return 0;
 }
 
+/* Are the images still those that the records are of? What is known of them now is kept. 0, or -1 with a message. */
+static int check_images(features *features, const char *path, diag *d)
+{
+    if (!features->spec.prints) return 0;
+    size_t n = dataset_prints(features->data);
+    data_print *kept = mem_calloc(n, sizeof *kept);
+    feature_cache_prints(features->cache, kept);
+    char *differ = dataset_trust(features->data, kept, n);
+    for (size_t i = 0; !differ && i < n; ++i) {
+        data_print print = print_of(features, i);
+        feature_cache_keep_print(features->cache, i, &print, d);
+    }
+    if (differ) {
+        diag_error(d, path, 0, NULL, "was made from other images: %s", differ);
+        diag_hint(d, "name another file, or remove this one");
+    }
+    free(kept);
+    free(differ);
+    return differ ? -1 : 0;
+}
+
 features *features_open(teacher *teacher, const features_options *options, diag *d)
 {
     features *f = mem_calloc(1, sizeof *f);
     size_t batch = (size_t)teacher->net->batch * (size_t)teacher->parts;
     f->teacher = teacher;
+    f->data = options->data;
     f->batch = (int)batch;
     if (!describe(f, options, d)) {
         char *key = key_of(teacher, options);
@@ -150,7 +183,7 @@ features *features_open(teacher *teacher, const features_options *options, diag 
         f->spec.key = NULL;
         free(key);
     }
-    if (!f->cache) {
+    if (!f->cache || check_images(f, options->path, d)) {
         features_close(f);
         return NULL;
     }
@@ -197,7 +230,8 @@ static void read_images(void *ctx, size_t begin, size_t end)
     features *f = ctx;
     feature_map maps[FEATURE_TAPS];
     for (size_t b = begin; b < end; ++b) {
-        f->hit[b] = (signed char)feature_cache_get(f->cache, f->view[b], f->image[b], maps_of(f, b), maps);
+        uint64_t contents = print_of(f, f->image[b]).hash;
+        f->hit[b] = (signed char)feature_cache_get(f->cache, f->view[b], f->image[b], contents, maps_of(f, b), maps);
         for (int i = 0; f->hit[b] > 0 && i < f->spec.taps; ++i) f->maps[(size_t)i * (size_t)f->batch + b] = maps[i];
     }
 }
@@ -246,7 +280,8 @@ static void store_images(void *ctx, size_t begin, size_t end)
             if (store_tap(f, b, i, to)) f->bad[b] = 1;
             f->maps[(size_t)i * (size_t)f->batch + b] = feature_stored(s->type, s->tap[i].c, to);
         }
-        f->bytes[b] = feature_cache_pack(f->cache, f->view[b], f->image[b], maps_of(f, b), packed_of(f, b));
+        f->bytes[b] = feature_cache_pack(f->cache, f->view[b], f->image[b], print_of(f, f->image[b]).hash,
+                                         maps_of(f, b), packed_of(f, b));
     }
 }
 
@@ -259,9 +294,11 @@ static int write_records(features *features, diag *d)
                        "the teacher's feature of image %" PRIu64 " is not finite", features->image[b]);
             return -1;
         }
-        if (features->hit[b] < 1)
-            feature_cache_put(features->cache, features->view[b], features->image[b], packed_of(features, (size_t)b),
-                              features->bytes[b], d);
+        if (features->hit[b] > 0) continue;
+        data_print print = print_of(features, features->image[b]);
+        feature_cache_keep_print(features->cache, features->image[b], &print, d);
+        feature_cache_put(features->cache, features->view[b], features->image[b], packed_of(features, (size_t)b),
+                          features->bytes[b], d);
     }
     return 0;
 }

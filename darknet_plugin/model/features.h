@@ -3,6 +3,7 @@
 #ifndef DISTILL_FEATURES_H
 #define DISTILL_FEATURES_H
 #include "feature_cache.h"
+#include "darknet_plugin/data/dataset.h"
 #include "teacher.h"
 
 typedef struct features features;
@@ -11,11 +12,13 @@ typedef struct features_options {
     const char *path;              /* of the cache */
     feature_type type;
     uint64_t views, seed;
-    uint64_t images, data;         /* of the data set: how many, dataset_identity */
+    uint64_t images;
+    const dataset *data;           /* they, borrowed until features_close; NULL: any will do */
     const augment_spec *augment;
 } features_options;
 
-/* Opens or makes the cache for this teacher. NULL with messages. `teacher` is borrowed. */
+/* Opens or makes the cache for this teacher; one of other images is refused. NULL with messages. `teacher` is
+ * borrowed. */
 features *features_open(teacher *teacher, const features_options *options, diag *d);
 void features_close(features *features);
 

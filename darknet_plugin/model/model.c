@@ -1,11 +1,12 @@
 /* From cfg to a network that trains (see model.h). */
 #include "layers/network.h"
 #include "model_internal.h"
+#include "darknet_plugin/data/augment.h"
 
 #include "layers/cpu/parallel.h"
-#include "layers/feature_l2.h"
 #include "layers/gpu/gpu.h"
 #include "layers/reused_classifier.h"
+#include "weights_tools/file/fold_epsilon.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 
@@ -15,8 +16,8 @@
 
 /* What each role means to the CPU backend. */
 static const cpu_mode MODE_OF[] = {
-    [ROLE_STUDENT] = CPU_TRAINED, [ROLE_POOL] = CPU_FROZEN_WEIGHTS, [ROLE_PROJECTOR] = CPU_TRAINED,
-    [ROLE_LOSS] = CPU_TRAINED, [ROLE_TAIL] = CPU_FROZEN,
+    [ROLE_STUDENT] = CPU_TRAINED, [ROLE_OUTPUT] = CPU_FROZEN, [ROLE_POOL] = CPU_FROZEN_WEIGHTS,
+    [ROLE_PROJECTOR] = CPU_TRAINED, [ROLE_LOSS] = CPU_TRAINED, [ROLE_TAIL] = CPU_FROZEN,
 };
 
 int model_backend(const char *text, cpu_backend *backend, diag *d)
@@ -84,9 +85,9 @@ static void free_losses(model *model)
 /* The frozen pooling before a projector: a depthwise convolution whose weights are all 1/k^2. */
 static void fill_pools(model *model)
 {
-    for (int i = 0; i < model->low->heads; ++i) {
-        if (model->low->head[i].pool < 0) continue;
-        layer *l = &model->net->layers[model->low->head[i].pool];
+    for (int i = 0; i < model->net->n; ++i) {
+        if (model->low->role[i] != ROLE_POOL) continue;
+        layer *l = &model->net->layers[i];
         float weight = 1.f / (float)(l->size * l->size);
         for (int j = 0; j < l->nweights; ++j) l->weights[j] = weight;
         memset(l->biases, 0, (size_t)l->n * sizeof *l->biases);
@@ -196,7 +197,7 @@ static int tails_are_the_teachers(const model *model, const char *weights, diag 
         if (strstr(path_base_name(weights), MODEL_FROM_LABELS "_"))
             diag_hint(d, "it was trained from labels: -from-labels reads it");
         else
-            diag_hint(d, "these weights were trained with another teacher than %s",
+            diag_hint(d, "these weights were trained with another teacher than %s, or another [teacher] eps=",
                       model->low->teacher[h->teacher].weights_path);
         return -1;
     }
@@ -226,21 +227,50 @@ int model_load_whole(model *model, const char *weights, diag *d)
     return -1;
 }
 
+void model_set_epsilon(model *model, double epsilon)
+{
+    fold_epsilon(model->net, epsilon);
+    cpu_weights_changed(model->net);
+    gpu_push(model->net);
+}
+
+void model_notice_epsilon(const model *model, const char *weights, diag *d)
+{
+    for (int i = 0; model->teacher && i < model->low->teachers; ++i) {
+        const teacher_spec *spec = model->teacher[i]->spec;
+        if (spec->epsilon > 0) continue;
+        fold_notice_epsilon(model->teacher[i]->net, spec->weights_path, TEACHER_EPSILON_REMEDY, d);
+    }
+    if (model->low->teacher || !weights) return;
+    fold_notice_epsilon(model->net, weights, "if it was trained there, 'darknet distill weights fold CFG WEIGHTS OUT "
+                        "-eps .00001' makes a network of it that is the same everywhere", d);
+}
+
 int model_is_detector(const model *model) { return model->low->outs > 0; }
 
 int model_fit(model *model, const char *text, diag *d)
 {
-    if (!text) return 0;
-    int stretch = !strcmp(text, "stretch");
-    if (!stretch && strcmp(text, "letterbox")) {
-        diag_error(d, NULL, 0, NULL, "'-fit %s': expected letterbox or stretch", text);
-    } else if (!model_is_detector(model)) {
-        diag_error(d, NULL, 0, NULL, "'-fit %s' is for detectors", text);
-    } else {
-        model->low->augment.stretch = stretch;
-        return 0;
+    int fit = text ? augment_fit_named(text) : -1;
+    if (text && fit < 0) {
+        diag_error(d, NULL, 0, NULL, "'-fit %s': expected crop, letterbox or stretch", text);
+        return -1;
     }
-    return -1;
+    if (text && fit == FIT_CROP && model_is_detector(model)) {
+        diag_error(d, NULL, 0, NULL, "'-fit crop' is for classifiers: boxes would be cut off");
+        return -1;
+    }
+    if (text) lower_set_fit(model->low, (image_fit)fit);
+    return 0;
+}
+
+const char *model_fit_text(const model *model)
+{
+    static const char *const stock[] = {
+        [FIT_CROP] = "cropped to the square in the middle (stock 'classifier predict': -fit letterbox)",
+        [FIT_LETTERBOX] = "letterboxed, as stock 'classifier predict' does",
+    };
+    image_fit fit = model->low->augment.fit;
+    return fit == FIT_STRETCH || model_is_detector(model) ? augment_fit_text(fit) : stock[fit];
 }
 
 int model_fits_classes(const model *model, const data_file *file, diag *d)
@@ -335,17 +365,23 @@ const float *model_predict(model *model, const float *x)
     return net->output;
 }
 
+/* Does this triple learn teacher t's map itself, and not just something of it? */
+static int learns_map(const model *model, const lower_head *head, int t)
+{
+    return head->teacher == t && model->low->type[head->loss]->error;
+}
+
 static double head_mse(const model *model, const lower_head *head, int n)
 {
-    const layer *loss = &model->net->layers[head->loss];
+    const float *target = teacher_feature(model->teacher[head->teacher], head->tap);
     gpu_pull_output(model->net, head->loss);
-    return feature_l2_error(loss, teacher_feature(model->teacher[head->teacher], head->tap), n);
+    return model->low->type[head->loss]->error(&model->net->layers[head->loss], target, n);
 }
 
 int model_learns_features(const model *model, int t)
 {
     for (int i = 0; i < model->low->heads; ++i)
-        if (model->low->head[i].teacher == t) return 1;
+        if (learns_map(model, &model->low->head[i], t)) return 1;
     return 0;
 }
 
@@ -354,7 +390,7 @@ double model_feature_mse(const model *model, int t, int n)
     double sum = 0;
     int heads = 0;
     for (int i = 0; i < model->low->heads; ++i) {
-        if (model->low->head[i].teacher != t) continue;
+        if (!learns_map(model, &model->low->head[i], t)) continue;
         sum += head_mse(model, &model->low->head[i], n);
         ++heads;
     }
@@ -365,7 +401,7 @@ const float *model_answer_as(const model *model, int t, int *outputs)
 {
     int end = -1;
     for (int i = 0; i < model->low->heads; ++i)
-        if (model->low->head[i].teacher == t) end = end_of_tail(&model->low->head[i]);
+        if (model->low->head[i].teacher == t && model->low->head[i].answers) end = end_of_tail(&model->low->head[i]);
     if (end < 0) {                /* an output of its own */
         *outputs = model->classes;
         return model->net->output;

@@ -48,10 +48,10 @@ typedef struct model_cache {
     const char *path, *type;       /* several teachers have path.NAME each */
     int views;
     uint64_t seed;                 /* of the views */
-    uint64_t images, data;         /* of the training set */
+    uint64_t images;               /* how many images */
+    const dataset *data;           /* they, borrowed as long as the model lives; NULL: any will do */
 } model_cache;
-/* Is a cache asked for, by `path` or by a [teacher]? Is one open? */
-int model_wants_cache(const model *model, const char *path);
+/* Is one open? */
 int model_cached(const model *model);
 /* Opens the caches that are asked for. The views that training shall cycle through are *views: 0 = a new one each
  * epoch. */
@@ -94,10 +94,18 @@ int model_learns_features(const model *model, int t);
  * (same x). */
 double model_feature_mse(const model *model, int t, int n);
 
+/* Rewrites the loaded network's variances so that batch norm divides by sqrt(v + epsilon). */
+void model_set_epsilon(model *model, double epsilon);
+/* Warns of variances, of teachers or of a network of its own (`weights` its file, or NULL), at which epsilon
+ * matters. */
+void model_notice_epsilon(const model *model, const char *weights, diag *d);
+
 /* Does it end on [yolo] or [region]? */
 int model_is_detector(const model *model);
-/* "-fit" text, NULL = as the cfg says: how images fill a detector's input. 0, or -1 with a message. */
+/* "-fit" text, NULL = as the cfg says: how images of any size fill the input. 0, or -1 with a message. */
 int model_fit(model *model, const char *text, diag *d);
+/* What is done to images, "letterboxed, as ..."; of a classifier with what the stock program does. */
+const char *model_fit_text(const model *model);
 /* As many classes as the .data file? 0, or -1 with a message. */
 int model_fits_classes(const model *model, const data_file *file, diag *d);
 

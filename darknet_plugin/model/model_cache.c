@@ -7,7 +7,8 @@
 
 #include <stdlib.h>
 
-int model_wants_cache(const model *model, const char *path)
+/* Is a cache asked for, by `path` or by a [teacher]? */
+static int wants_cache(const model *model, const char *path)
 {
     for (int i = 0; model->teacher && i < model->low->teachers; ++i)
         if (path || cfg_find(model->low->teacher[i].section, "cache")) return 1;
@@ -93,7 +94,7 @@ int model_open_cache(model *model, const model_cache *cache, uint64_t *views, di
         diag_error(d, model->low->source->path, 0, NULL, "has no [teacher] whose features could be cached");
         return -1;
     }
-    if (!model_wants_cache(model, cache->path)) return 0;
+    if (!wants_cache(model, cache->path)) return 0;
     if (model->low->augment.random > 0) {
         diag_error(d, model->low->source->path, 0, NULL,
                    "a cache holds features of one size, random=1 changes the input's");

@@ -1,8 +1,9 @@
-/* What has to be known before step 1, measured on training images: the facts of losses (loss_facts in layers/sections.h),
- * then scales that are auto (balance.c), which losses must be ready for. A run that goes on has both in its state.
+/* What has to be known before step 1, measured on training images: the facts of losses (loss_facts in
+ * layers/sections.h), then scales that are auto (balance.c), which losses must be ready for. A run that goes on has
+ * both in its state.
  *
- * Losses look at the first view of up to VIEWS images, in an order that the views' seed alone decides: runs that share a
- * cache find the same, and find it in the cache. */
+ * Losses look at the first view of up to VIEWS images, in an order that the views' seed alone decides: runs that share
+ * a cache find the same, and find it in the cache. */
 #include "model_internal.h"
 
 #include "darknet_plugin/base/mem.h"

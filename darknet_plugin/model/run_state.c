@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAGIC "distill state 2\n"
+#define MAGIC "distill state 3\n"
 enum { MAGIC_BYTES = sizeof MAGIC - 1, MOST_ARRAYS = 10, MOST_KEY = 1 << 20 };   /* arrays: 3 trained ones', a mean */
 
 /* ---- what an update changes ---- */
@@ -143,7 +143,7 @@ static void put_losses(writer *w, const network *net, int end)
 }
 
 int run_state_write(FILE *file, const network *net, int end, uint64_t weights, const run_progress *progress,
-                    const char *key)
+                    const char *key, const run_images images[RUN_SETS])
 {
     writer w = { .f = file, .hash = HASH_START };
     put(&w, MAGIC, MAGIC_BYTES);
@@ -151,6 +151,10 @@ int run_state_write(FILE *file, const network *net, int end, uint64_t weights, c
     put(&w, progress, sizeof *progress);
     put_number(&w, strlen(key));
     put(&w, key, strlen(key));
+    for (int i = 0; i < RUN_SETS; ++i) {
+        put_number(&w, images[i].n);
+        put(&w, images[i].print, images[i].n * sizeof *images[i].print);
+    }
     put_number(&w, trained_layers(net, end));
     for (int i = 0; i < end; ++i)
         if (net->layers[i].update) put_layer(&w, net, i);
@@ -203,6 +207,16 @@ static char *read_file_whole(const char *path, size_t *bytes, diag *d)
     return data;
 }
 
+static int take_images(reader *reader, run_images *images)
+{
+    uint64_t n;
+    if (take_number(reader, &n) || n > reader->left / sizeof *images->print) return -1;
+    images->n = n;
+    images->print = mem_calloc(n, sizeof *images->print);
+    memcpy(images->print, take(reader, n * sizeof *images->print), n * sizeof *images->print);
+    return 0;
+}
+
 /* All but the layers' parts. -1: it is cut short. */
 static int parse(run_state *state, reader reader)
 {
@@ -212,6 +226,8 @@ static int parse(run_state *state, reader reader)
     memcpy(&state->progress, p, sizeof state->progress);
     if (take_number(&reader, &key) || key > MOST_KEY || !(p = take(&reader, key))) return -1;
     state->key = mem_printf("%.*s", (int)key, p);
+    for (int i = 0; i < RUN_SETS; ++i)
+        if (take_images(&reader, &state->images[i])) return -1;
     state->layers = reader.at;
     state->layers_bytes = reader.left;
     return 0;
@@ -221,6 +237,11 @@ static int parse(run_state *state, reader reader)
 static int check_file(const char *path, const char *file, size_t bytes, reader *r, diag *d)
 {
     uint64_t sum;
+    static const char *const old[] = { "distill state 1\n", "distill state 2\n" };   /* without what images held */
+    for (size_t i = 0; bytes >= MAGIC_BYTES && i < sizeof old / sizeof *old; ++i)
+        if (!memcmp(file, old[i], MAGIC_BYTES))
+            return bad_file(path, "is of an older version of this program, which did not keep what the images held",
+                            d);
     if (bytes < MAGIC_BYTES || memcmp(file, MAGIC, MAGIC_BYTES))
         return bad_file(path, "is not a state of a training run", d);
     if (bytes < MAGIC_BYTES + sizeof sum) return bad_file(path, "is cut short", d);
@@ -318,6 +339,7 @@ void run_state_free(run_state *state)
 {
     if (!state) return;
     free(state->key);
+    for (int i = 0; i < RUN_SETS; ++i) free(state->images[i].print);
     free(state->file);
     free(state);
 }

@@ -1,10 +1,12 @@
 /* The sidecar of a checkpoint: everything a training run needs to go on bit for bit that its weights file does not
  * hold.
  *
- *   magic       "distill state 2\n"
+ *   magic       "distill state 3\n"
  *   weights     hash of the weights it belongs to (weights_hash)
  *   progress    run_progress
  *   key         length, text: what the run was started with, a "name=value" line each
+ *   images      of the training and of the validation set: how many prints (dataset_prints.h), then these: what the
+ *               images held that were read so far; none of images that are not in files
  *   layers      how many; then for each trained layer its number, how many batches its BN statistics average, and what
  *               a step changes besides weights: momentum, Adam's m and v, BN's last mean, each with its length
  *   losses      how many; then the scale of each
@@ -15,6 +17,7 @@
  * Numbers are 64-bit, arrays float32, all as the processor has them: a state is of no use on another one anyway. */
 #ifndef DISTILL_RUN_STATE_H
 #define DISTILL_RUN_STATE_H
+#include "darknet_plugin/data/dataset_prints.h"
 #include "darknet_plugin/host/host.h"
 
 #include <stdint.h>
@@ -35,10 +38,20 @@ typedef struct run_progress {
     uint64_t left_out;       /* steps that were not finite (-skip-nan) */
 } run_progress;
 
+/* What the images of a set held, of those that have been read. */
+typedef struct run_images {
+    data_print *print;       /* n, owned by who made it */
+    uint64_t n;
+} run_images;
+
+/* The training and the validation set. */
+enum { RUN_SETS = 2 };
+
 typedef struct run_state {
     uint64_t weights;
     run_progress progress;
     char *key;               /* owned */
+    run_images images[RUN_SETS];   /* owned */
     const char *layers;      /* in `file` */
     size_t layers_bytes;
     char *file;              /* the whole file, owned */
@@ -53,7 +66,7 @@ int run_state_unsupported(const network *net, int end);
 
 /* Writes the state of layers 0..end-1 to `file`. 0, or -1 and errno. */
 int run_state_write(FILE *file, const network *net, int end, uint64_t weights, const run_progress *progress,
-                    const char *key);
+                    const char *key, const run_images images[RUN_SETS]);
 /* Reads `path` and checks it against its checksum. NULL with a message; free with run_state_free. */
 run_state *run_state_read(const char *path, diag *d);
 /* Gives layers 0..end-1 their arrays and counts, and the network its own. Nothing is changed if they do not fit: -1

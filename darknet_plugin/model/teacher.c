@@ -6,6 +6,7 @@
 
 #include "darknet_plugin/data/augment.h"
 #include "darknet_plugin/base/mem.h"
+#include "weights_tools/file/fold_epsilon.h"
 #include "weights_tools/file/weights_file.h"
 #include "layers/gpu/gpu.h"
 
@@ -41,6 +42,7 @@ static int load_weights_of(teacher *teacher, diag *d)
         diag_error(d, s->weights_path, 0, NULL, "holds %d of the teacher's %d layers", info.layers, teacher->net->n);
         return -1;
     }
+    if (s->epsilon > 0) fold_epsilon(teacher->net, s->epsilon);
     return 0;
 }
 

@@ -5,6 +5,9 @@
 #include "darknet_plugin/lowering/lower.h"
 #include "layers/cpu/cpu.h"
 
+/* What to do about variances at which epsilon matters. */
+#define TEACHER_EPSILON_REMEDY "if it was trained there, write eps=.00001 in [teacher]"
+
 typedef struct teacher {
     network *net;                /* owned, all layers frozen */
     const teacher_spec *spec;    /* borrowed from the lowered cfg */

@@ -3,8 +3,8 @@
  *
  * Taken from what the host's parser asks for, with the ranges outside of which it divides by zero, overruns a
  * buffer or computes something else in silence. Keys of AlexeyAB's fork that change what a network computes are
- * listed with the one value at which both agree; those that only steer its training or its box suppression are
- * ELSEWHERE. */
+ * listed with the one value at which both agree, or as NEVER where there is none; those that only steer its training,
+ * its speed or its box suppression are ELSEWHERE. */
 #include "cfg_keys.h"
 #include "darknet_plugin/base/words.h"
 
@@ -23,6 +23,8 @@
 #define CHOICE(n, c, h) { .name = n, .type = KEY_CHOICE, .choices = c, .hint = h }
 #define FOREIGN(n, v) { .name = n, .type = KEY_INT, .min = v, .max = v, .hint = NOT_HERE }
 #define ELSEWHERE(n) { .name = n, .type = KEY_STR, .elsewhere = 1 }
+#define NEVER(n) { .name = n, .type = KEY_STR, .never = 1, .hint = NOT_HERE }
+#define SAME_AS(n, other) { .name = n, .type = KEY_INT, .min = -1, .max = BIG, .same_as = other, .hint = NOT_HERE }
 #define END { .name = NULL }
 
 #define NOT_HERE "this Darknet does not have that key and would compute something else"
@@ -41,15 +43,29 @@ static const key_row net_keys[] = {
     POSITIVE("hue"), FLAG("flip"), FLAG("random"), FLAG("notruth"), INT("seen", 0, BIG),
     ELSEWHERE("mosaic"), ELSEWHERE("mosaic_bound"), ELSEWHERE("mixup"), ELSEWHERE("cutmix"), ELSEWHERE("blur"),
         ELSEWHERE("gaussian_noise"),
-    ELSEWHERE("max_chart_loss"), ELSEWHERE("letter_box"), ELSEWHERE("dynamic_minibatch"), ELSEWHERE("ema_alpha"),
+    ELSEWHERE("max_chart_loss"), ELSEWHERE("dynamic_minibatch"), ELSEWHERE("ema_alpha"),
     ELSEWHERE("use_cuda_graph"), ELSEWHERE("adversarial_lr"), ELSEWHERE("optimized_memory"),
-        ELSEWHERE("workspace_size_limit_MB"), END
+    ELSEWHERE("workspace_size_limit_MB"), ELSEWHERE("learning_rate_min"), ELSEWHERE("sgdr_cycle"),
+    ELSEWHERE("sgdr_mult"), ELSEWHERE("seq_scales"), ELSEWHERE("track"), ELSEWHERE("augment_speed"),
+    ELSEWHERE("sequential_subdivisions"), ELSEWHERE("try_fix_nan"), ELSEWHERE("weights_reject_freq"),
+    ELSEWHERE("equidistant_point"), ELSEWHERE("badlabels_rejection_percentage"),
+    ELSEWHERE("num_sigmas_reject_badlabels"), ELSEWHERE("loss_scale"), ELSEWHERE("contrastive"),
+    ELSEWHERE("contrastive_jit_flip"), ELSEWHERE("contrastive_color"), ELSEWHERE("unsupervised"),
+    ELSEWHERE("label_smooth_eps"), ELSEWHERE("resize_step"), ELSEWHERE("attention"),
+    ELSEWHERE("show_receptive_field"), FLAG("letter_box"), END
 };
+
+#define XNOR { .name = "xnor", .type = KEY_INT, .min = 0, .max = 1, .warn = \
+    "stock Darknet pads a map of plus and minus ones with zeros, AlexeyAB's with minus ones; here as in stock Darknet" }
 
 static const key_row convolutional_keys[] = {
     COUNT("filters"), COUNT("size"), COUNT("stride"), INT("pad", 0, BIG), INT("padding", 0, BIG), COUNT("groups"),
-    FLAG("batch_normalize"), ACTIVATION, FLAG("binary"), FLAG("xnor"), FLAG("flipped"), REAL("dot"),
-    FOREIGN("dilation", 1), FOREIGN("antialiasing", 0), END
+    FLAG("batch_normalize"), ACTIVATION, FLAG("binary"), XNOR, FLAG("flipped"), REAL("dot"),
+    FOREIGN("dilation", 1), FOREIGN("antialiasing", 0), FOREIGN("cbn", 0), FOREIGN("bin_output", 0),
+    FOREIGN("coordconv", 0), NEVER("share_index"), SAME_AS("stride_x", "stride"), SAME_AS("stride_y", "stride"),
+    ELSEWHERE("assisted_excitation"), ELSEWHERE("sway"), ELSEWHERE("rotate"), ELSEWHERE("stretch"),
+    ELSEWHERE("stretch_sway"), ELSEWHERE("angle"), ELSEWHERE("reverse"), ELSEWHERE("grad_centr"),
+    ELSEWHERE("stream"), ELSEWHERE("wait_stream"), END
 };
 static const key_row deconvolutional_keys[] = {
     COUNT("filters"), COUNT("size"), COUNT("stride"), INT("pad", 0, BIG), INT("padding", 0, BIG),
@@ -60,7 +76,8 @@ static const key_row local_keys[] = {
 };
 static const key_row connected_keys[] = { COUNT("output"), FLAG("batch_normalize"), ACTIVATION, END };
 static const key_row rnn_keys[] = {
-    COUNT("output"), INT("hidden", 0, BIG), FLAG("batch_normalize"), FLAG("shortcut"), ACTIVATION, END
+    COUNT("output"), INT("hidden", 0, BIG), FLAG("batch_normalize"), FLAG("shortcut"), ACTIVATION,
+    FOREIGN("logistic", 0), END
 };
 static const key_row gru_keys[] = { COUNT("output"), FLAG("batch_normalize"), FLAG("tanh"), END };
 static const key_row lstm_keys[] = { COUNT("output"), FLAG("batch_normalize"), END };
@@ -68,9 +85,14 @@ static const key_row crnn_keys[] = {
     COUNT("output_filters"), COUNT("hidden_filters"), FLAG("batch_normalize"), FLAG("shortcut"), ACTIVATION, END
 };
 static const key_row maxpool_keys[] = {
-    COUNT("size"), COUNT("stride"), INT("padding", 0, BIG), FOREIGN("maxpool_depth", 0), END
+    COUNT("size"), COUNT("stride"), INT("padding", 0, BIG), FOREIGN("maxpool_depth", 0), ELSEWHERE("out_channels"),
+    FOREIGN("antialiasing", 0), FOREIGN("maxpool_zero_nonmax", 0), SAME_AS("stride_x", "stride"),
+    SAME_AS("stride_y", "stride"), END
 };
-static const key_row dropout_keys[] = { FLOAT("probability", 0, .999999), END };
+static const key_row dropout_keys[] = {
+    FLOAT("probability", 0, .999999), ELSEWHERE("dropblock"), ELSEWHERE("dropblock_size_rel"),
+    ELSEWHERE("dropblock_size_abs"), END
+};
 static const key_row normalization_keys[] = { REAL("alpha"), REAL("beta"), REAL("kappa"), COUNT("size"), END };
 static const key_row activation_keys[] = { ACTIVATION, END };
 static const key_row no_keys[] = { END };
@@ -91,11 +113,12 @@ static const key_row reorg_keys[] = {
 static const key_row upsample_keys[] = { INT("stride", -BIG, BIG), REAL("scale"), END };
 static const key_row route_keys[] = {
     { .name = "layers", .type = KEY_INTS, .min = -BIG, .max = BIG, .required = 1 },
-    FOREIGN("groups", 1), FOREIGN("group_id", 0), END
+    FOREIGN("groups", 1), FOREIGN("group_id", 0), ELSEWHERE("stream"), ELSEWHERE("wait_stream"), END
 };
 static const key_row shortcut_keys[] = {
     { .name = "from", .type = KEY_INT, .min = -BIG, .max = BIG, .required = 1 },
-    ACTIVATION, REAL("alpha"), REAL("beta"), END
+    ACTIVATION, REAL("alpha"), REAL("beta"), CHOICE("weights_type", "none", NOT_HERE),
+    CHOICE("weights_normalization", "none", NOT_HERE), END
 };
 static const key_row yolo_keys[] = {
     COUNT("classes"), COUNT("num"), INTS("mask", 0, BIG), FLOATS("anchors", 0, 1e30), COUNT("max"), REAL("jitter"),
@@ -106,18 +129,21 @@ static const key_row yolo_keys[] = {
         ELSEWHERE("beta_nms"),
     ELSEWHERE("max_delta"), ELSEWHERE("resize"), ELSEWHERE("counters_per_class"), ELSEWHERE("label_smooth_eps"),
     ELSEWHERE("objectness_smooth"), ELSEWHERE("focal_loss"), ELSEWHERE("show_details"), ELSEWHERE("track_history_size"),
-    ELSEWHERE("sim_thresh"), ELSEWHERE("embedding_layer"), END
+    ELSEWHERE("sim_thresh"), ELSEWHERE("embedding_layer"), ELSEWHERE("dets_for_track"), ELSEWHERE("dets_for_show"),
+    ELSEWHERE("track_ciou_norm"), END
 };
 static const key_row region_keys[] = {
     INT("coords", 0, BIG), COUNT("classes"), COUNT("num"), FLOATS("anchors", 0, 1e30), COUNT("max"), FLAG("log"),
     FLAG("sqrt"), FLAG("softmax"), FLAG("background"), REAL("jitter"), FLAG("rescore"), REAL("thresh"),
     INT("classfix", -BIG, BIG), FLAG("absolute"), POSITIVE("random"), REAL("coord_scale"), REAL("object_scale"),
-    REAL("noobject_scale"), REAL("mask_scale"), REAL("class_scale"), FLAG("bias_match"), TEXT("tree"), TEXT("map"), END
+    REAL("noobject_scale"), REAL("mask_scale"), REAL("class_scale"), FLAG("bias_match"), TEXT("tree"), TEXT("map"),
+    ELSEWHERE("focal_loss"), ELSEWHERE("resize"), END
 };
 static const key_row detection_keys[] = {
     INT("coords", 0, BIG), COUNT("classes"), FLAG("rescore"), COUNT("num"), COUNT("side"), FLAG("softmax"),
     FLAG("sqrt"), COUNT("max"), REAL("coord_scale"), FLAG("forced"), REAL("object_scale"), REAL("noobject_scale"),
-    REAL("class_scale"), REAL("jitter"), POSITIVE("random"), FLAG("reorg"), END
+    REAL("class_scale"), REAL("jitter"), POSITIVE("random"), FLAG("reorg"), ELSEWHERE("resize"),
+    END
 };
 static const key_row iseg_keys[] = { COUNT("classes"), INT("ids", 0, BIG), END };
 
@@ -127,17 +153,19 @@ static const key_row teacher_keys[] = {
     COUNT("width"), COUNT("height"),
     { .name = "mean", .type = KEY_FLOATS, .min = -1e6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
     { .name = "std", .type = KEY_FLOATS, .min = 1e-6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
-    TEXT("name"), TEXT("cache"), CHOICE("cache_type", "f16|f32|u8", NULL), INT("views", 1, 1000000), END
+    FLOAT("eps", 1e-12, 1), TEXT("name"), TEXT("cache"), CHOICE("cache_type", "f16|f32|u8", NULL),
+    INT("views", 1, 1000000), END
 };
 static const key_row augment_keys[] = {
-    INT("pad", 0, BIG), FLAG("flip"), FLOAT("jitter", 0, .9), FLOAT("random", 0, 4), CHOICE("fit", "letterbox|stretch",
-        NULL),
-    FLOAT("mixup", 0, 1000), INT("cutout", 0, BIG), FLOAT("label_smoothing", 0, .999), END
+    INT("pad", 0, BIG), FLAG("flip"), FLOAT("jitter", 0, .9), FLOAT("random", 0, 4),
+    CHOICE("fit", "crop|letterbox|stretch", NULL), FLOAT("mixup", 0, 1000), INT("cutout", 0, BIG),
+    FLOAT("label_smoothing", 0, .999), END
 };
 /* What the host asks of every layer section. */
 static const key_row layer_keys[] = {
     FLAG("truth"), FLAG("onlyforward"), FLAG("stopbackward"), FLAG("dontsave"), FLAG("dontload"),
-    INT("numload", 0, BIG), FLAG("dontloadscales"), POSITIVE("learning_rate"), REAL("smooth"), END
+    INT("numload", 0, BIG), FLAG("dontloadscales"), POSITIVE("learning_rate"), REAL("smooth"), ELSEWHERE("clip"),
+    ELSEWHERE("dont_update"), ELSEWHERE("burnin_update"), ELSEWHERE("train_only_bn"), END
 };
 
 static const section_row sections[] = {

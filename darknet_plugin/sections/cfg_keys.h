@@ -18,6 +18,9 @@ typedef struct key_row {
     const char *hint;      /* said where the value is refused, or NULL */
     /* another Darknet's, and nothing to what a network computes here: read, named, not deployed */
     int elsewhere;
+    int never;             /* another Darknet's, and computes something else at every value: refused */
+    const char *same_as;   /* must be what this other key of the section is, 1 if that is absent; NULL = no matter */
+    const char *warn;      /* said where it is anything but 0; NULL = nothing */
 } key_row;
 
 typedef enum { SECTION_PREAMBLE, SECTION_STOCK, SECTION_PLUGIN } section_kind;

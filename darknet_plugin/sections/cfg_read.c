@@ -6,7 +6,8 @@
  * What Darknet passes over in silence or dies of is an error here; reading goes on, so one run reports all.
  *
  * In stock sections a key no Darknet of this kind knows is a warning, since forks have many; one that looks like a
- * misspelling is an error. */
+ * misspelling is an error. Keys of AlexeyAB's that change what is computed are errors, those that do not are named in
+ * one line. */
 #include "cfg.h"
 #include "cfg_keys.h"
 #include "darknet_plugin/base/in_file.h"
@@ -187,8 +188,25 @@ static void check_choice(reader *reader, const cfg_pair *pair, const key_row *ro
     free(copy);
 }
 
+/* A key that is another Darknet's: it would be another network with it. */
+static void refuse_key(reader *reader, const cfg_pair *pair, const key_row *row)
+{
+    const cfg_section *s = current(reader);
+    diag_error(reader->d, s->file, pair->line, s->name, "'%s' is AlexeyAB's", pair->key);
+    if (row->hint) diag_hint(reader->d, "%s", row->hint);
+}
+
+static void warn_of_value(reader *reader, const cfg_pair *pair, const key_row *row)
+{
+    const cfg_section *s = current(reader);
+    if (row->warn && strtod(pair->value, NULL) != 0)
+        diag_warn(reader->d, s->file, pair->line, s->name, "%s=%s: %s", pair->key, pair->value, row->warn);
+}
+
 static void check_value(reader *reader, const cfg_pair *pair, const key_row *row)
 {
+    warn_of_value(reader, pair, row);
+    if (row->never) refuse_key(reader, pair, row);
     if (row->type == KEY_STR) return;
     if (row->type == KEY_CHOICE) check_choice(reader, pair, row);
     else if (row->choices && one_of(pair->value, row->choices)) return;
@@ -244,7 +262,7 @@ static void finish_elsewhere(reader *reader)
 {
     if (!reader->elsewhere) return;
     diag_warn(reader->d, reader->cfg->path, 0, NULL,
-              "keys that steer training or box suppression in AlexeyAB's Darknet mean nothing here: %s",
+              "keys that steer training, speed or box suppression in AlexeyAB's Darknet mean nothing here: %s",
               reader->elsewhere);
     free(reader->elsewhere);
 }
@@ -296,13 +314,28 @@ static void read_pair(reader *reader, char *text)
 
 /* ---- sections ---- */
 
+/* A key that may only repeat what another one says; below 1 it says nothing. */
+static void check_same(reader *reader, const key_row *row)
+{
+    const cfg_section *s = current(reader);
+    const cfg_pair *pair = row->same_as ? cfg_find(s, row->name) : NULL;
+    int own = pair ? cfg_int(s, row->name, -1) : -1, other = own < 1 ? own : cfg_int(s, row->same_as, 1);
+    if (own == other || diag_told(reader->d, s->file, pair->line)) return;
+    diag_error(reader->d, s->file, pair->line, s->name, "'%s' is %d, expected %d as '%s'", row->name, own, other,
+               row->same_as);
+    diag_hint(reader->d, "%s", row->hint);
+}
+
+/* What can be said when all keys of the section are there. */
 static void finish_section(reader *reader)
 {
     const cfg_section *s = current(reader);
     if (!s || !reader->row) return;
-    for (const key_row *k = reader->row->keys; k->name; ++k)
+    for (const key_row *k = reader->row->keys; k->name; ++k) {
         if (k->required && !cfg_find(s, k->name))
             diag_error(reader->d, s->file, s->line, s->name, "'%s' is missing", k->name);
+        check_same(reader, k);
+    }
 }
 
 /* [net], [teacher] and [augment]: once but the teachers, in their place. */

@@ -50,14 +50,31 @@ static int infer_input(shape_run *run, net_shape *shape)
     return 1;
 }
 
+/* Darknet looks no further than the first step that is not reached yet. */
+static void check_order(shape_run *run, const int *step, int n)
+{
+    int rising = 1;
+    while (rising < n && step[rising] >= step[rising - 1]) ++rising;
+    if (rising >= n) return;
+    diag_warn(run->d, run->section->file, cfg_line(run->section, "steps"), run->section->name,
+              "'steps' falls from %d to %d: the rate does not change at %d, only with the step before",
+              step[rising - 1], step[rising], step[rising]);
+}
+
+/* Rates that change otherwise than it looks. */
 static void check_policy(shape_run *run)
 {
     int *steps;
     float *scales;
-    if (strcmp(cfg_str(run->section, "policy", "constant"), "steps")) return;
+    const char *policy = cfg_str(run->section, "policy", "constant");
+    if (!strcmp(policy, "random"))
+        diag_warn(run->d, run->section->file, cfg_line(run->section, "policy"), run->section->name,
+                  "policy=random is constant here: runs are repeatable");
+    if (strcmp(policy, "steps")) return;
     int n = cfg_ints(run->section, "steps", &steps), m = cfg_floats(run->section, "scales", &scales);
     if (!n || !m) shape_error(run, "policy", "policy=steps needs 'steps' and 'scales'");
     else if (n != m) shape_error(run, "scales", "'scales' has %d numbers, expected %d as in 'steps'", m, n);
+    check_order(run, steps, n);
     free(steps);
     free(scales);
 }
@@ -139,6 +156,8 @@ net_shape *shapes_infer(const cfg_file *cfg, diag *d)
     infer_batch(&run, shape);
     check_policy(&run);
     int input_known = infer_input(&run, shape);
+    run.net_w = shape->w;
+    run.net_h = shape->h;
     infer_layers(&run, shape, input_known, cfg_int(net, "time_steps", 1));
     free(at);
     if (!run.failed) return shape;

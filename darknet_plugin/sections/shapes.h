@@ -12,6 +12,8 @@ typedef struct layer_shape {
     size_t params;          /* learnable: weights, biases, BN scales and shifts */
     size_t stored;          /* floats in a weights file: params + BN running mean and variance */
     double macs;            /* multiply-adds of one image (convolutions, connected, local, recurrent) */
+    size_t trained_before;  /* floats that a training run's weights file holds before this layer's and that it has not:
+                               those of layers that only fed losses; set by the lowering */
 } layer_shape;
 
 typedef struct net_shape {
@@ -21,6 +23,7 @@ typedef struct net_shape {
     layer_shape *layer;        /* n, owned */
     size_t params, stored;
     double macs;
+    size_t trained_before, trained_behind;   /* the sum of all layers', and what follows the last layer's */
 } net_shape;
 
 /* `cfg` must be a stock cfg (lower first). Every impossible shape is reported in `d` with the section's own

@@ -29,7 +29,8 @@ static int has_image(shape_run *run)
 {
     if (!run->in_known) return 0;
     if (run->l->in_h > 0 && run->l->in_w > 0 && run->l->in_c > 0) return 1;
-    shape_error(run, NULL, "needs an image before it, not %d plain inputs", run->l->inputs);
+    if (!shape_blame_route(run))
+        shape_error(run, NULL, "needs an image before it, not %d plain inputs", run->l->inputs);
     return 0;
 }
 
@@ -181,19 +182,12 @@ static int rnn(shape_run *run) { return recurrent(run, 1, 2); }
 static int gru(shape_run *run) { return recurrent(run, 3, 3); }
 static int lstm(shape_run *run) { return recurrent(run, 4, 4); }
 
-/* Three 3x3 convolutions. The host hands width and height over in the wrong order; so do we. */
+/* The host hands width and height over in the wrong order and dies of what comes of it. */
 static int crnn(shape_run *run)
 {
-    int64_t hidden = positive(run, "hidden_filters", 1), n = positive(run, "output_filters", 1);
-    if (!has_image(run)) return 0;
-    input_is_map(run);
-    if (!set_map(run, n, run->l->in_w, run->l->in_h)) return 0;
-    const int64_t from[3] = { run->l->in_c, hidden, hidden }, to[3] = { hidden, hidden, n };
-    for (int i = 0; i < 3; ++i) {
-        int64_t weights = times(times(from[i], to[i]), 9);
-        add_weights(run, weights, to[i], normalised(run), (double)weights * run->l->h * run->l->w);
-    }
-    return 1;
+    shape_error(run, NULL, "crashes this Darknet");
+    diag_hint(run->d, "[rnn], [gru] and [lstm] run");
+    return 0;
 }
 
 static int batchnorm(shape_run *run)

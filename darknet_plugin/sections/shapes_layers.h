@@ -15,6 +15,7 @@ typedef struct shape_run {
     const unsigned char *known;     /* i, which earlier layers came out */
     const layer_shape *layer;       /* i, the earlier layers */
     layer_shape *l;                 /* in_* and inputs are filled in */
+    int net_w, net_h;               /* of the image */
     int failed;                     /* a mistake was met, said or not */
 } shape_run;
 
@@ -28,5 +29,7 @@ const shape_row *shape_row_of(const char *name);   /* NULL if no stock layer */
 
 /* Adds an error at `key`'s line (NULL: the section's), unless there is one on that line already. */
 void shape_error(shape_run *run, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Where the layer before is a [route] of maps that do not fit together: an error at that, with both. Was it that? */
+int shape_blame_route(shape_run *run);
 
 #endif

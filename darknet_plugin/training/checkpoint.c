@@ -26,15 +26,16 @@ static uint64_t hash_cfg(const cfg_file *cfg)
     return h;
 }
 
-/* Images and what is known about them. */
+/* What is known about images, and they themselves where they are in memory; what files hold is compared one by one. */
 static uint64_t hash_data(const dataset *set)
 {
     if (!set) return 0;
     uint64_t h = dataset_identity(set);
     for (size_t i = 0; i < dataset_count(set); ++i) {
-        int n, label = dataset_label(set, i);
+        int n, label = dataset_label(set, i), left_out = dataset_left_out(set, i) != NULL;
         const data_box *box = dataset_boxes(set, i, &n);
         h = hash_bytes(&label, sizeof label, h);
+        h = hash_bytes(&left_out, sizeof left_out, h);
         h = hash_bytes(box, (size_t)n * sizeof *box, h);
     }
     return h;
@@ -93,7 +94,7 @@ static char *make_key(const checkpoint_run *run)
 checkpoint *checkpoint_open(const char *folder, const char *name, const checkpoint_run *run)
 {
     checkpoint *c = mem_calloc(1, sizeof *c);
-    *c = (checkpoint){ .folder = folder, .name = name, .key = make_key(run) };
+    *c = (checkpoint){ .folder = folder, .name = name, .key = make_key(run), .set = { run->train, run->valid } };
     return c;
 }
 
@@ -102,6 +103,37 @@ void checkpoint_free(checkpoint *checkpoint)
     if (!checkpoint) return;
     free(checkpoint->key);
     free(checkpoint);
+}
+
+/* ---- what images held ---- */
+
+/* The caller frees images->print. */
+static run_images images_of(const dataset *set)
+{
+    run_images images = { .n = set ? dataset_prints(set) : 0 };
+    images.print = mem_calloc(images.n, sizeof *images.print);
+    for (uint64_t i = 0; i < images.n; ++i) images.print[i] = dataset_print(set, i);
+    return images;
+}
+
+/* Do the images that the run has read hold what they held then? 0, or -1 with a message, which is a warning where
+ * `force` says so. */
+static int same_images(const checkpoint *checkpoint, const run_state *state, const char *path, int force, diag *d)
+{
+    static const char *const which[RUN_SETS] = { "training", "validation" };
+    int differ = 0;
+    for (int i = 0; i < RUN_SETS; ++i) {
+        const run_images *images = &state->images[i];
+        char *text = checkpoint->set[i] ? dataset_trust(checkpoint->set[i], images->print, images->n) : NULL;
+        if (!text) continue;
+        (force ? diag_warn : diag_error)(d, path, 0, NULL, "the run has seen other %s images: %s", which[i], text);
+        differ = 1;
+        free(text);
+    }
+    if (differ)
+        diag_hint(d, force ? "the result will not be that of an uninterrupted run"
+                  : "-force goes on all the same; the result is then not that of an uninterrupted run");
+    return differ && !force ? -1 : 0;
 }
 
 /* ---- saving ---- */
@@ -136,20 +168,27 @@ uint64_t checkpoint_seen(const checkpoint *checkpoint)
     char *path = path_of(checkpoint, "state");
     diag *unsaid = diag_new();
     run_state *s = access(path, F_OK) ? NULL : run_state_read(path, unsaid);
-    uint64_t seen = s && !strcmp(s->key, checkpoint->key) ? s->progress.seen : 0;
+    int same = s && !strcmp(s->key, checkpoint->key);
+    for (int i = 0; same && i < RUN_SETS; ++i)
+        same = !checkpoint->set[i] || dataset_untouched(checkpoint->set[i], s->images[i].print, s->images[i].n);
+    uint64_t seen = same ? s->progress.seen : 0;
     run_state_free(s);
     diag_free(unsaid);
     free(path);
     return seen;
 }
 
+/* The state as a file, whole. */
 static int save_state(const checkpoint *checkpoint, const model *model, const run_progress *progress, const char *path,
                       diag *d)
 {
     out_file f;
+    run_images images[RUN_SETS];
     if (out_file_open(&f, path, d)) return -1;
+    for (int i = 0; i < RUN_SETS; ++i) images[i] = images_of(checkpoint->set[i]);
     int failed = run_state_write(f.file, model->net, model->low->trained, weights_hash(model->net, 0, model->net->n),
-                                 progress, checkpoint->key);
+                                 progress, checkpoint->key, images);
+    for (int i = 0; i < RUN_SETS; ++i) free(images[i].print);
     return out_file_close(&f, failed, d);
 }
 
@@ -246,7 +285,8 @@ static int resume(const checkpoint *checkpoint, model *model, run_progress *prog
     if (access(state, F_OK)) return without_state(weights, d);
     if (!can_resume(model, d)) return -1;
     run_state *s = run_state_read(state, d);
-    int failed = !s || same_run(checkpoint, s, state, force, d) || load_pair(model, s, weights, fresh, d)
+    int failed = !s || same_run(checkpoint, s, state, force, d) || same_images(checkpoint, s, state, force, d)
+                 || load_pair(model, s, weights, fresh, d)
                  || run_state_apply(s, model->net, model->low->trained, state, d);
     if (!failed) {
         *progress = s->progress;

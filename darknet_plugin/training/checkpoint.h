@@ -14,6 +14,7 @@
 typedef struct checkpoint {
     const char *folder, *name;   /* borrowed */
     char *key;                   /* what this run was started with, owned */
+    const dataset *set[RUN_SETS];   /* training, validation, borrowed; NULL: none */
 } checkpoint;
 
 /* What decides a run's weights besides the cfg's own text. */
@@ -25,8 +26,8 @@ typedef struct checkpoint_run {
     uint64_t seed, view_seed, views;
 } checkpoint_run;
 
-/* Called before training, with the weights it starts from. NULL is never returned; free with checkpoint_free. `folder`
- * and `name` are borrowed. */
+/* Called before training, with the weights it starts from. NULL is never returned; free with checkpoint_free. `folder`,
+ * `name` and the sets are borrowed. */
 checkpoint *checkpoint_open(const char *folder, const char *name, const checkpoint_run *run);
 void checkpoint_free(checkpoint *checkpoint);
 

@@ -16,7 +16,9 @@ typedef struct preflight_job {
     const char *cfg;              /* the path it was read from */
     const char *folder, *name;    /* of the checkpoints */
     int threads, force;
+    int one_list;                 /* train and valid are the same images: what is wrong is said once */
     uint64_t view_seed;
+    size_t labelled;              /* only the first so many of `train` shall have labels; 0: all */
     int held_out;                 /* `valid` are training images that are held out */
 } preflight_job;
 

@@ -132,11 +132,17 @@ static int take_cfg(handover *handover, int i, diag *d)
     return failed;
 }
 
+/* A weights file must be whole, and the deployed network's. */
 static int take_weights(handover *handover, int i, diag *d)
 {
     weights_info info;
     if (!handover->shape) return 0;
     if (weights_inspect(handover->argv[i], handover->shape, &info, d)) return -1;
+    if (info.trained) {
+        diag_error(d, handover->argv[i], 0, NULL, "holds layers that only training reads, the stock program would not");
+        diag_hint(d, "darknet distill export CFG WEIGHTS OUT writes both without them");
+        return -1;
+    }
     if (info.layers >= handover->shape->n) return 0;
     diag_error(d, handover->argv[i], 0, NULL, "holds %d of the network's %d layers", info.layers, handover->shape->n);
     return -1;

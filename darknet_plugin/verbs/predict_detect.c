@@ -336,14 +336,16 @@ int predict_detector(const options *options, model *model, const data_file *file
     float threshold = options_given(options, "thresh") ? (float)options->threshold : DEFAULT_THRESHOLD;
     predictor predictor = {
         .options = options, .model = model, .file = file, .x = mem_calloc((size_t)model->net->inputs, sizeof(float)),
-        .how = { .threshold = threshold, .nms = .45f, .letterbox = !model->low->augment.stretch },
+        .how = { .threshold = threshold, .nms = .45f, .letterbox = model->low->augment.fit != FIT_STRETCH },
     };
     cJSON *object = options->json ? cJSON_CreateObject() : NULL;
     if (object) predictor.list = cJSON_AddArrayToObject(object, "predictions");
     int failed = choose_out(&predictor, d) || open_heads(&predictor, d);
     if (failed) cJSON_Delete(object);
     else {
+        if (!object) fprintf(options->out, "images are %s\n", model_fit_text(model));
         failed = predict_all(&predictor, d);
+        if (object) cJSON_AddStringToObject(object, "fit", augment_fit_name(model->low->augment.fit));
         if (object) failed |= json_print(object, options->out, d);
     }
     detect_heads_free(&predictor.student);

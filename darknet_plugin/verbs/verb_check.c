@@ -1,38 +1,48 @@
 /* `darknet distill check CFG`: every mistake in one go, and what will surprise later. */
 #include "results.h"
 
-#include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/options.h"
+#include "darknet_plugin/base/path.h"
 #include "darknet_plugin/lowering/lower.h"
+#include "darknet_plugin/model/teacher.h"
+#include "weights_tools/file/fold_epsilon.h"
 #include "weights_tools/file/weights_file.h"
 
 #include <stdlib.h>
 
-/* The method's trap: with a wide teacher the default projector can eat the whole compression. */
-static void warn_heavy_projector(const lowered *low, diag *d)
+/* Reads all of a teacher's weights. */
+static void check_epsilon(const teacher_spec *spec, diag *d)
 {
-    size_t projector = 0, teachers = 0;
-    for (int i = 0; i < low->teachers; ++i) teachers += low->teacher[i].shape->params;
-    for (int i = 0; i < low->shape->n; ++i)
-        if (low->role[i] == ROLE_PROJECTOR) projector += low->shape->layer[i].params;
-    const cfg_section *section = cfg_first(low->source, "projector");
-    if (!section || !low->teacher || projector * 4 < teachers) return;
-    diag_warn(d, section->file, section->line, section->name,
-              "the projector has %zu parameters, %.0f %% of the teacher's %zu", projector,
-              100. * (double)projector / (double)teachers, teachers);
-    diag_hint(d, "reduction=8 or stack=depthwise is smaller, stack=linear costs nothing once merged");
+    size_t len;
+    cfg_set(&spec->cfg->section[0], "batch", "1");
+    char *text = cfg_text(spec->cfg, &len);
+    network *net = spec->epsilon > 0 ? NULL : host_parse(text, len, spec->cfg_path, d);
+    weights_info info;
+    if (net && !weights_load(net, spec->shape, spec->weights_path, &info, d))
+        fold_notice_epsilon(net, spec->weights_path, TEACHER_EPSILON_REMEDY, d);
+    if (net) host_free(net);
+    free(text);
 }
 
+/* Are they there, whole, and of this Darknet's epsilon? Without them everything else is checked. */
 static void check_teacher_weights(const teacher_spec *spec, diag *d)
 {
     weights_info info;
+    const char *problem = spec->weights_path ? path_problem(spec->weights_path) : NULL;
+    if (problem) {
+        diag_warn(d, spec->section->file, cfg_line(spec->section, "weights"), "teacher",
+                  "cannot read the teacher's weights %s: %s; all else is checked", spec->weights_path, problem);
+        return;
+    }
     if (!spec->weights_path) {
         diag_warn(d, spec->section->file, spec->section->line, "teacher",
                   "no weights= : this can be checked, not trained");
         return;
     }
-    if (!weights_inspect(spec->weights_path, spec->shape, &info, d) && info.layers < spec->shape->n)
+    if (weights_inspect(spec->weights_path, spec->shape, &info, d)) return;
+    if (info.layers < spec->shape->n)
         diag_error(d, spec->weights_path, 0, NULL, "holds %d of the teacher's %d layers", info.layers, spec->shape->n);
+    else if (info.layers == spec->shape->n) check_epsilon(spec, d);
 }
 
 static cJSON *check_json(const diag *d)
@@ -45,20 +55,31 @@ static cJSON *check_json(const diag *d)
     return object;
 }
 
+/* Sizes; those of the deployed network where layers that only feed losses are not there any more. */
+static void print_sizes(const char *path, const lowered *low, const lowered *deployed, FILE *out)
+{
+    fprintf(out, "%s: ok, %d layers, %zu parameters%s", path, low->shape->n, low->shape->params,
+            low->teacher ? ", a distillation" : "");
+    if (deployed->shape->params != low->shape->params)
+        fprintf(out, "; deployed %d layers, %zu parameters", deployed->shape->n, deployed->shape->params);
+    fprintf(out, "\n");
+}
+
 /* Lowered for training and for deploying: each may find mistakes of its own. */
 static int run(options *options, diag *d)
 {
-    lowered *low = lower_read(options->arg[0], LOWER_TRAIN, d);
+    lowered *low = lower_read_alone(options->arg[0], d), *deployed = NULL;
     if (low) {
-        warn_heavy_projector(low, d);
+        (void)lower_check_loss(low, 1, d);
+        if (low->teacher) lower_warn_training(low, d);
         for (int i = 0; i < low->teachers; ++i) check_teacher_weights(&low->teacher[i], d);
-        lower_free(lower_read(options->arg[0], LOWER_DEPLOY, d));
+        deployed = lower_read(options->arg[0], LOWER_DEPLOY, d);
     }
+    if (deployed) lower_warn_projector(deployed, d);
     int failed = diag_errors(d) > 0;
     if (options->json) failed |= json_print(check_json(d), options->out, d) != 0;
-    else if (!failed)
-        fprintf(options->out, "%s: ok, %d layers, %zu parameters%s\n", options->arg[0], low->shape->n,
-                low->shape->params, low->teacher ? ", a distillation" : "");
+    else if (!failed) print_sizes(options->arg[0], low, deployed, options->out);
+    lower_free(deployed);
     lower_free(low);
     return failed;
 }

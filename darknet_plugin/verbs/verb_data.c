@@ -1,6 +1,6 @@
 /* `darknet distill data DATA`: what a .data file names, before anything is trained on it: for each split its format,
- * images, their classes and sizes; of a detector's the boxes. No pixels are read but those that a format keeps in
- * memory; of files the headers alone.
+ * images, their classes and sizes; of a detector's the boxes. No pixels are kept; of files that hold one image the
+ * header is read, and whether the end is there.
  *
  * Nobody says whether a list is a detector's, so that is looked at: it is where label files hold a box, or half of the
  * images have one. Images that cannot be used are counted, and are an error where training would refuse them. */
@@ -32,6 +32,7 @@ typedef struct contents {
     int detector;
     size_t used;                 /* images that are not left out */
     size_t unlabelled, ambiguous, unreadable;
+    size_t mute;                 /* left out for want of a label file */
     size_t boxes, fewest, most;  /* all of them; an image's */
     size_t *of_class;            /* images, or boxes, of each class, owned */
     dims *size;                  /* of each image, owned; then sorted and counted: `sizes` different ones */
@@ -139,6 +140,7 @@ static void look(contents *split)
         const char *why = dataset_left_out(split->set, i);
         if (why) {
             count_left_out(split, why);
+            split->mute += (size_t)dataset_lacks_labels(split->set, i);
             continue;
         }
         if (split->detector) count_boxes(split, i);
@@ -154,7 +156,7 @@ static int open_split(const data_file *file, data_split which, contents *split, 
     *split = (contents){ .split = which == DATA_TRAIN ? "train" : "valid" };
     split->set = open_detector(file, which, d);
     split->detector = split->set != NULL;
-    if (!split->set) split->set = dataset_open(file, which, 0, DATA_IMAGES, d);
+    if (!split->set) split->set = dataset_open(file, which, 0, DATA_LOOK, d);
     if (!split->set) return -1;
     look(split);
     return 0;
@@ -175,7 +177,7 @@ static void report_split(const data_file *file, const contents *split, diag *d)
     if (split->unreadable)
         diag_error(d, file->path, 0, NULL, "%s: %zu of %zu images are not images that can be read: %s", split->split,
                    split->unreadable, count, split->bad_names);
-    if (split->detector && dataset_too_many_left_out(split->set, left_out))
+    if (split->detector && dataset_too_many_left_out(split->set, left_out - split->mute, split->mute))
         diag_error(d, file->path, 0, NULL, "%s: %zu of %zu images cannot be used; up to 1 %% are left out",
                    split->split, left_out, count);
 }
@@ -320,7 +322,8 @@ static int tell_split(const data_file *file, data_split which, cJSON *object, FI
 {
     contents split;
     int failed = open_split(file, which, &split, d);
-    if (!failed) report_split(file, &split, d);
+    int told = which == DATA_VALID && data_file_one_list(file);    /* of train= already */
+    if (!failed && !told) report_split(file, &split, d);
     if (!failed && object) cJSON_AddItemToObject(object, split.split, split_json(file, &split));
     else if (!failed) print_split(file, &split, out);
     free_split(&split);
@@ -334,7 +337,8 @@ static int tell(const data_file *file, const options *options, diag *d)
     if (object) cJSON_AddNumberToObject(object, "classes", file->classes);
     else fprintf(options->out, "%s: %d classes%s\n", file->path, file->classes, file->name ? "" : " without names");
     if (file->train) failed |= tell_split(file, DATA_TRAIN, object, options->out, d);
-    if (file->valid) failed |= tell_split(file, DATA_VALID, object, options->out, d);
+    if (file->valid && !(failed && data_file_one_list(file)))
+        failed |= tell_split(file, DATA_VALID, object, options->out, d);
     return object ? json_print(object, options->out, d) || failed : failed;
 }
 

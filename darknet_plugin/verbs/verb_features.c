@@ -27,7 +27,7 @@ static int open_model(const options *options, filling *filling, diag *d)
     model_options how = { .threads = options->threads, .seed = (uint64_t)options->seed };
     if (device_backend(options, &how.backend, d)) return -1;
     filling->model = model_open(options->arg[1], &how, d);
-    return filling->model ? 0 : -1;
+    return filling->model ? model_fit(filling->model, options->fit, d) : -1;
 }
 
 static int open_images(const options *options, filling *filling, diag *d)
@@ -47,7 +47,7 @@ static int open_cache(const options *options, filling *filling, diag *d)
 {
     model_cache cache = {
         .path = options->cache_out, .type = options->type, .views = options->views, .seed = options_view_seed(options),
-        .images = filling->images, .data = dataset_identity(filling->train),
+        .images = filling->images, .data = filling->train,
     };
     if (model_open_cache(filling->model, &cache, &filling->views, d)) return -1;
     if (model_cached(filling->model)) return 0;
@@ -159,5 +159,5 @@ const verb verb_features = {
     .name = "features", .arguments = "DATA CFG", .min = 2, .max = 2, .run = run,
     .help = "compute the teacher's features once, into a cache",
     .flags = { "threads", "backend", "out", "views", "type", "seed", "view-seed", "limit", "holdout", "quiet",
-               "gpus", "nogpu" },
+               "gpus", "nogpu", "fit" },
 };

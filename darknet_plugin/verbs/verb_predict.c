@@ -1,5 +1,5 @@
-/* `darknet distill predict DATA CFG WEIGHTS IMAGE...`: the likeliest classes of images, prepared (letterboxed) as stock
- * `darknet classifier predict` does; of a detector boxes (predict_detect.c). */
+/* `darknet distill predict DATA CFG WEIGHTS IMAGE...`: the likeliest classes of images, cropped as in training, or as
+ * -fit says; of a detector boxes (predict_detect.c). */
 #include "device.h"
 #include "predict_detect.h"
 #include "results.h"
@@ -73,7 +73,8 @@ static const float *ask(prediction *prediction, const char *image, diag *d)
         diag_error(d, image, 0, NULL, "cannot read this image: %s", why);
         return NULL;
     }
-    augment_letterbox(pixels, w, h, shape->c, prediction->x, shape->w, shape->h);
+    image_fit fit = prediction->model->low->augment.fit;
+    augment_still(pixels, w, h, shape->c, fit, prediction->x, shape->w, shape->h);
     free(pixels);
     return model_predict(prediction->model, prediction->x);
 }
@@ -95,7 +96,9 @@ static int predict_all(options *options, prediction *prediction, diag *d)
     cJSON *object = options->json ? cJSON_CreateObject() : NULL;
     cJSON *list = object ? cJSON_AddArrayToObject(object, "predictions") : NULL;
     int failed = 0;
+    if (!object) fprintf(options->out, "images are %s\n", model_fit_text(prediction->model));
     for (int i = 3; i < options->n; ++i) failed |= predict_image(prediction, options->arg[i], list, options->out, d);
+    if (object) cJSON_AddStringToObject(object, "fit", augment_fit_name(prediction->model->low->augment.fit));
     if (object) failed |= json_print(object, options->out, d);
     return failed;
 }

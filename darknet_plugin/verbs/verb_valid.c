@@ -4,6 +4,7 @@
 #include "results.h"
 
 #include "darknet_plugin/base/options.h"
+#include "darknet_plugin/data/augment.h"
 #include "layers/cpu/parallel.h"
 
 #include <stdlib.h>
@@ -36,9 +37,9 @@ static void print_accuracy(const evaluation *evaluation, FILE *out)
 }
 
 /* Accuracy where there are labels, and how far student and teacher agree. */
-static void print_evaluation(const evaluation *evaluation, FILE *out)
+static void print_evaluation(const evaluation *evaluation, const char *fit, FILE *out)
 {
-    fprintf(out, "%zu images, %zu labelled\n", evaluation->images, evaluation->labelled);
+    fprintf(out, "%zu images, %zu labelled, %s\n", evaluation->images, evaluation->labelled, fit);
     if (evaluation->labelled) print_accuracy(evaluation, out);
     if (!evaluation->has_teacher || !evaluation->has_student) return;
     for (int i = 0; i < evaluation->n; ++i) {
@@ -61,23 +62,48 @@ static int load_asked(const options *options, model *model, diag *d)
     return 0;
 }
 
+static cJSON *with_fit(cJSON *object, const model *model)
+{
+    cJSON_AddStringToObject(object, "fit", augment_fit_name(model->low->augment.fit));
+    return object;
+}
+
+static size_t count_ambiguous(const dataset *set)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < dataset_count(set); ++i) n += (size_t)dataset_ambiguous(set, i);
+    return n;
+}
+
+/* Images whose labels are ambiguous are there with -force alone. */
 static int valid_classifier(const options *options, model *model, const dataset *set, int who, diag *d)
 {
     evaluation evaluation;
     if (evaluate(model, set, 1, who, &evaluation, d)) return -1;
-    if (options->json) return json_print(results_evaluation(&evaluation), options->out, d);
-    print_evaluation(&evaluation, options->out);
+    size_t ambiguous = count_ambiguous(set);
+    if (options->json) {
+        cJSON *object = with_fit(results_evaluation(&evaluation), model);
+        if (ambiguous) cJSON_AddNumberToObject(object, "ambiguous", (double)ambiguous);
+        return json_print(object, options->out, d);
+    }
+    print_evaluation(&evaluation, augment_fit_text(model->low->augment.fit), options->out);
+    if (ambiguous)
+        fprintf(options->out, "%zu images left out of the accuracy: labels of several classes are in their paths\n",
+                ambiguous);
     return 0;
 }
 
+/* mAP of all that is asked, as a table or JSON. */
 static int valid_detector(const options *options, model *model, const data_file *file, const dataset *set, int who,
                           diag *d)
 {
     detect_evaluation evaluation;
     if (model_fits_classes(model, file, d)) return -1;
     int failed = evaluate_detector(model, set, parallel_threads(), who, &evaluation, d);
-    if (!failed && options->json) failed = json_print(results_detect_evaluation(&evaluation, file), options->out, d);
-    else if (!failed) results_print_detect_evaluation(&evaluation, file, options->out);
+    cJSON *json = !failed && options->json ? with_fit(results_detect_evaluation(&evaluation, file), model) : NULL;
+    if (json) failed = json_print(json, options->out, d);
+    else if (!failed) fprintf(options->out, "images are %s\n", model_fit_text(model));
+    if (!json && !failed) results_print_detect_evaluation(&evaluation, file, options->out);
     detect_evaluation_free(&evaluation);
     return failed;
 }
@@ -86,13 +112,16 @@ static int valid_set(const options *options, model *model, const data_file *file
 {
     int who = model_fit(model, options->fit, d) ? 0 : load_asked(options, model, d);
     if (!who) return -1;
+    model_notice_epsilon(model, options->n > 2 ? options->arg[2] : NULL, d);
     if (model_is_detector(model)) return valid_detector(options, model, file, set, who, d);
     return valid_classifier(options, model, set, who, d);
 }
 
+/* What is measured on, then the measuring. */
 static int valid_model(const options *options, model *model, diag *d)
 {
-    int need = model_is_detector(model) ? DATA_BOXES : DATA_IMAGES;
+    int classifier = options->force ? DATA_IMAGES : DATA_UNAMBIGUOUS;
+    int need = model_is_detector(model) ? DATA_BOXES : classifier;
     data_file *file = data_file_read(options->arg[0], d);
     if (file) file->held_out = (size_t)options->holdout;
     dataset *set = file ? dataset_open(file, DATA_VALID, (size_t)options->limit, need, d) : NULL;
@@ -115,5 +144,5 @@ static int run(options *options, diag *d)
 const verb verb_valid = {
     .name = "valid", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
     .help = "teacher and student side by side; without WEIGHTS the teacher alone",
-    .flags = { "json", "threads", "backend", "fit", "limit", "holdout", "from-labels", "gpus", "nogpu" },
+    .flags = { "json", "threads", "backend", "fit", "limit", "holdout", "from-labels", "force", "gpus", "nogpu" },
 };

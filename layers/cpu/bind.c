@@ -7,6 +7,7 @@
 #include "state.h"
 
 #include "darknet_plugin/base/mem.h"
+#include "layers/sections.h"
 
 #include <stdlib.h>
 
@@ -137,9 +138,16 @@ static cpu_state *make_state(const layer *l, const cpu_row *row, const cpu_optio
 
 static int has_layouts(const cpu_options *options) { return options->layouts && options->backend == BACKEND_DNNL; }
 
-/* Binds layer `index` if it has a row. 0, or -1 with a message. */
+static void loss_update(layer l, update_args args) { update_cpu_weights(&l, args); }
+
+/* Binds layer `index` if it has a row. A loss of ours is left alone, but for the update of its own parameters. 0, or
+ * -1 with a message. */
 static int bind_layer(layer *l, const cpu_options *options, int index, cpu_shared *shared, diag *d)
 {
+    if (section_type_of_layer(l)) {
+        l->update = l->nweights ? loss_update : NULL;
+        return 0;
+    }
     const cpu_row *row = row_of(l, options->backend, mode_of(options, index));
     if (!row) return 0;
     if (bind_free_of_state(l, index, d)) return -1;

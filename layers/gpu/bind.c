@@ -4,6 +4,7 @@
 #include "state.h"
 
 #include "darknet_plugin/base/mem.h"
+#include "layers/optimiser.h"
 #include "layers/sections.h"
 
 #include <stdlib.h>
@@ -26,6 +27,15 @@ static const gpu_row *row_of(const layer *l)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i)
         if (rows[i].type == l->type) return &rows[i];
     return &host_row;
+}
+
+static void loss_update(layer l, update_args args) { optimiser_update(&l, &args, 1, gpu_update_array); }
+
+/* A loss of ours, with the parameters that it may have. */
+static void bind_loss(layer *l, const section_type *loss)
+{
+    loss->to_device(l);
+    if (l->nweights) l->update_gpu = loss_update;
 }
 
 /* Binds what cpu_bind has bound. 0, or -1 with a message. */
@@ -54,7 +64,7 @@ int gpu_bind(network *net, diag *d)
     for (int i = 0; gpu_has(net) && i < net->n; ++i) {
         layer *l = &net->layers[i];
         const section_type *loss = section_type_of_layer(l);
-        if (loss) loss->to_device(l);
+        if (loss) bind_loss(l, loss);
         else bad |= bind_layer(l, d);
         if (l->forward_gpu || bad) continue;
         diag_error(d, NULL, 0, NULL, "layer %d cannot run on a GPU: this Darknet has no kernels for it", i);

@@ -29,7 +29,7 @@ static void write_file(const uint8_t *data, size_t n, int flags)
 {
     uint8_t *file = mem_calloc(HEADER + n, 1);
     size_t header = flags & 1 ? HEADER : 0;
-    if (header) snprintf((char *)file, HEADER, "darknet-distill features 1\n%s", key);
+    if (header) snprintf((char *)file, HEADER, "darknet-distill features 2\n%s", key);
     memcpy(file + header, data, n);
     if (flags & 2) put_right(file, header + n);
     fuzz_write("f.feat", file, header + n);
@@ -43,7 +43,7 @@ static void read_records(const feature_cache *c, const feature_cache_spec *s)
     float sum = 0;
     for (uint64_t v = 0; v < VIEWS; ++v)
         for (uint64_t i = 0; i < COUNT; ++i) {
-            if (feature_cache_get(c, v, i, room, maps) != 1) continue;
+            if (feature_cache_get(c, v, i, 0, room, maps) != 1) continue;
             for (int t = 0; t < s->taps; ++t)
                 for (size_t k = 0; k < (size_t)(s->tap[t].c * s->tap[t].h * s->tap[t].w); ++k)
                     sum += feature_value(maps[t].values, maps[t].range, maps[t].type, k / (size_t)(s->tap[t].h * s->tap[t].w), k);
@@ -55,7 +55,7 @@ static void read_records(const feature_cache *c, const feature_cache_spec *s)
 void fuzz_one(const uint8_t *data, size_t n)
 {
     if (!n) return;
-    feature_cache_spec s = { .key = key, .type = (feature_type)((data[0] >> 2) % FEATURE_TYPES), .taps = 2, .count = COUNT, .views = VIEWS,
+    feature_cache_spec s = { .key = key, .type = (feature_type)((data[0] >> 2) % FEATURE_TYPES), .taps = 2, .count = COUNT, .views = VIEWS, .prints = data[0] >> 4 & 1,
                              .tap = { { 2, 2, 2 }, { 1, 3, 3 } } };
     write_file(data + 1, n - 1, data[0]);
     diag *d = diag_new();

@@ -42,12 +42,14 @@ def array(n):
     return struct.pack("<Q", n) + struct.pack("<%df" % n, *[0.5 * i for i in range(n)])
 
 
-state = b"distill state 1\n" + struct.pack("<Q", 77) + struct.pack("<2Q2d2Qd1Qd2Q", 64, 8, 0.5, 0.25, 2, 0, 0.1, 0, -1.0, 0, 0)
-state += struct.pack("<Q", 14) + b"cfg=1\nseed=2\n\n"[:14] + struct.pack("<Q", 2)
+state = b"distill state 3\n" + struct.pack("<Q", 77) + struct.pack("<2Q2d2Qd1Qd2Q", 64, 8, 0.5, 0.25, 2, 0, 0.1, 0, -1.0, 0, 0)
+state += struct.pack("<Q", 14) + b"cfg=1\nseed=2\n\n"[:14]
+state += struct.pack("<Q", 2) + struct.pack("<3Q2q", 99, 12, 144, 5, 6) * 2 + struct.pack("<Q", 0)   # what images held
+state += struct.pack("<Q", 2)
 state += struct.pack("<3Q", 0, 8, 4) + array(3) + array(3) + array(3) + array(27)
-state += struct.pack("<3Q", 1, 0, 2) + array(2) + array(8)
+state += struct.pack("<3Q", 1, 0, 2) + array(2) + array(8) + struct.pack("<Q", 0)   # no losses
 put("state", "whole", bytes([1]) + state + bytes(8))
-put("state", "no_layers", bytes([1]) + state[: state.index(b"seed=2") + 7] + struct.pack("<Q", 0) + bytes(8))
+put("state", "no_layers", bytes([1]) + state[: state.index(b"seed=2") + 7] + struct.pack("<4Q", 0, 0, 0, 0) + bytes(8))
 
 # ---- PyTorch ----
 
@@ -285,5 +287,8 @@ for view in range(2):
         records += struct.pack("<2I3Q", 0x54414546, 0, image, view, maps) + bytes(32) + bytes(maps)
         at += 64 + maps
 put("cache", "half", bytes([3]) + index + records)
+held = struct.pack("<3Q2q", 99, 12, 144, 5, 6) + bytes(16)
+held += struct.pack("<I", zlib.crc32(held)) + b"PRNT"
+put("cache", "prints", bytes([19]) + index + held + bytes(64) + records)
 put("cache", "unpacked_from_nothing", bytes([7]) + struct.pack("<2Q", 4096 + 64, 20) + bytes(48) + struct.pack("<2I3Q", 0x54414546, 0, 0, 0, 20) + bytes(32) + bytes(20))
-put("cache", "header", bytes([0]) + b"darknet-distill features 1\nteacher=2\nimages=2\n")
+put("cache", "header", bytes([0]) + b"darknet-distill features 2\nteacher=2\nimages=2\n")

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { VERSION_TRANSPOSED = 1000, SHORT_HEADER = 16, LONG_HEADER = 20 };
@@ -105,8 +106,12 @@ static size_t bytes_of(size_t header, size_t floats)
 static void report_size(const char *path, const net_shape *shape, size_t bytes, size_t header, border end, diag *d)
 {
     size_t whole = bytes_of(header, shape->stored);
-    diag_error(d, path, 0, NULL, "%zu bytes, expected %zu for the cfg's %d layers with weights",
-               bytes, whole, layers_with_weights(shape));
+    size_t more = shape->trained_before + shape->trained_behind;
+    char *or_trained = more ? mem_printf(", or %zu of a training run", bytes_of(header, shape->stored + more))
+        : mem_strdup("");
+    diag_error(d, path, 0, NULL, "%zu bytes, expected %zu for the cfg's %d layers with weights%s", bytes, whole,
+               layers_with_weights(shape), or_trained);
+    free(or_trained);
     if (bytes > whole)
         diag_hint(d, "%zu bytes are left over after the last layer: is it the file of another cfg?", bytes - whole);
     else if (end.layers)
@@ -119,7 +124,13 @@ static void report_size(const char *path, const net_shape *shape, size_t bytes, 
 /* Holds the file's size against the shapes; fills info->floats and info->layers. */
 static int measure(const char *path, const net_shape *shape, size_t bytes, weights_info *info, diag *d)
 {
-    size_t body = bytes - info->header_bytes;
+    size_t body = bytes - info->header_bytes, more = shape->trained_before + shape->trained_behind;
+    info->trained = more && body == bytes_of(0, shape->stored + more);
+    if (info->trained) {
+        info->floats = shape->stored;
+        info->layers = shape->n;
+        return 0;
+    }
     border end = find_border(shape, body / sizeof(float));
     info->floats = end.floats;
     info->layers = end.floats == shape->stored ? shape->n : end.layers;
@@ -154,6 +165,19 @@ int weights_inspect(const char *path, const net_shape *shape, weights_info *info
     return fits ? 0 : -1;
 }
 
+/* Reads info->floats of them; of a training run's file those that the cfg has. Does it come to that many? */
+static int read_floats(FILE *file, const net_shape *shape, const weights_info *info, float *x)
+{
+    if (!info->trained) return fread(x, sizeof *x, info->floats, file) == info->floats;
+    for (int i = 0; i < shape->n; ++i) {
+        const layer_shape *l = &shape->layer[i];
+        if (fseek(file, (long)(l->trained_before * sizeof *x), SEEK_CUR)) return 0;
+        if (fread(x, sizeof *x, l->stored, file) != l->stored) return 0;
+        x += l->stored;
+    }
+    return 1;
+}
+
 int weights_read(const char *path, const net_shape *shape, weights_contents *contents, diag *d)
 {
     int fits;
@@ -163,7 +187,7 @@ int weights_read(const char *path, const net_shape *shape, weights_contents *con
     size_t floats = contents->info.floats;
     contents->expected = bytes_of(contents->info.header_bytes, shape->stored);
     contents->x = mem_realloc(NULL, floats, sizeof *contents->x);
-    int whole = fread(contents->x, sizeof *contents->x, floats, file) == floats;
+    int whole = read_floats(file, shape, &contents->info, contents->x);
     if (!whole)
         diag_error(d, path, 0, NULL, "cannot read weights: %s", ferror(file) ? strerror(errno) : "it got shorter");
     fclose(file);

@@ -21,6 +21,7 @@ typedef struct weights_info {
     size_t floats;           /* behind the header */
     int layers;              /* how many whole layers of the cfg it holds: net->n means a whole network; a part ends
                                 behind its last layer with weights */
+    int trained;             /* it is a training run's, of whose layers the cfg has not all: theirs were skipped */
 } weights_info;
 
 /* One array of a layer, in file order, and what training keeps with it. All arrays have n values and are borrowed from
@@ -48,7 +49,8 @@ int weights_check_values(const weights_tensor *tensor, int layer, const char *pa
 /* The host's layers must be as large as the shapes a file is held against; `path` is blamed where they are not. */
 int weights_check_layers(const network *net, const net_shape *shape, const char *path, diag *d);
 
-/* Reads the header and measures the file against the shapes: exactly whole, or ending on a layer's border.
+/* Reads the header and measures the file against the shapes: exactly whole, or ending on a layer's border; of a
+ * deployed cfg's shapes a whole file of its training run will do, too.
  * -1 with a message saying both sizes otherwise (too short, too long, empty, not there, not a file). */
 int weights_inspect(const char *path, const net_shape *shape, weights_info *info, diag *d);
 /* What a file holds, whether or not it fits its cfg and whatever its values are: for looking at it. */

@@ -30,11 +30,4 @@ int import_fill(const import_job *job, int number, diag *d);
 /* (graph_check.c) Where the file has a graph: does it compute what the cfg's layers compute? Puts columns of weights
  * that are in another order right. 0, or -1 with a message that names node and layer. */
 int import_check_graph(import_job *job, diag *d);
-/* What Darknet must store so that its sqrt(v') + 1e-6 is the source's sqrt(v + epsilon). */
-static inline float import_variance(double v, double epsilon)
-{
-    double root = sqrt(v + epsilon) - HOST_EPSILON;
-    return root > 0 ? (float)(root * root) : 0;
-}
-
 #endif

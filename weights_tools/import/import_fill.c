@@ -7,6 +7,8 @@
  * has none, being folded, gets one that changes nothing: v' such that the host's sqrt(v') + 1e-6 is 1. */
 #include "import.h"
 
+#include "weights_tools/file/fold_epsilon.h"
+
 #include <math.h>
 
 static int check_values(const import_job *job, const named_tensor *tensor, tensor_part part, diag *d)
@@ -34,7 +36,7 @@ static void fill_norm(const import_job *job, const tensor_group *group, const la
     copy_or(l->biases, group->part[PART_SHIFT], filters, 0);
     copy_or(l->rolling_mean, group->part[PART_MEAN], filters, 0);
     for (size_t i = 0; i < filters; ++i) {
-        l->rolling_variance[i] = variance ? import_variance(variance->data[i], epsilon) : import_variance(1, 0);
+        l->rolling_variance[i] = variance ? fold_variance(variance->data[i], epsilon) : fold_variance(1, 0);
         if (bias) l->rolling_mean[i] -= bias->data[i];
     }
 }

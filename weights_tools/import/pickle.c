@@ -2,17 +2,19 @@
  * Each opcode takes at least a byte of the file and makes at most one value, so memory is bounded by the file's size
  * (calls that copy a list count its items); a memo's number may not exceed the number of bytes for the same reason. A
  * byte can make a value of many, so values and the stack have limits of their own, which no checkpoint comes near: it
- * has some ten bytes a value. */
+ * has some ten bytes a value, and lists and tuples, which take most, are a few of these. */
 #include "pickle_machine.h"
 
 #include <stdlib.h>
 
 enum { DEEPEST_STACK = 1 << 18, VALUES_AT_LEAST = 1 << 20, BYTES_A_VALUE = 8 };
+enum { CONTAINERS_AT_LEAST = 1 << 16, BYTES_A_CONTAINER = 128 };   /* a tensor has four, in some 200 bytes */
 
 static int check_size(pickle_machine *machine)
 {
     if (machine->depth > DEEPEST_STACK) return pickle_fail(machine, "a stack of more than %d values", DEEPEST_STACK);
-    if (machine->made <= VALUES_AT_LEAST + machine->n / BYTES_A_VALUE) return 0;
+    if (machine->made <= VALUES_AT_LEAST + machine->n / BYTES_A_VALUE &&
+        machine->containers <= CONTAINERS_AT_LEAST + machine->n / BYTES_A_CONTAINER) return 0;
     return pickle_fail(machine, "more values than a checkpoint of %zu bytes has", machine->n);
 }
 

@@ -66,6 +66,7 @@ pickle_value *pickle_pop(pickle_machine *machine)
 
 void pickle_append(pickle_machine *machine, pickle_value *to, pickle_value *item)
 {
+    machine->containers += !to->room;
     if (to->n == to->room) {
         to->room = 2 * to->room + 2;
         to->item = mem_realloc(to->item, to->room, sizeof(pickle_value *));

@@ -17,6 +17,7 @@ typedef struct pickle_machine {
     size_t memoized;                  /* how many MEMOIZE so far */
     size_t copied;                    /* items that calls have copied so far */
     size_t made;                      /* values and items of containers so far */
+    size_t containers;                /* that hold something */
     pickle_value *shared[PICKLE_SHARED];   /* values that never change, made once: see pickle_shared */
     int stopped;
     diag *d;

@@ -12,5 +12,5 @@ static int run(options *options, diag *d)
 const verb weights_fold = {
     .name = "fold", .arguments = "CFG WEIGHTS OUT", .min = 3, .max = 3, .run = run,
     .help = "batch norm into the weights before it",
-    .flags = { "json" },
+    .flags = { "json", "eps" },
 };
