@@ -29,7 +29,8 @@ FORMULA_TYPES = ('number', 'vec', 'ivec')     # what a formula's letter can stan
 # Who opens files without base/in_file.h, and which: all else that is read must be noted there, so that nobody overwrites it.
 OPENED_ELSEWHERE = {
     'darknet_plugin/data/image_io.cpp': 'images and videos, which dataset.c and predict note; our own',
-    'darknet_plugin/data/dataset_kit.c': 'headers of images that dataset.c notes',
+    'darknet_plugin/data/image_file.c': 'images that dataset.c and predict note',
+    'darknet_plugin/data/dataset_prints.c': 'the same',
     'darknet_plugin/data/dataset_idx.c': 'through zlib; noted there',
     'darknet_plugin/model/feature_cache.c': "the command's own cache",
     'darknet_plugin/training/run_lock.c': "a run's own lock",

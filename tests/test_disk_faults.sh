@@ -56,7 +56,7 @@ begin() {
 }
 # And stops it, not while it writes.
 pause() {
-    while kill -STOP $pid && ls -A "$1" | grep -q tmp; do kill -CONT $pid; sleep 0.01; done
+    while kill -STOP $pid && ls -A "$1" | grep -qE 'tmp|new'; do kill -CONT $pid; sleep 0.01; done
 }
 # Lets it go on; it must fail and say TEXT.
 ends() {

@@ -70,7 +70,7 @@ ends() {
     rm -rf tmp/*; find . -name '*.tmp.*' -delete
 }
 # start COMMAND...: in the background, not deaf to SIGINT as a shell's jobs are
-start() { rm -f mark; env --default-signal=INT "$@" >said 2>err </dev/null & pid=$!; }
+start() { rm -f mark; env --default-signal=INT,HUP,TERM "$@" >said 2>err </dev/null & pid=$!; }
 # slowly NAME COMMAND...: each signal while the command writes its file
 slowly() {
     local name=$1; shift
@@ -112,7 +112,7 @@ if [ -x /usr/bin/darknet ]; then
     pgrep -f "classifier predict $w/tmp" >/dev/null && not_ok "no stock program goes on alone" || ok "no stock program goes on alone"
     mkfifo never; sleep 1000 >never & holder=$!
     for signal in TERM HUP; do
-        rm -f mark; env --default-signal=INT "$darknet" classifier predict in/t.data in/student.cfg in/student.weights >said 2>err <never & pid=$!
+        rm -f mark; env --default-signal=INT,HUP,TERM "$darknet" classifier predict in/t.data in/student.cfg in/student.weights >said 2>err <never & pid=$!
         for i in $(seq 600); do ls -A tmp | grep -q . && break; sleep 0.05; done
         sleep 0.2
         ends $signal "the stock program"
