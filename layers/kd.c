@@ -26,6 +26,7 @@ int check_kd_section(const cfg_section *section, const loss_place *place, diag *
 
 static void backward_kd_layer(layer l, host_state net);
 
+/* Takes the stand-in, with the keys' defaults. */
 int make_kd_section(layer *l, const cfg_section *section, const loss_place *place, diag *d)
 {
     if (!stand_in_fits(l, "kd", place->c, place->h, place->w, d)) return -1;

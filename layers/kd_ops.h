@@ -94,10 +94,10 @@ KD_FN double kd_log_target(const kd_scores *scores, size_t target, double T)
 }
 
 /* KL of (p_k, 1 - p_k); 1 - p_k = exp(log_sum - log_all). */
-KD_FN double kd_target_loss(const kd_scores *s, const kd_scores *t, size_t target, double T)
+KD_FN double kd_target_loss(const kd_scores *student, const kd_scores *teacher, size_t target, double T)
 {
-    double on_s = kd_log_target(s, target, T), on_t = kd_log_target(t, target, T);
-    double off_s = s->log_sum - s->log_all, off_t = t->log_sum - t->log_all;
+    double on_s = kd_log_target(student, target, T), on_t = kd_log_target(teacher, target, T);
+    double off_s = student->log_sum - student->log_all, off_t = teacher->log_sum - teacher->log_all;
     return exp(on_t) * (on_t - on_s) + exp(off_t) * (off_t - off_s);
 }
 
@@ -115,13 +115,13 @@ KD_FN double kd_loss(const float *student, const float *teacher, size_t n, size_
 }
 
 /* g_i / T */
-KD_FN double kd_g(const kd_scores *s, const kd_scores *t, size_t i, size_t target, const kd_how *how)
+KD_FN double kd_g(const kd_scores *student, const kd_scores *teacher, size_t i, size_t target, const kd_how *how)
 {
-    if (how->beta <= 0) return exp(kd_log_p(t, i, how->T)) - exp(kd_log_p(s, i, how->T));
-    double on = exp(kd_log_target(t, target, how->T)) - exp(kd_log_target(s, target, how->T));
+    if (how->beta <= 0) return exp(kd_log_p(teacher, i, how->T)) - exp(kd_log_p(student, i, how->T));
+    double on = exp(kd_log_target(teacher, target, how->T)) - exp(kd_log_target(student, target, how->T));
     if (i == target) return on;
-    double rest = exp(kd_log_p(s, i, how->T));
-    return how->beta * (exp(kd_log_p(t, i, how->T)) - rest) - on * rest;
+    double rest = exp(kd_log_p(student, i, how->T));
+    return how->beta * (exp(kd_log_p(teacher, i, how->T)) - rest) - on * rest;
 }
 
 /* Adds delta, and what came from above, to what lies below; `factor` is scale * T. */

@@ -267,9 +267,10 @@ int lower_check_tails(const lower_build *build)
     for (int i = 0; i < cfg_layers(build->low->source) && head < build->low->heads; ++i) {
         if (!cfg_is(lower_at(build, i), "reused_classifier")) continue;
         const lower_head *h = &build->low->head[head++];
-        for (int k = 0; k < h->tails; ++k)
-            if (h->tail_of[k] >= 0 && !is_stride(h, k)) bad |= check_copy(build, lower_teacher(build, h), lower_at(build, i), h->tail + k,
-                                                    h->tail_of[k]);
+        for (int k = 0; k < h->tails; ++k) {
+            if (h->tail_of[k] < 0 || is_stride(h, k)) continue;
+            bad |= check_copy(build, lower_teacher(build, h), lower_at(build, i), h->tail + k, h->tail_of[k]);
+        }
     }
     return bad;
 }

@@ -91,6 +91,7 @@ static void measure_triple(model *model, int head, double *sum)
     }
 }
 
+/* Each triple that wants a scale, on one batch; scales are put back. */
 void model_measure_losses(model *model, const float *x, double *sum)
 {
     const lowered *low = model->low;
@@ -120,6 +121,7 @@ static double yardstick_of(const lowered *low, int head, const double *sum)
     return 0;
 }
 
+/* By what all batches have summed up to. */
 void model_set_auto_scales(model *model, const double *sum, FILE *out)
 {
     const lowered *low = model->low;

@@ -127,7 +127,8 @@ static data_print print_of(const features *features, uint64_t image)
 
 /* ---- opening ---- */
 
-/* What the cache will hold of this teacher: its taps and class scores, as many images and views. 0, or -1 after reporting. */
+/* What the cache will hold of this teacher: its taps and class scores, as many images and views. 0, or -1 after
+ * reporting. */
 static int describe(features *features, const features_options *options, diag *d)
 {
     const teacher_spec *s = features->teacher->spec;
