@@ -29,7 +29,8 @@ idx() {
 }
 idx train 5000
 idx valid 20
-printf 'classes=10\ntrain=in/train-images-idx3-ubyte\nvalid=in/valid-images-idx3-ubyte\nbackup=b\n' >in/t.data
+seq 10 >in/t.names
+printf 'classes=10\nnames=in/t.names\ntrain=in/train-images-idx3-ubyte\nvalid=in/valid-images-idx3-ubyte\nbackup=b\n' >in/t.data
 conv() { printf '[convolutional]\nbatch_normalize=1\nfilters=%d\nsize=3\nstride=2\npad=1\nactivation=relu\n' "$1"; }
 net='[net]\nbatch=10\nsubdivisions=1\nheight=28\nwidth=28\nchannels=1\nlearning_rate=0.01\nmax_batches=1000000\n'
 { printf "$net"; conv 16; conv 64; conv 128; printf '[avgpool]\n[convolutional]\nfilters=10\nsize=1\nactivation=linear\n[softmax]\n'; } >in/teacher.cfg
