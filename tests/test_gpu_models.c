@@ -212,8 +212,8 @@ static void test_map_losses(void **state)
 {
     (void)state;
     in_folder();
-    check_distillation("losses of maps", MAP_LOSSES, NULL, NULL);
-    check_distillation("losses of maps, cached", MAP_LOSSES, "mc.feat", "mg.feat");
+    check_distillation("losses of maps", MAP_LOSSES, "", NULL, NULL);
+    check_distillation("losses of maps, cached", MAP_LOSSES, "", "mc.feat", "mg.feat");
 }
 
 /* Filled on one side and read on the other: they are the same files. */
