@@ -215,7 +215,7 @@ static void failures_leave_nothing(void **state)
         return;
     }
     check_failure("no folder for ONNX", (options){ .onnx = "no/such/out.onnx" }, files, "cannot write: No such file");
-    check_failure("a name twice", (options){ .onnx = "out.cfg" }, files, "taken by another file");
+    check_failure("a name twice", (options){ .onnx = "out.cfg" }, files, "two of the files to be written");
     prepare(NET CONV(8, 2) "[reorg]\nstride=2\n[avgpool]\n[convolutional]\nfilters=10\nsize=1\nactivation=linear\n[softmax]\n",
             NET "[teacher]\ncfg=t.cfg\nweights=t.weights\ntap=0\n" CONV(4, 2) TRIPLE("linear"));
     check_failure("unknown to ONNX", (options){ .onnx = "out.onnx" }, files, "ONNX export does not know");

@@ -56,7 +56,7 @@ says out "images of noise" "and on what it was verified"
 a=$(top1 cfg/fashion-teacher.cfg cfg/fashion-teacher.weights) b=$(top1 "$w/small.cfg" "$w/small.weights")
 [ -n "$a" ] && [ "$a" = "$b" ] && ok "the folded teacher has the same top-1, $a %" || not_ok "the same top-1" "$a $b"
 sed 's/^weights=.*/weights=none/' "$w/linear.cfg" >"$w/alone.cfg"
-status 0 "weights fold of a distillation needs no teacher's weights" "$darknet" distill weights fold "$w/alone.cfg" "$w/linear_final.weights" "$w/alone"
+status 0 "weights fold of a distillation needs no teacher's weights" "$darknet" distill weights fold "$w/alone.cfg" "$w/linear_final.weights" "$w/alone_folded"
 says out "folded the batch norm of 3 layers" "and folds"
 status 1 "weights fold of another cfg's file" "$darknet" distill weights fold cfg/fashion-student.cfg cfg/fashion-teacher.weights "$w/never"
 status 2 "weights fold with a flag of export" "$darknet" distill weights fold a b c -fold

@@ -193,6 +193,9 @@ static void others_are_refused(void **unused)
     check_refused("key", &longer, "another version");
     assert_int_equal(truncate(file("key"), 4200), 0);
     check_refused("key", &s, "it was cut");
+    assert_int_equal(truncate(file("key"), 4096), 0);   /* whoever made it was killed behind its header */
+    feature_cache_close(open_cache("key", &s));
+    feature_cache_close(open_cache("key", &s));
     check_write(file("text"), "hello\n", 6);
     check_refused("text", &s, "is not a feature cache");
     check_refused("", &s, ": ");   /* the folder itself */

@@ -505,7 +505,7 @@ static void test_prepare(void **state)
         uint64_t views = 1;
         if (!run) variances_by_hand(m, set, want);
         parallel_set_threads(threads);
-        model_cache cache = { .path = "p.feat", .type = "f32", .views = 1, .seed = 5, .images = IMAGES, .data = 1 };
+        model_cache cache = { .path = "p.feat", .type = "f32", .views = 1, .seed = 5, .images = IMAGES, .data = set };
         if (cached) assert_int_equal(model_open_cache(m, &cache, &views, d), 0);
         char *said;
         size_t len;
@@ -547,7 +547,7 @@ static void test_state(void **state)
         for (size_t c = 0; c < facts->n; ++c) facts->value[c] = 1. / (3 + (double)c);
         facts->known = written;
         FILE *file = fopen("a.state", "wb");
-        assert_int_equal(run_state_write(file, m->net, end, 7, &progress, "key"), 0);
+        assert_int_equal(run_state_write(file, m->net, end, 7, &progress, "key", (run_images[RUN_SETS]){ 0 }), 0);
         fclose(file);
         memset(facts->value, 0, facts->n * sizeof *facts->value);
         facts->known = 0;

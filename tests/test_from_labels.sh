@@ -46,6 +46,10 @@ same out answer "answers"
 { net; echo "$augment"; sed '1,/^$/d' "$w/deployed.cfg"; } >"$w/plain.cfg"
 status 0 "the deployed cfg as a plain one" "$darknet" distill train "$w/d.data" "$w/plain.cfg" -threads 1 -quiet -epochs 40
 same b/plain_final.weights b/s-labels_final.weights "ends on the same weights"
+{ student; printf 'labels=1\n[kd]\nscale=auto\n'; } >"$w/more.cfg"
+status 0 "losses behind the classifier" "$darknet" distill train "$w/d.data" "$w/more.cfg" -threads 1 -quiet -epochs 40 -from-labels
+same b/more-labels_final.weights b/s-labels_final.weights "are left out"
+status 0 "and its export's layers are found" "$darknet" distill export "$w/more.cfg" "$w/b/more-labels_final.weights" "$w/more" -data "$w/d.data" -from-labels
 
 # With the teacher
 status 0 "a teacher" "$darknet" distill train "$w/d.data" "$w/teacher.cfg" -epochs 40 -quiet -backup "$w/t"

@@ -28,7 +28,7 @@ says err "'-to' means nothing to 'weights show'" "says so too"
 status 2 "-json where there is no JSON" "$darknet" distill features a b -json
 says err "'-json' means nothing to 'features'" "is refused, not passed over"
 status 2 "a flag without its value" "$darknet" distill train a b -epochs
-status 2 "a malformed number" "$darknet" distill train a b -epochs 3x
+status 1 "a malformed number" "$darknet" distill train a b -epochs 3x
 says err "expected a whole number" "says what was expected"
 status 2 "too few arguments" "$darknet" distill valid cfg/fashion.data
 status 2 "too many arguments" "$darknet" distill check a b

@@ -356,8 +356,8 @@ int main(void)
 {
     network_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_kd), cmocka_unit_test(test_map_losses), cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_keys), cmocka_unit_test(test_step_stays_on_the_device),
+        cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_kd), cmocka_unit_test(test_map_losses), cmocka_unit_test(test_cache), cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_step_stays_on_the_device),
         cmocka_unit_test(test_detectors),
     };
     return check_on_gpu("live teacher, caches and detectors", tests, sizeof tests / sizeof *tests);

@@ -66,7 +66,8 @@ static network *open_loss(const record *r)
     else cfg_set(cfg_append(cfg, "activation", "net.cfg", 9), "activation", "linear");
     char *lowered = cfg_text(cfg, NULL);
     network *net = check_parse(lowered);
-    loss_place place = { .c = r->c, .h = r->h, .w = r->w, .teacher_c = r->teacher_c, .teacher_h = r->teacher_h, .teacher_w = r->teacher_w, .classes = r->c };
+    loss_place place = { .c = r->c, .h = r->h, .w = r->w, .teacher_c = r->teacher_c, .teacher_h = r->teacher_h, .teacher_w = r->teacher_w,
+                         .classes = r->c };
     if (row->check) assert_int_equal(row->check(cfg_first(asked, r->section), &place, d), 0);
     assert_int_equal(row->make(&net->layers[1], cfg_first(asked, r->section), &place, d), 0);
     assert_int_equal(cpu_bind(net, &(cpu_options){ .backend = BACKEND_REFERENCE }, d), 0);

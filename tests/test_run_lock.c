@@ -207,6 +207,25 @@ static void vanished(void **state)
     for (int i = 0; i < 3; ++i) free(all[i]);
 }
 
+/* A list of somebody's that is called so. */
+static void a_file_that_is_no_lock(void **state)
+{
+    (void)state;
+    static const char *const texts[] = { "img/1.png\nimg/2.png\n", "p", "process" };
+    char *folder = make_folder("no"), *path = mem_printf("%s/x.lock", folder);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; ++i) {
+        size_t n;
+        check_write(path, texts[i], strlen(texts[i]));
+        refused(folder, "x", "is in the way: it is no lock of a run");
+        char *text = check_read(path, &n);
+        assert_int_equal(n, strlen(texts[i]));
+        assert_memory_equal(text, texts[i], n);
+        free(text);
+    }
+    free(path);
+    free(folder);
+}
+
 static void unwritable(void **state)
 {
     (void)state;
@@ -227,7 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(second_is_refused), cmocka_unit_test(killed_locks_nobody_out), cmocka_unit_test(hostile_text),
         cmocka_unit_test(without_locks_it_warns), cmocka_unit_test(a_file_without_its_name_is_no_lock), cmocka_unit_test(vanished),
-        cmocka_unit_test(unwritable),
+        cmocka_unit_test(unwritable), cmocka_unit_test(a_file_that_is_no_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Collected diagnostics (see diag.h). */
 #include "diag.h"
 
+#include "in_file_list.h"
 #include "mem.h"
 
 #include <stdarg.h>
@@ -18,12 +19,26 @@ struct diag {
     int said[2];       /* of each level, with those not kept */
     int printed;       /* the first so many have been flushed */
     int silent;        /* the last message was left out, so its hint is, too */
+    in_file_list *files;   /* owned, but for one that is aside */
+    int aside;
 };
 
 diag *diag_new(void)
 {
-    return mem_calloc(1, sizeof(diag));
+    diag *d = mem_calloc(1, sizeof *d);
+    d->files = in_file_list_new();
+    return d;
 }
+
+diag *diag_aside(diag *d)
+{
+    diag *aside = mem_calloc(1, sizeof *aside);
+    aside->files = d->files;
+    aside->aside = 1;
+    return aside;
+}
+
+in_file_list *diag_files(const diag *d) { return d->files; }
 
 static void free_texts(diag_message *message)
 {
@@ -38,6 +53,7 @@ void diag_free(diag *d)
 {
     if (!d) return;
     for (int i = 0; i < d->count; ++i) free_texts(&d->message[i]);
+    if (!d->aside) in_file_list_free(d->files);
     free(d->message);
     free(d);
 }

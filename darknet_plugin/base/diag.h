@@ -30,6 +30,9 @@ typedef struct diag_message {
 typedef struct diag diag;
 
 diag *diag_new(void);                 /* the caller frees with diag_free */
+/* Messages that are looked at, or dropped, apart from the command's own: a part of the same command all the same, so
+ * the files that it reads are the command's (below). Freed before `d`. */
+diag *diag_aside(diag *d);
 void diag_free(diag *d);
 
 /* Adds a message. `file` may be NULL, `line` 0, `section` NULL; texts are copied. */
@@ -52,6 +55,10 @@ int diag_told(const diag *d, const char *file, int line);
 void diag_print(const diag *d, FILE *out);            /* those not flushed, ordered by file (as first met) and line */
 /* Prints them now: what is known before a long run is said before it. */
 void diag_flush(diag *d, FILE *out);
+
+/* A diag goes wherever a command goes, so it also carries which files the command has read (in_file_list.h).
+ * Borrowed. */
+struct in_file_list *diag_files(const diag *d);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,7 @@
-/* Regular files (see in_file.h). */
+/* Opening files and noting them (see in_file.h). */
 #include "in_file.h"
+
+#include "in_file_list.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +17,11 @@ int in_file_open(const char *path, const char *what, size_t *bytes, diag *d)
     if (fd < 0 || fstat(fd, &st)) diag_error(d, path, 0, NULL, "cannot read %s: %s", what, strerror(errno));
     else if (S_ISDIR(st.st_mode)) diag_error(d, path, 0, NULL, "cannot read %s: %s", what, strerror(EISDIR));
     else if (!S_ISREG(st.st_mode)) diag_error(d, path, 0, NULL, "cannot read %s: not a regular file", what);
-    else return *bytes = (size_t)st.st_size, fd;
+    else {
+        in_file_list_add(diag_files(d), &st);
+        *bytes = (size_t)st.st_size;
+        return fd;
+    }
     if (fd >= 0) close(fd);
     return -1;
 }
@@ -35,4 +41,19 @@ unsigned char *in_file_take(int fd, size_t n)
         return NULL;
     }
     return byte;
+}
+
+void in_file_note(const char *path, diag *d)
+{
+    struct stat st;
+    if (!stat(path, &st) && S_ISREG(st.st_mode)) in_file_list_add(diag_files(d), &st);
+}
+
+FILE *in_file_stream(const char *path, diag *d)
+{
+    FILE *file = fopen(path, "rbe");
+    int why = errno;
+    if (file) in_file_note(path, d);
+    errno = why;
+    return file;
 }

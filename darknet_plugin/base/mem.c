@@ -1,33 +1,20 @@
 /* Allocation that succeeds or ends the program (see mem.h). */
 #include "mem.h"
 
+#include "unfinished.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static mem_unfinished *unfinished;   /* list, the elements borrowed; only the main thread writes files */
-
 static _Noreturn void out_of_memory(size_t count, size_t size)
 {
-    for (const mem_unfinished *file = unfinished; file; file = file->next) unlink(file->path);
+    unfinished_remove();
     fprintf(stderr, "darknet distill: out of memory (%zu x %zu bytes wanted)\n", count, size);
     fflush(NULL);
     _exit(1);
-}
-
-void mem_begun(mem_unfinished *file, const char *path)
-{
-    *file = (mem_unfinished){ path, unfinished };
-    unfinished = file;
-}
-
-void mem_finished(mem_unfinished *file)
-{
-    mem_unfinished **at = &unfinished;
-    while (*at && *at != file) at = &(*at)->next;
-    if (*at) *at = file->next;
 }
 
 void *mem_calloc(size_t count, size_t size)

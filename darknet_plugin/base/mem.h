@@ -1,6 +1,6 @@
 /* Memory that cannot be had ends the program with a message and status 1: no caller of these has anything better to do.
- * It ends at once, since other threads may be running: what was printed is flushed, files that are not finished are
- * removed, nothing else runs. Sizes are multiplied with overflow checks. */
+ * It ends at once, since other threads may be running: what was printed is flushed, what is not finished is removed
+ * (unfinished.h), nothing else runs. Sizes are multiplied with overflow checks. */
 #ifndef DISTILL_MEM_H
 #define DISTILL_MEM_H
 #include <stdarg.h>
@@ -17,13 +17,5 @@ char *mem_vprintf(const char *fmt, va_list ap) __attribute__((format(printf, 1, 
 ssize_t mem_getline(char **text, size_t *room, FILE *in);   /* as getline */
 FILE *mem_stream(char **text, size_t *len);          /* as open_memstream */
 void mem_stream_end(FILE *file);                     /* fclose of it: then *text is whole, the caller frees */
-
-/* A file that is not finished. The struct and the path are the caller's, and stay where they are until mem_finished. */
-typedef struct mem_unfinished {
-    const char *path;
-    struct mem_unfinished *next;
-} mem_unfinished;
-void mem_begun(mem_unfinished *file, const char *path);
-void mem_finished(mem_unfinished *file);             /* finished or removed; nothing if it never began */
 
 #endif

@@ -48,6 +48,8 @@ static const flag_row FLAGS[] = {
       "the first N images only (not valid: of the training images; predict: frames of a video)" },
     { "holdout",      FLAG_INT,   AT(holdout),      1, INT_MAX, "N",
       "the last N training images are not trained on, but measured instead of valid=" },
+    { "labelled",     FLAG_INT,   AT(labelled),     1, INT_MAX, "N",
+      "only the first N training images have labels; a teacher teaches on all of them" },
     { "from-labels",  FLAG_SET,   AT(from_labels),  0, 0, "",
       "the network that this distillation deploys, trained from labels and without its teacher" },
     { "clear",        FLAG_SET,   AT(clear),        0, 0, "", "count images from 0 again" },
@@ -181,7 +183,7 @@ static const flag_row *find_taken(const options *options, const char *arg, diag 
 }
 
 /* Handles the flag arg[0] with its value, arg[1], where `room` says that there is one. Returns how many arguments it
- * took, 0 after an error. */
+ * took; 0: wrong usage, -1: a wrong value, both with a message. */
 static int take_flag(options *options, char **arg, int room, diag *d)
 {
     const flag_row *flag = find_taken(options, arg[0], d);
@@ -195,12 +197,13 @@ static int take_flag(options *options, char **arg, int room, diag *d)
         diag_error(d, NULL, 0, NULL, "'-%s' needs a value: %s", flag->name, flag->argument);
         return 0;
     }
-    if (flag->type == FLAG_INT) return set_int(options, flag, arg[1], d) ? 0 : 2;
-    if (flag->type == FLAG_FLOAT) return set_float(options, flag, arg[1], d) ? 0 : 2;
+    if (flag->type == FLAG_INT) return set_int(options, flag, arg[1], d) ? -1 : 2;
+    if (flag->type == FLAG_FLOAT) return set_float(options, flag, arg[1], d) ? -1 : 2;
     *(const char **)((char *)options + flag->offset) = arg[1];
     return 2;
 }
 
+/* One argument after another, until one is wrong. */
 int options_parse(options *options, const verb *verb, int argc, char **argv, diag *d)
 {
     check_row(verb);
@@ -208,11 +211,11 @@ int options_parse(options *options, const verb *verb, int argc, char **argv, dia
     for (int i = 0; i < argc;) {
         if (argv[i][0] == '-' && argv[i][1]) {
             int took = take_flag(options, argv + i, argc - i, d);
-            if (!took) return -1;
+            if (took < 1) return took ? OPTIONS_VALUE : OPTIONS_USAGE;
             i += took;
         } else if (options->n == MAX_POSITIONAL) {
             diag_error(d, NULL, 0, NULL, "more than %d arguments", MAX_POSITIONAL);
-            return -1;
+            return OPTIONS_USAGE;
         } else {
             options->arg[options->n++] = argv[i++];
         }

@@ -15,7 +15,7 @@ typedef struct options {
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
     int json, clear, force, resume, nogpu, quiet, side_by_side, fold, merge, teacher, from_labels;
-    int threads, epochs, seed, view_seed, limit, holdout, views, verify, top, skip_nan;
+    int threads, epochs, seed, view_seed, limit, holdout, labelled, views, verify, top, skip_nan;
     int checkpoint;                       /* seconds */
     int to, from, batch;                  /* to, from: 0 unless given, which options_given tells */
     double tolerance, seconds, threshold, eps;
@@ -32,7 +32,9 @@ typedef struct verb {
     const struct verb *const *subs;           /* its sub-verbs, then NULL; NULL: it has none */
 } verb;
 
-/* Reads argv[0..argc-1] (behind the verb). Unknown flags, flags of other verbs and bad values go to `d`. */
+/* Reads argv[0..argc-1] (behind the verb). Unknown flags, flags of other verbs and bad values go to `d`: 0, or what was
+ * wrong. A value is input like any other, the rest wrong usage. */
+typedef enum { OPTIONS_VALUE = 1, OPTIONS_USAGE } options_wrong;
 int options_parse(options *options, const verb *verb, int argc, char **argv, diag *d);
 /* The row of that name in a list that ends on NULL; NULL if there is none. */
 const verb *verb_named(const verb *const *verbs, const char *name);

@@ -5,11 +5,16 @@
  *   int failed = fwrite(x, 1, n, f.file) != n;
  *   return out_file_close(&f, failed, d);      the new file takes its name, or goes
  *
- * Messages name the file by what it will be called, and say the reason. A device or a pipe is written in place. */
+ * Messages name the file by what it will be called, and say the reason. A device or a pipe is written in place.
+ *
+ * What a command has read, whoever read it (in_file.h), it never writes, and no two of its outputs are one file. Files
+ * are told apart by device and inode, so links and other spellings of a name do not matter. Opening a file and giving
+ * it its name look at that; out_file_check and out_file_own do before anything is computed. A run's own checkpoints and
+ * caches are read and written by it: it names them by out_file_own when the rest has been read, and before them. */
 #ifndef DISTILL_OUT_FILE_H
 #define DISTILL_OUT_FILE_H
 #include "diag.h"
-#include "mem.h"
+#include "unfinished.h"
 
 #include <stdio.h>
 
@@ -22,8 +27,13 @@ typedef struct out_file {
     char *path;              /* what it will be called, owned */
     char *temp;              /* its name until then, in the same folder, owned; NULL: written in place, or kept */
     int exchanged;           /* the old file has the temporary name */
-    mem_unfinished unfinished;   /* removed where memory runs out */
+    unfinished unfinished;   /* removed, too, where the program ends early */
 } out_file;
+
+/* May these n files be written, as far as is known? NULL: no file. -1 with a message. */
+int out_file_check(const char *const *path, int n, diag *d);
+/* The same; from here on they are the command's own: it may read and write them, as often as it likes. */
+int out_file_own(const char *const *path, int n, diag *d);
 
 /* Creates a file beside `path`; *out must stay where it is until it is closed or dropped. -1 with a message, then
  * nothing is left to close (closing it does no harm). */

@@ -43,13 +43,3 @@ char *path_found_in(const char *base, const char *name, const char *(*problem)(c
 }
 
 char *path_named_in(const char *base, const char *name) { return path_found_in(base, name, path_problem); }
-
-char *path_temp_folder(diag *d)
-{
-    const char *tmp = getenv("TMPDIR");
-    char *folder = mem_printf("%s/distill-XXXXXX", tmp ? tmp : "/tmp");
-    if (mkdtemp(folder)) return folder;
-    diag_error(d, folder, 0, NULL, "cannot make a temporary folder: %s", strerror(errno));
-    free(folder);
-    return NULL;
-}

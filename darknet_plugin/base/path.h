@@ -1,4 +1,4 @@
-/* Names of files: their parts, whether they can be read, files named in other files, and a folder for a while. */
+/* Names of files: their parts, whether they can be read, files named in other files. */
 #ifndef DISTILL_PATH_H
 #define DISTILL_PATH_H
 #include "diag.h"
@@ -20,8 +20,6 @@ const char *path_problem(const char *path);
 char *path_named_in(const char *base, const char *name);
 /* The same of whatever `problem` finds nothing wrong with. */
 char *path_found_in(const char *base, const char *name, const char *(*problem)(const char *path));
-/* Makes a folder of our own in TMPDIR; the caller removes it and frees its name. NULL with a message. */
-char *path_temp_folder(diag *d);
 
 #ifdef __cplusplus
 }

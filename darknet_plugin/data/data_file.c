@@ -3,6 +3,7 @@
  * unknown; here each of these is reported with its line. Keys that only other commands read are accepted. */
 #include "darknet_plugin/sections/cfg_keys.h"
 #include "dataset_internal.h"
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 #include "darknet_plugin/base/words.h"
@@ -138,7 +139,7 @@ static int read_line(data_lines *lines, int *seen, char *text, const char *path,
 static FILE *open_text(const char *path, diag *d)
 {
     const char *problem = path_problem(path);
-    FILE *in = problem ? NULL : fopen(path, "r");
+    FILE *in = problem ? NULL : in_file_stream(path, d);
     if (!in) diag_error(d, path, 0, NULL, "cannot be read: %s", problem ? problem : strerror(errno));
     return in;
 }
@@ -257,6 +258,22 @@ static void check_whole(data_lines *lines, int errors, diag *d)
     if (!file->valid && lines->test) file->valid = mem_strdup(lines->test);
 }
 
+/* Not every verb opens what the file names, and none may write it. */
+static void note_named(const data_file *file, diag *d)
+{
+    const char *const value[] = { file->train, file->valid, file->train_labels, file->valid_labels };
+    for (size_t i = 0; i < sizeof value / sizeof *value; ++i) {
+        int n = 0;
+        char **name = value[i] ? data_split_commas(value[i], &n) : NULL;
+        for (int k = 0; k < n; ++k) {
+            char *path = path_named_in(file->path, name[k]);
+            in_file_note(path, d);
+            free(path);
+        }
+        data_free_strings(name, (size_t)n);
+    }
+}
+
 data_file *data_file_read(const char *path, diag *d)
 {
     int errors = diag_errors(d);
@@ -264,6 +281,7 @@ data_file *data_file_read(const char *path, diag *d)
     if (!read_lines(&lines, path, d)) {
         check_whole(&lines, errors, d);
         load_names(&lines, d);
+        note_named(&lines.file, d);
     }
     free(lines.names);
     free(lines.labels);

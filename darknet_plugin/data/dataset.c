@@ -4,6 +4,7 @@
 
 #include "dataset_internal.h"
 #include "darknet_plugin/base/hash.h"
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 #include "darknet_plugin/base/words.h"
@@ -98,11 +99,18 @@ static int find_paths(data_request *request, const data_format *format, diag *d)
         free(request->path[i]);
         request->path[i] = path;
         const char *problem = format->problem(path);
+        in_file_note(path, d);
         if (problem) diag_error(d, path, 0, NULL, "%s (%s= in %s)", problem, request->key, request->data->path);
         if (problem) hint_folder(request, path, d);
         bad |= problem != NULL;
     }
     return bad ? -1 : 0;
+}
+
+/* Loaders open images later, in threads of their own. */
+static void note_images(const dataset *set, diag *d)
+{
+    for (size_t i = 0; set->path && i < set->listed; ++i) in_file_note(set->path[i], d);
 }
 
 /* Leaves the set the images of its side: all but the last, or the last. 0 or -1 after reporting. */
@@ -125,6 +133,7 @@ static int fill(dataset *set, const data_request *request, diag *d)
 {
     int bad = set->format->open(set, request, d);
     set->listed = set->count;
+    note_images(set, d);
     if (!bad && !set->count) {
         diag_error(d, request->path[0], 0, NULL, "no images (%s= in %s)", request->key, request->data->path);
         bad = -1;
@@ -210,6 +219,11 @@ uint64_t dataset_identity(const dataset *set)
 
 int dataset_label(const dataset *set, size_t i) { return i < set->count && set->label[i] >= 0 ? set->label[i] : -1; }
 int dataset_ambiguous(const dataset *set, size_t i) { return i < set->count && set->label[i] == DATA_SEVERAL_CLASSES; }
+
+void dataset_forget_labels(dataset *set, size_t from)
+{
+    for (size_t i = from; i < set->count; ++i) set->label[i] = DATA_NO_CLASS;
+}
 
 int dataset_has_boxes(const dataset *set) { return set->box_at != NULL; }
 

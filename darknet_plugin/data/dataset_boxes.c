@@ -6,6 +6,7 @@
  * one of all boxes is of use that is an error. Boxes that reach beyond the image stay as they are. */
 #include "boxes_statistics.h"
 #include "dataset_internal.h"
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 #include "darknet_plugin/base/words.h"
@@ -128,11 +129,11 @@ static void read_boxes_of(box_reader *reader, const char *path, FILE *in)
 }
 
 /* A label file that can be read, at a sane size; NULL if it is none. */
-static FILE *open_labels(const char *path)
+static FILE *open_labels(const char *path, diag *d)
 {
     struct stat st;
     if (path_problem(path) || stat(path, &st) || st.st_size > MAX_BYTES) return NULL;
-    return fopen(path, "r");
+    return in_file_stream(path, d);
 }
 
 /* How many, of which kinds, then the first. */
@@ -172,7 +173,7 @@ int data_read_boxes(dataset *set, const data_request *request, diag *d)
         set->box_at[i] = reader.boxes;
         if (set->left_out[i]) continue;
         char *path = data_label_path(set->path[i]);
-        FILE *in = open_labels(path);
+        FILE *in = open_labels(path, d);
         if (in) read_boxes_of(&reader, path, in);
         unread |= in && data_read_whole(in, path, d);
         if (!in) set->left_out[i] = DATA_NO_LABELS;

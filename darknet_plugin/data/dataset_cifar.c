@@ -4,6 +4,7 @@
  * A file is nothing but records, so its size and the number of classes tell which it is. The coarse label is
  * ignored. */
 #include "dataset_internal.h"
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 
@@ -75,7 +76,7 @@ static int add_file(dataset *set, const data_request *request, const char *path,
             diag_hint(d, "they would be records of format=%s", labels == 1 ? "cifar100" : "cifar10");
         return -1;
     }
-    FILE *in = fopen(path, "rb");
+    FILE *in = in_file_stream(path, d);
     if (!in) {
         diag_error(d, path, 0, NULL, "%s", strerror(errno));
         return -1;

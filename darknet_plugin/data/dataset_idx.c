@@ -5,6 +5,7 @@
  * Only unsigned bytes. The header is believed only as far as there are bytes to match, and where no more than some
  * images are wanted no more are read: memory grows with what is used. */
 #include "dataset_internal.h"
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 
@@ -109,6 +110,7 @@ static int open_idx(idx_file *file, const char *path, uint32_t magic, diag *d)
         diag_error(d, path, 0, NULL, "cannot be opened");
         return -1;
     }
+    in_file_note(path, d);
     gzbuffer(file->zip, 1 << 17);
     if (!read_header(file->zip, path, magic, &file->header, d) && !check_length(file, d)) return 0;
     close_idx(file);

@@ -5,6 +5,7 @@
  * takes none, or several, for an answer ("man" in "woman", "train" in ".../train/..."), that is an error here.
  * A detector's line is a path, whatever it holds. */
 #include "dataset_internal.h"
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 
@@ -250,7 +251,7 @@ static void sum_up(list_reader *reader)
 /* One of the split's lists. */
 static void read_list(list_reader *reader)
 {
-    FILE *in = fopen(reader->list, "r");
+    FILE *in = in_file_stream(reader->list, reader->d);
     if (!in) {
         diag_error(reader->d, reader->list, 0, NULL, "%s", strerror(errno));
         return;

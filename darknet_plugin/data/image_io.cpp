@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -38,6 +39,7 @@ struct video_out {
     std::string path, part;   /* where it shall be, where it is until then */
     int w, h;
     int frames;
+    unfinished left;          /* `part`, until it is finished */
 };
 
 namespace {
@@ -341,8 +343,10 @@ int start_video(video_out *video, double fps, char *why, size_t len)
         size_t n = strlen(row.extension);
         if (video->path.size() <= n || video->path.compare(video->path.size() - n, n, row.extension)) continue;
         video->part = part_name(video->path, row.extension);
+        unfinished_begin(&video->left, video->part.c_str());
         if (video->writer.open(video->part, cv::CAP_FFMPEG, row.codec, fps, cv::Size(video->w, video->h))) return 0;
         unlink(video->part.c_str());
+        unfinished_end(&video->left);
         return fail(why, len, "cannot be created, or OpenCV cannot write such a video");
     }
     return fail(why, len, "a video's name ends in .mp4 or .avi");
@@ -361,6 +365,10 @@ int is_whole(const video_out *video)
 const char *likely_reason(const video_out *video)
 {
     struct statvfs room;
+    struct rlimit most;
+    struct stat st;
+    if (!getrlimit(RLIMIT_FSIZE, &most) && !stat(video->part.c_str(), &st) && most.rlim_cur != RLIM_INFINITY &&
+        (double)st.st_size + 1e5 > (double)most.rlim_cur) return strerror(EFBIG);
     return !statvfs(video->part.c_str(), &room) && (double)room.f_bavail * (double)room.f_frsize < 1e6
         ? strerror(ENOSPC) : "OpenCV could not write all of it";
 }
@@ -386,7 +394,7 @@ extern "C" video_out *video_create(const char *path, int w, int h, double fps, c
     video_out *v = NULL;
     try {
         quiet();
-        v = new video_out{ {}, path, {}, w, h, 0 };
+        v = new video_out{ {}, path, {}, w, h, 0, {} };
         if (!start_video(v, fps, why, why_len)) return v;
     } catch (const std::exception &e) {
         fail(why, why_len, e);
@@ -422,6 +430,7 @@ extern "C" int video_finish(video_out *video, int keep, char *why, size_t why_le
         failed = fail(why, why_len, e);
     }
     if (!keep || failed) unlink(video->part.c_str());
+    unfinished_end(&video->left);
     delete video;
     return failed;
 }

@@ -107,7 +107,7 @@ static void find_outputs(deployed *deployed)
 /* Warnings were given when the training network was opened. */
 static lowered *lower_quietly(const char *cfg, diag *d)
 {
-    diag *unsaid = diag_new();
+    diag *unsaid = diag_aside(d);
     lowered *low = lower_read(cfg, LOWER_DEPLOY, unsaid);
     diag_free(unsaid);
     return low ? low : lower_read(cfg, LOWER_DEPLOY, d);

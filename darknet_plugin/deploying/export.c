@@ -19,13 +19,7 @@ static void take_names(export_job *job)
     if (job->options->onnx) job->name[EXPORT_ONNX] = mem_strdup(job->options->onnx);
 }
 
-static int same_names(const export_job *job)
-{
-    const char *onnx = job->name[EXPORT_ONNX];
-    return onnx && (!strcmp(onnx, job->name[EXPORT_CFG]) || !strcmp(onnx, job->name[EXPORT_WEIGHTS]));
-}
-
-/* What would only be noticed when the first of the files has its name already. */
+/* What would only be noticed when the first of the files has its name already, and whether they are what was read. */
 static int check_names(const export_job *job, diag *d)
 {
     struct stat st;
@@ -34,9 +28,7 @@ static int check_names(const export_job *job, diag *d)
         diag_error(d, job->name[i], 0, NULL, "cannot write: %s", strerror(EISDIR));
         return -1;
     }
-    if (!same_names(job)) return 0;
-    diag_error(d, job->name[EXPORT_ONNX], 0, NULL, "this name is taken by another file of the export");
-    return -1;
+    return out_file_check((const char *const *)job->name, EXPORT_FILES, d);
 }
 
 static int write_files(export_job *job, diag *d)
@@ -118,7 +110,7 @@ static int verify_files(export_job *job, lower_mode mode, diag *d)
     return failed;
 }
 
-/* From cfg and weights to files under their own names. */
+/* All that is read, then a look at what would be written, then the work. */
 static int export_model(export_job *job, lower_mode mode, diag *d)
 {
     model_options options = { .threads = job->options->threads, .mode = mode };
@@ -126,6 +118,7 @@ static int export_model(export_job *job, lower_mode mode, diag *d)
     if (!(job->model = model_open(job->arg[0], &options, d)) || model_load_whole(job->model, job->arg[1], d)) return -1;
     if (options_given(job->options, "eps")) model_set_epsilon(job->model, job->options->eps);
     if (model_fit(job->model, job->options->fit, d)) return -1;
+    if (export_open_images(job, d) || check_names(job, d)) return -1;
     if (!(job->deployed = deploy_open(job->model, job->arg[0], d))) return -1;
     lower_set_fit(job->deployed->low, job->model->low->augment.fit);
     if (edit(job, d) || write_files(job, d)) return -1;
@@ -141,6 +134,7 @@ static void close_job(export_job *job)
         free(job->name[i]);
     }
     deploy_close(job->deployed);
+    dataset_free(job->data);
     model_close(job->model);
     free(job->pixels);
     free(job->answer);

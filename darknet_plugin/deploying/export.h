@@ -5,9 +5,9 @@
 #ifndef DISTILL_EXPORT_H
 #define DISTILL_EXPORT_H
 #include "deploy.h"
-#include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/base/out_file.h"
+#include "darknet_plugin/data/dataset.h"
 #include "verify_boxes.h"
 
 enum { EXPORT_WEIGHTS, EXPORT_ONNX, EXPORT_CFG, EXPORT_FILES };   /* in the order they get their names */
@@ -19,6 +19,7 @@ typedef struct export_job {
     deployed *deployed;               /* owned */
     char *name[EXPORT_FILES];         /* owned; NULL where there is no such file */
     out_file file[EXPORT_FILES];      /* owned */
+    dataset *data;                    /* whose images are verified on, owned; NULL: noise */
     uint8_t *pixels;                  /* (n, h, w, c), owned */
     float *answer;                    /* (n, deploy_values), owned */
     int n;                            /* images verified on, 0 = not verified */
@@ -34,6 +35,8 @@ typedef struct export_job {
  * after reporting; then no file of the three is there that was not there before. */
 int export_network(const options *options, const char *const arg[3], lower_mode mode, diag *d);
 
+/* Opens -data's images, where they are wanted; 0 or -1 with messages. */
+int export_open_images(export_job *job, diag *d);
 /* Fills pixels, answer and n; 0 or -1 with a message. */
 int export_images(export_job *job, diag *d);
 /* Reads the written files as a teacher's and fills job->teacher; 0 or -1 with messages. */

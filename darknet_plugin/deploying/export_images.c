@@ -36,19 +36,26 @@ static int data_image(const dataset *data, size_t i, const net_shape *shape, ima
     return 0;
 }
 
-/* The first validation images of the .data file `path`; job->n falls to as many as there are. */
-static int data_images(export_job *job, const char *path, size_t bytes, diag *d)
+int export_open_images(export_job *job, diag *d)
 {
-    data_file *file = data_file_read(path, d);
-    dataset *data = file ? dataset_open(file, DATA_VALID, (size_t)job->n, 0, d) : NULL;
-    int failed = !data;
-    if (data && dataset_count(data) < (size_t)job->n) job->n = (int)dataset_count(data);
-    for (int i = 0; !failed && i < job->n; ++i)
-        failed = data_image(data, (size_t)i, job->model->low->shape, job->model->low->augment.fit,
-                            job->pixels + (size_t)i * bytes, d);
-    dataset_free(data);
+    const net_shape *shape = job->model->low->shape;
+    int verify = job->options->verify, takes_images = shape->c > 0 && shape->h > 0 && shape->w > 0;
+    if (!job->options->data || !verify || !takes_images) return 0;
+    data_file *file = data_file_read(job->options->data, d);
+    job->data = file ? dataset_open(file, DATA_VALID, (size_t)verify, 0, d) : NULL;
     data_file_free(file);
-    return failed ? -1 : 0;
+    return job->data ? 0 : -1;
+}
+
+/* The first validation images; job->n falls to as many as there are. */
+static int data_images(export_job *job, size_t bytes, diag *d)
+{
+    if (dataset_count(job->data) < (size_t)job->n) job->n = (int)dataset_count(job->data);
+    for (int i = 0; i < job->n; ++i)
+        if (data_image(job->data, (size_t)i, job->model->low->shape, job->model->low->augment.fit,
+                       job->pixels + (size_t)i * bytes, d))
+            return -1;
+    return 0;
 }
 
 /* Runs the training network on all images, a batch at a time. */
@@ -75,8 +82,8 @@ int export_images(export_job *job, diag *d)
     size_t bytes = (size_t)shape->c * (size_t)shape->h * (size_t)shape->w;
     job->n = job->options->verify;
     job->pixels = mem_calloc((size_t)job->n, bytes);
-    if (!job->options->data) noise_images(job, bytes);
-    else if (data_images(job, job->options->data, bytes, d)) return -1;
+    if (!job->data) noise_images(job, bytes);
+    else if (data_images(job, bytes, d)) return -1;
     job->answer = mem_calloc((size_t)job->n * (size_t)deploy_values(job->deployed), sizeof *job->answer);
     answer_images(job);
     return 0;

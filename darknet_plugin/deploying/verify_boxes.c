@@ -6,7 +6,7 @@
 #include "darknet_plugin/model/detect.h"
 #include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/base/mem.h"
-#include "darknet_plugin/base/path.h"
+#include "darknet_plugin/base/temp_folder.h"
 #include "verify_internal.h"
 
 #include <errno.h>
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 static const float ABOVE = .25f;          /* OpenCV keeps nothing below .2 */
+static const float STOCK_NMS = .45f, OPENCV_NMS = .4f, NEARLY = 1e-3f;
 enum { STOCK_LEAST = 4 };                 /* images: the stock program starts four threads, whatever there is to do */
 enum { ASKED, NOT_INSTALLED };            /* what asking a reader gives, or -1 where it failed; then `why` says why */
 
@@ -53,19 +54,43 @@ static void look_for(const detect_list *these, const detect_list *among, box_res
 
 /* ---- the training network ---- */
 
-/* A batch at a time; of boxes that cover one another by more than `nms` one stays, by 1 all do. */
-static void find_boxes(model *model, const verify_job *job, const detect_heads *heads, float nms, detect_list *out)
+/* How boxes are thinned out: of those that cover one another by more than `nms` one stays, by 1 all do. The stock
+ * program thins out those of all heads together, OpenCV those of a [region] for itself, and of a [yolo] none. */
+typedef struct thinning {
+    float nms;
+    int opencv;
+} thinning;
+
+/* All boxes of entry b of the batch. */
+static void find_in(const detect_heads *heads, const verify_job *job, const thinning *how, int b, int image,
+                    detect_list *out)
+{
+    for (int h = 0; h < (how->opencv ? heads->n : 1); ++h) {
+        detect_heads these = *heads;
+        float nms = how->nms;
+        if (how->opencv) {
+            these.head = &heads->head[h];
+            these.n = 1;
+            if (these.head->l->type != REGION) nms = 1;
+        }
+        detect_options options = { .threshold = nms < 1 ? .005f : ABOVE, .nms = nms };
+        detect_image(&these, b, job->w, job->h, &options, image, out);
+    }
+}
+
+/* The same of all images, a batch at a time. */
+static void find_boxes(model *model, const verify_job *job, const detect_heads *heads, thinning how,
+                       detect_list *out)
 {
     size_t bytes = verify_image_bytes(job);
     int batch = model->net->batch;
-    detect_options how = { .threshold = nms < 1 ? .005f : ABOVE, .nms = nms };
     float *x = mem_calloc((size_t)batch * bytes, sizeof *x);
     for (int i = 0; i < job->n; i += batch) {
         int n = job->n - i < batch ? job->n - i : batch;
         for (int b = 0; b < n; ++b)
             verify_planar(job->pixels + (size_t)(i + b) * bytes, job->c, job->h, job->w, x + (size_t)b * bytes);
         model_predict(model, x);
-        for (int b = 0; b < n; ++b) detect_image(heads, b, job->w, job->h, &how, i + b, out);
+        for (int b = 0; b < n; ++b) find_in(heads, job, &how, b, i + b, out);
     }
     free(x);
 }
@@ -117,8 +142,8 @@ static int write_files(const verify_job *job, int classes, const char *folder)
 static int run_stock(const verify_job *job, const char *folder)
 {
     char *data = mem_printf("%s/stock.data", folder);
-    pid_t child = fork();
-    if (!child) {
+    unfinished child;
+    if (!unfinished_fork(&child)) {
         int null = open("/dev/null", O_RDWR);
         for (int fd = 0; fd < 3; ++fd) dup2(null, fd);
         execl(VERIFY_STOCK_PROGRAM, VERIFY_STOCK_PROGRAM, "detector", "valid", data, job->cfg, job->weights,
@@ -126,7 +151,7 @@ static int run_stock(const verify_job *job, const char *folder)
         _exit(127);
     }
     free(data);
-    return verify_wait(child);
+    return verify_wait(&child);
 }
 
 static char *class_file(const char *folder, int label)
@@ -149,21 +174,6 @@ static int read_class(const verify_job *job, const char *folder, int label, dete
     }
     free(path);
     return file ? fclose(file) : -1;
-}
-
-static void remove_file(char *path)
-{
-    unlink(path);
-    free(path);
-}
-
-static void remove_files(const verify_job *job, int classes, const char *folder)
-{
-    static const char *const names[] = { "names", "stock.data", "list" };
-    for (int i = 0; i < 3; ++i) remove_file(mem_printf("%s/%s", folder, names[i]));
-    for (int i = 0; i < images_of(job); ++i) remove_file(mem_printf("%s/%d.png", folder, i));
-    for (int i = 0; i < classes; ++i) remove_file(class_file(folder, i));
-    rmdir(folder);
 }
 
 /* Writes its files, runs it, reads what it wrote. 0, or -1 and `why`. */
@@ -193,11 +203,11 @@ static int ask_stock(const verify_job *job, int classes, detect_list *out, box_r
         return NOT_INSTALLED;
     }
     diag *unsaid = diag_new();
-    char *folder = path_temp_folder(unsaid);
-    int failed = folder ? use_stock(job, classes, folder, out, result) : -1;
-    if (folder) remove_files(job, classes, folder);
-    else snprintf(result->why, sizeof result->why, "%s", diag_get(unsaid, 0)->text);
-    free(folder);
+    temp_folder folder;
+    int failed = temp_folder_make(&folder, unsaid);
+    if (failed) snprintf(result->why, sizeof result->why, "%s", diag_get(unsaid, 0)->text);
+    else failed = use_stock(job, classes, folder.path, out, result);
+    temp_folder_remove(&folder);
     diag_free(unsaid);
     return failed ? -1 : ASKED;
 }
@@ -219,16 +229,34 @@ static void cut_at_border(const verify_job *job, detect_list *list)
 
 /* ---- both ---- */
 
-/* The training network's boxes, as the reader makes them, against the reader's, both ways. */
+/* Adds to `out` those of `these` that are, or are not, among the others to the last digit. */
+static void add_those(const detect_list *these, const detect_list *others, int among, detect_list *out)
+{
+    for (size_t i = 0; i < these->n; ++i)
+        if ((nearest(&these->box[i], others) < 1e-6) == among) detect_list_add(out, &these->box[i]);
+}
+
+/* The training network's boxes, thinned out as the reader does it, against the reader's, both ways. Where two of them
+ * cover one another by so nearly the limit that rounding decides, either may be there: what is left a little below the
+ * limit and a little above must be, and nothing else may. */
 static void compare(const verify_job *job, model *model, const detect_heads *heads, int stock,
                     const detect_list *theirs, box_result *result)
 {
-    detect_list ours = { 0 };
-    find_boxes(model, job, heads, stock ? .45f : 1, &ours);
-    if (stock) cut_at_border(job, &ours);
-    look_for(&ours, theirs, result);
-    look_for(theirs, &ours, result);
-    detect_list_free(&ours);
+    const float limit = stock ? STOCK_NMS : OPENCV_NMS;
+    detect_list below = { 0 }, above = { 0 }, must = { 0 }, may = { 0 };
+    find_boxes(model, job, heads, (thinning){ limit - NEARLY, !stock }, &below);
+    find_boxes(model, job, heads, (thinning){ limit + NEARLY, !stock }, &above);
+    add_those(&below, &above, 1, &must);
+    add_those(&below, &above, 0, &may);
+    for (size_t i = 0; i < above.n; ++i) detect_list_add(&may, &above.box[i]);
+    if (stock) cut_at_border(job, &must);
+    if (stock) cut_at_border(job, &may);
+    look_for(&must, theirs, result);
+    look_for(theirs, &may, result);
+    detect_list_free(&below);
+    detect_list_free(&above);
+    detect_list_free(&must);
+    detect_list_free(&may);
     result->ran = 1;
 }
 

@@ -4,6 +4,7 @@
  *   verify_boxes.c   a detector's boxes */
 #ifndef DISTILL_VERIFY_INTERNAL_H
 #define DISTILL_VERIFY_INTERNAL_H
+#include "darknet_plugin/base/unfinished.h"
 #include "darknet_plugin/host/host.h"
 #include "verify.h"
 
@@ -22,7 +23,7 @@ network *verify_open_host(const verify_job *job, diag *d);
  * fewer), the list of them, and stock.data: classes=, names= and the lines of `more`. 0, or -1 and errno. */
 int verify_write_stock_files(const verify_job *job, int classes, int images, const char *more, const char *folder);
 /* Waits for a child process: 0 if it ended well. */
-int verify_wait(int child);
+int verify_wait(unfinished *child);
 /* Fills result; 0, or -1 after reporting. */
 int verify_stock(const verify_job *job, verify_result *result, diag *d);
 /* Adds a hint to the message added last: the first layer of `reader` that differs on image result->worst. */

@@ -2,7 +2,7 @@
  * unit of the last one. Only classifiers are asked here; a detector's boxes are verify_boxes.c's. */
 #include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/base/mem.h"
-#include "darknet_plugin/base/path.h"
+#include "darknet_plugin/base/temp_folder.h"
 #include "verify_internal.h"
 
 #include <errno.h>
@@ -38,11 +38,10 @@ int verify_write_stock_files(const verify_job *job, int classes, int images, con
     return failed ? -1 : 0;
 }
 
-int verify_wait(int child)
+int verify_wait(unfinished *child)
 {
-    int status = 0;
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) ;
-    return child > 0 && WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -1;
+    int status = unfinished_wait(child);
+    return status >= 0 && WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -1;
 }
 
 static int write_stock_files(const verify_job *job, const char *folder, diag *d)
@@ -69,9 +68,9 @@ static void exec_stock(const verify_job *job, const char *folder)
 
 static int run_stock_program(const verify_job *job, const char *folder, diag *d)
 {
-    pid_t child = fork();
-    if (!child) exec_stock(job, folder);
-    if (!verify_wait(child)) return 0;
+    unfinished child;
+    if (!unfinished_fork(&child)) exec_stock(job, folder);
+    if (!verify_wait(&child)) return 0;
     diag_error(d, VERIFY_STOCK_PROGRAM, 0, NULL, "failed on the exported network");
     return -1;
 }
@@ -99,29 +98,17 @@ static int read_stock_answers(const verify_job *job, const char *folder, verify_
     return -1;
 }
 
-static void remove_folder(const verify_job *job, const char *folder)
-{
-    static const char *const names[] = { "names", "stock.data", "list", "out" };
-    for (int i = 0; i < job->n + 4; ++i) {
-        char *path = i < 4 ? mem_printf("%s/%s", folder, names[i]) : mem_printf("%s/%d.png", folder, i - 4);
-        unlink(path);
-        free(path);
-    }
-    rmdir(folder);
-}
-
 int verify_stock(const verify_job *job, verify_result *result, diag *d)
 {
     if (job->raw || access(VERIFY_STOCK_PROGRAM, X_OK)) {
         snprintf(result->why, sizeof result->why, job->raw ? "head maps cannot be asked for" : "not installed");
         return 0;
     }
-    char *folder = path_temp_folder(d);
-    if (!folder) return -1;
-    int failed = write_stock_files(job, folder, d) || run_stock_program(job, folder, d)
-        || read_stock_answers(job, folder, result, d);
-    remove_folder(job, folder);
-    free(folder);
+    temp_folder folder;
+    if (temp_folder_make(&folder, d)) return -1;
+    int failed = write_stock_files(job, folder.path, d) || run_stock_program(job, folder.path, d)
+        || read_stock_answers(job, folder.path, result, d);
+    temp_folder_remove(&folder);
     result->ran = failed ? VERIFY_MISSING : VERIFY_RAN;
     return failed ? -1 : 0;
 }

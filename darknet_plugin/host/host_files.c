@@ -7,6 +7,7 @@
  *           output wherever that is, and reads on behind the last line. */
 #include "host_files.h"
 
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 
 #include <errno.h>
@@ -82,7 +83,7 @@ static int check_file(named_file *file, line_check check, diag *d)
     struct stat st;
     if (stat(file->path, &st)) return 0;
     if (!S_ISREG(st.st_mode) || st.st_size > MAX_BYTES) return wrong(file, d, "not a regular file, or too large");
-    FILE *in = fopen(file->path, "r");
+    FILE *in = in_file_stream(file->path, d);
     int bad = in ? check_lines(file, in, check, d) : 0;
     if (in) fclose(in);
     return bad;

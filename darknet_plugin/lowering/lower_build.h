@@ -2,8 +2,8 @@
  *   lower.c          reading, triples, putting it together      lower_deploy.c   the subset every reader understands
  *   lower_layers.c   stock sections, [projector], losses         lower_tail.c     [reused_classifier]
  *   teacher_spec.c   [teacher]                                  lower_augment.c  [augment]
- *   lower_advice.c   what is no mistake, and hardly wanted      lower_labels.c   learning from labels instead
- *   lower_prune.c    what only feeds losses goes */
+ *   lower_prune.c    what only feeds losses goes                lower_labels.c   learning from labels instead
+ *   lower_advice.c   what is no mistake, and hardly wanted */
 #ifndef DISTILL_LOWER_BUILD_H
 #define DISTILL_LOWER_BUILD_H
 #include "lower.h"

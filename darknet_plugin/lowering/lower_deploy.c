@@ -131,6 +131,7 @@ void lower_deploy_layer(cfg_section *section)
     if (lower_strided_1x1(section)) cfg_set(section, "stride", "1");
     unset_all(section, loading_keys);
     unset_all(section, training_keys);
+    if (cfg_is(section, "region")) cfg_unset(section, "thresh");   /* of training; OpenCV drops boxes below it */
     drop_unknown(section);
     drop_defaults(section);
     if (def && !cfg_find(section, "activation")) cfg_set(section, "activation", "%s", def);

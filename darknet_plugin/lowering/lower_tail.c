@@ -194,7 +194,7 @@ static void insert_loss(lower_build *build, tail_map *map, const cfg_section *se
     lower_append_loss(build, section, section_type_named(type), kind);
 }
 
-/* All of them, before the output; deploying, their numbers are left out. What only measures comes last. */
+/* All of them, before the output; unless distilling, their numbers are left out. What only measures comes last. */
 static void insert_losses(lower_build *build, tail_map *map, int i)
 {
     const cfg_section *tail = lower_at(build, i), *section;

@@ -5,6 +5,7 @@
  * where the teacher can run at that size, that is, where no layer's stored weights change with it. Otherwise the
  * teacher keeps its own size and images are resized for it. */
 #include "lower_build.h"
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 
@@ -96,12 +97,14 @@ static int read_teacher_cfg(teacher_spec *teacher, const cfg_file *source, diag 
     return teacher->cfg && (teacher->shape = shapes_infer(teacher->cfg, d)) ? 0 : -1;
 }
 
+/* Finds them; whether they fit is looked at when they are loaded. */
 static int read_weights(teacher_spec *teacher, const cfg_file *source, int must_exist, diag *d)
 {
     const char *name = cfg_str(teacher->section, "weights", NULL);
     if (!name) return 0;
     teacher->weights_path = path_named_in(source->path, name);
     const char *problem = must_exist ? path_problem(teacher->weights_path) : NULL;
+    in_file_note(teacher->weights_path, d);   /* who does not want them must not overwrite them either */
     if (!problem) return 0;
     diag_error(d, BLAME(teacher, "weights"), "cannot read the teacher's weights %s: %s", teacher->weights_path,
                problem);

@@ -154,7 +154,8 @@ static int take_room(const feature_cache *cache)
     return errno == EOPNOTSUPP || errno == ENOSYS ? ftruncate(cache->fd, (off_t)cache->records) : -1;
 }
 
-/* A new one: room for the index, and the header. */
+/* A new one: the header, then room for the index. Whoever is killed in between leaves a header alone, which the next
+ * one takes for what it is. */
 static int make_file(feature_cache *cache, diag *d)
 {
     char header[HEADER] = MAGIC;
@@ -164,8 +165,9 @@ static int make_file(feature_cache *cache, diag *d)
     }
     strcat(header, cache->s.key);
     cache->end = cache->records;
-    if (take_room(cache) || write_all(cache->fd, header, HEADER, 0)) return trouble(cache, "cannot be written", d);
-    return 0;
+    if (!write_all(cache->fd, header, HEADER, 0) && !take_room(cache)) return 0;
+    (void)trouble(cache, "cannot be written", d);
+    return ftruncate(cache->fd, 0) - 1;   /* an empty one goes again */
 }
 
 /* Is it a cache at all, of this version? */
@@ -189,6 +191,7 @@ static int check_file(feature_cache *cache, off_t size, diag *d)
     if (pread(cache->fd, header, HEADER, 0) != HEADER) header[0] = 0;
     if (check_magic(cache, header, d)) return -1;
     if (keys_differ(cache->path, header + strlen(MAGIC), cache->s.key, d)) return -1;
+    if (size == HEADER && cache->writes) return make_file(cache, d);
     cache->end = (size_t)size;
     if (cache->end >= cache->records && cache->end <= 2 * cache->most) return 0;
     diag_error(d, cache->path, 0, NULL, "has %lld bytes, expected at least %zu: it was cut", (long long)size,

@@ -1,6 +1,9 @@
 /* The feature caches of a model: which teachers have one, by flag or cfg, and what a step asks of them. */
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/out_file.h"
+#include "darknet_plugin/base/path.h"
 #include "model.h"
+#include "weights_tools/file/weights_file.h"
 
 #include <stdlib.h>
 
@@ -62,6 +65,28 @@ static int open_cache(model *model, const model_cache *cache, int i, uint64_t vi
     return failed;
 }
 
+static int make_folder_of(const char *path, diag *d)
+{
+    char *folder = path_folder(path);
+    int failed = *folder ? weights_make_folder(folder, d) : 0;
+    free(folder);
+    return failed;
+}
+
+/* A cache is read and written; no two teachers have one, and it is nothing else that the command reads. Their folders
+ * are made, as those of checkpoints are. */
+static int own_caches(const model *model, const model_cache *cache, diag *d)
+{
+    int n = model->low->teachers, bad = 0;
+    char **path = mem_calloc((size_t)n, sizeof *path);
+    for (int i = 0; i < n; ++i) path[i] = cache_path(model, cache, i);
+    for (int i = 0; i < n && !bad; ++i) bad = path[i] ? make_folder_of(path[i], d) : 0;
+    bad = bad || out_file_own((const char *const *)path, n, d) ? -1 : 0;
+    for (int i = 0; i < n; ++i) free(path[i]);
+    free(path);
+    return bad;
+}
+
 int model_open_cache(model *model, const model_cache *cache, uint64_t *views, diag *d)
 {
     if (views_asked(model, cache, views, d)) return -1;
@@ -76,6 +101,7 @@ int model_open_cache(model *model, const model_cache *cache, uint64_t *views, di
         diag_hint(d, "train without a cache, or write random=0 in [augment]");
         return -1;
     }
+    if (own_caches(model, cache, d)) return -1;
     if (!*views) *views = model->low->augment.any ? 4 : 1;
     for (int i = 0; i < model->low->teachers; ++i) {
         if (model->low->teacher[i].answer >= 0) teacher_ask_answer(&model->low->teacher[i]);

@@ -10,6 +10,7 @@
  * one line. */
 #include "cfg.h"
 #include "cfg_keys.h"
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/words.h"
 
@@ -452,7 +453,7 @@ static char *read_all(FILE *file, size_t *len)
 
 cfg_file *cfg_read(const char *path, diag *d)
 {
-    FILE *f = fopen(path, "rb");
+    FILE *f = in_file_stream(path, d);
     size_t len = 0;
     char *text = f ? read_all(f, &len) : NULL;
     cfg_file *c = NULL;

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CFG_LINE "cfg=%016" PRIx64 "\n"   /* the key's first */
+
 /* ---- what a run was started with ---- */
 
 static uint64_t hash_cfg(const cfg_file *cfg)
@@ -77,7 +79,7 @@ static char *make_key(const checkpoint_run *run)
     char *text, *who = cpu_identity();
     size_t len;
     FILE *out = mem_stream(&text, &len);
-    fprintf(out, "cfg=%016" PRIx64 "\n", hash_cfg(run->model->low->source));
+    fprintf(out, CFG_LINE, hash_cfg(run->model->low->source));
     fprintf(out, "weights at the start=%016" PRIx64 ", %zu images seen\n", weights_hash(net, 0, net->n), *net->seen);
     put_teachers(out, run->model);
     put_images(out, "training", run->train);
@@ -147,6 +149,18 @@ int checkpoint_exists(const char *folder, const char *name)
     int there = !access(state, F_OK);
     free(state);
     return there;
+}
+
+int checkpoint_is_of(const char *folder, const char *name, const cfg_file *cfg)
+{
+    char *path = path_of(&(checkpoint){ .folder = folder, .name = name }, "state"), line[32];
+    diag *unsaid = diag_new();
+    run_state *s = access(path, F_OK) ? NULL : run_state_read(path, unsaid);
+    int n = snprintf(line, sizeof line, CFG_LINE, hash_cfg(cfg)), is = s && !strncmp(s->key, line, (size_t)n);
+    run_state_free(s);
+    diag_free(unsaid);
+    free(path);
+    return is;
 }
 
 uint64_t checkpoint_seen(const checkpoint *checkpoint)

@@ -2,7 +2,7 @@
  * on the disk, images that can be read, labels that say something, a network that exports. What is wrong is reported
  * all at once.
  *
- *   preflight.c        the run and the disk: lock, files, room, export
+ *   preflight.c        the run and the disk: lock, room, export     preflight_files.c  whose files it would overwrite
  *   preflight_data.c   images and labels        teacher_check.c   what the teacher answers */
 #ifndef DISTILL_PREFLIGHT_H
 #define DISTILL_PREFLIGHT_H
@@ -18,8 +18,14 @@ typedef struct preflight_job {
     int threads, force;
     int one_list;                 /* train and valid are the same images: what is wrong is said once */
     uint64_t view_seed;
+    size_t labelled;              /* only the first so many of `train` shall have labels; 0: all */
     int held_out;                 /* `valid` are training images that are held out */
 } preflight_job;
+
+/* Names the run's files its own (out_file.h), once all is open but what it starts from: `start`, or NULL. A whole
+ * network may be a checkpoint of its own that it goes on to overwrite; an encoder is somebody's work. -1 with a message
+ * where a file that it reads is among them, or they are a teacher's run. */
+int preflight_files(const preflight_job *job, const char *start, diag *d);
 
 /* 0, with `lock` taken: the caller releases it at the end of the run. -1 with messages, then nothing is locked.
  * Warnings are only added to `d`; the caller prints them. */

@@ -86,10 +86,11 @@ static void count_label(label_count *count, int label, int ambiguous)
     count->differ |= label != count->first;
 }
 
-static label_count count_labels(const dataset *set)
+/* Of the first n images. */
+static label_count count_labels(const dataset *set, size_t n)
 {
     label_count c = { .first = -1 };
-    for (size_t i = 0; i < dataset_count(set); ++i) count_label(&c, dataset_label(set, i), dataset_ambiguous(set, i));
+    for (size_t i = 0; i < n; ++i) count_label(&c, dataset_label(set, i), dataset_ambiguous(set, i));
     return c;
 }
 
@@ -115,10 +116,10 @@ static void warn_unlabelled(const dataset *set, const char *which, size_t n, int
     free(names);
 }
 
-/* Labels that say nothing, or little. */
-static void judge_labels(const dataset *set, const char *which, diag *d)
+/* Labels that say nothing, or little, of the first n images. */
+static void judge_labels(const dataset *set, size_t n, const char *which, diag *d)
 {
-    label_count c = count_labels(set);
+    label_count c = count_labels(set, n);
     if (c.labelled || c.several) warn_unlabelled(set, which, c.none, 0, d);
     else diag_warn(d, NULL, 0, NULL, "none of the %zu %s images has a label: no accuracy can be measured", c.none,
                    which);
@@ -166,7 +167,7 @@ static void judge(const preflight_job *job, const dataset *set, const char *whic
 {
     if (dataset_has_boxes(set)) judge_boxes(set, which, d);
     else if (!model_is_detector(job->model) && (set == job->valid || job->model->low->labels))
-        judge_labels(set, which, d);
+        judge_labels(set, set == job->train && job->labelled ? job->labelled : dataset_count(set), which, d);
 }
 
 /* What the images are called that are measured. */
@@ -183,6 +184,6 @@ int preflight_data(const preflight_job *job, diag *d)
     if (!job->valid) return bad;
     if (!one) bad |= try_images(job, job->valid, d);
     judge(job, job->valid, valid_name(job), d);
-    if (job->held_out && count_labels(job->train).labelled) judge_holdout(job, d);
+    if (job->held_out && count_labels(job->train, dataset_count(job->train)).labelled) judge_holdout(job, d);
     return bad;
 }

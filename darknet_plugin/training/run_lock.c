@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define SIGNED "process "   /* how a lock begins */
 enum { ATTEMPTS = 100, TEXT = 256 };
 
 /* Where nothing of this sort is known to the file system. */
@@ -37,7 +38,7 @@ static void sign(int fd)
 {
     char host[65] = "", text[TEXT];
     gethostname(host, sizeof host - 1);
-    int n = snprintf(text, sizeof text, "process %ld on %s since %lld\n", (long)getpid(), *host ? host : "?",
+    int n = snprintf(text, sizeof text, SIGNED "%ld on %s since %lld\n", (long)getpid(), *host ? host : "?",
                      (long long)time(NULL));
     if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)n, 0) != n) return;   /* only the message will know less */
 }
@@ -67,7 +68,7 @@ static char *holder(int fd)
     long pid;
     long long since;
     int read = pread(fd, text, sizeof text - 1, 0) >= 0 &&
-               sscanf(text, "process %ld on %64s since %lld", &pid, host, &since) == 3;
+               sscanf(text, SIGNED "%ld on %64s since %lld", &pid, host, &since) == 3;
     if (!read || pid < 1 || since < 0 || since > 1LL << 40 || !is_host_name(host))
         return mem_strdup("another process");
     gethostname(mine, sizeof mine - 1);
@@ -90,6 +91,14 @@ static void report_held(const run_lock *lock, int fd, diag *d)
 /* A message says why; the file has lost its name meanwhile, or was never there; lock->fd holds it. */
 typedef enum { LOCK_FAILED, LOCK_LOST, LOCK_HELD } lock_status;
 
+/* A file of that name that no run wrote would be lost. A failure of the power may have left zeros of a run's. */
+static int is_no_lock(int fd)
+{
+    char text[sizeof SIGNED - 1];
+    ssize_t n = pread(fd, text, sizeof text, 0);
+    return n > 0 && text[0] && ((size_t)n < sizeof text || memcmp(text, SIGNED, sizeof text));
+}
+
 /* Opens or makes the file, and locks it. */
 static lock_status try_lock(run_lock *lock, diag *d)
 {
@@ -107,6 +116,10 @@ static lock_status try_lock(run_lock *lock, diag *d)
         return LOCK_FAILED;
     }
     if (!is_named(lock->fd, lock->path)) return LOCK_LOST;
+    if (is_no_lock(lock->fd)) {
+        diag_error(d, lock->path, 0, NULL, "is in the way: it is no lock of a run");
+        return LOCK_FAILED;
+    }
     sign(lock->fd);
     return LOCK_HELD;
 }
@@ -124,7 +137,7 @@ static int take(run_lock *lock, diag *d)
 
 static void forget(run_lock *lock)
 {
-    mem_finished(&lock->file);
+    unfinished_end(&lock->file);
     if (lock->fd >= 0) close(lock->fd);
     free(lock->path);
     free(lock->folder);
@@ -135,8 +148,11 @@ int run_lock_take(run_lock *lock, const char *folder, const char *name, diag *d)
 {
     int errors = diag_errors(d);
     *lock = (run_lock){ .fd = -1, .path = mem_printf("%s/%s.lock", folder, name), .folder = mem_strdup(folder) };
-    if (!take(lock, d)) {
-        mem_begun(&lock->file, lock->path);
+    sigset_t before = unfinished_hold();
+    int failed = take(lock, d);
+    if (!failed) unfinished_begin(&lock->file, lock->path);
+    unfinished_release(&before);
+    if (!failed) {
         if (!stat(folder, &lock->there)) return 0;
         diag_error(d, folder, 0, NULL, "cannot read: %s", strerror(errno));
     }

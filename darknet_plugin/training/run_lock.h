@@ -5,7 +5,7 @@
 #ifndef DISTILL_RUN_LOCK_H
 #define DISTILL_RUN_LOCK_H
 #include "darknet_plugin/base/diag.h"
-#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/unfinished.h"
 
 #include <sys/stat.h>
 
@@ -13,7 +13,7 @@ typedef struct run_lock {
     int fd;                  /* of the lock file, owned */
     char *path, *folder;     /* owned; path NULL: nothing is locked (a zeroed run_lock is one) */
     struct stat there;       /* the folder as it was */
-    mem_unfinished file;     /* removed where memory runs out */
+    unfinished file;         /* removed, too, where the program ends early */
 } run_lock;
 
 /* Locks NAME in `folder`, which exists; *lock must stay where it is until it is released. -1 with a message that says

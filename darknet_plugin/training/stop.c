@@ -1,7 +1,8 @@
 /* Signals that end a training (see stop.h). A handler can only reach a global, so there is one. */
 #include "stop.h"
 
-#include <signal.h>
+#include "darknet_plugin/base/unfinished.h"
+
 #include <string.h>
 #include <unistd.h>
 
@@ -10,24 +11,23 @@ static volatile sig_atomic_t asked;
 static void ask(int signal)
 {
     static const char text[] = "\nfinishing this step and saving; once more ends at once\n";
-    if (asked) _exit(128 + signal);
+    if (asked) unfinished_end_all(signal);
     asked = signal;
     if (write(STDERR_FILENO, text, strlen(text)) < 0) return;
 }
 
-static void catch_one(int signal)
-{
-    struct sigaction before, a = { .sa_handler = ask, .sa_flags = SA_RESTART };
-    sigemptyset(&a.sa_mask);
-    if (!sigaction(signal, NULL, &before) && before.sa_handler != SIG_IGN) sigaction(signal, &a, NULL);
-}
-
-void stop_catch(void)
-{
-    catch_one(SIGINT);
-    catch_one(SIGTERM);
-}
+void stop_catch(void) { unfinished_catch(ask); }
 
 int stop_asked(void) { return asked; }
-const char *stop_name(void) { return asked == SIGTERM ? "SIGTERM" : "SIGINT"; }
+
+const char *stop_name(void)
+{
+    static const struct { int signal; const char *name; } names[] = {
+        { SIGINT, "SIGINT" }, { SIGTERM, "SIGTERM" }, { SIGHUP, "SIGHUP" },
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
+        if (names[i].signal == asked) return names[i].name;
+    return "a signal";
+}
+
 int stop_status(int status) { return status && asked ? 128 + asked : status; }

@@ -3,6 +3,7 @@
 #include "passthrough.h"
 
 #include "darknet_plugin/base/options.h"
+#include "darknet_plugin/base/unfinished.h"
 #include "darknet_plugin/base/version.h"
 #include "darknet_plugin/host/host.h"
 #include "darknet_plugin/training/stop.h"
@@ -77,7 +78,8 @@ static int run_verb(const verb *verb, int argc, char **argv, diag *d)
     options.verify = 16;
     options.checkpoint = 600;
     options.eps = 1e-5;
-    if (options_parse(&options, verb, argc, argv, d)) return WRONG_USAGE;
+    int wrong = options_parse(&options, verb, argc, argv, d);
+    if (wrong) return wrong == OPTIONS_VALUE ? 1 : WRONG_USAGE;
     if (options.n < verb->min || options.n > verb->max) {
         fprintf(stderr, "error: '%s' takes %s\n", verb->name, verb->arguments);
         return verb_usage(verb, stderr);
@@ -126,6 +128,7 @@ static void wait_politely(char **argv)
 
 static int run(int argc, char **argv, diag *d)
 {
+    unfinished_catch(unfinished_end_all);
     return strcmp(argv[1], "distill") ? passthrough(argc, argv, d) : distill(argc - 2, argv + 2, d);
 }
 
@@ -133,6 +136,7 @@ static int run(int argc, char **argv, diag *d)
 int main(int argc, char **argv)
 {
     wait_politely(argv);
+    signal(SIGXFSZ, SIG_IGN);   /* a file that grows beyond `ulimit -f` is an error like a full disk */
     keep_streams_apart();
     network_init();
     if (argc < 2) return usage(stderr);

@@ -9,6 +9,7 @@
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/out_file.h"
 #include "darknet_plugin/base/path.h"
+#include "darknet_plugin/base/temp_folder.h"
 #include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/host/host.h"
 #include "darknet_plugin/lowering/lower.h"
@@ -54,8 +55,8 @@ static const refusal_row REFUSED[] = {
 typedef struct handover {
     int argc;
     char **argv;             /* borrowed strings, own array */
-    char *folder;            /* temporary, owned; NULL: none was needed */
-    char **made;             /* `files` of them to remove, owned */
+    temp_folder folder;      /* owned; with a NULL path: none was needed */
+    char **made;             /* names of `files` files in it, owned */
     int files;
     net_shape *shape;        /* owned: of the last cfg among the arguments */
 } handover;
@@ -90,9 +91,8 @@ static void refuse(char **argv, int argc, const char *cfg, diag *d)
 static int write_lowered(handover *handover, int i, const cfg_file *cfg, diag *d)
 {
     size_t len;
-    if (!handover->folder) handover->folder = path_temp_folder(d);
-    if (!handover->folder) return -1;
-    char *path = mem_printf("%s/%s", handover->folder, path_base_name(handover->argv[i]));
+    if (!handover->folder.path && temp_folder_make(&handover->folder, d)) return -1;
+    char *path = mem_printf("%s/%s", handover->folder.path, path_base_name(handover->argv[i]));
     char *text = cfg_text(cfg, &len);
     int failed = out_file_text(path, text, len, d);
     free(text);
@@ -194,15 +194,15 @@ static int take_argument(handover *handover, int i, diag *d)
 static int run_stock(handover *handover, diag *d)
 {
     enum { NOT_STARTED = 127 };
-    int status;
-    pid_t child = fork();
-    if (child == 0) {
+    unfinished child;
+    pid_t started = unfinished_fork(&child);
+    if (!started) {
         execv(STOCK, handover->argv);
         _exit(NOT_STARTED);
     }
     signal(SIGINT, SIG_IGN);   /* the child gets it too and decides */
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) ;
-    if (child < 0) diag_error(d, STOCK, 0, NULL, "cannot start: %s", strerror(errno));
+    int status = unfinished_wait(&child);
+    if (started < 0) diag_error(d, STOCK, 0, NULL, "cannot start: %s", strerror(errno));
     else if (WIFSIGNALED(status)) diag_error(d, STOCK, 0, NULL, "ended by signal %d", WTERMSIG(status));
     else if (WEXITSTATUS(status) != NOT_STARTED) return WEXITSTATUS(status);
     else diag_error(d, STOCK, 0, NULL, "cannot run the stock program (Debian package 'darknet')");
@@ -212,13 +212,9 @@ static int run_stock(handover *handover, diag *d)
 /* Removes the files that were made, and the folder. */
 static void free_handover(handover *handover)
 {
-    for (int i = 0; i < handover->files; ++i) {
-        unlink(handover->made[i]);
-        free(handover->made[i]);
-    }
-    if (handover->folder) rmdir(handover->folder);
+    for (int i = 0; i < handover->files; ++i) free(handover->made[i]);
+    temp_folder_remove(&handover->folder);
     shapes_free(handover->shape);
-    free(handover->folder);
     free(handover->made);
     free(handover->argv);
 }

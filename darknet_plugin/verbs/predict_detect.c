@@ -5,7 +5,9 @@
 #include "detect_draw.h"
 #include "results.h"
 
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/out_file.h"
 #include "darknet_plugin/base/path.h"
 #include "darknet_plugin/data/augment.h"
 #include "darknet_plugin/data/image_io.h"
@@ -130,6 +132,19 @@ static void tell(const predictor *predictor, const char *input, int frame, const
 
 /* ---- pictures ---- */
 
+/* By its name; a number is a camera's. */
+static int is_video(const char *input)
+{
+    static const char *const endings[] = { ".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg" };
+    const char *dot = strrchr(input, '.');
+    size_t digits = strspn(input, "0123456789");
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; ++i)
+        if (!strcasecmp(dot, endings[i])) return 1;
+    return digits && !input[digits];
+}
+
+static const char *ending_of(const char *input) { return is_video(input) ? ".avi" : ".jpg"; }
+
 /* Small pictures are shown larger by a whole factor: labels would cover them. */
 static void enlarge(image_rgb *im)
 {
@@ -171,10 +186,10 @@ static int draw(const predictor *predictor, image_rgb *im, const found *found)
 }
 
 /* The caller frees. */
-static char *out_path(const predictor *predictor, const char *input, const char *ending)
+static char *out_path(const predictor *predictor, const char *input)
 {
     if (!predictor->folder) return mem_strdup(predictor->out);
-    char *stem = path_stem(input), *path = mem_printf("%s/%s%s", predictor->out, stem, ending);
+    char *stem = path_stem(input), *path = mem_printf("%s/%s%s", predictor->out, stem, ending_of(input));
     free(stem);
     return path;
 }
@@ -191,7 +206,7 @@ static int predict_image(predictor *predictor, const char *input, diag *d)
     }
     look(predictor, &im, &found);
     tell(predictor, input, NO_FRAME, &im, &found);
-    char *path = out_path(predictor, input, ".jpg");
+    char *path = out_path(predictor, input);
     int failed = draw(predictor, &im, &found);
     if (failed) diag_error(d, input, 0, NULL, "cannot draw into this picture");
     else failed = image_save(path, im.pixels, im.w, im.h, 3, d);
@@ -203,17 +218,6 @@ static int predict_image(predictor *predictor, const char *input, diag *d)
 }
 
 /* ---- videos ---- */
-
-/* By its name; a number is a camera's. */
-static int is_video(const char *input)
-{
-    static const char *const endings[] = { ".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg" };
-    const char *dot = strrchr(input, '.');
-    size_t digits = strspn(input, "0123456789");
-    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; ++i)
-        if (!strcasecmp(dot, endings[i])) return 1;
-    return digits && !input[digits];
-}
 
 /* A video on its way from `input` to `path`. */
 typedef struct video_job {
@@ -256,7 +260,7 @@ static int add_frames(predictor *predictor, video_job *video, diag *d)
 /* Looks at every frame and draws a video of them; one that failed is thrown away. */
 static int predict_video(predictor *predictor, const char *input, diag *d)
 {
-    char why[256], *path = out_path(predictor, input, ".avi");
+    char why[256], *path = out_path(predictor, input);
     video_job video = { .input = input, .path = path, .in = video_open(input, why, sizeof why) };
     int failed = !video.in;
     if (failed) diag_error(d, input, 0, NULL, "cannot open this video: %s", why);
@@ -280,6 +284,23 @@ static const char *default_out(const options *options)
     return is_video(options->arg[3]) ? "predictions.avi" : "predictions.jpg";
 }
 
+/* Pictures and videos that would be written, against all that is read and against each other. */
+static int check_outs(const predictor *predictor, diag *d)
+{
+    const options *options = predictor->options;
+    int n = options->n - 3;
+    char **path = mem_calloc((size_t)n, sizeof *path);
+    for (int i = 0; i < n; ++i) {
+        const char *input = options->arg[3 + i];
+        in_file_note(input, d);
+        path[i] = out_path(predictor, input);
+    }
+    int bad = out_file_check((const char *const *)path, n, d);
+    for (int i = 0; i < n; ++i) free(path[i]);
+    free(path);
+    return bad;
+}
+
 /* One input goes to a file, several to a folder. */
 static int choose_out(predictor *predictor, diag *d)
 {
@@ -288,6 +309,7 @@ static int choose_out(predictor *predictor, diag *d)
     int several = options->n > 4;
     predictor->out = options->cache_out ? options->cache_out : default_out(options);
     predictor->folder = several || (!stat(predictor->out, &st) && S_ISDIR(st.st_mode));
+    if (check_outs(predictor, d)) return -1;
     return several ? weights_make_folder(predictor->out, d) : 0;
 }
 

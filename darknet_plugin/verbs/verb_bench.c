@@ -6,8 +6,8 @@
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/base/out_file.h"
-#include "darknet_plugin/base/path.h"
 #include "darknet_plugin/base/rng.h"
+#include "darknet_plugin/base/temp_folder.h"
 #include "darknet_plugin/deploying/bench.h"
 #include "darknet_plugin/model/model.h"
 #include "layers/cpu/parallel.h"
@@ -19,7 +19,8 @@
 typedef struct bench_run {
     bench_job job;
     lowered *low;                    /* owned, as all below */
-    char *folder, *cfg, *weights;
+    temp_folder folder;
+    char *cfg, *weights;
     float *x;
     bench_result result[BENCH_READERS];
 } bench_run;
@@ -62,19 +63,10 @@ static int write_files(bench_run *run, const options *options, diag *d)
 
 static int make_folder(bench_run *run, diag *d)
 {
-    run->folder = path_temp_folder(d);
-    if (!run->folder) return -1;
-    run->cfg = mem_printf("%s/net.cfg", run->folder);
-    run->weights = mem_printf("%s/net.weights", run->folder);
+    if (temp_folder_make(&run->folder, d)) return -1;
+    run->cfg = mem_printf("%s/net.cfg", run->folder.path);
+    run->weights = mem_printf("%s/net.weights", run->folder.path);
     return 0;
-}
-
-static void remove_folder(const bench_run *run)
-{
-    if (!run->folder) return;
-    unlink(run->cfg);
-    unlink(run->weights);
-    rmdir(run->folder);
 }
 
 /* The host counts batch x outputs in an int: shapes say where that does not do. */
@@ -235,9 +227,8 @@ static int measure(bench_run *run, const options *options, diag *d)
 
 static void free_run(bench_run *run)
 {
-    remove_folder(run);
+    temp_folder_remove(&run->folder);
     lower_free(run->low);
-    free(run->folder);
     free(run->cfg);
     free(run->weights);
     free(run->x);

@@ -70,12 +70,12 @@ static int run(options *options, diag *d)
 {
     lowered *low = lower_read_alone(options->arg[0], d), *deployed = NULL;
     if (low) {
-        lower_warn_projector(low, d);
         (void)lower_check_loss(low, 1, d);
         if (low->teacher) lower_warn_training(low, d);
         for (int i = 0; i < low->teachers; ++i) check_teacher_weights(&low->teacher[i], d);
         deployed = lower_read(options->arg[0], LOWER_DEPLOY, d);
     }
+    if (deployed) lower_warn_projector(deployed, d);
     int failed = diag_errors(d) > 0;
     if (options->json) failed |= json_print(check_json(d), options->out, d) != 0;
     else if (!failed) print_sizes(options->arg[0], low, deployed, options->out);

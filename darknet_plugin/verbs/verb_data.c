@@ -58,7 +58,7 @@ static int has_label_files(const dataset *set)
 /* The split as a detector's list; NULL if it is none. Messages come only where it is. */
 static dataset *open_detector(const data_file *file, data_split split, diag *d)
 {
-    diag *quiet = diag_new();
+    diag *quiet = diag_aside(d);
     dataset *set = dataset_open(file, split, 0, DATA_BOXES | DATA_LOOK, quiet);
     if (set && has_label_files(set)) diag_append(d, quiet, 0);
     else {

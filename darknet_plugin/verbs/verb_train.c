@@ -92,6 +92,40 @@ static int needs(const model *model, int labels)
     return labels ? DATA_CLASSES : DATA_IMAGES;
 }
 
+/* -labelled N is refused for `why`. */
+static int refuse_labelled(const options *options, const char *why, const char *hint, diag *d)
+{
+    diag_error(d, NULL, 0, NULL, "'-labelled %d': %s", options->labelled, why);
+    if (hint) diag_hint(d, "%s", hint);
+    return -1;
+}
+
+/* All images but the first N lose their labels. 0, or -1 with a message where that would be of no use. */
+static int forget_labels(const options *options, training *training, diag *d)
+{
+    const model *model = training->model;
+    size_t n = (size_t)options->labelled, count = dataset_count(training->train), bare = 0;
+    if (!n) return 0;
+    if (!model->teacher)
+        return refuse_labelled(options, "without a teacher unlabelled images are of no use",
+                               "-limit N trains on the first N images alone", d);
+    if (model_is_detector(model)) return refuse_labelled(options, "a detector's labels are all or none", NULL, d);
+    if (!model->low->heads && (cfg_first(model->low->cfg, "logistic") || cfg_first(model->low->cfg, "cost")))
+        return refuse_labelled(options, "[logistic] and [cost] would take the others for images of no class",
+                               "[softmax] leaves them out", d);
+    if (n > count) {
+        diag_error(d, NULL, 0, NULL, "'-labelled %zu': there are %zu training images", n, count);
+        return -1;
+    }
+    if (!model->low->labels)
+        diag_warn(d, NULL, 0, NULL, "'-labelled %zu': nothing in %s learns from labels", n, options->arg[1]);
+    dataset_forget_labels(training->train, n);
+    for (size_t i = 0; i < n; ++i) bare += dataset_label(training->train, i) < 0;
+    if (!bare || !model->low->labels) return 0;
+    diag_error(d, NULL, 0, NULL, "'-labelled %zu': %zu of these images have no label", n, bare);
+    return -1;
+}
+
 /* valid= may be missing; train= may not. */
 static int open_data(const options *options, training *training, diag *d)
 {
@@ -100,11 +134,11 @@ static int open_data(const options *options, training *training, diag *d)
     data_file *file = training->file = data_file_read(options->arg[0], d);
     if (!file) return -1;
     file->held_out = (size_t)options->holdout;
-    int measured = file->valid || file->held_out;
-    training->train = dataset_open(file, DATA_TRAIN, (size_t)options->limit, needs(model, model->low->labels), d);
+    int measured = file->valid || file->held_out, read = needs(model, model->low->labels && !options->labelled);
+    training->train = dataset_open(file, DATA_TRAIN, (size_t)options->limit, read, d);
     if (!training->train && data_file_one_list(file)) return -1;    /* the same would be said of valid= */
     if (measured) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
-    if (!training->train || (measured && !training->valid)) return -1;
+    if (!training->train || (measured && !training->valid) || forget_labels(options, training, d)) return -1;
     if (detector && !model->teacher) host_hush();
     return model_fits_classes(model, file, d);
 }
@@ -129,40 +163,28 @@ static int open_cache(const options *options, training *training, uint64_t *view
 }
 
 /* Everything that could go wrong hours later, and what is odd, before the first step. */
-static int look_ahead(const options *options, training *training, const char *folder, const char *name, diag *d)
+static int look_ahead(const options *options, training *training, const preflight_job *job, diag *d)
 {
-    preflight_job job = {
-        .model = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
-        .folder = folder, .name = name, .threads = parallel_threads(), .force = options->force,
-        .view_seed = options_view_seed(options), .held_out = options->holdout,
-        .one_list = !options->limit && data_file_one_list(training->file),
-    };
-    int judged = options->resume && checkpoint_exists(folder, name);   /* when the run was started */
-    int bad = preflight(&job, &training->lock, d) || (!judged && check_teacher(options, training, d));
+    int judged = options->resume && checkpoint_exists(job->folder, job->name);   /* when the run was started */
+    int bad = preflight(job, &training->lock, d) || (!judged && check_teacher(options, training, d));
     if (!bad) diag_flush(d, stderr);
     return bad;
 }
 
 /* Where everything is open: the last checks, and the loop. */
-static int train(const options *options, training *training, uint64_t views, diag *d)
+static int train(const options *options, training *training, const preflight_job *job, uint64_t views, diag *d)
 {
-    char *stem = path_stem(options->arg[1]);
-    char *name = mem_printf("%s%s", stem, options->from_labels ? MODEL_FROM_LABELS : "");
-    const char *folder = options->backup ? options->backup : training->file->backup;
     trainer_options how = {
-        .model = training->model, .train = training->train, .valid = training->valid, .folder = folder, .name = name,
-        .lock = &training->lock, .backend = training->backend, .threads = parallel_threads(), .views = views,
-        .epochs = options->epochs, .seed = (uint64_t)options->seed, .view_seed = options_view_seed(options),
-        .resume = options->resume, .force = options->force,
+        .model = training->model, .train = training->train, .valid = training->valid, .folder = job->folder,
+        .name = job->name, .lock = &training->lock, .backend = training->backend, .threads = parallel_threads(),
+        .views = views, .epochs = options->epochs, .seed = (uint64_t)options->seed,
+        .view_seed = options_view_seed(options), .resume = options->resume, .force = options->force,
         .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet, .out = options->out,
     };
-    int failed = look_ahead(options, training, folder, name, d) || trainer_run(&how, d);
-    free(name);
-    free(stem);
-    return failed;
+    return look_ahead(options, training, job, d) || trainer_run(&how, d);
 }
 
-/* All that a training reads, then the training itself. */
+/* All that a training reads; whose files it would write; then the training itself. */
 static int run_training(const options *options, training *training, diag *d)
 {
     uint64_t views;
@@ -170,9 +192,22 @@ static int run_training(const options *options, training *training, diag *d)
     lower_warn_training(low, d);
     if (model_fit(training->model, options->fit, d)) return -1;
     if (refuse_crop(low->cfg, d) || lower_check_loss(low, 0, d) || open_data(options, training, d)) return -1;
-    if (load_start(options, training, d) || open_cache(options, training, &views, d)) return -1;
-    if (!options->quiet) fprintf(options->out, "images are %s\n", augment_fit_text(low->augment.fit));
-    return train(options, training, views, d);
+    char *stem = path_stem(options->arg[1]);
+    char *name = mem_printf("%s%s", stem, options->from_labels ? MODEL_FROM_LABELS : "");
+    preflight_job job = {
+        .model = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
+        .folder = options->backup ? options->backup : training->file->backup, .name = name,
+        .threads = parallel_threads(), .force = options->force, .view_seed = options_view_seed(options),
+        .held_out = options->holdout, .labelled = (size_t)options->labelled,
+        .one_list = !options->limit && data_file_one_list(training->file),
+    };
+    int failed = preflight_files(&job, options->n > 2 ? options->arg[2] : NULL, d) ||
+                 load_start(options, training, d) || open_cache(options, training, &views, d);
+    if (!failed && !options->quiet) fprintf(options->out, "images are %s\n", augment_fit_text(low->augment.fit));
+    if (!failed) failed = train(options, training, &job, views, d);
+    free(name);
+    free(stem);
+    return failed;
 }
 
 static void free_training(training *training)
@@ -187,10 +222,13 @@ static void free_training(training *training)
 /* -resume goes on where the run was, -clear would forget it; a cache is a teacher's. */
 static int refuse_both(const options *options, diag *d)
 {
-    int cache = options->from_labels && options->cache, clear = options->resume && options->clear;
+    int cache = options->from_labels && options->cache, few = options->from_labels && options->labelled;
+    int clear = options->resume && options->clear;
     if (clear) diag_error(d, NULL, 0, NULL, "'-resume' and '-clear' contradict each other");
     if (cache) diag_error(d, NULL, 0, NULL, "'-from-labels' has no teacher whose features '-cache' could hold");
-    return clear || cache;
+    if (few) refuse_labelled(options, "unlabelled images are of no use '-from-labels'",
+                             "-limit N trains on the first N images alone", d);
+    return clear || cache || few;
 }
 
 static int refuse_host(diag *d)
@@ -218,6 +256,6 @@ const verb verb_train = {
     .name = "train", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
     .help = "train a distillation, or a plain classifier cfg",
     .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "view-seed", "limit", "holdout",
-               "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "quiet", "backup", "gpus", "nogpu",
-               "fit" },
+               "labelled", "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "quiet", "backup",
+               "gpus", "nogpu", "fit" },
 };

@@ -3,17 +3,6 @@
 
 #include "state.h"
 
-#include <string.h>
-
-/* Added up as the host does, so that one-hot targets give its very sum. */
-void mend_softmax_cost(const layer *l, const float *truth)
-{
-    float sum = 0;
-    size_t n = (size_t)l->batch * (size_t)l->inputs;
-    for (size_t i = 0; i < n; ++i) sum += truth[i] != 0 ? truth[i] * l->loss[i] : 0;
-    *l->cost = sum;
-}
-
 static int has_label(const float *row, int n)
 {
     for (int i = 0; i < n; ++i)
@@ -28,11 +17,30 @@ int count_softmax_unlabelled(const layer *l, const float *truth)
     return n;
 }
 
+/* What makes a sum over the batch one over the labelled images. */
+static float raise_by(const layer *l, const float *truth)
+{
+    int labelled = l->batch - count_softmax_unlabelled(l, truth);
+    return labelled ? (float)l->batch / (float)labelled : 0;
+}
+
+/* Added up as the host does, so that one-hot targets give its very sum. */
+void mend_softmax_cost(const layer *l, const float *truth)
+{
+    float sum = 0;
+    size_t n = (size_t)l->batch * (size_t)l->inputs;
+    for (size_t i = 0; i < n; ++i) sum += truth[i] != 0 ? truth[i] * l->loss[i] : 0;
+    *l->cost = sum * raise_by(l, truth);
+}
+
 void mend_softmax_delta(const layer *l, const float *truth)
 {
     size_t n = (size_t)l->inputs;
-    for (size_t b = 0; b < (size_t)l->batch; ++b)
-        if (!has_label(truth + b * n, l->inputs)) memset(l->delta + b * n, 0, n * sizeof *l->delta);
+    float scale = raise_by(l, truth);
+    for (size_t b = 0; b < (size_t)l->batch; ++b) {
+        float by = has_label(truth + b * n, l->inputs) ? scale : 0;
+        for (size_t i = b * n; i < (b + 1) * n && by != 1; ++i) l->delta[i] *= by;
+    }
 }
 
 void forward_cpu_softmax(const layer *l, cpu_state *state, const layer_call *call)

@@ -1,6 +1,7 @@
 /* The map file of `weights import`: which layer a module's weights go to, where order and shape do not tell. */
 #include "tensor_groups.h"
 
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 
 #include <errno.h>
@@ -81,7 +82,7 @@ int import_map_read(const char *path, import_map *map, diag *d)
     size_t room = 0;
     int failed = 0, line = 0;
     *map = (import_map){ .path = path };
-    FILE *file = fopen(path, "r");
+    FILE *file = in_file_stream(path, d);
     for (ssize_t n; file && (n = mem_getline(&text, &room, file)) >= 0;) {
         ++line;
         if (strlen(text) == (size_t)n) failed |= read_line(map, text, line, d);

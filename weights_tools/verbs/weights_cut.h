@@ -29,7 +29,7 @@ int weights_cut_build(weights_cut *cut, diag *d);
 
 /* What weights_cut_write reads and where it writes. */
 typedef struct cut_files {
-    const char *cfg, *weights;   /* read; neither is ever overwritten */
+    const char *cfg, *weights;   /* read */
     const char *out;             /* OUT of OUT.cfg and OUT.weights */
     uint64_t seen;               /* what the new header says */
 } cut_files;

@@ -9,7 +9,9 @@
  * layers before its first [projector]; what the model has beyond them is named and not used. */
 #include "weights_view.h"
 
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/options.h"
+#include "darknet_plugin/base/out_file.h"
 #include "darknet_plugin/sections/cfg_keys.h"
 #include "weights_tools/import/import.h"
 
@@ -106,8 +108,10 @@ static int import_all(import_job *job, const options *options, diag *d)
     job->epsilon = options->eps;
     if (options->map && import_map_read(options->map, &job->map, d)) return -1;
     if (open_cfg(job, d) || open_network(job, d)) return -1;
+    in_file_note(job->model, d);
+    if (out_file_check(&options->arg[3], 1, d)) return -1;
     job->tensors = named_tensors_read(job->model, d);
-    if (!job->tensors) return -1;
+    if (!job->tensors || out_file_check(&options->arg[3], 1, d)) return -1;   /* it may name files beside it */
     if (tensor_groups_make(job->tensors, &job->map, &job->groups, d) || import_match(job, d) ||
         import_check_graph(job, d)) return -1;
     warn_of_shortcuts(job, d);

@@ -15,24 +15,17 @@ typedef struct pair {
     network *net;            /* what is to be written, owned */
 } pair;
 
-static int same_file(const char *one, const char *other)
-{
-    struct stat of_a, of_b;
-    return !stat(one, &of_a) && !stat(other, &of_b) && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
-}
-
 /* A target may not be there, or be an ordinary file that is not read here. */
-static int check_target(const char *target, const cut_files *files, diag *d)
+static int check_targets(const net_pair *files, diag *d)
 {
+    const char *const path[] = { files->cfg, files->weights };
     struct stat st;
-    if (!stat(target, &st) && S_ISDIR(st.st_mode)) {
-        diag_error(d, target, 0, NULL, "cannot write: %s", strerror(EISDIR));
+    for (int i = 0; i < 2; ++i) {
+        if (stat(path[i], &st) || !S_ISDIR(st.st_mode)) continue;
+        diag_error(d, path[i], 0, NULL, "cannot write: %s", strerror(EISDIR));
         return -1;
     }
-    if (!same_file(target, files->cfg) && !same_file(target, files->weights)) return 0;
-    diag_error(d, target, 0, NULL, "would be overwritten, and it is what is read");
-    diag_hint(d, "choose another name than '%s'", files->out);
-    return -1;
+    return out_file_check(path, 2, d);
 }
 
 /* n arrays of layer i become m; -1 where they are not as large. */
@@ -127,7 +120,7 @@ static int read_back(const pair *pair, diag *d)
 static int write_pair(const weights_cut *cut, const weights_contents *contents, const cut_files *files, pair *pair,
                       diag *d)
 {
-    if (check_target(pair->files.cfg, files, d) || check_target(pair->files.weights, files, d)) return -1;
+    if (check_targets(&pair->files, d)) return -1;
     pair->net = weights_view_parse(cut->cfg, pair->files.cfg, d);
     if (!pair->net || fill(cut, contents, files, pair->net, d)) return -1;
     if (net_pair_write(&pair->files, cut->cfg, pair->net, d) || read_back(pair, d)) return -1;
