@@ -5,6 +5,7 @@
 #   make seeds      the demo's two students for three seeds
 #   make shapes     detectors: distil one on drawn shapes, beside the same from labels (about ten minutes)
 #   make fuzz       every reader of files against hostile ones, SECONDS=60 each (clang)
+#   make fuzz-cli   every verb on mutated files, for SECONDS=60
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
 #   make memcheck   all tests under valgrind (about an hour)
 #   make gpu-emulated   what tests/gpu.sh wants, with GPU=1, on a CUDA device emulated by the processor: build-emulated
@@ -201,6 +202,10 @@ fuzz:
 	@DISTILL_EXTRA_PACKAGES="clang libclang-rt-14-dev" .ci/setup
 	@$(MAKE) --no-print-directory FUZZ=1 CC=clang CXX=clang++ BUILD=$(BUILD)-fuzz fuzzers
 	@tests/fuzz/run.sh $(BUILD)-fuzz $(SECONDS)
+.PHONY: fuzz-cli
+fuzz-cli: setup
+	@$(MAKE) --no-print-directory SAN=1 BUILD=$(BUILD)-asan $(BUILD)-asan/darknet
+	@tests/fuzz/cli.py $(BUILD)-asan/darknet $(SECONDS)
 test-gpu: setup
 	@if [ -z "$(NVCC)" ] && ! .ci/find-nvcc >/dev/null; then tests/gpu.sh --skipped "no nvcc"; \
 	elif ! nm -D $(DARKNET)/libdarknet.so | grep -q forward_network_gpu; then \

@@ -18,7 +18,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 static pixel_view whole(const uint8_t *in, int w, int h, int c)
 {
@@ -145,23 +144,6 @@ uint8_t *augment_still_bytes(const uint8_t *in, int w, int h, int c, image_fit f
     free(x);
     return bytes;
 }
-
-static const struct { const char *name, *text; } fits[] = {
-    [FIT_CROP] = { "crop", "cropped to the square in the middle" },
-    [FIT_LETTERBOX] = { "letterbox", "letterboxed: whole, within grey" },
-    [FIT_STRETCH] = { "stretch", "stretched: whole, sides out of proportion" },
-};
-
-int augment_fit_named(const char *text)
-{
-    int fit = FIT_STRETCH;
-    while (fit >= 0 && strcmp(fits[fit].name, text)) --fit;
-    return fit;
-}
-
-const char *augment_fit_name(image_fit fit) { return fits[fit].name; }
-
-const char *augment_fit_text(image_fit fit) { return fits[fit].text; }
 
 void augment_resize(const float *in, int c, int h, int w, float *out, int out_h, int out_w)
 {
