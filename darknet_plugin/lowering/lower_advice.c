@@ -86,8 +86,8 @@ static size_t parameters(const lowered *low, const lower_head *head)
 static size_t without_3x3(const lowered *low, const lower_head *head)
 {
     if (head->projectors < 3) return 0;
-    const layer_shape *first = &low->shape->layer[head->projector];
-    size_t s = (size_t)first->in_c, m = (size_t)first->c, t = (size_t)low->shape->layer[head->loss].c;
+    const layer_shape *first = &low->shape->layer[head->projector], *last = first + head->projectors - 1;
+    size_t s = (size_t)first->in_c, m = (size_t)first->c, t = (size_t)last->c;
     return first->h == 1 && first->w == 1 ? s * m + m * t + 2 * (m + t) : 0;
 }
 
