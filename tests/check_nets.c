@@ -77,6 +77,39 @@ int check_write_onnx(const network *net, const cfg_file *cfg, const int *output,
     return failed ? -1 : 0;
 }
 
+/* NULL where it does not even read; lower_cfg takes what it is given over. */
+static lowered *lower_text(const char *text, lower_mode mode, diag *d)
+{
+    cfg_file *c = cfg_parse("s.cfg", text, strlen(text), d);
+    if (!diag_errors(d)) return lower_cfg(c, mode, d);
+    cfg_free(c);
+    return NULL;
+}
+
+lowered *check_lowered(const char *text, lower_mode mode)
+{
+    diag *d = diag_new();
+    lowered *l = lower_text(text, mode, d);
+    check_no_errors(d);
+    assert_non_null(l);
+    diag_free(d);
+    return l;
+}
+
+void check_not_lowered(const char *text, lower_mode mode, const char *expected)
+{
+    diag *d = diag_new();
+    lowered *l = lower_text(text, mode, d);
+    if (diag_errors(d) != 1) diag_print(d, stderr);
+    assert_null(l);
+    assert_int_equal(diag_errors(d), 1);
+    const diag_message *m = diag_get(d, 0);
+    char *got = mem_printf("%d: [%s] %s", m->line, m->section, m->text);
+    assert_string_equal(got, expected);
+    free(got);
+    diag_free(d);
+}
+
 const char *check_hint(const diag *d, int i)
 {
     const diag_message *m = diag_get(d, i);

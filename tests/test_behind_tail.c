@@ -151,21 +151,11 @@ static void test_unlabelled(void **state)
 
 /* ---- lowering ---- */
 
-static lowered *lower_text(const char *text, lower_mode mode, diag *d)
-{
-    cfg_file *c = cfg_parse("s.cfg", text, strlen(text), d);
-    if (!diag_errors(d)) return lower_cfg(c, mode, d);
-    cfg_free(c);
-    return NULL;
-}
-
 static void test_lowering(void **state)
 {
     (void)state;
     static const char student[] = STUDENT TRIPLE("", "labels=1\n[kd]\nscale=.5\n") "[route]\nlayers=1\n[avgpool]\n" POINT(10);
-    diag *d = diag_new();
-    lowered *l = lower_text(student, LOWER_TRAIN, d);
-    check_no_errors(d);
+    lowered *l = check_lowered(student, LOWER_TRAIN);
     /* 0 encoder, 1 2 3 projector, 4 feature_l2, 5 avgpool, 6 scores, 7 kd, 8 cross_entropy, 9 softmax, 10 route, ... */
     assert_int_equal(l->losses, 3);
     assert_string_equal(l->loss[1].type->name, "kd");
@@ -178,33 +168,17 @@ static void test_lowering(void **state)
     assert_string_equal(l->type[7]->name, "kd");
     assert_string_equal(cfg_str(cfg_layer(l->cfg, 10), "layers", ""), "3");
     lower_free(l);
-    l = lower_text(student, LOWER_DEPLOY, d);
-    check_no_errors(d);
+    l = check_lowered(student, LOWER_DEPLOY);
     assert_memory_equal(l->head->tail_of, ((int[]){ 2, 3, 4 }), 3 * sizeof(int));
     assert_true(l->losses == 0 && l->trained_as[4] == 5 && l->trained_as[5] == 6 && l->trained_as[6] == 9 && l->trained_as[7] == 10);
     lower_free(l);
-    l = lower_text(STUDENT TRIPLE("", ""), LOWER_TRAIN, d);
+    l = check_lowered(STUDENT TRIPLE("", ""), LOWER_TRAIN);
     assert_true(!l->labels && l->head->scores == -1 && l->trained == 5);
     lower_free(l);
     /* what only measures does not run in a step */
-    l = lower_text(STUDENT TRIPLE("scale=auto\n", ""), LOWER_TRAIN, d);
+    l = check_lowered(STUDENT TRIPLE("scale=auto\n", ""), LOWER_TRAIN);
     assert_true(!l->labels && l->losses == 2 && l->trained == 5 && l->head->scores == 6);
     lower_free(l);
-    diag_free(d);
-}
-
-static void check_refused(const char *student, const char *expected)
-{
-    diag *d = diag_new();
-    lowered *l = lower_text(student, LOWER_TRAIN, d);
-    if (diag_errors(d) != 1) diag_print(d, stderr);
-    assert_null(l);
-    assert_int_equal(diag_errors(d), 1);
-    const diag_message *m = diag_get(d, 0);
-    char *got = mem_printf("%d: [%s] %s", m->line, m->section, m->text);
-    assert_string_equal(got, expected);
-    free(got);
-    diag_free(d);
 }
 
 static void test_refusals(void **state)
@@ -213,14 +187,14 @@ static void test_refusals(void **state)
     static const char plain[] = NET CONV(8, 3, 1, elu) CONV(12, 3, 2, elu) "[avgpool]\n" POINT(10);
     check_write_network("plain", plain, 500);
 #define PLAIN NET "[teacher]\ncfg=plain.cfg\nweights=plain.weights\ntap=1\n" CONV(6, 3, 2, elu)
-    check_refused(PLAIN TRIPLE("", "layers=2,3\nlabels=1\n"), "27: [reused_classifier] labels= needs class scores, and plain.cfg does not end on [softmax]");
-    check_refused(PLAIN TRIPLE("scale=auto\n", "layers=2,3\n"), "26: [reused_classifier] scale=auto needs class scores, and plain.cfg does not end on [softmax]");
-    check_refused(STUDENT TRIPLE("", "[kd]\n") CONV(4, 1, 1, relu),
+    check_not_lowered(PLAIN TRIPLE("", "layers=2,3\nlabels=1\n"), LOWER_TRAIN, "27: [reused_classifier] labels= needs class scores, and plain.cfg does not end on [softmax]");
+    check_not_lowered(PLAIN TRIPLE("scale=auto\n", "layers=2,3\n"), LOWER_TRAIN, "26: [reused_classifier] scale=auto needs class scores, and plain.cfg does not end on [softmax]");
+    check_not_lowered(STUDENT TRIPLE("", "[kd]\n") CONV(4, 1, 1, relu), LOWER_TRAIN,
                   "26: [convolutional] reads layer 3, a [reused_classifier] (line 24): it is frozen, nothing trained may read it");
-    check_refused(STUDENT TRIPLE("", "[kd]\n") "[route]\nlayers=-1\n",
+    check_not_lowered(STUDENT TRIPLE("", "[kd]\n") "[route]\nlayers=-1\n", LOWER_TRAIN,
                   "27: [route] reads layer 3, a [reused_classifier] (line 24): it is frozen, nothing trained may read it");
-    check_refused(STUDENT TRIPLE("", "labels=-1\n"), "25: [reused_classifier] 'labels' is -1, expected at least 0");
-    check_refused(STUDENT "[avgpool]\n" POINT(7) "[cross_entropy]\n[route]\nlayers=0\n" TRIPLE("", ""),
+    check_not_lowered(STUDENT TRIPLE("", "labels=-1\n"), LOWER_TRAIN, "25: [reused_classifier] 'labels' is -1, expected at least 0");
+    check_not_lowered(STUDENT "[avgpool]\n" POINT(7) "[cross_entropy]\n[route]\nlayers=0\n" TRIPLE("", ""), LOWER_TRAIN,
                   "28: [cross_entropy] reads 7 class scores of a network of 10 outputs");
 }
 

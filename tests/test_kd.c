@@ -262,22 +262,11 @@ static void test_layer(void **state)
 
 static const char teacher_cfg[] = NET BODY HEAD "[softmax]\n[cost]\n";
 
-static lowered *lower_text(const char *student, lower_mode mode)
-{
-    diag *d = diag_new();
-    cfg_file *c = cfg_parse("s.cfg", student, strlen(student), d);
-    lowered *l = lower_cfg(c, mode, d);
-    check_no_errors(d);
-    assert_non_null(l);
-    diag_free(d);
-    return l;
-}
-
 static void test_lowering(void **state)
 {
     (void)state;
     static const char student[] = NET TEACHER CONV(4, 3, relu) HEAD "[kd]\ntemperature=3\n[softmax]\n";
-    lowered *l = lower_text(student, LOWER_TRAIN);
+    lowered *l = check_lowered(student, LOWER_TRAIN);
     assert_int_equal(l->heads, 0);
     assert_int_equal(l->losses, 1);
     assert_true(l->labels && l->trained == 5);
@@ -286,7 +275,7 @@ static void test_lowering(void **state)
     assert_true(loss->place.c == 10 && loss->place.h == 1 && loss->place.teacher_c == 10 && loss->place.teacher_w == 1);
     assert_true(l->teacher->taps == 0 && l->teacher->answer == 3 && l->teacher->cut == 4);
     lower_free(l);
-    l = lower_text(student, LOWER_DEPLOY);
+    l = check_lowered(student, LOWER_DEPLOY);
     char *got = cfg_text(l->cfg, NULL);
     assert_string_equal(got, "[net]\nbatch=1\nsubdivisions=1\nheight=8\nwidth=8\nchannels=3\n"
         "\n[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\nstride=1\npad=1\nactivation=relu\n\n[avgpool]\n"
@@ -294,30 +283,18 @@ static void test_lowering(void **state)
     assert_true(l->losses == 0 && l->trained == 4 && l->trained_as[3] == 4);
     free(got);
     lower_free(l);
-    l = lower_text(NET TEACHER CONV(4, 3, relu) HEAD "[kd]\n[softmax]\nnoloss=1\n", LOWER_TRAIN);
+    l = check_lowered(NET TEACHER CONV(4, 3, relu) HEAD "[kd]\n[softmax]\nnoloss=1\n", LOWER_TRAIN);
     assert_true(!l->labels && l->trained == 4);
     lower_free(l);
-    l = lower_text(NET TEACHER "[connected]\noutput=10\nactivation=linear\n[kd]\n", LOWER_TRAIN);
+    l = check_lowered(NET TEACHER "[connected]\noutput=10\nactivation=linear\n[kd]\n", LOWER_TRAIN);
     assert_true(!l->labels && l->trained == 2 && l->loss->place.c == 10);
     lower_free(l);
 }
 
 static void check_refused(const char *teacher, const char *student, const char *expected)
 {
-    diag *d = diag_new();
     check_write("odd.cfg", teacher, strlen(teacher));
-    cfg_file *c = cfg_parse("s.cfg", student, strlen(student), d);
-    int lowers = !diag_errors(d);   /* lower_cfg takes the cfg over */
-    lowered *l = lowers ? lower_cfg(c, LOWER_TRAIN, d) : NULL;
-    if (!lowers) cfg_free(c);
-    if (diag_errors(d) != 1) diag_print(d, stderr);
-    assert_null(l);
-    assert_int_equal(diag_errors(d), 1);
-    const diag_message *m = diag_get(d, 0);
-    char *got = mem_printf("%d: [%s] %s", m->line, m->section, m->text);
-    assert_string_equal(got, expected);
-    free(got);
-    diag_free(d);
+    check_not_lowered(student, LOWER_TRAIN, expected);
 }
 
 static void test_refusals(void **state)

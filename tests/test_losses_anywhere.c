@@ -28,17 +28,6 @@ static const char teacher_cfg[] = NET TEACHER_BODY HEAD "[softmax]\n[cost]\n";
 #define FITNET NET TEACHER FITNET_ENCODER FITNET_BRANCH CONV(6, 3, 1) HEAD "[kd]\n[softmax]\n"
 #define FITNET_DEPLOYED FITNET_ENCODER CONV(6, 3, 1) HEAD "[softmax]\n"
 
-static lowered *lower_text(const char *student, lower_mode mode)
-{
-    diag *d = diag_new();
-    cfg_file *c = cfg_parse("s.cfg", student, strlen(student), d);
-    lowered *l = lower_cfg(c, mode, d);
-    check_no_errors(d);
-    assert_non_null(l);
-    diag_free(d);
-    return l;
-}
-
 static model *open_student(const char *text, lower_mode mode)
 {
     diag *d = diag_new();
@@ -57,7 +46,7 @@ static void fill_input(const model *m, float *x) { check_fill(x, (size_t)(m->net
 static void test_regressor_on_a_branch(void **state)
 {
     (void)state;
-    lowered *l = lower_text(FITNET, LOWER_TRAIN);
+    lowered *l = check_lowered(FITNET, LOWER_TRAIN);
     assert_true(l->heads == 0 && l->losses == 2 && l->labels);
     assert_true(l->teacher->taps == 1 && l->teacher->triples == 0 && l->teacher->tap[0] == 0);
     const taught_loss *loss = l->loss;
@@ -70,7 +59,7 @@ static void test_regressor_on_a_branch(void **state)
 
 static void check_deploys(const char *student, const char *expected, const int *trained_as)
 {
-    lowered *l = lower_text(student, LOWER_DEPLOY), *plain = lower_text(expected, LOWER_DEPLOY);
+    lowered *l = check_lowered(student, LOWER_DEPLOY), *plain = check_lowered(expected, LOWER_DEPLOY);
     char *got = cfg_text(l->cfg, NULL), *want = cfg_text(plain->cfg, NULL);
     assert_string_equal(got, want);
     for (int i = 0; trained_as && i < l->shape->n; ++i) assert_int_equal(l->trained_as[i], trained_as[i]);
@@ -110,7 +99,7 @@ static void test_beside_triples(void **state)
     diag_free(d);
     static const char right[] = NET TEACHER CONV(4, 3, 1) BACK(0) "[projector]\n" L2(0) BACK(0) CONV(5, 3, 2)
                                 "[projector]\n" L2(2) "[feature_l2]\n" L2(2) "[reused_classifier]\n";
-    lowered *l = lower_text(right, LOWER_TRAIN);
+    lowered *l = check_lowered(right, LOWER_TRAIN);
     assert_true(l->heads == 1 && l->losses == 4 && l->teacher->triples == 1 && l->teacher->taps == 2);
     assert_true(l->teacher->tap[0] == 2 && l->teacher->tap[1] == 0);
     assert_true(l->loss[0].tap_index == 1 && l->loss[1].tap_index == 0 && l->loss[2].tap_index == 0);
@@ -127,7 +116,7 @@ static void test_from_labels(void **state)
     diag *d = diag_new();
     model *m = model_open("labels.cfg", &(model_options){ .backend = BACKEND_REFERENCE, .mode = LOWER_LABELS }, d);
     check_no_errors(d);
-    lowered *deployed = lower_text(FITNET, LOWER_DEPLOY);
+    lowered *deployed = check_lowered(FITNET, LOWER_DEPLOY);
     assert_int_equal(m->net->n, deployed->shape->n);
     assert_true(m->low->labels && m->low->losses == 0 && m->low->trained == m->net->n);
     for (int i = 0; i < m->net->n; ++i) assert_int_equal(m->low->trained_as[i], deployed->trained_as[i]);
