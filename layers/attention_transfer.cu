@@ -8,9 +8,6 @@ extern "C" {
 }
 #include "attention_transfer_ops.h"
 
-#define FOR_MINE(i, n) \
-    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (size_t)gridDim.x * blockDim.x)
-
 __global__ void attention_pixel_kernel(attention_job job, size_t n)
 {
     FOR_MINE(i, n) attention_pixel(&job, i);

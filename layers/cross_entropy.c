@@ -54,9 +54,7 @@ double *scale_of_cross_entropy_layer(const layer *l) { return &cross_entropy_sta
 void cross_entropy_weigh(const layer *l, const float *truth)
 {
     cross_entropy_state *s = cross_entropy_state_of(l);
-    size_t n = (size_t)l->outputs;
-    int labelled = 0;
-    for (int b = 0; truth && b < l->batch; ++b) labelled += cross_entropy_has_label(truth + (size_t)b * n, n);
+    int labelled = truth ? cross_entropy_labelled(truth, l->batch, (size_t)l->outputs) : 0;
     s->weight = labelled ? s->scale * l->batch / labelled : 0;
 }
 

@@ -12,18 +12,15 @@ extern "C" {
 
 __global__ void cross_entropy_loss_kernel(const float *scores, const float *truth, size_t batch, size_t n, double *part)
 {
-    size_t b = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (b < batch) part[b] = cross_entropy_loss(scores + b * n, truth + b * n, n);
+    FOR_MINE(b, batch) part[b] = cross_entropy_loss(scores + b * n, truth + b * n, n);
 }
 
 __global__ void cross_entropy_delta_kernel(const float *scores, const float *truth, size_t batch, size_t n,
                                            double weight, const float *above, float *below)
 {
-    size_t b = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (b < batch) cross_entropy_delta(scores + b * n, truth + b * n, n, weight, above + b * n, below + b * n);
+    FOR_MINE(b, batch)
+    cross_entropy_delta(scores + b * n, truth + b * n, n, weight, above + b * n, below + b * n);
 }
-
-static int blocks_of(const layer *l) { return (l->batch + CUDA_THREADS - 1) / CUDA_THREADS; }
 
 /* Passes the input through; while training brings each image's loss back and adds up. */
 static void forward_cross_entropy_layer_gpu(layer l, network net)
@@ -35,8 +32,8 @@ static void forward_cross_entropy_layer_gpu(layer l, network net)
     cross_entropy_weigh(&l, net.truth);
     *l.cost = 0;
     if (s->weight == 0) return;
-    cross_entropy_loss_kernel<<<blocks_of(&l), CUDA_THREADS, 0, 0>>>(l.output_gpu, net.truth_gpu, batch, n,
-                                                                     s->part_gpu);
+    cross_entropy_loss_kernel<<<cuda_blocks(batch), CUDA_THREADS, 0, 0>>>(l.output_gpu, net.truth_gpu, batch, n,
+                                                                          s->part_gpu);
     CUDA_LAUNCHED(cross_entropy_loss_kernel);
     CUDA_CALL(cudaMemcpy(s->part, s->part_gpu, batch * sizeof *s->part, cudaMemcpyDeviceToHost));
     cross_entropy_add_up(&l);
@@ -46,7 +43,7 @@ static void backward_cross_entropy_layer_gpu(layer l, network net)
 {
     BUG_UNLESS(net.truth, "cross_entropy is trained without labels");
     if (!net.delta_gpu) return;
-    cross_entropy_delta_kernel<<<blocks_of(&l), CUDA_THREADS, 0, 0>>>(
+    cross_entropy_delta_kernel<<<cuda_blocks((size_t)l.batch), CUDA_THREADS, 0, 0>>>(
         l.output_gpu, net.truth_gpu, (size_t)l.batch, (size_t)l.outputs, cross_entropy_state_of(&l)->weight,
         l.delta_gpu, net.delta_gpu);
     CUDA_LAUNCHED(cross_entropy_delta_kernel);

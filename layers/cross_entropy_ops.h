@@ -24,6 +24,14 @@ CROSS_ENTROPY_FN int cross_entropy_has_label(const float *t, size_t n)
     return 0;
 }
 
+/* How many of the batch's rows are a label. */
+CROSS_ENTROPY_FN int cross_entropy_labelled(const float *t, int batch, size_t n)
+{
+    int labelled = 0;
+    for (int b = 0; b < batch; ++b) labelled += cross_entropy_has_label(t + (size_t)b * n, n);
+    return labelled;
+}
+
 /* log sum exp z, the largest taken out so that nothing overflows. */
 CROSS_ENTROPY_FN double cross_entropy_log_sum(const float *z, size_t n)
 {

@@ -32,6 +32,11 @@ feature_map feature_stored(feature_type type, int c, const void *from)
     return (feature_map){ .type = type, .range = from, .values = (const char *)from + range_bytes(type, c) };
 }
 
+void feature_unpack(const feature_map *map, size_t c, size_t hw, float *to)
+{
+    for (size_t i = 0; i < c * hw; ++i) to[i] = feature_value(map->values, map->range, map->type, i / hw, i);
+}
+
 /* u8: n values of one channel between their least and their largest, each as the nearest of 256 steps. */
 static void store_channel(const float *x, size_t n, float *range, uint8_t *q)
 {

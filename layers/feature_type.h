@@ -84,6 +84,8 @@ int feature_type_of(const char *name);
 size_t feature_bytes(feature_type type, int c, size_t hw);
 /* Stores map x into `to`, feature_bytes() of memory. -1 if there is a NaN or an infinity in it. */
 int feature_store(feature_type type, const float *x, int c, size_t hw, void *to);
+/* Map (c, hw) as plain floats; one number a channel where hw is 1, as class scores are stored. */
+void feature_unpack(const feature_map *map, size_t c, size_t hw, float *to);
 /* The map stored at `from`, which the result borrows. */
 feature_map feature_stored(feature_type type, int c, const void *from);
 

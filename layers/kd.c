@@ -50,13 +50,11 @@ void free_kd_layer(layer *l)
 
 double *scale_of_kd_layer(const layer *l) { return &kd_state_of(l)->scale; }
 
-/* Class scores out of a cache, as floats; each is a channel of its own there. */
+/* Class scores out of a cache, as floats. */
 static void hold(kd_state *state, const layer *l, const feature_map *stored)
 {
     size_t n = (size_t)l->outputs;
-    for (size_t b = 0; b < (size_t)l->batch; ++b)
-        for (size_t i = 0; i < n; ++i)
-            state->held[b * n + i] = feature_value(stored[b].values, stored[b].range, stored[b].type, i, i);
+    for (size_t b = 0; b < (size_t)l->batch; ++b) feature_unpack(&stored[b], n, 1, state->held + b * n);
     state->target = state->held;
 }
 

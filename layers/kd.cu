@@ -23,16 +23,18 @@ static __device__ size_t target_of(const kd_batch *job, size_t b)
 
 __global__ void kd_loss_kernel(kd_batch job, double *part)
 {
-    size_t b = (size_t)blockIdx.x * blockDim.x + threadIdx.x, at = b * job.n;
-    if (b < job.batch) part[b] = kd_loss(job.student + at, job.teacher + at, job.n, target_of(&job, b), &job.how);
+    FOR_MINE(b, job.batch)
+    part[b] = kd_loss(job.student + b * job.n, job.teacher + b * job.n, job.n, target_of(&job, b), &job.how);
 }
 
 __global__ void kd_delta_kernel(kd_batch job, double factor, const float *above, float *below)
 {
-    size_t b = (size_t)blockIdx.x * blockDim.x + threadIdx.x, at = b * job.n;
-    if (b < job.batch)
+    FOR_MINE(b, job.batch)
+    {
+        size_t at = b * job.n;
         kd_delta(job.student + at, job.teacher + at, job.n, target_of(&job, b), &job.how, factor, above + at,
                  below + at);
+    }
 }
 
 static kd_batch batch_of(const layer *l, const network *net)
@@ -42,8 +44,6 @@ static kd_batch batch_of(const layer *l, const network *net)
              (size_t)l->outputs, s->how };
 }
 
-static int blocks_of(const layer *l) { return (l->batch + CUDA_THREADS - 1) / CUDA_THREADS; }
-
 /* Passes the input through; while training brings each image's loss back and adds up. */
 static void forward_kd_layer_gpu(layer l, network net)
 {
@@ -52,7 +52,7 @@ static void forward_kd_layer_gpu(layer l, network net)
     BUG_UNLESS(!net.train || s->target, "kd is trained without a target");
     CUDA_CALL(cudaMemcpyAsync(l.output_gpu, net.input_gpu, batch * n * sizeof(float), cudaMemcpyDeviceToDevice, 0));
     if (!net.train) return;
-    kd_loss_kernel<<<blocks_of(&l), CUDA_THREADS, 0, 0>>>(batch_of(&l, &net), s->part_gpu);
+    kd_loss_kernel<<<cuda_blocks((size_t)l.batch), CUDA_THREADS, 0, 0>>>(batch_of(&l, &net), s->part_gpu);
     CUDA_LAUNCHED(kd_loss_kernel);
     CUDA_CALL(cudaMemcpy(s->part, s->part_gpu, batch * sizeof *s->part, cudaMemcpyDeviceToHost));
     kd_add_up(&l);
@@ -63,8 +63,8 @@ static void backward_kd_layer_gpu(layer l, network net)
     kd_state *s = kd_state_of(&l);
     BUG_UNLESS(s->target, "kd is trained without a target");
     if (!net.delta_gpu) return;
-    kd_delta_kernel<<<blocks_of(&l), CUDA_THREADS, 0, 0>>>(batch_of(&l, &net), s->scale * s->how.T, l.delta_gpu,
-                                                           net.delta_gpu);
+    kd_delta_kernel<<<cuda_blocks((size_t)l.batch), CUDA_THREADS, 0, 0>>>(batch_of(&l, &net), s->scale * s->how.T,
+                                                                          l.delta_gpu, net.delta_gpu);
     CUDA_LAUNCHED(kd_delta_kernel);
 }
 

@@ -7,9 +7,6 @@ extern "C" {
 }
 #include "logits_l2_ops.h"
 
-#define FOR_MINE(i, n) \
-    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (size_t)gridDim.x * blockDim.x)
-
 __global__ void logits_l2_loss_kernel(const float *student, const float *teacher, size_t batch, size_t n, double *part)
 {
     FOR_MINE(b, batch) part[b] = logits_l2_loss(student + b * n, teacher + b * n, n);

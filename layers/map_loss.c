@@ -99,12 +99,8 @@ static void unpack_images(void *context, size_t begin, size_t end)
 {
     const unpacking *job = context;
     size_t channels = (size_t)map_loss_of(job->l)->place.teacher_c, pixels = teacher_pixels(job->l);
-    for (size_t b = begin; b < end; ++b) {
-        const feature_map *map = &job->stored[b];
-        float *to = job->to + b * channels * pixels;
-        for (size_t i = 0; i < channels * pixels; ++i)
-            to[i] = feature_value(map->values, map->range, map->type, i / pixels, i);
-    }
+    for (size_t b = begin; b < end; ++b)
+        feature_unpack(&job->stored[b], channels, pixels, job->to + b * channels * pixels);
 }
 
 /* Stored maps as plain floats, where the network is. */

@@ -96,6 +96,11 @@ const section_type *section_type_of_layer(const layer *l)
     return NULL;
 }
 
+int section_scale_is_auto(const cfg_section *section)
+{
+    return !strcmp(cfg_str(section, "scale", ""), "auto");
+}
+
 void sections_register(void)
 {
     static section_row row[TYPES];

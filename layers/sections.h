@@ -91,6 +91,8 @@ typedef struct section_type {
 /* The row of a section, by its name, or of a layer that its make has made; NULL for those of the host. */
 const section_type *section_type_named(const char *name);
 const section_type *section_type_of_layer(const layer *l);
+/* Is the section's scale= to be measured? */
+int section_scale_is_auto(const cfg_section *section);
 /* Once, before any cfg is read (network_init does it). */
 void sections_register(void);
 

@@ -8,9 +8,6 @@ extern "C" {
 }
 #include "similarity_ops.h"
 
-#define FOR_MINE(i, n) \
-    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (size_t)gridDim.x * blockDim.x)
-
 __global__ void similarity_pair_kernel(similarity_job job)
 {
     FOR_MINE(i, job.batch * job.batch) similarity_pair(&job, i);

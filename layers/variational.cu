@@ -8,9 +8,6 @@ extern "C" {
 }
 #include "variational_ops.h"
 
-#define FOR_MINE(i, n) \
-    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (size_t)gridDim.x * blockDim.x)
-
 __global__ void variational_channel_kernel(variational_job job)
 {
     FOR_MINE(i, job.batch * job.c) variational_channel(&job, i);

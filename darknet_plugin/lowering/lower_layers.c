@@ -305,7 +305,7 @@ static int check_scale(const lower_build *build, int i)
 {
     const cfg_section *section = lower_at(build, i);
     int of_triple = build->type->asks == TEACH_MAP && !lower_is_free(section);
-    if (of_triple || strcmp(cfg_str(section, "scale", ""), "auto")) return 0;
+    if (of_triple || !section_scale_is_auto(section)) return 0;
     diag_error(build->d, section->file, cfg_line(section, "scale"), section->name,
                "scale=auto is for losses of a triple: this one stands on %s",
                build->type->asks == TEACH_MAP ? "a map of the student's" : "the student's own output");

@@ -164,8 +164,6 @@ static int copy_layer(lower_build *build, tail_map *map, int k)
 
 /* ---- losses behind the tail ---- */
 
-static int is_auto(const cfg_section *section) { return !strcmp(cfg_str(section, "scale", ""), "auto"); }
-
 /* The k-th section behind source layer i, where it is a loss on the tail's class scores; else NULL. */
 static const cfg_section *loss_behind(const lower_build *build, int i, int k)
 {
@@ -176,8 +174,8 @@ static const cfg_section *loss_behind(const lower_build *build, int i, int k)
 /* Does something of the triple whose last section is source layer i measure itself against cross-entropy? */
 static int wants_yardstick(const lower_build *build, int i)
 {
-    int wants = is_auto(lower_neighbour(build, i, -1));
-    for (int k = 0; loss_behind(build, i, k); ++k) wants |= is_auto(loss_behind(build, i, k));
+    int wants = section_scale_is_auto(lower_neighbour(build, i, -1));
+    for (int k = 0; loss_behind(build, i, k); ++k) wants |= section_scale_is_auto(loss_behind(build, i, k));
     return wants;
 }
 

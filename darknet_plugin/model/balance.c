@@ -12,14 +12,14 @@
 #include "model_internal.h"
 #include "model_truth.h"
 
+#include "darknet_plugin/base/argmax.h"
 #include "darknet_plugin/base/mem.h"
 #include "layers/gpu/gpu.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-static int is_auto(const taught_loss *loss) { return !strcmp(cfg_str(loss->section, "scale", ""), "auto"); }
+static int is_auto(const taught_loss *loss) { return section_scale_is_auto(loss->section); }
 
 static double *scale_at(const model *model, const taught_loss *loss)
 {
@@ -48,22 +48,16 @@ int model_has_auto_scales(const model *model)
 static void teachers_choice(const model *model, int t, int *label)
 {
     const teacher_spec *spec = &model->low->teacher[t];
-    taught_loss asks = { .teacher = t, .taught = spec->answer, .tap_index = spec->taps };
-    teaching says = model_teaching_of(model, &asks);
-    const layer_shape *shape = &spec->shape->layer[spec->answer];
-    gpu_pull_output(model->teacher[t]->net, spec->answer);
-    const float *live = says.live ? teacher_feature(model->teacher[t], spec->answer) : NULL;
+    const taught_loss asks = { .teacher = t, .taught = spec->answer, .tap_index = spec->taps };
+    const feature_map *stored = model->features[t] ? model_teaching_of(model, &asks).stored : NULL;
+    const float *live = stored ? NULL : teacher_feature(model->teacher[t], spec->answer);
+    int classes = spec->shape->layer[spec->answer].outputs;
+    float *scores = mem_calloc((size_t)classes, sizeof *scores);
     for (int b = 0; b < model->net->batch; ++b) {
-        float most = -INFINITY;
-        for (int i = 0; i < shape->outputs; ++i) {
-            const feature_map *map = says.live ? NULL : &says.stored[b];
-            float z = live ? live[(size_t)b * (size_t)shape->outputs + (size_t)i]
-                           : feature_value(map->values, map->range, map->type, (size_t)i, (size_t)i);
-            if (!(z > most)) continue;
-            most = z;
-            label[b] = i;
-        }
+        if (stored) feature_unpack(&stored[b], (size_t)classes, 1, scores);
+        label[b] = argmax(stored ? scores : live + (size_t)b * (size_t)classes, classes);
     }
+    free(scores);
 }
 
 /* Mean square of the gradient that the one loss with a scale of 1 sends to what the triple's [feature_l2] reads. */

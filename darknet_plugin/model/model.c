@@ -298,10 +298,15 @@ teaching model_teaching_of(const model *model, const taught_loss *loss)
     return (teaching){ .live = teacher_target(model->teacher[loss->teacher], loss->taught) };
 }
 
-void model_ask_teachers(model *model, const float *x)
+void model_run_live(const model *model, const float *x)
 {
     for (int i = 0; model->teacher && i < model->low->teachers; ++i)
         if (!model->features[i]) teacher_forward(model->teacher[i], x, 0);
+}
+
+void model_ask_teachers(model *model, const float *x)
+{
+    model_run_live(model, x);
     for (int i = 0; i < model->low->losses; ++i) {
         const taught_loss *loss = &model->low->loss[i];
         if (!loss->type->set_target) continue;

@@ -39,8 +39,7 @@ static teaching views_of(const model *model, const taught_loss *loss)
 /* Shows the first `images` of a batch to all that must look. */
 static int look(model *model, const batch *batch, int images, diag *d)
 {
-    for (int i = 0; i < model->low->teachers; ++i)
-        if (!model->features[i]) teacher_forward(model->teacher[i], batch->x, 0);
+    model_run_live(model, batch->x);
     if (model_teach(model, batch->x, batch->index, batch->view, d)) return -1;
     for (int i = 0; i < model->low->losses; ++i) {
         const taught_loss *loss = &model->low->loss[i];

@@ -1,26 +1,18 @@
 /* [softmax]: the host's, its loss mended (see softmax.h). */
 #include "softmax.h"
 
+#include "layers/cross_entropy_ops.h"
 #include "state.h"
-
-static int has_label(const float *row, int n)
-{
-    for (int i = 0; i < n; ++i)
-        if (row[i] != 0) return 1;
-    return 0;
-}
 
 int count_softmax_unlabelled(const layer *l, const float *truth)
 {
-    int n = 0;
-    for (int b = 0; b < l->batch; ++b) n += !has_label(truth + (size_t)b * (size_t)l->inputs, l->inputs);
-    return n;
+    return l->batch - cross_entropy_labelled(truth, l->batch, (size_t)l->inputs);
 }
 
 /* What makes a sum over the batch one over the labelled images. */
 static float raise_by(const layer *l, const float *truth)
 {
-    int labelled = l->batch - count_softmax_unlabelled(l, truth);
+    int labelled = cross_entropy_labelled(truth, l->batch, (size_t)l->inputs);
     return labelled ? (float)l->batch / (float)labelled : 0;
 }
 
@@ -38,7 +30,7 @@ void mend_softmax_delta(const layer *l, const float *truth)
     size_t n = (size_t)l->inputs;
     float scale = raise_by(l, truth);
     for (size_t b = 0; b < (size_t)l->batch; ++b) {
-        float by = has_label(truth + b * n, l->inputs) ? scale : 0;
+        float by = cross_entropy_has_label(truth + b * n, n) ? scale : 0;
         for (size_t i = b * n; i < (b + 1) * n && by != 1; ++i) l->delta[i] *= by;
     }
 }

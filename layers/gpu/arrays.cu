@@ -8,9 +8,6 @@ extern "C" {
 #include "layers/optimiser_ops.h"
 #include "arrays_ops.h"
 
-#define FOR_MINE(i, n) \
-    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (size_t)gridDim.x * blockDim.x)
-
 __global__ void pick_kernel(const float *x, size_t n, int h, int w, int stride, float *out, int out_h, int out_w)
 {
     FOR_MINE(i, n) out[i] = x[picked_at(i, h, w, stride, out_h, out_w)];

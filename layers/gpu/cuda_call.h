@@ -21,6 +21,10 @@ void cuda_checked(cudaError_t status, const char *call, const char *file, int li
 /* Threads in a block, and the most blocks of a kernel whose threads go on in strides until all elements are done. */
 enum { CUDA_THREADS = 256, CUDA_BLOCKS = 1024 };
 
+/* In such a kernel: what is this thread's of n. */
+#define FOR_MINE(i, n) \
+    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (size_t)gridDim.x * blockDim.x)
+
 /* Blocks for n elements, n > 0. */
 static inline int cuda_blocks(size_t n)
 {
