@@ -1,7 +1,8 @@
 #!/bin/bash
 # CIFAR-100, ResNet-56 -> ResNet-20: writes the cfgs to experiments/cfg and the jobs to experiments/classifiers.jobs, for queue.sh:
 #
-#   tests/experiments/classifiers.sh && setsid tests/experiments/queue.sh experiments/classifiers.jobs </dev/null >/dev/null 2>&1 &
+#   tests/experiments/classifiers.sh
+#   for lane in 1 2; do setsid tests/experiments/queue.sh experiments/classifiers.jobs </dev/null >/dev/null 2>&1 & done
 #
 # Wanted before: experiments/cifar100.data (classes=100, train= and valid= the official binaries, in any order across classes), and
 # experiments/resnet56.weights, the public teacher (72.63 %; docs/guide.md, importing a teacher).
@@ -36,7 +37,7 @@ cfg() {
 job() {
     local name=$1 seed=$2 epochs=$3
     shift 3
-    echo "$name ./darknet distill train experiments/cifar100.data $* -epochs $epochs -seed $seed -view-seed 0 -quiet" >>"$jobs"
+    echo "$name ./darknet distill train experiments/cifar100.data $* -epochs $epochs -seed $seed -view-seed 0 -threads 1 -quiet" >>"$jobs"
 }
 
 : >"$jobs"
@@ -48,19 +49,19 @@ labels() {   # RATE
     cfg "h-labels$1" 10 45000 "$1" "" "" -
     job "choice-labels$1" 0 10 "experiments/cfg/h-labels$1.cfg -from-labels -holdout 5000"
 }
+labels .05
+labels .1
+labels .02
 choice kd .05 scale=1 "" ""
 choice both .05 scale=1 labels=1 ""
-labels .05
 choice both.3 .05 scale=.3 labels=1 ""
+choice both.1 .1 scale=1 labels=1 ""
 choice kd-alone .05 scale=0 "" ""
-choice both3 .05 scale=3 labels=1 ""
-labels .1
 choice simkd .05 scale=1 "" -
+choice both3 .05 scale=3 labels=1 ""
 choice kd.3 .05 scale=.3 "" ""
 choice kd3 .05 scale=3 "" ""
 choice both-auto .05 scale=auto labels=1 scale=auto
-labels .02
-choice both.1 .1 scale=1 labels=1 ""
 choice channel .05 "normalise=channel" labels=1 ""
 choice head .05 "metric=head" labels=1 ""
 choice pooled .05 "pooled=1" labels=1 ""

@@ -16,6 +16,8 @@
 # added: an interrupted job is the run it would have been. One that ends well appends a line to docs/results/NAME.txt, which says
 # that it is done: jobs with a line there are left out. One that fails is tried again by the next start. A changed command
 # is another job. Lines that are added to JOBS while the queue runs are found. kill PID (TERM) saves the job and ends the queue.
+# A second queue of the same JOBS runs beside the first and takes what that one does not: two jobs of -threads 1 do more on two
+# cores than one after another with -threads 2, and a busy neighbour slows one of them only.
 set -euo pipefail
 [ $# -ge 1 ] || { echo "usage: $0 JOBS [-status]" >&2; exit 2; }
 jobs=$(realpath -e "$1")
@@ -36,8 +38,6 @@ if [ "${2:-}" = -status ]; then
 fi
 
 mkdir -p "$work/bin" "$results"
-exec 9>>"$work/lock"   # a job that outlives its queue holds it, too
-flock -n 9 || { echo "error: another queue, or a job that it left behind, is running: $work/lock" >&2; exit 1; }
 child=
 stop() {
     trap '' TERM INT
@@ -68,8 +68,6 @@ result() {
 # name, command: 0 where it came to its end
 run_job() {
     local name=$1 command=$2 status=0 line
-    out=$(folder "$name" "$command")
-    mkdir -p "$out"
     [ -x "$out/darknet" ] || take_program
     [[ $command == *-resume* ]] || command=${command//distill train /distill train -resume }
     command=${command//distill train /distill train -backup \"\$out\" }
@@ -85,17 +83,26 @@ run_job() {
 }
 
 declare -A failed=()
-next() {   # the first that is neither done nor has failed now, to $name and $command
+taken() {   # locks $out; a job that outlives its queue holds it, too
+    mkdir -p "$out"
+    exec 9>>"$out/lock"
+    ! flock -n 9
+}
+next() {   # the first that is not done, has not failed now and is nobody's: to $name, $command and $out
     local known
     known=$(list)
     while read -r name command; do
         [[ $name =~ ^[A-Za-z0-9._-]+$ && -n $command ]] || { say "not a job: $name $command"; exit 1; }
-        finished "$name" "$command" || [ -n "${failed[$name $command]:-}" ] || return 0
+        if finished "$name" "$command" || [ -n "${failed[$name $command]:-}" ]; then continue; fi
+        out=$(folder "$name" "$command")
+        if ! taken && ! finished "$name" "$command"; then return 0; fi
+        exec 9>&-
     done <<<"$known"
     return 1
 }
 while next; do
     run_job "$name" "$command" || failed[$name $command]=1
+    exec 9>&-
 done
 say "all done, ${#failed[@]} failed"
 [ ${#failed[@]} -eq 0 ]
