@@ -27,7 +27,7 @@ caught() {
 
 status 0 "the device builds" $here/build.sh "$emulated" device
 build_check "$emulated/cuda" "$work/check"
-right="launches barriers atomics default_stream counts products random_numbers errors"
+right="launches barriers atomics default_stream counts products random_numbers errors padding"
 for c in $right waiting; do status 0 "$c" "$work/check" "$c"; done
 for c in $right; do
     status 0 "$c, threads in descending order" env DISTILL_EMULATED_REVERSE=1 "$work/check" "$c"

@@ -11,6 +11,10 @@
 enum { N = 1000 };
 struct job { int n, h, w, k; const float *from; float *to; };   /* small numbers side by side are no pointers */
 
+struct padded { float *x; int n; };
+
+__global__ void padded_kernel(padded p) { p.x[0] = (float)p.n; }
+
 __global__ void scale_kernel(float *x, int n, float by)
 {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -311,6 +315,18 @@ static void host_pointer_inside()
     copy_kernel<<<1, 4>>>(job{ 4, 2, 1, 2, here, filled(4, 0) });
 }
 
+/* The half of a word behind the last member is nobody's, and what an earlier call left there no pointer. */
+static void padding()
+{
+    static float here[4];
+    static_assert(sizeof(padded) == 16 && offsetof(padded, n) == 8, "padding is behind n");
+    uintptr_t stale[2] = { (uintptr_t)filled(1, 0), (uintptr_t)here };
+    padded p;
+    memcpy(&p, stale, sizeof p);
+    padded_kernel<<<1, 1>>>(p);
+    CHECK(at(p.x, 0) == (float)p.n);
+}
+
 static void freed()
 {
     float *x = filled(100, 0), *out = filled(1, 0);
@@ -402,7 +418,7 @@ static void dead_stream()
 
 static const struct { const char *name; void (*run)(); } checks[] = {
     { "launches", launches }, { "barriers", barriers }, { "atomics", atomics }, { "waiting", waiting }, { "default_stream", default_stream },
-    { "overtaking", overtaking }, { "counts", counts }, { "products", products }, { "random_numbers", random_numbers }, { "errors", errors }, { "no_device", no_device },
+    { "overtaking", overtaking }, { "counts", counts }, { "products", products }, { "random_numbers", random_numbers }, { "errors", errors }, { "no_device", no_device }, { "padding", padding },
     { "host_pointer", host_pointer }, { "host_pointer_inside", host_pointer_inside }, { "freed", freed }, { "read_behind", read_behind },
     { "read_just_behind", read_just_behind }, { "read_far_behind", read_far_behind }, { "write_behind", write_behind }, { "write_before", write_before }, { "not_given", not_given },
     { "null_pointer", null_pointer }, { "copy_too_long", copy_too_long }, { "copy_freed", copy_freed }, { "copy_wrong_way", copy_wrong_way },

@@ -39,9 +39,11 @@ template <class T> void list_words(std::vector<word> &words, int argument, const
 {
     if constexpr (std::is_pointer_v<T>) words.push_back({ reinterpret_cast<uintptr_t>(value), argument, true });
     else if constexpr (std::is_class_v<T>) {
+        T copy = value;
+        __builtin_clear_padding(&copy);   /* what lay there may look like an address */
         for (size_t at = 0; at + sizeof(uintptr_t) <= sizeof(T); at += sizeof(uintptr_t)) {
             uintptr_t v;
-            memcpy(&v, reinterpret_cast<const char *>(&value) + at, sizeof v);
+            memcpy(&v, reinterpret_cast<const char *>(&copy) + at, sizeof v);
             words.push_back({ v, argument, false });
         }
     }
