@@ -2,6 +2,7 @@
 #include "network.h"
 
 #include "layers/cpu/cpu.h"
+#include "layers/fork_layers.h"
 #include "layers/gpu/gpu.h"
 #include "layers/optimiser.h"
 #include "layers/sections.h"
@@ -9,12 +10,18 @@
 #include <math.h>
 #include <string.h>
 
+static int take_parsed(network *net, const cfg_file *cfg, diag *d)
+{
+    gpu_mend_cpu(net);
+    return fork_take(net, cfg, d);
+}
+
 void network_init(void)
 {
     sections_register();
     optimisers_register();
     host_init();
-    host_set_hooks((host_hooks){ .parsed = gpu_mend_cpu, .freed = gpu_free_workspace });
+    host_set_hooks((host_hooks){ .stand_ins = fork_stand_ins, .parsed = take_parsed, .freed = gpu_free_workspace });
 }
 
 static void run_layer(network *net, int i, float *input)

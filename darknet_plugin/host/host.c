@@ -215,7 +215,6 @@ static network *guarded_parse(char *path, const char *name, diag *d)
     silence_end();
     host_doing(NULL);
     if (failed) diag_error(d, name, 0, NULL, "the host library refused this cfg: %s", guard_text);
-    else if (hooks.parsed) hooks.parsed(net);
     free(busy);
     return failed ? NULL : net;
 }
@@ -236,12 +235,25 @@ static network *parse_checked(const char *text, size_t len, const char *name, di
     return net;
 }
 
+/* With stand-ins for what the host cannot parse. */
+static network *parse_with_stand_ins(const cfg_file *cfg, const char *text, size_t len, const char *name, diag *d)
+{
+    cfg_file *known = cfg && hooks.stand_ins ? hooks.stand_ins(cfg, d) : NULL;
+    if (!known) return parse_checked(text, len, name, d);
+    size_t known_len;
+    char *known_text = cfg_text(known, &known_len);
+    network *net = parse_checked(known_text, known_len, name, d);
+    free(known_text);
+    cfg_free(known);
+    return net;
+}
+
 network *host_parse(const char *text, size_t len, const char *name, diag *d)
 {
     diag *quiet = diag_new();     /* what is wrong with the text itself has been said, or is the host's to say */
     cfg_file *cfg = cfg_parse(name, text, len, quiet);
-    network *net = cfg && host_files_check(cfg, d) ? NULL : parse_checked(text, len, name, d);
-    if (net && cfg && host_files_fit(cfg, net, d)) {
+    network *net = cfg && host_files_check(cfg, d) ? NULL : parse_with_stand_ins(cfg, text, len, name, d);
+    if (net && cfg && (host_files_fit(cfg, net, d) || (hooks.parsed && hooks.parsed(net, cfg, d)))) {
         host_free(net);
         net = NULL;
     }

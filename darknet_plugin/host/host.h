@@ -2,7 +2,7 @@
  * The library calls exit(0) or asserts on errors; host.c makes both end non-zero with a message. */
 #ifndef DISTILL_HOST_H
 #define DISTILL_HOST_H
-#include "darknet_plugin/base/diag.h"
+#include "darknet_plugin/sections/cfg.h"
 
 #include <darknet.h>
 #include <stddef.h>
@@ -14,10 +14,14 @@ typedef void (*host_callback)(layer l, host_state net);
 
 /* Once, by network_init (layers/network.h): error handlers, floating-point mode, gpu_index = -1. */
 void host_init(void);
-/* What a room above does to a network that the host has just parsed, and to one about to be freed; NULL: nothing. */
+/* What a room above does, NULL: nothing. */
 typedef struct host_hooks {
-    void (*parsed)(network *net);
-    void (*freed)(network *net);
+    /* A copy of a cfg in which the host can parse all sections; NULL where that goes for `cfg` itself. */
+    cfg_file *(*stand_ins)(const cfg_file *cfg, diag *d);
+    /* Makes the layers of a network that the host has just parsed what `cfg`, as it was given, says. 0, or -1 with a
+     * message. */
+    int (*parsed)(network *net, const cfg_file *cfg, diag *d);
+    void (*freed)(network *net);    /* it is about to be freed */
 } host_hooks;
 void host_set_hooks(host_hooks of);
 

@@ -3,8 +3,9 @@
 #ifndef DISTILL_CFG_KEYS_H
 #define DISTILL_CFG_KEYS_H
 
-/* Every activation that the host has, as `choices`. */
-#define CFG_ACTIVATIONS "linear|relu|leaky|logistic|elu|selu|tanh|ramp|relie|plse|loggy|stair|hardtan|lhtan"
+/* Every activation, as `choices`: the host's, and from mish on those that only we have (layers/fork_layers.h). */
+#define CFG_ACTIVATIONS "linear|relu|leaky|logistic|elu|selu|tanh|ramp|relie|plse|loggy|stair|hardtan|lhtan|" \
+                        "mish|swish|silu|relu6|hard_swish|hard_mish|gelu"
 
 typedef enum { KEY_INT, KEY_FLOAT, KEY_STR, KEY_INTS, KEY_FLOATS, KEY_CHOICE } key_type;
 
