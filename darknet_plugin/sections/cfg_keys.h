@@ -4,8 +4,8 @@
 #define DISTILL_CFG_KEYS_H
 
 /* Every activation, as `choices`: the host's, and from mish on those that only we have (layers/fork_layers.h). */
-#define CFG_ACTIVATIONS "linear|relu|leaky|logistic|elu|selu|tanh|ramp|relie|plse|loggy|stair|hardtan|lhtan|" \
-                        "mish|swish|silu|relu6|hard_swish|hard_mish|gelu"
+#define CFG_HOST_ACTIVATIONS "linear|relu|leaky|logistic|elu|selu|tanh|ramp|relie|plse|loggy|stair|hardtan|lhtan"
+#define CFG_ACTIVATIONS CFG_HOST_ACTIVATIONS "|mish|swish|silu|relu6|hard_swish|hard_mish|gelu"
 
 typedef enum { KEY_INT, KEY_FLOAT, KEY_STR, KEY_INTS, KEY_FLOATS, KEY_CHOICE } key_type;
 
@@ -20,7 +20,6 @@ typedef struct key_row {
     /* another Darknet's, and nothing to what a network computes here: read, named, not deployed */
     int elsewhere;
     int never;             /* another Darknet's, and computes something else at every value: refused */
-    const char *same_as;   /* must be what this other key of the section is, 1 if that is absent; NULL = no matter */
     const char *warn;      /* said where it is anything but 0; NULL = nothing */
 } key_row;
 
