@@ -1,6 +1,7 @@
 #!/bin/bash
 # train -labelled N: a teacher teaches on all images, labels count of the first N.
 . tests/tap.sh "$@"
+not_quick "trainings on a few labels"
 w=$work
 few_of train 200
 few_of t10k 60
