@@ -38,15 +38,16 @@ retimed() {
         /^weights=/ { print "weights=experiments/resnet56.weights\nmean=.5070,.4865,.4409\nstd=.2673,.2564,.2761"; next }
         { print }' "$2" >"experiments/cfg/$1.cfg"
 }
-# cfg NAME STEPS RATE L2-KEYS TAIL-KEYS KD-KEYS ("-": no [kd]) PROJECTOR-KEYS; keys are separated by spaces
+# cfg NAME STEPS RATE L2-KEYS TAIL-KEYS KD-KEYS ("-": no [kd]) PROJECTOR-KEYS TEACHER-KEYS; keys are separated by spaces
 cfg() {
     retimed "$1" cfg/cifar100/resnet56-resnet20.cfg "$2"
-    awk -v rate="$3" -v l2="$4" -v tail="$5" -v kd="$6" -v projector="${7:-}" '
+    awk -v rate="$3" -v l2="$4" -v tail="$5" -v kd="$6" -v projector="${7:-}" -v teacher="${8:-}" '
         function keys(text,  n, i, key) { n = split(text, key, " "); for (i = 1; i <= n; ++i) print key[i] }
         /^learning_rate=/ { $0 = "learning_rate=" rate }
         projector != "" && /^reduction=/ { next }
         { print }
         /^\[projector\]/ { keys(projector) }
+        /^\[teacher\]/ { keys(teacher) }
         /^\[feature_l2\]/ { keys(l2) }
         /^\[reused_classifier\]/ { keys(tail); if (kd != "-") { print "\n[kd]"; keys(kd) } }
     ' "experiments/cfg/$1.cfg" >"experiments/cfg/$1.new" && mv "experiments/cfg/$1.new" "experiments/cfg/$1.cfg"
@@ -57,9 +58,9 @@ job() {
 }
 steps() { echo $(($1 * $2 / 64)); }   # EPOCHS IMAGES
 
-choice() {   # NAME RATE L2 TAIL KD PROJECTOR
+choice() {   # NAME RATE L2 TAIL KD PROJECTOR TEACHER
     cfg "h-$1" "$(steps 10 45000)" "${@:2}"
-    job "choice-$1" 0 10 "h-$1" "-holdout 5000 -cache experiments/held-out.feat -views 10"
+    job "choice-$1" 0 10 "h-$1" "-holdout 5000 -cache experiments/held-out${7:+-$7}.feat -views 10"
 }
 labels_choice() {   # RATE
     cfg "h-labels$1" "$(steps 10 45000)" "$1" "" "" -
@@ -84,6 +85,7 @@ choices() {
     choice pooled .05 "pooled=1" labels=1 ""
     choice standardised .05 scale=1 labels=1 "standardise=1 temperature=2 scale=9"
     choice decoupled .05 scale=1 labels=1 "decouple=2"
+    choice deeper .05 scale=1 labels=1 "" "" tap=84   # before the teacher's last block
 }
 
 all="-cache experiments/all.feat -views 20"
