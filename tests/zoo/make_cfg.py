@@ -322,10 +322,42 @@ def mobilenetv3_large(cfg):
     cfg.classify(cfg.wide(1280))
 
 
+# ---- what Darknet's users have besides ----
+
+def pieces(cfg):
+    """No published network: every layer and activation that the six lack, each read by what follows."""
+    half, most = cfg.wide(64) // 2, cfg.wide(64)
+    first = cfg.conv(most, 3, activation='hard_mish')
+    cfg.section('convolutional', batch_normalize=1, filters=most, size=3, stride=1, dilation=2, pad=1, activation='gelu')
+    second = cfg.section('convolutional', batch_normalize=1, filters=most, size=3, stride_x=1, stride_y=1, dilation=3,
+                         groups=2, pad=1, activation='swish')
+    gate = cfg.conv(most, activation='logistic')
+    masked = cfg.section('sam', **{'from': second})
+    cfg.conv(1, activation='logistic', norm=0)
+    cfg.section('scale_channels', **{'from': gate}, scale_wh=1)
+    third = cfg.section('shortcut', **{'from': '%d,%d' % (masked, first)}, activation='mish')
+    cfg.section('shortcut', **{'from': '%d,%d' % (second, gate)}, weights_type='per_feature',
+                weights_normalization='softmax', activation='linear')
+    cfg.section('shortcut', **{'from': first}, weights_type='per_channel', weights_normalization='relu',
+                activation='swish')
+    cfg.section('route_lhalf', layers='%d,%d' % (cfg.layers - 1, third))
+    cfg.conv(half)
+    cfg.section('reorg3d', stride=2)
+    small = cfg.section('convolutional', batch_normalize=1, filters=half, size=3, stride_x=2, stride_y=1, pad=1,
+                        activation='hard_swish')
+    cfg.section('maxpool', size=2, stride_x=1, stride_y=2)
+    cfg.conv(most, 3, activation='relu6')
+    cfg.route(small, groups=2, group_id=0)
+    cfg.section('maxpool', size=3, stride_x=1, stride_y=2)
+    cfg.route(cfg.layers - 1, cfg.layers - 3, groups=4, group_id=3)
+    cfg.section('activation', activation='mish')
+    cfg.classify()
+
+
 NETWORKS = {
     'yolov4': (yolov4, 608, 80), 'yolov4-tiny': (yolov4_tiny, 416, 80), 'yolov7-tiny': (yolov7_tiny, 416, 80),
     'efficientnet-b0': (efficientnet_b0, 224, 1000), 'mobilenetv2': (mobilenetv2, 224, 1000),
-    'mobilenetv3-large': (mobilenetv3_large, 224, 1000),
+    'mobilenetv3-large': (mobilenetv3_large, 224, 1000), 'pieces': (pieces, 64, 10),
 }
 
 
