@@ -281,6 +281,23 @@ static void nothing_has_a_loss(void **state)
     advised(NET TEACHER STUDENT "[avgpool]\n[connected]\noutput=10\n[kd]\n[softmax]\nnoloss=1\n", 0, 0, "");
 }
 
+static void heads_that_learn_nothing_from_labels(void **state)
+{
+    (void)state;
+    static const char new_coords[] = NET CONV(7, 1) "[yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum=1\nnew_coords=1\n";
+    static const char gaussian[] = NET CONV(11, 1) "[Gaussian_yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum=1\n";
+    static const char hint[] = "hint: train it in AlexeyAB's Darknet, and distil from it here: that needs no labels\n";
+    static const char what[] = "cannot be trained from labels here: it runs, is measured and is distilled\n";
+    for (int warn = 0; warn < 2; ++warn) {
+        char *coords = mem_printf("s.cfg:17: %s[yolo] new_coords=1 %s%s", warn ? "warning: " : "", what, hint);
+        char *uncertain = mem_printf("s.cfg:12: %s[Gaussian_yolo] %s%s", warn ? "warning: " : "", what, hint);
+        advised(new_coords, warn, !warn, coords);
+        advised(gaussian, warn, !warn, uncertain);
+        free(coords);
+        free(uncertain);
+    }
+}
+
 #define ONE "[net]\nbatch=4\nsubdivisions=4\nwidth=16\nheight=16\nchannels=3\n"
 #define NORMAL(stride) "[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\nstride=" #stride "\npad=1\n"
 
@@ -485,6 +502,7 @@ int main(void)
         cmocka_unit_test(projector_mistakes_come_through), cmocka_unit_test(student_shapes_are_blamed_once),
         cmocka_unit_test(mistakes_of_two_heads), cmocka_unit_test(crop_is_refused),
         cmocka_unit_test(relative_numbers_over_a_triple), cmocka_unit_test(keys_of_another_kind), cmocka_unit_test(means_of_bytes), cmocka_unit_test(nothing_has_a_loss),
+        cmocka_unit_test(heads_that_learn_nothing_from_labels),
         cmocka_unit_test(one_image_at_a_time), cmocka_unit_test(heavy_projectors), cmocka_unit_test(projectors_of_a_point),
         cmocka_unit_test(teachers_without_files), cmocka_unit_test(own_head_is_warned_of), cmocka_unit_test(tail_without_an_output),
         cmocka_unit_test(tail_reaches_back), cmocka_unit_test(chosen_layers_are_checked),

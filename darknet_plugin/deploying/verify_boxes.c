@@ -67,6 +67,7 @@ static void find_in(const detect_heads *heads, const verify_job *job, const thin
 {
     for (int h = 0; h < (how->opencv ? heads->n : 1); ++h) {
         detect_heads these = *heads;
+        these.nms = NMS_IOU;     /* what those readers know */
         float nms = how->nms;
         if (how->opencv) {
             these.head = &heads->head[h];

@@ -74,6 +74,13 @@ cfg_section *cfg_append_copy(cfg_file *cfg, const cfg_section *section)
     return copy;
 }
 
+void cfg_rename(cfg_section *section, const char *name)
+{
+    char *renamed = mem_strdup(name);   /* `name` may be what is replaced */
+    free(section->name);
+    section->name = renamed;
+}
+
 void cfg_set(cfg_section *section, const char *key, const char *fmt, ...)
 {
     va_list ap;
@@ -148,7 +155,10 @@ int cfg_line(const cfg_section *section, const char *key)
 
 int cfg_is(const cfg_section *section, const char *name) { return !strcmp(section->name, name); }
 
-int cfg_is_boxes(const cfg_section *section) { return cfg_is(section, "yolo") || cfg_is(section, "region"); }
+int cfg_is_boxes(const cfg_section *section)
+{
+    return cfg_is(section, "yolo") || cfg_is(section, "Gaussian_yolo") || cfg_is(section, "region");
+}
 
 static int list_length(const char *text)
 {

@@ -47,6 +47,8 @@ cfg_file *cfg_new(const char *path);
 cfg_section *cfg_append(cfg_file *cfg, const char *name, const char *file, int line);
 /* Appends a deep copy of `section`, renumbered like cfg_append. */
 cfg_section *cfg_append_copy(cfg_file *cfg, const cfg_section *section);
+/* Makes it a section of another name, by its full name. */
+void cfg_rename(cfg_section *section, const char *name);
 /* Sets (replaces or adds) or removes a key. */
 void cfg_set(cfg_section *section, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Sets a key to n numbers, "1,2,3". */
@@ -60,7 +62,7 @@ int cfg_int(const cfg_section *section, const char *key, int def);
 double cfg_float(const cfg_section *section, const char *key, double def);
 int cfg_line(const cfg_section *section, const char *key);   /* the key's, else the section's */
 int cfg_is(const cfg_section *section, const char *name);
-int cfg_is_boxes(const cfg_section *section);   /* [yolo] or [region]: a detector's output */
+int cfg_is_boxes(const cfg_section *section);   /* [yolo], [Gaussian_yolo] or [region]: a detector's output */
 /* "1,2 , -3" -> numbers; returns how many, *out is the caller's to free (NULL if none). */
 int cfg_ints(const cfg_section *section, const char *key, int **out);
 int cfg_floats(const cfg_section *section, const char *key, float **out);

@@ -120,17 +120,28 @@ static const key_row shortcut_keys[] = {
     ACTIVATION, REAL("alpha"), REAL("beta"), CHOICE("weights_type", "none", NOT_HERE),
     CHOICE("weights_normalization", "none", NOT_HERE), END
 };
+/* How boxes are thinned out, of the last head: see detect.h. */
+#define NMS CHOICE("nms_kind", "default|greedynms|diounms", "AlexeyAB's Darknet would silently use default"), \
+    FLOAT("beta_nms", 1e-6, 100)
 static const key_row yolo_keys[] = {
     COUNT("classes"), COUNT("num"), INTS("mask", 0, BIG), FLOATS("anchors", 0, 1e30), COUNT("max"), REAL("jitter"),
-    REAL("ignore_thresh"), REAL("truth_thresh"), POSITIVE("random"), TEXT("map"), FOREIGN("new_coords", 0),
+    REAL("ignore_thresh"), REAL("truth_thresh"), POSITIVE("random"), TEXT("map"), FLAG("new_coords"),
     FLOAT("scale_x_y", 1, 4),   /* boxes are decoded with it here, not by the host: see detect.h */
     ELSEWHERE("iou_thresh"), ELSEWHERE("cls_normalizer"), ELSEWHERE("iou_normalizer"), ELSEWHERE("obj_normalizer"),
-    ELSEWHERE("delta_normalizer"), ELSEWHERE("iou_loss"), ELSEWHERE("iou_thresh_kind"), ELSEWHERE("nms_kind"),
-        ELSEWHERE("beta_nms"),
+    ELSEWHERE("delta_normalizer"), ELSEWHERE("iou_loss"), ELSEWHERE("iou_thresh_kind"), NMS,
     ELSEWHERE("max_delta"), ELSEWHERE("resize"), ELSEWHERE("counters_per_class"), ELSEWHERE("label_smooth_eps"),
     ELSEWHERE("objectness_smooth"), ELSEWHERE("focal_loss"), ELSEWHERE("show_details"), ELSEWHERE("track_history_size"),
     ELSEWHERE("sim_thresh"), ELSEWHERE("embedding_layer"), ELSEWHERE("dets_for_track"), ELSEWHERE("dets_for_show"),
     ELSEWHERE("track_ciou_norm"), END
+};
+static const key_row gaussian_yolo_keys[] = {
+    COUNT("classes"), COUNT("num"), INTS("mask", 0, BIG), FLOATS("anchors", 0, 1e30), COUNT("max"), REAL("jitter"),
+    REAL("ignore_thresh"), REAL("truth_thresh"), POSITIVE("random"), TEXT("map"), FLOAT("scale_x_y", 1, 4), NMS,
+    CHOICE("yolo_point", "center", "boxes around a corner are not supported"),
+    ELSEWHERE("iou_thresh"), ELSEWHERE("uc_normalizer"), ELSEWHERE("cls_normalizer"), ELSEWHERE("iou_normalizer"),
+    ELSEWHERE("obj_normalizer"), ELSEWHERE("delta_normalizer"), ELSEWHERE("iou_loss"), ELSEWHERE("iou_thresh_kind"),
+    ELSEWHERE("max_delta"), ELSEWHERE("resize"), ELSEWHERE("counters_per_class"), ELSEWHERE("label_smooth_eps"),
+    ELSEWHERE("objectness_smooth"), ELSEWHERE("focal_loss"), ELSEWHERE("show_details"), END
 };
 static const key_row region_keys[] = {
     INT("coords", 0, BIG), COUNT("classes"), COUNT("num"), FLOATS("anchors", 0, 1e30), COUNT("max"), FLAG("log"),
@@ -186,6 +197,7 @@ static const section_row sections[] = {
     { "dropout", NULL, SECTION_STOCK, dropout_keys },
     { "cost", NULL, SECTION_STOCK, cost_keys },
     { "yolo", NULL, SECTION_STOCK, yolo_keys },
+    { "Gaussian_yolo", NULL, SECTION_STOCK, gaussian_yolo_keys },
     { "region", NULL, SECTION_STOCK, region_keys },
     { "detection", NULL, SECTION_STOCK, detection_keys },
     { "iseg", NULL, SECTION_STOCK, iseg_keys },
