@@ -160,6 +160,28 @@ int cfg_is_boxes(const cfg_section *section)
     return cfg_is(section, "yolo") || cfg_is(section, "Gaussian_yolo") || cfg_is(section, "region");
 }
 
+static int is_fork_pair(const section_row *row, const cfg_pair *pair)
+{
+    const key_row *key = cfg_key_row(row, pair->key);
+    return key && cfg_is_fork_value(key, pair->value);
+}
+
+const cfg_section *cfg_fork_sign(const cfg_file *cfg, const char **what)
+{
+    for (int i = 0; i < cfg->n; ++i) {
+        const cfg_section *section = &cfg->section[i];
+        const section_row *row = cfg_section_row(section->name);
+        *what = NULL;
+        if (cfg_is_fork_section(section->name)) return section;
+        for (int k = 0; row && k < section->n; ++k) {
+            *what = section->pair[k].key;
+            if (is_fork_pair(row, &section->pair[k])) return section;
+        }
+    }
+    *what = NULL;
+    return NULL;
+}
+
 static int list_length(const char *text)
 {
     int n = 1;
