@@ -1,6 +1,8 @@
 /* Stand-ins for what the host cannot parse (see fork_layers.h). */
 #include "fork_layers.h"
 
+#include "fork_heads.h"
+
 #include "darknet_plugin/base/bug.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/sections/shapes.h"
@@ -36,7 +38,10 @@ const char *fork_host_activation(const cfg_section *section, const char *def)
     return fork_activation(section) < 0 ? cfg_str(section, "activation", def) : "linear";
 }
 
-static int host_knows(const cfg_section *section) { return fork_activation(section) < 0 && !fork_row_of(section); }
+static int host_knows(const cfg_section *section)
+{
+    return fork_activation(section) < 0 && !fork_row_of(section) && !fork_head_needs_stand_in(section);
+}
 
 static int host_knows_all(const cfg_file *cfg)
 {
@@ -55,6 +60,7 @@ static void append(cfg_file *known, const cfg_section *section, const net_shape 
     }
     cfg_section *copy = cfg_append_copy(known, section);
     if (fork_activation(copy) >= 0) cfg_set(copy, "activation", "linear");
+    if (fork_head_needs_stand_in(copy)) fork_head_stand_in(copy);
 }
 
 /* Where the shapes do not come out there are none: the host says what it thinks of the cfg. */
@@ -85,6 +91,7 @@ int fork_take(network *net, const cfg_file *cfg, diag *d)
         int activation = fork_activation(section);
         if (row) row->take(net, i, section);
         if (activation >= 0) net->layers[i].activation = (ACTIVATION)activation;
+        fork_head_take(&net->layers[i], section);
         touched[i] = row && row->resizes;
         resizes |= touched[i];
     }
