@@ -1,6 +1,8 @@
 /* Stand-ins for what the host cannot parse (see fork_layers.h). */
 #include "fork_layers.h"
 
+#include "fork_heads.h"
+
 #include "darknet_plugin/base/bug.h"
 
 #include <string.h>
@@ -27,7 +29,10 @@ const char *fork_activation_name(int activation)
     return NULL;
 }
 
-static int host_knows(const cfg_section *section) { return fork_activation(section) < 0; }
+static int host_knows(const cfg_section *section)
+{
+    return fork_activation(section) < 0 && !fork_head_needs_stand_in(section);
+}
 
 static int host_knows_all(const cfg_file *cfg)
 {
@@ -44,6 +49,7 @@ cfg_file *fork_stand_ins(const cfg_file *cfg, diag *d)
     for (int i = 0; i < cfg->n; ++i) {
         cfg_section *section = cfg_append_copy(known, &cfg->section[i]);
         if (fork_activation(section) >= 0) cfg_set(section, "activation", "linear");
+        if (fork_head_needs_stand_in(section)) fork_head_stand_in(section);
     }
     return known;
 }
@@ -56,6 +62,7 @@ int fork_take(network *net, const cfg_file *cfg, diag *d)
         BUG_UNLESS(section, "the host has made more layers than there are sections");
         int activation = fork_activation(section);
         if (activation >= 0) net->layers[i].activation = (ACTIVATION)activation;
+        fork_head_take(&net->layers[i], section);
     }
     return 0;
 }

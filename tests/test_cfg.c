@@ -94,8 +94,16 @@ static void test_keys(void **state)
     (void)state;
     says(NET "[conv]\nfiltres=3\n", "t.cfg:6: [convolutional] unknown key 'filtres'\nhint: did you mean 'filters'?\n");
     says(NET "[yolo]\nscale_x_y=1.1\n", "");
-    says(NET "[yolo]\nnms_kind=greedynms\nbeta_nms=0.6\n[yolo]\nnms_kind=greedynms\n",
-         "t.cfg: warning: keys that steer training, speed or box suppression in AlexeyAB's Darknet mean nothing here: [yolo] nms_kind, [yolo] beta_nms\n");
+    says(NET "[yolo]\nnms_kind=greedynms\nbeta_nms=0.6\nnew_coords=1\n", "");
+    says(NET "[yolo]\nnms_kind=cornersnms\nnew_coords=2\n",
+         "t.cfg:6: [yolo] 'nms_kind' is 'cornersnms', expected one of: default, greedynms, diounms\n"
+         "hint: AlexeyAB's Darknet would silently use default\n"
+         "t.cfg:7: [yolo] 'new_coords' is 2, expected 0 to 1\n");
+    says(NET "[yolo]\niou_loss=ciou\nuc_normalizer=1\n[yolo]\niou_loss=ciou\n",
+         "t.cfg: warning: keys that steer training or speed in AlexeyAB's Darknet mean nothing here: [yolo] iou_loss, [yolo] uc_normalizer\n");
+    says(NET "[conv]\nstopbackward=800\n[conv]\nstopbackward=1\n",
+         "t.cfg: warning: keys that steer training or speed in AlexeyAB's Darknet mean nothing here: [convolutional] stopbackward\n");
+    says(NET "[conv]\nstopbackward=many\n", "t.cfg:6: [convolutional] 'stopbackward' is 'many', expected a whole number\n");
     says(NET "[yolo]\nsome_new_key=1\n", "t.cfg:6: warning: [yolo] key 'some_new_key' is unknown to this Darknet and ignored\n");
     says(NET "heigth=8\nunheard_of=1\n", "t.cfg:5: [net] unknown key 'heigth'\nhint: did you mean 'height'?\n"
                                      "t.cfg:6: warning: [net] key 'unheard_of' is unknown to this Darknet and ignored\n");
@@ -260,7 +268,7 @@ static void test_other_darknet(void **state)
          "minus ones; here as in stock Darknet\n");
     says(NET "try_fix_nan=1\nresize_step=32\nletter_box=1\n[conv]\nassisted_excitation=4000\ntrain_only_bn=1\n[dropout]\ndropblock=1\n"
          "[yolo]\ndets_for_show=2\n[region]\nfocal_loss=1\n",
-         "t.cfg: warning: keys that steer training, speed or box suppression in AlexeyAB's Darknet mean nothing here: "
+         "t.cfg: warning: keys that steer training or speed in AlexeyAB's Darknet mean nothing here: "
          "[net] try_fix_nan, [net] resize_step, [convolutional] assisted_excitation, [convolutional] train_only_bn, "
          "[dropout] dropblock, [yolo] dets_for_show, [region] focal_loss\n");
 }

@@ -57,6 +57,16 @@ fi
 status 1 "-gpus and -nogpu" "$darknet" distill train cfg/fashion.data cfg/fashion-student.cfg -gpus 0 -nogpu
 says err "contradict each other" "says that they contradict each other"
 status 1 "a .data file that is not there" "$darknet" distill train "$work/none.data" cfg/fashion-student.cfg
+# What the stock program would misread is not handed over.
+printf '[net]\nwidth=16\nheight=16\nchannels=3\n[convolutional]\nfilters=7\nsize=1\nactivation=mish\n[yolo]\nmask=0\nanchors=8,8\nclasses=2\nnum=1\n' >"$work/mish.cfg"
+status 1 "stock detector test of a network that the stock program lacks layers for" "$darknet" detector test x.data "$work/mish.cfg"
+says err "mish.cfg:5: [convolutional] activation=mish or swish: stock Darknet computes relu in its place" "says what and why"
+says err "hint: use 'darknet distill predict'" "and names the verb"
+status 1 "stock detector train" "$darknet" detector train x.data "$work/mish.cfg"
+says err "hint: use 'darknet distill train'" "names another"
+sed 's/activation=mish/activation=logistic/; s/^num=1/&\nnew_coords=1/' "$work/mish.cfg" >"$work/coords.cfg"
+status 1 "stock detector valid" "$darknet" detector valid x.data "$work/coords.cfg"
+says err "coords.cfg:9: [yolo] [yolo] new_coords=1: stock Darknet decodes its boxes otherwise" "boxes, too"
 if [ -x /usr/bin/darknet ]; then
     status 1 "stock: a cfg that is not there" "$darknet" classifier predict cfg/fashion.data "$work/none.cfg" x.weights
     status 1 "stock: an image that is not there" "$darknet" classifier predict cfg/fashion.data cfg/fashion-student.cfg "$work/none.png"

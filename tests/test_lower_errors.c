@@ -281,6 +281,80 @@ static void nothing_has_a_loss(void **state)
     advised(NET TEACHER STUDENT "[avgpool]\n[connected]\noutput=10\n[kd]\n[softmax]\nnoloss=1\n", 0, 0, "");
 }
 
+static void heads_that_learn_nothing_from_labels(void **state)
+{
+    (void)state;
+    static const char new_coords[] = NET "letter_box=1\n" CONV(7, 1) "[yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum=1\nnew_coords=1\n";
+    static const char gaussian[] = NET "letter_box=1\n" CONV(11, 1) "[Gaussian_yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum=1\n";
+    static const char hint[] = "hint: train it in AlexeyAB's Darknet, and distil from it here: that needs no labels\n";
+    static const char what[] = "cannot be trained from labels here: it runs, is measured and is distilled\n";
+    for (int warn = 0; warn < 2; ++warn) {
+        char *coords = mem_printf("s.cfg:18: %s[yolo] new_coords=1 %s%s", warn ? "warning: " : "", what, hint);
+        char *uncertain = mem_printf("s.cfg:13: %s[Gaussian_yolo] %s%s", warn ? "warning: " : "", what, hint);
+        advised(new_coords, warn, !warn, coords);
+        advised(gaussian, warn, !warn, uncertain);
+        free(coords);
+        free(uncertain);
+    }
+}
+
+/* How a detector's images fill its input: as its cfg says, as the Darknet does whose cfg it is, as the stock one does. */
+static void fits(const char *net_keys, const char *sections, const char *head_keys, image_fit fit, const char *expected)
+{
+    diag *d = diag_new();
+    char *text = mem_printf(NET "%s%s" CONV(7, 1) "[yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum=1\n%s", net_keys, sections, head_keys);
+    lowered *low = lower_cfg(cfg_parse("s.cfg", text, strlen(text), d), LOWER_TRAIN, d);
+    assert_non_null(low);
+    assert_int_equal(low->augment.fit, fit);
+    char *got = messages(d);
+    if (!strstr(got, expected) || (!*expected && strstr(got, "stretch"))) fail_msg("'%s' does not say '%s'", got, expected);
+    free(got), lower_free(low), diag_free(d), free(text);
+}
+
+static void detectors_of_another_darknet(void **state)
+{
+    (void)state;
+    static const char hint[] = "hint: [net] letter_box=1 or -fit letterbox letterboxes them\n";
+    char *head = mem_printf("s.cfg:17: warning: [yolo] scale_x_y= is of AlexeyAB's Darknet: images are stretched to the input, as it does\n%s", hint);
+    char *net = mem_printf("s.cfg:6: warning: [net] mosaic= is of AlexeyAB's Darknet: images are stretched to the input, as it does\n%s", hint);
+    fits("", "", "", FIT_LETTERBOX, "");
+    fits("", "", "scale_x_y=1.1\n", FIT_STRETCH, head);
+    fits("mosaic=1\n", "", "scale_x_y=1.1\n", FIT_STRETCH, net);
+    fits("", "", "stopbackward=1\n", FIT_LETTERBOX, "");
+    fits("letter_box=1\n", "", "scale_x_y=1.1\n", FIT_LETTERBOX, "");
+    fits("letter_box=0\n", "", "", FIT_STRETCH, "");
+    fits("", "[augment]\nfit=letterbox\n", "scale_x_y=1.1\n", FIT_LETTERBOX, "");
+    free(head);
+    free(net);
+}
+
+/* A teacher's images may have been brought to its input otherwise: the student's fit counts, and it is said. */
+static void teachers_of_another_darknet(void **state)
+{
+    (void)state;
+#define HEAD CONV(7, 1) "[yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum=1\n"
+    static const char stock[] = NET CONV(8, 2) CONV(8, 2) HEAD, forks[] = NET CONV(8, 2) CONV(8, 2) HEAD "iou_loss=ciou\n";
+    static const struct { const char *teacher_keys, *augment, *teacher, *expected; } cases[] = {
+        { "", "", stock, "" },
+        { "", "", forks, "s.cfg:7: warning: [teacher] [yolo] iou_loss= in t.cfg, which is of AlexeyAB's Darknet: its images were "
+          "stretched: whole, sides out of proportion, here they are letterboxed: whole, within grey\nhint: [augment] fit=stretch\n" },
+        { "", "[augment]\nfit=stretch\n", forks, "" },
+        { "fit=letterbox\n", "", forks, "" },
+        { "fit=letterbox\n", "[augment]\nfit=stretch\n", forks, "s.cfg:8: warning: [teacher] fit=letterbox: its images were letterboxed: "
+          "whole, within grey, here they are stretched: whole, sides out of proportion\nhint: [augment] fit=letterbox\n" },
+        { "fit=stretch\n", "", stock, "s.cfg:8: warning: [teacher] fit=stretch: its images were stretched: whole, sides out of "
+          "proportion, here they are letterboxed: whole, within grey\nhint: [augment] fit=stretch\n" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        char *student = mem_printf(NET TEACHER "%s%s" STUDENT TRIPLE, cases[i].teacher_keys, cases[i].augment);
+        char *got = lower_messages(student, cases[i].teacher, LOWER_TRAIN, 0);
+        const char *told = strstr(got, "s.cfg");
+        assert_string_equal(told ? told : "", cases[i].expected);
+        free(got);
+        free(student);
+    }
+}
+
 #define ONE "[net]\nbatch=4\nsubdivisions=4\nwidth=16\nheight=16\nchannels=3\n"
 #define NORMAL(stride) "[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\nstride=" #stride "\npad=1\n"
 
@@ -485,6 +559,9 @@ int main(void)
         cmocka_unit_test(projector_mistakes_come_through), cmocka_unit_test(student_shapes_are_blamed_once),
         cmocka_unit_test(mistakes_of_two_heads), cmocka_unit_test(crop_is_refused),
         cmocka_unit_test(relative_numbers_over_a_triple), cmocka_unit_test(keys_of_another_kind), cmocka_unit_test(means_of_bytes), cmocka_unit_test(nothing_has_a_loss),
+        cmocka_unit_test(heads_that_learn_nothing_from_labels),
+        cmocka_unit_test(detectors_of_another_darknet),
+        cmocka_unit_test(teachers_of_another_darknet),
         cmocka_unit_test(one_image_at_a_time), cmocka_unit_test(heavy_projectors), cmocka_unit_test(projectors_of_a_point),
         cmocka_unit_test(teachers_without_files), cmocka_unit_test(own_head_is_warned_of), cmocka_unit_test(tail_without_an_output),
         cmocka_unit_test(tail_reaches_back), cmocka_unit_test(chosen_layers_are_checked),

@@ -61,3 +61,11 @@ void words_list(char **list, int *words, int most, const char *word)
     ++*words;
     free(before);
 }
+
+int words_one_of(const char *word, const char *choices)
+{
+    size_t n = strlen(word);
+    for (const char *p = choices; n && p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+        if (!strncmp(p, word, n) && (p[n] == '|' || !p[n])) return 1;
+    return 0;
+}

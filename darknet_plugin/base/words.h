@@ -9,4 +9,7 @@ const char *nearest_name(const char *word, const char *const *names, int n);
  * *list. */
 void words_list(char **list, int *words, int most, const char *word);
 
+/* Is `word` one of "a|b|c"? */
+int words_one_of(const char *word, const char *choices);
+
 #endif

@@ -16,6 +16,7 @@
 #include "darknet_plugin/base/clock.h"
 #include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/base/mem.h"
+#include "readers.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -81,8 +82,16 @@ static int open_either(side *side, int own)
     return failed;
 }
 
+/* Does something keep reader `who` from reading it as it is meant? Then `why` says so. */
+static int is_kept(side *side, unsigned who)
+{
+    const char *obstacle = readers_obstacle(side->job->low->cfg, side->job->low->shape, who);
+    if (obstacle) snprintf(side->why, WHY, "does not take %s", obstacle);
+    return obstacle != NULL;
+}
+
 static int open_own(side *side) { return open_either(side, 1); }
-static int open_host(side *side) { return open_either(side, 0); }
+static int open_host(side *side) { return is_kept(side, READER_DARKNET) ? -1 : open_either(side, 0); }
 
 static int run_own(side *side)
 {

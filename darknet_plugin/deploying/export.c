@@ -70,12 +70,9 @@ static int edit(export_job *job, diag *d)
     return 0;
 }
 
-static const char *not_opencv(const deployed *deployed)
+static const char *obstacle(const deployed *deployed, unsigned who)
 {
-    reader_note note[READER_ROWS];
-    int n = readers_note(deployed->low->cfg, deployed->low->shape, note);
-    const reader_note *first = readers_not_opencv(note, n);
-    return first ? first->row->construct : NULL;
+    return readers_obstacle(deployed->low->cfg, deployed->low->shape, who);
 }
 
 /* What is asked of the readers; borrows from job. */
@@ -85,7 +82,9 @@ static verify_job verification(const export_job *job, lower_mode mode)
     const net_shape *shape = deployed->low->shape;
     return (verify_job){
         .cfg = job->file[EXPORT_CFG].temp, .weights = job->file[EXPORT_WEIGHTS].temp,
-        .onnx = job->file[EXPORT_ONNX].temp, .not_opencv = not_opencv(deployed),
+        .onnx = job->file[EXPORT_ONNX].temp,
+        .not_darknet = obstacle(deployed, READER_DARKNET), .not_opencv = obstacle(deployed, READER_OPENCV),
+        .not_darknet_boxes = obstacle(deployed, READER_DARKNET | READER_DARKNET_BOXES),
         .n = job->n, .c = shape->c, .h = shape->h, .w = shape->w, .pixels = job->pixels,
         .outputs = deployed->outputs, .output = deployed->output, .raw = deployed->raw,
         .values = deploy_values(deployed), .answer = job->answer,

@@ -10,10 +10,13 @@ typedef struct reader_site {
     const net_shape *shape;          /* of the whole */
 } reader_site;
 
+/* Readers that a verification asks. READER_DARKNET: libdarknet and the stock program; ..._BOXES: its boxes alone. */
+enum { READER_DARKNET = 1, READER_OPENCV = 2, READER_DARKNET_BOXES = 4 };
+
 typedef struct reader_row {
     const char *construct;
     int (*has)(const reader_site *at);
-    int opencv;                      /* 1: OpenCV is one of those, so there is no point in asking it */
+    unsigned cannot;                 /* which of those refuse or misread it, so that there is no point in asking them */
     const char *readers;             /* who, and what they do */
     const char *remedy;
 } reader_row;
@@ -24,10 +27,12 @@ typedef struct reader_note {
     int layer, count;                /* the first such layer, and how many there are */
 } reader_note;
 
-enum { READER_ROWS = 16 };
+enum { READER_ROWS = 32 };
 /* Fills note[]; returns how many. `cfg` is a deployed one, whose layer numbers are absolute. */
 int readers_note(const cfg_file *cfg, const net_shape *shape, reader_note note[READER_ROWS]);
-/* The first of `notes` that keeps OpenCV from reading the cfg; NULL if there is none. Borrowed from `note`. */
-const reader_note *readers_not_opencv(const reader_note *note, int notes);
+/* The first of `notes` that keeps one of `who` from reading the cfg; NULL if there is none. Borrowed from `note`. */
+const reader_note *readers_cannot(const reader_note *note, int notes, unsigned who);
+/* The construct of that note, borrowed for good; NULL if all of `who` read the cfg. */
+const char *readers_obstacle(const cfg_file *cfg, const net_shape *shape, unsigned who);
 
 #endif

@@ -1,9 +1,10 @@
 /* Deployed files against the training network (see verify.h): the unmodified host library with no layer of ours bound,
- * OpenCV's DNN module on cfg + weights and on the ONNX file, and the stock program. To add a reader write its function
- * and add its row. */
+ * or this program where the network has layers that the library lacks, OpenCV's DNN module on cfg + weights and on the
+ * ONNX file, and the stock program. To add a reader write its function and add its row. */
 #include "darknet_plugin/sections/cfg.h"
 #include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/model/model.h"
 #include "verify_internal.h"
 
 #include <math.h>
@@ -17,9 +18,17 @@ static void gather(const verify_job *job, const network *net, float *out)
     }
 }
 
+/* Does `obstacle` keep the reader from being asked? Then the result says so. */
+static int is_kept_from(const char *obstacle, verify_result *result)
+{
+    if (obstacle) snprintf(result->why, sizeof result->why, "not asked: it does not take %s", obstacle);
+    return obstacle != NULL;
+}
+
 /* (a row's run) The files in the unmodified host library. */
 static int verify_host(const verify_job *job, verify_result *result, diag *d)
 {
+    if (is_kept_from(job->not_darknet, result)) return 0;
     network *net = verify_open_host(job, d);
     if (!net) return -1;
     float *x = mem_calloc(verify_image_bytes(job), sizeof *x), *out = mem_calloc((size_t)job->values, sizeof *out);
@@ -34,6 +43,40 @@ static int verify_host(const verify_job *job, verify_result *result, diag *d)
     host_free(net);
     result->ran = VERIFY_RAN;
     return 0;
+}
+
+/* Every image through a network of ours; it may want several at a time. */
+static void ask_own(const verify_job *job, model *model, verify_result *result)
+{
+    size_t bytes = verify_image_bytes(job);
+    float *x = mem_calloc(bytes * (size_t)model->net->batch, sizeof *x);
+    float *out = mem_calloc((size_t)job->values, sizeof *out);
+    for (int i = 0; i < job->n; ++i) {
+        verify_planar(job->pixels + (size_t)i * bytes, job->c, job->h, job->w, x);
+        model_predict(model, x);
+        gather(job, model->net, out);
+        verify_compare(job, i, out, result);
+    }
+    free(out);
+    free(x);
+}
+
+/* (a row's run) The files read by this program, which has layers that libdarknet lacks. */
+static int verify_own(const verify_job *job, verify_result *result, diag *d)
+{
+    model_options options = { .backend = BACKEND_REFERENCE, .batch = 1 };
+    result->ran = VERIFY_NOT_ASKED;
+    if (!job->not_darknet) return 0;
+    diag *unsaid = diag_aside(d);     /* its warnings are the training network's */
+    model *model = model_open(job->cfg, &options, unsaid);
+    int failed = !model || model_load_whole(model, job->weights, unsaid);
+    if (failed) diag_error(d, job->cfg, 0, NULL, "%s cannot run this network: %s", result->reader,
+                           diag_count(unsaid) ? diag_get(unsaid, diag_count(unsaid) - 1)->text : "refused");
+    else ask_own(job, model, result);
+    model_close(model);
+    diag_free(unsaid);
+    result->ran = failed ? VERIFY_MISSING : VERIFY_RAN;
+    return failed ? -1 : 0;
 }
 
 /* How OpenCV calls the i-th output. NULL: the last layer. */
@@ -97,10 +140,7 @@ static int finish_opencv(const verify_job *job, dnn_net *net, const char *file, 
 static int verify_opencv(const verify_job *job, verify_result *result, diag *d)
 {
     char why[200] = "";
-    if (job->not_opencv) {
-        snprintf(result->why, sizeof result->why, "not asked: it does not take %s", job->not_opencv);
-        return 0;
-    }
+    if (is_kept_from(job->not_opencv, result)) return 0;
     dnn_net *net = dnn_read_darknet(job->cfg, job->weights, why, sizeof why);
     return finish_opencv(job, net, job->cfg, name_in_cfg, result, why, sizeof why, d);
 }
@@ -142,11 +182,12 @@ int verify_deployed(const verify_job *job, verify_result result[VERIFY_READERS],
         double bound;
     } readers[VERIFY_READERS] = {
         [VERIFY_HOST] = { verify_host, 1e-4 },
+        [VERIFY_OWN] = { verify_own, 1e-4 },
         [VERIFY_OPENCV] = { verify_opencv, 1e-4 },
         [VERIFY_ONNX] = { verify_onnx, 1e-4 },
         [VERIFY_STOCK] = { verify_stock, 1.5e-4 },
     };
-    const char *names[VERIFY_READERS] = { "libdarknet", image_io_version(), image_io_version_onnx(),
+    const char *names[VERIFY_READERS] = { "libdarknet", "darknet distill", image_io_version(), image_io_version_onnx(),
                                           VERIFY_STOCK_PROGRAM };
     double scale = job->raw ? largest(job) : 1;
     int failed = 0;

@@ -18,7 +18,8 @@ typedef struct verify_source {
 typedef struct verify_job {
     const char *cfg, *weights;    /* the deployed files */
     const char *onnx;             /* NULL: not asked for */
-    const char *not_opencv;       /* why OpenCV is not asked to read cfg and weights; NULL: it is */
+    /* What keeps a reader from reading cfg and weights as they are meant: it is not asked. NULL: nothing does */
+    const char *not_darknet, *not_opencv, *not_darknet_boxes;
     int n, c, h, w;
     int outputs;                  /* how many layers' outputs are compared */
     const int *output;            /* these layers of the deployed network */
@@ -33,7 +34,8 @@ typedef struct verify_job {
 typedef enum { VERIFY_NOT_ASKED = -1, VERIFY_MISSING, VERIFY_RAN } verify_ran;
 
 typedef struct verify_result {
-    const char *reader;           /* "libdarknet", "OpenCV 4.6.0", "OpenCV 4.6.0 ONNX", "/usr/bin/darknet" */
+    /* "libdarknet", "darknet distill", "OpenCV 4.6.0", "OpenCV 4.6.0 ONNX", "/usr/bin/darknet" */
+    const char *reader;
     verify_ran ran;
     double difference, bound;     /* largest absolute difference of any output, and what is allowed */
     int worst;                    /* the image that has it */
@@ -41,7 +43,8 @@ typedef struct verify_result {
     char why[256];
 } verify_result;
 
-enum { VERIFY_HOST, VERIFY_OPENCV, VERIFY_ONNX, VERIFY_STOCK, VERIFY_READERS };
+/* VERIFY_OWN, this program, is asked where libdarknet cannot be. */
+enum { VERIFY_HOST, VERIFY_OWN, VERIFY_OPENCV, VERIFY_ONNX, VERIFY_STOCK, VERIFY_READERS };
 
 /* Runs all readers. -1 with messages if one failed to run or went beyond its bound, naming the first layer that differs
  * where its reader lets us look inside; results are filled anyway. */

@@ -20,7 +20,7 @@
 static const float ABOVE = .25f;          /* OpenCV keeps nothing below .2 */
 static const float STOCK_NMS = .45f, OPENCV_NMS = .4f, NEARLY = 1e-3f;
 enum { STOCK_LEAST = 4 };                 /* images: the stock program starts four threads, whatever there is to do */
-enum { ASKED, NOT_INSTALLED };            /* what asking a reader gives, or -1 where it failed; then `why` says why */
+enum { ASKED, NOT_ASKED };            /* what asking a reader gives, or -1: it failed. `why` says why not */
 
 /* ---- comparing ---- */
 
@@ -67,6 +67,7 @@ static void find_in(const detect_heads *heads, const verify_job *job, const thin
 {
     for (int h = 0; h < (how->opencv ? heads->n : 1); ++h) {
         detect_heads these = *heads;
+        these.nms = NMS_IOU;     /* what those readers know */
         float nms = how->nms;
         if (how->opencv) {
             these.head = &heads->head[h];
@@ -97,6 +98,13 @@ static void find_boxes(model *model, const verify_job *job, const detect_heads *
 
 /* ---- OpenCV ---- */
 
+/* Does `obstacle` keep the reader from being asked? Then the result says so. */
+static int is_kept_from(const char *obstacle, box_result *result)
+{
+    if (obstacle) snprintf(result->why, sizeof result->why, "not asked: it does not take %s", obstacle);
+    return obstacle != NULL;
+}
+
 static void add_rows(const float *row, int rows, int classes, int image, detect_list *out)
 {
     for (int i = 0; i < rows; ++i, row += 5 + classes)
@@ -107,9 +115,10 @@ static void add_rows(const float *row, int rows, int classes, int image, detect_
         }
 }
 
-/* Its boxes of every image; ASKED, or -1. */
+/* Its boxes of every image; ASKED, NOT_ASKED or -1. */
 static int ask_opencv(const verify_job *job, int classes, detect_list *out, box_result *result)
 {
+    if (is_kept_from(job->not_opencv, result)) return NOT_ASKED;
     dnn_net *net = dnn_read_darknet(job->cfg, job->weights, result->why, sizeof result->why);
     float *x = mem_calloc(verify_image_bytes(job), sizeof *x), *rows;
     int failed = !net;
@@ -195,12 +204,13 @@ static int use_stock(const verify_job *job, int classes, const char *folder, det
     return 0;
 }
 
-/* Its boxes of every image; ASKED, NOT_INSTALLED or -1. */
+/* Its boxes of every image; ASKED, NOT_ASKED or -1. */
 static int ask_stock(const verify_job *job, int classes, detect_list *out, box_result *result)
 {
+    if (is_kept_from(job->not_darknet_boxes, result)) return NOT_ASKED;
     if (access(VERIFY_STOCK_PROGRAM, X_OK)) {
         snprintf(result->why, sizeof result->why, "not installed");
-        return NOT_INSTALLED;
+        return NOT_ASKED;
     }
     diag *unsaid = diag_new();
     temp_folder folder;
@@ -269,7 +279,7 @@ static int verify_reader(const verify_job *job, model *model, const detect_heads
     int status = (stock ? ask_stock : ask_opencv)(job, heads->classes, &theirs, result);
     if (status == ASKED) compare(job, model, heads, stock, &theirs, result);
     detect_list_free(&theirs);
-    if (status == NOT_INSTALLED || (status == ASKED && result->difference <= BOX_BOUND)) return 0;
+    if (status == NOT_ASKED || (status == ASKED && result->difference <= BOX_BOUND)) return 0;
     if (status == ASKED)
         diag_error(d, job->cfg, 0, NULL, "boxes of %s differ from the training network's by %.3g, allowed is %.3g",
                    result->reader, result->difference, BOX_BOUND);

@@ -113,7 +113,7 @@ void verify_name_layer(const verify_job *job, int reader, const verify_result *r
 {
     diag *unsaid = diag_new();
     walk w = { .job = job };
-    if (reader != VERIFY_STOCK && job->source.cfg) {
+    if (reader != VERIFY_STOCK && !job->not_darknet && job->source.cfg) {
         w.model = open_training(&job->source, unsaid);
         w.host = w.model ? verify_open_host(job, unsaid) : NULL;
         if (w.host) open_reader(&w, reader);

@@ -111,8 +111,8 @@ void lower_free(lowered *low);
  * does, so that it is told from one that was trained otherwise. */
 void lower_set_fit(lowered *low, image_fit fit);
 
-/* Lowered for training: has it any loss? 0; or -1 with a message where training would change nothing, with `warn` 0
- * and a warning. */
+/* Lowered for training: has it any loss? 0; or -1 with a message where training would change nothing, or where boxes
+ * would learn from labels that cannot; with `warn` 0 and a warning. */
 int lower_check_loss(const lowered *low, int warn, diag *d);
 /* Warns of batch norm where images come one at a time, and of a learning rate of 0. */
 void lower_warn_training(const lowered *low, diag *d);

@@ -1,5 +1,6 @@
 /* What a cfg means that its author hardly wants (see lower.h): nothing would be trained, batch norm of one image, a
  * projector larger than what it saves. None of it is a mistake that Darknet would meet. */
+#include "layers/fork_heads.h"
 #include "lower_build.h"
 
 /* ---- nothing to learn from ---- */
@@ -12,8 +13,30 @@ static const cfg_section *lossless(const cfg_file *cfg)
     return cfg_layer(cfg, cfg_layers(cfg) - 1);
 }
 
+/* A head that would learn from labels and cannot; NULL if there is none. */
+static const cfg_section *unlearning_head(const lowered *low)
+{
+    for (int i = 0; low->labels && i < low->trained && i < low->shape->n; ++i)
+        if (fork_head_of(cfg_layer(low->cfg, i))) return cfg_layer(low->cfg, i);
+    return NULL;
+}
+
+/* Boxes of AlexeyAB's that no loss on labels is written for. */
+static int check_heads(const lowered *low, int warn, diag *d)
+{
+    const cfg_section *head = unlearning_head(low);
+    if (!head) return 0;
+    int coords = cfg_int(head, "new_coords", 0);
+    (warn ? diag_warn : diag_error)(d, head->file, cfg_line(head, "new_coords"), head->name,
+                                    "%scannot be trained from labels here: it runs, is measured and is distilled",
+                                    coords ? "new_coords=1 " : "");
+    diag_hint(d, "train it in AlexeyAB's Darknet, and distil from it here: that needs no labels");
+    return warn ? 0 : -1;
+}
+
 int lower_check_loss(const lowered *low, int warn, diag *d)
 {
+    if (check_heads(low, warn, d)) return -1;
     if (low->losses || lower_label_loss(low->cfg)) return 0;
     const cfg_section *last = lossless(low->cfg);
     int off = cfg_int(last, "noloss", 0);

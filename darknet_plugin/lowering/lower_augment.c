@@ -4,11 +4,14 @@
  * same. A cfg with [augment] says what it wants: what neither section mentions is off. The net's width stands for both
  * sides, as in Darknet. Stock detector training reads jitter= and random= from the last layer, wherever that comes
  * from, and letterboxes; [augment] jitter=, random= and fit= say otherwise. It crops nothing and turns nothing.
- * [augment] fit= is for classifiers, too; a deployed cfg says the same by AlexeyAB's [net] letter_box=. */
+ * [augment] fit= is for classifiers, too; a deployed cfg says the same by AlexeyAB's [net] letter_box=. A detector whose
+ * cfg is AlexeyAB's is stretched, since his Darknet does that where the key is not there. */
 #include "lower_build.h"
+#include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/data/augment.h"
 
 #include <limits.h>
+#include <stdlib.h>
 
 /* Darknet takes the crop's range as a ratio of the width where one is given. */
 static int crop_side(const cfg_section *net, const char *crop, const char *ratio, int w, int def)
@@ -36,13 +39,37 @@ static const cfg_section *last_head(const cfg_file *cfg)
     return NULL;
 }
 
-/* [augment] fit=, else AlexeyAB's [net] letter_box=, else what stock Darknet does with images that it measures. */
-static image_fit read_fit(const cfg_section *net, const cfg_section *aug, int detector)
+enum { FIT_UNSAID = -1 };
+
+/* What a network's own cfg says: AlexeyAB's [net] letter_box=; or that a detector is AlexeyAB's, whose Darknet
+ * stretches: then *sign is what of it shows that, *what its key. FIT_UNSAID: neither. */
+static int fit_of(const cfg_file *cfg, int detector, const cfg_section **sign, const char **what)
 {
-    const char *fit = aug ? cfg_str(aug, "fit", NULL) : NULL;
-    int named = fit ? augment_fit_named(fit) : -1;
-    if (named >= 0 && !(detector && named == FIT_CROP)) return (image_fit)named;
+    const cfg_section *net = cfg_net(cfg);
+    *sign = NULL;
     if (cfg_find(net, "letter_box")) return cfg_int(net, "letter_box", 0) ? FIT_LETTERBOX : FIT_STRETCH;
+    if (detector) *sign = cfg_fork_sign(cfg, what);
+    return *sign ? FIT_STRETCH : FIT_UNSAID;
+}
+
+static void say_stretched(const cfg_section *sign, const char *what, diag *d)
+{
+    diag_warn(d, sign->file, what ? cfg_line(sign, what) : sign->line, sign->name,
+              "%s%sis of AlexeyAB's Darknet: images are stretched to the input, as it does", what ? what : "",
+              what ? "= " : "");
+    diag_hint(d, "[net] letter_box=1 or -fit letterbox letterboxes them");
+}
+
+/* [augment] fit=, else what the cfg says, else what stock Darknet does with images that it measures. */
+static image_fit read_fit(const cfg_file *source, const cfg_section *aug, int detector, diag *d)
+{
+    const char *fit = aug ? cfg_str(aug, "fit", NULL) : NULL, *what;
+    const cfg_section *sign;
+    int named = fit ? augment_fit_named(fit) : -1, said;
+    if (named >= 0 && !(detector && named == FIT_CROP)) return (image_fit)named;
+    said = fit_of(source, detector, &sign, &what);
+    if (sign) say_stretched(sign, what, d);
+    if (said != FIT_UNSAID) return (image_fit)said;
     return detector ? FIT_LETTERBOX : FIT_CROP;
 }
 
@@ -75,7 +102,7 @@ void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *a
     int w = net ? cfg_int(net, "width", 0) : 0;
     *augment = (augment_spec){ .min_crop = w, .max_crop = w, .aspect = 1, .saturation = 1, .exposure = 1 };
     if (!net || !w) return;
-    augment->fit = read_fit(net, aug, head != NULL);
+    augment->fit = read_fit(source, aug, head != NULL, d);
     if (aug) warn_of_kind(aug, head != NULL, d);
     augment->pad = aug ? cfg_int(aug, "pad", 0) : 0;
     augment->flip = cfg_int(net, "flip", !aug);
@@ -124,17 +151,34 @@ int lower_check_augment(lower_build *build)
     return -1;
 }
 
+/* How a teacher's images were brought to its input, and why that is known, which the caller frees: [teacher] fit=, else
+ * what its cfg says. FIT_UNSAID: nothing does. */
+static int teachers_fit(const teacher_spec *teacher, char **why)
+{
+    const char *asked = cfg_str(teacher->section, "fit", NULL), *what = NULL;
+    const cfg_section *sign = NULL;
+    int fit = asked ? augment_fit_named(asked) : fit_of(teacher->cfg, teacher->outs > 0, &sign, &what);
+    if (asked) *why = mem_printf("fit=%s", asked);
+    else if (!sign) *why = mem_printf("letter_box=%d in %s", fit == FIT_LETTERBOX, teacher->cfg_path);
+    else *why = mem_printf("[%s] %s%sin %s, which is of AlexeyAB's Darknet", sign->name, what ? what : "",
+                           what ? "= " : "", teacher->cfg_path);
+    return fit;
+}
+
 void augment_check_teachers(const lowered *low, diag *d)
 {
     for (int i = 0; i < low->teachers; ++i) {
         const teacher_spec *teacher = &low->teacher[i];
-        const cfg_section *net = cfg_net(teacher->cfg);
-        image_fit saw = cfg_int(net, "letter_box", 0) ? FIT_LETTERBOX : FIT_STRETCH;
-        if (!cfg_find(net, "letter_box") || saw == low->augment.fit) continue;
-        diag_warn(d, teacher->section->file, cfg_line(teacher->section, "cfg"), teacher->section->name,
-                  "letter_box=%d in %s: its images were %s, here they are %s", saw == FIT_LETTERBOX, teacher->cfg_path,
-                  augment_fit_text(saw), augment_fit_text(low->augment.fit));
-        diag_hint(d, "[augment] fit=%s", saw == FIT_LETTERBOX ? "letterbox" : "stretch");
+        const char *key = cfg_find(teacher->section, "fit") ? "fit" : "cfg";
+        char *why;
+        int saw = teachers_fit(teacher, &why);
+        if (saw != FIT_UNSAID && (image_fit)saw != low->augment.fit) {
+            diag_warn(d, teacher->section->file, cfg_line(teacher->section, key), teacher->section->name,
+                      "%s: its images were %s, here they are %s", why, augment_fit_text((image_fit)saw),
+                      augment_fit_text(low->augment.fit));
+            diag_hint(d, "[augment] fit=%s", augment_fit_name((image_fit)saw));
+        }
+        free(why);
     }
 }
 

@@ -6,7 +6,8 @@
 /* Does it compare itself with labels, where it is given some? */
 static int reads_labels(const cfg_section *section)
 {
-    static const char *const losses[] = { "softmax", "logistic", "cost", "yolo", "region", "detection", "iseg" };
+    static const char *const losses[] = { "softmax", "logistic", "cost", "yolo", "Gaussian_yolo", "region", "detection",
+                                          "iseg" };
     for (size_t i = 0; i < sizeof losses / sizeof *losses; ++i)
         if (cfg_is(section, losses[i]) && !cfg_int(section, "noloss", 0)) return 1;
     return 0;

@@ -22,7 +22,8 @@ typedef struct pruning {
 } pruning;
 
 /* Sections that give an answer by themselves. */
-static const char *const answering[] = { "softmax", "logistic", "yolo", "region", "detection", "iseg", NULL };
+static const char *const answering[] = { "softmax", "logistic", "yolo", "Gaussian_yolo", "region", "detection",
+                                        "iseg", NULL };
 
 static int answers(const cfg_section *section)
 {

@@ -5,7 +5,10 @@
  * in a [region] with softmax=1, the classes through a softmax). With s = scale_x_y and the cell's column and row c, r:
  *   x = (s tx - (s - 1)/2 + c) / w        width  = exp(tw) anchor_w        probability of a class = o p
  *   y = (s ty - (s - 1)/2 + r) / h        height = exp(th) anchor_h
- * in parts of the net's input; [yolo] gives its anchors in pixels of that input and picks them by mask, [region] in
+ * With new_coords all comes out of the logistic in the layer before, and
+ *   width = (2 tw)^2 anchor_w              height = (2 th)^2 anchor_h
+ * A [Gaussian_yolo] has an uncertainty behind each number of a box; o p is multiplied by 1 - their mean. Sizes are in
+ * parts of the net's input; [yolo] gives its anchors in pixels of that input and picks them by mask, [region] in
  * cells. Sources: Redmon, Farhadi, "YOLO9000" (2017), section 2, and "YOLOv3" (2018), section 2.1; the scale from
  * Bochkovskiy et al., "YOLOv4" (2020), "eliminate grid sensitivity". As Darknet does, a letterboxed image is taken to
  * sit in the exact middle, half a pixel off where its border is odd.
@@ -14,36 +17,43 @@
 
 #include "darknet_plugin/base/bug.h"
 #include "darknet_plugin/base/mem.h"
+#include "layers/fork_heads.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+
+static const float GREEDY_BETA = .6f;   /* AlexeyAB's, and his default of beta_nms= */
 
 /* Where things are in a head's output, and what its anchors measure. */
 typedef struct head_plan {
     int coords, objectness;   /* entries of an anchor: its box's numbers, then (-1: always 1) objectness */
+    int step;                 /* entries from one number of the box to the next; 2: an uncertainty behind each */
+    int squared;              /* width and height are (2 t)^2 of the anchor's, else exp(t) */
     double unit_w, unit_h;    /* an anchor's size in parts of the net's input is its value times this */
     const int *mask;          /* anchors used; NULL = all in order. Borrowed */
 } head_plan;
 
 typedef struct head_row {
     LAYER_TYPE type;
-    const char *name;
     head_plan (*plan)(const layer *l, const network *net);
 } head_row;
 
 static head_plan yolo_plan(const layer *l, const network *net)
 {
-    return (head_plan){ .coords = 4, .objectness = 4, .unit_w = 1. / net->w, .unit_h = 1. / net->h, .mask = l->mask };
+    int step = l->coords == HEAD_GAUSSIAN ? 2 : 1;
+    return (head_plan){ .coords = 4 * step, .objectness = 4 * step, .step = step, .mask = l->mask,
+                        .squared = l->coords == HEAD_NEW_COORDS, .unit_w = 1. / net->w, .unit_h = 1. / net->h };
 }
 
 static head_plan region_plan(const layer *l, const network *net)
 {
     (void)net;
-    return (head_plan){ .coords = l->coords, .objectness = l->background ? -1 : l->coords, .unit_w = 1. / l->w,
-                        .unit_h = 1. / l->h };
+    return (head_plan){ .coords = l->coords, .objectness = l->background ? -1 : l->coords, .step = 1,
+                        .unit_w = 1. / l->w, .unit_h = 1. / l->h };
 }
 
-static const head_row rows[] = { { YOLO, "yolo", yolo_plan }, { REGION, "region", region_plan } };
+static const head_row rows[] = { { YOLO, yolo_plan }, { REGION, region_plan } };
 
 static const head_row *row_of(const layer *l)
 {
@@ -53,15 +63,15 @@ static const head_row *row_of(const layer *l)
 }
 
 /* Heads of one network have one number of classes; 0, or -1 with a message. */
-static int check_head(const detect_heads *heads, const layer *l, const cfg_section *section, diag *d)
+static int check_head(const detect_heads *heads, const layer *l, int classes, const cfg_section *section, diag *d)
 {
     const char *why = NULL;
     if (l->softmax_tree) why = "tree= (a hierarchy of classes) is not supported";
     else if (l->type == REGION && l->coords < 4) why = "a box needs coords=4";
     if (why) diag_error(d, section->file, section->line, section->name, "%s", why);
-    else if (heads->n && l->classes != heads->classes)
+    else if (heads->n && classes != heads->classes)
         diag_error(d, section->file, cfg_line(section, "classes"), section->name,
-                   "has %d classes, the head before it %d", l->classes, heads->classes);
+                   "has %d classes, the head before it %d", classes, heads->classes);
     else return 0;
     return -1;
 }
@@ -76,6 +86,14 @@ static float scale_of(const cfg_section *section, diag *d)
     return scale;
 }
 
+/* As the last head has it. */
+static void read_nms(const cfg_section *section, detect_heads *heads)
+{
+    const char *kind = cfg_str(section, "nms_kind", "default");
+    heads->nms = strcmp(kind, "greedynms") && strcmp(kind, "diounms") ? NMS_IOU : NMS_DIOU;
+    heads->beta = strcmp(kind, "diounms") ? GREEDY_BETA : (float)cfg_float(section, "beta_nms", (double)GREEDY_BETA);
+}
+
 int detect_heads_of(const network *net, const cfg_file *cfg, detect_heads *heads, diag *d)
 {
     *heads = (detect_heads){ .net = net, .head = mem_calloc((size_t)net->n + 1, sizeof *heads->head) };
@@ -83,10 +101,12 @@ int detect_heads_of(const network *net, const cfg_file *cfg, detect_heads *heads
         const layer *l = &net->layers[i];
         if (!row_of(l)) continue;
         const cfg_section *s = cfg_layer(cfg, i);
-        BUG_UNLESS(s && cfg_is(s, row_of(l)->name), "the cfg is not the network's");
-        if (check_head(heads, l, s, d)) return -1;
-        heads->classes = l->classes;
-        heads->head[heads->n++] = (detect_head){ .l = l, .scale_x_y = scale_of(s, d) };
+        BUG_UNLESS(s && cfg_is_boxes(s), "the cfg is not the network's");
+        int classes = cfg_is(s, "Gaussian_yolo") ? cfg_int(s, "classes", l->classes) : l->classes;
+        if (check_head(heads, l, classes, s, d)) return -1;
+        heads->classes = classes;
+        heads->head[heads->n++] = (detect_head){ .l = l, .scale_x_y = scale_of(s, d), .classes = classes };
+        read_nms(s, heads);
     }
     if (heads->n) return 0;
     diag_error(d, cfg->path, 0, NULL, "has no [yolo] and no [region]: not a detector");
@@ -114,6 +134,13 @@ void detect_list_free(detect_list *list)
     *list = (detect_list){ 0 };
 }
 
+/* From one end to the other of the two together, which are their widths' or heights' centres and sizes. */
+static float span(float a, float a_size, float b, float b_size)
+{
+    float left = fminf(a - a_size / 2, b - b_size / 2), right = fmaxf(a + a_size / 2, b + b_size / 2);
+    return right - left;
+}
+
 static float overlap(float a, float a_size, float b, float b_size)
 {
     float left = fmaxf(a - a_size / 2, b - b_size / 2), right = fminf(a + a_size / 2, b + b_size / 2);
@@ -126,6 +153,13 @@ float detect_iou(const detect_box *box, const detect_box *place)
     if (!(w > 0 && h > 0)) return 0;
     float both = w * h;
     return both / (box->w * box->h + place->w * place->h - both);
+}
+
+float detect_diou(const detect_box *box, const detect_box *place, float beta)
+{
+    float w = span(box->x, box->w, place->x, place->w), h = span(box->y, box->h, place->y, place->h);
+    float across = w * w + h * h, x = box->x - place->x, y = box->y - place->y, iou = detect_iou(box, place);
+    return across > 0 ? iou - powf((x * x + y * y) / across, beta) : iou;
 }
 
 /* What carries a box from the net's input to the image: v' = (v - shift) * scale. */
@@ -154,17 +188,24 @@ typedef struct place {
     int anchor, cell;
 } place;
 
+/* A width or height in anchors. */
+static double side_of(const place *p, float t)
+{
+    return p->plan.squared ? 4 * (double)t * (double)t : exp((double)t);
+}
+
 /* The box of one anchor at one cell, in the image's own measure. */
 static detect_box decode(const place *p, const frame *f)
 {
     const layer *l = p->head->l;
     const float *t = p->at;
+    size_t next = (size_t)p->plan.step * p->stride;
     const float *anchor = l->biases + 2 * (size_t)(p->plan.mask ? p->plan.mask[p->anchor] : p->anchor);
     double s = (double)p->head->scale_x_y, back = (s - 1) / 2;
     double x = (p->cell % l->w + (double)t[0] * s - back) / l->w,
-        y = (p->cell / l->w + (double)t[p->stride] * s - back) / l->h;
-    double w = exp((double)t[2 * p->stride]) * (double)anchor[0] * p->plan.unit_w;
-    double h = exp((double)t[3 * p->stride]) * (double)anchor[1] * p->plan.unit_h;
+        y = (p->cell / l->w + (double)t[next] * s - back) / l->h;
+    double w = side_of(p, t[2 * next]) * (double)anchor[0] * p->plan.unit_w;
+    double h = side_of(p, t[3 * next]) * (double)anchor[1] * p->plan.unit_h;
     return (detect_box){ .x = (float)((x - f->shift_x) * f->scale_x), .y = (float)((y - f->shift_y) * f->scale_y),
                          .w = (float)(w * f->scale_x), .h = (float)(h * f->scale_y) };
 }
@@ -172,6 +213,14 @@ static detect_box decode(const place *p, const frame *f)
 static int finite_box(const detect_box *box)
 {
     return isfinite(box->x) && isfinite(box->y) && isfinite(box->w) && isfinite(box->h);
+}
+
+/* 1, or less by the mean of a box's uncertainties. */
+static float certainty(const place *p)
+{
+    float sum = 0;
+    for (int i = 1; i < p->plan.coords && p->plan.step == 2; i += 2) sum += p->at[(size_t)i * p->stride];
+    return 1 - sum / 4;
 }
 
 /* Every class that passes, at one place; written so that NaN does not. */
@@ -182,8 +231,9 @@ static void add_place(const place *p, const frame *f, float threshold, int image
     detect_box b = decode(p, f);
     if (!finite_box(&b)) return;
     b.image = image;
-    for (int k = 0; k < p->head->l->classes; ++k) {
-        b.probability = objectness * p->at[(size_t)(p->plan.coords + 1 + k) * p->stride];
+    float certain = certainty(p);
+    for (int k = 0; k < p->head->classes; ++k) {
+        b.probability = objectness * p->at[(size_t)(p->plan.coords + 1 + k) * p->stride] * certain;
         b.label = k;
         if (b.probability > threshold) detect_list_add(out, &b);
     }
@@ -196,7 +246,7 @@ static void add_head(const detect_heads *heads, int i, int b, const frame *f, fl
     const layer *l = heads->head[i].l;
     size_t cells = (size_t)l->w * (size_t)l->h;
     place p = { .head = &heads->head[i], .plan = row_of(l)->plan(l, heads->net), .stride = cells };
-    size_t entries = (size_t)(p.plan.coords + 1 + l->classes);
+    size_t entries = (size_t)(p.plan.coords + 1 + p.head->classes);
     const float *output = (heads->head[i].output ? heads->head[i].output : l->output) + (size_t)b * (size_t)l->outputs;
     for (p.cell = 0; p.cell < (int)cells; ++p.cell)
         for (p.anchor = 0; p.anchor < l->n; ++p.anchor) {
@@ -237,8 +287,13 @@ static int by_probability(const void *x, const void *y)
     return k ? k : earlier(a, b);
 }
 
+static float overlap_of(const detect_heads *heads, const detect_box *box, const detect_box *place)
+{
+    return heads->nms == NMS_DIOU ? detect_diou(box, place, heads->beta) : detect_iou(box, place);
+}
+
 /* Keeps, of sorted[0..n-1] sorted by class, what no kept box of the same class covers; returns how many. */
-static size_t thin(ranked *sorted, size_t n, float nms, size_t most)
+static size_t thin(ranked *sorted, size_t n, const detect_heads *heads, float nms, size_t most)
 {
     size_t kept = 0, first = 0;   /* r[first..kept-1] are the class's kept boxes */
     for (size_t i = 0; i < n; ++i) {
@@ -246,20 +301,20 @@ static size_t thin(ranked *sorted, size_t n, float nms, size_t most)
         if (most && kept - first >= most) continue;
         int covered = 0;
         for (size_t j = first; j < kept && nms < 1 && !covered; ++j)
-            covered = detect_iou(&sorted[j].box, &sorted[i].box) > nms;
+            covered = overlap_of(heads, &sorted[j].box, &sorted[i].box) > nms;
         if (!covered) sorted[kept++] = sorted[i];
     }
     return kept;
 }
 
 /* Sorts and thins the boxes that one image has added from `begin` on. */
-static void finish_image(detect_list *out, size_t begin, const detect_options *options)
+static void finish_image(const detect_heads *heads, detect_list *out, size_t begin, const detect_options *options)
 {
     size_t n = out->n - begin;
     ranked *r = mem_calloc(n + 1, sizeof *r);
     for (size_t i = 0; i < n; ++i) r[i] = (ranked){ out->box[begin + i], i };
     qsort(r, n, sizeof *r, by_class);
-    n = thin(r, n, options->nms, (size_t)options->most);
+    n = thin(r, n, heads, options->nms, (size_t)options->most);
     qsort(r, n, sizeof *r, by_probability);
     for (size_t i = 0; i < n; ++i) out->box[begin + i] = r[i].box;
     out->n = begin + n;
@@ -272,5 +327,5 @@ void detect_image(const detect_heads *heads, int b, int image_w, int image_h, co
     size_t begin = out->n;
     frame f = frame_of(heads->net, image_w, image_h, options->letterbox);
     for (int i = 0; i < heads->n; ++i) add_head(heads, i, b, &f, options->threshold, image, out);
-    finish_image(out, begin, options);
+    finish_image(heads, out, begin, options);
 }

@@ -74,6 +74,13 @@ cfg_section *cfg_append_copy(cfg_file *cfg, const cfg_section *section)
     return copy;
 }
 
+void cfg_rename(cfg_section *section, const char *name)
+{
+    char *renamed = mem_strdup(name);   /* `name` may be what is replaced */
+    free(section->name);
+    section->name = renamed;
+}
+
 void cfg_set(cfg_section *section, const char *key, const char *fmt, ...)
 {
     va_list ap;
@@ -148,7 +155,32 @@ int cfg_line(const cfg_section *section, const char *key)
 
 int cfg_is(const cfg_section *section, const char *name) { return !strcmp(section->name, name); }
 
-int cfg_is_boxes(const cfg_section *section) { return cfg_is(section, "yolo") || cfg_is(section, "region"); }
+int cfg_is_boxes(const cfg_section *section)
+{
+    return cfg_is(section, "yolo") || cfg_is(section, "Gaussian_yolo") || cfg_is(section, "region");
+}
+
+static int is_fork_pair(const section_row *row, const cfg_pair *pair)
+{
+    const key_row *key = cfg_key_row(row, pair->key);
+    return key && cfg_is_fork_value(key, pair->value);
+}
+
+const cfg_section *cfg_fork_sign(const cfg_file *cfg, const char **what)
+{
+    for (int i = 0; i < cfg->n; ++i) {
+        const cfg_section *section = &cfg->section[i];
+        const section_row *row = cfg_section_row(section->name);
+        *what = NULL;
+        if (cfg_is_fork_section(section->name)) return section;
+        for (int k = 0; row && k < section->n; ++k) {
+            *what = section->pair[k].key;
+            if (is_fork_pair(row, &section->pair[k])) return section;
+        }
+    }
+    *what = NULL;
+    return NULL;
+}
 
 static int list_length(const char *text)
 {

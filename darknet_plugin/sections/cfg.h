@@ -47,6 +47,8 @@ cfg_file *cfg_new(const char *path);
 cfg_section *cfg_append(cfg_file *cfg, const char *name, const char *file, int line);
 /* Appends a deep copy of `section`, renumbered like cfg_append. */
 cfg_section *cfg_append_copy(cfg_file *cfg, const cfg_section *section);
+/* Makes it a section of another name, by its full name. */
+void cfg_rename(cfg_section *section, const char *name);
 /* Sets (replaces or adds) or removes a key. */
 void cfg_set(cfg_section *section, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Sets a key to n numbers, "1,2,3". */
@@ -60,7 +62,7 @@ int cfg_int(const cfg_section *section, const char *key, int def);
 double cfg_float(const cfg_section *section, const char *key, double def);
 int cfg_line(const cfg_section *section, const char *key);   /* the key's, else the section's */
 int cfg_is(const cfg_section *section, const char *name);
-int cfg_is_boxes(const cfg_section *section);   /* [yolo] or [region]: a detector's output */
+int cfg_is_boxes(const cfg_section *section);   /* [yolo], [Gaussian_yolo] or [region]: a detector's output */
 /* "1,2 , -3" -> numbers; returns how many, *out is the caller's to free (NULL if none). */
 int cfg_ints(const cfg_section *section, const char *key, int **out);
 int cfg_floats(const cfg_section *section, const char *key, float **out);
@@ -70,6 +72,10 @@ const cfg_section *cfg_first(const cfg_file *cfg, const char *name);          /*
 const cfg_section *cfg_layer(const cfg_file *cfg, int index);                 /* layer `index`, NULL if out of range */
 int cfg_layers(const cfg_file *cfg);                                          /* number of layers */
 int cfg_is_distillation(const cfg_file *cfg);                                 /* has any plugin section */
+
+/* The first section of the cfg with something that only AlexeyAB's Darknet has: NULL if there is none. *what: the key, or
+ * NULL where it is the section itself. Both borrowed. */
+const cfg_section *cfg_fork_sign(const cfg_file *cfg, const char **what);
 
 /* The cfg as text that every Darknet reads (no comments, "key=value"); the caller frees. */
 char *cfg_text(const cfg_file *cfg, size_t *len);

@@ -3,8 +3,8 @@
  *
  * Taken from what the host's parser asks for, with the ranges outside of which it divides by zero, overruns a
  * buffer or computes something else in silence. Keys of AlexeyAB's fork that change what a network computes are
- * listed with the one value at which both agree, or as NEVER where there is none; those that only steer its training,
- * its speed or its box suppression are ELSEWHERE. */
+ * listed with the one value at which both agree, or as NEVER where there is none; those that only steer its training or
+ * its speed are ELSEWHERE. FORK_... are its keys that are read here, too. */
 #include "cfg_keys.h"
 #include "darknet_plugin/base/words.h"
 
@@ -21,10 +21,12 @@
 #define FLOATS(n, lo, hi) { .name = n, .type = KEY_FLOATS, .min = lo, .max = hi }
 #define TEXT(n) { .name = n, .type = KEY_STR }
 #define CHOICE(n, c, h) { .name = n, .type = KEY_CHOICE, .choices = c, .hint = h }
-#define FOREIGN(n, v) { .name = n, .type = KEY_INT, .min = v, .max = v, .hint = NOT_HERE }
+#define FOREIGN(n, v) { .name = n, .type = KEY_INT, .min = v, .max = v, .hint = NOT_HERE, .fork = 1 }
+#define FORK_INT(n, lo, hi) { .name = n, .type = KEY_INT, .min = lo, .max = hi, .fork = 1 }
+#define FORK_FLOAT(n, lo, hi) { .name = n, .type = KEY_FLOAT, .min = lo, .max = hi, .fork = 1 }
 #define ELSEWHERE(n) { .name = n, .type = KEY_STR, .elsewhere = 1 }
-#define NEVER(n) { .name = n, .type = KEY_STR, .never = 1, .hint = NOT_HERE }
-#define SAME_AS(n, other) { .name = n, .type = KEY_INT, .min = -1, .max = BIG, .same_as = other, .hint = NOT_HERE }
+#define NEVER(n) { .name = n, .type = KEY_STR, .never = 1, .hint = NOT_HERE, .fork = 1 }
+#define SAME_AS(n, other) { .name = n, .type = KEY_INT, .min = -1, .max = BIG, .same_as = other, .hint = NOT_HERE, .fork = 1 }
 #define END { .name = NULL }
 
 #define NOT_HERE "this Darknet does not have that key and would compute something else"
@@ -35,7 +37,7 @@ static const key_row net_keys[] = {
     INT("width", 0, BIG), INT("height", 0, BIG), INT("channels", 0, BIG), INT("inputs", 0, BIG),
     POSITIVE("learning_rate"), FLOAT("momentum", 0, 1), POSITIVE("decay"),
     FLAG("adam"), FLOAT("B1", 0, 1), FLOAT("B2", 0, 1), POSITIVE("eps"),
-    CHOICE("policy", "constant|step|steps|exp|poly|sigmoid|random", "this Darknet would silently use constant"),
+    CHOICE("policy", "constant|step|steps|exp|poly|sigmoid|random|sgdr", "this Darknet would silently use constant"),
     INT("burn_in", 0, BIG), REAL("power"), COUNT("step"), REAL("scale"), REAL("gamma"),
     INTS("steps", -1, BIG), FLOATS("scales", 0, 1e30), INT("max_batches", 0, BIG),
     COUNT("max_crop"), COUNT("min_crop"), POSITIVE("max_ratio"), POSITIVE("min_ratio"), FLAG("center"),
@@ -52,7 +54,8 @@ static const key_row net_keys[] = {
     ELSEWHERE("num_sigmas_reject_badlabels"), ELSEWHERE("loss_scale"), ELSEWHERE("contrastive"),
     ELSEWHERE("contrastive_jit_flip"), ELSEWHERE("contrastive_color"), ELSEWHERE("unsupervised"),
     ELSEWHERE("label_smooth_eps"), ELSEWHERE("resize_step"), ELSEWHERE("attention"),
-    ELSEWHERE("show_receptive_field"), FLAG("letter_box"), END
+    ELSEWHERE("show_receptive_field"), FORK_INT("letter_box", 0, 1),
+    ELSEWHERE("input_calibration"), ELSEWHERE("max_epochs"), END
 };
 
 #define XNOR { .name = "xnor", .type = KEY_INT, .min = 0, .max = 1, .warn = \
@@ -120,17 +123,30 @@ static const key_row shortcut_keys[] = {
     ACTIVATION, REAL("alpha"), REAL("beta"), CHOICE("weights_type", "none", NOT_HERE),
     CHOICE("weights_normalization", "none", NOT_HERE), END
 };
+/* How boxes are thinned out, of the last head: see detect.h. */
+#define NMS { .name = "nms_kind", .type = KEY_CHOICE, .choices = "default|greedynms|diounms", .fork = 1, \
+              .hint = "AlexeyAB's Darknet would silently use default" }, \
+    FORK_FLOAT("beta_nms", 1e-6, 100)
 static const key_row yolo_keys[] = {
     COUNT("classes"), COUNT("num"), INTS("mask", 0, BIG), FLOATS("anchors", 0, 1e30), COUNT("max"), REAL("jitter"),
-    REAL("ignore_thresh"), REAL("truth_thresh"), POSITIVE("random"), TEXT("map"), FOREIGN("new_coords", 0),
-    FLOAT("scale_x_y", 1, 4),   /* boxes are decoded with it here, not by the host: see detect.h */
+    REAL("ignore_thresh"), REAL("truth_thresh"), POSITIVE("random"), TEXT("map"), FORK_INT("new_coords", 0, 1),
+    FORK_FLOAT("scale_x_y", 1, 4),   /* boxes are decoded with it here, not by the host: see detect.h */
     ELSEWHERE("iou_thresh"), ELSEWHERE("cls_normalizer"), ELSEWHERE("iou_normalizer"), ELSEWHERE("obj_normalizer"),
-    ELSEWHERE("delta_normalizer"), ELSEWHERE("iou_loss"), ELSEWHERE("iou_thresh_kind"), ELSEWHERE("nms_kind"),
-        ELSEWHERE("beta_nms"),
+    ELSEWHERE("delta_normalizer"), ELSEWHERE("iou_loss"), ELSEWHERE("iou_thresh_kind"), NMS,
+    ELSEWHERE("uc_normalizer"), ELSEWHERE("beta1"),
     ELSEWHERE("max_delta"), ELSEWHERE("resize"), ELSEWHERE("counters_per_class"), ELSEWHERE("label_smooth_eps"),
     ELSEWHERE("objectness_smooth"), ELSEWHERE("focal_loss"), ELSEWHERE("show_details"), ELSEWHERE("track_history_size"),
     ELSEWHERE("sim_thresh"), ELSEWHERE("embedding_layer"), ELSEWHERE("dets_for_track"), ELSEWHERE("dets_for_show"),
     ELSEWHERE("track_ciou_norm"), END
+};
+static const key_row gaussian_yolo_keys[] = {
+    COUNT("classes"), COUNT("num"), INTS("mask", 0, BIG), FLOATS("anchors", 0, 1e30), COUNT("max"), REAL("jitter"),
+    REAL("ignore_thresh"), REAL("truth_thresh"), POSITIVE("random"), TEXT("map"), FORK_FLOAT("scale_x_y", 1, 4), NMS,
+    CHOICE("yolo_point", "center", "boxes around a corner are not supported"),
+    ELSEWHERE("iou_thresh"), ELSEWHERE("uc_normalizer"), ELSEWHERE("cls_normalizer"), ELSEWHERE("iou_normalizer"),
+    ELSEWHERE("obj_normalizer"), ELSEWHERE("delta_normalizer"), ELSEWHERE("iou_loss"), ELSEWHERE("iou_thresh_kind"),
+    ELSEWHERE("max_delta"), ELSEWHERE("resize"), ELSEWHERE("counters_per_class"), ELSEWHERE("label_smooth_eps"),
+    ELSEWHERE("objectness_smooth"), ELSEWHERE("focal_loss"), ELSEWHERE("show_details"), END
 };
 static const key_row region_keys[] = {
     INT("coords", 0, BIG), COUNT("classes"), COUNT("num"), FLOATS("anchors", 0, 1e30), COUNT("max"), FLAG("log"),
@@ -153,7 +169,7 @@ static const key_row teacher_keys[] = {
     COUNT("width"), COUNT("height"),
     { .name = "mean", .type = KEY_FLOATS, .min = -1e6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
     { .name = "std", .type = KEY_FLOATS, .min = 1e-6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
-    FLOAT("eps", 1e-12, 1), TEXT("name"), TEXT("cache"), CHOICE("cache_type", "f16|f32|u8", NULL),
+    FLOAT("eps", 1e-12, 1), CHOICE("fit", "crop|letterbox|stretch", NULL), TEXT("name"), TEXT("cache"), CHOICE("cache_type", "f16|f32|u8", NULL),
     INT("views", 1, 1000000), END
 };
 static const key_row augment_keys[] = {
@@ -161,9 +177,11 @@ static const key_row augment_keys[] = {
     CHOICE("fit", "crop|letterbox|stretch", NULL), FLOAT("mixup", 0, 1000), INT("cutout", 0, BIG),
     FLOAT("label_smoothing", 0, .999), END
 };
+/* Above 1 it is AlexeyAB's, which stops there in so many steps at the beginning of a training. */
+#define STOP_BACKWARD { .name = "stopbackward", .type = KEY_INT, .min = 0, .max = BIG, .elsewhere_above = 1 }
 /* What the host asks of every layer section. */
 static const key_row layer_keys[] = {
-    FLAG("truth"), FLAG("onlyforward"), FLAG("stopbackward"), FLAG("dontsave"), FLAG("dontload"),
+    FLAG("truth"), FLAG("onlyforward"), STOP_BACKWARD, FLAG("dontsave"), FLAG("dontload"),
     INT("numload", 0, BIG), FLAG("dontloadscales"), POSITIVE("learning_rate"), REAL("smooth"), ELSEWHERE("clip"),
     ELSEWHERE("dont_update"), ELSEWHERE("burnin_update"), ELSEWHERE("train_only_bn"), END
 };
@@ -186,6 +204,7 @@ static const section_row sections[] = {
     { "dropout", NULL, SECTION_STOCK, dropout_keys },
     { "cost", NULL, SECTION_STOCK, cost_keys },
     { "yolo", NULL, SECTION_STOCK, yolo_keys },
+    { "Gaussian_yolo", NULL, SECTION_STOCK, gaussian_yolo_keys },
     { "region", NULL, SECTION_STOCK, region_keys },
     { "detection", NULL, SECTION_STOCK, detection_keys },
     { "iseg", NULL, SECTION_STOCK, iseg_keys },
@@ -242,6 +261,20 @@ const key_row *cfg_key_row(const section_row *row, const char *key)
         for (const key_row *k = list[i]; k->name; ++k)
             if (!strcmp(k->name, key)) return k;
     return NULL;
+}
+
+int cfg_is_fork_section(const char *name)
+{
+    static const char *const names[] = { "Gaussian_yolo", "route_lhalf", "scale_channels", "sam", "reorg3d" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
+        if (!strcmp(name, names[i])) return 1;
+    return 0;
+}
+
+int cfg_is_fork_value(const key_row *row, const char *value)
+{
+    if (row->fork || row->elsewhere) return 1;
+    return row->type == KEY_CHOICE && !strcmp(row->name, "activation") && !words_one_of(value, CFG_STOCK_ACTIVATIONS);
 }
 
 const char *cfg_nearest_section(const char *name)

@@ -3,9 +3,9 @@
 #ifndef DISTILL_CFG_KEYS_H
 #define DISTILL_CFG_KEYS_H
 
-/* Every activation, as `choices`: the host's, and from mish on those that only we have (layers/fork_layers.h). */
-#define CFG_ACTIVATIONS "linear|relu|leaky|logistic|elu|selu|tanh|ramp|relie|plse|loggy|stair|hardtan|lhtan|" \
-                        "mish|swish|silu|relu6|hard_swish|hard_mish|gelu"
+/* Every activation, as `choices`: the host's, and those that only we have (layers/fork_layers.h). */
+#define CFG_STOCK_ACTIVATIONS "linear|relu|leaky|logistic|elu|selu|tanh|ramp|relie|plse|loggy|stair|hardtan|lhtan"
+#define CFG_ACTIVATIONS CFG_STOCK_ACTIVATIONS "|mish|swish|silu|relu6|hard_swish|hard_mish|gelu"
 
 typedef enum { KEY_INT, KEY_FLOAT, KEY_STR, KEY_INTS, KEY_FLOATS, KEY_CHOICE } key_type;
 
@@ -19,6 +19,8 @@ typedef struct key_row {
     const char *hint;      /* said where the value is refused, or NULL */
     /* another Darknet's, and nothing to what a network computes here: read, named, not deployed */
     int elsewhere;
+    double elsewhere_above;   /* so is a value above this, which is not kept; 0: none is */
+    int fork;                 /* another Darknet's, and read here as it means it there */
     int never;             /* another Darknet's, and computes something else at every value: refused */
     const char *same_as;   /* must be what this other key of the section is, 1 if that is absent; NULL = no matter */
     const char *warn;      /* said where it is anything but 0; NULL = nothing */
@@ -43,5 +45,9 @@ const section_row *cfg_section_row(const char *name);           /* by full or sh
 const key_row *cfg_key_row(const section_row *row, const char *key);   /* also knows keys every layer may have */
 const char *cfg_nearest_section(const char *name);              /* NULL if nothing is near */
 const char *cfg_nearest_key(const section_row *row, const char *key);
+
+/* Does only AlexeyAB's Darknet have such a section; this key, or this value of it? */
+int cfg_is_fork_section(const char *name);
+int cfg_is_fork_value(const key_row *row, const char *value);
 
 #endif

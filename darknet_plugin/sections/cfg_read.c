@@ -81,14 +81,6 @@ static int is_number(const char *text)
     return !*end && end != text;
 }
 
-static int one_of(const char *word, const char *choices)
-{
-    size_t n = strlen(word);
-    for (const char *p = choices; n && p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
-        if (!strncmp(p, word, n) && (p[n] == '|' || !p[n])) return 1;
-    return 0;
-}
-
 static int is_list(const key_row *row) { return row->type == KEY_INTS || row->type == KEY_FLOATS; }
 
 static const char *expected(const key_row *row)
@@ -170,7 +162,7 @@ static void check_list(reader *reader, const cfg_pair *pair, const key_row *row)
 /* A word of the row's; another one is told what there is, and the nearest of it. */
 static void check_choice(reader *reader, const cfg_pair *pair, const key_row *row)
 {
-    if (one_of(pair->value, row->choices)) return;
+    if (words_one_of(pair->value, row->choices)) return;
     const char *name[MAX_CHOICES];
     char *copy = mem_strdup(row->choices), *rest = copy, *what = mem_printf("'%s'", pair->value), *list = NULL;
     int words = 0;
@@ -209,7 +201,7 @@ static void check_value(reader *reader, const cfg_pair *pair, const key_row *row
     if (row->never) refuse_key(reader, pair, row);
     if (row->type == KEY_STR) return;
     if (row->type == KEY_CHOICE) check_choice(reader, pair, row);
-    else if (row->choices && one_of(pair->value, row->choices)) return;
+    else if (row->choices && words_one_of(pair->value, row->choices)) return;
     else if (is_list(row)) check_list(reader, pair, row);
     else (void)check_number(reader, pair, row, pair->value);
 }
@@ -262,9 +254,21 @@ static void finish_elsewhere(reader *reader)
 {
     if (!reader->elsewhere) return;
     diag_warn(reader->d, reader->cfg->path, 0, NULL,
-              "keys that steer training, speed or box suppression in AlexeyAB's Darknet mean nothing here: %s",
+              "keys that steer training or speed in AlexeyAB's Darknet mean nothing here: %s",
               reader->elsewhere);
     free(reader->elsewhere);
+}
+
+static int is_beyond(const key_row *row, const char *value)
+{
+    return row->elsewhere_above > 0 && is_whole(value) && strtod(value, NULL) > row->elsewhere_above;
+}
+
+/* The key just kept goes: the host would take its value for its own. */
+static void leave_elsewhere(reader *reader, const char *key)
+{
+    note_elsewhere(reader, current(reader)->name, key);
+    cfg_unset(current(reader), key);
 }
 
 /* Keeps a key and its value, whatever is wrong with them, once it is checked. */
@@ -286,6 +290,7 @@ static void add_pair(reader *reader, const char *key, const char *value)
     if (!reader->row) return;
     const key_row *k = cfg_key_row(reader->row, key);
     if (k && k->elsewhere) note_elsewhere(reader, s->name, key);
+    else if (k && is_beyond(k, value)) leave_elsewhere(reader, key);
     else if (k) check_value(reader, &s->pair[s->n - 1], k);
     else unknown_key(reader, key);
 }

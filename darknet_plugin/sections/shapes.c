@@ -70,6 +70,9 @@ static void check_policy(shape_run *run)
     if (!strcmp(policy, "random"))
         diag_warn(run->d, run->section->file, cfg_line(run->section, "policy"), run->section->name,
                   "policy=random is constant here: runs are repeatable");
+    if (!strcmp(policy, "sgdr"))
+        diag_warn(run->d, run->section->file, cfg_line(run->section, "policy"), run->section->name,
+                  "policy=sgdr is AlexeyAB's, and constant here");
     if (strcmp(policy, "steps")) return;
     int n = cfg_ints(run->section, "steps", &steps), m = cfg_floats(run->section, "scales", &scales);
     if (!n || !m) shape_error(run, "policy", "policy=steps needs 'steps' and 'scales'");

@@ -378,17 +378,22 @@ static int64_t masks(shape_run *run, int64_t num)
     return n ? n : num;
 }
 
-static int yolo(shape_run *run)
+/* An anchor has a number a class and `more`. */
+static int anchored(shape_run *run, int64_t more)
 {
     int64_t classes = positive(run, "classes", 20), num = positive(run, "num", 1), n = masks(run, num);
-    int64_t want = times(n, classes + 5);
+    int64_t want = times(n, classes + more);
     check_anchors(run, num);
     if (!has_image(run)) return 0;
     if (want != run->l->in_c)
-        shape_error(run, NULL, "needs %lld input channels (%lld masks x (%lld + 5)), not %d", (long long)want,
-                    (long long)n, (long long)classes, run->l->in_c);
+        shape_error(run, NULL, "needs %lld input channels (%lld masks x (%lld + %lld)), not %d", (long long)want,
+                    (long long)n, (long long)classes, (long long)more, run->l->in_c);
     return same_map(run);
 }
+
+static int yolo(shape_run *run) { return anchored(run, 5); }
+/* With an uncertainty for each number of a box. */
+static int gaussian_yolo(shape_run *run) { return anchored(run, 9); }
 
 static int region(shape_run *run)
 {
@@ -433,7 +438,8 @@ static const shape_row rows[] = {
     { "activation", 0, elementwise }, { "logistic", 0, elementwise }, { "l2norm", 0, elementwise },
     { "softmax", 0, softmax_of }, { "cost", 0, flat },
     { "route", 0, route }, { "shortcut", 0, shortcut },
-    { "yolo", 0, yolo }, { "region", 0, region }, { "iseg", 0, iseg }, { "detection", 0, detection },
+    { "yolo", 0, yolo }, { "Gaussian_yolo", 0, gaussian_yolo }, { "region", 0, region }, { "iseg", 0, iseg },
+    { "detection", 0, detection },
 };
 
 const shape_row *shape_row_of(const char *name)

@@ -1,4 +1,5 @@
-/* Anything but `darknet distill ...` goes to the stock program. A distillation cfg among its arguments is lowered on
+/* Anything but `darknet distill ...` goes to the stock program, unless that would misread a cfg among its arguments: what
+ * only AlexeyAB's Darknet has it passes over in silence. A distillation cfg among its arguments is lowered on
  * the way into a temporary folder under its own base name; commands that train or write weights would lose the teacher
  * and train the frozen tail, so they refuse one and name the verb to use.
  *
@@ -11,6 +12,7 @@
 #include "darknet_plugin/base/path.h"
 #include "darknet_plugin/base/temp_folder.h"
 #include "darknet_plugin/data/image_io.h"
+#include "darknet_plugin/deploying/readers.h"
 #include "darknet_plugin/host/host.h"
 #include "darknet_plugin/lowering/lower.h"
 #include "weights_tools/file/weights_file.h"
@@ -39,6 +41,14 @@ static const stock_row INFERENCE[] = {
     { "detector", "test" }, { "detector", "valid" }, { "detector", "valid2" }, { "detector", "recall" },
     { "detector", "demo" }, { "detect", NULL }, { "classify", NULL }, { "speed", NULL }, { "ops", NULL },
     { "visualize", NULL }, { "print", NULL },
+};
+
+/* What our own verbs do as well, for a network that the stock program cannot read. */
+static const stock_row OWN[] = {
+    { "train", "train" }, { "test", "predict" }, { "demo", "predict" }, { "predict", "predict" }, { "try", "predict" },
+    { "valid", "valid" }, { "valid2", "valid" }, { "recall", "valid" }, { "map", "valid" }, { "validmulti", "valid" },
+    { "valid10", "valid" }, { "validcrop", "valid" }, { "validfull", "valid" }, { "detect", "predict" },
+    { "classify", "predict" }, { "speed", "bench" }, { "ops", "summary" }, { "print", "summary" },
 };
 
 /* And the verb that does what a refused command was probably for. */
@@ -87,6 +97,28 @@ static void refuse(char **argv, int argc, const char *cfg, diag *d)
     diag_hint(d, "use 'darknet distill %s'", verb);
 }
 
+/* The verb for what was asked. */
+static const char *own_verb(const handover *handover)
+{
+    const char *sub = handover->argc > 2 ? handover->argv[2] : "";
+    for (size_t i = 0; i < sizeof OWN / sizeof *OWN; ++i)
+        if (!strcmp(OWN[i].command, handover->argv[1]) || !strcmp(OWN[i].command, sub)) return OWN[i].sub;
+    return "export";
+}
+
+/* 0, or -1 with a message where the stock program would read something else. */
+static int refuse_misread(const handover *handover, const char *path, const cfg_file *cfg, const net_shape *shape,
+                          diag *d)
+{
+    reader_note note[READER_ROWS];
+    const reader_note *first = readers_cannot(note, readers_note(cfg, shape, note), READER_DARKNET);
+    if (!first) return 0;
+    const cfg_section *section = cfg_layer(cfg, first->layer);
+    diag_error(d, path, section->line, section->name, "%s: %s", first->row->construct, first->row->readers);
+    diag_hint(d, "use 'darknet distill %s'", own_verb(handover));
+    return -1;
+}
+
 /* Argument i becomes the name of a file with this cfg, called as the one that it stands for. */
 static int write_lowered(handover *handover, int i, const cfg_file *cfg, diag *d)
 {
@@ -101,12 +133,16 @@ static int write_lowered(handover *handover, int i, const cfg_file *cfg, diag *d
     return failed;
 }
 
-/* Is it a distillation cfg? What is wrong with a plain one is the stock program's to say. */
-static int is_distillation(const char *path)
+/* Is it a distillation cfg? 1, or 0; or -1 with a message where it is a plain one that the stock program misreads. What
+ * is wrong with one is otherwise that program's to say. */
+static int is_distillation(const handover *handover, const char *path, diag *d)
 {
     diag *quiet = diag_new();
     cfg_file *cfg = cfg_read(path, quiet);
     int answer = cfg && cfg_is_distillation(cfg);
+    net_shape *shape = cfg && !answer && !diag_errors(quiet) ? shapes_infer(cfg, quiet) : NULL;
+    if (shape) answer = refuse_misread(handover, path, cfg, shape, d);
+    shapes_free(shape);
     cfg_free(cfg);
     diag_free(quiet);
     return answer;
@@ -116,13 +152,15 @@ static int is_distillation(const char *path)
 static int take_cfg(handover *handover, int i, diag *d)
 {
     const char *path = handover->argv[i];
-    if (!is_distillation(path)) return 0;
+    int distils = is_distillation(handover, path, d);
+    if (distils <= 0) return distils;
     if (!is_inference(handover->argc, handover->argv)) {
         refuse(handover->argv, handover->argc, path, d);
         return -1;
     }
     lowered *low = lower_read(path, LOWER_DEPLOY, d);
-    int failed = !low || write_lowered(handover, i, low->cfg, d);
+    int failed = !low || refuse_misread(handover, path, low->cfg, low->shape, d) ||
+        write_lowered(handover, i, low->cfg, d);
     if (low) {
         shapes_free(handover->shape);
         handover->shape = low->shape;

@@ -35,6 +35,8 @@ const char *gpu_runs_on(const layer *l);
  * is in host memory. */
 void gpu_forward(network *net, int end, int train);
 void gpu_backward(network *net, int end, int begin);
+/* A layer of such a network by a function for the CPU: input down to net->input, output and delta up. */
+void gpu_forward_by_host(const layer *l, const network *net, host_callback forward);
 void gpu_update(network *net, int end, update_args args);
 /* Until the device has done all that it was given. */
 void gpu_wait(void);

@@ -60,6 +60,14 @@ void gpu_pull_delta(const network *net, int i)
     if (gpu_has(net)) cuda_pull_array(l->delta_gpu, l->delta, (size_t)l->outputs * (size_t)l->batch);
 }
 
+void gpu_forward_by_host(const layer *l, const network *net, host_callback forward)
+{
+    cuda_pull_array(net->input_gpu, net->input, (size_t)l->inputs * (size_t)l->batch);
+    forward(*l, *net);
+    cuda_push_array(l->output_gpu, l->output, (size_t)l->outputs * (size_t)l->batch);
+    if (l->delta_gpu) cuda_push_array(l->delta_gpu, l->delta, (size_t)l->outputs * (size_t)l->batch);
+}
+
 /* From layer end - 1 down to layer begin, or to where nobody wants a delta. */
 void gpu_backward(network *net, int end, int begin)
 {

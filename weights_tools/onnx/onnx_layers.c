@@ -363,7 +363,7 @@ static const struct layer_row {
     { "convolutional", convolutional }, { "connected", connected }, { "maxpool", maxpool }, { "avgpool", avgpool },
     { "softmax", softmax_of }, { "route", route }, { "shortcut", shortcut }, { "upsample", upsample },
     { "activation", activation }, { "dropout", previous }, { "cost", previous },
-    { "yolo", previous }, { "region", previous },
+    { "yolo", previous }, { "Gaussian_yolo", previous }, { "region", previous },
 };
 
 static int write_layer(build *graph, int i)
