@@ -364,7 +364,7 @@ static void check_bn(int batch, int c, int h, int w, int train, float slope)
     if (train) check_close_n(r.a.x, r.l.x, n, 0, "its input is kept");
     for (size_t k = 0; train && k < r.a.c; ++k) bn_keep_sums(&r.a, k, sum_of(&r.a, BN_SUM_DELTA, k, 0), sum_of(&r.a, BN_SUM_WITH_X, k, r.a.mean[k]));
     on_grid(blocks_of(n), run_backward, &r);
-    batchnorm_backward(&r.l, train, train);
+    batchnorm_backward(&r.l, NULL, train, train);
     check_close_n(r.a.delta, r.l.delta, n, 5e-6, "batch norm's delta");
     bn_lists(&r, ours, theirs);
     for (int i = 0; i < BN_C_ARRAYS; ++i) check_close_n(*ours[i], *theirs[i], (size_t)c, 5e-6, "batch norm's arrays");

@@ -3,7 +3,7 @@
  *   forward    m = mean(x), v = mean((x - m)^2) over batch and map, s = sqrt(v), r = 1 / (s + e), e = 1e-6
  *              h = (x - m) * r,   z = g * h + b,   y = act(z)
  *   running    M += rate * (m - M),   V += rate * (v * N / (N-1) - V)          (N = 1: v as it is)
- *   backward   dz = dy * act'(y);   db += sum(dz);   dg += sum(dz * h)
+ *   backward   dz = dy * act';      db += sum(dz);   dg += sum(dz * h)
  *              dx = g * r * (dz - mean(dz) - h * mean(dz * h) * (s + e) / s)    (s = 0: h is 0 anyway)
  *   inference  M and V in place of m and v, and then dx = g * dz / (sqrt(V) + e)
  *
@@ -24,7 +24,7 @@
 
 typedef struct bn_job {
     const layer *l;
-    const float *x, *bias;
+    const float *x, *bias, *before;
     float *y, rate;
     int train, updates;
 } bn_job;
@@ -97,6 +97,13 @@ void batchnorm_keep_statistics(const layer *l, size_t c, double mean, double var
     l->rolling_variance[c] += (float)(rate * (unbiased - l->rolling_variance[c]));
 }
 
+/* What channel c's x - mean is multiplied with, by this batch's statistics. */
+static float train_factor(const layer *l, size_t c)
+{
+    float r = (float)(1 / (sqrt(l->variance[c]) + HOST_EPSILON));
+    return l->scales[c] * r;
+}
+
 /* Measures and normalises channels [begin, end). */
 static void train_channels(void *ctx, size_t begin, size_t end)
 {
@@ -106,8 +113,7 @@ static void train_channels(void *ctx, size_t begin, size_t end)
         double mean, variance;
         measure_channel(l, job->x, c, &mean, &variance);
         batchnorm_keep_statistics(l, c, mean, variance, job->rate);
-        float r = (float)(1 / (sqrt(l->variance[c]) + HOST_EPSILON));
-        affine_channel(l, job->x, job->y, c, l->mean[c], l->scales[c] * r, l->biases[c]);
+        affine_channel(l, job->x, job->y, c, l->mean[c], train_factor(l, c), l->biases[c]);
     }
 }
 
@@ -136,23 +142,45 @@ void batchnorm_forward_inference(const layer *l, const float *x, float *y)
     parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), inference_channels, &job);
 }
 
-/* n neighbours' delta *= act'(y). */
-ACT_INLINE void slope_map(float *delta, const float *y, size_t n, ACTIVATION act)
+/* n neighbours' delta *= act', v being what act_slope takes. */
+ACT_INLINE void slope_map(float *delta, const float *v, size_t n, ACTIVATION act)
 {
     ACT_SIMD
-    for (size_t i = 0; i < n; ++i) delta[i] *= act_slope(y[i], act);
+    for (size_t i = 0; i < n; ++i) delta[i] *= act_slope(v[i], act);
 }
 
-/* delta *= act'(y) on channel c; returns the sum of the result. */
-static double slope_channel(const layer *l, size_t c)
+/* The same where v is x normalised. */
+ACT_INLINE void slope_normal(float *delta, const float *x, float mean, float factor, float bias, size_t n,
+                             ACTIVATION act)
+{
+    ACT_SIMD
+    for (size_t i = 0; i < n; ++i) delta[i] *= act_slope((x[i] - mean) * factor + bias, act);
+}
+
+/* delta *= act' on one map of channel c. The slope is known from the output; else from what was kept before the
+ * activation; else from batch norm's input. */
+static void slope_of_map(const bn_job *job, size_t c, size_t at)
+{
+    const layer *l = job->l;
+    if (l->activation == LINEAR) return;
+    if (!act_needs_input(l->activation) || job->before) {
+        const float *v = job->before ? job->before : l->output;
+        ACT_SWITCH(l->activation, slope_map, l->delta + at, v + at, map_size(l))
+        return;
+    }
+    float mean = job->train ? l->mean[c] : l->rolling_mean[c];
+    float factor = job->train ? train_factor(l, c) : batchnorm_factor(l, (int)c);
+    ACT_SWITCH(l->activation, slope_normal, l->delta + at, l->x + at, mean, factor, l->biases[c], map_size(l))
+}
+
+/* delta *= act' on channel c; returns the sum of the result. */
+static double slope_channel(const bn_job *job, size_t c)
 {
     double sum = 0;
-    for (size_t b = 0; b < (size_t)l->batch; ++b) {
-        size_t at = map_at(l, b, c);
-        if (l->activation != LINEAR) {
-            ACT_SWITCH(l->activation, slope_map, l->delta + at, l->output + at, map_size(l))
-        }
-        sum += sum_map(l->delta + at, map_size(l));
+    for (size_t b = 0; b < (size_t)job->l->batch; ++b) {
+        size_t at = map_at(job->l, b, c);
+        slope_of_map(job, c, at);
+        sum += sum_map(job->l->delta + at, map_size(job->l));
     }
     return sum;
 }
@@ -204,7 +232,7 @@ static void backward_train_channel(const bn_job *job, size_t c)
     const layer *l = job->l;
     double n = (double)l->batch * (double)map_size(l);
     double s = sqrt(l->variance[c]), r = 1 / (s + HOST_EPSILON);
-    double sum = slope_channel(l, c), with_h = correlate_channel(l, c, l->mean[c]) * r;
+    double sum = slope_channel(job, c), with_h = correlate_channel(l, c, l->mean[c]) * r;
     double slope = s > 0 ? with_h / n * r * (s + HOST_EPSILON) / s : 0;
     if (job->updates) {
         l->bias_updates[c] += (float)sum;
@@ -216,7 +244,7 @@ static void backward_train_channel(const bn_job *job, size_t c)
 static void backward_inference_channel(const bn_job *job, size_t c)
 {
     const layer *l = job->l;
-    double r = 1 / (sqrt(l->rolling_variance[c]) + HOST_EPSILON), sum = slope_channel(l, c);
+    double r = 1 / (sqrt(l->rolling_variance[c]) + HOST_EPSILON), sum = slope_channel(job, c);
     if (job->updates) {
         l->bias_updates[c] += (float)sum;
         l->scale_updates[c] += (float)(correlate_channel(l, c, l->rolling_mean[c]) * r);
@@ -232,9 +260,9 @@ static void backward_channels(void *ctx, size_t begin, size_t end)
         else backward_inference_channel(job, c);
 }
 
-void batchnorm_backward(const layer *l, int train, int updates)
+void batchnorm_backward(const layer *l, const float *before, int train, int updates)
 {
-    bn_job job = { .l = l, .train = train, .updates = updates };
+    bn_job job = { .l = l, .before = before, .train = train, .updates = updates };
     parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), backward_channels, &job);
 }
 
@@ -250,17 +278,29 @@ void bias_forward(const layer *l, const float *bias, float *y)
     parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), bias_channels, &job);
 }
 
+static void activate_channels(void *ctx, size_t begin, size_t end)
+{
+    const bn_job *job = ctx;
+    for (size_t c = begin; c < end; ++c) affine_channel(job->l, job->x, job->l->output, c, 0, 1, 0);
+}
+
+void activate_forward(const layer *l, const float *x)
+{
+    bn_job job = { .l = l, .x = x };
+    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), activate_channels, &job);
+}
+
 static void bias_back_channels(void *ctx, size_t begin, size_t end)
 {
     const bn_job *job = ctx;
     for (size_t c = begin; c < end; ++c) {
-        double sum = slope_channel(job->l, c);
+        double sum = slope_channel(job, c);
         if (job->updates) job->l->bias_updates[c] += (float)sum;
     }
 }
 
-void bias_backward(const layer *l, int updates)
+void bias_backward(const layer *l, const float *before, int updates)
 {
-    bn_job job = { .l = l, .updates = updates };
+    bn_job job = { .l = l, .before = before, .updates = updates };
     parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), bias_back_channels, &job);
 }

@@ -8,8 +8,9 @@ void batchnorm_forward_train(const layer *l, const float *x, float *y, float rat
 /* y = act(BN(x)) with the running statistics; x may be y. */
 void batchnorm_forward_inference(const layer *l, const float *x, float *y);
 /* l.delta becomes the delta of BN's input l.x; l.scale_updates and l.bias_updates grow where `updates`.
- * train: differentiates through the batch's statistics. Without `updates` and `train`, l.x is not read. */
-void batchnorm_backward(const layer *l, int train, int updates);
+ * train: differentiates through the batch's statistics. Without `updates` and `train`, l.x is not read; `before` is then
+ * what the activation was given, where its slope is known from nothing else (act_needs_input). */
+void batchnorm_backward(const layer *l, const float *before, int train, int updates);
 /* Channel c's statistics of this batch (variance over N) into l.mean, l.variance and, by `rate`, the running ones. */
 void batchnorm_keep_statistics(const layer *l, size_t c, double mean, double variance, double rate);
 /* Factor of channel i in inference: scale / (sqrt(running variance) + epsilon). */
@@ -17,7 +18,9 @@ float batchnorm_factor(const layer *l, int i);
 
 /* y = act(y + bias); bias may be NULL. */
 void bias_forward(const layer *l, const float *bias, float *y);
-/* l.delta times the activation's slope; l.bias_updates grow where `updates`. */
-void bias_backward(const layer *l, int updates);
+/* l.delta times the activation's slope; l.bias_updates grow where `updates`; `before` as above. */
+void bias_backward(const layer *l, const float *before, int updates);
+/* l.output = act(x) */
+void activate_forward(const layer *l, const float *x);
 
 #endif

@@ -209,7 +209,7 @@ ACT_INLINE void add_loop(const bn_job *job, size_t begin, size_t end, ACTIVATION
 {
     size_t n = item_floats(job->l);
     for (size_t i = begin * n; i < end * n; i += LANES) {
-        vec v = vec_load(job->y + i);
+        vec v = vec_load(job->x + i);
         if (job->add) v += vec_load(job->add + i);
         vec_store(job->y + i, vec_act(v, act));
     }
@@ -223,8 +223,14 @@ static void add_items(void *ctx, size_t begin, size_t end)
 
 void blocked_add_activate(const layer *l, const float *add, ACTIVATION act, float *y)
 {
-    bn_job job = { .l = l, .add = add, .y = y, .activation = act };
+    bn_job job = { .l = l, .x = y, .add = add, .y = y, .activation = act };
     if (add || act != LINEAR) for_items(l, add_items, &job);
+}
+
+void blocked_activate(const layer *l, const float *x, ACTIVATION act, float *y)
+{
+    bn_job job = { .l = l, .x = x, .y = y, .activation = act };
+    for_items(l, add_items, &job);
 }
 
 /* ---- backward ---- */
@@ -235,8 +241,14 @@ ACT_INLINE vec delta_before(const bn_job *job, size_t i, vec centred, vec factor
     const batchnorm_gradient *gradient = job->gradient;
     vec d = vec_load(gradient->d + i);
     if (act == LINEAR) return d;
-    return d * vec_slope(gradient->y ? vec_load(gradient->y + i) : vec_act(centred * factor + bias, act), act);
+    if (gradient->y) return d * vec_slope(vec_load(gradient->y + i), act);
+    vec v = centred * factor + bias;
+    if (gradient->add) v += vec_load(gradient->add + i);
+    return d * vec_slope(act_needs_input(act) ? v : vec_act(v, act), act);
 }
+
+/* Does the first pass leave dz in d's place, so that the second finds it there? */
+ACT_INLINE int leaves_delta(const batchnorm_gradient *gradient) { return gradient->y || gradient->add; }
 
 /* First pass: sums of dz and of dz * (x - mean); where y is given, dz takes the place of d. */
 ACT_INLINE void sum_item(const bn_job *job, size_t item, ACTIVATION act)
@@ -253,7 +265,7 @@ ACT_INLINE void sum_item(const bn_job *job, size_t item, ACTIVATION act)
                 d = delta_before(job, i, x, factor, b, act);
             one += d;
             two += d * x;
-            if (gradient->y) vec_store(gradient->d + i, d);
+            if (leaves_delta(gradient)) vec_store(gradient->d + i, d);
             if (gradient->also) vec_store(gradient->also + i, vec_load(gradient->also + i) + d);
         }
         add_run(&s, one, two);
@@ -281,7 +293,7 @@ ACT_INLINE void centre_item(const bn_job *job, size_t item, ACTIVATION act)
     vec centre = vec_load(job->centre + c), slope = vec_load(job->slope + c);
     for (size_t i = begin; i < begin + n; i += LANES) {
         vec x = gradient->x ? vec_load(gradient->x + i) - m : vec_all(0);
-        vec d = gradient->y ? vec_load(gradient->d + i) : delta_before(job, i, x, factor, b, act);
+        vec d = leaves_delta(gradient) ? vec_load(gradient->d + i) : delta_before(job, i, x, factor, b, act);
         vec_store(gradient->dx + i, factor * (d - centre - slope * x));
     }
 }

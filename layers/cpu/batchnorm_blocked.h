@@ -20,13 +20,18 @@ void batchnorm_finish(const layer *l, const float *x, size_t parts, float rate, 
 void batchnorm_apply(const layer *l, const float *x, const float *add, ACTIVATION act, float *y, cpu_shared *shared);
 /* y = act(y + add) */
 void blocked_add_activate(const layer *l, const float *add, ACTIVATION act, float *y);
+/* y = act(x) */
+void blocked_activate(const layer *l, const float *x, ACTIVATION act, float *y);
 
 typedef struct batchnorm_gradient {
     const float *x;         /* what was normalised; NULL: there is no batch norm, or its gradients are not wanted */
-    const float *y;         /* output of the activation; NULL: it is known from x */
+    const float *y;         /* output of the activation or, where that does not tell its slope (act_needs_input), its
+                               input; NULL: they are known from x */
+    const float *add;       /* what was added to BN(x) before such an activation, with `y` NULL; NULL: nothing */
     ACTIVATION activation;
     int train, updates;
-    float *d;               /* delta of y; afterwards that of what the activation was given, unless `y` is NULL */
+    float *d;               /* delta of y; afterwards that of what the activation was given, unless `y` and `add` are
+                               NULL */
     float *also;            /* this delta is added here, too; NULL = nowhere */
     float *dx;              /* delta of x (or of the convolution, where there is no batch norm); may be d */
 } batchnorm_gradient;

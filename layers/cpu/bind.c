@@ -3,6 +3,7 @@
  * Darknet passes layers and networks by value, so each bound layer's state hangs on l.self_layer, a pointer that layer
  * types of the table leave alone and free_layer does not free. A frozen layer is bound whatever its type: where the
  * table has no row for it, its own functions run behind the wrapper. */
+#include "activate.h"
 #include "cpu.h"
 #include "state.h"
 
@@ -94,7 +95,7 @@ static const cpu_row *row_of(const layer *l, cpu_backend backend, cpu_mode mode)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
         if (rows[i].type != l->type || (rows[i].accepts && !rows[i].accepts(l))) continue;
-        if (backend != BACKEND_HOST || rows[i].any_backend) return &rows[i];
+        if (backend != BACKEND_HOST || rows[i].any_backend || act_is_ours(l->activation)) return &rows[i];
     }
     return mode == CPU_TRAINED ? NULL : &host_row;
 }
@@ -140,6 +141,16 @@ static int has_layouts(const cpu_options *options) { return options->layouts && 
 
 static void loss_update(layer l, update_args args) { update_cpu_weights(&l, args); }
 
+/* Would the host compute this layer with an activation that it does not have? */
+static int bind_known_activation(const layer *l, const cpu_row *row, int index, diag *d)
+{
+    if (!act_is_ours(l->activation) || (row && row->forward)) return 0;
+    diag_error(d, NULL, 0, NULL, "layer %d: activation=%s is not known in this kind of layer", index,
+               fork_activation_name((int)l->activation));
+    diag_hint(d, "[convolutional], [connected], [shortcut] and [activation] have it");
+    return -1;
+}
+
 /* Binds layer `index` if it has a row. A loss of ours is left alone, but for the update of its own parameters. 0, or
  * -1 with a message. */
 static int bind_layer(layer *l, const cpu_options *options, int index, cpu_shared *shared, diag *d)
@@ -149,6 +160,7 @@ static int bind_layer(layer *l, const cpu_options *options, int index, cpu_share
         return 0;
     }
     const cpu_row *row = row_of(l, options->backend, mode_of(options, index));
+    if (bind_known_activation(l, row, index, d)) return -1;
     if (!row) return 0;
     if (bind_free_of_state(l, index, d)) return -1;
     cpu_state *state = make_state(l, row, options, index, shared);

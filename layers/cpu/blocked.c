@@ -39,14 +39,17 @@ static size_t items(const layer *l) { return (size_t)l->batch * vec_blocks(l->ou
 
 /* ---- shortcut and activation ---- */
 
+/* What the activation is given at i. */
+ACT_INLINE vec sum_at(const map_job *job, size_t i)
+{
+    vec v = vec_load(job->x + i);
+    if (job->z) v = job->l->alpha * v + job->l->beta * vec_load(job->z + i);
+    return v;
+}
+
 ACT_INLINE void sum_loop(const map_job *job, size_t begin, size_t end, ACTIVATION act)
 {
-    float alpha = job->l->alpha, beta = job->l->beta;
-    for (size_t i = begin; i < end; i += LANES) {
-        vec v = vec_load(job->x + i);
-        if (job->z) v = alpha * v + beta * vec_load(job->z + i);
-        vec_store(job->out + i, vec_act(v, act));
-    }
+    for (size_t i = begin; i < end; i += LANES) vec_store(job->out + i, vec_act(sum_at(job, i), act));
 }
 
 static void sum_items(void *ctx, size_t begin, size_t end)
@@ -65,7 +68,8 @@ ACT_INLINE void split_loop(const map_job *job, size_t begin, size_t end, ACTIVAT
 {
     float alpha = job->z ? job->l->alpha : 1, beta = job->l->beta;
     for (size_t i = begin; i < end; i += LANES) {
-        vec d = vec_load(job->d + i) * vec_slope(vec_load(job->y + i), act);
+        vec v = act_needs_input(act) ? sum_at(job, i) : vec_load(job->y + i);
+        vec d = vec_load(job->d + i) * vec_slope(v, act);
         put(job->dx, i, alpha * d, job->add_x);
         put(job->dz, i, beta * d, job->add_z);
     }
@@ -89,7 +93,7 @@ void backward_blocked_activation(const layer *l, cpu_state *state, const layer_c
 {
     (void)call;
     float *d = cpu_take_delta(l, state);
-    map_job job = { .l = l, .y = state->y, .d = d };
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .y = state->y, .d = d };
     job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
     if (job.dx) parallel_for_work(items(l), item_floats(l), split_items, &job);
     cpu_give(state->shared, d);
@@ -109,7 +113,8 @@ void backward_blocked_shortcut(const layer *l, cpu_state *state, const layer_cal
     (void)call;
     if (state->summed) return;
     float *d = cpu_take_delta(l, state);
-    map_job job = { .l = l, .y = state->y, .d = d, .z = cpu_blocked_at(state->shared, l->index)->y };
+    map_job job = { .l = l, .y = state->y, .d = d, .x = cpu_blocked_at(state->shared, state->index - 1)->y,
+                    .z = cpu_blocked_at(state->shared, l->index)->y };
     job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
     job.dz = cpu_delta_of(state, l->index, &job.add_z);   /* dx again, added to, where both operands are one layer */
     if (job.dx || job.dz) parallel_for_work(items(l), item_floats(l), split_items, &job);

@@ -4,6 +4,8 @@
  *   inference, BN    w * factor and b - mean * factor stand for BN, and oneDNN does everything in one go;
  *                    the plain loops keep the two passes, so that they check the folding too
  *   backward         delta through activation and BN in place, then dw += , then net.delta +=
+ *   splits           two steps instead of one, where backward wants to know what the activation was given and no l.x
+ *                    tells it
  *
  * This file does it on Darknet's plain maps, conv_blocked.c on blocked ones. The arithmetic itself is behind conv_math.
  * It is planned when the layer is bound, and again when the layer's shape or the number of threads has changed since
@@ -113,7 +115,9 @@ int make_cpu_conv(layer *l, cpu_state *state, diag *d)
     (void)d;
     conv_plan *plan = mem_calloc(1, sizeof *plan);
     plan->shape = shape_of(l, state);
-    plan->needs.activation = l->activation;
+    plan->splits = act_needs_input(l->activation) && state->mode != CPU_FROZEN
+                && !(l->batch_normalize && state->mode == CPU_TRAINED);
+    plan->needs.activation = plan->splits ? LINEAR : l->activation;
     plan->needs.batchnorm = l->batch_normalize;
     plan->needs.raw = l->batch_normalize && state->mode == CPU_TRAINED;
     plan->needs.weights = state->mode == CPU_TRAINED;
@@ -134,20 +138,37 @@ void free_cpu_conv(layer *l, cpu_state *state)
     free(plan);
 }
 
+float *conv_room_for_x(conv_plan *plan, cpu_state *state, size_t floats)
+{
+    return plan->x = cpu_refit(state->shared, plan->x, &plan->x_floats, floats);
+}
+
 void cpu_conv_weights_changed(cpu_state *state) { ((conv_plan *)state->plan)->folded = 0; }
 
 /* Computes the layer in one go where the arithmetic takes biases, batch norm folded in, else in two passes. */
-static void forward_inference(const layer *l, conv_plan *plan, cpu_state *state, const float *x)
+static void forward_to(const layer *l, conv_plan *plan, cpu_state *state, const float *x, float *y)
 {
     if (plan->math->biases) {
         const float *w = conv_folded(l, plan, state);
         conv_after after = { .bias = plan->bias, .activation = l->activation };
-        plan->math->forward(plan->impl, x, w, &after, l->output);
+        plan->math->forward(plan->impl, x, w, &after, y);
         return;
     }
-    plan->math->forward(plan->impl, x, l->weights, NULL, l->output);
-    if (l->batch_normalize) batchnorm_forward_inference(l, l->output, l->output);
-    else bias_forward(l, l->biases, l->output);
+    plan->math->forward(plan->impl, x, l->weights, NULL, y);
+    if (l->batch_normalize) batchnorm_forward_inference(l, y, y);
+    else bias_forward(l, l->biases, y);
+}
+
+static void forward_inference(const layer *l, conv_plan *plan, cpu_state *state, const float *x)
+{
+    if (!plan->splits) {
+        forward_to(l, plan, state, x, l->output);
+        return;
+    }
+    layer linear = *l;
+    linear.activation = LINEAR;
+    forward_to(&linear, plan, state, x, conv_room_for_x(plan, state, cpu_floats(l)));
+    activate_forward(l, plan->x);
 }
 
 static void forward_plain(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
@@ -164,12 +185,13 @@ static void forward_plain(const layer *l, conv_plan *plan, cpu_state *state, con
 static void backward_plain(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
     int updates = state->mode == CPU_TRAINED;
+    const float *before = plan->splits ? plan->x : NULL;
     if (!l->batch_normalize) {
-        bias_backward(l, updates);
+        bias_backward(l, before, updates);
     } else {
         if (!call->train && updates)   /* folded: there is no l.x */
             plan->math->forward(plan->impl, call->input, l->weights, NULL, l->x);
-        batchnorm_backward(l, call->train, updates);
+        batchnorm_backward(l, before, call->train, updates);
     }
     if (updates) plan->math->backward_weights(plan->impl, call->input, l->delta, l->weight_updates);
     if (call->delta) plan->math->backward_data(plan->impl, l->weights, l->delta, call->delta, 1);

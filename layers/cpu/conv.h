@@ -73,12 +73,16 @@ typedef struct conv_plan {
     int threads;
     const conv_math *math;
     void *impl;
+    int splits;              /* the slope is known from nothing but the activation's input, which is kept in x */
     int folded;              /* needs.constant: impl has seen the weights */
     float *bias;             /* n up to whole LANES: biases with batch norm folded in; owned */
-    float *x;                /* blocked y: what batch norm normalised in training, like y; taken from cpu_shared */
+    float *x;                /* a map like y, taken from cpu_shared: `splits`: what the activation was given, else for
+                                blocked y what batch norm normalised in training */
     size_t x_floats;
 } conv_plan;
 
+/* Room for plan->x, of so many floats. */
+float *conv_room_for_x(conv_plan *plan, cpu_state *state, size_t floats);
 /* Weights to give to forward in inference, batch norm folded in and the biases in p->bias; NULL: the last call's. */
 const float *conv_folded(const layer *l, conv_plan *plan, cpu_state *state);
 

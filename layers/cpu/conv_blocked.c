@@ -1,7 +1,7 @@
 /* Convolutional layers on blocked maps (vec.h), batch norm and a following shortcut included.
  *
  *   training, BN     x = conv -> p->x, with its sums where the arithmetic makes them; y = act(BN(x) [+ z])
- *   else             y = act(conv(x, w) + b [+ z]), batch norm folded into w and b
+ *   else             y = act(conv(x, w) + b [+ z]), batch norm folded into w and b; in two steps where the plan `splits`
  *   backward         delta through activation and BN, z's share added or handed over; then dw +=, then the delta of
  *                    what the layer read
  *
@@ -38,7 +38,7 @@ static const float *input_of(const layer *l, const conv_plan *plan, const cpu_st
 
 static float *room_for_x(const layer *l, conv_plan *plan, cpu_state *state)
 {
-    return plan->x = cpu_refit(state->shared, plan->x, &plan->x_floats, cpu_blocked_floats(l));
+    return conv_room_for_x(plan, state, cpu_blocked_floats(l));
 }
 
 /* Convolves, measures and normalises: the arithmetic sums while it is at it, where it can. */
@@ -63,6 +63,12 @@ static void forward_folded(const layer *l, conv_plan *plan, cpu_state *state, co
                            ACTIVATION act, float *y)
 {
     const float *w = conv_folded(l, plan, state);
+    if (plan->splits) {
+        conv_after linear = { .bias = plan->bias, .activation = LINEAR };
+        plan->math->forward(plan->impl, in, w, &linear, room_for_x(l, plan, state));
+        blocked_activate(l, plan->x, act, y);
+        return;
+    }
     int adds = plan->math->adds;
     conv_after after = { .bias = plan->bias, .add = adds ? z : NULL, .activation = z && !adds ? LINEAR : act };
     plan->math->forward(plan->impl, in, w, &after, y);
@@ -89,7 +95,9 @@ static float *own_delta(const layer *l, const conv_plan *plan, cpu_state *state,
     batchnorm_gradient gradient = { .activation = to.l->activation, .train = call->train,
                                     .updates = state->mode == CPU_TRAINED, .d = cpu_take_delta(to.l, to.state) };
     if (l->batch_normalize && gradient.updates) gradient.x = plan->x;
-    if (to.z || !gradient.x) gradient.y = to.state->y;   /* x alone does not tell the slope */
+    if (plan->splits) gradient.y = plan->x;
+    else if (act_needs_input(gradient.activation)) gradient.add = to.z ? to.z->y : NULL;
+    else if (to.z || !gradient.x) gradient.y = to.state->y;   /* x alone does not tell the slope */
     int shares = to.z && to.z->mode != CPU_FROZEN, inherits = shares && !to.z->d;
     if (shares) gradient.also = to.z->d;
     gradient.dx = inherits ? cpu_take(state->shared, cpu_blocked_floats(l)) : gradient.d;

@@ -191,13 +191,14 @@ static int only_reader(const network *net, int i, int reader)
     return 1;
 }
 
-/* Convolution i and shortcut i + 1 become one. */
+/* Convolution i and shortcut i + 1 become one, unless nothing would tell the slope of the shortcut's activation. */
 static void join_shortcut(const network *net, const cpu_shared *shared, int i)
 {
     const layer *l = &net->layers[i], *next = &net->layers[i + 1];
     cpu_state *state = cpu_blocked_at(shared, i), *sum = cpu_blocked_at(shared, i + 1);
     if (!state || !sum || l->type != CONVOLUTIONAL || next->type != SHORTCUT || state->to_plain) return;
     if (l->activation != LINEAR || next->alpha != 1 || next->beta != 1 || next->index == i) return;
+    if (act_needs_input(next->activation) && state->mode == CPU_TRAINED && !l->batch_normalize) return;
     if (state->mode != sum->mode || state->mode == CPU_FROZEN_WEIGHTS || !only_reader(net, i, i + 1)) return;
     state->sum = sum;
     sum->summed = 1;

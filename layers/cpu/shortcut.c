@@ -3,7 +3,7 @@
  * Where z has another shape, only the grid both share is added: the smaller number of channels; of the larger map every
  * `stride`-th row and column. The rest of y is act(x), without alpha. Backward is the exact derivative of that:
  *
- *   d = dy * act'(y);   dx += alpha * d on the grid, d elsewhere;   dz += beta * d on the grid
+ *   d = dy * act';   dx += alpha * d on the grid, d elsewhere;   dz += beta * d on the grid
  *
  * (the host multiplies by alpha elsewhere too; with alpha=1, as in every cfg we know, it is the same). */
 #include "activate.h"
@@ -43,14 +43,19 @@ static void add_share(void *ctx, size_t begin, size_t end)
     ACT_SWITCH(job->l->activation, add_maps, job, begin, end)
 }
 
-/* Turns dy into d in place, then adds each operand's share. */
+/* Turns dy into d in place, then adds each operand's share. Where y does not tell the slope, the sum is made again. */
 ACT_INLINE void split_delta(const shortcut_job *job, size_t begin, size_t end, ACTIVATION act)
 {
     float *d = job->l->delta, *dx = job->dx, *dz = job->dz;
-    const float *y = job->l->output;
+    const float *x = job->x, *y = job->l->output, *z = job->z;
     float alpha = job->l->alpha, beta = job->l->beta;
-    ACT_SIMD
-    for (size_t i = begin; i < end; ++i) d[i] *= act_slope(y[i], act);
+    if (act_needs_input(act)) {
+        ACT_SIMD
+        for (size_t i = begin; i < end; ++i) d[i] *= act_slope(alpha * x[i] + beta * z[i], act);
+    } else {
+        ACT_SIMD
+        for (size_t i = begin; i < end; ++i) d[i] *= act_slope(y[i], act);
+    }
     if (dx) {
 #pragma omp simd
         for (size_t i = begin; i < end; ++i) dx[i] += alpha * d[i];
@@ -88,6 +93,12 @@ static size_t map_of_z(const layer *l, size_t b, size_t k)
     return (b * (size_t)l->c + k) * (size_t)l->h * (size_t)l->w;
 }
 
+/* What the activation is given at element i of y; `at` is where z's partner is, -1: it has none. */
+static float sum_at(const shortcut_job *job, size_t i, size_t map, long at)
+{
+    return at < 0 ? job->x[i] : job->l->alpha * job->x[i] + job->l->beta * job->z[map + (size_t)at];
+}
+
 /* Computes maps [begin, end) of y. */
 static void forward_maps(void *ctx, size_t begin, size_t end)
 {
@@ -98,8 +109,7 @@ static void forward_maps(void *ctx, size_t begin, size_t end)
         for (int row = 0; row < l->out_h; ++row)
             for (int col = 0; col < l->out_w; ++col, ++i) {
                 long at = partner(l, (int)k, row, col);
-                float v = at < 0 ? job->x[i] : l->alpha * job->x[i] + l->beta * job->z[map_of_z(l, b, k) + (size_t)at];
-                l->output[i] = act_value(v, l->activation);
+                l->output[i] = act_value(sum_at(job, i, map_of_z(l, b, k), at), l->activation);
             }
     }
 }
@@ -109,12 +119,14 @@ static void backward_maps(void *ctx, size_t begin, size_t end)
 {
     const shortcut_job *job = ctx;
     const layer *l = job->l;
+    int needs_input = act_needs_input(l->activation);
     for (size_t m = begin; m < end; ++m) {
         size_t b = m / (size_t)l->out_c, k = m % (size_t)l->out_c, i = m * (size_t)l->out_h * (size_t)l->out_w;
         for (int row = 0; row < l->out_h; ++row)
             for (int col = 0; col < l->out_w; ++col, ++i) {
                 long at = partner(l, (int)k, row, col);
-                float d = l->delta[i] *= act_slope(l->output[i], l->activation);
+                float v = needs_input ? sum_at(job, i, map_of_z(l, b, k), at) : l->output[i];
+                float d = l->delta[i] *= act_slope(v, l->activation);
                 if (job->dx) job->dx[i] += at < 0 ? d : l->alpha * d;
                 if (job->dz && at >= 0) job->dz[map_of_z(l, b, k) + (size_t)at] += l->beta * d;
             }
@@ -132,7 +144,8 @@ void forward_cpu_shortcut(const layer *l, cpu_state *state, const layer_call *ca
 
 void backward_cpu_shortcut(const layer *l, cpu_state *state, const layer_call *call)
 {
-    shortcut_job job = { .l = l, .dx = call->delta, .dz = call->net->layers[l->index].delta };
+    const layer *other = &call->net->layers[l->index];
+    shortcut_job job = { .l = l, .x = call->input, .z = other->output, .dx = call->delta, .dz = other->delta };
     if (is_same_shape_shortcut(l) && state->backend != BACKEND_REFERENCE)
         parallel_for_work(cpu_floats(l), 1, split_share, &job);
     else

@@ -1,6 +1,6 @@
 /* [activation], [avgpool], and [batchnorm], which is refused: it crashes the host.
  *
- *   activation   y = act(x);                    dx += dy * act'(y)   (the host overwrites dx: a route's share is lost)
+ *   activation   y = act(x);                    dx += dy * act'   (the host overwrites dx: a route's share is lost)
  *   avgpool      y = mean of a map;             dx += dy / (h * w) */
 #include "activate.h"
 #include "parallel.h"
@@ -29,11 +29,11 @@ static void value_share(void *ctx, size_t begin, size_t end)
 ACT_INLINE void slope_loop(const map_job *job, size_t begin, size_t end, ACTIVATION act)
 {
     float *restrict dx = job->dx;
-    const float *y = job->l->output;
+    const float *v = act_needs_input(act) ? job->x : job->l->output;
     float *d = job->l->delta;
     ACT_SIMD
     for (size_t i = begin; i < end; ++i) {
-        d[i] *= act_slope(y[i], act);
+        d[i] *= act_slope(v[i], act);
         dx[i] += d[i];
     }
 }
@@ -54,7 +54,7 @@ void forward_cpu_activation(const layer *l, cpu_state *state, const layer_call *
 void backward_cpu_activation(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)state;
-    map_job job = { .l = l, .dx = call->delta };
+    map_job job = { .l = l, .x = call->input, .dx = call->delta };
     if (job.dx) parallel_for_work(cpu_floats(l), 1, slope_share, &job);
 }
 

@@ -33,6 +33,16 @@ ACT_INLINE vec vec_all(float number) { return number - (vec){ 0 }; }
 /* `yes` where the mask is set, else `no`. */
 ACT_INLINE vec vec_pick(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
 
+/* Each lane of x by the activations of activation_ops.h, through memory that compilers keep in a register. */
+ACT_INLINE vec vec_fork(vec x, ACTIVATION act, int slope)
+{
+    float lane[LANES] __attribute__((aligned(LANES * 4)));
+    vec_store(lane, x);
+    ACT_SIMD
+    for (int i = 0; i < LANES; ++i) lane[i] = slope ? fork_act_slope(lane[i], act) : fork_act_value(lane[i], act);
+    return vec_load(lane);
+}
+
 /* Activates each lane of x. */
 ACT_INLINE vec vec_act(vec x, ACTIVATION act)
 {
@@ -42,22 +52,24 @@ ACT_INLINE vec vec_act(vec x, ACTIVATION act)
     case RELU: return vec_pick(x < zero, zero, x);
     case LEAKY: return vec_pick(x > zero, x, HOST_LEAKY_SLOPE * x);
     default:
+        if (act_is_ours(act)) return vec_fork(x, act, 0);
         for (int i = 0; i < LANES; ++i) x[i] = act_value(x[i], act);
         return x;
     }
 }
 
-/* Derivative from the output y. */
-ACT_INLINE vec vec_slope(vec y, ACTIVATION act)
+/* Derivative, from what act_slope takes. */
+ACT_INLINE vec vec_slope(vec v, ACTIVATION act)
 {
     vec zero = vec_all(0), one = vec_all(1);
     switch (act) {
     case LINEAR: return one;
-    case RELU: return vec_pick(y > zero, one, zero);
-    case LEAKY: return vec_pick(y > zero, one, vec_all(HOST_LEAKY_SLOPE));
+    case RELU: return vec_pick(v > zero, one, zero);
+    case LEAKY: return vec_pick(v > zero, one, vec_all(HOST_LEAKY_SLOPE));
     default:
-        for (int i = 0; i < LANES; ++i) y[i] = act_slope(y[i], act);
-        return y;
+        if (act_is_ours(act)) return vec_fork(v, act, 1);
+        for (int i = 0; i < LANES; ++i) v[i] = act_slope(v[i], act);
+        return v;
     }
 }
 
