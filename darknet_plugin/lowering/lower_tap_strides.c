@@ -1,13 +1,13 @@
-/* A teacher with more heads than the student has triples: YOLOv4's three for YOLOv4-tiny's two. Each triple takes the tap
- * whose map is as many times smaller than the teacher's input as the triple's own than the student's; its other heads
- * teach nothing. Where a triple says tap=, or [teacher] names as many as there are triples, nothing is chosen. */
+/* A teacher with more heads than the student has triples: YOLOv4's three for YOLOv4-tiny's two. Each triple takes the
+ * tap whose map is as many times smaller than the teacher's input as the triple's own than the student's; its other
+ * heads teach nothing. Where a triple says tap=, or there are as many taps as triples, nothing is chosen. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
 
 #include <stdlib.h>
 
-/* The student's shapes with every section of ours as what it is to them: a layer that keeps its input's shape. NULL where
- * they cannot be known; what is wrong with them is said when it is lowered. */
+/* The student's shapes with every section of ours as what it is to them: a layer that keeps its input's shape. NULL
+ * where they cannot be known; what is wrong with them is said when it is lowered. */
 static net_shape *student_shapes(const cfg_file *source)
 {
     diag *unsaid = diag_new();

@@ -26,7 +26,8 @@
 #define FORK_FLOAT(n, lo, hi) { .name = n, .type = KEY_FLOAT, .min = lo, .max = hi, .fork = 1 }
 #define ELSEWHERE(n) { .name = n, .type = KEY_STR, .elsewhere = 1 }
 #define NEVER(n) { .name = n, .type = KEY_STR, .never = 1, .hint = NOT_HERE, .fork = 1 }
-#define SAME_AS(n, other) { .name = n, .type = KEY_INT, .min = -1, .max = BIG, .same_as = other, .hint = NOT_HERE, .fork = 1 }
+#define SAME_AS(n, other) { .name = n, .type = KEY_INT, .min = -1, .max = BIG, .same_as = other, .hint = NOT_HERE, \
+                            .fork = 1 }
 #define END { .name = NULL }
 
 #define NOT_HERE "this Darknet does not have that key and would compute something else"
@@ -169,7 +170,8 @@ static const key_row teacher_keys[] = {
     COUNT("width"), COUNT("height"),
     { .name = "mean", .type = KEY_FLOATS, .min = -1e6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
     { .name = "std", .type = KEY_FLOATS, .min = 1e-6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
-    FLOAT("eps", 1e-12, 1), CHOICE("fit", "crop|letterbox|stretch", NULL), TEXT("name"), TEXT("cache"), CHOICE("cache_type", "f16|f32|u8", NULL),
+    FLOAT("eps", 1e-12, 1), CHOICE("fit", "crop|letterbox|stretch", NULL), TEXT("name"), TEXT("cache"),
+    CHOICE("cache_type", "f16|f32|u8", NULL),
     INT("views", 1, 1000000), END
 };
 static const key_row augment_keys[] = {

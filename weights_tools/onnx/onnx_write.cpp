@@ -198,7 +198,10 @@ extern "C" void onnx_float(onnx_model *, const char *, float) {}
 extern "C" void onnx_text(onnx_model *, const char *, const char *) {}
 extern "C" void onnx_ints(onnx_model *, const char *, const int64_t *, int) {}
 extern "C" void onnx_floats(onnx_model *, const char *, const int64_t *, int, const float *) {}
-extern "C" int onnx_weights(onnx_model *, const char *, const int64_t *, int, const float *, onnx_precision) { return 0; }
+extern "C" int onnx_weights(onnx_model *, const char *, const int64_t *, int, const float *, onnx_precision)
+{
+    return 0;
+}
 extern "C" void onnx_int64s(onnx_model *, const char *, const int64_t *, int) {}
 extern "C" void onnx_output(onnx_model *, const char *, const int64_t *, int) {}
 extern "C" int onnx_finish(onnx_model *, FILE *, char *, size_t) { return -1; }
