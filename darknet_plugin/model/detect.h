@@ -49,8 +49,8 @@ typedef struct detect_options {
 } detect_options;
 
 /* Finds every [yolo], [Gaussian_yolo] and [region] of `net`, in whose order `cfg` (stock sections, one a layer) holds
- * them. 0; -1 with a message in `d` if there is none, their classes differ or one is of a kind that is not supported. End it with
- * detect_heads_free in either case. */
+ * them. 0; -1 with a message in `d` if there is none, their classes differ or one is of a kind that is not supported.
+ * End it with detect_heads_free in either case. */
 int detect_heads_of(const network *net, const cfg_file *cfg, detect_heads *heads, diag *d);
 void detect_heads_free(detect_heads *heads);
 
