@@ -30,4 +30,6 @@ few_images() {
 }
 # many N FEW: N, and FEW with DISTILL_QUICK, where sanitizers make everything slow
 many() { if [ -z "${DISTILL_QUICK:-}" ]; then echo "$1"; else echo "$2"; fi; }
+# not_quick WHAT: ends a script with DISTILL_QUICK, where it would only be slow
+not_quick() { [ -z "${DISTILL_QUICK:-}" ] || { echo "skipped: $1, done without sanitizers"; exit 0; }; }
 finish() { [ "$failures" -eq 0 ]; exit; }

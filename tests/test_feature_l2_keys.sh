@@ -2,6 +2,7 @@
 # [feature_l2]'s pooled, normalise and metric in training: live and cached alike, going on after an interruption;
 # what is measured is said once; a cache of means is small and no other run's.
 . tests/tap.sh "$@"
+not_quick "trainings with every key of [feature_l2]"
 w=$work
 n=$(many 256 128)
 few_images 100

@@ -3,6 +3,7 @@
 # it did, an exported cfg remembers it, and -fit letterbox is what the stock program shows its classifiers.
 set -u
 . tests/tap.sh
+not_quick "every verb with every fit"
 w=$work
 
 # Wide pictures: the class is in the middle for one network, at the borders for another.

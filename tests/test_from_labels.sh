@@ -2,6 +2,7 @@
 # train -from-labels: the network that a distillation deploys, trained from its labels and without its teacher. It is the very
 # network: its exported cfg, trained as a plain one, ends on the same weights.
 . tests/tap.sh "$@"
+not_quick "trainings from labels"
 w=$work
 export OMP_NUM_THREADS=1
 

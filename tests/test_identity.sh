@@ -3,6 +3,7 @@
 # of the same time, under the same name are others; the same pictures elsewhere are the same. What is known to be the same is
 # not read for that.
 . tests/tap.sh "$@"
+not_quick "what a cache knows its images by"
 w=$work
 export OMP_NUM_THREADS=1
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # train -labelled N: a teacher teaches on all images, labels count of the first N.
 . tests/tap.sh "$@"
+not_quick "trainings on a few labels"
 w=$work
 few_of train 200
 few_of t10k 60
@@ -19,6 +20,8 @@ status 0 "ten labelled" train kd ten -labelled 10
 [ -s "$w/err" ] && not_ok "without a word on the others" "$(cat "$w/err")" || ok "without a word on the others"
 other all/kd_final.weights ten/kd_final.weights "learns something else"
 status 0 "no loss on labels" train pure pure
+status 0 "none labelled" train kd none -labelled 0
+same pure/pure_final.weights none/kd_final.weights "is as good as a network without that loss"
 status 0 "with -labelled" train pure pure-ten -labelled 10
 says err "'-labelled 10': nothing in $w/pure.cfg learns from labels" "is warned"
 same pure/pure_final.weights pure-ten/pure_final.weights "and changes nothing"

@@ -2,6 +2,7 @@
 # mixup and cutout by the command: cached and live runs end on the same weights, so does one that was interrupted; caches and
 # checkpoints of other keys are refused; targets of a classifier that learns from labels are mixed; detectors refuse the keys.
 . tests/tap.sh "$@"
+not_quick "trainings with mixup and cutout"
 w=$work
 n=$(many 300 100)
 few_images 100

@@ -48,7 +48,7 @@ static const flag_row FLAGS[] = {
       "the first N images only (not valid: of the training images; predict: frames of a video)" },
     { "holdout",      FLAG_INT,   AT(holdout),      1, INT_MAX, "N",
       "the last N training images are not trained on, but measured instead of valid=" },
-    { "labelled",     FLAG_INT,   AT(labelled),     1, INT_MAX, "N",
+    { "labelled",     FLAG_INT,   AT(labelled),     0, INT_MAX, "N",
       "only the first N training images have labels; a teacher teaches on all of them" },
     { "from-labels",  FLAG_SET,   AT(from_labels),  0, 0, "",
       "the network that this distillation deploys, trained from labels and without its teacher" },

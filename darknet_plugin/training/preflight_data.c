@@ -167,7 +167,7 @@ static void judge(const preflight_job *job, const dataset *set, const char *whic
 {
     if (dataset_has_boxes(set)) judge_boxes(set, which, d);
     else if (!model_is_detector(job->model) && (set == job->valid || job->model->low->labels))
-        judge_labels(set, set == job->train && job->labelled ? job->labelled : dataset_count(set), which, d);
+        judge_labels(set, set == job->train ? job->labelled : dataset_count(set), which, d);
 }
 
 /* What the images are called that are measured. */

@@ -152,15 +152,16 @@ static int measure_detector(run *run, double *score, char *text, size_t room, di
     return failed;
 }
 
-/* What the student is worth now: *score stays where there is nothing to measure it with. A detector, which tends to
- * have few images, is measured only when four times as many have been trained on as are looked at, and at the end. */
+/* What the student is worth now: *score stays where there is nothing to measure it with. It is measured at the end, and
+ * before only when as many images have been trained on as are looked at, four times as many for a detector, which
+ * tends to have few. */
 static int measure(run *run, double *score, char *text, size_t room, diag *d)
 {
     int detector = model_is_detector(run->model);
     uint64_t seen = *run->net->seen;
     if (!run->options->valid) return 0;
-    if (detector && seen - run->progress.measured_at < 4 * dataset_count(run->options->valid) && seen < run->end)
-        return 0;
+    uint64_t least = (detector ? 4u : 1u) * (uint64_t)dataset_count(run->options->valid);
+    if (seen - run->progress.measured_at < least && seen < run->end) return 0;
     run->progress.measured_at = seen;
     if (model_resize(run->model, run->model->low->shape->w, run->model->low->shape->h, d)) return -1;
     return detector ? measure_detector(run, score, text, room, d) : measure_classifier(run, score, text, room, d);

@@ -92,6 +92,8 @@ static int needs(const model *model, int labels)
     return labels ? DATA_CLASSES : DATA_IMAGES;
 }
 
+static int few_labels(const options *options) { return options_given(options, "labelled"); }
+
 /* -labelled N is refused for `why`. */
 static int refuse_labelled(const options *options, const char *why, const char *hint, diag *d)
 {
@@ -105,7 +107,7 @@ static int forget_labels(const options *options, training *training, diag *d)
 {
     const model *model = training->model;
     size_t n = (size_t)options->labelled, count = dataset_count(training->train), bare = 0;
-    if (!n) return 0;
+    if (!few_labels(options)) return 0;
     if (!model->teacher)
         return refuse_labelled(options, "without a teacher unlabelled images are of no use",
                                "-limit N trains on the first N images alone", d);
@@ -134,7 +136,7 @@ static int open_data(const options *options, training *training, diag *d)
     data_file *file = training->file = data_file_read(options->arg[0], d);
     if (!file) return -1;
     file->held_out = (size_t)options->holdout;
-    int measured = file->valid || file->held_out, read = needs(model, model->low->labels && !options->labelled);
+    int measured = file->valid || file->held_out, read = needs(model, model->low->labels && !few_labels(options));
     training->train = dataset_open(file, DATA_TRAIN, (size_t)options->limit, read, d);
     if (!training->train && data_file_one_list(file)) return -1;    /* the same would be said of valid= */
     if (measured) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
@@ -198,7 +200,8 @@ static int run_training(const options *options, training *training, diag *d)
         .model = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
         .folder = options->backup ? options->backup : training->file->backup, .name = name,
         .threads = parallel_threads(), .force = options->force, .view_seed = options_view_seed(options),
-        .held_out = options->holdout, .labelled = (size_t)options->labelled,
+        .held_out = options->holdout,
+        .labelled = few_labels(options) ? (size_t)options->labelled : dataset_count(training->train),
         .one_list = !options->limit && data_file_one_list(training->file),
     };
     int failed = preflight_files(&job, options->n > 2 ? options->arg[2] : NULL, d) ||
@@ -222,7 +225,7 @@ static void free_training(training *training)
 /* -resume goes on where the run was, -clear would forget it; a cache is a teacher's. */
 static int refuse_both(const options *options, diag *d)
 {
-    int cache = options->from_labels && options->cache, few = options->from_labels && options->labelled;
+    int cache = options->from_labels && options->cache, few = options->from_labels && few_labels(options);
     int clear = options->resume && options->clear;
     if (clear) diag_error(d, NULL, 0, NULL, "'-resume' and '-clear' contradict each other");
     if (cache) diag_error(d, NULL, 0, NULL, "'-from-labels' has no teacher whose features '-cache' could hold");

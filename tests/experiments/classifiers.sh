@@ -1,84 +1,150 @@
 #!/bin/bash
-# CIFAR-100, ResNet-56 -> ResNet-20: writes the cfgs to experiments/cfg and the jobs to experiments/classifiers.jobs, for queue.sh:
+# CIFAR-100, ResNet-56 -> ResNet-20: writes cfgs to experiments/cfg and jobs to experiments/classifiers.jobs, for queue.sh:
 #
-#   tests/experiments/classifiers.sh
+#   tests/experiments/classifiers.sh [GROUP...]
 #   for lane in 1 2; do setsid tests/experiments/queue.sh experiments/classifiers.jobs </dev/null >/dev/null 2>&1 & done
+#   tests/experiments/table.sh 'choice-*'
+#
+# GROUP, in the order in which they make sense (default: the first two):
+#   choices     one change away from another each, on 5,000 training images held out, 10 epochs, seed 0
+#   compare     all images and the test set, 20 epochs, seeds 0 to 2: the same network and the student alone from labels, SimKD as in
+#               the paper, the recipe without labels and with them
+#   methods     those that the paper compares with, 20 epochs, seed 0
+#   fractions   labels for 1, 10 and 100 % of the images, as many steps each; a distillation sees all images
+#   projectors  what a projector costs, 10 epochs
+#   long        240 epochs, seed 0
 #
 # Wanted before: experiments/cifar100.data (classes=100, train= and valid= the official binaries, in any order across classes), and
-# experiments/resnet56.weights, the public teacher (72.63 %; docs/guide.md, importing a teacher).
-#
-# First the choices, each one change away from another, on 5,000 training images held out, 10 epochs; then what is compared, on all of
-# them and the test set, 20 epochs, seeds 0 to 2. Rate steps as the paper's, in proportion. All rows see one set of views
-# (-view-seed 0, as many as epochs), so that caches are shared and no row sees fresher pixels than another.
+# experiments/resnet56.weights, the public teacher (72.63 %; docs/guide.md, importing a teacher). Rate steps are the paper's, in
+# proportion. All rows see one set of views (-view-seed 0, as many as epochs), so that caches are shared and no row sees fresher
+# pixels than another; held-out.feat and all.feat are filled by the first that needs them.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ -f experiments/cifar100.data ] && [ -f experiments/resnet56.weights ] ||
     { echo "error: experiments/cifar100.data or experiments/resnet56.weights is missing, see the head of $0" >&2; exit 1; }
 mkdir -p experiments/cfg
 jobs=experiments/classifiers.jobs
+[ $# -gt 0 ] || set -- choices compare
+: >"$jobs"
+labels_rate=.05
+recipe=(.05 scale=1)   # RATE L2-KEYS; then TAIL-KEYS KD-KEYS
 
-# NAME EPOCHS IMAGES RATE L2-KEYS TAIL-KEYS KD-KEYS ("-": no [kd]); keys are separated by spaces
-cfg() {
-    local steps=$(($2 * $3 / 64))
-    awk -v steps="$((steps * 625 / 1000)),$((steps * 75 / 100)),$((steps * 875 / 1000))" -v most="$steps" -v rate="$4" \
-        -v l2="$5" -v tail="$6" -v kd="$7" '
-        function keys(text,  n, i, key) { n = split(text, key, " "); for (i = 1; i <= n; ++i) print key[i] }
+# retimed NAME FROM STEPS: a cfg for that many steps, its files found from experiments/cfg
+retimed() {
+    awk -v steps="$(($3 * 625 / 1000)),$(($3 * 75 / 100)),$(($3 * 875 / 1000))" -v most="$3" '
         /^steps=/ { $0 = "steps=" steps }
         /^max_batches=/ { $0 = "max_batches=" most }
-        /^learning_rate=/ { $0 = "learning_rate=" rate }
         /^cfg=/ { print "cfg=cfg/cifar100/resnet56.cfg"; next }
         /^weights=/ { print "weights=experiments/resnet56.weights\nmean=.5070,.4865,.4409\nstd=.2673,.2564,.2761"; next }
+        { print }' "$2" >"experiments/cfg/$1.cfg"
+}
+# cfg NAME STEPS RATE L2-KEYS TAIL-KEYS KD-KEYS ("-": no [kd]) PROJECTOR-KEYS TEACHER-KEYS; keys are separated by spaces
+cfg() {
+    retimed "$1" cfg/cifar100/resnet56-resnet20.cfg "$2"
+    awk -v rate="$3" -v l2="$4" -v tail="$5" -v kd="$6" -v projector="${7:-}" -v teacher="${8:-}" '
+        function keys(text,  n, i, key) { n = split(text, key, " "); for (i = 1; i <= n; ++i) print key[i] }
+        /^learning_rate=/ { $0 = "learning_rate=" rate }
+        projector != "" && /^reduction=/ { next }
         { print }
+        /^\[projector\]/ { keys(projector) }
+        /^\[teacher\]/ { keys(teacher) }
         /^\[feature_l2\]/ { keys(l2) }
         /^\[reused_classifier\]/ { keys(tail); if (kd != "-") { print "\n[kd]"; keys(kd) } }
-    ' cfg/cifar100/resnet56-resnet20.cfg >"experiments/cfg/$1.cfg"
+    ' "experiments/cfg/$1.cfg" >"experiments/cfg/$1.new" && mv "experiments/cfg/$1.new" "experiments/cfg/$1.cfg"
 }
-# NAME SEED EPOCHS REST...
+# job NAME SEED EPOCHS CFG FLAGS
 job() {
-    local name=$1 seed=$2 epochs=$3
-    shift 3
-    echo "$name ./darknet distill train experiments/cifar100.data $* -epochs $epochs -seed $seed -view-seed 0 -threads 1 -quiet" >>"$jobs"
+    echo "$1 ./darknet distill train experiments/cifar100.data experiments/cfg/$4.cfg ${5:+$5 }-epochs $3 -seed $2 -view-seed 0 -threads 1 -quiet" >>"$jobs"
+}
+steps() { echo $(($1 * $2 / 64)); }   # EPOCHS IMAGES
+
+choice() {   # NAME RATE L2 TAIL KD PROJECTOR TEACHER
+    cfg "h-$1" "$(steps 10 45000)" "${@:2}"
+    job "choice-$1" 0 10 "h-$1" "-holdout 5000 -cache experiments/held-out${7:+-$7}.feat -views 10"
+}
+labels_choice() {   # RATE
+    cfg "h-labels$1" "$(steps 10 45000)" "$1" "" "" -
+    job "choice-labels$1" 0 10 "h-labels$1" "-from-labels -holdout 5000"
+}
+choices() {
+    labels_choice .05
+    labels_choice .1
+    labels_choice .02
+    choice kd .05 scale=1 "" ""
+    choice both .05 scale=1 labels=1 ""
+    choice both.3 .05 scale=.3 labels=1 ""
+    choice both.1 .1 scale=1 labels=1 ""
+    choice kd-alone .05 scale=0 "" ""
+    choice simkd .05 scale=1 "" -
+    choice both3 .05 scale=3 labels=1 ""
+    choice kd.3 .05 scale=.3 "" ""
+    choice kd3 .05 scale=3 "" ""
+    choice both-auto .05 scale=auto labels=1 scale=auto
+    choice channel .05 "normalise=channel" labels=1 ""
+    choice head .05 "metric=head" labels=1 ""
+    choice pooled .05 "pooled=1" labels=1 ""
+    choice standardised .05 scale=1 labels=1 "standardise=1 temperature=2 scale=9"
+    choice decoupled .05 scale=1 labels=1 "decouple=2"
+    choice deeper .05 scale=1 labels=1 "" "" tap=84   # before the teacher's last block
 }
 
-: >"$jobs"
-choice() {   # NAME RATE L2 TAIL KD
-    cfg "h-$1" 10 45000 "$2" "$3" "$4" "$5"
-    job "choice-$1" 0 10 "experiments/cfg/h-$1.cfg -holdout 5000 -cache experiments/held-out.feat -views 10"
+all="-cache experiments/all.feat -views 20"
+compare() {
+    local n seed
+    n=$(steps 20 50000)
+    cfg labels "$n" $labels_rate "" "" -
+    cfg simkd "$n" .05 scale=1 "" -
+    cfg kd "$n" "${recipe[@]}" "" ""
+    cfg both "$n" "${recipe[@]}" labels=1 ""
+    retimed alone cfg/cifar100/resnet20.cfg "$n"
+    for seed in 0 1 2; do
+        job labels "$seed" 20 labels -from-labels
+        job both "$seed" 20 both "$all"
+        job kd "$seed" 20 kd "$all"
+    done
+    for seed in 0 1 2; do
+        job simkd "$seed" 20 simkd "$all"
+        job alone "$seed" 20 alone ""
+    done
 }
-labels() {   # RATE
-    cfg "h-labels$1" 10 45000 "$1" "" "" -
-    job "choice-labels$1" 0 10 "experiments/cfg/h-labels$1.cfg -from-labels -holdout 5000"
+methods() {
+    local name
+    for name in kd at fitnet sp vid srrl; do
+        retimed "method-$name" "cfg/cifar100/methods/$name.cfg" "$(steps 20 50000)"
+        job "method-$name" 0 20 "method-$name" ""
+    done
 }
-labels .05
-labels .1
-labels .02
-choice kd .05 scale=1 "" ""
-choice both .05 scale=1 labels=1 ""
-choice both.3 .05 scale=.3 labels=1 ""
-choice both.1 .1 scale=1 labels=1 ""
-choice kd-alone .05 scale=0 "" ""
-choice simkd .05 scale=1 "" -
-choice both3 .05 scale=3 labels=1 ""
-choice kd.3 .05 scale=.3 "" ""
-choice kd3 .05 scale=3 "" ""
-choice both-auto .05 scale=auto labels=1 scale=auto
-choice channel .05 "normalise=channel" labels=1 ""
-choice head .05 "metric=head" labels=1 ""
-choice pooled .05 "pooled=1" labels=1 ""
-choice standardised .05 scale=1 labels=1 "standardise=1 temperature=2 scale=9"
-choice decoupled .05 scale=1 labels=1 "decouple=2"
-
-for seed in 0 1 2; do
-    run() {   # NAME RATE L2 TAIL KD
-        cfg "$1" 20 50000 "$2" "$3" "$4" "$5"
-        job "$1" "$seed" 20 "experiments/cfg/$1.cfg -cache experiments/all.feat -views 20"
-    }
-    cfg labels 20 50000 .05 "" "" -
-    job labels "$seed" 20 "experiments/cfg/labels.cfg -from-labels"
-    run simkd .05 scale=1 "" -
-    run kd .05 scale=1 "" ""
-    run both .05 scale=1 labels=1 ""
-    job alone "$seed" 20 "experiments/cfg/alone.cfg"
+# part NAME IMAGES TIMES: a training set of the first IMAGES, over and over: as many steps an epoch as all of them make
+part() {
+    local file=experiments/cifar100-$1 from i
+    from=$(sed -n 's/^train=//p' experiments/cifar100.data)
+    [ -f "$file.bin" ] || { for ((i = 0; i < $3; i++)); do head -c $(($2 * 3074)) "$from"; done >"$file.new" && mv "$file.new" "$file.bin"; }
+    sed "s#^train=.*#train=$file.bin#" experiments/cifar100.data >"$file.data"
+}
+fractions() {
+    cfg labels "$(steps 20 50000)" $labels_rate "" "" -
+    cfg both "$(steps 20 50000)" "${recipe[@]}" labels=1 ""
+    local percent
+    for percent in 1 10; do
+        part "$percent" $((percent * 500)) $((100 / percent))
+        echo "labels-$percent ./darknet distill train experiments/cifar100-$percent.data experiments/cfg/labels.cfg -from-labels" \
+            "-epochs 20 -seed 0 -view-seed 0 -threads 1 -quiet" >>"$jobs"
+        job "both-$percent" 0 20 both "-labelled $((percent * 500)) $all"
+    done
+}
+projectors() {
+    local r
+    for r in 1 2 4 8 16; do choice "reduction$r" "${recipe[@]}" labels=1 "" "reduction=$r"; done
+    choice stack-1x1 "${recipe[@]}" labels=1 "" stack=1x1
+    choice stack-linear "${recipe[@]}" labels=1 "" stack=linear
+}
+long() {
+    cfg both-long 187500 "${recipe[@]}" labels=1 ""
+    cfg labels-long 187500 $labels_rate "" "" -
+    job both-long 0 240 both-long ""
+    job labels-long 0 240 labels-long -from-labels
+}
+for group in "$@"; do
+    case $group in choices|compare|methods|fractions|projectors|long) "$group" ;; *) echo "error: no group $group" >&2; exit 2 ;; esac
 done
-sed -e 's/^steps=.*/steps=9765,11718,13671/' -e 's/^max_batches=.*/max_batches=15625/' cfg/cifar100/resnet20.cfg >experiments/cfg/alone.cfg
 echo "$(wc -l <"$jobs") jobs in $jobs"
