@@ -98,15 +98,10 @@ static void drop_defaults(cfg_section *at)
         if (cfg_is(at, ones[i].section) && cfg_float(at, ones[i].key, 1) == 1) cfg_unset(at, ones[i].key);
 }
 
-/* One word for one thing: AlexeyAB's Darknet and OpenCV know swish, not silu, and OpenCV stride= alone. */
+/* One word for one thing: AlexeyAB's Darknet and OpenCV know swish, not silu. */
 static void use_common_words(cfg_section *section)
 {
-    const char *stride = cfg_str(section, "stride", "1"), *wide = cfg_str(section, "stride_x", stride);
     if (!strcmp(cfg_str(section, "activation", ""), "silu")) cfg_set(section, "activation", "swish");
-    if (strcmp(wide, cfg_str(section, "stride_y", stride))) return;
-    if (strcmp(wide, stride)) cfg_set(section, "stride", "%s", wide);
-    cfg_unset(section, "stride_x");
-    cfg_unset(section, "stride_y");
 }
 
 /* Keys that the host ignored while training would mean something to a fork. */

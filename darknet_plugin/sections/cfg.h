@@ -80,8 +80,8 @@ const cfg_section *cfg_layer(const cfg_file *cfg, int index);                 /*
 int cfg_layers(const cfg_file *cfg);                                          /* number of layers */
 int cfg_is_distillation(const cfg_file *cfg);                                 /* has any plugin section */
 
-/* The first section of the cfg with something that only AlexeyAB's Darknet has: NULL if there is none. *what: the key, or
- * NULL where it is the section itself. Both borrowed. */
+/* The first section of the cfg with something that only AlexeyAB's Darknet has: NULL if there is none. *what: the key,
+ * or NULL where it is the section itself. Both borrowed. */
 const cfg_section *cfg_fork_sign(const cfg_file *cfg, const char **what);
 
 /* The cfg as text that every Darknet reads (no comments, "key=value"); the caller frees. */

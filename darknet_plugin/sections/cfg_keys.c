@@ -181,7 +181,8 @@ static const key_row teacher_keys[] = {
     COUNT("width"), COUNT("height"),
     { .name = "mean", .type = KEY_FLOATS, .min = -1e6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
     { .name = "std", .type = KEY_FLOATS, .min = 1e-6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
-    FLOAT("eps", 1e-12, 1), CHOICE("fit", "crop|letterbox|stretch", NULL), TEXT("name"), TEXT("cache"), CHOICE("cache_type", "f16|f32|u8", NULL),
+    FLOAT("eps", 1e-12, 1), CHOICE("fit", "crop|letterbox|stretch", NULL), TEXT("name"), TEXT("cache"),
+    CHOICE("cache_type", "f16|f32|u8", NULL),
     INT("views", 1, 1000000), END
 };
 static const key_row augment_keys[] = {
