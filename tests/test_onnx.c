@@ -5,6 +5,7 @@
 
 #include "darknet_plugin/data/image_io.h"
 #include "layers/cpu/cpu.h"
+#include "weights_tools/onnx/onnx_layers.h"
 
 #include <unistd.h>
 
@@ -184,11 +185,53 @@ static void unwritable(void **state)
     diag_free(d);
 }
 
+/* Half precision: the rounded floats are what the halves are, and no weight may be beyond them. */
+static void test_precisions(void **state)
+{
+    (void)state;
+    if (without_onnx()) return;
+    static const float fits[4] = { 1, -.1f, 65503, 1e-7f }, large[4] = { 1, 2, -65504, 3 };
+    const int64_t dim[2] = { 2, 2 };
+    char why[64];
+    onnx_model *model = onnx_begin("x", 1, 2, 2, why, sizeof why);
+    assert_int_equal(onnx_weights(model, "a", dim, 2, fits, ONNX_HALVES), 0);
+    assert_int_equal(onnx_weights(model, "b", dim, 2, fits, ONNX_ROUNDED), 0);
+    assert_int_equal(onnx_weights(model, "c", dim, 2, large, ONNX_FLOATS), 0);
+    assert_int_equal(onnx_weights(model, "d", dim, 2, large, ONNX_HALVES), -1);
+    assert_int_equal(onnx_weights(model, "e", dim, 2, large, ONNX_ROUNDED), -1);
+    onnx_free(model);
+}
+
+/* One that is too large is told with its layer, and nothing is written. */
+static void test_too_large_for_halves(void **state)
+{
+    (void)state;
+    if (without_onnx()) return;
+    static const char text[] = NET CONV(4, 3, 1, relu) "[convolutional]\nfilters=2\nsize=1\nactivation=linear\n";
+    diag *d = diag_new();
+    cfg_file *cfg = parse_cfg(text, d);
+    network *net = check_parse(text);
+    int output = 1;
+    out_file file;
+    check_fill_network(net, 3);
+    net->layers[1].weights[2] = 1e6f;
+    assert_int_equal(net_file_onnx(&file, "large.onnx", net, cfg, &output, 1, ONNX_HALVES, d), -1);
+    out_file_drop(&file);
+    assert_int_equal(diag_errors(d), 1);
+    assert_string_equal(diag_get(d, 0)->text, "its weights are too large for -fp16, whose numbers end at 65504");
+    assert_int_equal(diag_get(d, 0)->line, 12);
+    assert_int_equal(access("large.onnx", F_OK), -1);
+    host_free(net);
+    cfg_free(cfg);
+    diag_free(d);
+}
+
 int main(void)
 {
     network_init();
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_precisions), cmocka_unit_test(test_too_large_for_halves),
         cmocka_unit_test(opencv_answers_as_the_host), cmocka_unit_test(detector_has_an_output_a_head), cmocka_unit_test(unknown_is_refused),
         cmocka_unit_test(unwritable),
     };
