@@ -143,7 +143,7 @@ void forward_gpu_sum(const layer *l, gpu_state *state, const layer_call *call)
 {
     push_normalised(l, state);
     add_operands(l, state, call, l->output_gpu);
-    if (act_is_ours(l->activation)) gpu_fork_activate(l->output_gpu, cpu_floats(l), (int)l->activation);
+    if (act_is_ours(l->activation)) gpu_activate(l->output_gpu, NULL, cpu_floats(l), (int)l->activation);
     else activate_array_gpu(l->output_gpu, l->outputs * l->batch, l->activation);
 }
 
@@ -151,7 +151,7 @@ static void slope(const layer *l, const gpu_state *state, const layer_call *call
 {
     if (state->delta) add_operands(l, state, call, state->delta);
     if (act_is_ours(l->activation))
-        gpu_fork_slope(state->delta ? state->delta : l->output_gpu, cpu_floats(l), (int)l->activation, l->delta_gpu);
+        gpu_slope_at(state->delta ? state->delta : l->output_gpu, l->delta_gpu, cpu_floats(l), (int)l->activation);
     else
         gradient_array_gpu(l->output_gpu, l->outputs * l->batch, l->activation, l->delta_gpu);
 }

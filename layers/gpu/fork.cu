@@ -4,7 +4,6 @@
 extern "C" {
 #include "fork.h"
 }
-#include "layers/activation_ops.h"
 
 __global__ void multiply_kernel(product_shape shape, const float *z, const float *s, float *out)
 {
@@ -51,16 +50,6 @@ __global__ void operand_back_kernel(sum_shape shape, const float *d, const float
 __global__ void operand_gradient_kernel(sum_shape shape, const float *d, const float *z, float *g)
 {
     FOR_MINE(c, shape.c) g[c] = (float)sum_weight_gradient(shape, d, z, c);
-}
-
-__global__ void fork_activate_kernel(float *x, size_t n, int activation)
-{
-    FOR_MINE(i, n) x[i] = fork_act_value(x[i], activation);
-}
-
-__global__ void fork_slope_kernel(const float *x, size_t n, int activation, float *d)
-{
-    FOR_MINE(i, n) d[i] *= fork_act_slope(x[i], activation);
 }
 
 extern "C" void gpu_multiply(product_shape shape, const float *z, const float *s, float *out)
@@ -111,18 +100,4 @@ extern "C" void gpu_operand_gradient(sum_shape shape, const float *d, const floa
     int blocks = cuda_blocks(shape.c);
     operand_gradient_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(shape, d, z, g);
     CUDA_LAUNCHED(operand_gradient_kernel);
-}
-
-extern "C" void gpu_fork_activate(float *x, size_t n, int activation)
-{
-    int blocks = cuda_blocks(n);
-    fork_activate_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(x, n, activation);
-    CUDA_LAUNCHED(fork_activate_kernel);
-}
-
-extern "C" void gpu_fork_slope(const float *x, size_t n, int activation, float *d)
-{
-    int blocks = cuda_blocks(n);
-    fork_slope_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(x, n, activation, d);
-    CUDA_LAUNCHED(fork_slope_kernel);
 }

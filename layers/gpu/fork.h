@@ -15,8 +15,5 @@ void gpu_reorg3d(const float *from, size_t n, int c, int h, int w, int stride, f
 void gpu_add_operand(sum_shape shape, const float *z, const float *v, float *out, int first);
 void gpu_operand_back(sum_shape shape, const float *d, const float *v, float *dz);
 void gpu_operand_gradient(sum_shape shape, const float *d, const float *z, float *g);
-/* In place, activations of layers/fork_layers.h: x = act(x); d *= act'(x). */
-void gpu_fork_activate(float *x, size_t n, int activation);
-void gpu_fork_slope(const float *x, size_t n, int activation, float *d);
 
 #endif
