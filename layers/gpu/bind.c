@@ -27,7 +27,7 @@ static const gpu_row rows[] = {
     { .type = (LAYER_TYPE)LAYER_ROUTE_PART, .forward = forward_gpu_part, .backward = backward_gpu_part },
     { .type = (LAYER_TYPE)LAYER_REORG3D, .forward = forward_gpu_reorg3d, .backward = backward_gpu_reorg3d },
     { .type = (LAYER_TYPE)LAYER_SHORTCUT_SUM, .make = make_gpu_sum, .forward = forward_gpu_sum,
-      .backward = backward_gpu_sum, .free = free_gpu_conv, .resized = resized_gpu_sum },
+      .backward = backward_gpu_sum, .free = free_gpu_conv },
 };
 static const gpu_row host_row = { .type = BLANK };
 

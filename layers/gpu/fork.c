@@ -5,7 +5,6 @@
 #include "state.h"
 
 #include "darknet_plugin/base/mem.h"
-#include "layers/cpu/activate.h"
 #include "layers/fork_layers.h"
 #include "layers/shortcut_sum_ops.h"
 
@@ -82,23 +81,14 @@ void backward_gpu_reorg3d(const layer *l, gpu_state *state, const layer_call *ca
 
 static int groups_of(const layer *l) { return l->nweights > l->n + 1 ? l->out_c : 1; }
 
-/* picked: the normalised weights; waste: their gradients, for each channel; delta: what the activation is given. */
+/* picked: the normalised weights; waste: their gradients, for each channel. */
 int make_gpu_sum(layer *l, gpu_state *state, diag *d)
 {
     size_t operands = (size_t)l->n + 1;
     (void)d;
-    state->scratch = cpu_floats(l);
     state->picked = cuda_make_array(NULL, operands * (size_t)groups_of(l));
     state->waste = cuda_make_array(NULL, operands * (size_t)l->out_c);
-    if (act_needs_input(l->activation)) state->delta = cuda_make_array(NULL, state->scratch);
     return 0;
-}
-
-void resized_gpu_sum(layer *l, gpu_state *state)
-{
-    if (state->scratch == cpu_floats(l)) return;
-    free_gpu_conv(l, state);
-    make_gpu_sum(l, state, NULL);
 }
 
 static sum_shape operand_shape(const layer *l, const layer *from)
@@ -130,30 +120,15 @@ static void push_normalised(const layer *l, const gpu_state *state)
     free(v);
 }
 
-static void add_operands(const layer *l, const gpu_state *state, const layer_call *call, float *out)
-{
-    for (int k = 0; k <= l->n; ++k) {
-        const layer *from = operand(l, call, k);
-        gpu_add_operand(operand_shape(l, from), from ? from->output_gpu : call->input, weights_of(l, state, k), out,
-                        k == 0);
-    }
-}
-
 void forward_gpu_sum(const layer *l, gpu_state *state, const layer_call *call)
 {
     push_normalised(l, state);
-    add_operands(l, state, call, l->output_gpu);
-    if (act_is_ours(l->activation)) gpu_activate(l->output_gpu, NULL, cpu_floats(l), (int)l->activation);
-    else activate_array_gpu(l->output_gpu, l->outputs * l->batch, l->activation);
-}
-
-static void slope(const layer *l, const gpu_state *state, const layer_call *call)
-{
-    if (state->delta) add_operands(l, state, call, state->delta);
-    if (act_is_ours(l->activation))
-        gpu_slope_at(state->delta ? state->delta : l->output_gpu, l->delta_gpu, cpu_floats(l), (int)l->activation);
-    else
-        gradient_array_gpu(l->output_gpu, l->outputs * l->batch, l->activation, l->delta_gpu);
+    for (int k = 0; k <= l->n; ++k) {
+        const layer *from = operand(l, call, k);
+        gpu_add_operand(operand_shape(l, from), from ? from->output_gpu : call->input, weights_of(l, state, k),
+                        l->output_gpu, k == 0);
+    }
+    activate_array_gpu(l->output_gpu, l->outputs * l->batch, l->activation);
 }
 
 /* Adds the gradient of the weights, from that of each channel's normal form. */
@@ -178,7 +153,7 @@ static void add_weight_updates(const layer *l, const gpu_state *state)
 void backward_gpu_sum(const layer *l, gpu_state *state, const layer_call *call)
 {
     int trained = l->nweights && state->cpu->mode == CPU_TRAINED;
-    slope(l, state, call);
+    gradient_array_gpu(l->output_gpu, l->outputs * l->batch, l->activation, l->delta_gpu);
     for (int k = 0; k <= l->n; ++k) {
         const layer *from = operand(l, call, k);
         sum_shape shape = operand_shape(l, from);

@@ -70,7 +70,6 @@ void backward_gpu_reorg3d(const layer *l, gpu_state *state, const layer_call *ca
 int make_gpu_sum(layer *l, gpu_state *state, diag *d);
 void forward_gpu_sum(const layer *l, gpu_state *state, const layer_call *call);
 void backward_gpu_sum(const layer *l, gpu_state *state, const layer_call *call);
-void resized_gpu_sum(layer *l, gpu_state *state);
 int make_gpu_dropout(layer *l, gpu_state *state, diag *d);
 void forward_gpu_dropout(const layer *l, gpu_state *state, const layer_call *call);
 void backward_gpu_dropout(const layer *l, gpu_state *state, const layer_call *call);
