@@ -4,6 +4,7 @@
 #include "check_nets.h"
 
 #include "darknet_plugin/data/image_io.h"
+#include "layers/cpu/cpu.h"
 #include "weights_tools/onnx/onnx_layers.h"
 
 #include <unistd.h>
@@ -38,6 +39,11 @@ static const struct { const char *name, *cfg; } nets[] = {
     { "activation", NET CONV(4, 3, 2, linear) "[activation]\nactivation=leaky\n[activation]\nactivation=linear\n" },
     { "temperature", NET "[connected]\noutput=6\nactivation=linear\n[softmax]\ntemperature=2.5\n" },
     { "softmax in groups", NET "[connected]\noutput=6\nactivation=linear\n[softmax]\ngroups=2\n" },
+    { "mish, swish", NET CONV(6, 3, 1, mish) CONV(6, 3, 1, swish) CONV(6, 3, 1, silu) },
+    { "relu6, hard_swish", NET CONV(6, 3, 1, relu6) CONV(6, 3, 1, hard_swish) },
+    { "hard_mish, gelu", NET CONV(6, 3, 1, hard_mish) CONV(6, 3, 1, gelu) },
+    { "activations of rows", NET "[connected]\noutput=6\nactivation=mish\n[activation]\nactivation=relu6\n" },
+    { "shortcut with mish", NET CONV(6, 3, 1, relu) CONV(6, 3, 1, linear) "[shortcut]\nfrom=-2\nactivation=mish\n" },
     { "output that is passed on", NET CONV(4, 3, 1, relu) CONV(4, 3, 1, relu) "[route]\nlayers=0\n" },
 };
 
@@ -73,8 +79,10 @@ static void check_net(const char *name, const char *text, uint64_t stream)
     cfg_file *c = parse_cfg(text, d);
     int last = last_output(c);
     float x[INPUTS], got[4096];
+    cpu_options of_host = { .backend = BACKEND_HOST };   /* ours is only what the host lacks */
     char why[200] = "";
     check_fill(x, INPUTS, 4);
+    assert_int_equal(cpu_bind(net, &of_host, d), 0);
     check_fill_network(net, stream);
     if (check_write_onnx(net, c, &last, 1, "x.onnx", d)) diag_print(d, stderr);
     check_no_errors(d);
@@ -85,6 +93,7 @@ static void check_net(const char *name, const char *text, uint64_t stream)
     network_predict(net, x);
     check_close_n(got, net->layers[last].output, (size_t)floats, 1e-5, name);
     dnn_free(n);
+    cpu_unbind(net);
     host_free(net);
     cfg_free(c);
     diag_free(d);

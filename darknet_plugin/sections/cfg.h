@@ -63,6 +63,13 @@ double cfg_float(const cfg_section *section, const char *key, double def);
 int cfg_line(const cfg_section *section, const char *key);   /* the key's, else the section's */
 int cfg_is(const cfg_section *section, const char *name);
 int cfg_is_boxes(const cfg_section *section);   /* [yolo], [Gaussian_yolo] or [region]: a detector's output */
+/* A [convolutional]'s or [maxpool]'s two strides: stride_x and stride_y, each `stride` where it is absent or below 1.
+ * 1 where they differ. */
+int cfg_strides(const cfg_section *section, int *x, int *y);
+/* A [convolutional]'s: 1 for a kernel of one pixel, whatever the key says. */
+int cfg_dilation(const cfg_section *section);
+/* Is it a [shortcut] beyond the host's: of several layers, or with weights? */
+int cfg_is_shortcut_sum(const cfg_section *section);
 /* "1,2 , -3" -> numbers; returns how many, *out is the caller's to free (NULL if none). */
 int cfg_ints(const cfg_section *section, const char *key, int **out);
 int cfg_floats(const cfg_section *section, const char *key, float **out);

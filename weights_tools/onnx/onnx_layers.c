@@ -15,6 +15,7 @@
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/host/host_facts.h"
 #include "weights_tools/file/fold.h"
+#include "onnx_activation.h"
 #include "onnx_write.h"
 
 #include <stdarg.h>
@@ -138,10 +139,11 @@ static int activate(build *graph, int i, const char *before)
 {
     const struct activation_row *row = activation_row(at(graph, i)->activation);
     if (at(graph, i)->activation == LINEAR) return 0;
+    if (!onnx_fork_activation(graph->model, (int)at(graph, i)->activation, before, graph->value[i])) return 0;
     if (!row) {
         const char *a = cfg_str(cfg_layer(graph->cfg, i), "activation", "");
         refuse(graph, i, "activation", name(graph, "activation=%s", a));
-        diag_hint(graph->d, "it knows linear, relu, leaky, relie, logistic, tanh, elu and selu");
+        diag_hint(graph->d, "it knows linear, relu, leaky, relie, logistic, tanh, elu, selu and all from mish on");
         return -1;
     }
     node1(graph, row->op, before, graph->value[i]);
