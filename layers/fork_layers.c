@@ -4,9 +4,11 @@
 #include "fork_heads.h"
 
 #include "darknet_plugin/base/bug.h"
+#include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/sections/shapes.h"
 #include "fork_rows.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const struct { const char *name; int number; } activations[] = {
@@ -80,7 +82,8 @@ cfg_file *fork_stand_ins(const cfg_file *cfg, diag *d)
 
 int fork_take(network *net, const cfg_file *cfg, diag *d)
 {
-    int resizes = 0;
+    char *touched = mem_calloc((size_t)net->n, 1);
+    int resizes = 0, bad = 0;
     for (int i = 0; i < net->n; ++i) {
         const cfg_section *section = cfg_layer(cfg, i);
         BUG_UNLESS(section, "the host has made more layers than there are sections");
@@ -89,7 +92,10 @@ int fork_take(network *net, const cfg_file *cfg, diag *d)
         if (row) row->take(net, i, section);
         if (activation >= 0) net->layers[i].activation = (ACTIVATION)activation;
         fork_head_take(&net->layers[i], section);
-        resizes |= row && row->resizes;
+        touched[i] = row && row->resizes;
+        resizes |= touched[i];
     }
-    return resizes ? fork_resize(net, net->w, net->h, d) : 0;
+    if (resizes) bad = fork_settle(net, touched, d);
+    free(touched);
+    return bad;
 }

@@ -38,6 +38,10 @@ int fork_resizes(const network *net);
  * where a layer's size is fixed; then nothing has changed. */
 int fork_resize(network *net, int w, int h, diag *d);
 
+/* A network just parsed, whose layers with touched[i] get a size other than the host gave them: they and what reads them
+ * get sizes and buffers. 0, or -1 with a message where a layer's size is fixed. */
+int fork_settle(network *net, const char *touched, diag *d);
+
 /* A convolution's or maxpool's strides and a convolution's dilation, which stand in fields that the host uses in other
  * layers; l.stride is the smaller stride. */
 static inline int fork_stride_x(const layer *l) { return l->extra > 0 ? l->extra : l->stride; }

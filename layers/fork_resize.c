@@ -259,26 +259,70 @@ static void resize_layer(network *net, int i, int changes, int shares)
     if (changes) row_of(l)->resize(l, &at);
 }
 
-int fork_resize(network *net, int w, int h, diag *d)
+static size_t most_workspace(const network *net)
 {
-    size_t n = (size_t)net->n, workspace = 0;
-    char *input = mem_calloc(n, 1), *output = mem_calloc(n, 1), *shares = mem_calloc(n, 1);
-    int bad = plan(net, input, output, d);
+    size_t most = 0;
+    for (int i = 0; i < net->n; ++i)
+        if (net->layers[i].workspace_size > most) most = net->layers[i].workspace_size;
+    return most;
+}
+
+/* Marks the [dropout]s whose maps are those of the layer before, as the host parses them. The caller frees. */
+static char *sharing(const network *net)
+{
+    char *shares = mem_calloc((size_t)net->n, 1);
     for (int i = 1; i < net->n; ++i)
         shares[i] = net->layers[i].type == DROPOUT && net->layers[i].output == net->layers[i - 1].output;
+    return shares;
+}
+
+int fork_resize(network *net, int w, int h, diag *d)
+{
+    char *input = mem_calloc((size_t)net->n, 1), *output = mem_calloc((size_t)net->n, 1), *shares = sharing(net);
+    int bad = plan(net, input, output, d);
     if (!bad) {
         net->w = w;
         net->h = h;
     }
     host_doing("resizing the network");
-    for (int i = 0; i < net->n && !bad; ++i) {
-        resize_layer(net, i, input[i], shares[i]);
-        if (net->layers[i].workspace_size > workspace) workspace = net->layers[i].workspace_size;
-    }
+    for (int i = 0; i < net->n && !bad; ++i) resize_layer(net, i, input[i], shares[i]);
     host_doing(NULL);
-    if (!bad) renew_network(net, workspace);
+    if (!bad) renew_network(net, most_workspace(net));
     free(input);
     free(output);
+    free(shares);
+    return bad;
+}
+
+static int same_map(const layer *l, const layer *was)
+{
+    return l->out_c == was->out_c && l->out_h == was->out_h && l->out_w == was->out_w && l->outputs == was->outputs;
+}
+
+/* Says that layer i has been parsed for another input than it gets. */
+static int misparsed(int i, const layer *l, diag *d)
+{
+    diag_error(d, NULL, 0, NULL, "layer %d cannot stand behind two strides: it reads %d numbers that come out of the "
+               "image's size", i, l->inputs);
+    diag_hint(d, "[avgpool] before it makes their number that of the channels");
+    return -1;
+}
+
+int fork_settle(network *net, const char *touched, diag *d)
+{
+    char *changed = mem_calloc((size_t)net->n, 1), *moved = mem_calloc((size_t)net->n, 1), *shares = sharing(net);
+    int bad = 0;
+    for (int i = 0; i < net->n && !bad; ++i) {
+        layer was = net->layers[i];
+        int reads_changed = i > 0 && input_changes(net, i, changed);
+        moved[i] = (char)(touched[i] || reads_changed || (shares[i] && moved[i - 1]));
+        if (moved[i] && !row_of(&was)) bad = misparsed(i, &was, d);
+        else resize_layer(net, i, moved[i], shares[i]);
+        changed[i] = (char)!same_map(&net->layers[i], &was);
+    }
+    if (!bad) renew_network(net, most_workspace(net));
+    free(changed);
+    free(moved);
     free(shares);
     return bad;
 }

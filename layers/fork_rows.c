@@ -33,6 +33,8 @@ static cfg_section *append(cfg_file *known, const cfg_section *section, const ch
 /* Number `at` of a section's layer, counted from the front. */
 static int meant(int i, int at) { return at < 0 ? i + at : at; }
 
+ACTIVATION get_activation(char *name);   /* the host's, exported, in no header */
+
 /* These layers are bound before anything runs. */
 static void unbound(layer l, host_state net)
 {
@@ -56,11 +58,12 @@ static void stand_in_product(cfg_file *known, const cfg_section *section, const 
 }
 
 /* l.c, l.h and l.w are the factors' map, that of the layer before. */
-static void take_product(network *net, int i, int type)
+static void take_product(network *net, int i, int type, const cfg_section *section)
 {
     layer *l = &net->layers[i];
     const layer *factors = &net->layers[i - 1];
     become(l, type);
+    l->activation = get_activation((char *)cfg_str(section, "activation", "linear"));
     l->index = l->input_layers[0];
     l->c = factors->out_c;
     l->h = factors->out_h;
@@ -70,14 +73,13 @@ static void take_product(network *net, int i, int type)
 
 static void take_scale(network *net, int i, const cfg_section *section)
 {
-    take_product(net, i, LAYER_SCALE_CHANNELS);
+    take_product(net, i, LAYER_SCALE_CHANNELS, section);
     net->layers[i].spatial = cfg_int(section, "scale_wh", 0);
 }
 
 static void take_sam(network *net, int i, const cfg_section *section)
 {
-    (void)section;
-    take_product(net, i, LAYER_SAM);
+    take_product(net, i, LAYER_SAM, section);
 }
 
 /* ---- [reorg3d] ---- */
@@ -141,7 +143,7 @@ static void drop_weights(layer *l)
     l->workspace_size = 0;
 }
 
-/* Sizes and buffers follow in fork_resize, which every network with such a layer goes through. */
+/* Sizes and buffers follow in fork_settle. */
 static void take_part(network *net, int i, const cfg_section *section)
 {
     layer *l = &net->layers[i];

@@ -105,11 +105,11 @@ static int stride_of(const cfg_section *s, const char *key)
     return own > 0 ? own : cfg_int(s, "stride", 1);
 }
 
-#define EACH(m, b, c, i, j)                             \
-    for (int b = 0; b < r->net->batch; ++b)             \
-        for (int c = 0; c < (m)->c; ++c)                \
-            for (int i = 0; i < (m)->h; ++i)            \
-                for (int j = 0; j < (m)->w; ++j)
+#define EACH(m, image, channel, row, col)                        \
+    for (int image = 0; image < r->net->batch; ++image)          \
+        for (int channel = 0; channel < (m)->c; ++channel)       \
+            for (int row = 0; row < (m)->h; ++row)               \
+                for (int col = 0; col < (m)->w; ++col)
 
 static void convolve(fork_reference *r, int n, const cfg_section *s)
 {

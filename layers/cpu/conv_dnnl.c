@@ -299,7 +299,7 @@ static int make_weights(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_prim
 {
     plan_step *step = &plan->weights;
     const conv_shape *shape = &plan->shape;
-    int depthwise = shape->groups == shape->c && shape->groups == shape->n;
+    int depthwise = shape->groups == shape->c && shape->groups == shape->n && conv_is_plain(shape);
     if (weights_pd(plan, hint, pd)) return -1;
     plan->own_weights = depthwise && shape->x_blocked && shape->y_blocked && is_slow(*pd);
     if (plan->own_weights) return 0;
