@@ -76,7 +76,7 @@ static int groups_several(const reader_site *at) { return is_grouped_route(at) &
 static int is_gate(const reader_site *at) { return is(at, "scale_channels") || is(at, "sam"); }
 static int is_forks_section(const reader_site *at)
 {
-    static const char *const names[] = { "route_lhalf", "reorg3d", "Gaussian_yolo", NULL };
+    static const char *const names[] = { "reorg3d", "Gaussian_yolo", NULL };
     return listed(at->section->name, names);
 }
 /* Neither OpenCV's nor one of those. */
