@@ -128,7 +128,7 @@ static const reader_row rows[] = {
       "-onnx" },
     { "[route] groups=", is_grouped_route, READER_DARKNET, "stock Darknet takes all channels",
       "AlexeyAB's Darknet, OpenCV, or -onnx" },
-    { "[route] groups= of several layers", groups_several, READER_OPENCV, "OpenCV takes all channels",
+    { "[route] groups= of several layers", groups_several, READER_OPENCV, "OpenCV refuses the cfg",
       "a [route] for each of them, and one that joins these; or -onnx" },
     { "[scale_channels] or [sam]", is_gate, READER_DARKNET, "stock Darknet has no such section",
       "AlexeyAB's Darknet, OpenCV, or -onnx" },
