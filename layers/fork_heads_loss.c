@@ -125,6 +125,7 @@ static int clipped(float place, int most)
     return at < most ? at : most - 1;
 }
 
+/* Every anchor first learns that it is nobody's, then those of the objects learn these. */
 void fork_head_learn(const layer *l, const network *net)
 {
     double cost = 0;
@@ -132,8 +133,9 @@ void fork_head_learn(const layer *l, const network *net)
     float *error = mem_calloc(all, sizeof *error);
     for (int b = 0; b < l->batch; ++b) {
         size_t from = (size_t)b * (size_t)l->outputs;
-        picture picture = { .l = l, .net_w = net->w, .net_h = net->h, .output = l->output + from,
-                        .delta = l->delta + from, .error = error + from, .truth = net->truth + (size_t)b * (size_t)l->truths };
+        const float *labels = net->truth + (size_t)b * (size_t)l->truths;
+        picture picture = { .l = l, .net_w = net->w, .net_h = net->h, .output = l->output + from, .truth = labels,
+                            .delta = l->delta + from, .error = error + from };
         box truth;
         for (int i = 0; i < l->n * l->w * l->h; ++i) learn_nothing(&picture, i % l->n, i / l->n);
         for (int t = 0; truth_at(&picture, t, &truth); ++t) {

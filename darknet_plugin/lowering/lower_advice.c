@@ -42,7 +42,8 @@ static int check_heads(const lowered *low, int warn, diag *d)
     const cfg_section *unbounded = unbounded_head(low);
     if (unbounded) {
         (warn ? diag_warn : diag_error)(d, unbounded->file, cfg_line(unbounded, "new_coords"), unbounded->name,
-                                        "new_coords=1 learns from labels where the layer before has activation=logistic");
+                                        "new_coords=1 learns from labels where the layer before has "
+                                        "activation=logistic");
         return warn ? 0 : -1;
     }
     if (!head) return 0;
