@@ -27,7 +27,7 @@ status 0 "distilling needs no labels and no loss of its own" "$darknet" distill 
 status 0 "valid of the student" "$darknet" distill valid "$d" "$w/s.cfg" "$w/s_final.weights" -fit stretch
 says out "images are stretched" "and measured"
 status 0 "-from-labels" "$darknet" distill train "$d" "$w/s.cfg" -from-labels -backup "$w" -quiet
-status 0 "predict" "$darknet" distill predict "$d" "$w/s.cfg" "$w/s_final.weights" "$(find "$w/shapes" -name '*.png' -o -name '*.jpg' -o -name '*.ppm' | head -1)" -json -thresh .01
+status 0 "predict" "$darknet" distill predict "$d" "$w/s.cfg" "$w/s_final.weights" "$(find "$w/shapes" -name '*.png' -o -name '*.jpg' -o -name '*.ppm' | head -1)" -json -thresh .01 -out "$w/boxes.jpg"
 holds "boxes" '.predictions | length == 1'
 status 0 "export" "$darknet" distill export "$w/s.cfg" "$w/s_final.weights" "$w/out" -data "$d" -verify 4 -json
 holds "read by this program and by OpenCV, boxes too" '(.readers | map(select(.ran)) | map(.reader) | length == 2) and (.boxes[0].ran)'
