@@ -12,7 +12,8 @@ int feature_l2_reads_means(const cfg_section *section) { return cfg_int(section,
 
 static int is_1x1(const cfg_section *layer)
 {
-    return cfg_int(layer, "size", 1) == 1 && cfg_int(layer, "stride", 1) == 1 && cfg_int(layer, "groups", 1) == 1 &&
+    int x, y, moves = cfg_strides(layer, &x, &y) || x > 1;
+    return cfg_int(layer, "size", 1) == 1 && !moves && cfg_int(layer, "groups", 1) == 1 &&
            (cfg_int(layer, "pad", 0) || !cfg_int(layer, "padding", 0)) && !cfg_int(layer, "binary", 0) &&
            !cfg_int(layer, "xnor", 0);
 }

@@ -4,7 +4,11 @@
 #include "fork_heads.h"
 
 #include "darknet_plugin/base/bug.h"
+#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/sections/shapes.h"
+#include "fork_rows.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const struct { const char *name; int number; } activations[] = {
@@ -29,9 +33,14 @@ const char *fork_activation_name(int activation)
     return NULL;
 }
 
+const char *fork_host_activation(const cfg_section *section, const char *def)
+{
+    return fork_activation(section) < 0 ? cfg_str(section, "activation", def) : "linear";
+}
+
 static int host_knows(const cfg_section *section)
 {
-    return fork_activation(section) < 0 && !fork_head_needs_stand_in(section);
+    return fork_activation(section) < 0 && !fork_row_of(section) && !fork_head_needs_stand_in(section);
 }
 
 static int host_knows_all(const cfg_file *cfg)
@@ -41,28 +50,52 @@ static int host_knows_all(const cfg_file *cfg)
     return 1;
 }
 
+/* Appends what the host parses for a section. */
+static void append(cfg_file *known, const cfg_section *section, const net_shape *shape)
+{
+    const fork_row *row = fork_row_of(section);
+    if (row) {
+        row->stand_in(known, section, &shape->layer[section->index]);
+        return;
+    }
+    cfg_section *copy = cfg_append_copy(known, section);
+    if (fork_activation(copy) >= 0) cfg_set(copy, "activation", "linear");
+    if (fork_head_needs_stand_in(copy)) fork_head_stand_in(copy);
+}
+
+/* Where the shapes do not come out there are none: the host says what it thinks of the cfg. */
 cfg_file *fork_stand_ins(const cfg_file *cfg, diag *d)
 {
-    (void)d;
     if (host_knows_all(cfg)) return NULL;
-    cfg_file *known = cfg_new(cfg->path);
-    for (int i = 0; i < cfg->n; ++i) {
-        cfg_section *section = cfg_append_copy(known, &cfg->section[i]);
-        if (fork_activation(section) >= 0) cfg_set(section, "activation", "linear");
-        if (fork_head_needs_stand_in(section)) fork_head_stand_in(section);
+    diag *quiet = diag_new();
+    net_shape *shape = shapes_infer(cfg, quiet);
+    diag_free(quiet);
+    if (!shape) {
+        shapes_free(shapes_infer(cfg, d));
+        return NULL;
     }
+    cfg_file *known = cfg_new(cfg->path);
+    for (int i = 0; i < cfg->n; ++i) append(known, &cfg->section[i], shape);
+    shapes_free(shape);
     return known;
 }
 
 int fork_take(network *net, const cfg_file *cfg, diag *d)
 {
-    (void)d;
+    char *touched = mem_calloc((size_t)net->n, 1);
+    int resizes = 0, bad = 0;
     for (int i = 0; i < net->n; ++i) {
         const cfg_section *section = cfg_layer(cfg, i);
         BUG_UNLESS(section, "the host has made more layers than there are sections");
+        const fork_row *row = fork_row_of(section);
         int activation = fork_activation(section);
+        if (row) row->take(net, i, section);
         if (activation >= 0) net->layers[i].activation = (ACTIVATION)activation;
         fork_head_take(&net->layers[i], section);
+        touched[i] = row && row->resizes;
+        resizes |= touched[i];
     }
-    return 0;
+    if (resizes) bad = fork_settle(net, touched, d);
+    free(touched);
+    return bad;
 }

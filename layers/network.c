@@ -111,7 +111,7 @@ void network_update(network *net, int end)
 
 int network_resize(network *net, int w, int h, diag *d)
 {
-    if (host_resize(net, w, h, d)) return -1;
+    if (fork_resizes(net) ? fork_resize(net, w, h, d) : host_resize(net, w, h, d)) return -1;
     cpu_resized(net);
     gpu_resized(net);
     return 0;

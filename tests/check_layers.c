@@ -2,6 +2,8 @@
  * The loss is sum(k * y) with fixed random k, so a layer given delta = k must return the derivative of that sum. */
 #include "check_layers.h"
 
+#include "layers/fork_layers.h"
+
 network *check_bound(const char *cfg, cpu_backend backend, const cpu_mode *mode)
 {
     return check_bound_as(cfg, &(cpu_options){ .backend = backend, .seed = 7, .mode = mode });
@@ -130,14 +132,51 @@ static void ref_batchnorm(ref *r)
     }
 }
 
-static double ref_activate(double z, ACTIVATION a)
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+static double gelu_u(double x) { return sqrt(2 / M_PI) * (x + .044715 * x * x * x); }
+
+double check_activation(double x, int activation)
 {
-    switch (a) {
-    case RELU: return z > 0 ? z : 0;
-    case LEAKY: return z > 0 ? z : .1 * z;
-    case LOGISTIC: return 1 / (1 + exp(-z));
-    case TANH: return tanh(z);
-    default: return z;
+    switch (activation) {
+    case RELU: return x > 0 ? x : 0;
+    case LEAKY: return x > 0 ? x : .1 * x;
+    case LOGISTIC: return sigmoid(x);
+    case TANH: return tanh(x);
+    case ACTIVATION_MISH: return x * tanh(log1p(exp(x)));
+    case ACTIVATION_SWISH: return x * sigmoid(x);
+    case ACTIVATION_RELU6: return fmin(fmax(x, 0), 6);
+    case ACTIVATION_HARD_SWISH: return x * fmin(fmax(x / 6 + .5, 0), 1);
+    case ACTIVATION_HARD_MISH: return x > 0 ? x : (x > -2) * (x * x / 2 + x);
+    case ACTIVATION_GELU: return x / 2 * (1 + tanh(gelu_u(x)));
+    default: return x;
+    }
+}
+
+double check_activation_slope(double x, int activation)
+{
+    double t;
+    switch (activation) {
+    case ACTIVATION_MISH: t = tanh(log1p(exp(x))); return t + x * (1 - t * t) * sigmoid(x);
+    case ACTIVATION_SWISH: return sigmoid(x) + x * sigmoid(x) * sigmoid(-x);
+    case ACTIVATION_RELU6: return x > 0 && x < 6;
+    case ACTIVATION_HARD_SWISH: return fabs(x) <= 3 ? x / 3 + .5 : x > 0;
+    case ACTIVATION_HARD_MISH: return x > 0 ? 1 : (x > -2) * (x + 1);
+    case ACTIVATION_GELU:
+        t = tanh(gelu_u(x));
+        return (1 + t) / 2 + x / 2 * (1 - t * t) * sqrt(2 / M_PI) * (1 + .134145 * x * x);
+    default: return 1;
+    }
+}
+
+/* How near x is to where the activation has a kink or a jump in its slope; far: 1. */
+static double kink_of(double x, int activation)
+{
+    switch (activation) {
+    case RELU: case LEAKY: return fabs(x);
+    case ACTIVATION_RELU6: return fmin(fabs(x), fabs(x - 6));
+    case ACTIVATION_HARD_SWISH: return fabs(fabs(x) - 3);
+    case ACTIVATION_HARD_MISH: return fmin(fabs(x), fabs(x + 2));
+    default: return 1;
     }
 }
 
@@ -151,8 +190,8 @@ static double ref_loss(ref *r)
     r->nearest_kink = 1;
     for (size_t i = 0; i < r->ny; ++i) {
         double z = r->y[i] + r->b[i / map % (size_t)l->out_c];
-        if (l->activation == RELU || l->activation == LEAKY) r->nearest_kink = fmin(r->nearest_kink, fabs(z));
-        r->y[i] = ref_activate(z, l->activation);
+        r->nearest_kink = fmin(r->nearest_kink, kink_of(z, (int)l->activation));
+        r->y[i] = check_activation(z, (int)l->activation);
         loss += r->k[i] * r->y[i];
     }
     return loss;

@@ -14,10 +14,15 @@ void check_forward(network *net, int i, int train);
 void check_backward(network *net, int i, int train);
 size_t check_size(const network *net, int i);   /* floats in layer i's output */
 
+/* In doubles, straight from the definitions: relu, leaky, logistic, tanh and those of layers/fork_layers.h; else
+ * linear. The slope (of the latter only) by their derivatives, written out. */
+double check_activation(double x, int activation);
+double check_activation_slope(double x, int activation);
+
 typedef struct conv_case {
     const char *name;
     int batch, c, h, w, n, size, stride, pad, groups, bn;   /* size 0: a connected layer */
-    const char *activation;                                 /* linear relu leaky logistic tanh */
+    const char *activation;                                 /* one that check_activation knows */
     int layouts;                                            /* blocked maps (BACKEND_DNNL) */
 } conv_case;
 

@@ -72,7 +72,7 @@ model *check_model(const char *name, const char *cfg, uint64_t stream)
 int check_write_onnx(const network *net, const cfg_file *cfg, const int *output, int outputs, const char *path, diag *d)
 {
     out_file f;
-    int failed = net_file_onnx(&f, path, net, cfg, output, outputs, d) || out_file_keep(&f, 1, d);
+    int failed = net_file_onnx(&f, path, net, cfg, output, outputs, ONNX_FLOATS, d) || out_file_keep(&f, 1, d);
     out_file_drop(&f);
     return failed ? -1 : 0;
 }

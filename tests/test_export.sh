@@ -84,4 +84,22 @@ x = numpy.random.RandomState(0).rand(3, 1, 28, 28).astype("f")
 y = s.run(None, {"input": x})[0]
 assert y.shape == (3, 10) and abs(y.sum(1) - 1).max() < 1e-5 and abs(s.run(None, {"input": x[1:2]})[0] - y[1:2]).max() < 1e-6' "$w/net.onnx"
 else echo "skipped: ONNX Runtime, Python has no onnxruntime"; fi
+
+# Weights in half precision.
+status 0 "-onnx -fp16" export_it linear half -merge -onnx "$w/half.onnx" -fp16 -json
+holds "verified with a bound of its own" '(.readers[2] | .ran and .bound == 0.01 and .max_difference > 0 and .max_difference <= .bound) and all(.readers[0,1,3]; .bound < 0.001)'
+cmp -s "$w/half.weights" "$w/net.weights" && ok "OUT.weights stay as they are" || not_ok "OUT.weights stay as they are"
+full=$(stat -c %s "$w/net.onnx") half=$(stat -c %s "$w/half.onnx")
+[ $((100 * half)) -lt $((60 * full)) ] && ok "half the file" || not_ok "half the file" "$half of $full bytes"
+status 0 "-onnx -fp16 in words" export_it linear half -merge -onnx "$w/half.onnx" -fp16
+says out "of the ONNX file OpenCV is given its halves as floats" "says what OpenCV is given"
+status 1 "-fp16 alone" export_it linear half -fp16
+says err "'-fp16' is for '-onnx FILE.onnx', which is not given" "is refused"
+if python3 -c 'import onnxruntime' 2>/dev/null; then
+    status 0 "ONNX Runtime reads the halves" python3 -c '
+import numpy, onnxruntime, sys
+x = numpy.random.RandomState(0).rand(8, 1, 28, 28).astype("f")
+a, b = (onnxruntime.InferenceSession(f, providers=["CPUExecutionProvider"]).run(None, {"input": x})[0] for f in sys.argv[1:])
+assert 0 < abs(a - b).max() < 1e-2, abs(a - b).max()' "$w/net.onnx" "$w/half.onnx"
+else echo "skipped: ONNX Runtime on halves, Python has no onnxruntime"; fi
 finish

@@ -83,7 +83,7 @@ static void teacher_and_triples_need_each_other(void **state)
 static void taps_and_triples_differ(void **state)
 {
     (void)state;
-    check_refused(NET "[teacher]\ncfg=t.cfg\ntap=0,1\n" STUDENT TRIPLE, teacher,
+    check_refused(NET "[teacher]\ncfg=t.cfg\ntap=0,1\n" STUDENT CONV(4, 2) TRIPLE, teacher,
                   "s.cfg:8: [teacher] 2 taps for 1 triples of [projector], [feature_l2] and [reused_classifier]: layers 0, 1 of t.cfg\n"
                   "hint: each tap needs a triple of its own; [teacher] tap= names those to keep\n");
     check_refused(NET TEACHER STUDENT TRIPLE "[route]\nlayers=0\n" TRIPLE, teacher,
@@ -101,6 +101,37 @@ static void taps_and_triples_differ(void **state)
     check_refused(NET TEACHER STUDENT "[projector]\ntap=0\n[feature_l2]\ntap=1\n[reused_classifier]\n", teacher,
                   "s.cfg:21: [projector] this triple's sections name different taps\n"
                   "hint: tap=N is the N-th of [teacher] tap=, counted from 0; without it triples take them in order\n");
+}
+
+/* Heads of three strides, the smallest first, for a student of two, the largest first. */
+static void taps_of_the_triples_strides(void **state)
+{
+    (void)state;
+#define EYE CONV(7, 1) "[yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum=1\n"
+    static const char three[] = NET CONV(8, 2) EYE "[route]\nlayers=0\n" CONV(10, 2) EYE "[route]\nlayers=4\n" CONV(12, 2) EYE;
+    static const char student[] = NET TEACHER CONV(4, 2) CONV(5, 2) CONV(6, 2) TRIPLE "[route]\nlayers=0\n" TRIPLE;
+    static const char said[] = "s.cfg:6: warning: [teacher] 3 taps for 2 triples: each takes the one of its own stride, "
+                               "layers 8 (stride 8), 0 (stride 2)\n";
+    diag *d = diag_new();
+    check_write("t.cfg", three, strlen(three));
+    check_write("s.cfg", student, strlen(student));
+    lowered *low = lower_read("s.cfg", LOWER_TRAIN, d);
+    assert_non_null(low);
+    char *got = messages(d);
+    assert_string_equal(got, said);
+    assert_true(low->heads == 2 && low->head[0].tap == 8 && low->head[1].tap == 0 && low->teacher->taps == 2);
+    assert_true(low->head[0].tap_index == 0 && low->head[1].tap_index == 1 && low->teacher->cut == 9);
+    assert_int_equal(low->shape->layer[low->head[0].tail].in_c, 12);
+    lower_free(low);
+    free(got);
+    diag_free(d);
+    /* One of them has no stride of its own; one says which. */
+    check_refused(NET TEACHER CONV(4, 1) TRIPLE "[route]\nlayers=0\n" CONV(4, 2) TRIPLE, three,
+                  "s.cfg:6: [teacher] 3 taps for 2 triples of [projector], [feature_l2] and [reused_classifier]: layers 0, 4, 8 of t.cfg\n"
+                  "hint: each tap needs a triple of its own; [teacher] tap= names those to keep\n");
+    check_refused(NET TEACHER CONV(4, 2) TRIPLE "tap=0\n", three,
+                  "s.cfg:6: [teacher] 3 taps for 1 triples of [projector], [feature_l2] and [reused_classifier]: layers 0, 4, 8 of t.cfg\n"
+                  "hint: each tap needs a triple of its own; [teacher] tap= names those to keep\n");
 }
 
 static const char counted[] = "hint: layers are counted from 0, [net], [teacher] and [augment] not among them\n";
@@ -554,7 +585,7 @@ int main(void)
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(triples_out_of_order), cmocka_unit_test(teacher_and_triples_need_each_other),
-        cmocka_unit_test(taps_and_triples_differ), cmocka_unit_test(references_out_of_range),
+        cmocka_unit_test(taps_and_triples_differ), cmocka_unit_test(taps_of_the_triples_strides), cmocka_unit_test(references_out_of_range),
         cmocka_unit_test(nothing_trained_reads_the_classifier), cmocka_unit_test(maps_that_do_not_divide),
         cmocka_unit_test(projector_mistakes_come_through), cmocka_unit_test(student_shapes_are_blamed_once),
         cmocka_unit_test(mistakes_of_two_heads), cmocka_unit_test(crop_is_refused),

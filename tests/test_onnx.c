@@ -4,6 +4,8 @@
 #include "check_nets.h"
 
 #include "darknet_plugin/data/image_io.h"
+#include "layers/cpu/cpu.h"
+#include "weights_tools/onnx/onnx_layers.h"
 
 #include <unistd.h>
 
@@ -37,6 +39,11 @@ static const struct { const char *name, *cfg; } nets[] = {
     { "activation", NET CONV(4, 3, 2, linear) "[activation]\nactivation=leaky\n[activation]\nactivation=linear\n" },
     { "temperature", NET "[connected]\noutput=6\nactivation=linear\n[softmax]\ntemperature=2.5\n" },
     { "softmax in groups", NET "[connected]\noutput=6\nactivation=linear\n[softmax]\ngroups=2\n" },
+    { "mish, swish", NET CONV(6, 3, 1, mish) CONV(6, 3, 1, swish) CONV(6, 3, 1, silu) },
+    { "relu6, hard_swish", NET CONV(6, 3, 1, relu6) CONV(6, 3, 1, hard_swish) },
+    { "hard_mish, gelu", NET CONV(6, 3, 1, hard_mish) CONV(6, 3, 1, gelu) },
+    { "activations of rows", NET "[connected]\noutput=6\nactivation=mish\n[activation]\nactivation=relu6\n" },
+    { "shortcut with mish", NET CONV(6, 3, 1, relu) CONV(6, 3, 1, linear) "[shortcut]\nfrom=-2\nactivation=mish\n" },
     { "output that is passed on", NET CONV(4, 3, 1, relu) CONV(4, 3, 1, relu) "[route]\nlayers=0\n" },
 };
 
@@ -72,8 +79,10 @@ static void check_net(const char *name, const char *text, uint64_t stream)
     cfg_file *c = parse_cfg(text, d);
     int last = last_output(c);
     float x[INPUTS], got[4096];
+    cpu_options of_host = { .backend = BACKEND_HOST };   /* ours is only what the host lacks */
     char why[200] = "";
     check_fill(x, INPUTS, 4);
+    assert_int_equal(cpu_bind(net, &of_host, d), 0);
     check_fill_network(net, stream);
     if (check_write_onnx(net, c, &last, 1, "x.onnx", d)) diag_print(d, stderr);
     check_no_errors(d);
@@ -84,6 +93,7 @@ static void check_net(const char *name, const char *text, uint64_t stream)
     network_predict(net, x);
     check_close_n(got, net->layers[last].output, (size_t)floats, 1e-5, name);
     dnn_free(n);
+    cpu_unbind(net);
     host_free(net);
     cfg_free(c);
     diag_free(d);
@@ -175,11 +185,53 @@ static void unwritable(void **state)
     diag_free(d);
 }
 
+/* Half precision: the rounded floats are what the halves are, and no weight may be beyond them. */
+static void test_precisions(void **state)
+{
+    (void)state;
+    if (without_onnx()) return;
+    static const float fits[4] = { 1, -.1f, 65503, 1e-7f }, large[4] = { 1, 2, -65504, 3 };
+    const int64_t dim[2] = { 2, 2 };
+    char why[64];
+    onnx_model *model = onnx_begin("x", 1, 2, 2, why, sizeof why);
+    assert_int_equal(onnx_weights(model, "a", dim, 2, fits, ONNX_HALVES), 0);
+    assert_int_equal(onnx_weights(model, "b", dim, 2, fits, ONNX_ROUNDED), 0);
+    assert_int_equal(onnx_weights(model, "c", dim, 2, large, ONNX_FLOATS), 0);
+    assert_int_equal(onnx_weights(model, "d", dim, 2, large, ONNX_HALVES), -1);
+    assert_int_equal(onnx_weights(model, "e", dim, 2, large, ONNX_ROUNDED), -1);
+    onnx_free(model);
+}
+
+/* One that is too large is told with its layer, and nothing is written. */
+static void test_too_large_for_halves(void **state)
+{
+    (void)state;
+    if (without_onnx()) return;
+    static const char text[] = NET CONV(4, 3, 1, relu) "[convolutional]\nfilters=2\nsize=1\nactivation=linear\n";
+    diag *d = diag_new();
+    cfg_file *cfg = parse_cfg(text, d);
+    network *net = check_parse(text);
+    int output = 1;
+    out_file file;
+    check_fill_network(net, 3);
+    net->layers[1].weights[2] = 1e6f;
+    assert_int_equal(net_file_onnx(&file, "large.onnx", net, cfg, &output, 1, ONNX_HALVES, d), -1);
+    out_file_drop(&file);
+    assert_int_equal(diag_errors(d), 1);
+    assert_string_equal(diag_get(d, 0)->text, "its weights are too large for -fp16, whose numbers end at 65504");
+    assert_int_equal(diag_get(d, 0)->line, 12);
+    assert_int_equal(access("large.onnx", F_OK), -1);
+    host_free(net);
+    cfg_free(cfg);
+    diag_free(d);
+}
+
 int main(void)
 {
     network_init();
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_precisions), cmocka_unit_test(test_too_large_for_halves),
         cmocka_unit_test(opencv_answers_as_the_host), cmocka_unit_test(detector_has_an_output_a_head), cmocka_unit_test(unknown_is_refused),
         cmocka_unit_test(unwritable),
     };

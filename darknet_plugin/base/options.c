@@ -78,6 +78,7 @@ static const flag_row FLAGS[] = {
     { "teacher",      FLAG_SET,   AT(teacher),      0, 0, "",
       "check that it can be a teacher, print its [teacher] section" },
     { "onnx",         FLAG_STR,   AT(onnx),         0, 0, "FILE.onnx", "write ONNX too" },
+    { "fp16",         FLAG_SET,   AT(fp16),         0, 0, "", "weights of -onnx in half precision, half the file" },
     { "t",            FLAG_INT,   AT(top),          1, 100000, "N", "how many classes to print" },
     { "tolerance",    FLAG_FLOAT, AT(tolerance),    0, 1, "T",
       "compare: relative difference that still counts as equal (default: bit for bit)" },

@@ -14,7 +14,7 @@ typedef struct options {
     const struct verb *verb;              /* borrowed */
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
-    int json, clear, force, resume, nogpu, quiet, side_by_side, fold, merge, teacher, from_labels;
+    int json, clear, force, resume, nogpu, quiet, side_by_side, fold, merge, teacher, from_labels, fp16;
     int threads, epochs, seed, view_seed, limit, holdout, labelled, views, verify, top, skip_nan;
     int checkpoint;                       /* seconds */
     int to, from, batch;                  /* to, from: 0 unless given, which options_given tells */

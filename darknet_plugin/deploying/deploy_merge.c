@@ -45,7 +45,8 @@ static int is_plain_conv(const cfg_section *section)
 
 static int is_linear_1x1(const cfg_section *section)
 {
-    return is_plain_conv(section) && cfg_int(section, "size", 1) == 1 && cfg_int(section, "stride", 1) == 1
+    int x, y, moves = cfg_strides(section, &x, &y) || x > 1;
+    return is_plain_conv(section) && cfg_int(section, "size", 1) == 1 && !moves
         && !strcmp(cfg_str(section, "activation", "logistic"), "linear");
 }
 
@@ -97,6 +98,7 @@ static int refuse_no_classifier(const deployed *deployed, int head, const refusa
 static const struct { const char *name, *why; } in_between[] = {
     { "maxpool", "a maximum of sums is not the sum of maxima" },
     { "shortcut", "it adds another map" }, { "route", "it reads other maps" },
+    { "scale_channels", "it multiplies by another map" }, { "sam", "it multiplies by another map" },
     { "convolutional", "it pads, has groups or binary weights, so it is not one linear map of each pixel" },
 };
 

@@ -5,6 +5,7 @@
 #include "weights_tools/onnx/onnx_layers.h"
 #include "export.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/temp_folder.h"
 #include "readers.h"
 
 #include <errno.h>
@@ -38,7 +39,7 @@ static int write_files(export_job *job, diag *d)
     if (net_file_weights(&job->file[EXPORT_WEIGHTS], job->name[EXPORT_WEIGHTS], from->net, d)) return -1;
     if (!job->name[EXPORT_ONNX]) return 0;
     return net_file_onnx(&job->file[EXPORT_ONNX], job->name[EXPORT_ONNX], from->net, from->low->cfg, from->output,
-                         from->outputs, d);
+                         from->outputs, job->options->fp16 ? ONNX_HALVES : ONNX_FLOATS, d);
 }
 
 /* Multiply-adds of encoder and tails, these as they would be on the encoder's own channels: a tail's first layer with
@@ -82,7 +83,7 @@ static verify_job verification(const export_job *job, lower_mode mode)
     const net_shape *shape = deployed->low->shape;
     return (verify_job){
         .cfg = job->file[EXPORT_CFG].temp, .weights = job->file[EXPORT_WEIGHTS].temp,
-        .onnx = job->file[EXPORT_ONNX].temp,
+        .onnx = job->file[EXPORT_ONNX].temp, .halves = job->options->fp16,
         .not_darknet = obstacle(deployed, READER_DARKNET), .not_opencv = obstacle(deployed, READER_OPENCV),
         .not_darknet_boxes = obstacle(deployed, READER_DARKNET | READER_DARKNET_BOXES),
         .n = job->n, .c = shape->c, .h = shape->h, .w = shape->w, .pixels = job->pixels,
@@ -90,6 +91,19 @@ static verify_job verification(const export_job *job, lower_mode mode)
         .values = deploy_values(deployed), .answer = job->answer,
         .source = { .cfg = job->arg[0], .weights = job->arg[1], .mode = mode, .from = deployed->from },
     };
+}
+
+/* Readers that lack half precision, as OpenCV before 4.8, are given the same numbers as floats. */
+static int write_twin(export_job *job, temp_folder *folder, verify_job *wanted, diag *d)
+{
+    const deployed *from = job->deployed;
+    out_file file;
+    if (temp_folder_make(folder, d)) return -1;
+    wanted->onnx = job->twin = mem_printf("%s/rounded.onnx", folder->path);
+    int failed = net_file_onnx(&file, job->twin, from->net, from->low->cfg, from->output, from->outputs, ONNX_ROUNDED,
+                               d) || out_file_keep(&file, 1, d);
+    out_file_drop(&file);
+    return failed ? -1 : 0;
 }
 
 /* The written files, under their temporary names, against the training network. */
@@ -104,8 +118,13 @@ static int verify_files(export_job *job, lower_mode mode, diag *d)
     }
     if (export_images(job, d)) return -1;
     verify_job wanted = verification(job, mode);
-    int failed = verify_deployed(&wanted, job->result, d);
+    temp_folder folder = { .path = NULL };
+    int failed = job->options->fp16 && write_twin(job, &folder, &wanted, d);
+    if (!failed) failed = verify_deployed(&wanted, job->result, d);
     if (!failed && model_is_detector(job->model)) failed = verify_boxes(&wanted, job->model, job->boxes, d);
+    free(job->twin);
+    job->twin = NULL;
+    temp_folder_remove(&folder);
     return failed;
 }
 
@@ -142,6 +161,10 @@ static void close_job(export_job *job)
 
 int export_network(const options *options, const char *const arg[3], lower_mode mode, diag *d)
 {
+    if (options->fp16 && !options->onnx) {
+        diag_error(d, NULL, 0, NULL, "'-fp16' is for '-onnx FILE.onnx', which is not given");
+        return -1;
+    }
     export_job job = { .options = options, .arg = arg };
     take_names(&job);
     int failed = export_model(&job, mode, d);

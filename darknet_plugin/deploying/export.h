@@ -27,6 +27,7 @@ typedef struct export_job {
     box_result boxes[BOX_READERS];    /* of a detector */
     int folded, merged;               /* layers, heads */
     double macs, macs_alone;          /* multiply-adds before merging; of the student with a classifier of its own */
+    char *twin;                       /* while -fp16 is verified: the same ONNX file in floats, owned */
     char *teacher;                    /* the [teacher] section, owned; NULL = not asked for */
 } export_job;
 

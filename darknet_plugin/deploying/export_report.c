@@ -152,6 +152,7 @@ static void print_verification(const export_job *job, FILE *out)
     }
     if (data) fprintf(out, "verified on %d images of %s, %s\n", job->n, data, model_fit_text(job->model));
     else fprintf(out, "verified on %d images of noise (-data takes real ones)\n", job->n);
+    if (job->options->fp16) fprintf(out, "of the ONNX file OpenCV is given its halves as floats\n");
     for (int i = 0; i < VERIFY_READERS; ++i) print_reader(job, &job->result[i], out);
     for (int i = 0; model_is_detector(job->model) && i < BOX_READERS; ++i) print_boxes(&job->boxes[i], out);
 }

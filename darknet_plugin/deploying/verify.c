@@ -192,7 +192,8 @@ int verify_deployed(const verify_job *job, verify_result result[VERIFY_READERS],
     double scale = job->raw ? largest(job) : 1;
     int failed = 0;
     for (int i = 0; i < VERIFY_READERS; ++i) {
-        result[i] = (verify_result){ .reader = names[i], .bound = readers[i].bound * scale };
+        double bound = i == VERIFY_ONNX && job->halves ? VERIFY_HALVES : readers[i].bound;
+        result[i] = (verify_result){ .reader = names[i], .bound = bound * scale };
         if (readers[i].run(job, &result[i], d) || judge(job, i, &result[i], d)) failed = 1;
     }
     return failed ? -1 : 0;

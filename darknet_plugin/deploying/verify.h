@@ -18,6 +18,7 @@ typedef struct verify_source {
 typedef struct verify_job {
     const char *cfg, *weights;    /* the deployed files */
     const char *onnx;             /* NULL: not asked for */
+    int halves;                   /* its weights are rounded to half precision: VERIFY_HALVES is its bound */
     /* What keeps a reader from reading cfg and weights as they are meant: it is not asked. NULL: nothing does */
     const char *not_darknet, *not_opencv, *not_darknet_boxes;
     int n, c, h, w;
@@ -45,6 +46,9 @@ typedef struct verify_result {
 
 /* VERIFY_OWN, this program, is asked where libdarknet cannot be. */
 enum { VERIFY_HOST, VERIFY_OWN, VERIFY_OPENCV, VERIFY_ONNX, VERIFY_STOCK, VERIFY_READERS };
+
+/* A weight's rounding is at most 2^-11 of it; layers add up, and probabilities are 1 at most. */
+#define VERIFY_HALVES 1e-2
 
 /* Runs all readers. -1 with messages if one failed to run or went beyond its bound, naming the first layer that differs
  * where its reader lets us look inside; results are filled anyway. */

@@ -4,8 +4,8 @@
  * same. A cfg with [augment] says what it wants: what neither section mentions is off. The net's width stands for both
  * sides, as in Darknet. Stock detector training reads jitter= and random= from the last layer, wherever that comes
  * from, and letterboxes; [augment] jitter=, random= and fit= say otherwise. It crops nothing and turns nothing.
- * [augment] fit= is for classifiers, too; a deployed cfg says the same by AlexeyAB's [net] letter_box=. A detector whose
- * cfg is AlexeyAB's is stretched, since his Darknet does that where the key is not there. */
+ * [augment] fit= is for classifiers, too; a deployed cfg says the same by AlexeyAB's [net] letter_box=. A detector
+ * whose cfg is AlexeyAB's is stretched, since his Darknet does that where the key is not there. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/data/augment.h"

@@ -93,6 +93,9 @@ teacher_spec *teachers_read(const cfg_file *source, int wanted, int *n, diag *d)
 void teachers_free(teacher_spec *teacher, int n);
 /* Which triple learns from which tap, and whose answers are asked for; 0, or -1 after reporting. */
 int lower_assign_taps(lower_build *build);
+/* Before it: a single teacher with more taps than there are triples keeps those of the triples' strides, in their
+ * order, and it is said; it is left alone where they cannot be told so. */
+void lower_taps_by_stride(lower_build *build);
 int lower_assign_answers(lower_build *build);
 /* The same for losses anywhere in the student: the layers they name are added to what their teachers keep. */
 int lower_assign_layers(lower_build *build);

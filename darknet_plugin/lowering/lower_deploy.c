@@ -98,15 +98,10 @@ static void drop_defaults(cfg_section *at)
         if (cfg_is(at, ones[i].section) && cfg_float(at, ones[i].key, 1) == 1) cfg_unset(at, ones[i].key);
 }
 
-/* One word for one thing: AlexeyAB's Darknet and OpenCV know swish, not silu, and OpenCV stride= alone. */
+/* One word for one thing: AlexeyAB's Darknet and OpenCV know swish, not silu. */
 static void use_common_words(cfg_section *section)
 {
-    const char *stride = cfg_str(section, "stride", "1"), *wide = cfg_str(section, "stride_x", stride);
     if (!strcmp(cfg_str(section, "activation", ""), "silu")) cfg_set(section, "activation", "swish");
-    if (strcmp(wide, cfg_str(section, "stride_y", stride))) return;
-    if (strcmp(wide, stride)) cfg_set(section, "stride", "%s", wide);
-    cfg_unset(section, "stride_x");
-    cfg_unset(section, "stride_y");
 }
 
 /* Keys that the host ignored while training would mean something to a fork. */
@@ -121,7 +116,8 @@ static void drop_unknown(cfg_section *section)
 
 int lower_strided_1x1(const cfg_section *section)
 {
-    int stride = cfg_int(section, "stride", 1);
+    int stride, down;
+    if (cfg_strides(section, &stride, &down)) return 0;
     return cfg_is(section, "convolutional") && cfg_int(section, "size", 1) == 1 && (cfg_int(section, "pad", 0) ||
                                                                                     !cfg_int(section, "padding", 0)) &&
            stride > 1 ? stride : 0;
@@ -135,10 +131,27 @@ void lower_append_stride(lower_build *build, const cfg_section *section, layer_r
     lower_mark_deployed(build, role);
 }
 
+/* One stride as `stride`, two as two; no dilation that is none. */
+static void write_window(cfg_section *section)
+{
+    int x, y;
+    if (!cfg_is(section, "convolutional") && !cfg_is(section, "maxpool")) return;
+    int differ = cfg_strides(section, &x, &y);
+    if (!differ && (cfg_find(section, "stride_x") || cfg_find(section, "stride_y"))) {
+        if (cfg_is(section, "maxpool") && !cfg_find(section, "size"))
+            cfg_set(section, "size", "%d", cfg_int(section, "stride", 1));
+        cfg_set(section, "stride", "%d", x);
+    }
+    if (!differ) cfg_unset(section, "stride_x");
+    if (!differ) cfg_unset(section, "stride_y");
+    if (cfg_dilation(section) == 1) cfg_unset(section, "dilation");
+}
+
 /* Takes out and spells out what readers disagree on. */
 void lower_deploy_layer(cfg_section *section)
 {
     const char *def = lower_default_activation(section->name);
+    write_window(section);
     if (lower_strided_1x1(section)) cfg_set(section, "stride", "1");
     unset_all(section, loading_keys);
     unset_all(section, training_keys);

@@ -50,7 +50,7 @@ int lower_is_regressor(const lower_build *build, const cfg_section *section)
 
 /* Sections that name the layers they read, and in which key. */
 static const struct { const char *section, *key; } readers[] = {
-    { "route", "layers" }, { "shortcut", "from" },
+    { "route", "layers" }, { "shortcut", "from" }, { "scale_channels", "from" }, { "sam", "from" },
 };
 
 int lower_behind_tail(const lower_build *build, int i)

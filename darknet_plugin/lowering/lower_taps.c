@@ -128,6 +128,7 @@ static void report_counts(const lower_build *build, int taps)
 
 int lower_assign_taps(lower_build *build)
 {
+    lower_taps_by_stride(build);
     lowered *l = build->low;
     const teacher_spec *t = l->teacher, *last = &t[l->teachers - 1];
     lower_head *h = l->head;

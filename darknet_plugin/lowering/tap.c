@@ -8,7 +8,7 @@
  *   conv*  conv 1x1  avgpool  softmax             the input of the last convolution
  *   conv*  conv 1x1  yolo                         one for each [yolo]
  *
- * A [route] or [shortcut] between output and classifier makes "the last layer with weights" ambiguous: then the user
+ * A [route], [shortcut], [scale_channels] or [sam] between output and classifier makes "the last layer with weights" ambiguous: then the user
  * has to name the tap. Left out: [detection], whose output has no classifier of its own. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
@@ -24,7 +24,7 @@ static int is_any(const char *name, const char *const *list)
 }
 
 static const char *const pooled[] = { "avgpool", "dropout", NULL };
-static const char *const joins[] = { "route", "shortcut", NULL };
+static const char *const joins[] = { "route", "shortcut", "scale_channels", "sam", NULL };
 
 static const char tap_hint[] = "name the layer whose output is the feature: tap=N";
 
@@ -40,7 +40,7 @@ static int no_tap(const cfg_section *at, const cfg_section *layer, diag *d, cons
 static int walk_back(const cfg_file *teacher, const net_shape *shape, int out, const cfg_section *at, diag *d)
 {
     int i = out - 1;
-    for (; i >= 0 && !shape->layer[i].stored; --i)
+    for (; i >= 0 && (!shape->layer[i].stored || is_any(cfg_layer(teacher, i)->name, joins)); --i)
         if (is_any(cfg_layer(teacher, i)->name, joins))
             return no_tap(at, cfg_layer(teacher, i), d, "layers join between the classifier and its output");
     if (i < 0) return no_tap(at, cfg_layer(teacher, out), d, "no layer with weights before the output");
@@ -100,6 +100,7 @@ static const struct { const char *name, *def; } activated[] = {
     { "convolutional", "logistic" }, { "connected", "logistic" }, { "local", "logistic" },
         { "deconvolutional", "logistic" },
     { "rnn", "logistic" }, { "crnn", "logistic" }, { "shortcut", "linear" }, { "activation", "linear" },
+    { "scale_channels", "linear" }, { "sam", "linear" },
 };
 
 const char *lower_default_activation(const char *section)
@@ -109,7 +110,7 @@ const char *lower_default_activation(const char *section)
     return NULL;
 }
 
-static const char *const transparent[] = { "dropout", "maxpool", "avgpool", "upsample", "reorg", NULL };
+static const char *const transparent[] = { "dropout", "maxpool", "avgpool", "upsample", "reorg", "reorg3d", NULL };
 
 /* The one that all its inputs share, else linear. */
 static const char *route_activation(const cfg_section *section, int i, const char *const *act)

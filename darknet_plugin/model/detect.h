@@ -48,9 +48,9 @@ typedef struct detect_options {
     int most;                 /* boxes of one class in one image, the likeliest ones; 0 = any number */
 } detect_options;
 
-/* Finds every [yolo], [Gaussian_yolo] and [region] of `net`, in whose order `cfg` (stock sections, one a layer) holds them. 0; -1 with a
- * message in `d` if there is none, their classes differ or one is of a kind that is not supported. End it with
- * detect_heads_free in either case. */
+/* Finds every [yolo], [Gaussian_yolo] and [region] of `net`, in whose order `cfg` (stock sections, one a layer) holds
+ * them. 0; -1 with a message in `d` if there is none, their classes differ or one is of a kind that is not supported.
+ * End it with detect_heads_free in either case. */
 int detect_heads_of(const network *net, const cfg_file *cfg, detect_heads *heads, diag *d);
 void detect_heads_free(detect_heads *heads);
 

@@ -182,6 +182,27 @@ const cfg_section *cfg_fork_sign(const cfg_file *cfg, const char **what)
     return NULL;
 }
 
+int cfg_strides(const cfg_section *section, int *x, int *y)
+{
+    int stride = cfg_int(section, "stride", 1);
+    *x = cfg_int(section, "stride_x", 0);
+    *y = cfg_int(section, "stride_y", 0);
+    if (*x < 1) *x = stride;
+    if (*y < 1) *y = stride;
+    return *x != *y;
+}
+
+int cfg_dilation(const cfg_section *section)
+{
+    return cfg_int(section, "size", 1) > 1 ? cfg_int(section, "dilation", 1) : 1;
+}
+
+int cfg_is_shortcut_sum(const cfg_section *section)
+{
+    return cfg_is(section, "shortcut") && (strchr(cfg_str(section, "from", ""), ',')
+        || strcmp(cfg_str(section, "weights_type", "none"), "none"));
+}
+
 static int list_length(const char *text)
 {
     int n = 1;

@@ -63,6 +63,13 @@ double cfg_float(const cfg_section *section, const char *key, double def);
 int cfg_line(const cfg_section *section, const char *key);   /* the key's, else the section's */
 int cfg_is(const cfg_section *section, const char *name);
 int cfg_is_boxes(const cfg_section *section);   /* [yolo], [Gaussian_yolo] or [region]: a detector's output */
+/* A [convolutional]'s or [maxpool]'s two strides: stride_x and stride_y, each `stride` where it is absent or below 1.
+ * 1 where they differ. */
+int cfg_strides(const cfg_section *section, int *x, int *y);
+/* A [convolutional]'s: 1 for a kernel of one pixel, whatever the key says. */
+int cfg_dilation(const cfg_section *section);
+/* Is it a [shortcut] beyond the host's: of several layers, or with weights? */
+int cfg_is_shortcut_sum(const cfg_section *section);
 /* "1,2 , -3" -> numbers; returns how many, *out is the caller's to free (NULL if none). */
 int cfg_ints(const cfg_section *section, const char *key, int **out);
 int cfg_floats(const cfg_section *section, const char *key, float **out);
@@ -73,8 +80,8 @@ const cfg_section *cfg_layer(const cfg_file *cfg, int index);                 /*
 int cfg_layers(const cfg_file *cfg);                                          /* number of layers */
 int cfg_is_distillation(const cfg_file *cfg);                                 /* has any plugin section */
 
-/* The first section of the cfg with something that only AlexeyAB's Darknet has: NULL if there is none. *what: the key, or
- * NULL where it is the section itself. Both borrowed. */
+/* The first section of the cfg with something that only AlexeyAB's Darknet has: NULL if there is none. *what: the key,
+ * or NULL where it is the section itself. Both borrowed. */
 const cfg_section *cfg_fork_sign(const cfg_file *cfg, const char **what);
 
 /* The cfg as text that every Darknet reads (no comments, "key=value"); the caller frees. */

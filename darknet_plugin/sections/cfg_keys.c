@@ -26,11 +26,11 @@
 #define FORK_FLOAT(n, lo, hi) { .name = n, .type = KEY_FLOAT, .min = lo, .max = hi, .fork = 1 }
 #define ELSEWHERE(n) { .name = n, .type = KEY_STR, .elsewhere = 1 }
 #define NEVER(n) { .name = n, .type = KEY_STR, .never = 1, .hint = NOT_HERE, .fork = 1 }
-#define SAME_AS(n, other) { .name = n, .type = KEY_INT, .min = -1, .max = BIG, .same_as = other, .hint = NOT_HERE, .fork = 1 }
 #define END { .name = NULL }
 
 #define NOT_HERE "this Darknet does not have that key and would compute something else"
 #define ACTIVATION CHOICE("activation", CFG_ACTIVATIONS, "this Darknet would silently use relu")
+#define HOST_ACTIVATION CHOICE("activation", CFG_STOCK_ACTIVATIONS, "AlexeyAB's Darknet has no other here")
 
 static const key_row net_keys[] = {
     COUNT("batch"), COUNT("subdivisions"), COUNT("time_steps"),
@@ -64,8 +64,9 @@ static const key_row net_keys[] = {
 static const key_row convolutional_keys[] = {
     COUNT("filters"), COUNT("size"), COUNT("stride"), INT("pad", 0, BIG), INT("padding", 0, BIG), COUNT("groups"),
     FLAG("batch_normalize"), ACTIVATION, FLAG("binary"), XNOR, FLAG("flipped"), REAL("dot"),
-    FOREIGN("dilation", 1), FOREIGN("antialiasing", 0), FOREIGN("cbn", 0), FOREIGN("bin_output", 0),
-    FOREIGN("coordconv", 0), NEVER("share_index"), SAME_AS("stride_x", "stride"), SAME_AS("stride_y", "stride"),
+    FORK_INT("dilation", 1, BIG), FORK_INT("stride_x", -1, BIG), FORK_INT("stride_y", -1, BIG),
+    FOREIGN("antialiasing", 0), FOREIGN("cbn", 0), FOREIGN("bin_output", 0),
+    FOREIGN("coordconv", 0), NEVER("share_index"),
     ELSEWHERE("assisted_excitation"), ELSEWHERE("sway"), ELSEWHERE("rotate"), ELSEWHERE("stretch"),
     ELSEWHERE("stretch_sway"), ELSEWHERE("angle"), ELSEWHERE("reverse"), ELSEWHERE("grad_centr"),
     ELSEWHERE("stream"), ELSEWHERE("wait_stream"), END
@@ -89,8 +90,8 @@ static const key_row crnn_keys[] = {
 };
 static const key_row maxpool_keys[] = {
     COUNT("size"), COUNT("stride"), INT("padding", 0, BIG), FOREIGN("maxpool_depth", 0), ELSEWHERE("out_channels"),
-    FOREIGN("antialiasing", 0), FOREIGN("maxpool_zero_nonmax", 0), SAME_AS("stride_x", "stride"),
-    SAME_AS("stride_y", "stride"), END
+    FOREIGN("antialiasing", 0), FOREIGN("maxpool_zero_nonmax", 0), INT("stride_x", -1, BIG),
+    INT("stride_y", -1, BIG), END
 };
 static const key_row dropout_keys[] = {
     FLOAT("probability", 0, .999999), ELSEWHERE("dropblock"), ELSEWHERE("dropblock_size_rel"),
@@ -116,12 +117,23 @@ static const key_row reorg_keys[] = {
 static const key_row upsample_keys[] = { INT("stride", -BIG, BIG), REAL("scale"), END };
 static const key_row route_keys[] = {
     { .name = "layers", .type = KEY_INTS, .min = -BIG, .max = BIG, .required = 1 },
-    FOREIGN("groups", 1), FOREIGN("group_id", 0), ELSEWHERE("stream"), ELSEWHERE("wait_stream"), END
+    FORK_INT("groups", 1, BIG), FORK_INT("group_id", 0, BIG), ELSEWHERE("stream"), ELSEWHERE("wait_stream"), END
 };
 static const key_row shortcut_keys[] = {
+    { .name = "from", .type = KEY_INTS, .min = -BIG, .max = BIG, .required = 1 },
+    ACTIVATION, REAL("alpha"), REAL("beta"), CHOICE("weights_type", "none|per_feature|per_layer|per_channel", NULL),
+    CHOICE("weights_normalization", "none|relu|avg_relu|softmax", NULL), END
+};
+/* AlexeyAB's; the slope of what these may activate is known from the output alone, as of the host's. */
+static const key_row scale_channels_keys[] = {
     { .name = "from", .type = KEY_INT, .min = -BIG, .max = BIG, .required = 1 },
-    ACTIVATION, REAL("alpha"), REAL("beta"), CHOICE("weights_type", "none", NOT_HERE),
-    CHOICE("weights_normalization", "none", NOT_HERE), END
+    FLAG("scale_wh"), HOST_ACTIVATION, END
+};
+static const key_row sam_keys[] = {
+    { .name = "from", .type = KEY_INT, .min = -BIG, .max = BIG, .required = 1 }, HOST_ACTIVATION, END
+};
+static const key_row reorg3d_keys[] = {
+    COUNT("stride"), { .name = "reverse", .type = KEY_INT, .hint = "AlexeyAB's is not the opposite of its forward" }, END
 };
 /* How boxes are thinned out, of the last head: see detect.h. */
 #define NMS { .name = "nms_kind", .type = KEY_CHOICE, .choices = "default|greedynms|diounms", .fork = 1, \
@@ -169,7 +181,8 @@ static const key_row teacher_keys[] = {
     COUNT("width"), COUNT("height"),
     { .name = "mean", .type = KEY_FLOATS, .min = -1e6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
     { .name = "std", .type = KEY_FLOATS, .min = 1e-6, .max = 1e6, .counts = 1u << 1 | 1u << 3 },
-    FLOAT("eps", 1e-12, 1), CHOICE("fit", "crop|letterbox|stretch", NULL), TEXT("name"), TEXT("cache"), CHOICE("cache_type", "f16|f32|u8", NULL),
+    FLOAT("eps", 1e-12, 1), CHOICE("fit", "crop|letterbox|stretch", NULL), TEXT("name"), TEXT("cache"),
+    CHOICE("cache_type", "f16|f32|u8", NULL),
     INT("views", 1, 1000000), END
 };
 static const key_row augment_keys[] = {
@@ -201,6 +214,10 @@ static const section_row sections[] = {
     { "shortcut", NULL, SECTION_STOCK, shortcut_keys },
     { "upsample", NULL, SECTION_STOCK, upsample_keys },
     { "reorg", NULL, SECTION_STOCK, reorg_keys },
+    { "route_lhalf", NULL, SECTION_STOCK, route_keys },   /* read as [route] groups=2 */
+    { "scale_channels", NULL, SECTION_STOCK, scale_channels_keys },
+    { "sam", NULL, SECTION_STOCK, sam_keys },
+    { "reorg3d", NULL, SECTION_STOCK, reorg3d_keys },
     { "dropout", NULL, SECTION_STOCK, dropout_keys },
     { "cost", NULL, SECTION_STOCK, cost_keys },
     { "yolo", NULL, SECTION_STOCK, yolo_keys },

@@ -22,7 +22,6 @@ typedef struct key_row {
     double elsewhere_above;   /* so is a value above this, which is not kept; 0: none is */
     int fork;                 /* another Darknet's, and read here as it means it there */
     int never;             /* another Darknet's, and computes something else at every value: refused */
-    const char *same_as;   /* must be what this other key of the section is, 1 if that is absent; NULL = no matter */
     const char *warn;      /* said where it is anything but 0; NULL = nothing */
 } key_row;
 

@@ -319,16 +319,20 @@ static void read_pair(reader *reader, char *text)
 
 /* ---- sections ---- */
 
-/* A key that may only repeat what another one says; below 1 it says nothing. */
-static void check_same(reader *reader, const key_row *row)
+/* Old names of what another section says. */
+static const struct { const char *section, *means, *key[2], *value[2]; } old_names[] = {
+    { "route_lhalf", "route", { "groups", "group_id" }, { "2", "0" } },
+};
+
+/* The section that has just been read gets the name that is in use today. */
+static void rename_section(cfg_section *section)
 {
-    const cfg_section *s = current(reader);
-    const cfg_pair *pair = row->same_as ? cfg_find(s, row->name) : NULL;
-    int own = pair ? cfg_int(s, row->name, -1) : -1, other = own < 1 ? own : cfg_int(s, row->same_as, 1);
-    if (own == other || diag_told(reader->d, s->file, pair->line)) return;
-    diag_error(reader->d, s->file, pair->line, s->name, "'%s' is %d, expected %d as '%s'", row->name, own, other,
-               row->same_as);
-    diag_hint(reader->d, "%s", row->hint);
+    for (size_t i = 0; i < sizeof old_names / sizeof *old_names; ++i) {
+        if (!cfg_is(section, old_names[i].section)) continue;
+        free(section->name);
+        section->name = mem_strdup(old_names[i].means);
+        for (int k = 0; k < 2; ++k) cfg_set(section, old_names[i].key[k], "%s", old_names[i].value[k]);
+    }
 }
 
 /* What can be said when all keys of the section are there. */
@@ -339,8 +343,8 @@ static void finish_section(reader *reader)
     for (const key_row *k = reader->row->keys; k->name; ++k) {
         if (k->required && !cfg_find(s, k->name))
             diag_error(reader->d, s->file, s->line, s->name, "'%s' is missing", k->name);
-        check_same(reader, k);
     }
+    rename_section(&reader->cfg->section[reader->cfg->n - 1]);
 }
 
 /* [net], [teacher] and [augment]: once but the teachers, in their place. */

@@ -3,103 +3,12 @@
  * buffer there is an error instead. Sums are in 64 bits and saturate; what the host counts in int must fit one.
  *
  *   convolutional    h' = (h + 2p - k)/s + 1       maxpool   h' = (h + p - k)/s + 1       (integer division)
+ *                    whatever the dilation, as AlexeyAB's Darknet has it: so it is refused where that is not the size
  *   deconvolutional  h' = (h - 1)s + k - 2p        local     h' = (h - k)/s + 1, with pad (h - 1)/s + 1 */
-#include "shapes_layers.h"
+#include "shapes_kit.h"
 
-#include "darknet_plugin/base/mem.h"
-
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- helpers ---- */
-
-/* a b, or the most there is. */
-static int64_t times(int64_t a, int64_t b)
-{
-    int64_t p;
-    return __builtin_mul_overflow(a, b, &p) ? INT64_MAX : p;
-}
-
-static int64_t number(const shape_run *run, const char *key, int def) { return cfg_int(run->section, key, def); }
-
-static int has_input(const shape_run *run) { return run->in_known; }
-
-static int has_image(shape_run *run)
-{
-    if (!run->in_known) return 0;
-    if (run->l->in_h > 0 && run->l->in_w > 0 && run->l->in_c > 0) return 1;
-    if (!shape_blame_route(run))
-        shape_error(run, NULL, "needs an image before it, not %d plain inputs", run->l->inputs);
-    return 0;
-}
-
-static int set_outputs(shape_run *run, int64_t outputs)
-{
-    if (outputs > INT_MAX) {
-        shape_error(run, NULL, "has more outputs than Darknet can count");
-        return 0;
-    }
-    run->l->outputs = (int)outputs;
-    return 1;
-}
-
-/* Output map; 0 where a side is empty or the product is no int. */
-static int set_map(shape_run *run, int64_t c, int64_t h, int64_t w)
-{
-    if (c < 1 || h < 1 || w < 1) {
-        shape_error(run, NULL, "would have an empty output from its %dx%dx%d input", run->l->in_c, run->l->in_h,
-                    run->l->in_w);
-        return 0;
-    }
-    if (!set_outputs(run, times(times(c, h), w))) return 0;
-    run->l->c = (int)c;
-    run->l->h = (int)h;
-    run->l->w = (int)w;
-    return 1;
-}
-
-static int same_map(shape_run *run)
-{
-    run->l->c = run->l->in_c;
-    run->l->h = run->l->in_h;
-    run->l->w = run->l->in_w;
-    return set_outputs(run, run->l->inputs);
-}
-
-static void input_is_map(shape_run *run) { run->l->inputs = run->l->in_c * run->l->in_h * run->l->in_w; }
-
-/* Adds weights and, per unit, a bias and with batch norm a scale, mean and variance; `macs` per image. */
-static void add_weights(shape_run *run, int64_t weights, int64_t units, int norm, double macs)
-{
-    if (weights > INT_MAX) {
-        shape_error(run, NULL, "has more weights than Darknet can count");
-        return;
-    }
-    run->l->params += (size_t)(weights + units * (norm ? 2 : 1));
-    run->l->stored += (size_t)(weights + units * (norm ? 4 : 1));
-    run->l->macs += macs;
-}
-
-static int normalised(const shape_run *run) { return cfg_int(run->section, "batch_normalize", 0) != 0; }
-
-static int kernel_fits(shape_run *run, int64_t size, int64_t pad)
-{
-    const layer_shape *l = run->l;
-    if (size <= l->in_h + pad && size <= l->in_w + pad) return 1;
-    shape_error(run, "size", "kernel of %lld is larger than the %dx%dx%d input with padding %lld", (long long)size,
-                l->in_c, l->in_h, l->in_w, (long long)pad);
-    return 0;
-}
-
-/* Reader and look-ups hold these positive; a cfg built by hand may not. */
-static int64_t positive(shape_run *run, const char *key, int def)
-{
-    int64_t v = number(run, key, def);
-    if (v >= 1) return v;
-    shape_error(run, key, "'%s' is %lld, expected at least 1", key, (long long)v);
-    return 1;
-}
 
 /* ---- layers with weights ---- */
 
@@ -113,14 +22,35 @@ static void check_groups(shape_run *run, int64_t groups, int64_t filters)
                     (long long)filters);
 }
 
+/* Columns and rows that a window moves on by. */
+static void strides(shape_run *run, int64_t *x, int64_t *y)
+{
+    int across, down;
+    (void)positive(run, "stride", 1);
+    cfg_strides(run->section, &across, &down);
+    *x = across < 1 ? 1 : across;
+    *y = down < 1 ? 1 : down;
+}
+
+static void check_dilation(shape_run *run, int64_t size, int64_t pad)
+{
+    int dilation = cfg_dilation(run->section);
+    if (dilation < 2 || 2 * pad == size - 1) return;
+    shape_error(run, "dilation", "dilation=%d needs a padding of %lld on each side of a kernel of %lld, not %lld",
+                dilation, (long long)(size - 1) / 2, (long long)size, (long long)pad);
+}
+
 /* With groups a filter reads its share of the channels. */
 static int convolutional(shape_run *run)
 {
-    int64_t n = positive(run, "filters", 1), k = positive(run, "size", 1), s = positive(run, "stride", 1);
+    int64_t n = positive(run, "filters", 1), k = positive(run, "size", 1), x, y;
     int64_t pad = number(run, "pad", 0) ? k / 2 : number(run, "padding", 0), groups = positive(run, "groups", 1);
+    strides(run, &x, &y);
     if (!has_image(run)) return 0;
     check_groups(run, groups, n);
+    check_dilation(run, k, pad);
     if (!kernel_fits(run, k, 2 * pad)) return 0;
+    int64_t s = x == y ? x : 1;
     if (k == 1 && s > 1) {
         diag_warn(run->d, run->section->file, cfg_line(run->section, "stride"), run->section->name,
                   "stock Darknet ignores stride %lld of a 1x1 kernel on the CPU", (long long)s);
@@ -128,7 +58,7 @@ static int convolutional(shape_run *run)
                   (long long)s, pad ? "" : "; export writes it so");
     }
     input_is_map(run);
-    if (!set_map(run, n, (run->l->in_h + 2 * pad - k) / s + 1, (run->l->in_w + 2 * pad - k) / s + 1)) return 0;
+    if (!set_map(run, n, (run->l->in_h + 2 * pad - k) / y + 1, (run->l->in_w + 2 * pad - k) / x + 1)) return 0;
     int64_t weights = times(times(run->l->in_c / groups, n), times(k, k));
     add_weights(run, weights, n, normalised(run), (double)weights * run->l->h * run->l->w);
     return 1;
@@ -202,9 +132,11 @@ static int batchnorm(shape_run *run)
 static int maxpool(shape_run *run)
 {
     int64_t s = positive(run, "stride", 1), k = positive(run, "size", (int)s), pad = number(run, "padding", (int)k - 1);
+    int64_t x, y;
+    strides(run, &x, &y);
     if (!has_image(run) || !kernel_fits(run, k, pad)) return 0;
     input_is_map(run);
-    return set_map(run, run->l->in_c, (run->l->in_h + pad - k) / s + 1, (run->l->in_w + pad - k) / s + 1);
+    return set_map(run, run->l->in_c, (run->l->in_h + pad - k) / y + 1, (run->l->in_w + pad - k) / x + 1);
 }
 
 static int avgpool(shape_run *run)
@@ -212,14 +144,6 @@ static int avgpool(shape_run *run)
     if (!has_image(run)) return 0;
     input_is_map(run);
     return set_map(run, run->l->in_c, 1, 1);
-}
-
-static int divides(shape_run *run, int64_t stride)
-{
-    if (run->l->in_h % stride == 0 && run->l->in_w % stride == 0) return 1;
-    shape_error(run, "stride", "stride %lld does not divide the %dx%dx%d input", (long long)stride, run->l->in_c,
-                run->l->in_h, run->l->in_w);
-    return 0;
 }
 
 static int upsample(shape_run *run)
@@ -249,6 +173,15 @@ static int reorg(shape_run *run)
     if (reverse) return set_map(run, run->l->in_c / square, times(run->l->in_h, s), times(run->l->in_w, s));
     if (!divides(run, s)) return 0;
     return set_map(run, times(run->l->in_c, square), run->l->in_h / s, run->l->in_w / s);
+}
+
+/* A channel for each pixel of a square of `stride`. */
+static int reorg3d(shape_run *run)
+{
+    int64_t s = positive(run, "stride", 1);
+    if (!has_image(run) || !divides(run, s)) return 0;
+    input_is_map(run);
+    return set_map(run, times(run->l->in_c, times(s, s)), run->l->in_h / s, run->l->in_w / s);
 }
 
 static int crop(shape_run *run)
@@ -288,67 +221,6 @@ static int softmax_of(shape_run *run)
     if (run->l->inputs % groups)
         shape_error(run, "groups", "%d inputs cannot be split into %lld groups", run->l->inputs, (long long)groups);
     return flat(run);
-}
-
-/* ---- layers that read others ---- */
-
-/* The layer that `value` of `key` means, or -1. */
-static int64_t layer_meant(shape_run *run, const char *key, int64_t value)
-{
-    int64_t index = value < 0 ? run->i + value : value;
-    if (index >= 0 && index < run->i) return index;
-    if (!run->i) shape_error(run, key, "has no layer before it to read");
-    else shape_error(run, key, "'%s' %lld is layer %lld, expected 0 to %d", key, (long long)value, (long long)index,
-                     run->i - 1);
-    return -1;
-}
-
-/* The first layer's map, channels added up; a map of another size makes it 0x0, counting channels from 0 again. */
-static int route(shape_run *run)
-{
-    int *from, n = cfg_ints(run->section, "layers", &from), known = n > 0;
-    int64_t outputs = 0, c = 0, h = 0, w = 0;
-    if (!n) shape_error(run, NULL, "'layers' is missing");
-    for (int i = 0; i < n; ++i) {
-        int64_t at = layer_meant(run, "layers", from[i]);
-        known = known && at >= 0 && run->known[at];
-        if (!known) continue;
-        const layer_shape *f = &run->layer[at], *first = &run->layer[from[0] < 0 ? run->i + from[0] : from[0]];
-        outputs += f->outputs;
-        if (!i) {
-            h = f->h;
-            w = f->w;
-        }
-        if (f->h == first->h && f->w == first->w) c += f->c;
-        else c = h = w = 0;
-    }
-    free(from);
-    if (!known || !set_outputs(run, outputs)) return 0;
-    run->l->inputs = run->l->outputs;
-    run->l->c = (int)c;
-    run->l->h = (int)h;
-    run->l->w = (int)w;
-    return 1;
-}
-
-/* out = in + from's map, nearest or every k-th pixel where sizes differ by a factor, the common channels. */
-static int shortcut(shape_run *run)
-{
-    if (!cfg_find(run->section, "from")) {
-        shape_error(run, NULL, "'from' is missing");
-        return 0;
-    }
-    int64_t at = layer_meant(run, "from", number(run, "from", 0));
-    if (at < 0 || !run->known[at] || !has_image(run)) return 0;
-    const layer_shape *f = &run->layer[at];
-    layer_shape *l = run->l;
-    input_is_map(run);
-    if (f->h < 1 || f->w < 1 || f->c < 1)
-        shape_error(run, "from", "layer %lld has %d plain outputs, not an image to add", (long long)at, f->outputs);
-    else if (f->w / l->in_w != f->h / l->in_h || l->in_w / f->w != l->in_h / f->h)
-        shape_error(run, "from", "cannot add the %dx%dx%d of layer %lld to %dx%dx%d", f->c, f->h, f->w, (long long)at,
-                    l->in_c, l->in_h, l->in_w);
-    return same_map(run);
 }
 
 /* ---- detection ---- */
@@ -437,7 +309,8 @@ static const shape_row rows[] = {
     { "crop", 0, crop }, { "dropout", 0, dropout }, { "normalization", 0, normalization },
     { "activation", 0, elementwise }, { "logistic", 0, elementwise }, { "l2norm", 0, elementwise },
     { "softmax", 0, softmax_of }, { "cost", 0, flat },
-    { "route", 0, route }, { "shortcut", 0, shortcut },
+    { "route", 0, shape_route }, { "shortcut", 0, shape_shortcut }, { "scale_channels", 0, shape_scale_channels },
+    { "sam", 0, shape_sam }, { "reorg3d", 0, reorg3d },
     { "yolo", 0, yolo }, { "Gaussian_yolo", 0, gaussian_yolo }, { "region", 0, region }, { "iseg", 0, iseg },
     { "detection", 0, detection },
 };

@@ -1,5 +1,6 @@
 /* One row a section type: how to infer its shape. Only shapes.c reads this.
- * To add a type write its function in shapes_layers.c and add its row; there is nothing else to do. */
+ * To add a type write its function in shapes_layers.c, or in shapes_joins.c where it reads several layers, and add its
+ * row; there is nothing else to do. */
 #ifndef DISTILL_SHAPES_LAYERS_H
 #define DISTILL_SHAPES_LAYERS_H
 #include "shapes.h"
@@ -26,6 +27,12 @@ typedef struct shape_row {
 } shape_row;
 
 const shape_row *shape_row_of(const char *name);   /* NULL if no stock layer */
+
+/* Rows' functions (shapes_joins.c). */
+int shape_route(shape_run *run);
+int shape_shortcut(shape_run *run);
+int shape_scale_channels(shape_run *run);
+int shape_sam(shape_run *run);
 
 /* Adds an error at `key`'s line (NULL: the section's), unless there is one on that line already. */
 void shape_error(shape_run *run, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

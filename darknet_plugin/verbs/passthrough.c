@@ -1,5 +1,5 @@
-/* Anything but `darknet distill ...` goes to the stock program, unless that would misread a cfg among its arguments: what
- * only AlexeyAB's Darknet has it passes over in silence. A distillation cfg among its arguments is lowered on
+/* Anything but `darknet distill ...` goes to the stock program, unless that would misread a cfg among its arguments:
+ * what only AlexeyAB's Darknet has it passes over in silence. A distillation cfg among its arguments is lowered on
  * the way into a temporary folder under its own base name; commands that train or write weights would lose the teacher
  * and train the frozen tail, so they refuse one and name the verb to use.
  *

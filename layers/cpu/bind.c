@@ -8,11 +8,16 @@
 #include "state.h"
 
 #include "darknet_plugin/base/mem.h"
+#include "layers/fork_layers.h"
 #include "layers/sections.h"
 
 #include <stdlib.h>
 
 static const cpu_row rows[] = {
+    { .type = CONVOLUTIONAL, .any_backend = 1, .accepts = accepts_cpu_other_conv, .make = make_cpu_conv,
+      .forward = forward_cpu_conv, .backward = backward_cpu_conv, .update = update_cpu_weights, .free = free_cpu_conv,
+      .weights_changed = cpu_conv_weights_changed, .accepts_blocked = accepts_blocked_conv,
+      .forward_blocked = forward_cpu_conv, .backward_blocked = backward_cpu_conv },
     { .type = CONVOLUTIONAL, .accepts = accepts_cpu_conv, .make = make_cpu_conv, .forward = forward_cpu_conv,
       .backward = backward_cpu_conv, .update = update_cpu_weights, .free = free_cpu_conv,
       .weights_changed = cpu_conv_weights_changed, .accepts_blocked = accepts_blocked_conv,
@@ -28,6 +33,9 @@ static const cpu_row rows[] = {
     { .type = AVGPOOL, .forward = forward_cpu_avgpool, .backward = backward_cpu_avgpool,
       .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_avgpool,
       .backward_blocked = backward_blocked_avgpool, .plain_output = 1 },
+    { .type = MAXPOOL, .any_backend = 1, .accepts = fork_two_strides, .forward = forward_cpu_maxpool,
+      .backward = backward_cpu_maxpool, .free = free_blocked_maxpool, .accepts_blocked = accepts_blocked_map,
+      .forward_blocked = forward_blocked_maxpool, .backward_blocked = backward_blocked_maxpool },
     { .type = MAXPOOL, .forward = forward_cpu_maxpool, .backward = backward_cpu_maxpool, .free = free_blocked_maxpool,
       .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_maxpool,
       .backward_blocked = backward_blocked_maxpool },
@@ -40,6 +48,20 @@ static const cpu_row rows[] = {
       .forward_blocked = forward_blocked_dropout },
     { .type = SOFTMAX, .forward = forward_cpu_softmax, .mends = 1, .any_backend = 1 },
     { .type = BATCHNORM, .make = refuse_cpu_batchnorm, .any_backend = 1 },
+    /* what the host lacks */
+    { .type = (LAYER_TYPE)LAYER_SCALE_CHANNELS, .any_backend = 1, .forward = forward_cpu_product,
+      .backward = backward_cpu_product, .accepts_blocked = accepts_blocked_product,
+      .forward_blocked = forward_blocked_product, .backward_blocked = backward_blocked_product },
+    { .type = (LAYER_TYPE)LAYER_SAM, .any_backend = 1, .forward = forward_cpu_product,
+      .backward = backward_cpu_product, .accepts_blocked = accepts_blocked_product,
+      .forward_blocked = forward_blocked_product, .backward_blocked = backward_blocked_product },
+    { .type = (LAYER_TYPE)LAYER_ROUTE_PART, .any_backend = 1, .forward = forward_cpu_part,
+      .backward = backward_cpu_part, .accepts_blocked = accepts_blocked_part,
+      .forward_blocked = forward_blocked_part, .backward_blocked = backward_blocked_part },
+    { .type = (LAYER_TYPE)LAYER_REORG3D, .any_backend = 1, .forward = forward_cpu_reorg3d,
+      .backward = backward_cpu_reorg3d },
+    { .type = (LAYER_TYPE)LAYER_SHORTCUT_SUM, .any_backend = 1, .forward = forward_cpu_shortcut_sum,
+      .backward = backward_cpu_shortcut_sum, .update = update_cpu_weights },
 };
 /* Any other layer, bound only because it is frozen. */
 static const cpu_row host_row = { .type = BLANK };

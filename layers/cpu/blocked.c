@@ -8,6 +8,7 @@
 #include "vec.h"
 
 #include "darknet_plugin/base/mem.h"
+#include "layers/fork_layers.h"
 
 #include <float.h>
 #include <math.h>
@@ -146,8 +147,8 @@ static void pool_items(void *ctx, size_t begin, size_t end)
     size_t in = (size_t)l->h * (size_t)l->w * LANES, n = item_floats(l);
     for (size_t item = begin; item < end; ++item)
         for (size_t i = 0; i < n; i += LANES) {
-            int row = (int)(i / LANES) / l->out_w * l->stride - l->pad / 2,
-                col = (int)(i / LANES) % l->out_w * l->stride - l->pad / 2;
+            int row = (int)(i / LANES) / l->out_w * fork_stride_y(l) - l->pad / 2,
+                col = (int)(i / LANES) % l->out_w * fork_stride_x(l) - l->pad / 2;
             vec best;
             ivec at;
             window(l, job->x + item * in, row, col, &best, &at);

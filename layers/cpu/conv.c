@@ -19,6 +19,7 @@
 
 #include "darknet_plugin/base/bug.h"
 #include "darknet_plugin/base/mem.h"
+#include "layers/fork_layers.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,8 @@ int accepts_cpu_conv(const layer *l)
     return !l->binary && !l->xnor;
 }
 
+int accepts_cpu_other_conv(const layer *l) { return fork_two_strides(l) || fork_dilation(l) > 1; }
+
 /* oneDNN has blocked kernels for plain and depthwise convolutions of every size and stride; alone, Winograd must
  * fit. */
 int accepts_blocked_conv(const layer *l, const cpu_state *state)
@@ -36,6 +39,7 @@ int accepts_blocked_conv(const layer *l, const cpu_state *state)
     int depthwise = l->groups == l->c && l->groups == l->n;
     if (l->out_c < LANES / 2 || (l->out_h == 1 && l->out_w == 1) || (l->groups > 1 && !depthwise)) return 0;
     if (conv_dnnl()) return 1;
+    if (accepts_cpu_other_conv(l)) return 0;
     return conv_winograd() && l->groups == 1 && l->c >= LANES / 2 && conv_winograd_knows(l->size, l->stride, l->pad);
 }
 
@@ -43,12 +47,13 @@ int accepts_blocked_conv(const layer *l, const cpu_state *state)
 static conv_shape shape_of(const layer *l, const cpu_state *state)
 {
     conv_shape s = { .batch = l->batch, .c = l->c, .h = l->h, .w = l->w, .n = l->out_c, .out_h = l->out_h,
-                     .out_w = l->out_w, .size = l->size, .stride = l->stride, .pad = l->pad, .groups = l->groups,
+                     .out_w = l->out_w, .size = l->size, .stride = fork_stride_y(l), .across = fork_stride_x(l),
+                     .dilation = fork_dilation(l), .pad = l->pad * fork_dilation(l), .groups = l->groups,
                      .y_blocked = state->blocked, .x_blocked = state->blocked && l->c >= LANES / 2 };
     if (l->type == CONNECTED) {
         s.c = l->inputs;
         s.n = l->outputs;
-        s.size = s.stride = s.groups = 1;
+        s.size = s.stride = s.across = s.dilation = s.groups = 1;
         s.pad = 0;
     }
     return s;

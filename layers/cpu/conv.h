@@ -9,8 +9,29 @@ typedef struct conv_shape {
     int batch, c, h, w;
     int n, out_h, out_w;
     int size, stride, pad, groups;
+    int across;              /* the stride along rows; 0: as `stride`, which is that along columns */
+    int dilation;            /* pixels from one tap to the next; 0: 1 */
     int x_blocked, y_blocked;
 } conv_shape;
+
+static inline int conv_across(const conv_shape *shape) { return shape->across ? shape->across : shape->stride; }
+static inline int conv_dilation(const conv_shape *shape) { return shape->dilation ? shape->dilation : 1; }
+/* One stride, no dilation. */
+static inline int conv_is_plain(const conv_shape *shape)
+{
+    return conv_across(shape) == shape->stride && conv_dilation(shape) == 1;
+}
+
+/* The window as oneDNN has it: along columns, then along rows; dilate 0 is none. It asks for arrays of this length. */
+enum { CONV_AXES = 12 };
+typedef struct conv_window {
+    int64_t stride[CONV_AXES], dilate[CONV_AXES], pad[CONV_AXES];
+} conv_window;
+static inline conv_window conv_window_of(const conv_shape *shape)
+{
+    int gap = conv_dilation(shape) - 1;
+    return (conv_window){ { shape->stride, conv_across(shape) }, { gap, gap }, { shape->pad, shape->pad } };
+}
 
 /* Weights of one filter. */
 static inline size_t conv_filter_size(const conv_shape *shape)

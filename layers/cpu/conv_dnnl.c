@@ -187,11 +187,8 @@ static dnnl_memory_desc_t any(dnnl_memory_desc_t like)
     return r;
 }
 
-static dnnl_format_tag_t map_tag(int blocked)
-{
-    if (!blocked) return dnnl_abcd;
-    return LANES == 16 ? dnnl_aBcd16b : dnnl_aBcd8b;
-}
+static const dnnl_format_tag_t blocked_tag = LANES == 16 ? dnnl_aBcd16b : dnnl_aBcd8b;
+static dnnl_format_tag_t map_tag(int blocked) { return blocked ? blocked_tag : dnnl_abcd; }
 
 /* Maps as a primitive is asked to take them. */
 static dnnl_memory_desc_t map_of_x(const onednn_plan *plan)
@@ -226,19 +223,21 @@ static int our_descriptions(onednn_plan *plan)
 }
 
 static const dnnl_alg_kind_t direct = dnnl_convolution_direct;
+_Static_assert(CONV_AXES == DNNL_MAX_NDIMS, "as many axes as oneDNN has");
 
 /* Describes forward to oneDNN, as convolution or inner product. */
 static int forward_pd(onednn_plan *plan, dnnl_prop_kind_t kind, int bias, dnnl_primitive_attr_t attr,
                       dnnl_primitive_desc_t *pd)
 {
     dnnl_memory_desc_t x = map_of_x(plan), y = map_of_y(plan), w = any(plan->w), *b = bias ? &plan->b : NULL;
-    dnnl_dims_t stride = { plan->shape.stride, plan->shape.stride }, pad = { plan->shape.pad, plan->shape.pad };
+    const conv_window at = conv_window_of(&plan->shape);
     dnnl_inner_product_desc_t ip;
     dnnl_convolution_desc_t cv;
     if (is_product(&plan->shape))
         return fails(dnnl_inner_product_forward_desc_init(&ip, kind, &x, &w, b, &y))
             || fails(dnnl_primitive_desc_create(pd, &ip, attr, plan->engine, NULL));
-    return fails(dnnl_convolution_forward_desc_init(&cv, kind, direct, &x, &w, b, &y, stride, pad, pad))
+    return fails(dnnl_dilated_convolution_forward_desc_init(&cv, kind, direct, &x, &w, b, &y, at.stride,
+                                                            at.dilate, at.pad, at.pad))
         || fails(dnnl_primitive_desc_create(pd, &cv, attr, plan->engine, NULL));
 }
 
@@ -246,13 +245,14 @@ static int forward_pd(onednn_plan *plan, dnnl_prop_kind_t kind, int bias, dnnl_p
 static int weights_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
     dnnl_memory_desc_t x = map_of_x(plan), y = map_of_y(plan), w = any(plan->w);
-    dnnl_dims_t stride = { plan->shape.stride, plan->shape.stride }, pad = { plan->shape.pad, plan->shape.pad };
+    const conv_window at = conv_window_of(&plan->shape);
     dnnl_inner_product_desc_t ip;
     dnnl_convolution_desc_t cv;
     if (is_product(&plan->shape))
         return fails(dnnl_inner_product_backward_weights_desc_init(&ip, &x, &w, NULL, &y))
             || fails(dnnl_primitive_desc_create(pd, &ip, NULL, plan->engine, hint));
-    return fails(dnnl_convolution_backward_weights_desc_init(&cv, direct, &x, &w, NULL, &y, stride, pad, pad))
+    return fails(dnnl_dilated_convolution_backward_weights_desc_init(&cv, direct, &x, &w, NULL, &y, at.stride, at.dilate,
+                                                                 at.pad, at.pad))
         || fails(dnnl_primitive_desc_create(pd, &cv, NULL, plan->engine, hint));
 }
 
@@ -260,13 +260,14 @@ static int weights_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primit
 static int data_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
     dnnl_memory_desc_t x = map_of_x(plan), y = map_of_y(plan), w = any(plan->w);
-    dnnl_dims_t stride = { plan->shape.stride, plan->shape.stride }, pad = { plan->shape.pad, plan->shape.pad };
+    const conv_window at = conv_window_of(&plan->shape);
     dnnl_inner_product_desc_t ip;
     dnnl_convolution_desc_t cv;
     if (is_product(&plan->shape))
         return fails(dnnl_inner_product_backward_data_desc_init(&ip, &x, &w, &y))
             || fails(dnnl_primitive_desc_create(pd, &ip, NULL, plan->engine, hint));
-    return fails(dnnl_convolution_backward_data_desc_init(&cv, direct, &x, &w, &y, stride, pad, pad))
+    return fails(dnnl_dilated_convolution_backward_data_desc_init(&cv, direct, &x, &w, &y, at.stride, at.dilate, at.pad,
+                                                              at.pad))
         || fails(dnnl_primitive_desc_create(pd, &cv, NULL, plan->engine, hint));
 }
 
@@ -298,7 +299,7 @@ static int make_weights(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_prim
 {
     plan_step *step = &plan->weights;
     const conv_shape *shape = &plan->shape;
-    int depthwise = shape->groups == shape->c && shape->groups == shape->n;
+    int depthwise = shape->groups == shape->c && shape->groups == shape->n && conv_is_plain(shape);
     if (weights_pd(plan, hint, pd)) return -1;
     plan->own_weights = depthwise && shape->x_blocked && shape->y_blocked && is_slow(*pd);
     if (plan->own_weights) return 0;

@@ -1,6 +1,6 @@
 /* Convolution by plain loops: the yardstick of the fast paths, and what a build without oneDNN runs.
  *
- *   y[b,o,i,j]    = sum over q,u,v of w[o,q,u,v] * x[b,q,i*stride+u-pad,j*stride+v-pad]
+ *   y[b,o,i,j]    = sum over q,u,v of w[o,q,u,v] * x[b,q,i*stride+u-pad,j*stride+v-pad]     dilated: u d, v d
  *   dw[o,q,u,v]  += sum over b,i,j of dy[b,o,i,j] * x[b,q,i*stride+u-pad,j*stride+v-pad]
  *   dx[b,q,...]  += sum over o,u,v of w[o,q,u,v] * dy[b,o,i,j]
  *
@@ -28,7 +28,7 @@ static void tap_range(int in, int out, int stride, int pad, int u, int *lo, int 
     if (*hi > out) *hi = out;
 }
 
-/* One tap over one pair of maps; `in` points at the x that output (i, 0) sees there. */
+/* One tap over one pair of maps: the rows and columns of outputs that have it within the input. */
 typedef struct conv_tap {
     int i0, i1, j0, j1;
 } conv_tap;
@@ -36,23 +36,25 @@ typedef struct conv_tap {
 static conv_tap tap_of(const conv_shape *shape, int u, int v)
 {
     conv_tap tap;
-    tap_range(shape->h, shape->out_h, shape->stride, shape->pad, u, &tap.i0, &tap.i1);
-    tap_range(shape->w, shape->out_w, shape->stride, shape->pad, v, &tap.j0, &tap.j1);
+    int gap = conv_dilation(shape);
+    tap_range(shape->h, shape->out_h, shape->stride, shape->pad, u * gap, &tap.i0, &tap.i1);
+    tap_range(shape->w, shape->out_w, conv_across(shape), shape->pad, v * gap, &tap.j0, &tap.j1);
     return tap;
 }
 
 /* Where output (i, j0) looks. */
 static size_t tap_at(const conv_shape *shape, const conv_tap *tap, int i, int u, int v)
 {
-    return (size_t)(i * shape->stride + u - shape->pad) * (size_t)shape->w
-        + (size_t)(tap->j0 * shape->stride + v - shape->pad);
+    int gap = conv_dilation(shape);
+    return (size_t)(i * shape->stride + u * gap - shape->pad) * (size_t)shape->w
+        + (size_t)(tap->j0 * conv_across(shape) + v * gap - shape->pad);
 }
 
 /* Adds w * x of one tap to the map y. */
 static void tap_forward(const conv_shape *shape, int u, int v, float w, const float *x, float *y)
 {
     conv_tap tap = tap_of(shape, u, v);
-    int n = tap.j1 - tap.j0, stride = shape->stride;
+    int n = tap.j1 - tap.j0, stride = conv_across(shape);
     if (n <= 0) return;
     for (int i = tap.i0; i < tap.i1; ++i) {
         const float *in = x + tap_at(shape, &tap, i, u, v);
@@ -66,7 +68,7 @@ static void tap_forward(const conv_shape *shape, int u, int v, float w, const fl
 static void tap_data(const conv_shape *shape, int u, int v, float w, const float *dy, float *dx)
 {
     conv_tap tap = tap_of(shape, u, v);
-    int n = tap.j1 - tap.j0, stride = shape->stride;
+    int n = tap.j1 - tap.j0, stride = conv_across(shape);
     if (n <= 0) return;
     for (int i = tap.i0; i < tap.i1; ++i) {
         float *in = dx + tap_at(shape, &tap, i, u, v);
@@ -80,7 +82,7 @@ static void tap_data(const conv_shape *shape, int u, int v, float w, const float
 static double tap_weights(const conv_shape *shape, int u, int v, const float *x, const float *dy)
 {
     conv_tap tap = tap_of(shape, u, v);
-    int n = tap.j1 - tap.j0, stride = shape->stride;
+    int n = tap.j1 - tap.j0, stride = conv_across(shape);
     double total = 0;
     if (n <= 0) return 0;
     for (int i = tap.i0; i < tap.i1; ++i) {

@@ -2,6 +2,7 @@
  *
  *   convolutional   sqrt(2 / fan-in) * normal      He et al., "Delving Deep into Rectifiers", 2015
  *   connected       sqrt(2 / inputs) * uniform(-1, 1)
+ *   shortcut        1, as AlexeyAB's
  *   deconvolutional 0.02 * normal,   local   sqrt(2 / fan-in) * uniform(-1, 1)
  *
  * The host's generator keeps hidden state, so two parses after one srand differ. Recurrent layers keep what the host
@@ -9,6 +10,7 @@
 #include "cpu.h"
 
 #include "darknet_plugin/base/rng.h"
+#include "darknet_plugin/host/host_fork.h"
 
 #include <string.h>
 
@@ -62,6 +64,9 @@ static void init_layer(layer *l, const init_row *row, rng stream)
 
 void cpu_init_weights(network *net, int begin, int end, uint64_t seed)
 {
+    for (int i = begin; i < end && i < net->n; ++i)
+        if ((int)net->layers[i].type == LAYER_SHORTCUT_SUM)
+            fill(net->layers[i].weights, (size_t)net->layers[i].nweights, 1);
     for (int i = begin; i < end && i < net->n; ++i)
         for (size_t k = 0; k < sizeof rows / sizeof *rows; ++k)
             if (rows[k].type == net->layers[i].type && net->layers[i].weights)

@@ -15,6 +15,7 @@
 #include "vec.h"
 
 #include "darknet_plugin/base/mem.h"
+#include "layers/fork_layers.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -154,12 +155,11 @@ float *cpu_delta_of(const cpu_state *reader, int i, int *add)
 static int reads(const network *net, int j, int i)
 {
     const layer *l = &net->layers[j];
-    if (l->type == ROUTE) {
-        for (int k = 0; k < l->n; ++k)
-            if (l->input_layers[k] == i) return 1;
-        return 0;
-    }
-    return j == i + 1 || (l->type == SHORTCUT && l->index == i);
+    int type = (int)l->type, routes = type == ROUTE || type == LAYER_ROUTE_PART;
+    for (int k = 0; (routes || type == LAYER_SHORTCUT_SUM) && k < l->n; ++k)
+        if (l->input_layers[k] == i) return 1;
+    if (routes) return 0;
+    return j == i + 1 || ((type == SHORTCUT || type == LAYER_SCALE_CHANNELS || type == LAYER_SAM) && l->index == i);
 }
 
 void cpu_choose_layout(const layer *l, cpu_state *state)

@@ -3,6 +3,7 @@
  * As Darknet has it: `pad` is the total padding, half of it (rounded up, i.e. -pad/2) before the map; the first of
  * equal values wins; l.indexes remembers where. A window wholly outside the map gives -FLT_MAX and no gradient, a NaN
  * wins. */
+#include "layers/fork_layers.h"
 #include "parallel.h"
 #include "state.h"
 
@@ -33,12 +34,12 @@ static void forward_maps(void *ctx, size_t begin, size_t end)
 {
     const pool_job *job = ctx;
     const layer *l = job->l;
-    int before = l->pad / 2;
+    int before = l->pad / 2, down = fork_stride_y(l), across = fork_stride_x(l);
     for (size_t m = begin; m < end; ++m) {
         size_t in = m * (size_t)l->h * (size_t)l->w, out = m * (size_t)l->out_h * (size_t)l->out_w;
         for (int r = 0; r < l->out_h; ++r)
             for (int c = 0; c < l->out_w; ++c, ++out) {
-                int at = largest(l, job->x + in, r * l->stride - before, c * l->stride - before);
+                int at = largest(l, job->x + in, r * down - before, c * across - before);
                 l->output[out] = at < 0 ? -FLT_MAX : job->x[in + (size_t)at];
                 l->indexes[out] = at < 0 ? -1 : (int)in + at;
             }

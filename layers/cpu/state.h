@@ -137,6 +137,7 @@ void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *pl
 /* The rows' functions. */
 int make_cpu_conv(layer *l, cpu_state *state, diag *d);
 int accepts_cpu_conv(const layer *l);
+int accepts_cpu_other_conv(const layer *l);             /* one that the host cannot compute */
 int accepts_blocked_conv(const layer *l, const cpu_state *state);
 void forward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call);
 void backward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call);
@@ -147,6 +148,14 @@ int accepts_cpu_shortcut(const layer *l);
 int is_same_shape_shortcut(const layer *l);             /* have both of its inputs one shape? */
 void forward_cpu_shortcut(const layer *l, cpu_state *state, const layer_call *call);
 void backward_cpu_shortcut(const layer *l, cpu_state *state, const layer_call *call);
+void forward_cpu_shortcut_sum(const layer *l, cpu_state *state, const layer_call *call);
+void backward_cpu_shortcut_sum(const layer *l, cpu_state *state, const layer_call *call);
+void forward_cpu_product(const layer *l, cpu_state *state, const layer_call *call);
+void backward_cpu_product(const layer *l, cpu_state *state, const layer_call *call);
+void forward_cpu_part(const layer *l, cpu_state *state, const layer_call *call);
+void backward_cpu_part(const layer *l, cpu_state *state, const layer_call *call);
+void forward_cpu_reorg3d(const layer *l, cpu_state *state, const layer_call *call);
+void backward_cpu_reorg3d(const layer *l, cpu_state *state, const layer_call *call);
 void forward_cpu_softmax(const layer *l, cpu_state *state, const layer_call *call);
 int refuse_cpu_batchnorm(layer *l, cpu_state *state, diag *d);
 void forward_cpu_activation(const layer *l, cpu_state *state, const layer_call *call);
@@ -174,6 +183,12 @@ void backward_blocked_maxpool(const layer *l, cpu_state *state, const layer_call
 void free_blocked_maxpool(layer *l, cpu_state *state);
 void forward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call *call);   /* its output is plain */
 void backward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call *call);
+int accepts_blocked_product(const layer *l, const cpu_state *state);   /* products.c, parts.c */
+void forward_blocked_product(const layer *l, cpu_state *state, const layer_call *call);
+void backward_blocked_product(const layer *l, cpu_state *state, const layer_call *call);
+int accepts_blocked_part(const layer *l, const cpu_state *state);
+void forward_blocked_part(const layer *l, cpu_state *state, const layer_call *call);
+void backward_blocked_part(const layer *l, cpu_state *state, const layer_call *call);
 /* blocked_route.c; plain ones are the host's */
 int accepts_blocked_route(const layer *l, const cpu_state *state);
 void forward_blocked_route(const layer *l, cpu_state *state, const layer_call *call);

@@ -290,7 +290,7 @@ static void free_plan(void *impl)
 
 static int fits(const conv_shape *shape)
 {
-    return shape->x_blocked && shape->y_blocked && shape->groups == 1
+    return shape->x_blocked && shape->y_blocked && shape->groups == 1 && conv_is_plain(shape)
         && conv_winograd_knows(shape->size, shape->stride, shape->pad);
 }
 

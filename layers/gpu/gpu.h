@@ -49,6 +49,14 @@ void gpu_pull(const network *net);
 /* Is all finite of layers 0..end-1 that are trained: weights and running values, or gradients and momentum? */
 typedef enum { GPU_WEIGHTS, GPU_UPDATES } gpu_half;
 int gpu_finite(const network *net, int end, gpu_half half);
+/* For layers that are made or resized by us (layers/fork_rows.c, fork_resize.c); each does nothing to a layer that is
+ * not on a device. */
+void gpu_remake_maps(layer *l);         /* output_gpu and delta_gpu anew, as large as the layer's outputs */
+void gpu_share_maps(layer *l, const layer *before);   /* those of the layer before are its own */
+void gpu_drop_weights(layer *l);        /* frees weights, biases and what updates keep with them */
+void gpu_make_weights(layer *l);        /* the arrays on the device of the host arrays that it has */
+void gpu_resized_window(layer *l);      /* what cuDNN knows of a convolution with two strides or dilation */
+void gpu_renew_network(network *net, size_t workspace);   /* input, truth and workspace of a network on a device */
 /* Brings layer i's output to l.output; where the device may read it: l.output_gpu, or l.output of a CPU network. */
 void gpu_pull_output(const network *net, int i);
 const float *gpu_output(const network *net, int i);

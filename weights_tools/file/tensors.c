@@ -10,6 +10,7 @@
 #include "weights_file.h"
 
 #include "darknet_plugin/base/hash.h"
+#include "darknet_plugin/host/host_fork.h"
 
 #include <string.h>
 
@@ -111,12 +112,20 @@ static int local(const layer *l, const char *const *name, weights_tensor *out)
 #define NAMED(p) { p "biases", p "scales", p "mean", p "variance", p "weights" }
 #define NESTED(type, list, field, name) { type, list, offsetof(layer, field) + 1, NAMED(name " ") }
 
+/* The weights of a [shortcut] of several layers. */
+static int shortcut(const layer *l, const char *const *name, weights_tensor *out)
+{
+    if (l->nweights) out[0] = tensor(l, name, WEIGHTS, (size_t)l->nweights);
+    return l->nweights > 0;
+}
+
 static const part parts[] = {
     { CONVOLUTIONAL, convolution, 0, NAMED("") },
     { DECONVOLUTIONAL, convolution, 0, NAMED("") },
     { CONNECTED, connected, 0, NAMED("") },
     { BATCHNORM, batchnorm, 0, NAMED("") },
     { LOCAL, local, 0, NAMED("") },
+    { (LAYER_TYPE)LAYER_SHORTCUT_SUM, shortcut, 0, NAMED("") },
     NESTED(RNN, connected, input_layer, "input"),
     NESTED(RNN, connected, self_layer, "self"),
     NESTED(RNN, connected, output_layer, "output"),

@@ -15,6 +15,7 @@
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/host/host_facts.h"
 #include "weights_tools/file/fold.h"
+#include "onnx_activation.h"
 #include "onnx_write.h"
 
 #include <stdarg.h>
@@ -29,6 +30,8 @@ typedef struct build {
     const char **value;      /* net->n tensors; borrowed from `text` */
     char *rows;              /* net->n: it is rows, not a map */
     char *is_output;         /* net->n */
+    onnx_precision precision;
+    int too_large;           /* a weight is, for it */
     char **text;             /* names, owned */
     int texts;
 } build;
@@ -136,10 +139,11 @@ static int activate(build *graph, int i, const char *before)
 {
     const struct activation_row *row = activation_row(at(graph, i)->activation);
     if (at(graph, i)->activation == LINEAR) return 0;
+    if (!onnx_fork_activation(graph->model, (int)at(graph, i)->activation, before, graph->value[i])) return 0;
     if (!row) {
         const char *a = cfg_str(cfg_layer(graph->cfg, i), "activation", "");
         refuse(graph, i, "activation", name(graph, "activation=%s", a));
-        diag_hint(graph->d, "it knows linear, relu, leaky, relie, logistic, tanh, elu and selu");
+        diag_hint(graph->d, "it knows linear, relu, leaky, relie, logistic, tanh, elu, selu and all from mish on");
         return -1;
     }
     node1(graph, row->op, before, graph->value[i]);
@@ -159,7 +163,12 @@ static void add_arrays(build *graph, int i, const int64_t *dim, int dims, const 
     fold_arrays(at(graph, i), weights, biases);
     in[1] = name(graph, "layer_%d_weights", i);
     in[2] = name(graph, "layer_%d_biases", i);
-    onnx_floats(graph->model, in[1], dim, dims, weights);
+    if (onnx_weights(graph->model, in[1], dim, dims, weights, graph->precision)) {
+        const cfg_section *section = cfg_layer(graph->cfg, i);
+        diag_error(graph->d, section->file, section->line, section->name,
+                   "its weights are too large for -fp16, whose numbers end at 65504");
+        graph->too_large = 1;
+    }
     onnx_floats(graph->model, in[2], dim, 1, biases);
     free(weights);
     free(biases);
@@ -397,7 +406,7 @@ static int write_all(build *graph, const int *output, int outputs, const out_fil
         graph->is_output[output[k]] = 1;
     }
     for (int i = 0; i < graph->net->n; ++i) bad |= write_layer(graph, i);
-    if (bad) return -1;
+    if (bad || graph->too_large) return -1;
     declare_outputs(graph, output, outputs);
     if (!onnx_finish(graph->model, file->file, why, sizeof why)) return 0;
     diag_error(graph->d, file->path, 0, NULL, "cannot write: %s", why);
@@ -433,18 +442,18 @@ static void end(build *graph)
     if (graph->model) onnx_free(graph->model);
 }
 
-static int write_network(const network *net, const cfg_file *cfg, const int *output, int outputs, const out_file *file,
-                         diag *d)
+static int write_network(const network *net, const cfg_file *cfg, const int *output, int outputs,
+                         onnx_precision precision, const out_file *file, diag *d)
 {
-    build graph = { .net = net, .cfg = cfg, .d = d };
+    build graph = { .net = net, .cfg = cfg, .precision = precision, .d = d };
     int failed = begin(&graph) || write_all(&graph, output, outputs, file);
     end(&graph);
     return failed ? -1 : 0;
 }
 
 int net_file_onnx(out_file *file, const char *path, const network *net, const cfg_file *cfg, const int *output,
-                  int outputs, diag *d)
+                  int outputs, onnx_precision precision, diag *d)
 {
     if (out_file_open(file, path, d)) return -1;
-    return out_file_finish(file, write_network(net, cfg, output, outputs, file, d), d);
+    return out_file_finish(file, write_network(net, cfg, output, outputs, precision, file, d), d);
 }

@@ -7,15 +7,19 @@
 
 #ifdef ONNX
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <exception>
 #include <string>
+#include <vector>
 
 #include <google/protobuf/io/zero_copy_stream_impl.h>
 
 #include <onnx/checker.h>
 #include <onnx/onnx_pb.h>
 #include <onnx/shape_inference/implementation.h>
+
+#include "layers/feature_type.h"
 
 struct onnx_model {
     onnx::ModelProto proto;
@@ -130,6 +134,33 @@ extern "C" void onnx_floats(onnx_model *model, const char *name, const int64_t *
     constant(model, name, dim, dims, onnx::TensorProto::FLOAT)->set_raw_data(value, count * sizeof *value);
 }
 
+extern "C" int onnx_weights(onnx_model *model, const char *name, const int64_t *dim, int dims, const float *value,
+                            onnx_precision precision)
+{
+    size_t count = 1, i = 0;
+    for (int k = 0; k < dims; ++k) count *= (size_t)dim[k];
+    if (precision == ONNX_FLOATS) {
+        onnx_floats(model, name, dim, dims, value);
+        return 0;
+    }
+    std::vector<uint16_t> half(count);
+    std::vector<float> rounded(count);
+    for (; i < count && std::fabs(value[i]) < 65504; ++i) {
+        half[i] = feature_to_half(value[i]);
+        rounded[i] = feature_from_half(half[i]);
+    }
+    if (precision == ONNX_ROUNDED) {
+        onnx_floats(model, name, dim, dims, rounded.data());
+    } else {
+        std::string halves = std::string(name) + "_halves";
+        const char *in = halves.c_str();
+        constant(model, in, dim, dims, onnx::TensorProto::FLOAT16)->set_raw_data(half.data(), count * sizeof half[0]);
+        onnx_node(model, "Cast", &in, 1, name);
+        onnx_int(model, "to", onnx::TensorProto::FLOAT);
+    }
+    return i == count ? 0 : -1;
+}
+
 extern "C" void onnx_int64s(onnx_model *model, const char *name, const int64_t *value, int values)
 {
     const int64_t dim = values;
@@ -167,6 +198,10 @@ extern "C" void onnx_float(onnx_model *, const char *, float) {}
 extern "C" void onnx_text(onnx_model *, const char *, const char *) {}
 extern "C" void onnx_ints(onnx_model *, const char *, const int64_t *, int) {}
 extern "C" void onnx_floats(onnx_model *, const char *, const int64_t *, int, const float *) {}
+extern "C" int onnx_weights(onnx_model *, const char *, const int64_t *, int, const float *, onnx_precision)
+{
+    return 0;
+}
 extern "C" void onnx_int64s(onnx_model *, const char *, const int64_t *, int) {}
 extern "C" void onnx_output(onnx_model *, const char *, const int64_t *, int) {}
 extern "C" int onnx_finish(onnx_model *, FILE *, char *, size_t) { return -1; }

@@ -13,6 +13,7 @@ extern "C" {
 enum { ONNX_OPSET = 13 };
 
 typedef struct onnx_model onnx_model;
+typedef enum { ONNX_FLOATS, ONNX_HALVES, ONNX_ROUNDED } onnx_precision;
 
 /* A model with one input, "input", of floats: (N, c, h, w), N symbolic; the caller frees. NULL with a reason in
  * `why`. */
@@ -28,6 +29,10 @@ void onnx_text(onnx_model *model, const char *key, const char *value);
 void onnx_ints(onnx_model *model, const char *key, const int64_t *value, int values);
 /* Constants; the values are copied. */
 void onnx_floats(onnx_model *model, const char *name, const int64_t *dim, int dims, const float *value);
+/* The same of weights, in this precision. ONNX_HALVES stores half of the bytes, rounded to nearest, and a Cast makes
+ * floats of them; ONNX_ROUNDED stores these very floats. -1 if one is too large for a half. */
+int onnx_weights(onnx_model *model, const char *name, const int64_t *dim, int dims, const float *value,
+                 onnx_precision precision);
 void onnx_int64s(onnx_model *model, const char *name, const int64_t *value, int values);
 /* Declares an output of floats, (N, dim...). */
 void onnx_output(onnx_model *model, const char *name, const int64_t *dim, int dims);
