@@ -1,5 +1,5 @@
 /* The networks of tests/zoo, small, against PyTorch: what they answer in inference and in training, the loss, and its
- * gradient by the input and by every weight (fixtures/make_zoo.py says what it computes and how its files are laid out). */
+ * gradient by every weight (fixtures/make_zoo.py says what it computes and how its files are laid out). */
 #include "layers/network.h"
 #include "check.h"
 
@@ -50,7 +50,8 @@ static summary take_summary(fixture *f)
 static fixture load(const char *name)
 {
     size_t len;
-    char magic[8], *cfg = mem_printf("tests/fixtures/zoo/%s.cfg", name), *bin = mem_printf("tests/fixtures/zoo/%s.bin", name);
+    char magic[8];
+    char *cfg = mem_printf("tests/fixtures/zoo/%s.cfg", name), *bin = mem_printf("tests/fixtures/zoo/%s.bin", name);
     fixture f = { .cfg = check_read(cfg, &len) };
     f.bytes = check_read(bin, &f.len);
     take(&f, magic, sizeof magic);
@@ -60,7 +61,8 @@ static fixture load(const char *name)
     return f;
 }
 
-/* `sign` times x has this summary, to `tolerance` of its norm. A gradient may be zero: a shift in front of a batch norm. */
+/* `sign` times x has this summary, to `tolerance` of its norm. A gradient may be zero: a shift in front of a batch
+ * norm. */
 static void check_summary(summary want, const float *x, size_t n, double sign, double tolerance, const char *what)
 {
     float *factor = mem_calloc(n, sizeof *factor);
@@ -74,7 +76,8 @@ static void check_summary(summary want, const float *x, size_t n, double sign, d
     double norm = fmax(want.norm, SMALLEST);
     check_close(sqrt(squares) / norm, want.norm / norm, tolerance, what, 0);
     check_close(product / norm, want.product / norm, tolerance, what, 1);
-    for (size_t i = 0; i < SAMPLES; ++i) check_close(sign * x[i * n / SAMPLES] / norm, want.sample[i] / norm, tolerance, what, 2 + i);
+    for (size_t i = 0; i < SAMPLES; ++i)
+        check_close(sign * x[i * n / SAMPLES] / norm, want.sample[i] / norm, tolerance, what, 2 + i);
 }
 
 /* ---- the network ---- */
