@@ -1,7 +1,8 @@
 /* Activations that the host lacks (fork_layers.h), one element at a time, for the CPU's loops and for kernels:
  *
  *   relu6        min(max(x, 0), 6)                        Howard et al., "MobileNets", 2017
- *   swish        x * s(x), s(x) = 1 / (1 + exp(-x))       Ramachandran et al., "Searching for activation functions", 2017
+ *   swish        x * s(x), s(x) = 1 / (1 + exp(-x))       Ramachandran et al., "Searching for activation functions",
+ *                                                         2017; silu is another name for it
  *   mish         x * tanh(log(1 + exp(x)))                Misra, "Mish", 2019
  *   hard_swish   x * min(max(x / 6 + 1/2, 0), 1)          Howard et al., "Searching for MobileNetV3", 2019
  *   hard_mish    x, (x + 2) * x / 2, 0                    above 0, above -2, below: AlexeyAB's Darknet

@@ -13,7 +13,8 @@
 #define SHIPPED "/usr/share/darknet/cfg"
 #define NET "[net]\nwidth=8\nheight=8\nchannels=3\n"   /* 4 lines */
 #define HOST_HAS_NO "hint: this Darknet does not have that key and would compute something else\n"
-#define ACTIVATIONS "linear, relu, leaky, logistic, elu, selu, tanh, ramp, relie, plse, loggy, stair, hardtan, lhtan\n"
+#define STOCK_ACTIVATIONS "linear, relu, leaky, logistic, elu, selu, tanh, ramp, relie, plse, loggy, stair, hardtan, lhtan"
+#define ACTIVATIONS STOCK_ACTIVATIONS ", mish, swish, silu, relu6, hard_swish, hard_mish, gelu"
 
 static cfg_file *parse(const char *text, diag *d) { return cfg_parse("t.cfg", text, strlen(text), d); }
 
@@ -152,11 +153,14 @@ static void test_values(void **state)
 static void test_silent_substitutes(void **state)
 {
     (void)state;
-    says(NET "[conv]\nactivation=mish\n[conv]\nactivation=rellu\n",
-         "t.cfg:6: [convolutional] 'activation' is 'mish', expected one of: " ACTIVATIONS
+    says(NET "[conv]\nactivation=normalize_channels\n[conv]\nactivation=rellu\n",
+         "t.cfg:6: [convolutional] 'activation' is 'normalize_channels', expected one of: " ACTIVATIONS "\n"
          "hint: this Darknet would silently use relu\n"
-         "t.cfg:8: [convolutional] 'activation' is 'rellu', expected one of: " ACTIVATIONS
+         "t.cfg:8: [convolutional] 'activation' is 'rellu', expected one of: " ACTIVATIONS "\n"
          "hint: did you mean 'relu'?\n");
+    says(NET "[conv]\nactivation=mish\n[local]\nactivation=mish\n",
+         "t.cfg:8: [local] 'activation' is 'mish', expected one of: " STOCK_ACTIVATIONS "\n"
+         "hint: the host computes this section, and has no other\n");
     says(NET "policy=cosine\n", "t.cfg:5: [net] 'policy' is 'cosine', expected one of: constant, step, steps, exp, poly, "
                                 "sigmoid, random\nhint: this Darknet would silently use constant\n");
     says(NET "[conv]\ndilation=2\n", "t.cfg:6: [convolutional] 'dilation' is 2, expected 1\n" HOST_HAS_NO);
@@ -237,9 +241,8 @@ static void test_floods(void **state)
              "[conv]\nxyz=1\n[conv]\nxyz=1\n[conv]\nxyz=1\n",
          "t.cfg:6: warning: [convolutional] key 'aaaaa' is unknown to this Darknet and ignored\n"
          "t.cfg:8: warning: [convolutional] key 'xyz' is unknown to this Darknet and ignored (10 times, lines 8, 10, 12, ...)\n");
-    says(NET "[conv]\nactivation=mish\n[conv]\nactivation=mish\n[conv]\nactivation=mish\n[conv]\nactivation=mish\n",
-         "t.cfg:6: [convolutional] 'activation' is 'mish', expected one of: linear, relu, leaky, logistic, elu, selu, tanh, "
-         "ramp, relie, plse, loggy, stair, hardtan, lhtan (4 times, lines 6, 8, 10, ...)\n"
+    says(NET "[conv]\nactivation=maxout\n[conv]\nactivation=maxout\n[conv]\nactivation=maxout\n[conv]\nactivation=maxout\n",
+         "t.cfg:6: [convolutional] 'activation' is 'maxout', expected one of: " ACTIVATIONS " (4 times, lines 6, 8, 10, ...)\n"
          "hint: this Darknet would silently use relu\n");
 }
 
@@ -330,7 +333,7 @@ static void test_forms(void **state)
 static void test_comment_needs_a_blank(void **state)
 {
     (void)state;
-    says(NET "[conv]\nactivation=relu#x\n", "t.cfg:6: [convolutional] 'activation' is 'relu#x', expected one of: " ACTIVATIONS
+    says(NET "[conv]\nactivation=relu#x\n", "t.cfg:6: [convolutional] 'activation' is 'relu#x', expected one of: " ACTIVATIONS "\n"
                                             "hint: did you mean 'relu'?\n");
     cfg_file *c = good("[net]\nwidth=8 #x\n[teacher]\ncfg = my teachers/a b.cfg  # ours may have blanks\ntap=auto\n[softmax]\ntree=a b");
     assert_int_equal(cfg_int(cfg_net(c), "width", 0), 8);

@@ -2,7 +2,7 @@
  * says it; one that computes something else is refused, and node and layer are named. Models and answers:
  * fixtures/make_graphs.py. */
 #include "layers/network.h"
-#include "check.h"
+#include "check_nets.h"
 
 #include "darknet_plugin/model/model.h"
 #include "weights_tools/import/import.h"
@@ -24,6 +24,12 @@ static const char plain[] = NET CONV(4, 3, 1, "relu\n") POOL END;
 static const char plain_norm[] = NET CONV(4, 3, 1, "relu\nbatch_normalize=1\n") POOL END;
 static const char plain_linear[] = NET CONV(4, 3, 1, "linear\n") POOL END;
 static const char plain_leaky[] = NET CONV(4, 3, 1, "leaky\n") POOL END;
+static const char plain_swish[] = NET CONV(4, 3, 1, "silu\n") POOL END;
+static const char plain_mish[] = NET CONV(4, 3, 1, "mish\n") POOL END;
+static const char plain_relu6[] = NET CONV(4, 3, 1, "relu6\n") POOL END;
+static const char plain_hard_swish[] = NET CONV(4, 3, 1, "hard_swish\n") POOL END;
+static const char active_swish[] = NET CONV(4, 3, 1, "linear\n") "[activation]\nactivation=swish\n" POOL END;
+static const char active_mish[] = NET CONV(4, 3, 1, "linear\n") "[activation]\nactivation=mish\n" POOL END;
 static const char bare[] = NET CONV(4, 3, 1, "relu\n") END;
 static const char no_softmax[] = NET CONV(4, 3, 1, "relu\n") POOL "[avgpool]\n[connected]\noutput=5\nactivation=linear\n";
 static const char tanh_end[] = NET CONV(4, 3, 1, "relu\n") POOL "[avgpool]\n[connected]\noutput=5\nactivation=tanh\n";
@@ -45,20 +51,28 @@ extern const verb weights_import;
 
 static char fixtures[1024], answers[1024];
 
-/* Runs the verb; its messages stay in `d`. */
-static int import(const char *cfg_text, const char *name, const char *map, diag *d)
+/* Runs the verb on this file; its messages stay in `d`. */
+static int import_file(const char *cfg_text, const char *model, const char *map, diag *d)
 {
     static options o;
     size_t size;
-    char *model = mem_printf("%s/%s.onnx", fixtures, name), *text = NULL;
+    char *text = NULL;
     check_write("net.cfg", cfg_text, strlen(cfg_text));
     if (map) check_write("map.txt", map, strlen(map));
-    o = (options){ .n = 4, .arg = { "import", "net.cfg", model, "out.weights" }, .map = map ? "map.txt" : NULL, .eps = 1e-5 };
+    o = (options){ .n = 4, .arg = { "import", "net.cfg", (char *)(uintptr_t)model, "out.weights" }, .map = map ? "map.txt" : NULL, .eps = 1e-5 };
     o.out = open_memstream(&text, &size);
     unlink("out.weights");
     int failed = weights_import.run(&o, d);
     fclose(o.out);
     free(text);
+    return failed;
+}
+
+/* The same with one of the fixtures. */
+static int import(const char *cfg_text, const char *name, const char *map, diag *d)
+{
+    char *model = mem_printf("%s/%s.onnx", fixtures, name);
+    int failed = import_file(cfg_text, model, map, d);
     free(model);
     return failed;
 }
@@ -121,6 +135,44 @@ static void right_graphs_answer_as_onnx_runtime(void **state)
     gives_the_answer(plain, "all_half", 2e-3);
 }
 
+/* Activations that one operator is, or a product of two. */
+static void other_activations_are_known(void **state)
+{
+    (void)state;
+    static const struct { const char *cfg, *name; } rows[] = {
+        { plain_swish, "swish" }, { plain_hard_swish, "hard_swish" }, { plain_relu6, "relu6" }, { active_swish, "swish" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
+        diag *d = diag_new();
+        import(rows[i].cfg, rows[i].name, NULL, d);
+        check_no_errors(d);
+        diag_free(d);
+    }
+}
+
+/* What export -onnx writes is imported: as operators of opset 13. */
+static void written_activations_come_back(void **state)
+{
+    (void)state;
+    static const char *const cfgs[] = { plain_swish, plain_mish, plain_relu6, plain_hard_swish, active_mish };
+    for (size_t i = 0; i < sizeof cfgs / sizeof *cfgs; ++i) {
+        diag *d = diag_new();
+        network *net = check_parse(cfgs[i]), *back = check_parse(cfgs[i]);
+        cfg_file *c = cfg_parse("net.cfg", cfgs[i], strlen(cfgs[i]), d);
+        int last = net->n - 1;
+        check_fill_network(net, 5);
+        check_write_onnx(net, c, &last, 1, "mine.onnx", d);
+        import_file(cfgs[i], "mine.onnx", NULL, d);
+        check_no_errors(d);
+        host_load_weights(back, "out.weights");
+        check_close_n(back->layers[0].weights, net->layers[0].weights, (size_t)net->layers[0].nweights, 0, "weights");
+        cfg_free(c);
+        host_free(net);
+        host_free(back);
+        diag_free(d);
+    }
+}
+
 /* Fails unless `message` is somewhere in what is said, and nothing was written. */
 static void refuses(const char *cfg_text, const char *name, const char *map, const char *message)
 {
@@ -150,8 +202,11 @@ static void other_graphs_are_refused(void **state)
         { plain, "leaky", "LeakyRelu of alpha=0.2, the layer has activation=relu" },
         { plain, "sigmoid", "Sigmoid, the layer has activation=relu" },
         { plain, "relu6", "limits 0 to 6, the layer has activation=relu" },
-        { plain, "hard_swish", "node 'hardswish2' (HardSwish): no layer of Darknet does this" },
+        { plain, "hard_swish", "HardSwish, the layer has activation=relu" },
         { plain, "swish", "the layer has activation=relu" },
+        { plain_mish, "swish", "Sigmoid, the layer has activation=mish" },
+        { plain_swish, "relu6", "limits 0 to 6, the layer has activation=swish" },
+        { plain_swish, "sigmoid", "it takes a layer's output through a part of swish" },
         { plain, "prelu", "node 'prelu2' (PRelu): no layer of Darknet does this" },
         { plain, "no_relu", "(GlobalAveragePool): it takes a layer's output before its activation=relu" },
         { plain_linear, "opset13", "Relu follows [convolutional] #0 (net.cfg:7), which has no such activation to come" },
@@ -234,7 +289,8 @@ static void more_than_the_cfg_is_no_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(right_graphs_answer_as_onnx_runtime), cmocka_unit_test(other_graphs_are_refused),
+        cmocka_unit_test(right_graphs_answer_as_onnx_runtime), cmocka_unit_test(other_activations_are_known), cmocka_unit_test(written_activations_come_back),
+        cmocka_unit_test(other_graphs_are_refused),
         cmocka_unit_test(links_out_are_refused), cmocka_unit_test(more_than_the_cfg_is_no_error),
     };
     network_init();

@@ -64,6 +64,9 @@ static void activation_of_hidden_layers(void **state)
     check_expand("stack=1x1-1x1\n", 4, 8, "linear", 2,
                  "[convolutional]\nbatch_normalize=1\nfilters=4\nsize=1\nstride=1\npad=0\nactivation=relu\n"
                  "\n[convolutional]\nbatch_normalize=1\nfilters=8\nsize=1\nstride=1\npad=0\nactivation=linear\n");
+    check_expand("stack=1x1-1x1\n", 4, 8, "mish", 2,
+                 "[convolutional]\nbatch_normalize=1\nfilters=4\nsize=1\nstride=1\npad=0\nactivation=mish\n"
+                 "\n[convolutional]\nbatch_normalize=1\nfilters=8\nsize=1\nstride=1\npad=0\nactivation=mish\n");
     check_expand("stack=1x1-1x1\nactivation=leaky\n", 4, 8, "linear", 2,
                  "[convolutional]\nbatch_normalize=1\nfilters=4\nsize=1\nstride=1\npad=0\nactivation=leaky\n"
                  "\n[convolutional]\nbatch_normalize=1\nfilters=8\nsize=1\nstride=1\npad=0\nactivation=leaky\n");

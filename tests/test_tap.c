@@ -94,6 +94,8 @@ static void classifiers(void **state)
     (void)state;
     check_taps(NET CONV("relu") CONV("linear") "[shortcut]\nfrom=-2\nactivation=relu\n[avgpool]\n" CLASSES "[softmax]\n[cost]\n", "2 relu");
     check_taps(NET CONV("relu") CLASSES "[avgpool]\n[softmax]\n", "0 relu");
+    check_taps(NET CONV("mish") CLASSES "[avgpool]\n[softmax]\n", "0 mish");
+    check_taps(NET CONV("linear") "[activation]\nactivation=hard_swish\n" CLASSES "[avgpool]\n[softmax]\n", "1 hard_swish");
     check_taps(NET CONV("leaky") "[avgpool]\n[dropout]\n" CONNECTED("linear") "[softmax]\n[cost]\n", "0 leaky");
     check_taps(NET CONV("relu") CONNECTED("elu") "[dropout]\n" CONNECTED("linear") "[dropout]\n[softmax]\n", "1 elu");
     check_taps(NET CONV("relu") CONV("tanh") "[maxpool]\nsize=2\nstride=2\n[avgpool]\n" CONNECTED("linear") "[softmax]\n", "2 tanh");

@@ -30,6 +30,7 @@
 
 #define NOT_HERE "this Darknet does not have that key and would compute something else"
 #define ACTIVATION CHOICE("activation", CFG_ACTIVATIONS, "this Darknet would silently use relu")
+#define STOCK_ACTIVATION CHOICE("activation", CFG_STOCK_ACTIVATIONS, "the host computes this section, and has no other")
 #define HOST_ACTIVATION CHOICE("activation", CFG_STOCK_ACTIVATIONS, "AlexeyAB's Darknet has no other here")
 
 static const key_row net_keys[] = {
@@ -73,20 +74,20 @@ static const key_row convolutional_keys[] = {
 };
 static const key_row deconvolutional_keys[] = {
     COUNT("filters"), COUNT("size"), COUNT("stride"), INT("pad", 0, BIG), INT("padding", 0, BIG),
-    FLAG("batch_normalize"), ACTIVATION, END
+    FLAG("batch_normalize"), STOCK_ACTIVATION, END
 };
 static const key_row local_keys[] = {
-    COUNT("filters"), COUNT("size"), COUNT("stride"), INT("pad", 0, BIG), ACTIVATION, END
+    COUNT("filters"), COUNT("size"), COUNT("stride"), INT("pad", 0, BIG), STOCK_ACTIVATION, END
 };
 static const key_row connected_keys[] = { COUNT("output"), FLAG("batch_normalize"), ACTIVATION, END };
 static const key_row rnn_keys[] = {
-    COUNT("output"), INT("hidden", 0, BIG), FLAG("batch_normalize"), FLAG("shortcut"), ACTIVATION,
+    COUNT("output"), INT("hidden", 0, BIG), FLAG("batch_normalize"), FLAG("shortcut"), STOCK_ACTIVATION,
     FOREIGN("logistic", 0), END
 };
 static const key_row gru_keys[] = { COUNT("output"), FLAG("batch_normalize"), FLAG("tanh"), END };
 static const key_row lstm_keys[] = { COUNT("output"), FLAG("batch_normalize"), END };
 static const key_row crnn_keys[] = {
-    COUNT("output_filters"), COUNT("hidden_filters"), FLAG("batch_normalize"), FLAG("shortcut"), ACTIVATION, END
+    COUNT("output_filters"), COUNT("hidden_filters"), FLAG("batch_normalize"), FLAG("shortcut"), STOCK_ACTIVATION, END
 };
 static const key_row maxpool_keys[] = {
     COUNT("size"), COUNT("stride"), INT("padding", 0, BIG), FOREIGN("maxpool_depth", 0), ELSEWHERE("out_channels"),

@@ -8,8 +8,8 @@ void batchnorm_forward_train(const layer *l, const float *x, float *y, float rat
 /* y = act(BN(x)) with the running statistics; x may be y. */
 void batchnorm_forward_inference(const layer *l, const float *x, float *y);
 /* l.delta becomes the delta of BN's input l.x; l.scale_updates and l.bias_updates grow where `updates`.
- * train: differentiates through the batch's statistics. Without `updates` and `train`, l.x is not read; `before` is then
- * what the activation was given, where its slope is known from nothing else (act_needs_input). */
+ * train: differentiates through the batch's statistics. Without `updates` and `train`, l.x is not read; `before` is
+ * then what the activation was given, where its slope is known from nothing else (act_needs_input). */
 void batchnorm_backward(const layer *l, const float *before, int train, int updates);
 /* Channel c's statistics of this batch (variance over N) into l.mean, l.variance and, by `rate`, the running ones. */
 void batchnorm_keep_statistics(const layer *l, size_t c, double mean, double variance, double rate);

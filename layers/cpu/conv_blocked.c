@@ -1,7 +1,7 @@
 /* Convolutional layers on blocked maps (vec.h), batch norm and a following shortcut included.
  *
  *   training, BN     x = conv -> p->x, with its sums where the arithmetic makes them; y = act(BN(x) [+ z])
- *   else             y = act(conv(x, w) + b [+ z]), batch norm folded into w and b; in two steps where the plan `splits`
+ *   else             y = act(conv(x, w) + b [+ z]), batch norm folded into w and b; two steps where the plan `splits`
  *   backward         delta through activation and BN, z's share added or handed over; then dw +=, then the delta of
  *                    what the layer read
  *

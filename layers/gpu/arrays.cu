@@ -5,6 +5,7 @@
 extern "C" {
 #include "bind.h"
 }
+#include "layers/activation_ops.h"
 #include "layers/optimiser_ops.h"
 #include "arrays_ops.h"
 
@@ -28,6 +29,21 @@ __global__ void masked_kernel(const float *x, const float *mask, float *y, size_
 __global__ void sum_kernel(const float *x, float alpha, const float *y, float beta, float slope, float *out, size_t n)
 {
     FOR_MINE(i, n) out[i] = sloped(alpha * x[i] + beta * y[i], slope);
+}
+
+/* y = act(y); before = y as it was, where it is wanted. */
+__global__ void activate_kernel(float *y, float *before, size_t n, int act)
+{
+    FOR_MINE(i, n) {
+        float x = y[i];
+        if (before) before[i] = x;
+        y[i] = fork_act_value(x, act);
+    }
+}
+
+__global__ void slope_kernel(const float *v, float *delta, size_t n, int act)
+{
+    FOR_MINE(i, n) delta[i] *= fork_act_slope(v[i], act);
 }
 
 /* n numbers of each image, whose x and y start that far apart. */
@@ -89,6 +105,20 @@ extern "C" void gpu_sum(const float *x, float alpha, const float *y, float beta,
     int blocks = cuda_blocks(n);
     sum_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(x, alpha, y, beta, slope, out, n);
     CUDA_LAUNCHED(sum_kernel);
+}
+
+extern "C" void gpu_activate(float *y, float *before, size_t n, int act)
+{
+    int blocks = cuda_blocks(n);
+    activate_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(y, before, n, act);
+    CUDA_LAUNCHED(activate_kernel);
+}
+
+extern "C" void gpu_slope_at(const float *v, float *delta, size_t n, int act)
+{
+    int blocks = cuda_blocks(n);
+    slope_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(v, delta, n, act);
+    CUDA_LAUNCHED(slope_kernel);
 }
 
 extern "C" void gpu_part(const float *x, size_t x_image, float *y, size_t y_image, size_t n, size_t images, int add)

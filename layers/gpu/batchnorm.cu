@@ -2,7 +2,7 @@
  * Darknet's that has it: its own forward divides by the root of the N-1 variance plus 1e-5 and its backward is not the
  * gradient of that, and deployed on a CPU the same weights are divided by other numbers. The library's convolutions and
  * connected layers call these two by name, which resolve to the executable's. A channel's sums are a block's, added up
- * as a tree, in doubles; a convolution's relu or leaky comes with it. */
+ * as a tree, in doubles; a convolution's relu or leaky comes with it, and so do the activations that the host lacks. */
 #include "cuda_call.h"
 
 extern "C" {
@@ -55,6 +55,11 @@ __global__ void bn_forward_kernel(bn_arrays bn, int train)
     bn_thread_forward(&bn, (size_t)blockIdx.x * blockDim.x + threadIdx.x, (size_t)gridDim.x * blockDim.x, train);
 }
 
+__global__ void bn_slope_kernel(bn_arrays bn, int train)
+{
+    bn_thread_slope(&bn, (size_t)blockIdx.x * blockDim.x + threadIdx.x, (size_t)gridDim.x * blockDim.x, train);
+}
+
 __global__ void bn_backward_kernel(bn_arrays bn, int train)
 {
     bn_thread_backward(&bn, (size_t)blockIdx.x * blockDim.x + threadIdx.x, (size_t)gridDim.x * blockDim.x, train);
@@ -80,6 +85,13 @@ static void launch_forward(bn_arrays bn, int train)
     int blocks = cuda_blocks(bn.batch * bn.c * bn.map);
     bn_forward_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(bn, train);
     CUDA_LAUNCHED(bn_forward_kernel);
+}
+
+static void launch_slope(bn_arrays bn, int train)
+{
+    int blocks = cuda_blocks(bn.batch * bn.c * bn.map);
+    bn_slope_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(bn, train);
+    CUDA_LAUNCHED(bn_slope_kernel);
 }
 
 static void launch_backward(bn_arrays bn, int train)
@@ -112,6 +124,7 @@ static bn_arrays arrays_of(const layer *l)
     bn.delta_mean = l->mean_delta_gpu;
     bn.delta_slope = l->variance_delta_gpu;
     bn.slope = gpu_slope(l);
+    bn.fork = gpu_fork(l, &bn.keeps);
     return bn;
 }
 
@@ -130,6 +143,7 @@ extern "C" void backward_batchnorm_layer_gpu(layer l, network net)
 {
     bn_arrays bn = arrays_of(&l);
     BUG_UNLESS(l.type != BATCHNORM && bn.x && bn.mean, "a layer without batch norm's arrays");
+    if (bn.fork) launch_slope(bn, net.train);
     if (net.train) launch_sums(bn);
     launch_backward(bn, net.train);
 }

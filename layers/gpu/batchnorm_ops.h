@@ -4,6 +4,7 @@
 #define DISTILL_BATCHNORM_OPS_H
 #include "arrays_ops.h"
 #include "darknet_plugin/host/host_facts.h"
+#include "layers/activation_ops.h"
 
 #include <math.h>
 
@@ -16,6 +17,8 @@ typedef struct bn_arrays {
     float *delta_mean, *delta_slope;             /* of the present backward */
     double rate;                                 /* of the running statistics */
     float slope;                                 /* y is activated; delta has been multiplied with that gradient */
+    int fork;                                    /* or by this one of activation_ops.h, and backwards; 0: by slope */
+    int keeps;                                   /* x is wanted in backward though it is not trained */
 } bn_arrays;
 
 typedef enum { BN_SUM_X, BN_SUM_SQUARES, BN_SUM_DELTA, BN_SUM_WITH_X } bn_sum;
@@ -67,14 +70,26 @@ FEATURE_FN float bn_value(const bn_arrays *bn, size_t c, float x, int train)
     return (x - m) * (bn->scales[c] * bn_inverse(v)) + bn->biases[c];
 }
 
+FEATURE_FN float bn_activated(const bn_arrays *bn, float z)
+{
+    return bn->fork ? fork_act_value(z, bn->fork) : sloped(z, bn->slope);
+}
+
 /* A thread's share of y; in training x becomes what y was. */
 FEATURE_FN void bn_thread_forward(const bn_arrays *bn, size_t thread, size_t threads, int train)
 {
     for (size_t i = thread; i < bn->batch * bn->c * bn->map; i += threads) {
         float x = bn->y[i];
-        if (train) bn->x[i] = x;
-        bn->y[i] = sloped(bn_value(bn, i / bn->map % bn->c, x, train), bn->slope);
+        if (train || bn->keeps) bn->x[i] = x;
+        bn->y[i] = bn_activated(bn, bn_value(bn, i / bn->map % bn->c, x, train));
     }
+}
+
+/* A thread's share of delta times the slope of an activation of activation_ops.h, which x tells. */
+FEATURE_FN void bn_thread_slope(const bn_arrays *bn, size_t thread, size_t threads, int train)
+{
+    for (size_t i = thread; i < bn->batch * bn->c * bn->map; i += threads)
+        bn->delta[i] *= fork_act_slope(bn_value(bn, i / bn->map % bn->c, bn->x[i], train), bn->fork);
 }
 
 /* Channel c's sums of delta and delta * (x - mean) are known: gradients, and what each delta will need. */

@@ -4,6 +4,7 @@
 #include "state.h"
 
 #include "darknet_plugin/base/mem.h"
+#include "layers/cpu/activate.h"
 #include "layers/optimiser.h"
 #include "layers/sections.h"
 
@@ -38,6 +39,16 @@ static void bind_loss(layer *l, const section_type *loss)
     if (l->nweights) l->update_gpu = loss_update;
 }
 
+/* The layer's activation, if the host lacks it, and room for what that is given where its slope is known from nothing
+ * else. */
+static void make_fork(const layer *l, gpu_state *state)
+{
+    int trains = state->cpu->mode != CPU_FROZEN;
+    state->fork = act_is_ours(l->activation) ? (int)l->activation : 0;
+    if (act_needs_input(l->activation) && trains && !l->batch_normalize)
+        state->before = cuda_make_array(NULL, cpu_floats(l));
+}
+
 /* Binds what cpu_bind has bound. 0, or -1 with a message. */
 static int bind_layer(layer *l, diag *d)
 {
@@ -50,7 +61,9 @@ static int bind_layer(layer *l, diag *d)
     state->host_forward = l->forward_gpu;
     state->host_backward = l->backward_gpu;
     state->host_update = l->update_gpu;
+    make_fork(l, state);
     if (state->row->make && state->row->make(l, state, d)) {
+        cuda_free(state->before);
         free(state);
         return -1;
     }
@@ -79,6 +92,7 @@ static void unbind_layer(layer *l)
     if (!state) return;
     if (state->row->free) state->row->free(l, state);
     gpu_unhang(l, state);
+    cuda_free(state->before);
     free(state);
 }
 
@@ -96,6 +110,10 @@ void gpu_resized(network *net)
 {
     for (int i = 0; gpu_has(net) && i < net->n; ++i) {
         gpu_state *state = gpu_state_of(&net->layers[i]);
+        if (state && state->before) {
+            cuda_free(state->before);
+            make_fork(&net->layers[i], state);
+        }
         if (state && state->row->resized) state->row->resized(&net->layers[i], state);
     }
 }

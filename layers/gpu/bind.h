@@ -17,6 +17,10 @@ double gpu_statistics_rate(const layer *l);
 /* Of layer l's activation, as sloped() in arrays_ops.h has it, where batch norm is to apply it; else 1. */
 float gpu_slope(const layer *l);
 
+/* Its activation where it is one of layers/fork_layers.h, else 0; *keeps: backward will want what batch norm was given,
+ * whatever the layer's mode. */
+int gpu_fork(const layer *l, int *keeps);
+
 /* Kernels on plain arrays of the device (arrays.cu). */
 /* Every stride-th pixel of x (maps, h, w): out is (maps, out_h, out_w). */
 void gpu_pick(const float *x, int maps, int h, int w, int stride, float *out, int out_h, int out_w);
@@ -26,6 +30,10 @@ void gpu_put(const float *x, int maps, int h, int w, int stride, float *out, int
 void gpu_mask(const float *x, const float *mask, float *y, size_t n, int add);
 /* n times out = sloped(alpha * x + beta * y, slope) */
 void gpu_sum(const float *x, float alpha, const float *y, float beta, float slope, float *out, size_t n);
+/* n times y = act(y), act of layers/fork_layers.h; what y was goes to `before` unless that is NULL. */
+void gpu_activate(float *y, float *before, size_t n, int act);
+/* n times delta *= act', from what act_slope (layers/cpu/activate.h) takes. */
+void gpu_slope_at(const float *v, float *delta, size_t n, int act);
 /* The first n numbers of each image from x, where images are x_image numbers apart, to y, where they are y_image apart;
  * += if add. */
 void gpu_part(const float *x, size_t x_image, float *y, size_t y_image, size_t n, size_t images, int add);

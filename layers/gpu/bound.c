@@ -1,8 +1,9 @@
 /* What Darknet calls of a layer that is bound on a device. Its layers and networks come by value; the state hangs on
  * the CPU binding's (cpu_state.gpu). Nothing else in this folder but run.c knows how the host calls a layer.
  *
- * A frozen layer is skipped while the network trains. Adam is ours for all layers: the host's let decay move biases and
- * scales, and its epsilon depended on the batch's size. */
+ * Activations that the host lacks are ours around whatever computes the layer, which takes it for linear; batch
+ * norm's kernels have them, too. A frozen layer is skipped while the network trains. Adam is ours for all layers: the
+ * host's let decay move biases and scales, and its epsilon depended on the batch's size. */
 #include "bind.h"
 #include "layers/optimiser.h"
 #include "state.h"
@@ -27,14 +28,22 @@ void gpu_run_host(host_callback function, const layer *l, const layer_call *call
     function(*l, net);
 }
 
+/* Does batch norm's kernel apply the layer's activation? */
+static int by_batchnorm(const layer *l)
+{
+    return l->batch_normalize && (l->type == CONVOLUTIONAL || l->type == CONNECTED);
+}
+
 static void bound_forward(layer l, network net)
 {
     gpu_state *state = gpu_state_of(&l);
     if (state->cpu->mode == CPU_FROZEN && net.train) return;   /* nothing trained reads it */
     if (state->cpu->mode != CPU_TRAINED) net.train = 0;
     layer_call call = call_of(&net);
+    if (state->fork) l.activation = LINEAR;
     if (state->row->forward) state->row->forward(&l, state, &call);
     else state->host_forward(l, net);
+    if (state->fork && !by_batchnorm(&l)) gpu_activate(l.output_gpu, state->before, cpu_floats(&l), state->fork);
 }
 
 static void bound_backward(layer l, network net)
@@ -43,6 +52,9 @@ static void bound_backward(layer l, network net)
     if (state->cpu->mode == CPU_FROZEN) return;
     if (state->cpu->mode != CPU_TRAINED) net.train = 0;
     layer_call call = call_of(&net);
+    if (state->fork) l.activation = LINEAR;
+    if (state->fork && !by_batchnorm(&l))
+        gpu_slope_at(state->before ? state->before : l.output_gpu, l.delta_gpu, cpu_floats(&l), state->fork);
     if (state->row->backward) state->row->backward(&l, state, &call);
     else state->host_backward(l, net);
 }
@@ -72,6 +84,13 @@ float gpu_slope(const layer *l)
 {
     const gpu_state *state = gpu_state_of(l);
     return state ? state->slope : 1;
+}
+
+int gpu_fork(const layer *l, int *keeps)
+{
+    const gpu_state *state = gpu_state_of(l);
+    *keeps = state && state->fork && state->cpu->mode != CPU_FROZEN;
+    return state ? state->fork : 0;
 }
 
 double gpu_statistics_rate(const layer *l)

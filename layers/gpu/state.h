@@ -28,6 +28,9 @@ struct gpu_state {
     float *waste;                     /* gradients of weights that do not move, on the device, owned; NULL if they do */
     size_t scratch;                   /* floats of each */
     float slope;                      /* of the activation that our kernel applies, not the host's; 1: none */
+    int fork;                         /* the layer's activation where it is one of layers/fork_layers.h, else 0 */
+    float *before;                    /* what that was given, on the device, owned; NULL where y or batch norm tell its
+                                         slope, or nobody asks */
     float *host_output, *host_delta;  /* dropout: what l.output_gpu and l.delta_gpu were */
     host_callback host_forward, host_backward;
     void (*host_update)(layer, update_args);

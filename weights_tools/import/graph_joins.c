@@ -123,7 +123,12 @@ int graph_add(graph_walk *walk, const graph_node *node, graph_form *out)
 int graph_scale(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     const graph_form *a = graph_form_in(walk, node, 0), *b = graph_form_in(walk, node, 1);
-    int by = !strcmp(node->op, "Div");
+    int by = !strcmp(node->op, "Div"), is_product = !strcmp(node->op, "Mul");
+    graph_form gated;
+    int activation = is_product ? graph_gated_product(a, b, &gated) : -1;
+    if (activation < 0 && is_product) activation = graph_gated_product(b, a, &gated);
+    if (activation >= 0)
+        return graph_activate(walk, node, &gated, activation, graph_activation_text((ACTIVATION)activation), out);
     if (a && b && !by && a->kind == FORM_NUMBERS) {
         const graph_form *swap = a;
         a = b;
@@ -134,7 +139,7 @@ int graph_scale(graph_walk *walk, const graph_node *node, graph_form *out)
     if (a && a->kind == FORM_LAYER && a->layer < 0)
         return graph_unknown(walk, node, out, "arithmetic on the network's input, which no layer does");
     if (!a || !b || a->kind != FORM_LAYER || b->kind != FORM_NUMBERS || b->numbers != 1 || !isfinite(b->number[0]) ||
-        b->number[0] == 0 || strcmp(node->op, "Sub") == 0)
+        b->number[0] == 0 || strcmp(node->op, "Sub") == 0 || a->gate)
         return graph_unknown(walk, node, out, "arithmetic that no layer does");
     *out = *a;
     out->factor *= by ? 1 / b->number[0] : b->number[0];

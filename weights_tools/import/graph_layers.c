@@ -8,6 +8,8 @@
  * Rows of a map whose channels come last are put into Darknet's order, channel, row, column, in the weights. */
 #include "graph_walk.h"
 
+#include "layers/fork_layers.h"
+
 #include "darknet_plugin/base/mem.h"
 
 #include <math.h>
@@ -234,16 +236,19 @@ static const struct activation_row {
     { "Relu", RELU, 0, 0, 0, 0 }, { "LeakyRelu", LEAKY, .1, .01, 0, 0 }, { "LeakyRelu", RELIE, .01, .01, 0, 0 },
     { "Sigmoid", LOGISTIC, 0, 0, 0, 0 }, { "Tanh", TANH, 0, 0, 0, 0 }, { "Elu", ELU, 1, 1, 0, 0 },
     { "Selu", SELU, 1.6732, 1.67326, 1.0507, 1.0507 },
+    { "HardSwish", (ACTIVATION)ACTIVATION_HARD_SWISH, 0, 0, 0, 0 }, { "Mish", (ACTIVATION)ACTIVATION_MISH, 0, 0, 0, 0 },
+    { "Gelu", (ACTIVATION)ACTIVATION_GELU, 0, 0, 0, 0 },
 };
 
 static int near(double a, double b) { return fabs(a - b) <= 1e-4 * fabs(b); }
 
-/* The host's activation that this node is; -1 if it has none. */
+/* The activation that this node is; -1 if there is none. */
 static int activation_of(const graph_node *node)
 {
     for (size_t i = 0; i < sizeof ACTIVATIONS / sizeof *ACTIVATIONS; ++i) {
         const struct activation_row *row = &ACTIVATIONS[i];
         if (strcmp(row->op, node->op)) continue;
+        if (!strcmp(row->op, "Gelu") && strcmp(graph_text(node, "approximate", "none"), "tanh")) continue;
         if (row->alpha != 0 && !near(graph_number(node, "alpha", row->alpha_default), row->alpha)) continue;
         if (row->gamma != 0 && !near(graph_number(node, "gamma", row->gamma_default), row->gamma)) continue;
         return (int)row->activation;
@@ -251,8 +256,7 @@ static int activation_of(const graph_node *node)
     return -1;
 }
 
-/* An [activation] section that reads this layer; -1 if there is none. */
-static int activation_layer(const graph_walk *walk, int from, int activation)
+int graph_activation_layer(const graph_walk *walk, int from, int activation)
 {
     for (int i = 0; i < walk->job->net->n; ++i) {
         const layer *l = layer_at(walk, i);
@@ -261,12 +265,11 @@ static int activation_layer(const graph_walk *walk, int from, int activation)
     return -1;
 }
 
-static int activate(graph_walk *walk, const graph_node *node, int activation, const char *what, graph_form *out)
+/* What a layer owes is paid; else an [activation] does it, or it changes nothing. */
+int graph_activate(graph_walk *walk, const graph_node *node, const graph_form *form, int activation, const char *what,
+                   graph_form *out)
 {
-    const graph_form *form;
     char text[TENSOR_TEXT], where[TENSOR_TEXT];
-    int status = graph_takes(walk, node, 0, &form, out);
-    if (status <= 0) return status;
     if (form->layer < 0) return graph_unknown(walk, node, out,
                                               "arithmetic on the network's input, which no layer does");
     graph_form after = *form;
@@ -278,12 +281,21 @@ static int activate(graph_walk *walk, const graph_node *node, int activation, co
                              graph_activation_text(form->owes));
     *out = after;
     if (form->owes != LINEAR) return 0;
-    int layer = activation < 0 ? -1 : activation_layer(walk, form->layer, activation);
+    int layer = activation < 0 ? -1 : graph_activation_layer(walk, form->layer, activation);
     if (layer >= 0) *out = graph_layer_form(walk, layer);
     if (layer >= 0 || (activation == RELU && graph_no_less_than_0(walk, form))) return 0;
     return graph_unknown(walk, node, out,
                          "%s follows %s, which has no such activation to come, and no [activation] does",
                          what, graph_layer_text(walk, form->layer, where));
+}
+
+static int activate(graph_walk *walk, const graph_node *node, int activation, const char *what, graph_form *out)
+{
+    const graph_form *form;
+    int status = graph_takes(walk, node, 0, &form, out);
+    if (status <= 0) return status;
+    if (graph_gate_of(walk, node, form, out)) return 0;
+    return graph_activate(walk, node, form, activation, what, out);
 }
 
 int graph_activation(graph_walk *walk, const graph_node *node, graph_form *out)
@@ -295,7 +307,7 @@ int graph_activation(graph_walk *walk, const graph_node *node, graph_form *out)
     return activate(walk, node, activation_of(node), what, out);
 }
 
-/* Limits are attributes or inputs; 0 and nothing above is ReLU, -1 and 1 is hardtan. */
+/* Limits are attributes or inputs; 0 and nothing above is ReLU, 0 and 6 is ReLU6, -1 and 1 is hardtan. */
 int graph_clip(graph_walk *walk, const graph_node *node, graph_form *out)
 {
     int lows, highs;
@@ -306,6 +318,7 @@ int graph_clip(graph_walk *walk, const graph_node *node, graph_form *out)
     int known = (lows || !graph_input(walk->graph, node, 1)) && (highs || !graph_input(walk->graph, node, 2));
     int activation = -1;
     if (known && from == 0 && to > 1e30) activation = (int)RELU;
+    if (known && from == 0 && to == 6) activation = ACTIVATION_RELU6;
     if (known && from == -1 && to == 1) activation = (int)HARDTAN;
     snprintf(what, sizeof what, "limits %g to %g", from, to);
     return activate(walk, node, activation, what, out);

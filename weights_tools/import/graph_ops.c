@@ -14,7 +14,8 @@ static const struct { const char *op; graph_op run; } OPS[] = {
     { "LogSoftmax", graph_softmax }, { "Identity", graph_pass }, { "Dropout", graph_pass }, { "Cast", graph_pass },
     { "Flatten", graph_flatten }, { "Reshape", graph_reshape }, { "Squeeze", graph_squeeze },
     { "Unsqueeze", graph_unsqueeze }, { "Transpose", graph_transpose }, { "Pad", graph_pad }, { "Slice", graph_slice },
-    { "Shape", graph_shape },
+    { "Shape", graph_shape }, { "HardSwish", graph_activation }, { "Mish", graph_activation },
+    { "Gelu", graph_activation }, { "Softplus", graph_activation }, { "HardSigmoid", graph_activation },
 };
 
 graph_op graph_op_of(const graph_node *node)

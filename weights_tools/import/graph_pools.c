@@ -3,9 +3,11 @@
  * Which [maxpool], [avgpool] or [upsample] a node is, nobody has said: it is the first that reads the same output and
  * computes the same. For a maximum two windows are the same if they cover the same rows of the map: what Darknet pads
  * (`padding` rows, half of them before) is never the largest. Zeros that a Pad adds are not either, where the map has
- * nothing below 0. A maximum may stand before the activation that the cfg has before it, as all activations here
- * rise. */
+ * nothing below 0. A maximum may stand before the activation that the cfg has before it, where that rises: all but
+ * those of layers/fork_layers.h do. */
 #include "graph_walk.h"
+
+#include "layers/fork_layers.h"
 
 #include <math.h>
 #include <string.h>
@@ -128,7 +130,7 @@ static graph_form as_pooled(const graph_walk *walk, const graph_form *form)
 {
     graph_form rest = *form;
     if (form->owes == LINEAR && graph_no_less_than_0(walk, form)) memset(rest.pad, 0, sizeof rest.pad);
-    rest.owes = LINEAR;
+    if (!fork_activation_name((int)form->owes) || (int)form->owes == ACTIVATION_RELU6) rest.owes = LINEAR;
     return rest;
 }
 

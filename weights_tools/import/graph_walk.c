@@ -1,6 +1,8 @@
 /* What the operators of graph_walk.h need: who reads what, which layers' outputs are the same, and what to say. */
 #include "graph_walk.h"
 
+#include "layers/fork_layers.h"
+
 #include "darknet_plugin/base/mem.h"
 
 #include <stdarg.h>
@@ -165,7 +167,8 @@ const char *graph_activation_text(ACTIVATION activation)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i)
         if (rows[i].activation == activation) return rows[i].text;
-    return "something else";
+    const char *fork = fork_activation_name((int)activation);
+    return fork ? fork : "something else";
 }
 
 const char *graph_incomplete(const graph_walk *walk, const graph_form *form, char *text)
@@ -174,6 +177,7 @@ const char *graph_incomplete(const graph_walk *walk, const graph_form *form, cha
     int padded = form->pad[0] || form->pad[1] || form->pad[2] || form->pad[3];
     if (form->owes_bias) snprintf(text, TENSOR_TEXT, "before its bias");
     else if (form->owes_norm) snprintf(text, TENSOR_TEXT, "before its batch norm");
+    else if (form->gate) snprintf(text, TENSOR_TEXT, "through a part of %s", fork_activation_name(form->gated));
     else if (form->owes != LINEAR)
         snprintf(text, TENSOR_TEXT, "before its activation=%s", graph_activation_text(form->owes));
     else if (form->factor != 1) snprintf(text, TENSOR_TEXT, "times %g", form->factor);
@@ -200,5 +204,5 @@ int graph_no_less_than_0(const graph_walk *walk, const graph_form *form)
     if (!l) return 0;
     if (l->type == SOFTMAX) return 1;
     int has = l->type == CONVOLUTIONAL || l->type == CONNECTED || l->type == SHORTCUT || l->type == ACTIVE;
-    return has && (l->activation == RELU || l->activation == LOGISTIC);
+    return has && (l->activation == RELU || l->activation == LOGISTIC || (int)l->activation == ACTIVATION_RELU6);
 }

@@ -3,6 +3,7 @@
  *   graph_check.c     walks the nodes, then asks whether the model's outputs are the network's
  *   graph_ops.c       the table: which function knows which operator
  *   graph_layers.c    operators that are layers with weights, or their activation
+ *   graph_gates.c     activations that are several operators
  *   graph_pools.c     pooling, windows, enlarging
  *   graph_joins.c     sums, joins, softmax
  *   graph_forms.c     operators that lay the same numbers out in another way, or take a part
@@ -14,6 +15,8 @@
 #include "model_graph.h"
 
 typedef enum { FORM_UNKNOWN, FORM_LAYER, FORM_NUMBERS } form_kind;
+/* What a value is multiplied with to be activated: all of it; mish's before Tanh; what 6 makes relu6 of. */
+typedef enum { GATE_NONE, GATE_WHOLE, GATE_SOFTPLUS, GATE_SIXTH } graph_gate;
 typedef enum { CHANNELS_FIRST, CHANNELS_LAST } form_order;
 
 /* What is known of a value. FORM_LAYER: a layer's output, or what becomes it once the rest has happened. */
@@ -23,6 +26,8 @@ typedef struct graph_form {
     int layer;                      /* -1 = the network's input */
     int owes_bias, owes_norm;       /* are still to come, */
     ACTIVATION owes;                /* so is this activation; LINEAR = no more */
+    graph_gate gate;                /* it went through this, a part */
+    int gated;                      /* of this activation */
     int logged;                     /* its logarithm */
     double factor;                  /* times this */
     form_order order;               /* of the numbers in memory: c, h, w or h, w, c */
@@ -84,6 +89,18 @@ int graph_canonical(const graph_walk *walk, int layer);
 /* "[convolutional] #0 (a.cfg:8)" or "the network's input", into text[TENSOR_TEXT], which is returned. */
 const char *graph_layer_text(const graph_walk *walk, int layer, char *text);
 int graph_no_less_than_0(const graph_walk *walk, const graph_form *form);
+
+/* ---- activations (graph_layers.c, graph_gates.c) ---- */
+
+/* An [activation] section that reads this layer; -1 if there is none. */
+int graph_activation_layer(const graph_walk *walk, int from, int activation);
+/* Is this operator of a form a gate, or a part of one, of the activation that its layer has to come? 1 and *out. */
+int graph_gate_of(const graph_walk *walk, const graph_node *node, const graph_form *form, graph_form *out);
+/* The activation that a product is, and of which form, a gate being one factor; -1: it is none. */
+int graph_gated_product(const graph_form *one, const graph_form *other, graph_form *form);
+/* A form's activation by this one; `what`: as messages have it. */
+int graph_activate(graph_walk *walk, const graph_node *node, const graph_form *form, int activation, const char *what,
+                   graph_form *out);
 
 /* ---- windows (graph_pools.c) ---- */
 
