@@ -88,6 +88,7 @@ static double activated(double x, const char *activation)
 {
     if (!strcmp(activation, "tanh")) return tanh(x);
     if (!strcmp(activation, "logistic")) return 1 / (1 + exp(-x));
+    if (!strcmp(activation, "swish")) return x / (1 + exp(-x));
     if (strcmp(activation, "linear")) fail_msg("activation %s", activation);
     return x;
 }

@@ -66,7 +66,8 @@ static void test_sections(void **state)
                                      "t.cfg:2: [net] must be the first section\n");
     says(NET "[convolutionl]\nfilters=x\n", "t.cfg:5: unknown section [convolutionl]\nhint: did you mean [convolutional]?\n");
     says(NET "[Connected]\n", "t.cfg:5: unknown section [Connected]\nhint: did you mean [connected]?\n");
-    says(NET "[scale_channels]\n", "t.cfg:5: unknown section [scale_channels]\n");
+    says(NET "[scale_chanels]\nfrom=0\n", "t.cfg:5: unknown section [scale_chanels]\nhint: did you mean [scale_channels]?\n");
+    says(NET "[scale_channels]\n[sam]\n", "t.cfg:5: [scale_channels] 'from' is missing\nt.cfg:6: [sam] 'from' is missing\n");
     says(NET "[maxpool\n", "t.cfg:5: '[maxpool' is not closed by ']'\n");
     says(NET "[]\n", "t.cfg:5: unknown section []\n");
     says(NET "[avgpool]\n[network]\n", "t.cfg:6: [net] is given twice, first on line 1\n");
@@ -163,10 +164,12 @@ static void test_silent_substitutes(void **state)
          "hint: the host computes this section, and has no other\n");
     says(NET "policy=cosine\n", "t.cfg:5: [net] 'policy' is 'cosine', expected one of: constant, step, steps, exp, poly, "
                                 "sigmoid, random\nhint: this Darknet would silently use constant\n");
-    says(NET "[conv]\ndilation=2\n", "t.cfg:6: [convolutional] 'dilation' is 2, expected 1\n" HOST_HAS_NO);
-    says(NET "[conv]\n[route]\nlayers=-1\ngroups=2\ngroup_id=1\n",
-         "t.cfg:8: [route] 'groups' is 2, expected 1\n" HOST_HAS_NO
-         "t.cfg:9: [route] 'group_id' is 1, expected 0\n" HOST_HAS_NO);
+    says(NET "[conv]\ndilation=2\nstride_x=2\n[route]\nlayers=-1\ngroups=2\ngroup_id=1\n[max]\nstride_y=2\n[reorg3d]\nstride=2\n"
+         "[shortcut]\nfrom=-1,-2\nweights_type=per_feature\nweights_normalization=softmax\n", "");
+    says(NET "[conv]\ndilation=0\n[route]\nlayers=-1\ngroups=0\ngroup_id=-1\n",
+         "t.cfg:6: [convolutional] 'dilation' is 0, expected at least 1\n"
+         "t.cfg:9: [route] 'groups' is 0, expected at least 1\n"
+         "t.cfg:10: [route] 'group_id' is -1, expected at least 0\n");
 }
 
 static void test_no_text(void **state)
@@ -259,13 +262,9 @@ static void test_other_darknet(void **state)
          "t.cfg:8: [convolutional] 'bin_output' is 1, expected 0\n" HOST_HAS_NO
          "t.cfg:9: [convolutional] 'share_index' is AlexeyAB's\n" HOST_HAS_NO
          "t.cfg:11: [rnn] 'logistic' is 1, expected 0\n" HOST_HAS_NO);
-    says(NET "[conv]\n[shortcut]\nfrom=-1\nweights_type=per_feature\nweights_normalization=softmax\n[shortcut]\nfrom=-1\n"
-         "weights_type=none\n",
-         "t.cfg:8: [shortcut] 'weights_type' is 'per_feature', expected one of: none\n" HOST_HAS_NO
-         "t.cfg:9: [shortcut] 'weights_normalization' is 'softmax', expected one of: none\n" HOST_HAS_NO);
-    says(NET "[conv]\nstride=2\nstride_x=1\nstride_y=2\n[max]\nstride_y=2\n[max]\nstride=2\nstride_x=-1\n",
-         "t.cfg:7: [convolutional] 'stride_x' is 1, expected 2 as 'stride'\n" HOST_HAS_NO
-         "t.cfg:10: [maxpool] 'stride_y' is 2, expected 1 as 'stride'\n" HOST_HAS_NO);
+    says(NET "[conv]\n[shortcut]\nfrom=-1\nweights_type=per_pixel\nweights_normalization=max\n",
+         "t.cfg:8: [shortcut] 'weights_type' is 'per_pixel', expected one of: none, per_feature, per_layer, per_channel\n"
+         "t.cfg:9: [shortcut] 'weights_normalization' is 'max', expected one of: none, relu, avg_relu, softmax\n");
     says(NET "[conv]\nxnor=1\n[conv]\nxnor=0\n",
          "t.cfg:6: warning: [convolutional] xnor=1: stock Darknet pads a map of plus and minus ones with zeros, AlexeyAB's with "
          "minus ones; here as in stock Darknet\n");

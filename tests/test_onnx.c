@@ -44,6 +44,17 @@ static const struct { const char *name, *cfg; } nets[] = {
     { "hard_mish, gelu", NET CONV(6, 3, 1, hard_mish) CONV(6, 3, 1, gelu) },
     { "activations of rows", NET "[connected]\noutput=6\nactivation=mish\n[activation]\nactivation=relu6\n" },
     { "shortcut with mish", NET CONV(6, 3, 1, relu) CONV(6, 3, 1, linear) "[shortcut]\nfrom=-2\nactivation=mish\n" },
+    { "parts of a route", NET CONV(6, 3, 1, relu) CONV(4, 3, 1, linear) "[route]\nlayers=-1,0\ngroups=2\ngroup_id=1\n[route_lhalf]\nlayers=0\n" CONV(3, 1, 1, leaky) },
+    { "squeeze and excitation", NET CONV(6, 3, 1, relu) "[avgpool]\n" CONV(6, 1, 1, logistic) "[scale_channels]\nfrom=0\nactivation=leaky\n" CONV(3, 3, 1, linear) },
+    { "squeezed by connected", NET CONV(6, 3, 1, relu) "[avgpool]\n[connected]\noutput=6\nactivation=logistic\n[scale_channels]\nfrom=0\n" },
+    { "scaled by pixel", NET CONV(6, 3, 1, relu) CONV(1, 3, 1, logistic) "[scale_channels]\nfrom=0\nscale_wh=1\n" },
+    { "attention", NET CONV(6, 3, 1, relu) CONV(6, 1, 1, logistic) "[sam]\nfrom=-2\n" },
+    { "reorg3d", NET CONV(3, 3, 1, relu) "[reorg3d]\nstride=2\n" CONV(3, 1, 1, linear) },
+    { "dilation", NET CONV(4, 3, 1, relu) CONV(4, 3, 2, linear) "dilation=2\n" },
+    { "two strides", NET CONV(4, 3, 1, relu) "stride_x=2\n[maxpool]\nsize=2\nstride_x=1\nstride_y=2\n" },
+    { "sum of three", NET CONV(4, 3, 1, relu) CONV(6, 3, 1, linear) CONV(5, 1, 1, linear) "[shortcut]\nfrom=-2,0\nactivation=leaky\n" },
+    { "weighed sum", NET CONV(4, 3, 1, relu) CONV(4, 3, 1, linear) "[shortcut]\nfrom=-2\nactivation=linear\nweights_type=per_feature\nweights_normalization=softmax\n" },
+    { "sum weighed by channel", NET CONV(4, 3, 1, relu) CONV(4, 3, 1, linear) "[shortcut]\nfrom=-2\nactivation=relu\nweights_type=per_channel\n" },
     { "output that is passed on", NET CONV(4, 3, 1, relu) CONV(4, 3, 1, relu) "[route]\nlayers=0\n" },
 };
 

@@ -374,6 +374,18 @@ static void test_layer_mistakes(void **state)
     says(IMAGE "[conv]\nfilters=4\ngroups=2\n", T "7: [convolutional] 'groups' is 2, which does not divide the 3 input channels\n");
     says(IMAGE "[conv]\nfilters=4\ngroups=3\n", T "7: [convolutional] 'groups' is 3, which does not divide the 4 filters\n");
     says(IMAGE "[deconv]\nsize=1\npadding=4\n", T "5: [deconvolutional] would have an empty output from its 3x8x8 input\n");
+    says(IMAGE "[conv]\nfilters=4\n[route]\nlayers=0\ngroups=3\n", T "9: [route] 'groups' is 3, which does not divide the 4 channels of layer 0\n");
+    says(IMAGE "[conv]\nfilters=4\n[route]\nlayers=0\ngroups=2\ngroup_id=2\n", T "10: [route] 'group_id' is 2, expected 0 to 1\n");
+    says(IMAGE "[conv]\nfilters=4\n[conv]\nfilters=4\n[scale_channels]\nfrom=0\n",
+         T "10: [scale_channels] cannot scale the 4x8x8 of layer 0 by 4x8x8, expected 4x1x1\n");
+    says(IMAGE "[conv]\nfilters=4\n[avgpool]\n[scale_channels]\nfrom=0\nscale_wh=1\n",
+         T "9: [scale_channels] cannot scale the 4x8x8 of layer 0 by 4x1x1, expected 1x8x8\n");
+    says(IMAGE "[conv]\nfilters=4\n[conv]\nfilters=3\n[sam]\nfrom=0\n", T "10: [sam] cannot multiply the 4x8x8 of layer 0 by 3x8x8\n");
+    says(IMAGE "[reorg3d]\nstride=3\n", T "6: [reorg3d] stride 3 does not divide the 3x8x8 input\n");
+    says(IMAGE "[conv]\n[max]\nsize=2\nstride=2\n[shortcut]\nfrom=-1,0\n", T "10: [shortcut] cannot add the 1x8x8 of layer 0 to 1x4x4\n");
+    says(IMAGE "[conv]\n[conv]\n[shortcut]\nfrom=-1\nweights_type=per_feature\nbeta=2\n",
+         T "10: [shortcut] 'beta' cannot stand beside several layers or weights, which have their own\n");
+    says(IMAGE "[conv]\nsize=3\ndilation=2\n", T "7: [convolutional] dilation=2 needs a padding of 1 on each side of a kernel of 3, not 0\n");
     says(IMAGE "[softmax]\ngroups=5\n", T "6: [softmax] 192 inputs cannot be split into 5 groups\n");
     says(IMAGE "[dropout]\n", T "5: [dropout] cannot be the first layer: it works in place on the one before\n");
     says(IMAGE "[crop]\ncrop_height=9\ncrop_width=2\n", T "6: [crop] a crop of 9x2 is larger than the 3x8x8 input\n");

@@ -26,7 +26,7 @@ typedef struct sum_job {
 
 static size_t map_of(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w; }
 
-/* Operand k's map of channel c of image b, 0 being x; `from` is its layer, NULL for x. NULL: it has no such channel. */
+/* Where the map of channel c of image b of an operand begins; `from` is its layer, NULL for x. */
 static size_t map_at(const layer *l, const layer *from, size_t b, size_t c)
 {
     return (b * (size_t)(from ? from->out_c : l->out_c) + c) * map_of(l);
@@ -44,25 +44,46 @@ static float weight_of(const sum_job *job, int k, size_t c)
     return job->v[(size_t)k * (size_t)job->groups + (job->groups > 1 ? c : 0)];
 }
 
-/* Channels [begin, end) of y. */
-static void add_channels(void *ctx, size_t begin, size_t end)
+/* What the activation of channel c of image b is given, a map of n. */
+static void sum_map(const sum_job *job, size_t b, size_t c, float *sum)
+{
+    const layer *l = job->l;
+    size_t n = map_of(l);
+    const float *x = job->x + map_at(l, NULL, b, c);
+    for (size_t i = 0; i < n; ++i) sum[i] = weight_of(job, 0, c) * x[i];
+    for (int k = 1; k <= l->n; ++k) {
+        const layer *from = operand(job, k);
+        float v = weight_of(job, k, c);
+        if (!has_channel(from, c)) continue;
+        const float *z = from->output + map_at(l, from, b, c);
+        for (size_t i = 0; i < n; ++i) sum[i] += v * z[i];
+    }
+}
+
+/* Maps [begin, end) of y. */
+static void add_maps(void *ctx, size_t begin, size_t end)
 {
     const sum_job *job = ctx;
     const layer *l = job->l;
     size_t n = map_of(l);
     for (size_t m = begin; m < end; ++m) {
-        size_t c = m % (size_t)l->out_c, b = m / (size_t)l->out_c;
         float *y = l->output + m * n;
-        for (size_t i = 0; i < n; ++i) y[i] = weight_of(job, 0, c) * job->x[m * n + i];
-        for (int k = 1; k <= l->n; ++k) {
-            const layer *from = operand(job, k);
-            float v = weight_of(job, k, c);
-            if (!has_channel(from, c)) continue;
-            const float *z = from->output + map_at(l, from, b, c);
-            for (size_t i = 0; i < n; ++i) y[i] += v * z[i];
-        }
+        sum_map(job, m / (size_t)l->out_c, m % (size_t)l->out_c, y);
         for (size_t i = 0; i < n; ++i) y[i] = act_value(y[i], l->activation);
     }
+}
+
+/* Turns dy of a map into d in place. `sum` is room for what the activation was given. */
+static void slope_map(const sum_job *job, size_t b, size_t c, float *sum)
+{
+    const layer *l = job->l;
+    size_t own = map_at(l, NULL, b, c);
+    const float *v = l->output + own;
+    if (act_needs_input(l->activation)) {
+        sum_map(job, b, c, sum);
+        v = sum;
+    }
+    for (size_t i = 0; i < map_of(l); ++i) l->delta[own + i] *= act_slope(v[i], l->activation);
 }
 
 /* Adds what operand k gets of d, a map, and returns the sum of d times the operand. */
@@ -80,11 +101,11 @@ static void split_channels(void *ctx, size_t begin, size_t end)
     const sum_job *job = ctx;
     const layer *l = job->l;
     size_t n = map_of(l), channels = (size_t)l->out_c;
+    float *sum_of = mem_calloc(n, sizeof *sum_of);
     for (size_t c = begin; c < end; ++c)
         for (size_t b = 0; b < (size_t)l->batch; ++b) {
-            size_t own = map_at(l, NULL, b, c);
-            float *d = l->delta + own;
-            for (size_t i = 0; i < n; ++i) d[i] *= act_slope(l->output[own + i], l->activation);
+            const float *d = l->delta + map_at(l, NULL, b, c);
+            slope_map(job, b, c, sum_of);
             for (int k = 0; k <= l->n; ++k) {
                 const layer *from = operand(job, k);
                 if (!has_channel(from, c)) continue;
@@ -95,6 +116,7 @@ static void split_channels(void *ctx, size_t begin, size_t end)
                 if (job->g) job->g[(size_t)k * channels + c] += sum;
             }
         }
+    free(sum_of);
 }
 
 static int groups_of(const layer *l) { return l->nweights > l->n + 1 ? l->out_c : 1; }
@@ -113,7 +135,7 @@ void forward_cpu_shortcut_sum(const layer *l, cpu_state *state, const layer_call
     (void)state;
     float *v = normalised(l);
     sum_job job = { .l = l, .net = call->net, .x = call->input, .v = v, .groups = groups_of(l) };
-    parallel_for_work((size_t)l->batch * (size_t)l->out_c, map_of(l) * (size_t)(l->n + 1), add_channels, &job);
+    parallel_for_work((size_t)l->batch * (size_t)l->out_c, map_of(l) * (size_t)(l->n + 1), add_maps, &job);
     free(v);
 }
 

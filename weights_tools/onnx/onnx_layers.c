@@ -10,74 +10,15 @@
  * A tensor is a map (N, c, h, w) or, behind [connected] and [softmax], rows (N, numbers); who needs the other kind gets
  * it by Flatten or Reshape. The tensor of layer 7 is called layer_7. To add a section: write its function and its
  * row. */
-#include "onnx_layers.h"
+#include "onnx_build.h"
 
-#include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/host/host_facts.h"
+#include "layers/fork_layers.h"
 #include "weights_tools/file/fold.h"
 #include "onnx_activation.h"
-#include "onnx_write.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct build {
-    onnx_model *model;
-    const network *net;
-    const cfg_file *cfg;
-    diag *d;
-    const char **value;      /* net->n tensors; borrowed from `text` */
-    char *rows;              /* net->n: it is rows, not a map */
-    char *is_output;         /* net->n */
-    onnx_precision precision;
-    int too_large;           /* a weight is, for it */
-    char **text;             /* names, owned */
-    int texts;
-} build;
-
-/* A name that lives as long as the build. */
-__attribute__((format(printf, 2, 3))) static const char *name(build *graph, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    char *text = mem_vprintf(fmt, ap);
-    va_end(ap);
-    graph->text = mem_realloc(graph->text, (size_t)graph->texts + 1, sizeof *graph->text);
-    graph->text[graph->texts++] = text;
-    return text;
-}
-
-static const char *value_of(const build *graph, int i) { return i < 0 ? "input" : graph->value[i]; }
-static int is_rows(const build *graph, int i) { return i >= 0 && graph->rows[i]; }
-static const layer *at(const build *graph, int i) { return &graph->net->layers[i]; }
-
-static void node1(build *graph, const char *op, const char *in, const char *out)
-{
-    onnx_node(graph->model, op, &in, 1, out);
-}
-
-static void node2(build *graph, const char *op, const char *first, const char *second, const char *out)
-{
-    const char *in[] = { first, second };
-    onnx_node(graph->model, op, in, 2, out);
-}
-
-static const char *reshaped(build *graph, const char *in, const int64_t *dim, int dims, const char *out)
-{
-    const char *shape = name(graph, "shape_%d", graph->texts);
-    onnx_int64s(graph->model, shape, dim, dims);
-    node2(graph, "Reshape", in, shape, out);
-    return out;
-}
-
-/* Layer i's output as a map; 0 in the shape keeps the batch. */
-static const char *as_map(build *graph, int i)
-{
-    if (!is_rows(graph, i)) return value_of(graph, i);
-    const int64_t dim[4] = { 0, at(graph, i)->out_c, at(graph, i)->out_h, at(graph, i)->out_w };
-    return reshaped(graph, value_of(graph, i), dim, 4, name(graph, "map_%d", graph->texts));
-}
 
 static const char *flat(build *graph, const char *map, const char *out)
 {
@@ -103,13 +44,6 @@ static const char *scaled(build *graph, const char *value, float factor)
     return out;
 }
 
-static int refuse(build *graph, int i, const char *key, const char *what)
-{
-    const cfg_section *s = cfg_layer(graph->cfg, i);
-    diag_error(graph->d, s->file, key ? cfg_line(s, key) : s->line, s->name, "ONNX export does not know %s", what);
-    return -1;
-}
-
 /* ---- activations ---- */
 
 static const struct activation_row {
@@ -128,14 +62,12 @@ static const struct activation_row *activation_row(ACTIVATION activation)
     return NULL;
 }
 
-/* What layer i's activation reads is called so: the layer's own name if there is none. */
-static const char *before_activation(build *graph, int i)
+const char *onnx_before_activation(build *graph, int i)
 {
     return at(graph, i)->activation == LINEAR ? graph->value[i] : name(graph, "layer_%d_linear", i);
 }
 
-/* Layer i's value: its activation of `before`, which is the value itself where the activation is linear. */
-static int activate(build *graph, int i, const char *before)
+int onnx_activate(build *graph, int i, const char *before)
 {
     const struct activation_row *row = activation_row(at(graph, i)->activation);
     if (at(graph, i)->activation == LINEAR) return 0;
@@ -174,10 +106,10 @@ static void add_arrays(build *graph, int i, const int64_t *dim, int dims, const 
     free(biases);
 }
 
-/* Attributes of a window: Darknet's are square, with one stride. */
+/* Attributes of a window: Darknet's are square. */
 static void add_window(build *graph, const layer *l, int before, int after)
 {
-    const int64_t kernel[2] = { l->size, l->size }, stride[2] = { l->stride, l->stride };
+    const int64_t kernel[2] = { l->size, l->size }, stride[2] = { fork_stride_y(l), fork_stride_x(l) };
     const int64_t pads[4] = { before, before, after, after };
     onnx_ints(graph->model, "kernel_shape", kernel, 2);
     onnx_ints(graph->model, "strides", stride, 2);
@@ -188,26 +120,29 @@ static void add_window(build *graph, const layer *l, int before, int after)
 static int convolutional(build *graph, int i)
 {
     const layer *l = at(graph, i);
-    const char *in[3] = { as_map(graph, i - 1) }, *out = before_activation(graph, i);
+    const char *in[3] = { as_map(graph, i - 1) }, *out = onnx_before_activation(graph, i);
     const int64_t dim[4] = { l->n, l->c / l->groups, l->size, l->size };
     if (l->binary || l->xnor) return refuse(graph, i, NULL, "binary weights");
     add_arrays(graph, i, dim, 4, in);
     onnx_node(graph->model, "Conv", in, 3, out);
-    add_window(graph, l, l->pad, l->pad);
+    const int dilation = fork_dilation(l);
+    const int64_t dilations[2] = { dilation, dilation };
+    add_window(graph, l, l->pad * dilation, l->pad * dilation);
+    if (dilation > 1) onnx_ints(graph->model, "dilations", dilations, 2);
     onnx_int(graph->model, "group", l->groups);
-    return activate(graph, i, out);
+    return onnx_activate(graph, i, out);
 }
 
 static int connected(build *graph, int i)
 {
     const layer *l = at(graph, i);
-    const char *in[3] = { as_rows(graph, i - 1) }, *out = before_activation(graph, i);
+    const char *in[3] = { as_rows(graph, i - 1) }, *out = onnx_before_activation(graph, i);
     const int64_t dim[2] = { l->outputs, l->inputs };
     add_arrays(graph, i, dim, 2, in);
     onnx_node(graph->model, "Gemm", in, 3, out);
     onnx_int(graph->model, "transB", 1);
     graph->rows[i] = 1;
-    return activate(graph, i, out);
+    return onnx_activate(graph, i, out);
 }
 
 static int maxpool(build *graph, int i)
@@ -272,6 +207,7 @@ static int route(build *graph, int i)
 {
     const layer *l = at(graph, i), *first = at(graph, l->input_layers[0]);
     int rows = is_rows(graph, l->input_layers[0]);
+    if ((int)l->type == LAYER_ROUTE_PART) return onnx_part(graph, i);
     if (l->n == 1) return pass(graph, i, l->input_layers[0]);
     const char **in = mem_calloc((size_t)l->n, sizeof *in);
     int bad = 0;
@@ -334,11 +270,12 @@ static const char *on_grid(build *graph, int i)
 static int shortcut(build *graph, int i)
 {
     const layer *l = at(graph, i);
+    if ((int)l->type == LAYER_SHORTCUT_SUM) return onnx_sum(graph, i);
     int alike = l->c == l->out_c && l->h == l->out_h && l->w == l->out_w;
-    const char *added = alike ? as_map(graph, l->index) : on_grid(graph, i), *out = before_activation(graph, i);
+    const char *added = alike ? as_map(graph, l->index) : on_grid(graph, i), *out = onnx_before_activation(graph, i);
     if (!added) return unlike_shapes(graph, i);
     node2(graph, "Add", scaled(graph, as_map(graph, i - 1), l->alpha), scaled(graph, added, l->beta), out);
-    return activate(graph, i, out);
+    return onnx_activate(graph, i, out);
 }
 
 /* Every pixel `stride` times, in both directions; times `scale` where that is not 1. */
@@ -362,7 +299,7 @@ static int upsample(build *graph, int i)
 static int activation(build *graph, int i)
 {
     graph->rows[i] = (char)is_rows(graph, i - 1);
-    return at(graph, i)->activation == LINEAR ? previous(graph, i) : activate(graph, i, value_of(graph, i - 1));
+    return at(graph, i)->activation == LINEAR ? previous(graph, i) : onnx_activate(graph, i, value_of(graph, i - 1));
 }
 
 static const struct layer_row {
@@ -371,6 +308,7 @@ static const struct layer_row {
 } layers[] = {
     { "convolutional", convolutional }, { "connected", connected }, { "maxpool", maxpool }, { "avgpool", avgpool },
     { "softmax", softmax_of }, { "route", route }, { "shortcut", shortcut }, { "upsample", upsample },
+    { "scale_channels", onnx_product }, { "sam", onnx_product }, { "reorg3d", onnx_reorg3d },
     { "activation", activation }, { "dropout", previous }, { "cost", previous },
     { "yolo", previous }, { "Gaussian_yolo", previous }, { "region", previous },
 };
