@@ -33,11 +33,6 @@ const char *fork_activation_name(int activation)
     return NULL;
 }
 
-const char *fork_host_activation(const cfg_section *section, const char *def)
-{
-    return fork_activation(section) < 0 ? cfg_str(section, "activation", def) : "linear";
-}
-
 static int host_knows(const cfg_section *section)
 {
     return fork_activation(section) < 0 && !fork_row_of(section) && !fork_head_needs_stand_in(section);
@@ -54,11 +49,11 @@ static int host_knows_all(const cfg_file *cfg)
 static void append(cfg_file *known, const cfg_section *section, const net_shape *shape)
 {
     const fork_row *row = fork_row_of(section);
-    if (row) {
+    if (row)
         row->stand_in(known, section, &shape->layer[section->index]);
-        return;
-    }
-    cfg_section *copy = cfg_append_copy(known, section);
+    else
+        (void)cfg_append_copy(known, section);
+    cfg_section *copy = &known->section[known->n - 1];
     if (fork_activation(copy) >= 0) cfg_set(copy, "activation", "linear");
     if (fork_head_needs_stand_in(copy)) fork_head_stand_in(copy);
 }
@@ -80,6 +75,7 @@ cfg_file *fork_stand_ins(const cfg_file *cfg, diag *d)
     return known;
 }
 
+/* Layer by layer, then the sizes of those that the host has made otherwise. */
 int fork_take(network *net, const cfg_file *cfg, diag *d)
 {
     char *touched = mem_calloc((size_t)net->n, 1);

@@ -4,9 +4,9 @@
  * meant, numbers behind the host's last. Such a layer has a row in layers/cpu/bind.c with any_backend set (on a device
  * one in layers/gpu/bind.c): the host's own code never meets these numbers.
  *
- * To add an activation: its number in host_fork.h and a line in fork_layers.c, its arithmetic in layers/cpu/activate.h. To add a layer:
- * its number in host_fork.h and a row in fork_rows.c, its keys in cfg_keys.c, its shape in shapes_layers.c, its arithmetic in a
- * file of its own.
+ * To add an activation: its number in host_fork.h and a line in fork_layers.c, its arithmetic in activation_ops.h. To
+ * add a layer: its number in host_fork.h and a row in fork_rows.c, its keys in cfg_keys.c, its shape in shapes_layers.c,
+ * its arithmetic in a file of its own.
  *
  *   LAYER_SCALE_CHANNELS, LAYER_SAM   y = act(z s): z is layer l.index, s the one before; l.spatial: s is a map of one
  *                                     channel, not a number for each
@@ -28,8 +28,6 @@ cfg_file *fork_stand_ins(const cfg_file *cfg, diag *d);
 int fork_take(network *net, const cfg_file *cfg, diag *d);
 /* The name of an activation, the host's or one of these, as cfgs have it. */
 const char *fork_activation_name(int activation);
-/* A section's activation, or `def`; linear where the host has it not. Borrowed. */
-const char *fork_host_activation(const cfg_section *section, const char *def);
 
 /* Does this network need fork_resize, since the host's resize_network does not know all its layers or stops among them?
  * 1 or 0. */
@@ -38,8 +36,8 @@ int fork_resizes(const network *net);
  * where a layer's size is fixed; then nothing has changed. */
 int fork_resize(network *net, int w, int h, diag *d);
 
-/* A network just parsed, whose layers with touched[i] get a size other than the host gave them: they and what reads them
- * get sizes and buffers. 0, or -1 with a message where a layer's size is fixed. */
+/* A network just parsed, whose layers with touched[i] get a size other than the host gave them: they and what reads
+ * them get sizes and buffers. 0, or -1 with a message where a layer's size is fixed. */
 int fork_settle(network *net, const char *touched, diag *d);
 
 /* A convolution's or maxpool's strides and a convolution's dilation, which stand in fields that the host uses in other

@@ -87,6 +87,7 @@ static void resize_shortcut(layer *l, const resizing *at)
     remake_maps(l);
 }
 
+/* Its maps are its own where it is bound. */
 static void resize_dropout(layer *l, const resizing *at)
 {
     const layer *before = &at->net->layers[at->i - 1];
@@ -135,6 +136,7 @@ static void resize_reorg3d(layer *l, const resizing *at)
     remake_maps(l);
 }
 
+/* Parts of maps that do not fit together make plain numbers, as the host has it of a [route]. */
 static void resize_part(layer *l, const resizing *at)
 {
     const layer *first = &at->net->layers[l->input_layers[0]];

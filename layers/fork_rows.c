@@ -114,6 +114,7 @@ static void set_sides(cfg_section *at, int in, int out)
     cfg_set(at, "padding", "%d", padding);
 }
 
+/* Of the size and channels that are meant, where one convolution can make them. */
 static void stand_in_part(cfg_file *known, const cfg_section *section, const layer_shape *shape)
 {
     int factor = shape->h / shape->in_h;
@@ -165,7 +166,7 @@ static void stand_in_sum(cfg_file *known, const cfg_section *section, const laye
     (void)shape;
     cfg_section *at = append(known, section, "shortcut");
     cfg_set(at, "from", "%d", cfg_int(section, "from", -1));
-    cfg_set(at, "activation", "%s", fork_host_activation(section, "linear"));
+    cfg_set(at, "activation", "%s", cfg_str(section, "activation", "linear"));
 }
 
 static int sum_weights(const cfg_section *section, int n, int channels)
@@ -197,6 +198,7 @@ static void make_weights(layer *l, int moments)
     gpu_make_weights(l);
 }
 
+/* Its operands, and weights where it has them. */
 static void take_sum(network *net, int i, const cfg_section *section)
 {
     layer *l = &net->layers[i];
@@ -232,7 +234,6 @@ static void stand_in_window(cfg_file *known, const cfg_section *section, const l
     if (cfg_is(section, "maxpool") && !cfg_find(section, "size"))
         cfg_set(at, "size", "%d", cfg_int(section, "stride", 1));
     cfg_set(at, "stride", "%d", x < y ? x : y);
-    if (cfg_is(section, "convolutional")) cfg_set(at, "activation", "%s", fork_host_activation(section, "logistic"));
 }
 
 static void take_window(network *net, int i, const cfg_section *section)

@@ -136,7 +136,8 @@ static const key_row sam_keys[] = {
     { .name = "from", .type = KEY_INT, .min = -BIG, .max = BIG, .required = 1 }, HOST_ACTIVATION, END
 };
 static const key_row reorg3d_keys[] = {
-    COUNT("stride"), { .name = "reverse", .type = KEY_INT, .hint = "AlexeyAB's is not the opposite of its forward" }, END
+    COUNT("stride"),
+    { .name = "reverse", .type = KEY_INT, .hint = "AlexeyAB's is not the opposite of its forward" }, END
 };
 /* How boxes are thinned out, of the last head: see detect.h. */
 #define NMS { .name = "nms_kind", .type = KEY_CHOICE, .choices = "default|greedynms|diounms", .fork = 1, \

@@ -251,8 +251,8 @@ static int weights_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primit
     if (is_product(&plan->shape))
         return fails(dnnl_inner_product_backward_weights_desc_init(&ip, &x, &w, NULL, &y))
             || fails(dnnl_primitive_desc_create(pd, &ip, NULL, plan->engine, hint));
-    return fails(dnnl_dilated_convolution_backward_weights_desc_init(&cv, direct, &x, &w, NULL, &y, at.stride, at.dilate,
-                                                                 at.pad, at.pad))
+    return fails(dnnl_dilated_convolution_backward_weights_desc_init(&cv, direct, &x, &w, NULL, &y, at.stride,
+                                                                 at.dilate, at.pad, at.pad))
         || fails(dnnl_primitive_desc_create(pd, &cv, NULL, plan->engine, hint));
 }
 

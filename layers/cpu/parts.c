@@ -67,6 +67,7 @@ void forward_cpu_part(const layer *l, cpu_state *state, const layer_call *call)
     }
 }
 
+/* Adds to each input's part. */
 void backward_cpu_part(const layer *l, cpu_state *state, const layer_call *call)
 {
     size_t end = 0;
@@ -182,7 +183,8 @@ static void reorg_maps(void *ctx, size_t begin, size_t end)
     const layer *l = job->l;
     size_t stride = (size_t)l->stride, c = (size_t)l->c, out_c = (size_t)l->out_c, w = (size_t)l->w;
     for (size_t m = begin; m < end; ++m) {
-        size_t o = m % out_c / c, x_map = (m / out_c * c + m % c) * (size_t)l->h * w, i = m * (size_t)l->out_h * (size_t)l->out_w;
+        size_t o = m % out_c / c, x_map = (m / out_c * c + m % c) * (size_t)l->h * w;
+        size_t i = m * (size_t)l->out_h * (size_t)l->out_w;
         for (size_t row = 0; row < (size_t)l->out_h; ++row)
             for (size_t col = 0; col < (size_t)l->out_w; ++col, ++i) {
                 size_t at = x_map + (row * stride + o / stride) * w + col * stride + o % stride;

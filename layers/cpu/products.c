@@ -113,6 +113,7 @@ ACT_INLINE vec factor(const product_job *job, int kind, size_t item, size_t i, v
     return vec_all(job->s[item / vec_blocks(job->l->out_c) * n + i]);
 }
 
+/* Blocks [begin, end) of y. */
 ACT_INLINE void multiply_loop(const product_job *job, size_t begin, size_t end, int kind, ACTIVATION act)
 {
     const layer *l = job->l;
@@ -221,6 +222,7 @@ void forward_blocked_product(const layer *l, cpu_state *state, const layer_call 
     parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_of(l) * LANES, multiply_items, &job);
 }
 
+/* Both shares; s's is plain but for [sam]. */
 void backward_blocked_product(const layer *l, cpu_state *state, const layer_call *call)
 {
     const float *before = blocked_output(state, state->index - 1);

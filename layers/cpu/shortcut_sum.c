@@ -149,6 +149,7 @@ static void sum_over_channels(double *g, int operands, int channels)
     }
 }
 
+/* All operands' shares, then the gradient of the weights. */
 void backward_cpu_shortcut_sum(const layer *l, cpu_state *state, const layer_call *call)
 {
     int trained = l->nweights && state->mode == CPU_TRAINED, groups = groups_of(l);

@@ -150,6 +150,7 @@ static void add_weight_updates(const layer *l, const gpu_state *state)
     free(g);
 }
 
+/* All operands' shares, then the gradient of the weights. */
 void backward_gpu_sum(const layer *l, gpu_state *state, const layer_call *call)
 {
     int trained = l->nweights && state->cpu->mode == CPU_TRAINED;

@@ -1,4 +1,5 @@
-/* The kernels of fork.h, one number a thread; a gradient that is a sum is one thread's, in doubles, so that runs repeat. */
+/* The kernels of fork.h, one number a thread; a gradient that is a sum is one thread's, in doubles, so that runs
+ * repeat. */
 #include "cuda_call.h"
 
 extern "C" {

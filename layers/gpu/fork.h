@@ -1,5 +1,5 @@
-/* Kernels of the layers that AlexeyAB's Darknet has and the host lacks, on plain arrays of the device (fork.cu; elements
- * in fork_ops.h). */
+/* Kernels of the layers that AlexeyAB's Darknet has and the host lacks, on plain arrays of the device (fork.cu;
+ * elements in fork_ops.h). */
 #ifndef DISTILL_GPU_FORK_H
 #define DISTILL_GPU_FORK_H
 #include "fork_ops.h"

@@ -6,6 +6,9 @@
  *   gelu         x * Sigmoid(2 u), 2 u = x * (a + b * x * x): the same as x / 2 * (1 + Tanh(u)) */
 #include "onnx_activation.h"
 
+#include "darknet_plugin/host/host_facts.h"
+#include "onnx_build.h"
+
 #include "darknet_plugin/base/mem.h"
 #include "layers/activation_ops.h"
 
@@ -94,4 +97,44 @@ int onnx_fork_activation(onnx_model *model, int activation, const char *x, const
         return 0;
     }
     return -1;
+}
+
+/* ---- of a layer ---- */
+
+static const struct activation_row {
+    ACTIVATION activation;
+    const char *op;
+    float alpha, gamma;      /* attributes; 0 = the operator has none */
+} activations[] = {
+    { RELU, "Relu", 0, 0 }, { LEAKY, "LeakyRelu", HOST_LEAKY_SLOPE, 0 }, { RELIE, "LeakyRelu", .01f, 0 },
+    { LOGISTIC, "Sigmoid", 0, 0 }, { TANH, "Tanh", 0, 0 }, { ELU, "Elu", 1, 0 }, { SELU, "Selu", 1.6732f, 1.0507f },
+};
+
+static const struct activation_row *activation_row(ACTIVATION activation)
+{
+    for (size_t i = 0; i < sizeof activations / sizeof *activations; ++i)
+        if (activations[i].activation == activation) return &activations[i];
+    return NULL;
+}
+
+const char *onnx_before_activation(build *graph, int i)
+{
+    return at(graph, i)->activation == LINEAR ? graph->value[i] : name(graph, "layer_%d_linear", i);
+}
+
+int onnx_activate(build *graph, int i, const char *before)
+{
+    const struct activation_row *row = activation_row(at(graph, i)->activation);
+    if (at(graph, i)->activation == LINEAR) return 0;
+    if (!onnx_fork_activation(graph->model, (int)at(graph, i)->activation, before, graph->value[i])) return 0;
+    if (!row) {
+        const char *a = cfg_str(cfg_layer(graph->cfg, i), "activation", "");
+        refuse(graph, i, "activation", name(graph, "activation=%s", a));
+        diag_hint(graph->d, "it knows linear, relu, leaky, relie, logistic, tanh, elu, selu and all from mish on");
+        return -1;
+    }
+    node1(graph, row->op, before, graph->value[i]);
+    if (row->alpha) onnx_float(graph->model, "alpha", row->alpha);
+    if (row->gamma) onnx_float(graph->model, "gamma", row->gamma);
+    return 0;
 }

@@ -64,6 +64,7 @@ int onnx_product(build *graph, int i)
     return onnx_activate(graph, i, out);
 }
 
+/* One Slice for each channel that a pixel becomes. */
 int onnx_reorg3d(build *graph, int i)
 {
     const layer *l = at(graph, i);
@@ -109,6 +110,7 @@ static const char *weighed(build *graph, int i, int k, const char *map, const fl
     return out;
 }
 
+/* Operand after operand. */
 int onnx_sum(build *graph, int i)
 {
     const layer *l = at(graph, i);
