@@ -67,7 +67,6 @@ static void resize_conv(layer *l, const resizing *at)
     resize_convolutional_layer(l, at->w, at->h);
     int across = at->w + 2 * l->pad - l->size, down = at->h + 2 * l->pad - l->size;
     if (fork_two_strides(l)) set_output(l, l->n, down / fork_stride_y(l) + 1, across / fork_stride_x(l) + 1);
-    gpu_resized_window(l);
 }
 
 static void resize_maxpool(layer *l, const resizing *at)

@@ -4,6 +4,7 @@
 #include "state.h"
 
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/host/host_fork.h"
 #include "layers/cpu/activate.h"
 #include "layers/optimiser.h"
 #include "layers/sections.h"
@@ -20,6 +21,13 @@ static const gpu_row rows[] = {
     { .type = ROUTE, .forward = forward_gpu_route, .backward = backward_gpu_route },
     { .type = DROPOUT, .make = make_gpu_dropout, .forward = forward_gpu_dropout, .backward = backward_gpu_dropout,
       .free = free_gpu_dropout },
+    { .type = MAXPOOL, .make = make_gpu_maxpool },
+    { .type = (LAYER_TYPE)LAYER_SCALE_CHANNELS, .forward = forward_gpu_product, .backward = backward_gpu_product },
+    { .type = (LAYER_TYPE)LAYER_SAM, .forward = forward_gpu_product, .backward = backward_gpu_product },
+    { .type = (LAYER_TYPE)LAYER_ROUTE_PART, .forward = forward_gpu_part, .backward = backward_gpu_part },
+    { .type = (LAYER_TYPE)LAYER_REORG3D, .forward = forward_gpu_reorg3d, .backward = backward_gpu_reorg3d },
+    { .type = (LAYER_TYPE)LAYER_SHORTCUT_SUM, .make = make_gpu_sum, .forward = forward_gpu_sum,
+      .backward = backward_gpu_sum, .free = free_gpu_conv },
 };
 static const gpu_row host_row = { .type = BLANK };
 

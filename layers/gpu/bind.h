@@ -7,6 +7,7 @@
 
 /* The library's, in none of its installed headers: delta *= act'(x), x the output (host_cuda.c stands before it). */
 void gradient_array_gpu(float *x, int count, ACTIVATION act, float *delta);
+void activate_array_gpu(float *x, int count, ACTIVATION act);   /* x = act(x); ours, too, stands before it */
 /* The library calls them by name, and means ours (batchnorm.cu). */
 void forward_batchnorm_layer_gpu(layer l, network net);
 void backward_batchnorm_layer_gpu(layer l, network net);

@@ -55,7 +55,6 @@ void gpu_remake_maps(layer *l);         /* output_gpu and delta_gpu anew, as lar
 void gpu_share_maps(layer *l, const layer *before);   /* those of the layer before are its own */
 void gpu_drop_weights(layer *l);        /* frees weights, biases and what updates keep with them */
 void gpu_make_weights(layer *l);        /* the arrays on the device of the host arrays that it has */
-void gpu_resized_window(layer *l);      /* what cuDNN knows of a convolution with two strides or dilation */
 void gpu_renew_network(network *net, size_t workspace);   /* input, truth and workspace of a network on a device */
 /* Brings layer i's output to l.output; where the device may read it: l.output_gpu, or l.output of a CPU network. */
 void gpu_pull_output(const network *net, int i);

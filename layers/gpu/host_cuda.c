@@ -23,7 +23,6 @@ __attribute__((weak)) cudaError_t cudaThreadSynchronize(void) { return cudaDevic
 void error(const char *text);
 void check_error(cudaError_t status);
 int *cuda_make_int_array(int *from, size_t count);
-void activate_array_gpu(float *x, int count, ACTIVATION act);
 
 void cuda_checked(cudaError_t status, const char *call, const char *file, int line)
 {

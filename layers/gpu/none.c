@@ -38,7 +38,6 @@ void gpu_remake_maps(layer *l) { (void)l; }
 void gpu_share_maps(layer *l, const layer *before) { (void)l, (void)before; }
 void gpu_drop_weights(layer *l) { (void)l; }
 void gpu_make_weights(layer *l) { (void)l; }
-void gpu_resized_window(layer *l) { (void)l; }
 void gpu_renew_network(network *net, size_t workspace) { (void)net, (void)workspace; }
 void gpu_pull_output(const network *net, int i) { (void)net, (void)i; }
 void gpu_pull_delta(const network *net, int i) { (void)net, (void)i; }

@@ -24,6 +24,7 @@ typedef struct gpu_row {
 struct gpu_state {
     const gpu_row *row;
     const cpu_state *cpu;             /* borrowed */
+    /* of a convolution (fork.c has other uses for them) */
     float *picked, *delta;            /* scratch of the size of the input, on the device, owned; NULL if not needed */
     float *waste;                     /* gradients of weights that do not move, on the device, owned; NULL if they do */
     size_t scratch;                   /* floats of each */
@@ -58,6 +59,17 @@ void forward_gpu_route(const layer *l, gpu_state *state, const layer_call *call)
 void backward_gpu_route(const layer *l, gpu_state *state, const layer_call *call);
 void forward_gpu_softmax(const layer *l, gpu_state *state, const layer_call *call);
 void forward_gpu_shortcut(const layer *l, gpu_state *state, const layer_call *call);
+int make_gpu_maxpool(layer *l, gpu_state *state, diag *d);
+/* fork.c */
+void forward_gpu_product(const layer *l, gpu_state *state, const layer_call *call);
+void backward_gpu_product(const layer *l, gpu_state *state, const layer_call *call);
+void forward_gpu_part(const layer *l, gpu_state *state, const layer_call *call);
+void backward_gpu_part(const layer *l, gpu_state *state, const layer_call *call);
+void forward_gpu_reorg3d(const layer *l, gpu_state *state, const layer_call *call);
+void backward_gpu_reorg3d(const layer *l, gpu_state *state, const layer_call *call);
+int make_gpu_sum(layer *l, gpu_state *state, diag *d);
+void forward_gpu_sum(const layer *l, gpu_state *state, const layer_call *call);
+void backward_gpu_sum(const layer *l, gpu_state *state, const layer_call *call);
 int make_gpu_dropout(layer *l, gpu_state *state, diag *d);
 void forward_gpu_dropout(const layer *l, gpu_state *state, const layer_call *call);
 void backward_gpu_dropout(const layer *l, gpu_state *state, const layer_call *call);
