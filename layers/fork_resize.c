@@ -332,7 +332,8 @@ int fork_resizes(const network *net)
 {
     for (int i = 0; i < net->n; ++i) {
         const layer *l = &net->layers[i];
-        if ((int)l->type > BLANK || fork_two_strides(l) || (l->type == AVGPOOL && i + 1 < net->n)) return 1;
+        int stops = l->type == ACTIVE || (l->type == AVGPOOL && i + 1 < net->n);
+        if ((int)l->type > BLANK || fork_two_strides(l) || stops) return 1;
     }
     return 0;
 }
