@@ -52,6 +52,7 @@ FORK_ACT_FN float act_sigmoid(float x) { return 1 / (1 + act_exp(act_clip(-x, -8
 
 FORK_ACT_FN float act_gelu_twice_u(float x) { return 2 * x * (ACT_GELU_LINEAR + ACT_GELU_CUBIC * x * x); }
 
+/* act(x). */
 FORK_ACT_FN float fork_act_value(float x, int act)
 {
     float e, n;
@@ -68,6 +69,8 @@ FORK_ACT_FN float fork_act_value(float x, int act)
     }
 }
 
+FORK_ACT_FN float act_step(float x) { return x > 0 ? 1 : 0; }
+
 /* act'(x): relu6's from its output, which has the same; the others' from their input. */
 FORK_ACT_FN float fork_act_slope(float x, int act)
 {
@@ -77,8 +80,8 @@ FORK_ACT_FN float fork_act_slope(float x, int act)
     case ACTIVATION_SWISH:
         s = act_sigmoid(x);
         return s + act_clip(x, -87, 87) * (s * act_sigmoid(-x));
-    case ACTIVATION_HARD_SWISH: return act_clip(x, -3, 3) == x ? x * (1.f / 3) + .5f : (x > 0 ? 1 : 0);
-    case ACTIVATION_HARD_MISH: return x > 0 ? 1 : (x > -2 ? x + 1 : 0);
+    case ACTIVATION_HARD_SWISH: return act_clip(x, -3, 3) == x ? x * (1.f / 3) + .5f : act_step(x);
+    case ACTIVATION_HARD_MISH: return x > -2 ? act_clip(x + 1, -1, 1) : 0;
     case ACTIVATION_GELU:   /* beyond +-10 the second term is 0 in any float */
         inside = act_clip(x, -10, 10);
         n = act_gelu_twice_u(inside);

@@ -5,8 +5,8 @@
  * one in layers/gpu/bind.c): the host's own code never meets these numbers.
  *
  * To add an activation: its number in host_fork.h and a line in fork_layers.c, its arithmetic in activation_ops.h. To
- * add a layer: its number in host_fork.h and a row in fork_rows.c, its keys in cfg_keys.c, its shape in shapes_layers.c,
- * its arithmetic in a file of its own.
+ * add a layer: its number in host_fork.h and a row in fork_rows.c, its keys in cfg_keys.c, its shape in
+ * shapes_layers.c, its arithmetic in a file of its own.
  *
  *   LAYER_SCALE_CHANNELS, LAYER_SAM   y = act(z s): z is layer l.index, s the one before; l.spatial: s is a map of one
  *                                     channel, not a number for each

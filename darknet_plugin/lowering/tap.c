@@ -8,8 +8,8 @@
  *   conv*  conv 1x1  avgpool  softmax             the input of the last convolution
  *   conv*  conv 1x1  yolo                         one for each [yolo]
  *
- * A [route], [shortcut], [scale_channels] or [sam] between output and classifier makes "the last layer with weights" ambiguous: then the user
- * has to name the tap. Left out: [detection], whose output has no classifier of its own. */
+ * A [route], [shortcut], [scale_channels] or [sam] between output and classifier makes "the last layer with weights"
+ * ambiguous: then the user has to name the tap. Left out: [detection], whose output has no classifier of its own. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
 

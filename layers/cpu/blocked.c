@@ -109,6 +109,7 @@ void forward_blocked_shortcut(const layer *l, cpu_state *state, const layer_call
     parallel_for_work(items(l), item_floats(l), sum_items, &job);
 }
 
+/* The delta, times the slope where there is one, goes to both operands. */
 void backward_blocked_shortcut(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;

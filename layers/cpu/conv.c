@@ -143,11 +143,6 @@ void free_cpu_conv(layer *l, cpu_state *state)
     free(plan);
 }
 
-float *conv_room_for_x(conv_plan *plan, cpu_state *state, size_t floats)
-{
-    return plan->x = cpu_refit(state->shared, plan->x, &plan->x_floats, floats);
-}
-
 void cpu_conv_weights_changed(cpu_state *state) { ((conv_plan *)state->plan)->folded = 0; }
 
 /* Computes the layer in one go where the arithmetic takes biases, batch norm folded in, else in two passes. */

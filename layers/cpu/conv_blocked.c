@@ -59,6 +59,7 @@ static void forward_train(const layer *l, conv_plan *plan, cpu_state *state, con
     batchnorm_apply(l, x, z, act, y, state->shared);
 }
 
+/* Batch norm in the weights; the activation in the same pass, unless its slope wants what came before it. */
 static void forward_folded(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z,
                            ACTIVATION act, float *y)
 {

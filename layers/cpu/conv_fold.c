@@ -1,4 +1,5 @@
-/* What plain and blocked convolutions share: batch norm folded into the weights, and its running statistics' rate. */
+/* What plain and blocked convolutions share: batch norm folded into the weights, its running statistics' rate, and room
+ * for what comes before it. */
 #include "conv.h"
 
 #include "batchnorm.h"
@@ -25,6 +26,11 @@ const float *conv_folded(const layer *l, conv_plan *plan, cpu_state *state)
     if (l->batch_normalize) return fold_batchnorm(l, plan, state->shared);
     memcpy(plan->bias, l->biases, (size_t)plan->shape.n * sizeof *plan->bias);
     return l->weights;
+}
+
+float *conv_room_for_x(conv_plan *plan, cpu_state *state, size_t floats)
+{
+    return plan->x = cpu_refit(state->shared, plan->x, &plan->x_floats, floats);
 }
 
 double cpu_statistics_rate(cpu_state *state)

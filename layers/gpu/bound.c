@@ -46,6 +46,7 @@ static void bound_forward(layer l, network net)
     if (state->fork && !by_batchnorm(&l)) gpu_activate(l.output_gpu, state->before, cpu_floats(&l), state->fork);
 }
 
+/* The row's backward, or the host's, behind the slope of an activation that neither has. */
 static void bound_backward(layer l, network net)
 {
     gpu_state *state = gpu_state_of(&l);

@@ -256,15 +256,6 @@ static int activation_of(const graph_node *node)
     return -1;
 }
 
-int graph_activation_layer(const graph_walk *walk, int from, int activation)
-{
-    for (int i = 0; i < walk->job->net->n; ++i) {
-        const layer *l = layer_at(walk, i);
-        if (l->type == ACTIVE && (int)l->activation == activation && graph_same(walk, from, i - 1)) return i;
-    }
-    return -1;
-}
-
 /* What a layer owes is paid; else an [activation] does it, or it changes nothing. */
 int graph_activate(graph_walk *walk, const graph_node *node, const graph_form *form, int activation, const char *what,
                    graph_form *out)

@@ -206,3 +206,12 @@ int graph_no_less_than_0(const graph_walk *walk, const graph_form *form)
     int has = l->type == CONVOLUTIONAL || l->type == CONNECTED || l->type == SHORTCUT || l->type == ACTIVE;
     return has && (l->activation == RELU || l->activation == LOGISTIC || (int)l->activation == ACTIVATION_RELU6);
 }
+
+int graph_activation_layer(const graph_walk *walk, int from, int activation)
+{
+    for (int i = 0; i < walk->job->net->n; ++i) {
+        const layer *l = &walk->job->net->layers[i];
+        if (l->type == ACTIVE && (int)l->activation == activation && graph_same(walk, from, i - 1)) return i;
+    }
+    return -1;
+}

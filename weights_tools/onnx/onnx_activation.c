@@ -1,14 +1,12 @@
-/* Activations that are several nodes (see onnx_activation.h):
+/* Activations that are several nodes:
  *
  *   relu6        6 * HardSigmoid(1/6, 0): OpenCV refuses Clip with inputs        mish    x * Tanh(Softplus(x))
  *   hard_swish   x * HardSigmoid(1/6, 1/2), where HardSwish is of opset 14       swish   x * Sigmoid(x)
  *   hard_mish    Relu(x) + 2 h (h - 1), h = HardSigmoid(1/2, 1)
  *   gelu         x * Sigmoid(2 u), 2 u = x * (a + b * x * x): the same as x / 2 * (1 + Tanh(u)) */
-#include "onnx_activation.h"
-
-#include "darknet_plugin/host/host_facts.h"
 #include "onnx_build.h"
 
+#include "darknet_plugin/host/host_facts.h"
 #include "darknet_plugin/base/mem.h"
 #include "layers/activation_ops.h"
 
@@ -87,10 +85,11 @@ static const struct { int activation; void (*write)(steps *to); } rows[] = {
     { ACTIVATION_MISH, mish }, { ACTIVATION_HARD_MISH, hard_mish }, { ACTIVATION_GELU, gelu },
 };
 
-int onnx_fork_activation(onnx_model *model, int activation, const char *x, const char *out)
+/* Writes out = activation(input). What stands in between is called after `out`. 0; -1 if it is none of these. */
+static int fork_activation(onnx_model *model, int activation, const char *input, const char *out)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
-        steps to = { .model = model, .x = x, .out = out };
+        steps to = { .model = model, .x = input, .out = out };
         if (rows[i].activation != activation) continue;
         rows[i].write(&to);
         for (int k = 0; k < to.names; ++k) free(to.name[k]);
@@ -126,7 +125,7 @@ int onnx_activate(build *graph, int i, const char *before)
 {
     const struct activation_row *row = activation_row(at(graph, i)->activation);
     if (at(graph, i)->activation == LINEAR) return 0;
-    if (!onnx_fork_activation(graph->model, (int)at(graph, i)->activation, before, graph->value[i])) return 0;
+    if (!fork_activation(graph->model, (int)at(graph, i)->activation, before, graph->value[i])) return 0;
     if (!row) {
         const char *a = cfg_str(cfg_layer(graph->cfg, i), "activation", "");
         refuse(graph, i, "activation", name(graph, "activation=%s", a));

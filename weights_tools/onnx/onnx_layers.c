@@ -15,7 +15,6 @@
 #include "darknet_plugin/host/host_facts.h"
 #include "layers/fork_layers.h"
 #include "weights_tools/file/fold.h"
-#include "onnx_activation.h"
 
 #include <stdlib.h>
 #include <string.h>
