@@ -104,7 +104,7 @@ static network *open_case(const net_case *k, int gpu)
     make_up_facts(&net->layers[net->n - 1], k);
     cpu_init_weights(net, 0, net->n, 5);
     for (int i = 0; i < net->n; ++i)   /* with biases of 0 some gradients are 0 but for rounding */
-        if (net->layers[i].weights) check_fill(net->layers[i].biases, (size_t)net->layers[i].out_c, 40 + (uint64_t)i);
+        if (net->layers[i].biases) check_fill(net->layers[i].biases, (size_t)net->layers[i].out_c, 40 + (uint64_t)i);
     gpu_push(net);
     free(cfg);
     return net;
