@@ -1,5 +1,5 @@
 #!/bin/bash
-# Detectors of AlexeyAB's Darknet: new_coords=1 teaches, is distilled from, measured, drawn and exported; labels train it not.
+# Detectors of AlexeyAB's Darknet: new_coords=1 is trained from labels, teaches, is measured, drawn and exported.
 set -u
 . tests/tap.sh
 w=$work
@@ -12,10 +12,13 @@ awk '/^activation=linear/ { print "activation=logistic"; next } /^\[yolo\]/ { pr
 sed "s#^cfg=.*#cfg=$w/t.cfg#; s#^batch=.*#batch=4#; s#^max_batches=.*#max_batches=4#; s#^burn_in=.*#burn_in=0#" cfg/shapes/simkd.cfg >"$w/s.cfg"
 
 status 0 "check of the teacher" "$darknet" distill check "$w/t.cfg"
-says err "[yolo] new_coords=1 cannot be trained from labels here: it runs, is measured and is distilled" "says what it cannot do"
-says err "is of AlexeyAB's Darknet: images are stretched to the input, as it does" "and whose it is"
-status 1 "train it from labels" "$darknet" distill train "$d" "$w/t.cfg" -backup "$w" -quiet
-says err "new_coords=1 cannot be trained from labels here" "is refused"
+says err "is of AlexeyAB's Darknet: images are stretched to the input, as it does" "says whose it is"
+sed 's/^batch=.*/batch=4/; s/^max_batches=.*/max_batches=60/; s/^burn_in=.*/burn_in=0/; s/^learning_rate=.*/learning_rate=.01/' "$w/t.cfg" >"$w/l.cfg"
+status 0 "train from labels" "$darknet" distill train "$d" "$w/l.cfg" -backup "$w" -quiet -epochs 6
+awk '/^epoch [0-9]+ +loss/ { l[++n] = $4 } END { exit !(n == 6 && l[6] < .6 * l[1]) }' "$w/out" && ok "its loss falls" || not_ok "its loss falls" "$(cat "$w/out")"
+sed 's/^activation=logistic/activation=linear/' "$w/l.cfg" >"$w/unbounded.cfg"
+status 1 "train without a logistic before it" "$darknet" distill train "$d" "$w/unbounded.cfg" -backup "$w" -quiet
+says err "[yolo] new_coords=1 learns from labels where the layer before has activation=logistic" "is refused"
 status 0 "valid of it" "$darknet" distill valid "$d" "$w/t.cfg" cfg/shapes/teacher.weights -json
 holds "stretched" '.fit == "stretch"'
 status 0 "a student's check" "$darknet" distill check "$w/s.cfg"
@@ -23,9 +26,8 @@ says err "which is of AlexeyAB's Darknet: its images were stretched" "says how t
 status 0 "distilling needs no labels and no loss of its own" "$darknet" distill train "$d" "$w/s.cfg" -backup "$w" -quiet -force -fit stretch
 status 0 "valid of the student" "$darknet" distill valid "$d" "$w/s.cfg" "$w/s_final.weights" -fit stretch
 says out "images are stretched" "and measured"
-status 1 "-from-labels" "$darknet" distill train "$d" "$w/s.cfg" -from-labels -backup "$w" -quiet
-says err "new_coords=1 cannot be trained from labels here" "is refused, too"
-status 0 "predict" "$darknet" distill predict "$d" "$w/s.cfg" "$w/s_final.weights" "$(find "$w/shapes" -name '*.png' -o -name '*.jpg' -o -name '*.ppm' | head -1)" -json -thresh .01
+status 0 "-from-labels" "$darknet" distill train "$d" "$w/s.cfg" -from-labels -backup "$w" -quiet
+status 0 "predict" "$darknet" distill predict "$d" "$w/s.cfg" "$w/s_final.weights" "$(find "$w/shapes" -name '*.png' -o -name '*.jpg' -o -name '*.ppm' | head -1)" -json -thresh .01 -out "$w/boxes.jpg"
 holds "boxes" '.predictions | length == 1'
 status 0 "export" "$darknet" distill export "$w/s.cfg" "$w/s_final.weights" "$w/out" -data "$d" -verify 4 -json
 holds "read by this program and by OpenCV, boxes too" '(.readers | map(select(.ran)) | map(.reader) | length == 2) and (.boxes[0].ran)'

@@ -114,6 +114,97 @@ static void test_gaussian(void **state)
     end(&r);
 }
 
+/* ---- labels ---- */
+
+enum { MOST = 3, TRUTHS = 5 * MOST, ENTRIES = 5 + CLASSES };
+static const double S = 1.5, IGNORE = .3;
+
+/* Two objects of the first anchor's shape, one of the second's; one that is another head's, in image 0 alone. */
+static const float labels[BATCH][TRUTHS] = {
+    { .30f, .40f, .3f, .6f, 1,   .80f, .20f, .6f, .3f, 0,   .55f, .95f, .05f, .1f, 1 },
+    { .60f, .70f, .35f, .7f, 0 },
+};
+static const int anchor_of[BATCH][MOST] = { { 0, 1, -1 }, { 0, -1, -1 } };
+
+static double side(double centre, double size, double other, double other_size)
+{
+    return fmin(centre + size / 2, other + other_size / 2) - fmax(centre - size / 2, other - other_size / 2);
+}
+
+/* How much the box at v, strides of CELLS, meets an object. */
+static double meets(const float *v, int a, int cell, const float *t)
+{
+    double x = (S * (double)v[0] - (S - 1) / 2 + cell % W) / W, y = (S * (double)v[CELLS] - (S - 1) / 2 + cell / W) / H;
+    double w = pow(2. * (double)v[2 * CELLS], 2) * anchor[a][0] / 64, h = pow(2. * (double)v[3 * CELLS], 2) * anchor[a][1] / 48;
+    double across = side(x, w, (double)t[0], (double)t[2]), down = side(y, h, (double)t[1], (double)t[3]);
+    double both = across > 0 && down > 0 ? across * down : 0;
+    return both / (w * h + (double)t[2] * (double)t[3] - both);
+}
+
+static double entropy(double target, float v)
+{
+    double t = fmin(fmax(target, 0), 1);
+    return -t * log((double)v) - (1 - t) * log(1 - (double)v);
+}
+
+/* The loss of one anchor at a cell of image b. */
+static double loss_at(const float *v, int b, int a, int cell)
+{
+    double most = 0;
+    const float *mine = NULL;
+    for (int t = 0; t < MOST && labels[b][5 * t] > 0; ++t) {
+        const float *truth = labels[b] + 5 * t;
+        most = fmax(most, meets(v, a, cell, truth));
+        if (anchor_of[b][t] == a && (int)(truth[1] * H) * W + (int)(truth[0] * W) == cell) mine = truth;
+    }
+    if (!mine) return most > IGNORE ? 0 : entropy(0, v[4 * CELLS]);
+    double share = 2 - (double)mine[2] * (double)mine[3], sum = entropy(1, v[4 * CELLS]);
+    sum += share * entropy(((double)mine[0] * W - cell % W + (S - 1) / 2) / S, v[0]);
+    sum += share * entropy(((double)mine[1] * H - cell / W + (S - 1) / 2) / S, v[CELLS]);
+    sum += share * entropy(sqrt((double)mine[2] * 64 / (4 * anchor[a][0])), v[2 * CELLS]);
+    sum += share * entropy(sqrt((double)mine[3] * 48 / (4 * anchor[a][1])), v[3 * CELLS]);
+    for (int k = 0; k < CLASSES; ++k) sum += entropy(k == (int)mine[4], v[(5 + k) * CELLS]);
+    return sum;
+}
+
+/* delta against differences of the loss as it is written above, for every number of the output. */
+static void test_labels(void **state)
+{
+    (void)state;
+    char *text = mem_printf("%signore_thresh=.3\nmax=3\n", new_coords);
+    run r = run_of(text, BACKEND_DNNL);
+    size_t n = (size_t)r.l->outputs, learnt = 0, ignored = 0;
+    float *truth = mem_calloc((size_t)r.l->truths * BATCH, sizeof *truth);
+    for (int b = 0; b < BATCH; ++b) memcpy(truth + b * r.l->truths, labels[b], sizeof labels[b]);
+    r.net->truth = truth;
+    network_forward(r.net, r.net->n, 1);
+    double cost = 0;
+    for (size_t i = 0; i < n * BATCH; ++i) {
+        int b = (int)(i / n), a = (int)(i % n / (ENTRIES * CELLS)), cell = (int)(i % CELLS);
+        const double step = 1e-3;
+        float *v = r.l->output + (size_t)b * n + a * ENTRIES * CELLS + cell, *at = &r.l->output[i], was = *at;
+        *at = was + (float)step;
+        double more = loss_at(v, b, a, cell), up = (double)*at;
+        *at = was - (float)step;
+        double slope = (more - loss_at(v, b, a, cell)) / (up - (double)*at);
+        *at = was;
+        check_close(r.l->delta[i], -slope, 2e-4, "delta", i);
+        learnt += r.l->delta[i] != 0;
+        ignored += i % n / CELLS % ENTRIES == 4 && r.l->delta[i] == 0;
+        cost += pow((double)r.l->delta[i] * (double)was * (1 - (double)was), 2);
+    }
+    assert_true(learnt == (size_t)(BATCH * ANCHORS * CELLS) - ignored + 3 * (ENTRIES - 1));
+    assert_true(ignored > 0);
+    check_close(*r.l->cost, cost, 1e-5, "cost", 0);
+    r.net->truth = NULL;                                   /* no labels, no loss */
+    network_forward(r.net, r.net->n, 1);
+    for (size_t i = 0; i < n * BATCH; ++i) assert_true(r.l->delta[i] == 0);
+    assert_true(*r.l->cost == 0);
+    free(truth);
+    free(text);
+    end(&r);
+}
+
 /* At another size they are what they were. */
 static void test_resized(void **state)
 {
@@ -207,7 +298,8 @@ int main(void)
 {
     network_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_new_coords), cmocka_unit_test(test_gaussian), cmocka_unit_test(test_resized),
+        cmocka_unit_test(test_new_coords), cmocka_unit_test(test_gaussian), cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_resized),
         cmocka_unit_test(test_channels),   cmocka_unit_test(test_nms_kinds), cmocka_unit_test(test_diou_of_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

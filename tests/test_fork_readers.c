@@ -44,6 +44,18 @@ static void who_cannot_read(void **state)
         { TRUNK HEAD("16", "linear") "[yolo]\nscale_x_y=1.1\n" KEYS, READER_DARKNET_BOXES },
         { TRUNK HEAD("16", "linear") "[yolo]\nscale_x_y=1.0\nnms_kind=greedynms\n" KEYS, 0 },
         { TRUNK HEAD("24", "linear") "[Gaussian_yolo]\n" KEYS, READER_DARKNET | READER_OPENCV },
+        { NET CONV("") "[route]\nlayers=-1\ngroups=2\ngroup_id=1\n", READER_DARKNET },
+        { NET CONV("") "[route_lhalf]\nlayers=-1\n", READER_DARKNET },
+        { NET CONV("") "[route]\nlayers=-1,0\ngroups=2\n", READER_DARKNET | READER_OPENCV },
+        { NET CONV("") "[avgpool]\n[scale_channels]\nfrom=0\n", READER_DARKNET },
+        { NET CONV("") HEAD("8", "logistic") "[sam]\nfrom=0\n", READER_DARKNET },
+        { NET CONV("") "[reorg3d]\nstride=2\n", READER_DARKNET | READER_OPENCV },
+        { NET CONV("dilation=2\n"), READER_DARKNET | READER_OPENCV }, { NET CONV("dilation=1\nstride_x=2\n"), 0 },
+        { NET CONV("stride_x=1\n"), READER_DARKNET | READER_OPENCV },
+        { NET CONV("") HEAD("8", "linear") HEAD("8", "linear") "[shortcut]\nfrom=-2,-3\nactivation=linear\n",
+          READER_DARKNET | READER_OPENCV },
+        { NET CONV("") HEAD("8", "linear") "[shortcut]\nfrom=-2\nweights_type=per_feature\nactivation=linear\n",
+          READER_DARKNET | READER_OPENCV },
         { NET CONV("") CONV("") "[shortcut]\nfrom=0\nactivation=linear\n", READER_OPENCV },      /* another size */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i)
@@ -140,6 +152,54 @@ static void gaussian(void **state)
     cJSON_Delete(object);
 }
 
+#define POINT(filters, activation, keys) \
+    "[convolutional]\nfilters=" filters "\nsize=1\nstride=1\nactivation=" activation "\n" keys
+#define END_OF "[avgpool]\n" HEAD("5", "linear") "[softmax]\n"
+
+/* What OpenCV reads is read by it: the same answers. */
+static void opencv_reads(void **state)
+{
+    (void)state;
+    static const struct { const char *cfg, *why; } cases[] = {
+        { NET CONV("") POINT("8", "mish", "batch_normalize=1\n") POINT("8", "swish", "") END_OF, "activation=mish or swish" },
+        { NET CONV("") POINT("8", "silu", "") END_OF, "activation=mish or swish" },
+        { NET CONV("") "[route]\nlayers=-1\ngroups=2\ngroup_id=1\n" POINT("8", "leaky", "") END_OF, "[route] groups=" },
+        { NET CONV("") "[route_lhalf]\nlayers=-1\n" POINT("8", "leaky", "") END_OF, "[route] groups=" },
+        { NET CONV("") "[avgpool]\n" POINT("8", "logistic", "") "[scale_channels]\nfrom=0\n" END_OF, "[scale_channels] or [sam]" },
+        { NET CONV("") POINT("8", "logistic", "") "[sam]\nfrom=0\n" END_OF, "[scale_channels] or [sam]" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        char *why = mem_printf("not asked: it does not take %s", cases[i].why);
+        cJSON *object = exported(cases[i].cfg, 10 + (int)i);
+        not_asked(object, "readers", "libdarknet", why);
+        not_asked(object, "readers", "/usr/bin/darknet", why);
+        ran(object, "readers", "darknet distill");
+        ran(object, "readers", "OpenCV");
+        cJSON_Delete(object);
+        free(why);
+    }
+}
+
+/* What it does not, only this program does. */
+static void only_this_program_reads(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {
+        NET CONV("dilation=2\n") END_OF, NET CONV("stride_x=1\n") END_OF, NET CONV("") "[reorg3d]\nstride=2\n" END_OF,
+        NET CONV("") POINT("8", "relu6", "") POINT("8", "hard_swish", "") POINT("8", "gelu", "") END_OF,
+        NET CONV("") POINT("8", "linear", "") POINT("8", "leaky", "") "[shortcut]\nfrom=-2,-3\nactivation=linear\n" END_OF,
+        NET CONV("") POINT("8", "linear", "") "[shortcut]\nfrom=-2\nweights_type=per_feature\nweights_normalization=relu\nactivation=linear\n" END_OF,
+        NET CONV("") POINT("4", "leaky", "") "[route]\nlayers=-1,0\ngroups=2\ngroup_id=1\n" END_OF,
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        cJSON *object = exported(cases[i], 20 + (int)i);
+        assert_true(cJSON_IsFalse(cJSON_GetObjectItem(reader_named(object, "readers", "OpenCV"), "ran")));
+        assert_true(cJSON_IsFalse(cJSON_GetObjectItem(reader_named(object, "readers", "libdarknet"), "ran")));
+        ran(object, "readers", "darknet distill");
+        cJSON_Delete(object);
+    }
+}
+
 /* What is verified is what was written: other weights are noticed by the one reader that is left. */
 static void damage_is_noticed(void **state)
 {
@@ -169,7 +229,7 @@ int main(void)
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_cannot_read), cmocka_unit_test(new_coords), cmocka_unit_test(scale_x_y),
-        cmocka_unit_test(gaussian), cmocka_unit_test(damage_is_noticed),
+        cmocka_unit_test(gaussian), cmocka_unit_test(opencv_reads), cmocka_unit_test(only_this_program_reads), cmocka_unit_test(damage_is_noticed),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return chdir("/") || failed;

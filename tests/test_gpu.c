@@ -39,7 +39,7 @@ static const net_case cases[] = {
     { "mish and swish", BN(8, 3, 1, mish) CONV(6, 3, 1, swish) BN(5, 1, 1, swish) CONV(6, 1, 1, mish) LOSS, 1, FEATURE_F32, 0, 24, NO_KEYS },
     { "mobile activations", BN(8, 3, 1, hard_swish) CONV(6, 3, 1, relu6) BN(5, 1, 1, relu6) CONV(6, 1, 2, hard_swish) LOSS, 1, FEATURE_F32, 0, 24, NO_KEYS },
     { "hard_mish, gelu", BN(8, 3, 1, hard_mish) CONV(6, 3, 1, gelu) BN(5, 1, 1, gelu) CONV(6, 1, 1, hard_mish) LOSS, 1, FEATURE_F32, 1, 0, NO_KEYS },
-    { "mish of shortcuts", BN(8, 3, 1, leaky) BN(8, 3, 1, linear) SHORTCUT(-2, mish) CONV(6, 3, 2, swish) SHORTCUT(-2, mish) "[activation]\nactivation=gelu\n" BN(6, 3, 1, leaky) LOSS, 1, FEATURE_F32, 0, 24, NO_KEYS },
+    { "mish of shortcuts", BN(8, 3, 1, leaky) BN(8, 3, 1, linear) SHORTCUT(-2, mish) CONV(6, 3, 2, swish) SHORTCUT(-2, mish) "[activation]\nactivation=gelu\n" BN(6, 3, 1, leaky) LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
     { "mish of rows", "[connected]\noutput=20\nbatch_normalize=1\nactivation=mish\n[connected]\noutput=9\nactivation=swish\n" LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
     { "pooling and routes", BN(8, 3, 1, leaky) "[maxpool]\nsize=2\nstride=2\n" BN(5, 3, 1, leaky) "[upsample]\nstride=2\n[route]\nlayers=-1,0\n" BN(6, 1, 1, leaky) LOSS,
       1, FEATURE_F32, 0, 0, NO_KEYS },

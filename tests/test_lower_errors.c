@@ -315,18 +315,28 @@ static void nothing_has_a_loss(void **state)
 static void heads_that_learn_nothing_from_labels(void **state)
 {
     (void)state;
-    static const char new_coords[] = NET "letter_box=1\n" CONV(7, 1) "[yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum=1\nnew_coords=1\n";
     static const char gaussian[] = NET "letter_box=1\n" CONV(11, 1) "[Gaussian_yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum=1\n";
     static const char hint[] = "hint: train it in AlexeyAB's Darknet, and distil from it here: that needs no labels\n";
     static const char what[] = "cannot be trained from labels here: it runs, is measured and is distilled\n";
     for (int warn = 0; warn < 2; ++warn) {
-        char *coords = mem_printf("s.cfg:18: %s[yolo] new_coords=1 %s%s", warn ? "warning: " : "", what, hint);
         char *uncertain = mem_printf("s.cfg:13: %s[Gaussian_yolo] %s%s", warn ? "warning: " : "", what, hint);
-        advised(new_coords, warn, !warn, coords);
         advised(gaussian, warn, !warn, uncertain);
-        free(coords);
         free(uncertain);
     }
+}
+
+static void new_coords_want_probabilities(void **state)
+{
+    (void)state;
+#define COORDS(activation) NET "letter_box=1\n[convolutional]\nfilters=7\nsize=1\nactivation=" activation "\n" \
+        "[yolo]\nnew_coords=1\nmask=0\nanchors=4,4\nclasses=2\nnum=1\n"
+    static const char what[] = "[yolo] new_coords=1 learns from labels where the layer before has activation=logistic\n";
+    char *refused = mem_printf("s.cfg:12: %s", what), *warned = mem_printf("s.cfg:12: warning: %s", what);
+    advised(COORDS("linear"), 0, 1, refused);
+    advised(COORDS("linear"), 1, 0, warned);
+    advised(COORDS("logistic"), 0, 0, "");
+    free(refused);
+    free(warned);
 }
 
 /* How a detector's images fill its input: as its cfg says, as the Darknet does whose cfg it is, as the stock one does. */
@@ -591,6 +601,7 @@ int main(void)
         cmocka_unit_test(mistakes_of_two_heads), cmocka_unit_test(crop_is_refused),
         cmocka_unit_test(relative_numbers_over_a_triple), cmocka_unit_test(keys_of_another_kind), cmocka_unit_test(means_of_bytes), cmocka_unit_test(nothing_has_a_loss),
         cmocka_unit_test(heads_that_learn_nothing_from_labels),
+        cmocka_unit_test(new_coords_want_probabilities),
         cmocka_unit_test(detectors_of_another_darknet),
         cmocka_unit_test(teachers_of_another_darknet),
         cmocka_unit_test(one_image_at_a_time), cmocka_unit_test(heavy_projectors), cmocka_unit_test(projectors_of_a_point),

@@ -76,7 +76,7 @@ static int groups_several(const reader_site *at) { return is_grouped_route(at) &
 static int is_gate(const reader_site *at) { return is(at, "scale_channels") || is(at, "sam"); }
 static int is_forks_section(const reader_site *at)
 {
-    static const char *const names[] = { "route_lhalf", "reorg3d", "Gaussian_yolo", NULL };
+    static const char *const names[] = { "reorg3d", "Gaussian_yolo", NULL };
     return listed(at->section->name, names);
 }
 /* Neither OpenCV's nor one of those. */
@@ -128,7 +128,7 @@ static const reader_row rows[] = {
       "-onnx" },
     { "[route] groups=", is_grouped_route, READER_DARKNET, "stock Darknet takes all channels",
       "AlexeyAB's Darknet, OpenCV, or -onnx" },
-    { "[route] groups= of several layers", groups_several, READER_OPENCV, "OpenCV takes all channels",
+    { "[route] groups= of several layers", groups_several, READER_OPENCV, "OpenCV refuses the cfg",
       "a [route] for each of them, and one that joins these; or -onnx" },
     { "[scale_channels] or [sam]", is_gate, READER_DARKNET, "stock Darknet has no such section",
       "AlexeyAB's Darknet, OpenCV, or -onnx" },

@@ -3,6 +3,8 @@
 #include "layers/fork_heads.h"
 #include "lower_build.h"
 
+#include <string.h>
+
 /* ---- nothing to learn from ---- */
 
 /* The section to blame: a loss that is turned off, else the last layer. */
@@ -17,7 +19,19 @@ static const cfg_section *lossless(const cfg_file *cfg)
 static const cfg_section *unlearning_head(const lowered *low)
 {
     for (int i = 0; low->labels && i < low->trained && i < low->shape->n; ++i)
-        if (fork_head_of(cfg_layer(low->cfg, i))) return cfg_layer(low->cfg, i);
+        if (fork_head_of(cfg_layer(low->cfg, i)) == HEAD_GAUSSIAN) return cfg_layer(low->cfg, i);
+    return NULL;
+}
+
+/* Boxes of new_coords whose layer before gives no probabilities; NULL if there are none. */
+static const cfg_section *unbounded_head(const lowered *low)
+{
+    for (int i = 1; low->labels && i < low->trained && i < low->shape->n; ++i) {
+        const cfg_section *head = cfg_layer(low->cfg, i), *before = cfg_layer(low->cfg, i - 1);
+        const char *def = lower_default_activation(before->name);
+        if (fork_head_of(head) == HEAD_NEW_COORDS && strcmp(cfg_str(before, "activation", def ? def : ""), "logistic"))
+            return head;
+    }
     return NULL;
 }
 
@@ -25,11 +39,16 @@ static const cfg_section *unlearning_head(const lowered *low)
 static int check_heads(const lowered *low, int warn, diag *d)
 {
     const cfg_section *head = unlearning_head(low);
+    const cfg_section *unbounded = unbounded_head(low);
+    if (unbounded) {
+        (warn ? diag_warn : diag_error)(d, unbounded->file, cfg_line(unbounded, "new_coords"), unbounded->name,
+                                        "new_coords=1 learns from labels where the layer before has "
+                                        "activation=logistic");
+        return warn ? 0 : -1;
+    }
     if (!head) return 0;
-    int coords = cfg_int(head, "new_coords", 0);
-    (warn ? diag_warn : diag_error)(d, head->file, cfg_line(head, "new_coords"), head->name,
-                                    "%scannot be trained from labels here: it runs, is measured and is distilled",
-                                    coords ? "new_coords=1 " : "");
+    (warn ? diag_warn : diag_error)(d, head->file, head->line, head->name,
+                                    "cannot be trained from labels here: it runs, is measured and is distilled");
     diag_hint(d, "train it in AlexeyAB's Darknet, and distil from it here: that needs no labels");
     return warn ? 0 : -1;
 }

@@ -26,6 +26,7 @@
 #define FORK_FLOAT(n, lo, hi) { .name = n, .type = KEY_FLOAT, .min = lo, .max = hi, .fork = 1 }
 #define ELSEWHERE(n) { .name = n, .type = KEY_STR, .elsewhere = 1 }
 #define NEVER(n) { .name = n, .type = KEY_STR, .never = 1, .hint = NOT_HERE, .fork = 1 }
+#define FORK_CHOICE(n, c) { .name = n, .type = KEY_CHOICE, .choices = c, .fork = 1 }
 #define END { .name = NULL }
 
 #define NOT_HERE "this Darknet does not have that key and would compute something else"
@@ -122,8 +123,9 @@ static const key_row route_keys[] = {
 };
 static const key_row shortcut_keys[] = {
     { .name = "from", .type = KEY_INTS, .min = -BIG, .max = BIG, .required = 1 },
-    ACTIVATION, REAL("alpha"), REAL("beta"), CHOICE("weights_type", "none|per_feature|per_layer|per_channel", NULL),
-    CHOICE("weights_normalization", "none|relu|avg_relu|softmax", NULL), END
+    ACTIVATION, REAL("alpha"), REAL("beta"),
+    FORK_CHOICE("weights_type", "none|per_feature|per_layer|per_channel"),
+    FORK_CHOICE("weights_normalization", "none|relu|avg_relu|softmax"), END
 };
 /* AlexeyAB's; the slope of what these may activate is known from the output alone, as of the host's. */
 static const key_row scale_channels_keys[] = {

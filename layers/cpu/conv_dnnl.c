@@ -18,6 +18,7 @@ const conv_math *conv_dnnl(void) { return NULL; }
 #else
 #include "batchnorm.h"
 #include "batchnorm_blocked.h"
+#include "conv_fused.h"
 #include "parallel.h"
 #include "vec.h"
 
@@ -362,25 +363,6 @@ static int make_gradients(onednn_plan *plan, dnnl_primitive_desc_t forward)
 }
 
 /* ---- the plan ---- */
-
-/* Activations that oneDNN has as precisely as we do; others follow in a pass of our own. */
-static const struct fused_row {
-    int activation;
-    dnnl_alg_kind_t kind;
-    float alpha, beta;
-} fused_rows[] = {
-    { RELU, dnnl_eltwise_relu, 0, 0 }, { LEAKY, dnnl_eltwise_relu, HOST_LEAKY_SLOPE, 0 },
-    { ACTIVATION_MISH, dnnl_eltwise_mish, 0, 0 }, { ACTIVATION_SWISH, dnnl_eltwise_swish, 1, 0 },
-    { ACTIVATION_RELU6, dnnl_eltwise_clip, 0, 6 }, { ACTIVATION_HARD_SWISH, dnnl_eltwise_hardswish, 0, 0 },
-    { ACTIVATION_GELU, dnnl_eltwise_gelu_tanh, 0, 0 },
-};
-
-static const struct fused_row *fused_row(ACTIVATION act)
-{
-    for (size_t i = 0; i < sizeof fused_rows / sizeof *fused_rows; ++i)
-        if (fused_rows[i].activation == (int)act) return &fused_rows[i];
-    return NULL;
-}
 
 /* Attributes of the fused step. */
 static int fused_attr(onednn_plan *plan, dnnl_primitive_attr_t *attr)

@@ -1,8 +1,9 @@
 #!/bin/bash
-# Runs `check` and `summary` over every .cfg in a folder and counts what they say: how many pass, and what the others are
-# refused for, the most frequent cause first.
+# Runs `check` and `summary` over every .cfg in a folder and counts what they say: how many pass, and what the others
+# are refused for, the most frequent cause first.
 #   tests/zoo/check_all.sh FOLDER [BUILD] [LIST]    BUILD: build; LIST: a file to write, a line each: name, tab, cause
-# A cfg's cause is its first error without its numbers. Ends non-zero if the program crashed or ran longer than a minute.
+# A cfg's cause is its first error without its numbers. Ends non-zero if the program crashed or ran longer than a
+# minute.
 set -u
 folder=${1:?a folder of cfgs} build=${2:-build} list=${3:-}
 darknet=$PWD/$build/darknet
@@ -25,8 +26,14 @@ cause() {
 first_error() {
     awk -v file="$1" -v verb="$2" '
         /^ *hint:/ || /warning:/ || /^note/ || !NF { next }
-        { sub("^" "[^ ]*" ":[0-9]+: ", ""); i = index($0, file); if (i) $0 = substr($0, i + length(file)); sub(/^:[0-9]*:? */, "");
-          print verb ": " $0; found = 1; exit }
+        {
+            i = index($0, file)
+            if (i) $0 = substr($0, i + length(file))
+            sub(/^:[0-9]*:? */, "")
+            print verb ": " $0
+            found = 1
+            exit
+        }
         END { if (!found) print verb ": no message" }'
 }
 

@@ -10,6 +10,7 @@
     batch=1                      of [net]
     ends=loss                    [yolo] and [softmax]; map: [activation] linear, so that a network ends on plain maps;
                                  student: with teacher=FILE.cfg weights=FILE, each head is learnt from the teacher's
+    small=1                      as in tests/fixtures/zoo
 
 Each network is one function, its table of stages above it; NETWORKS lists them. Anchors are multiples of a head's
 stride: they belong to data, not to a structure.
@@ -308,7 +309,8 @@ MOBILENETV3 = [(3, 16, 16, 0, 'relu', 1), (3, 64, 24, 0, 'relu', 2), (3, 72, 24,
 
 def mobilenetv3_large(cfg):
     """The published gate is relu6(x + 3) / 6. No activation of a cfg is that, but relu6 is one: the 3 stands in the
-    convolution's biases, and the sixth in the weights of the 1x1 convolution behind the gate: weights convert exactly."""
+    convolution's biases, and the sixth in the weights of the 1x1 convolution behind the gate. Weights convert exactly.
+    """
     cfg.activation = 'hard_swish'
     channels = cfg.wide(16)
     cfg.conv(channels, 3, 2)
@@ -328,7 +330,8 @@ def pieces(cfg):
     """No published network: every layer and activation that the six lack, each read by what follows."""
     half, most = cfg.wide(64) // 2, cfg.wide(64)
     first = cfg.conv(most, 3, activation='hard_mish')
-    cfg.section('convolutional', batch_normalize=1, filters=most, size=3, stride=1, dilation=2, pad=1, activation='gelu')
+    cfg.section('convolutional', batch_normalize=1, filters=most, size=3, stride=1, dilation=2, pad=1,
+                activation='gelu')
     second = cfg.section('convolutional', batch_normalize=1, filters=most, size=3, stride_x=1, stride_y=1, dilation=3,
                          groups=2, pad=1, activation='swish')
     gate = cfg.conv(most, activation='logistic')
@@ -360,10 +363,23 @@ NETWORKS = {
     'mobilenetv3-large': (mobilenetv3_large, 224, 1000), 'pieces': (pieces, 64, 10),
 }
 
+# What fixtures are of: enough images and places for a batch norm, few numbers.
+SMALL = {
+    'yolov4': dict(wide=.125, deep=.25, classes=3, width=96, height=64),
+    'yolov4-tiny': dict(wide=.125, classes=3, width=96, height=64),
+    'yolov7-tiny': dict(wide=.125, classes=3, width=96, height=64),
+    'efficientnet-b0': dict(wide=.25, deep=.5, classes=10, width=96, height=64),
+    'mobilenetv2': dict(wide=.25, deep=.5, classes=10, width=96, height=64),
+    'mobilenetv3-large': dict(wide=.25, classes=10, width=96, height=64),
+    'pieces': dict(wide=.25, classes=10, width=24, height=16),
+}
+
 
 def make(name, **keys):
     """The cfg's text."""
     build, size, classes = NETWORKS[name]
+    if keys.pop('small', 0):
+        keys = {**SMALL[name], 'batch': 2, 'ends': 'map', **keys}
     size = keys.pop('size', size)
     unknown = set(keys) - {'width', 'height', 'classes', 'wide', 'deep', 'step', 'batch', 'ends', 'teacher', 'weights'}
     if unknown:
