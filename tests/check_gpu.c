@@ -17,9 +17,9 @@ void check_arrays(const network *got, const network *want, int i, const char *na
     size_t weights = a->type == CONNECTED ? (size_t)(a->inputs * a->outputs) : (size_t)a->nweights, c = (size_t)a->out_c;
     if (!a->weights) return;
     check_nmse(a->weights, b->weights, weights, name, i, "weights");
-    check_nmse(a->biases, b->biases, c, name, i, "biases");
+    if (a->biases) check_nmse(a->biases, b->biases, c, name, i, "biases");
     check_nmse(a->weight_updates, b->weight_updates, weights, name, i, "weight updates");
-    check_nmse(a->bias_updates, b->bias_updates, c, name, i, "bias updates");
+    if (a->biases) check_nmse(a->bias_updates, b->bias_updates, c, name, i, "bias updates");
     if (!a->batch_normalize) return;
     check_nmse(a->scales, b->scales, c, name, i, "scales");
     check_nmse(a->scale_updates, b->scale_updates, c, name, i, "scale updates");
