@@ -37,16 +37,17 @@ choice() { cfg "$@"; job "$1" "-cache experiments/fashion-held-out.feat -views 2
 labels labels.05 .05
 choice kd.5 .05 scale=.5 "" ""
 choice both.5 .05 scale=.5 labels=1 ""
-labels labels.1 .1
-choice kd.1 .05 scale=.1 "" ""
-choice both.1 .05 scale=.1 labels=1 ""
 choice both.5-r.1 .1 scale=.5 labels=1 ""
-choice simkd .05 scale=10 "" -
-choice kd2 .05 scale=2 "" ""
-labels labels.02 .02
-choice both0 .05 scale=0 labels=1 ""
-choice both.5-t8 .05 scale=.5 labels=1 temperature=8
-choice both.5-t2 .05 scale=.5 labels=1 temperature=2
 choice both.5-k3 .05 scale=.5 labels=1 scale=3
+choice both.5-t8 .05 scale=.5 labels=1 temperature=8
+choice both2 .05 scale=2 labels=1 ""
 labels labels-smooth .05 label_smoothing=.1
+choice both.1 .05 scale=.1 labels=1 ""
+labels labels.1 .1
+choice both.5-t2 .05 scale=.5 labels=1 temperature=2
+choice both0 .05 scale=0 labels=1 ""
+labels labels.02 .02
+choice kd2 .05 scale=2 "" ""
+choice kd.1 .05 scale=.1 "" ""
+choice simkd .05 scale=10 "" -
 echo "$(wc -l <"$jobs") jobs in $jobs"
