@@ -71,7 +71,7 @@ static fixture begin_job(const char *cfg, const char *train, const char *valid, 
     f.train = open_set(DATA_TRAIN, train, need_train, f.d);
     if (valid) f.valid = open_set(DATA_VALID, valid, need_valid, f.d);
     f.p = (preflight_job){ .model = model_open("net.cfg", &o, f.d), .train = f.train, .valid = f.valid, .cfg = "net.cfg", .folder = "run/deep",
-                           .name = "net", .threads = 1, .labelled = f.train ? dataset_count(f.train) : 0 };
+                           .name = "net", .threads = 1 };
     check_no_errors(f.d);
     return f;
 }
