@@ -8,30 +8,20 @@
 # trials for labels as a distillation has values of a kind. All rows see the same two views of each image.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/experiments/recipe.sh
 mkdir -p experiments/cfg
 jobs=experiments/fashion.jobs
 : >"$jobs"
 
-# NAME RATE L2-KEYS TAIL-KEYS KD-KEYS ("-": no [kd]) AUGMENT-KEYS; keys are separated by spaces
-cfg() {
-    awk -v rate="$2" -v l2="$3" -v tail="$4" -v kd="$5" -v augment="${6:-}" '
-        function keys(text,  n, i, key) { n = split(text, key, " "); for (i = 1; i <= n; ++i) print key[i] }
-        /^learning_rate=/ { $0 = "learning_rate=" rate }
-        /^max_batches=/ { $0 = "max_batches=10313" }
-        /^scale=/ { next }
-        { print }
-        /^\[augment\]/ { keys(augment) }
-        /^\[feature_l2\]/ { keys(l2) }
-        /^\[reused_classifier\]/ { keys(tail); if (kd != "-") { print "\n[kd]"; keys(kd) } }
-    ' cfg/fashion-simkd.cfg >"experiments/cfg/fashion-$1.cfg"
-}
+# cfg NAME KEYS...: as with_keys has them, for 12 epochs of 55,000
+cfg() { sed 's/^max_batches=.*/max_batches=10313/' cfg/fashion-simkd.cfg | with_keys "${@:2}" >"experiments/cfg/fashion-$1.cfg"; }
 job() {   # NAME FLAGS
     for seed in 0 1 2; do
         echo "fashion-$1 ./darknet distill train cfg/fashion.data experiments/cfg/fashion-$1.cfg $2 -holdout 5000" \
             "-epochs 12 -seed $seed -view-seed 0 -threads 1 -quiet"
     done >>"$jobs"
 }
-labels() { cfg "$1" "$2" "" "" - "${3:-}"; job "$1" -from-labels; }
+labels() { cfg "$1" "$2" "" "" - "" "" "${3:-}"; job "$1" -from-labels; }
 choice() { cfg "$@"; job "$1" "-cache experiments/fashion-held-out.feat -views 2"; }
 
 labels labels.05 .05
