@@ -1,8 +1,8 @@
 # darknet-distill: SimKD knowledge distillation as a plugin for Darknet.
 #
-#   make            build ./darknet                     make demo      distil, deploy and prove it (about two minutes)
+#   make            build ./darknet                     make demo      distil, deploy and prove it (about three minutes)
 #   make test       build and run every test            make teacher   train the demo's teacher from nothing
-#   make seeds      the demo's two students for three seeds
+#   make seeds      the demo's three networks, for three seeds
 #   make shapes     detectors: distil one on drawn shapes, beside the same from labels (about ten minutes)
 #   make fuzz       every reader of files against hostile ones, SECONDS=60 each (clang)
 #   make fuzz-cli   every verb on mutated files, for SECONDS=60

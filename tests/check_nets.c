@@ -96,17 +96,21 @@ lowered *check_lowered(const char *text, lower_mode mode)
     return l;
 }
 
-void check_not_lowered(const char *text, lower_mode mode, const char *expected)
+void check_only_error(const diag *d, const char *expected)
 {
-    diag *d = diag_new();
-    lowered *l = lower_text(text, mode, d);
     if (diag_errors(d) != 1) diag_print(d, stderr);
-    assert_null(l);
     assert_int_equal(diag_errors(d), 1);
     const diag_message *m = diag_get(d, 0);
     char *got = mem_printf("%d: [%s] %s", m->line, m->section, m->text);
     assert_string_equal(got, expected);
     free(got);
+}
+
+void check_not_lowered(const char *text, lower_mode mode, const char *expected)
+{
+    diag *d = diag_new();
+    assert_null(lower_text(text, mode, d));
+    check_only_error(d, expected);
     diag_free(d);
 }
 

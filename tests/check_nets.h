@@ -15,7 +15,9 @@ model *check_model(const char *name, const char *cfg, uint64_t stream);
 int check_write_onnx(const network *net, const cfg_file *cfg, const int *output, int outputs, const char *path, diag *d);
 /* `text`, read as s.cfg, lowers without an error; free with lower_free. */
 lowered *check_lowered(const char *text, lower_mode mode);
-/* It does not: the one error is `expected`, "LINE: [SECTION] TEXT". */
+/* `d` has one error, its first message, which is `expected`, "LINE: [SECTION] TEXT". */
+void check_only_error(const diag *d, const char *expected);
+/* `text` does not lower, and says that. */
 void check_not_lowered(const char *text, lower_mode mode, const char *expected);
 /* The text of message i's hint or "". */
 const char *check_hint(const diag *d, int i);

@@ -21,6 +21,7 @@ status 0 "ten labelled" train kd ten -labelled 10
 other all/kd_final.weights ten/kd_final.weights "learns something else"
 status 0 "no loss on labels" train pure pure
 status 0 "none labelled" train kd none -labelled 0
+[ -s "$w/err" ] && not_ok "as was asked" "$(cat "$w/err")" || ok "as was asked"
 same pure/pure_final.weights none/kd_final.weights "is as good as a network without that loss"
 status 0 "with -labelled" train pure pure-ten -labelled 10
 says err "'-labelled 10': nothing in $w/pure.cfg learns from labels" "is warned"

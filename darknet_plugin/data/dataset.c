@@ -140,6 +140,7 @@ static int fill(dataset *set, const data_request *request, diag *d)
     }
     if (!bad) bad = hold_out(set, request, d);
     if (!bad && request->limit && request->limit < set->count) set->count = request->limit;
+    set->labelled = set->count;
     if (!set->format->identity) set->prints = data_prints_new(set->count);
     if (!bad && request->need & DATA_BOXES) bad = data_read_boxes(set, request, d);
     if (!bad && is_detector(request) && !(request->need & DATA_LOOK)) bad = data_report_left_out(set, request, d);
@@ -223,7 +224,10 @@ int dataset_ambiguous(const dataset *set, size_t i) { return i < set->count && s
 void dataset_forget_labels(dataset *set, size_t from)
 {
     for (size_t i = from; i < set->count; ++i) set->label[i] = DATA_NO_CLASS;
+    if (from < set->labelled) set->labelled = from;
 }
+
+size_t dataset_labelled(const dataset *set) { return set->labelled; }
 
 int dataset_has_boxes(const dataset *set) { return set->box_at != NULL; }
 

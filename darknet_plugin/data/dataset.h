@@ -81,6 +81,8 @@ int dataset_untouched(const dataset *set, const data_print *kept, size_t n);
 int dataset_label(const dataset *set, size_t i);                 /* 0..classes-1, or -1 */
 /* From now on images `from`, from + 1, ... have no label. */
 void dataset_forget_labels(dataset *set, size_t from);
+/* The first so many are those that may have one: all, but for what was forgotten. */
+size_t dataset_labelled(const dataset *set);
 int dataset_ambiguous(const dataset *set, size_t i);             /* its label is -1 because several are in its path */
 int dataset_has_boxes(const dataset *set);                       /* opened with DATA_BOXES */
 /* The *n boxes of image i, relative to it, as its label file has them (they may reach beyond the image); borrowed, NULL

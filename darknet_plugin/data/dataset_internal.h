@@ -63,6 +63,7 @@ struct dataset {
     const data_format *format;
     int classes;
     size_t count;
+    size_t labelled;          /* the first so many may have labels, the others' were forgotten */
     int *label;               /* count, owned */
     uint8_t *pixels;          /* (count, h, w, c), owned; formats kept in memory; NULL: only looked at */
     int w, h, c;              /* 0 in formats kept in files */

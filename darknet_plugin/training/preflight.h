@@ -18,7 +18,6 @@ typedef struct preflight_job {
     int threads, force;
     int one_list;                 /* train and valid are the same images: what is wrong is said once */
     uint64_t view_seed;
-    size_t labelled;              /* only the first so many of `train` shall have labels */
     int held_out;                 /* `valid` are training images that are held out */
 } preflight_job;
 

@@ -165,9 +165,10 @@ static void judge_holdout(const preflight_job *job, diag *d)
 /* Of the training set not every cfg reads labels. */
 static void judge(const preflight_job *job, const dataset *set, const char *which, diag *d)
 {
+    size_t n = dataset_labelled(set);
     if (dataset_has_boxes(set)) judge_boxes(set, which, d);
-    else if (!model_is_detector(job->model) && (set == job->valid || job->model->low->labels))
-        judge_labels(set, set == job->train ? job->labelled : dataset_count(set), which, d);
+    else if (n && !model_is_detector(job->model) && (set == job->valid || job->model->low->labels))
+        judge_labels(set, n, which, d);
 }
 
 /* What the images are called that are measured. */

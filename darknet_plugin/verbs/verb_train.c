@@ -201,7 +201,6 @@ static int run_training(const options *options, training *training, diag *d)
         .folder = options->backup ? options->backup : training->file->backup, .name = name,
         .threads = parallel_threads(), .force = options->force, .view_seed = options_view_seed(options),
         .held_out = options->holdout,
-        .labelled = few_labels(options) ? (size_t)options->labelled : dataset_count(training->train),
         .one_list = !options->limit && data_file_one_list(training->file),
     };
     int failed = preflight_files(&job, options->n > 2 ? options->arg[2] : NULL, d) ||

@@ -20,6 +20,7 @@
 # pixels than another; held-out.feat and all.feat are filled by the first that needs them.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/experiments/recipe.sh
 [ -f experiments/cifar100.data ] && [ -f experiments/resnet56.weights ] ||
     { echo "error: experiments/cifar100.data or experiments/resnet56.weights is missing, see the head of $0" >&2; exit 1; }
 mkdir -p experiments/cfg
@@ -38,23 +39,16 @@ retimed() {
         /^weights=/ { print "weights=experiments/resnet56.weights\nmean=.5070,.4865,.4409\nstd=.2673,.2564,.2761"; next }
         { print }' "$2" >"experiments/cfg/$1.cfg"
 }
-# cfg NAME STEPS RATE L2-KEYS TAIL-KEYS KD-KEYS ("-": no [kd]) PROJECTOR-KEYS TEACHER-KEYS; keys are separated by spaces
+# cfg NAME STEPS KEYS...: as with_keys has them
 cfg() {
     retimed "$1" cfg/cifar100/resnet56-resnet20.cfg "$2"
-    awk -v rate="$3" -v l2="$4" -v tail="$5" -v kd="$6" -v projector="${7:-}" -v teacher="${8:-}" '
-        function keys(text,  n, i, key) { n = split(text, key, " "); for (i = 1; i <= n; ++i) print key[i] }
-        /^learning_rate=/ { $0 = "learning_rate=" rate }
-        projector != "" && /^reduction=/ { next }
-        { print }
-        /^\[projector\]/ { keys(projector) }
-        /^\[teacher\]/ { keys(teacher) }
-        /^\[feature_l2\]/ { keys(l2) }
-        /^\[reused_classifier\]/ { keys(tail); if (kd != "-") { print "\n[kd]"; keys(kd) } }
-    ' "experiments/cfg/$1.cfg" >"experiments/cfg/$1.new" && mv "experiments/cfg/$1.new" "experiments/cfg/$1.cfg"
+    with_keys "${@:3}" <"experiments/cfg/$1.cfg" >"experiments/cfg/$1.new"
+    mv "experiments/cfg/$1.new" "experiments/cfg/$1.cfg"
 }
-# job NAME SEED EPOCHS CFG FLAGS
+# job NAME SEED EPOCHS CFG FLAGS, on $data
+data=experiments/cifar100.data
 job() {
-    echo "$1 ./darknet distill train experiments/cifar100.data experiments/cfg/$4.cfg ${5:+$5 }-epochs $3 -seed $2 -view-seed 0 -threads 1 -quiet" >>"$jobs"
+    echo "$1 ./darknet distill train $data experiments/cfg/$4.cfg ${5:+$5 }-epochs $3 -seed $2 -view-seed 0 -threads 1 -quiet" >>"$jobs"
 }
 steps() { echo $(($1 * $2 / 64)); }   # EPOCHS IMAGES
 
@@ -127,8 +121,7 @@ fractions() {
     local percent
     for percent in 1 10; do
         part "$percent" $((percent * 500)) $((100 / percent))
-        echo "labels-$percent ./darknet distill train experiments/cifar100-$percent.data experiments/cfg/labels.cfg -from-labels" \
-            "-epochs 20 -seed 0 -view-seed 0 -threads 1 -quiet" >>"$jobs"
+        data=experiments/cifar100-$percent.data job "labels-$percent" 0 20 labels -from-labels
         job "both-$percent" 0 20 both "-labelled $((percent * 500)) $all"
     done
 }

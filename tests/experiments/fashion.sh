@@ -8,45 +8,36 @@
 # trials for labels as a distillation has values of a kind. All rows see the same two views of each image.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/experiments/recipe.sh
 mkdir -p experiments/cfg
 jobs=experiments/fashion.jobs
 : >"$jobs"
 
-# NAME RATE L2-KEYS TAIL-KEYS KD-KEYS ("-": no [kd]) AUGMENT-KEYS; keys are separated by spaces
-cfg() {
-    awk -v rate="$2" -v l2="$3" -v tail="$4" -v kd="$5" -v augment="${6:-}" '
-        function keys(text,  n, i, key) { n = split(text, key, " "); for (i = 1; i <= n; ++i) print key[i] }
-        /^learning_rate=/ { $0 = "learning_rate=" rate }
-        /^max_batches=/ { $0 = "max_batches=10313" }
-        /^scale=/ { next }
-        { print }
-        /^\[augment\]/ { keys(augment) }
-        /^\[feature_l2\]/ { keys(l2) }
-        /^\[reused_classifier\]/ { keys(tail); if (kd != "-") { print "\n[kd]"; keys(kd) } }
-    ' cfg/fashion-simkd.cfg >"experiments/cfg/fashion-$1.cfg"
-}
+# cfg NAME KEYS...: as with_keys has them, for 12 epochs of 55,000
+cfg() { sed 's/^max_batches=.*/max_batches=10313/' cfg/fashion-simkd.cfg | with_keys "${@:2}" >"experiments/cfg/fashion-$1.cfg"; }
 job() {   # NAME FLAGS
     for seed in 0 1 2; do
         echo "fashion-$1 ./darknet distill train cfg/fashion.data experiments/cfg/fashion-$1.cfg $2 -holdout 5000" \
             "-epochs 12 -seed $seed -view-seed 0 -threads 1 -quiet"
     done >>"$jobs"
 }
-labels() { cfg "$1" "$2" "" "" - "${3:-}"; job "$1" -from-labels; }
+labels() { cfg "$1" "$2" "" "" - "" "" "${3:-}"; job "$1" -from-labels; }
 choice() { cfg "$@"; job "$1" "-cache experiments/fashion-held-out.feat -views 2"; }
 
 labels labels.05 .05
 choice kd.5 .05 scale=.5 "" ""
 choice both.5 .05 scale=.5 labels=1 ""
-labels labels.1 .1
-choice kd.1 .05 scale=.1 "" ""
-choice both.1 .05 scale=.1 labels=1 ""
 choice both.5-r.1 .1 scale=.5 labels=1 ""
-choice simkd .05 scale=10 "" -
-choice kd2 .05 scale=2 "" ""
-labels labels.02 .02
-choice both0 .05 scale=0 labels=1 ""
-choice both.5-t8 .05 scale=.5 labels=1 temperature=8
-choice both.5-t2 .05 scale=.5 labels=1 temperature=2
 choice both.5-k3 .05 scale=.5 labels=1 scale=3
+choice both.5-t8 .05 scale=.5 labels=1 temperature=8
+choice both2 .05 scale=2 labels=1 ""
 labels labels-smooth .05 label_smoothing=.1
+choice both.1 .05 scale=.1 labels=1 ""
+labels labels.1 .1
+choice both.5-t2 .05 scale=.5 labels=1 temperature=2
+choice both0 .05 scale=0 labels=1 ""
+labels labels.02 .02
+choice kd2 .05 scale=2 "" ""
+choice kd.1 .05 scale=.1 "" ""
+choice simkd .05 scale=10 "" -
 echo "$(wc -l <"$jobs") jobs in $jobs"
