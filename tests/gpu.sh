@@ -7,13 +7,13 @@ set -u
 skip() { printf 'skipped: %s: %s\n' "$1" "$2"; }
 if [ "$1" = --skipped ]; then
     for what in "every layer on a GPU against the CPU" "training, caches and resuming by the command on a GPU" "gradients on a GPU" "live teacher and caches on a GPU" \
-                "ten steps against PyTorch on a GPU" "the Fashion-MNIST demo on a GPU"; do skip "$what" "$2"; done
+                "ten steps against PyTorch on a GPU" "published networks against PyTorch on a GPU" "the Fashion-MNIST demo on a GPU"; do skip "$what" "$2"; done
     exit 0
 fi
 build=$1 failed=0
-for t in test_gpu_ops test_gpu test_gpu_models test_fixture; do
-    printf -- '--- %s\n' $t
-    "$build/tests/$t" 2>&1 || failed=1
+for t in test_gpu_ops test_gpu test_gpu_models test_fixture "test_zoo_networks *,?gpu"; do   # the rest of it is the CPU's
+    printf -- '--- %s\n' "$t"
+    "$build/tests/"${t% *} ${t#"${t% *}"} 2>&1 || failed=1
 done
 why=$("$build/darknet" distill valid cfg/fashion.data cfg/fashion-teacher.cfg cfg/fashion-teacher.weights -gpus 0 -limit 1 2>&1 >/dev/null)
 case "$why" in

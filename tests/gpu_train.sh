@@ -40,6 +40,29 @@ for where in gpu:"-gpus 0" cpu:-nogpu; do
 done
 status 0 "what the CPU has filled" train other -gpus 0 -views 1 -cache "$w/feat.cpu" -limit 64 -epochs 1
 says out " 0 computed" "the device reads"
+
+# YOLOv4-tiny to half its width, on a device: live, by a cache, exported.
+make_cfg() { python3 tests/zoo/make_cfg.py yolov4-tiny size=64 classes=3 batch=4 "$@"; }
+(cd "$w" && "$OLDPWD/$build/make_shapes" shapes 24 4 >/dev/null) || exit 1
+boxes=$w/shapes/shapes.data
+make_cfg wide=.25 >"$w/teacher.cfg"
+make_cfg wide=.125 ends=student teacher="$w/teacher.cfg" weights="$w/teacher_final.weights" >"$w/half.cfg"
+train_boxes() { "$darknet" distill train "$boxes" "$@" -force -quiet; }
+status 0 "a teacher with grouped routes, from labels" train_boxes "$w/teacher.cfg" -backup "$w" -epochs 6 -nogpu
+half() { train_boxes "$w/half.cfg" -epochs 1 -views 1 -backup "$w/$1" "${@:2}"; }
+status 0 "a student half as wide, live" half live -gpus 0
+status 0 "a step of it" half short -gpus 0 -limit 4
+status 0 "and on the CPU" half slow -nogpu -limit 4
+status 0 "filling a cache" half fill -cache "$w/boxes" -type f32 -gpus 0
+status 0 "and from it" half read -cache "$w/boxes" -type f32 -gpus 0
+says out " 0 computed" "computing nothing"
+for how in fill read; do
+    cmp -s "$w/live/half_final.weights" "$w/$how/half_final.weights" && ok "to the same weights, bit for bit ($how)" || not_ok "to the same weights, bit for bit ($how)"
+done
+status 0 "end on weights that differ by rounding" "$darknet" distill weights compare "$w/half.cfg" "$w/short/half_final.weights" \
+    "$w/slow/half_final.weights" -tolerance .001
+status 0 "export" "$darknet" distill export "$w/half.cfg" "$w/live/half_final.weights" "$w/deployed" -data "$boxes" -verify 2
+
 if [ -r /usr/share/darknet/data/dog.jpg ]; then
     for where in "-gpus 0" -nogpu; do
         status 0 "predict $where" "$darknet" distill predict "$w/few.data" cfg/fashion-teacher.cfg cfg/fashion-teacher.weights /usr/share/darknet/data/dog.jpg -t 3 -json $where

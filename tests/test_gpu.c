@@ -39,7 +39,7 @@ static const net_case cases[] = {
     { "mish and swish", BN(8, 3, 1, mish) CONV(6, 3, 1, swish) BN(5, 1, 1, swish) CONV(6, 1, 1, mish) LOSS, 1, FEATURE_F32, 0, 24, NO_KEYS },
     { "mobile activations", BN(8, 3, 1, hard_swish) CONV(6, 3, 1, relu6) BN(5, 1, 1, relu6) CONV(6, 1, 2, hard_swish) LOSS, 1, FEATURE_F32, 0, 24, NO_KEYS },
     { "hard_mish, gelu", BN(8, 3, 1, hard_mish) CONV(6, 3, 1, gelu) BN(5, 1, 1, gelu) CONV(6, 1, 1, hard_mish) LOSS, 1, FEATURE_F32, 1, 0, NO_KEYS },
-    { "mish of shortcuts", BN(8, 3, 1, leaky) BN(8, 3, 1, linear) SHORTCUT(-2, mish) CONV(6, 3, 2, swish) SHORTCUT(-2, mish) "[activation]\nactivation=gelu\n" BN(6, 3, 1, leaky) LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
+    { "mish of shortcuts", BN(8, 3, 1, leaky) BN(8, 3, 1, linear) SHORTCUT(-2, mish) CONV(6, 3, 2, swish) SHORTCUT(-2, mish) "[activation]\nactivation=gelu\n" BN(6, 3, 1, leaky) LOSS, 1, FEATURE_F32, 0, 24, NO_KEYS },
     { "mish of rows", "[connected]\noutput=20\nbatch_normalize=1\nactivation=mish\n[connected]\noutput=9\nactivation=swish\n" LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
     { "pooling and routes", BN(8, 3, 1, leaky) "[maxpool]\nsize=2\nstride=2\n" BN(5, 3, 1, leaky) "[upsample]\nstride=2\n[route]\nlayers=-1,0\n" BN(6, 1, 1, leaky) LOSS,
       1, FEATURE_F32, 0, 0, NO_KEYS },
@@ -52,6 +52,9 @@ static const net_case cases[] = {
     { "reorg3d", BN(4, 3, 1, leaky) "[reorg3d]\nstride=2\n" BN(5, 1, 1, leaky) LOSS, 1, FEATURE_F32, 0, 24, NO_KEYS },
     { "sums of several", BN(8, 3, 1, leaky) BN(6, 3, 1, leaky) BN(7, 1, 1, linear) "[shortcut]\nfrom=-2,0\nactivation=mish\nweights_type=per_channel\nweights_normalization=softmax\n"
       BN(7, 1, 1, leaky) "[shortcut]\nfrom=-2\nactivation=leaky\nweights_type=per_feature\nweights_normalization=relu\n" BN(5, 1, 1, leaky) LOSS, 1, FEATURE_F32, 1, 24, NO_KEYS },
+    { "dilation", BN(8, 3, 1, leaky) BN(6, 3, 1, mish) "dilation=2\n" BN(6, 5, 2, leaky) "groups=2\ndilation=3\n" CONV(5, 3, 1, swish) "dilation=2\n" LOSS, 1, FEATURE_F32, 0, 24, NO_KEYS },
+    { "two strides", BN(8, 3, 1, leaky) "stride_x=2\nstride_y=1\n" CONV(6, 1, 1, leaky) "stride_x=1\nstride_y=2\n" "[maxpool]\nsize=3\nstride_x=1\nstride_y=2\n" BN(5, 1, 1, leaky) LOSS,
+      1, FEATURE_F32, 0, 24, NO_KEYS },
     { "average", BN(8, 3, 2, leaky) "[avgpool]\n" LOSS, 1, FEATURE_F32, 0, 0, NO_KEYS },
     { "pooled=1", BN(8, 3, 2, leaky) LOSS, 2, FEATURE_F16, 0, 20, 1, 0, HEAD_NONE },
     { "normalise=channel", BN(8, 3, 2, leaky) LOSS, 1, FEATURE_F16, 0, 20, 0, 1, HEAD_NONE },

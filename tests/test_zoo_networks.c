@@ -248,8 +248,8 @@ static void test_gpu_backend(void **state)
     diag_free(d);
 }
 
-/* One test for each network and backend, named after both. */
-int main(void)
+/* One test for each network and backend, named after both; an argument says which, with * and ?. */
+int main(int argc, char **argv)
 {
     static const struct { const char *name; CMUnitTestFunction run; } backends[] = {
         { "reference", test_reference_backend }, { "dnnl", test_dnnl_backend }, { "blocked", test_blocked_maps },
@@ -264,6 +264,7 @@ int main(void)
         tests[i] = (struct CMUnitTest){ .name = title[i], .test_func = backends[i % BACKENDS].run,
                                         .initial_state = (void *)(uintptr_t)names[i / BACKENDS] };
     }
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     for (int i = 0; i < NAMES * BACKENDS; ++i) free(title[i]);
     return failed;

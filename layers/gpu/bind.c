@@ -6,12 +6,16 @@
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/host/host_fork.h"
 #include "layers/cpu/activate.h"
+#include "layers/fork_layers.h"
 #include "layers/optimiser.h"
 #include "layers/sections.h"
 
 #include <stdlib.h>
 
 static const gpu_row rows[] = {
+    { .type = CONVOLUTIONAL, .accepts = gpu_is_other_conv, .make = make_gpu_other_conv,
+      .forward = forward_gpu_other_conv, .backward = backward_gpu_other_conv, .free = free_gpu_conv,
+      .resized = resized_gpu_other_conv },
     { .type = CONVOLUTIONAL, .make = make_gpu_conv, .forward = forward_gpu_conv, .backward = backward_gpu_conv,
       .free = free_gpu_conv, .resized = resized_gpu_conv, .mends = 1 },
     { .type = CONNECTED, .backward = backward_gpu_connected },
@@ -21,7 +25,8 @@ static const gpu_row rows[] = {
     { .type = ROUTE, .forward = forward_gpu_route, .backward = backward_gpu_route },
     { .type = DROPOUT, .make = make_gpu_dropout, .forward = forward_gpu_dropout, .backward = backward_gpu_dropout,
       .free = free_gpu_dropout },
-    { .type = MAXPOOL, .make = make_gpu_maxpool },
+    { .type = MAXPOOL, .accepts = fork_two_strides, .forward = forward_gpu_other_maxpool,
+      .backward = backward_gpu_other_maxpool },
     { .type = (LAYER_TYPE)LAYER_SCALE_CHANNELS, .forward = forward_gpu_product, .backward = backward_gpu_product },
     { .type = (LAYER_TYPE)LAYER_SAM, .forward = forward_gpu_product, .backward = backward_gpu_product },
     { .type = (LAYER_TYPE)LAYER_ROUTE_PART, .forward = forward_gpu_part, .backward = backward_gpu_part },
@@ -34,7 +39,7 @@ static const gpu_row host_row = { .type = BLANK };
 static const gpu_row *row_of(const layer *l)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i)
-        if (rows[i].type == l->type) return &rows[i];
+        if (rows[i].type == l->type && (!rows[i].accepts || rows[i].accepts(l))) return &rows[i];
     return &host_row;
 }
 

@@ -8,7 +8,6 @@
 #include "state.h"
 
 #include "layers/cpu/activate.h"
-#include "layers/fork_layers.h"
 
 /* Exported by the library, in none of its installed headers. */
 void backward_bias_gpu(float *bias_updates, float *delta, int batch, int channels, int map);
@@ -44,11 +43,6 @@ int make_gpu_conv(layer *l, gpu_state *state, diag *d)
         diag_error(d, NULL, 0, "convolutional",
                    "layer %d: padding=%d around a 1x1 convolution is not computed on a GPU",
                    state->cpu->index, l->pad);
-        return -1;
-    }
-    if (fork_two_strides(l) || fork_dilation(l) > 1) {
-        diag_error(d, NULL, 0, "convolutional", "layer %d: dilation and two strides are not computed on a GPU",
-                   state->cpu->index);
         return -1;
     }
     if (l->batch_normalize && slope >= 0) state->slope = slope;

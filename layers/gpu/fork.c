@@ -166,15 +166,6 @@ void backward_gpu_sum(const layer *l, gpu_state *state, const layer_call *call)
     if (trained) add_weight_updates(l, state);
 }
 
-/* ---- two strides ---- */
-
-int make_gpu_maxpool(layer *l, gpu_state *state, diag *d)
-{
-    if (!fork_two_strides(l)) return 0;
-    diag_error(d, NULL, 0, "maxpool", "layer %d: two strides are not computed on a GPU", state->cpu->index);
-    return -1;
-}
-
 /* ---- layers made or resized by us (gpu.h) ---- */
 
 void gpu_remake_maps(layer *l)

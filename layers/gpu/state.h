@@ -13,6 +13,7 @@ typedef struct gpu_state gpu_state;
 /* In a layer_call here, input and delta are on the device, as the arrays of call->net->layers that end in _gpu are. */
 typedef struct gpu_row {
     LAYER_TYPE type;
+    int (*accepts)(const layer *l);                              /* which of that type; NULL: all. The first row counts */
     int (*make)(layer *l, gpu_state *state, diag *d);            /* 0, or -1 with a message; NULL: nothing to do */
     void (*forward)(const layer *l, gpu_state *state, const layer_call *call);    /* NULL: the host's */
     void (*backward)(const layer *l, gpu_state *state, const layer_call *call);
@@ -24,7 +25,7 @@ typedef struct gpu_row {
 struct gpu_state {
     const gpu_row *row;
     const cpu_state *cpu;             /* borrowed */
-    /* of a convolution (fork.c has other uses for them) */
+    /* of a convolution (window.c and fork.c have other uses for them) */
     float *picked, *delta;            /* scratch of the size of the input, on the device, owned; NULL if not needed */
     float *waste;                     /* gradients of weights that do not move, on the device, owned; NULL if they do */
     size_t scratch;                   /* floats of each */
@@ -59,7 +60,13 @@ void forward_gpu_route(const layer *l, gpu_state *state, const layer_call *call)
 void backward_gpu_route(const layer *l, gpu_state *state, const layer_call *call);
 void forward_gpu_softmax(const layer *l, gpu_state *state, const layer_call *call);
 void forward_gpu_shortcut(const layer *l, gpu_state *state, const layer_call *call);
-int make_gpu_maxpool(layer *l, gpu_state *state, diag *d);
+int gpu_is_other_conv(const layer *l);                           /* one that the host cannot compute */
+int make_gpu_other_conv(layer *l, gpu_state *state, diag *d);
+void forward_gpu_other_conv(const layer *l, gpu_state *state, const layer_call *call);
+void backward_gpu_other_conv(const layer *l, gpu_state *state, const layer_call *call);
+void resized_gpu_other_conv(layer *l, gpu_state *state);
+void forward_gpu_other_maxpool(const layer *l, gpu_state *state, const layer_call *call);
+void backward_gpu_other_maxpool(const layer *l, gpu_state *state, const layer_call *call);
 /* fork.c */
 void forward_gpu_product(const layer *l, gpu_state *state, const layer_call *call);
 void backward_gpu_product(const layer *l, gpu_state *state, const layer_call *call);
