@@ -42,6 +42,11 @@ says out " 0 computed" "computing nothing"
 for how in fill read; do
     same "$w/live/half_final.weights" "$w/$how/half_final.weights" "to the same weights, bit for bit ($how)"
 done
+status 0 "an epoch of it" half stop -epochs 1
+status 0 "resumed" half stop -resume
+same "$w/live/half_final.weights" "$w/stop/half_final.weights" "to the same weights, bit for bit (stopped)"
+status 0 "weights compare" "$darknet" distill weights compare "$w/half.cfg" "$w/live/half_final.weights" "$w/stop/half_final.weights"
+says out "same" "knows its layers"
 status 0 "valid" "$darknet" distill valid "$data" "$w/half.cfg" "$w/live/half_final.weights" -json
 export_half() {
     "$darknet" distill export "$w/half.cfg" "$w/live/half_final.weights" "$w/$1" -data "$data" -verify 2 "${@:2}"

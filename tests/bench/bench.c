@@ -15,6 +15,7 @@
  * and "peak MB" of the process. -backend host is Darknet's own code: it cannot do SimKD by itself, so its steps run our
  * loss and nothing else of ours. -backend gpu: the first CUDA device, in a build with GPU=1.
  *
+ *   bench NET.cfg [...]        that network's training step alone; a detector's images have no boxes
  *   bench -peak COMMAND...     runs the command, then prints its "peak MB" */
 #include "darknet_plugin/base/clock.h"
 #include "layers/network.h"
@@ -34,7 +35,7 @@ typedef struct bench {
     model_options how;
     double seconds;
     int batch;               /* 0: the cfg's */
-    float *x;
+    float *x, *boxes;        /* boxes: of a detector that is trained alone, NULL of others */
     int *label;
     uint64_t *image, *view;
 } bench;
@@ -73,7 +74,7 @@ static void run_teacher(model *m, const bench *b) { teacher_forward(m->teacher[0
 
 static void run_step(model *m, const bench *b)
 {
-    model_train_step(m, b->x, b->label, NULL);
+    model_train_step(m, b->x, b->label, b->boxes);
     network_update(m->net, m->low->trained);
 }
 
@@ -223,14 +224,15 @@ static void run_student(bench *b, const char *cfg, diag *d)
     if (b->only && strcmp(b->only, "student")) return;
     model *m = open_model(cfg, b, d);
     fill(b, m);
+    if (model_is_detector(m)) b->boxes = mem_calloc((size_t)m->net->truths * (size_t)m->net->batch, sizeof *b->boxes);
     measure("student", m, b, run_step);
     model_close(m);
+    free(b->boxes);
+    b->boxes = NULL;
 }
 
-static void run(bench *b, diag *d)
+static void run_pair(bench *b, const char *folder, diag *d)
 {
-    char folder[] = "/tmp/distill-bench-XXXXXX";
-    if (!mkdtemp(folder)) exit(1);
     char *weights = mem_printf("%s/teacher.weights", folder);
     char *cfg[] = { copy_cfg(b, b->teacher, folder, "teacher", d), copy_cfg(b, b->student, folder, "student", d),
                     copy_cfg(b, b->simkd, folder, "simkd", d) };
@@ -244,6 +246,22 @@ static void run(bench *b, diag *d)
         unlink(cfg[i]);
         free(cfg[i]);
     }
+}
+
+static void run_alone(bench *b, const char *folder, diag *d)
+{
+    char *cfg = copy_cfg(b, b->student, folder, "student", d);
+    run_student(b, cfg, d);
+    unlink(cfg);
+    free(cfg);
+}
+
+static void run(bench *b, diag *d)
+{
+    char folder[] = "/tmp/distill-bench-XXXXXX";
+    if (!mkdtemp(folder)) exit(1);
+    if (b->teacher) run_pair(b, folder, d);
+    else run_alone(b, folder, d);
     rmdir(folder);
 }
 
@@ -268,14 +286,15 @@ int main(int argc, char **argv)
     network_init();
     if (argc > 2 && !strcmp(argv[1], "-peak")) return run_peak(argv + 2);
     diag *d = diag_new();
-    if (argc < 4) {
-        fprintf(stderr, "usage: bench TEACHER.cfg STUDENT.cfg SIMKD.cfg [-backend B] [-threads N] [-batch N] [-seconds S] [-only WORK]\n");
+    int alone = argc == 2 || (argc > 2 && argv[2][0] == '-');
+    if (argc < 2 || (argc < 4 && !alone)) {
+        fprintf(stderr, "usage: bench TEACHER.cfg STUDENT.cfg SIMKD.cfg | NET.cfg [-backend B] [-threads N] [-batch N] [-seconds S] [-only WORK]\n");
         return 2;
     }
-    b.teacher = argv[1];
-    b.student = argv[2];
-    b.simkd = argv[3];
-    for (int i = 4; i < argc; ++i) {
+    b.teacher = alone ? NULL : argv[1];
+    b.student = argv[alone ? 1 : 2];
+    b.simkd = alone ? NULL : argv[3];
+    for (int i = alone ? 2 : 4; i < argc; ++i) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(argv[i], "-backend") && !strcmp(value, "gpu")) b.how.backend = BACKEND_GPU, ++i;
         else if (!strcmp(argv[i], "-backend") && !model_backend(value, &b.how.backend, d)) ++i;
