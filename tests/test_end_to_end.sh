@@ -2,6 +2,7 @@
 # A few hundred real images through everything: teacher, distillation, validation, export, stock program.
 set -u
 . tests/tap.sh
+not_quick "real images through everything"
 images=/usr/share/datasets/fashion-mnist
 if [ ! -d $images ]; then echo "skipped: end to end, $images is not installed"; exit 0; fi
 w=$work

@@ -2,6 +2,7 @@
 # Nothing that a command reads, directly or through a cfg, a .data file or a list, is ever written by it, and no two outputs are one
 # file: every verb that writes, every kind of input, by every name a file can have. All inputs are compared byte for byte afterwards.
 . tests/tap.sh "$@"
+not_quick "names of files that are outputs and inputs"
 w=$work
 cd "$w" || exit 1
 mkdir in b

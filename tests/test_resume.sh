@@ -2,6 +2,7 @@
 # A training that is killed again and again, at random instants, ends on the very weights of one that was not; so does one that is
 # stopped by a signal. What cannot go on exactly is refused.
 . tests/tap.sh "$@"
+not_quick "a training that is killed at random instants"
 w=$work
 kills=$(many 20 6)
 export OMP_NUM_THREADS=1
