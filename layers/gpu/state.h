@@ -13,7 +13,7 @@ typedef struct gpu_state gpu_state;
 /* In a layer_call here, input and delta are on the device, as the arrays of call->net->layers that end in _gpu are. */
 typedef struct gpu_row {
     LAYER_TYPE type;
-    int (*accepts)(const layer *l);                              /* which of that type; NULL: all. The first row counts */
+    int (*accepts)(const layer *l);           /* which layers of that type; NULL: all. The first row that fits counts */
     int (*make)(layer *l, gpu_state *state, diag *d);            /* 0, or -1 with a message; NULL: nothing to do */
     void (*forward)(const layer *l, gpu_state *state, const layer_call *call);    /* NULL: the host's */
     void (*backward)(const layer *l, gpu_state *state, const layer_call *call);

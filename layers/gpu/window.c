@@ -1,5 +1,6 @@
-/* Convolutions and max-pools on a device whose windows the host cannot move: two strides, dilation (layers/fork_layers.h).
- * A convolution is a product of matrices, image by image, of what each tap sees (columns), with or without cuDNN. */
+/* Convolutions and max-pools on a device whose windows the host cannot move: two strides, dilation
+ * (layers/fork_layers.h). A convolution is a product of matrices, image by image, of what each tap sees (columns), with
+ * or without cuDNN. */
 #include "window.h"
 #include "bind.h"
 #include "state.h"
@@ -84,6 +85,7 @@ void forward_gpu_other_conv(const layer *l, gpu_state *state, const layer_call *
     activate_array_gpu(l->output_gpu, l->outputs * l->batch, mended.activation);
 }
 
+/* Adds the gradients of weights, and of the input where somebody wants it. */
 static void multiply_back(const layer *l, const gpu_state *state, const layer_call *call)
 {
     conv_group at = group_of(l);

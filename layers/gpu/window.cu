@@ -31,13 +31,9 @@ __global__ void largest_back_kernel(window_shape shape, const float *delta, cons
     FOR_MINE(i, n) dx[i] += (float)window_largest_sum(shape, delta, largest, i);
 }
 
-static size_t pixels(window_shape shape, size_t maps) { return maps * (size_t)shape.h * (size_t)shape.w; }
-
-static size_t windows(window_shape shape, size_t maps) { return maps * (size_t)shape.out_h * (size_t)shape.out_w; }
-
 extern "C" void gpu_columns(window_shape shape, size_t maps, const float *x, float *columns)
 {
-    size_t n = windows(shape, maps) * (size_t)shape.size * (size_t)shape.size;
+    size_t n = maps * window_taps(shape) * window_count(shape);
     int blocks = cuda_blocks(n);
     columns_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(shape, x, columns, n);
     CUDA_LAUNCHED(columns_kernel);
@@ -45,7 +41,7 @@ extern "C" void gpu_columns(window_shape shape, size_t maps, const float *x, flo
 
 extern "C" void gpu_columns_back(window_shape shape, size_t maps, const float *columns, float *x)
 {
-    size_t n = pixels(shape, maps);
+    size_t n = maps * window_pixels(shape);
     int blocks = cuda_blocks(n);
     columns_back_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(shape, columns, x, n);
     CUDA_LAUNCHED(columns_back_kernel);
@@ -53,7 +49,7 @@ extern "C" void gpu_columns_back(window_shape shape, size_t maps, const float *c
 
 extern "C" void gpu_largest(window_shape shape, size_t maps, const float *x, float *out, int *largest)
 {
-    size_t n = windows(shape, maps);
+    size_t n = maps * window_count(shape);
     int blocks = cuda_blocks(n);
     largest_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(shape, x, out, largest, n);
     CUDA_LAUNCHED(largest_kernel);
@@ -61,7 +57,7 @@ extern "C" void gpu_largest(window_shape shape, size_t maps, const float *x, flo
 
 extern "C" void gpu_largest_back(window_shape shape, size_t maps, const float *delta, const int *largest, float *dx)
 {
-    size_t n = pixels(shape, maps);
+    size_t n = maps * window_pixels(shape);
     int blocks = cuda_blocks(n);
     largest_back_kernel<<<blocks, CUDA_THREADS, 0, 0>>>(shape, delta, largest, dx, n);
     CUDA_LAUNCHED(largest_back_kernel);
