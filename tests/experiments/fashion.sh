@@ -1,11 +1,12 @@
 #!/bin/bash
 # The demo's recipe, Fashion-MNIST: writes cfgs to experiments/cfg and jobs to experiments/fashion.jobs, for queue.sh:
 #
-#   tests/experiments/fashion.sh && setsid tests/experiments/queue.sh experiments/fashion.jobs </dev/null >/dev/null 2>&1 &
+#   tests/experiments/fashion.sh [choices|few] && setsid tests/experiments/queue.sh experiments/fashion.jobs </dev/null >/dev/null 2>&1 &
 #   tests/experiments/table.sh 'fashion-*'
 #
 # Choices only: trained on 55,000 images, measured on 5,000 held out of the training images, 12 epochs, seeds 0 to 2, as many
-# trials for labels as a distillation has values of a kind. All rows see the same two views of each image.
+# trials for labels as a distillation has values of a kind. All rows see the same two views of each image. "few": 2,000 images with a
+# label, for as many steps; seed 0.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/experiments/recipe.sh
@@ -15,14 +16,23 @@ jobs=experiments/fashion.jobs
 
 # cfg NAME KEYS...: as with_keys has them, for 12 epochs of 55,000
 cfg() { sed 's/^max_batches=.*/max_batches=10313/' cfg/fashion-simkd.cfg | with_keys "${@:2}" >"experiments/cfg/fashion-$1.cfg"; }
-job() {   # NAME FLAGS
-    for seed in 0 1 2; do
-        echo "fashion-$1 ./darknet distill train cfg/fashion.data experiments/cfg/fashion-$1.cfg $2 -holdout 5000" \
-            "-epochs 12 -seed $seed -view-seed 0 -threads 1 -quiet"
+job() {   # NAME FLAGS [EPOCHS SEEDS CFG]
+    for seed in ${4:-0 1 2}; do
+        echo "fashion-$1 ./darknet distill train cfg/fashion.data experiments/cfg/fashion-${5:-$1}.cfg $2 -holdout 5000" \
+            "-epochs ${3:-12} -seed $seed -view-seed 0 -threads 1 -quiet"
     done >>"$jobs"
 }
 labels() { cfg "$1" "$2" "" "" - "" "" "${3:-}"; job "$1" -from-labels; }
 choice() { cfg "$@"; job "$1" "-cache experiments/fashion-held-out.feat -views 2"; }
+few() {   # RATE
+    cfg "labels$1" "$1" "" "" -
+    job "few-labels$1" "-from-labels -limit 2000" 330 0 "labels$1"
+}
+if [ "${1:-choices}" = few ]; then
+    for rate in .05 .1 .02; do few $rate; done
+    echo "$(wc -l <"$jobs") jobs in $jobs"
+    exit
+fi
 
 labels labels.05 .05
 choice kd.5 .05 scale=.5 "" ""
