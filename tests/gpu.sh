@@ -2,7 +2,7 @@
 # What needs a CUDA device (make test-gpu): the tests on it, then the demo. Where there is none: what is skipped, and why.
 #   tests/gpu.sh BUILD                a build with GPU=1
 #   tests/gpu.sh --skipped REASON     nothing can be built
-# DISTILL_QUICK=1 leaves the demo out.
+# DISTILL_QUICK=1 leaves the demo out, and four of the published networks.
 set -u
 skip() { printf 'skipped: %s: %s\n' "$1" "$2"; }
 if [ "$1" = --skipped ]; then
@@ -11,7 +11,9 @@ if [ "$1" = --skipped ]; then
     exit 0
 fi
 build=$1 failed=0
-for t in test_gpu_ops test_gpu test_gpu_models test_fixture "test_zoo_networks *,?gpu"; do   # the rest of it is the CPU's
+zoo=("test_zoo_networks *,?gpu")   # the rest of it is the CPU's; quick: three that have every layer
+[ -z "${DISTILL_QUICK:-}" ] || zoo=("test_zoo_networks yolov4-tiny,?gpu" "test_zoo_networks mobilenetv3-large,?gpu" "test_zoo_networks pieces,?gpu")
+for t in test_gpu_ops test_gpu test_gpu_models test_fixture "${zoo[@]}"; do
     printf -- '--- %s\n' "$t"
     "$build/tests/"${t% *} ${t#"${t% *}"} 2>&1 || failed=1
 done
