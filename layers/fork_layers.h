@@ -22,6 +22,17 @@
 
 /* layer.softmax of LAYER_SHORTCUT_SUM */
 enum { FORK_SUM_PLAIN, FORK_SUM_RELU, FORK_SUM_SOFTMAX };
+/* How many weights each of its operands has, 1 where it has none. */
+static inline int fork_sum_groups(const layer *l) { return l->nweights > l->n + 1 ? l->out_c : 1; }
+
+/* A map times factors: one for each channel of an image, each of its pixels, or each number. */
+enum { FORK_BY_CHANNEL, FORK_BY_PIXEL, FORK_BY_NUMBER };
+/* Of a LAYER_SCALE_CHANNELS or LAYER_SAM. */
+static inline int fork_product_kind(const layer *l)
+{
+    if ((int)l->type == LAYER_SAM) return FORK_BY_NUMBER;
+    return l->spatial ? FORK_BY_PIXEL : FORK_BY_CHANNEL;
+}
 
 /* host_hooks.stand_ins and, for what follows on parsing, its counterpart. */
 cfg_file *fork_stand_ins(const cfg_file *cfg, diag *d);
@@ -46,6 +57,8 @@ static inline int fork_stride_x(const layer *l) { return l->extra > 0 ? l->extra
 static inline int fork_stride_y(const layer *l) { return l->side > 0 ? l->side : l->stride; }
 static inline int fork_dilation(const layer *l) { return l->steps > 1 ? l->steps : 1; }
 static inline int fork_two_strides(const layer *l) { return fork_stride_x(l) != fork_stride_y(l); }
+/* Does this convolution or maxpool move windows as the host cannot? */
+static inline int fork_other_window(const layer *l) { return fork_two_strides(l) || fork_dilation(l) > 1; }
 static inline void fork_set_strides(layer *l, int x, int y)
 {
     l->extra = x;

@@ -219,8 +219,7 @@ static void take_sum(network *net, int i, const cfg_section *section)
 
 static int has_two_strides(const cfg_section *section)
 {
-    int x, y;
-    return cfg_strides(section, &x, &y) || cfg_find(section, "stride_x") || cfg_find(section, "stride_y");
+    return cfg_find(section, "stride_x") || cfg_find(section, "stride_y");
 }
 
 static int is_other_conv(const cfg_section *section) { return has_two_strides(section) || cfg_dilation(section) > 1; }

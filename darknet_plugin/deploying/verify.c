@@ -18,17 +18,10 @@ static void gather(const verify_job *job, const network *net, float *out)
     }
 }
 
-/* Does `obstacle` keep the reader from being asked? Then the result says so. */
-static int is_kept_from(const char *obstacle, verify_result *result)
-{
-    if (obstacle) snprintf(result->why, sizeof result->why, "not asked: it does not take %s", obstacle);
-    return obstacle != NULL;
-}
-
 /* (a row's run) The files in the unmodified host library. */
 static int verify_host(const verify_job *job, verify_result *result, diag *d)
 {
-    if (is_kept_from(job->not_darknet, result)) return 0;
+    if (verify_is_kept(job->not_darknet, result->why, sizeof result->why)) return 0;
     network *net = verify_open_host(job, d);
     if (!net) return -1;
     float *x = mem_calloc(verify_image_bytes(job), sizeof *x), *out = mem_calloc((size_t)job->values, sizeof *out);
@@ -140,7 +133,7 @@ static int finish_opencv(const verify_job *job, dnn_net *net, const char *file, 
 static int verify_opencv(const verify_job *job, verify_result *result, diag *d)
 {
     char why[200] = "";
-    if (is_kept_from(job->not_opencv, result)) return 0;
+    if (verify_is_kept(job->not_opencv, result->why, sizeof result->why)) return 0;
     dnn_net *net = dnn_read_darknet(job->cfg, job->weights, why, sizeof why);
     return finish_opencv(job, net, job->cfg, name_in_cfg, result, why, sizeof why, d);
 }

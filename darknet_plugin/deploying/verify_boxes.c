@@ -20,7 +20,7 @@
 static const float ABOVE = .25f;          /* OpenCV keeps nothing below .2 */
 static const float STOCK_NMS = .45f, OPENCV_NMS = .4f, NEARLY = 1e-3f;
 enum { STOCK_LEAST = 4 };                 /* images: the stock program starts four threads, whatever there is to do */
-enum { ASKED, NOT_ASKED };            /* what asking a reader gives, or -1: it failed. `why` says why not */
+enum { ASKED, NOT_ASKED };                /* what asking a reader gives, or -1: it failed. `why` says why not */
 
 /* ---- comparing ---- */
 
@@ -98,13 +98,6 @@ static void find_boxes(model *model, const verify_job *job, const detect_heads *
 
 /* ---- OpenCV ---- */
 
-/* Does `obstacle` keep the reader from being asked? Then the result says so. */
-static int is_kept_from(const char *obstacle, box_result *result)
-{
-    if (obstacle) snprintf(result->why, sizeof result->why, "not asked: it does not take %s", obstacle);
-    return obstacle != NULL;
-}
-
 static void add_rows(const float *row, int rows, int classes, int image, detect_list *out)
 {
     for (int i = 0; i < rows; ++i, row += 5 + classes)
@@ -118,7 +111,7 @@ static void add_rows(const float *row, int rows, int classes, int image, detect_
 /* Its boxes of every image; ASKED, NOT_ASKED or -1. */
 static int ask_opencv(const verify_job *job, int classes, detect_list *out, box_result *result)
 {
-    if (is_kept_from(job->not_opencv, result)) return NOT_ASKED;
+    if (verify_is_kept(job->not_opencv, result->why, sizeof result->why)) return NOT_ASKED;
     dnn_net *net = dnn_read_darknet(job->cfg, job->weights, result->why, sizeof result->why);
     float *x = mem_calloc(verify_image_bytes(job), sizeof *x), *rows;
     int failed = !net;
@@ -207,7 +200,7 @@ static int use_stock(const verify_job *job, int classes, const char *folder, det
 /* Its boxes of every image; ASKED, NOT_ASKED or -1. */
 static int ask_stock(const verify_job *job, int classes, detect_list *out, box_result *result)
 {
-    if (is_kept_from(job->not_darknet_boxes, result)) return NOT_ASKED;
+    if (verify_is_kept(job->not_darknet_boxes, result->why, sizeof result->why)) return NOT_ASKED;
     if (access(VERIFY_STOCK_PROGRAM, X_OK)) {
         snprintf(result->why, sizeof result->why, "not installed");
         return NOT_ASKED;

@@ -8,11 +8,19 @@
 #include "darknet_plugin/host/host.h"
 #include "verify.h"
 
+#include <stdio.h>
+
 #define VERIFY_STOCK_PROGRAM "/usr/bin/darknet"
 
 static inline size_t verify_image_bytes(const verify_job *job)
 {
     return (size_t)job->c * (size_t)job->h * (size_t)job->w;
+}
+/* Does `obstacle` keep a reader from being asked? Then `why`, of `len` characters, says so. */
+static inline int verify_is_kept(const char *obstacle, char *why, size_t len)
+{
+    if (obstacle) snprintf(why, len, "not asked: it does not take %s", obstacle);
+    return obstacle != NULL;
 }
 /* Compares image's (values) with the training network's; what is not a number is an infinite difference. */
 void verify_compare(const verify_job *job, int image, const float *got, verify_result *result);

@@ -100,10 +100,7 @@ static int read_stock_answers(const verify_job *job, const char *folder, verify_
 
 int verify_stock(const verify_job *job, verify_result *result, diag *d)
 {
-    if (job->not_darknet) {
-        snprintf(result->why, sizeof result->why, "not asked: it does not take %s", job->not_darknet);
-        return 0;
-    }
+    if (verify_is_kept(job->not_darknet, result->why, sizeof result->why)) return 0;
     if (job->raw || access(VERIFY_STOCK_PROGRAM, X_OK)) {
         snprintf(result->why, sizeof result->why, job->raw ? "head maps cannot be asked for" : "not installed");
         return 0;

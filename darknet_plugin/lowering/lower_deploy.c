@@ -136,14 +136,14 @@ static void write_window(cfg_section *section)
 {
     int x, y;
     if (!cfg_is(section, "convolutional") && !cfg_is(section, "maxpool")) return;
-    int differ = cfg_strides(section, &x, &y);
-    if (!differ && (cfg_find(section, "stride_x") || cfg_find(section, "stride_y"))) {
+    int differ = cfg_strides(section, &x, &y), named = cfg_find(section, "stride_x") || cfg_find(section, "stride_y");
+    if (named && !differ) {
         if (cfg_is(section, "maxpool") && !cfg_find(section, "size"))
             cfg_set(section, "size", "%d", cfg_int(section, "stride", 1));
         cfg_set(section, "stride", "%d", x);
+        cfg_unset(section, "stride_x");
+        cfg_unset(section, "stride_y");
     }
-    if (!differ) cfg_unset(section, "stride_x");
-    if (!differ) cfg_unset(section, "stride_y");
     if (cfg_dilation(section) == 1) cfg_unset(section, "dilation");
 }
 

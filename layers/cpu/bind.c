@@ -14,10 +14,6 @@
 #include <stdlib.h>
 
 static const cpu_row rows[] = {
-    { .type = CONVOLUTIONAL, .any_backend = 1, .accepts = accepts_cpu_other_conv, .make = make_cpu_conv,
-      .forward = forward_cpu_conv, .backward = backward_cpu_conv, .update = update_cpu_weights, .free = free_cpu_conv,
-      .weights_changed = cpu_conv_weights_changed, .accepts_blocked = accepts_blocked_conv,
-      .forward_blocked = forward_cpu_conv, .backward_blocked = backward_cpu_conv },
     { .type = CONVOLUTIONAL, .accepts = accepts_cpu_conv, .make = make_cpu_conv, .forward = forward_cpu_conv,
       .backward = backward_cpu_conv, .update = update_cpu_weights, .free = free_cpu_conv,
       .weights_changed = cpu_conv_weights_changed, .accepts_blocked = accepts_blocked_conv,
@@ -33,9 +29,6 @@ static const cpu_row rows[] = {
     { .type = AVGPOOL, .forward = forward_cpu_avgpool, .backward = backward_cpu_avgpool,
       .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_avgpool,
       .backward_blocked = backward_blocked_avgpool, .plain_output = 1 },
-    { .type = MAXPOOL, .any_backend = 1, .accepts = fork_two_strides, .forward = forward_cpu_maxpool,
-      .backward = backward_cpu_maxpool, .free = free_blocked_maxpool, .accepts_blocked = accepts_blocked_map,
-      .forward_blocked = forward_blocked_maxpool, .backward_blocked = backward_blocked_maxpool },
     { .type = MAXPOOL, .forward = forward_cpu_maxpool, .backward = backward_cpu_maxpool, .free = free_blocked_maxpool,
       .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_maxpool,
       .backward_blocked = backward_blocked_maxpool },
@@ -113,11 +106,18 @@ cpu_state *cpu_state_of(const layer *l)
 
 /* ---- binding ---- */
 
+/* Does the host lack what this layer, of a type that it has, computes? */
+static int host_lacks(const layer *l)
+{
+    int moves_windows = l->type == CONVOLUTIONAL || l->type == MAXPOOL;
+    return act_is_ours(l->activation) || (moves_windows && fork_other_window(l));
+}
+
 static const cpu_row *row_of(const layer *l, cpu_backend backend, cpu_mode mode)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
         if (rows[i].type != l->type || (rows[i].accepts && !rows[i].accepts(l))) continue;
-        if (backend != BACKEND_HOST || rows[i].any_backend || act_is_ours(l->activation)) return &rows[i];
+        if (backend != BACKEND_HOST || rows[i].any_backend || host_lacks(l)) return &rows[i];
     }
     return mode == CPU_TRAINED ? NULL : &host_row;
 }

@@ -26,10 +26,8 @@
 
 int accepts_cpu_conv(const layer *l)
 {
-    return !l->binary && !l->xnor;
+    return (!l->binary && !l->xnor) || fork_other_window(l);
 }
-
-int accepts_cpu_other_conv(const layer *l) { return fork_two_strides(l) || fork_dilation(l) > 1; }
 
 /* oneDNN has blocked kernels for plain and depthwise convolutions of every size and stride; alone, Winograd must
  * fit. */
@@ -39,7 +37,7 @@ int accepts_blocked_conv(const layer *l, const cpu_state *state)
     int depthwise = l->groups == l->c && l->groups == l->n;
     if (l->out_c < LANES / 2 || (l->out_h == 1 && l->out_w == 1) || (l->groups > 1 && !depthwise)) return 0;
     if (conv_dnnl()) return 1;
-    if (accepts_cpu_other_conv(l)) return 0;
+    if (fork_other_window(l)) return 0;
     return conv_winograd() && l->groups == 1 && l->c >= LANES / 2 && conv_winograd_knows(l->size, l->stride, l->pad);
 }
 

@@ -98,8 +98,6 @@ void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *pl
 
 /* ---- a layer's maps ---- */
 
-static size_t map_of(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w; }
-
 size_t cpu_blocked_floats(const layer *l) { return vec_floats(l->batch, l->out_c, l->out_h, l->out_w); }
 
 cpu_state *cpu_blocked_at(const cpu_shared *shared, int i)
@@ -121,7 +119,7 @@ static void give_back(cpu_state *state)
 
 void cpu_finish_output(const layer *l, cpu_state *state)
 {
-    if (state->blocked && state->to_plain) cpu_to_plain(state->y, l->batch, l->out_c, map_of(l), l->output);
+    if (state->blocked && state->to_plain) cpu_to_plain(state->y, l->batch, l->out_c, cpu_map(l), l->output);
     for (int i = 0; i <= state->index; ++i) {
         cpu_state *old = cpu_blocked_at(state->shared, i);
         if (old && old->last_use <= state->index && old->mode == CPU_FROZEN) give_back(old);
@@ -132,10 +130,10 @@ float *cpu_take_delta(const layer *l, cpu_state *state)
 {
     float *d = state->d;
     state->d = NULL;
-    if (d && state->to_plain) add_blocked(l->delta, l->batch, l->out_c, map_of(l), d);
+    if (d && state->to_plain) add_blocked(l->delta, l->batch, l->out_c, cpu_map(l), d);
     if (d) return d;
     d = cpu_take(state->shared, cpu_blocked_floats(l));
-    if (state->to_plain) cpu_to_blocked(l->delta, l->batch, l->out_c, map_of(l), d);
+    if (state->to_plain) cpu_to_blocked(l->delta, l->batch, l->out_c, cpu_map(l), d);
     else memset(d, 0, cpu_blocked_floats(l) * sizeof *d);
     return d;
 }

@@ -20,24 +20,14 @@ typedef struct product_job {
     int add_z, add_s;         /* blocked dz and ds are added to, not written */
 } product_job;
 
-enum { BY_CHANNEL, BY_PIXEL, BY_NUMBER };
-
-static int kind_of(const layer *l)
-{
-    if ((int)l->type == LAYER_SAM) return BY_NUMBER;
-    return l->spatial ? BY_PIXEL : BY_CHANNEL;
-}
-
-static size_t map_of(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w; }
-
 /* ---- plain ---- */
 
 /* The factor's number for pixel i of map m (an image's channel), as a place in s. */
 static size_t factor_at(const layer *l, int kind, size_t m, size_t i)
 {
-    size_t n = map_of(l);
-    if (kind == BY_CHANNEL) return m;
-    return kind == BY_PIXEL ? m / (size_t)l->out_c * n + i : m * n + i;
+    size_t n = cpu_map(l);
+    if (kind == FORK_BY_CHANNEL) return m;
+    return kind == FORK_BY_PIXEL ? m / (size_t)l->out_c * n + i : m * n + i;
 }
 
 /* Computes maps [begin, end) of y. */
@@ -45,8 +35,8 @@ static void multiply_maps(void *ctx, size_t begin, size_t end)
 {
     const product_job *job = ctx;
     const layer *l = job->l;
-    size_t n = map_of(l);
-    int kind = kind_of(l);
+    size_t n = cpu_map(l);
+    int kind = fork_product_kind(l);
     for (size_t m = begin; m < end; ++m)
         for (size_t i = 0; i < n; ++i)
             job->out[m * n + i] = act_value(job->z[m * n + i] * job->s[factor_at(l, kind, m, i)], l->activation);
@@ -57,18 +47,18 @@ static void split_images(void *ctx, size_t begin, size_t end)
 {
     const product_job *job = ctx;
     const layer *l = job->l;
-    size_t n = map_of(l), c = (size_t)l->out_c;
-    int kind = kind_of(l);
+    size_t n = cpu_map(l), c = (size_t)l->out_c;
+    int kind = fork_product_kind(l);
     for (size_t m = begin * c; m < end * c; ++m) {
         double sum = 0;
         for (size_t k = 0; k < n; ++k) {
             size_t i = m * n + k, at = factor_at(l, kind, m, k);
             float d = job->d[i] *= act_slope(l->output[i], l->activation), z = job->z[i];
             if (job->dz) job->dz[i] += d * job->s[at];
-            if (kind == BY_CHANNEL) sum += (double)d * (double)z;
+            if (kind == FORK_BY_CHANNEL) sum += (double)d * (double)z;
             else if (job->ds) job->ds[at] += d * z;
         }
-        if (kind == BY_CHANNEL && job->ds) job->ds[m] += (float)sum;
+        if (kind == FORK_BY_CHANNEL && job->ds) job->ds[m] += (float)sum;
     }
 }
 
@@ -76,7 +66,7 @@ void forward_cpu_product(const layer *l, cpu_state *state, const layer_call *cal
 {
     (void)state;
     product_job job = { .l = l, .z = call->net->layers[l->index].output, .s = call->input, .out = l->output };
-    parallel_for_work((size_t)l->batch * (size_t)l->out_c, map_of(l), multiply_maps, &job);
+    parallel_for_work((size_t)l->batch * (size_t)l->out_c, cpu_map(l), multiply_maps, &job);
 }
 
 void backward_cpu_product(const layer *l, cpu_state *state, const layer_call *call)
@@ -93,7 +83,7 @@ void backward_cpu_product(const layer *l, cpu_state *state, const layer_call *ca
 int accepts_blocked_product(const layer *l, const cpu_state *state)
 {
     int blocked = cpu_blocked_at(state->shared, state->index - 1) != NULL;
-    return cpu_blocked_at(state->shared, l->index) && blocked == (kind_of(l) == BY_NUMBER);
+    return cpu_blocked_at(state->shared, l->index) && blocked == (fork_product_kind(l) == FORK_BY_NUMBER);
 }
 
 /* The numbers of LANES channels from `first` on of an image, zeros behind the last channel. */
@@ -107,9 +97,9 @@ static vec row_of(const layer *l, const float *row, size_t first)
 /* Number i of a block's s. */
 ACT_INLINE vec factor(const product_job *job, int kind, size_t item, size_t i, vec row)
 {
-    size_t n = map_of(job->l);
-    if (kind == BY_CHANNEL) return row;
-    if (kind == BY_NUMBER) return vec_load(job->s + (item * n + i) * LANES);
+    size_t n = cpu_map(job->l);
+    if (kind == FORK_BY_CHANNEL) return row;
+    if (kind == FORK_BY_NUMBER) return vec_load(job->s + (item * n + i) * LANES);
     return vec_all(job->s[item / vec_blocks(job->l->out_c) * n + i]);
 }
 
@@ -117,10 +107,10 @@ ACT_INLINE vec factor(const product_job *job, int kind, size_t item, size_t i, v
 ACT_INLINE void multiply_loop(const product_job *job, size_t begin, size_t end, int kind, ACTIVATION act)
 {
     const layer *l = job->l;
-    size_t n = map_of(l), blocks = vec_blocks(l->out_c);
+    size_t n = cpu_map(l), blocks = vec_blocks(l->out_c);
     vec row = vec_all(0);
     for (size_t item = begin; item < end; ++item) {
-        if (kind == BY_CHANNEL)
+        if (kind == FORK_BY_CHANNEL)
             row = row_of(l, job->s + item / blocks * (size_t)l->out_c, item % blocks * LANES);
         for (size_t i = 0; i < n; ++i) {
             size_t at = (item * n + i) * LANES;
@@ -133,10 +123,10 @@ static void multiply_items(void *ctx, size_t begin, size_t end)
 {
     const product_job *job = ctx;
     ACTIVATION act = job->l->activation;
-    switch (kind_of(job->l)) {
-    case BY_CHANNEL: ACT_SWITCH(act, multiply_loop, job, begin, end, BY_CHANNEL) break;
-    case BY_PIXEL: ACT_SWITCH(act, multiply_loop, job, begin, end, BY_PIXEL) break;
-    default: ACT_SWITCH(act, multiply_loop, job, begin, end, BY_NUMBER)
+    switch (fork_product_kind(job->l)) {
+    case FORK_BY_CHANNEL: ACT_SWITCH(act, multiply_loop, job, begin, end, FORK_BY_CHANNEL) break;
+    case FORK_BY_PIXEL: ACT_SWITCH(act, multiply_loop, job, begin, end, FORK_BY_PIXEL) break;
+    default: ACT_SWITCH(act, multiply_loop, job, begin, end, FORK_BY_NUMBER)
     }
 }
 
@@ -166,25 +156,26 @@ static float lanes_sum(const layer *l, vec v, size_t first)
     return sum;
 }
 
-/* A block of channels: both shares, and the sums of BY_CHANNEL. */
+/* A block of channels: both shares, and the sums of FORK_BY_CHANNEL. */
 ACT_INLINE void split_block(const product_job *job, size_t item, int kind, ACTIVATION act)
 {
     const layer *l = job->l;
-    size_t n = map_of(l), blocks = vec_blocks(l->out_c), first = item % blocks * LANES, image = item / blocks;
-    vec row = kind == BY_CHANNEL ? row_of(l, job->s + image * (size_t)l->out_c, first) : vec_all(0), part = vec_all(0);
+    size_t n = cpu_map(l), blocks = vec_blocks(l->out_c), first = item % blocks * LANES, image = item / blocks;
+    vec part = vec_all(0);
+    vec row = kind == FORK_BY_CHANNEL ? row_of(l, job->s + image * (size_t)l->out_c, first) : part;
     double sum[LANES] = { 0 };
     for (size_t i = 0; i < n; ++i) {
         size_t at = (item * n + i) * LANES;
         vec z = vec_load(job->z + at), d = vec_load(job->d + at) * vec_slope(vec_load(job->y + at), act);
         put(job->dz, at, d * factor(job, kind, item, i, row), job->add_z);
-        if (kind == BY_NUMBER) put(job->ds, at, d * z, job->add_s);
-        else if (kind == BY_CHANNEL) part += d * z;
+        if (kind == FORK_BY_NUMBER) put(job->ds, at, d * z, job->add_s);
+        else if (kind == FORK_BY_CHANNEL) part += d * z;
         else if (job->ds) job->ds[image * n + i] += lanes_sum(l, d * z, first);
-        if (kind != BY_CHANNEL || (i % PIXELS != PIXELS - 1 && i + 1 < n)) continue;
+        if (kind != FORK_BY_CHANNEL || (i % PIXELS != PIXELS - 1 && i + 1 < n)) continue;
         add_lanes(sum, part);
         part = vec_all(0);
     }
-    if (kind == BY_CHANNEL) add_row(l, job->ds ? job->ds + image * (size_t)l->out_c : NULL, first, sum);
+    if (kind == FORK_BY_CHANNEL) add_row(l, job->ds ? job->ds + image * (size_t)l->out_c : NULL, first, sum);
 }
 
 ACT_INLINE void split_loop(const product_job *job, size_t begin, size_t end, int kind, ACTIVATION act)
@@ -196,8 +187,8 @@ static void split_items(void *ctx, size_t begin, size_t end)
 {
     const product_job *job = ctx;
     ACTIVATION act = job->l->activation;
-    if (kind_of(job->l) == BY_CHANNEL) ACT_SWITCH(act, split_loop, job, begin, end, BY_CHANNEL)
-    else ACT_SWITCH(act, split_loop, job, begin, end, BY_NUMBER)
+    if (fork_product_kind(job->l) == FORK_BY_CHANNEL) ACT_SWITCH(act, split_loop, job, begin, end, FORK_BY_CHANNEL)
+    else ACT_SWITCH(act, split_loop, job, begin, end, FORK_BY_NUMBER)
 }
 
 /* All blocks of images [begin, end): their channels share the numbers of pixels. */
@@ -205,7 +196,7 @@ static void split_pixels(void *ctx, size_t begin, size_t end)
 {
     const product_job *job = ctx;
     size_t blocks = vec_blocks(job->l->out_c);
-    ACT_SWITCH(job->l->activation, split_loop, job, begin * blocks, end * blocks, BY_PIXEL)
+    ACT_SWITCH(job->l->activation, split_loop, job, begin * blocks, end * blocks, FORK_BY_PIXEL)
 }
 
 static const float *blocked_output(const cpu_state *state, int i)
@@ -219,7 +210,7 @@ void forward_blocked_product(const layer *l, cpu_state *state, const layer_call 
     const float *before = blocked_output(state, state->index - 1);
     product_job job = { .l = l, .z = blocked_output(state, l->index), .s = before ? before : call->input,
                         .out = cpu_output(l, state) };
-    parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_of(l) * LANES, multiply_items, &job);
+    parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), cpu_map(l) * LANES, multiply_items, &job);
 }
 
 /* Both shares; s's is plain but for [sam]. */
@@ -227,12 +218,12 @@ void backward_blocked_product(const layer *l, cpu_state *state, const layer_call
 {
     const float *before = blocked_output(state, state->index - 1);
     float *d = cpu_take_delta(l, state);
-    size_t blocks = vec_blocks(l->out_c), work = map_of(l) * LANES;
+    size_t blocks = vec_blocks(l->out_c), work = cpu_map(l) * LANES;
     product_job job = { .l = l, .z = blocked_output(state, l->index), .s = before ? before : call->input,
                         .y = state->y, .d = d, .ds = call->delta };
     job.dz = cpu_delta_of(state, l->index, &job.add_z);
     if (before) job.ds = cpu_delta_of(state, state->index - 1, &job.add_s);   /* dz again where both are one layer */
-    if (kind_of(l) == BY_PIXEL) parallel_for_work((size_t)l->batch, blocks * work, split_pixels, &job);
+    if (fork_product_kind(l) == FORK_BY_PIXEL) parallel_for_work((size_t)l->batch, blocks * work, split_pixels, &job);
     else parallel_for_work((size_t)l->batch * blocks, work, split_items, &job);
     cpu_give(state->shared, d);
 }

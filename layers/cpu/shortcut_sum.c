@@ -24,12 +24,10 @@ typedef struct sum_job {
     int groups;
 } sum_job;
 
-static size_t map_of(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w; }
-
 /* Where the map of channel c of image b of an operand begins; `from` is its layer, NULL for x. */
 static size_t map_at(const layer *l, const layer *from, size_t b, size_t c)
 {
-    return (b * (size_t)(from ? from->out_c : l->out_c) + c) * map_of(l);
+    return (b * (size_t)(from ? from->out_c : l->out_c) + c) * cpu_map(l);
 }
 
 static const layer *operand(const sum_job *job, int k)
@@ -48,7 +46,7 @@ static float weight_of(const sum_job *job, int k, size_t c)
 static void sum_map(const sum_job *job, size_t b, size_t c, float *sum)
 {
     const layer *l = job->l;
-    size_t n = map_of(l);
+    size_t n = cpu_map(l);
     const float *x = job->x + map_at(l, NULL, b, c);
     for (size_t i = 0; i < n; ++i) sum[i] = weight_of(job, 0, c) * x[i];
     for (int k = 1; k <= l->n; ++k) {
@@ -65,7 +63,7 @@ static void add_maps(void *ctx, size_t begin, size_t end)
 {
     const sum_job *job = ctx;
     const layer *l = job->l;
-    size_t n = map_of(l);
+    size_t n = cpu_map(l);
     for (size_t m = begin; m < end; ++m) {
         float *y = l->output + m * n;
         sum_map(job, m / (size_t)l->out_c, m % (size_t)l->out_c, y);
@@ -83,7 +81,7 @@ static void slope_map(const sum_job *job, size_t b, size_t c, float *sum)
         sum_map(job, b, c, sum);
         v = sum;
     }
-    for (size_t i = 0; i < map_of(l); ++i) l->delta[own + i] *= act_slope(v[i], l->activation);
+    for (size_t i = 0; i < cpu_map(l); ++i) l->delta[own + i] *= act_slope(v[i], l->activation);
 }
 
 /* Adds what operand k gets of d, a map, and returns the sum of d times the operand. */
@@ -100,7 +98,7 @@ static void split_channels(void *ctx, size_t begin, size_t end)
 {
     const sum_job *job = ctx;
     const layer *l = job->l;
-    size_t n = map_of(l), channels = (size_t)l->out_c;
+    size_t n = cpu_map(l), channels = (size_t)l->out_c;
     float *sum_of = mem_calloc(n, sizeof *sum_of);
     for (size_t c = begin; c < end; ++c)
         for (size_t b = 0; b < (size_t)l->batch; ++b) {
@@ -119,12 +117,11 @@ static void split_channels(void *ctx, size_t begin, size_t end)
     free(sum_of);
 }
 
-static int groups_of(const layer *l) { return l->nweights > l->n + 1 ? l->out_c : 1; }
 
 /* The normalised weights, (n + 1, groups), ones where there are none; the caller frees. */
 static float *normalised(const layer *l)
 {
-    int groups = groups_of(l);
+    int groups = fork_sum_groups(l);
     float *v = mem_calloc((size_t)(l->n + 1) * (size_t)groups, sizeof *v);
     for (int c = 0; c < groups; ++c) shortcut_sum_normalise(l->weights, l->n + 1, groups, c, l->softmax, v);
     return v;
@@ -134,8 +131,8 @@ void forward_cpu_shortcut_sum(const layer *l, cpu_state *state, const layer_call
 {
     (void)state;
     float *v = normalised(l);
-    sum_job job = { .l = l, .net = call->net, .x = call->input, .v = v, .groups = groups_of(l) };
-    parallel_for_work((size_t)l->batch * (size_t)l->out_c, map_of(l) * (size_t)(l->n + 1), add_maps, &job);
+    sum_job job = { .l = l, .net = call->net, .x = call->input, .v = v, .groups = fork_sum_groups(l) };
+    parallel_for_work((size_t)l->batch * (size_t)l->out_c, cpu_map(l) * (size_t)(l->n + 1), add_maps, &job);
     free(v);
 }
 
@@ -152,11 +149,11 @@ static void sum_over_channels(double *g, int operands, int channels)
 /* All operands' shares, then the gradient of the weights. */
 void backward_cpu_shortcut_sum(const layer *l, cpu_state *state, const layer_call *call)
 {
-    int trained = l->nweights && state->mode == CPU_TRAINED, groups = groups_of(l);
+    int trained = l->nweights && state->mode == CPU_TRAINED, groups = fork_sum_groups(l);
     float *v = normalised(l);
     double *g = trained ? mem_calloc((size_t)(l->n + 1) * (size_t)l->out_c, sizeof *g) : NULL;
     sum_job job = { .l = l, .net = call->net, .x = call->input, .v = v, .dx = call->delta, .g = g, .groups = groups };
-    parallel_for_work((size_t)l->out_c, map_of(l) * (size_t)(l->batch * (l->n + 1)), split_channels, &job);
+    parallel_for_work((size_t)l->out_c, cpu_map(l) * (size_t)(l->batch * (l->n + 1)), split_channels, &job);
     if (trained && groups == 1) sum_over_channels(g, l->n + 1, l->out_c);
     for (int c = 0; trained && c < groups; ++c)
         shortcut_sum_gradient(l->weights, l->n + 1, groups, c, l->softmax, g, l->weight_updates);

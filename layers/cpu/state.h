@@ -108,6 +108,8 @@ static inline size_t cpu_weights(const layer *l)
     return l->type == CONNECTED ? (size_t)l->inputs * (size_t)l->outputs : (size_t)l->nweights;
 }
 static inline size_t cpu_floats(const layer *l) { return (size_t)l->batch * (size_t)l->outputs; }
+/* Pixels of an output map. */
+static inline size_t cpu_map(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w; }
 /* The nearest number between 0 and `most`: a window's edge within its map. */
 static inline int cpu_clip(int value, int most)
 {
@@ -137,7 +139,6 @@ void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *pl
 /* The rows' functions. */
 int make_cpu_conv(layer *l, cpu_state *state, diag *d);
 int accepts_cpu_conv(const layer *l);
-int accepts_cpu_other_conv(const layer *l);             /* one that the host cannot compute */
 int accepts_blocked_conv(const layer *l, const cpu_state *state);
 void forward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call);
 void backward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call);

@@ -13,9 +13,9 @@
 #include <stdlib.h>
 
 static const gpu_row rows[] = {
-    { .type = CONVOLUTIONAL, .accepts = gpu_is_other_conv, .make = make_gpu_other_conv,
+    { .type = CONVOLUTIONAL, .accepts = fork_other_window, .make = make_gpu_other_conv,
       .forward = forward_gpu_other_conv, .backward = backward_gpu_other_conv, .free = free_gpu_conv,
-      .resized = resized_gpu_other_conv },
+      .resized = resized_gpu_conv },
     { .type = CONVOLUTIONAL, .make = make_gpu_conv, .forward = forward_gpu_conv, .backward = backward_gpu_conv,
       .free = free_gpu_conv, .resized = resized_gpu_conv, .mends = 1 },
     { .type = CONNECTED, .backward = backward_gpu_connected },
@@ -25,7 +25,7 @@ static const gpu_row rows[] = {
     { .type = ROUTE, .forward = forward_gpu_route, .backward = backward_gpu_route },
     { .type = DROPOUT, .make = make_gpu_dropout, .forward = forward_gpu_dropout, .backward = backward_gpu_dropout,
       .free = free_gpu_dropout },
-    { .type = MAXPOOL, .accepts = fork_two_strides, .forward = forward_gpu_other_maxpool,
+    { .type = MAXPOOL, .accepts = fork_other_window, .forward = forward_gpu_other_maxpool,
       .backward = backward_gpu_other_maxpool },
     { .type = (LAYER_TYPE)LAYER_SCALE_CHANNELS, .forward = forward_gpu_product, .backward = backward_gpu_product },
     { .type = (LAYER_TYPE)LAYER_SAM, .forward = forward_gpu_product, .backward = backward_gpu_product },

@@ -22,6 +22,12 @@ float gpu_slope(const layer *l);
  * whatever the layer's mode. */
 int gpu_fork(const layer *l, int *keeps);
 
+/* Of the library, in none of its installed headers. */
+void add_bias_gpu(float *output, float *biases, int batch, int channels, int map);
+void backward_bias_gpu(float *bias_updates, float *delta, int batch, int channels, int map);
+void gemm_gpu(int turn_left, int turn_right, int rows, int columns, int depth, float alpha, float *left, int left_row,
+              float *right, int right_row, float beta, float *out, int out_row);
+
 /* Kernels on plain arrays of the device (arrays.cu). */
 /* Every stride-th pixel of x (maps, h, w): out is (maps, out_h, out_w). */
 void gpu_pick(const float *x, int maps, int h, int w, int stride, float *out, int out_h, int out_w);

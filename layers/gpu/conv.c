@@ -9,11 +9,6 @@
 
 #include "layers/cpu/activate.h"
 
-/* Exported by the library, in none of its installed headers. */
-void backward_bias_gpu(float *bias_updates, float *delta, int batch, int channels, int map);
-void gemm_gpu(int turn_left, int turn_right, int rows, int columns, int depth, float alpha, float *left, int left_row,
-              float *right, int right_row, float beta, float *out, int out_row);
-
 /* cuDNN knows strides and padding. */
 #ifdef CUDNN
 enum { BY_CUDNN = 1 };
@@ -58,7 +53,7 @@ void resized_gpu_conv(layer *l, gpu_state *state)
 {
     if (state->scratch == gpu_inputs(l)) return;
     free_gpu_conv(l, state);
-    make_gpu_conv(l, state, NULL);
+    state->row->make(l, state, NULL);
 }
 
 /* The layer that a strided 1x1 is on picked pixels, and its call. */

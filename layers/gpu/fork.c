@@ -14,10 +14,8 @@
 
 static product_shape shape_of(const layer *l)
 {
-    product_shape shape = { .n = cpu_floats(l), .map = (size_t)l->out_h * (size_t)l->out_w,
-                            .channels = (size_t)l->out_c, .kind = PRODUCT_BY_NUMBER };
-    if ((int)l->type == LAYER_SCALE_CHANNELS) shape.kind = l->spatial ? PRODUCT_BY_PIXEL : PRODUCT_BY_CHANNEL;
-    return shape;
+    return (product_shape){ .n = cpu_floats(l), .map = cpu_map(l), .channels = (size_t)l->out_c,
+                            .kind = fork_product_kind(l) };
 }
 
 void forward_gpu_product(const layer *l, gpu_state *state, const layer_call *call)
@@ -79,22 +77,20 @@ void backward_gpu_reorg3d(const layer *l, gpu_state *state, const layer_call *ca
 
 /* ---- [shortcut] of several layers ---- */
 
-static int groups_of(const layer *l) { return l->nweights > l->n + 1 ? l->out_c : 1; }
-
 /* picked: the normalised weights; waste: their gradients, for each channel. */
 int make_gpu_sum(layer *l, gpu_state *state, diag *d)
 {
     size_t operands = (size_t)l->n + 1;
     (void)d;
-    state->picked = cuda_make_array(NULL, operands * (size_t)groups_of(l));
+    state->picked = cuda_make_array(NULL, operands * (size_t)fork_sum_groups(l));
     state->waste = cuda_make_array(NULL, operands * (size_t)l->out_c);
     return 0;
 }
 
 static sum_shape operand_shape(const layer *l, const layer *from)
 {
-    return (sum_shape){ .n = cpu_floats(l), .map = (size_t)l->out_h * (size_t)l->out_w, .c = (size_t)l->out_c,
-                        .channels = (size_t)(from ? from->out_c : l->out_c), .each = groups_of(l) > 1 };
+    return (sum_shape){ .n = cpu_floats(l), .map = cpu_map(l), .c = (size_t)l->out_c,
+                        .channels = (size_t)(from ? from->out_c : l->out_c), .each = fork_sum_groups(l) > 1 };
 }
 
 /* Operand k's layer, NULL for 0, which is the layer's input. */
@@ -105,13 +101,13 @@ static const layer *operand(const layer *l, const layer_call *call, int k)
 
 static float *weights_of(const layer *l, const gpu_state *state, int k)
 {
-    return state->picked + (size_t)k * (size_t)groups_of(l);
+    return state->picked + (size_t)k * (size_t)fork_sum_groups(l);
 }
 
 /* Brings the weights' normal form to the device. */
 static void push_normalised(const layer *l, const gpu_state *state)
 {
-    int groups = groups_of(l);
+    int groups = fork_sum_groups(l);
     size_t n = (size_t)(l->n + 1) * (size_t)groups;
     float *v = mem_calloc(n, sizeof *v);
     if (l->nweights) cuda_pull_array(l->weights_gpu, l->weights, (size_t)l->nweights);
@@ -134,7 +130,7 @@ void forward_gpu_sum(const layer *l, gpu_state *state, const layer_call *call)
 /* Adds the gradient of the weights, from that of each channel's normal form. */
 static void add_weight_updates(const layer *l, const gpu_state *state)
 {
-    int groups = groups_of(l), channels = l->out_c;
+    int groups = fork_sum_groups(l), channels = l->out_c;
     size_t n = (size_t)(l->n + 1) * (size_t)channels, weights = (size_t)l->nweights;
     float *per_channel = mem_calloc(n, sizeof *per_channel);
     double *g = mem_calloc(n, sizeof *g);

@@ -2,9 +2,9 @@
 #ifndef DISTILL_GPU_FORK_OPS_H
 #define DISTILL_GPU_FORK_OPS_H
 #include "layers/feature_type.h"
+#include "layers/fork_layers.h"
 
-/* A map times factors: one for each channel of an image, each of its pixels, or each number. */
-enum { PRODUCT_BY_CHANNEL, PRODUCT_BY_PIXEL, PRODUCT_BY_NUMBER };
+/* A map times factors, `kind` of them (fork_product_kind). */
 typedef struct product_shape {
     size_t n, map, channels;     /* numbers of the whole batch, pixels of a map, channels of an image */
     int kind;
@@ -13,8 +13,8 @@ typedef struct product_shape {
 /* The factor of number i, as a place among the factors. */
 FEATURE_FN size_t product_factor_at(product_shape shape, size_t i)
 {
-    if (shape.kind == PRODUCT_BY_CHANNEL) return i / shape.map;
-    if (shape.kind == PRODUCT_BY_PIXEL) return i / (shape.map * shape.channels) * shape.map + i % shape.map;
+    if (shape.kind == FORK_BY_CHANNEL) return i / shape.map;
+    if (shape.kind == FORK_BY_PIXEL) return i / (shape.map * shape.channels) * shape.map + i % shape.map;
     return i;
 }
 
@@ -23,10 +23,10 @@ FEATURE_FN double product_factor_sum(product_shape shape, const float *d, const 
 {
     size_t first = j, count = 1, step = 1;
     double sum = 0;
-    if (shape.kind == PRODUCT_BY_CHANNEL) {
+    if (shape.kind == FORK_BY_CHANNEL) {
         first = j * shape.map;
         count = shape.map;
-    } else if (shape.kind == PRODUCT_BY_PIXEL) {
+    } else if (shape.kind == FORK_BY_PIXEL) {
         first = j / shape.map * shape.map * shape.channels + j % shape.map;
         count = shape.channels;
         step = shape.map;

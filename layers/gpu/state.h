@@ -60,11 +60,9 @@ void forward_gpu_route(const layer *l, gpu_state *state, const layer_call *call)
 void backward_gpu_route(const layer *l, gpu_state *state, const layer_call *call);
 void forward_gpu_softmax(const layer *l, gpu_state *state, const layer_call *call);
 void forward_gpu_shortcut(const layer *l, gpu_state *state, const layer_call *call);
-int gpu_is_other_conv(const layer *l);                           /* one that the host cannot compute */
 int make_gpu_other_conv(layer *l, gpu_state *state, diag *d);
 void forward_gpu_other_conv(const layer *l, gpu_state *state, const layer_call *call);
 void backward_gpu_other_conv(const layer *l, gpu_state *state, const layer_call *call);
-void resized_gpu_other_conv(layer *l, gpu_state *state);
 void forward_gpu_other_maxpool(const layer *l, gpu_state *state, const layer_call *call);
 void backward_gpu_other_maxpool(const layer *l, gpu_state *state, const layer_call *call);
 /* fork.c */

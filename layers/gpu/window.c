@@ -8,23 +8,15 @@
 #include "layers/cpu/activate.h"
 #include "layers/fork_layers.h"
 
-/* Exported by the library, in none of its installed headers. */
-void add_bias_gpu(float *output, float *biases, int batch, int channels, int map);
-void backward_bias_gpu(float *bias_updates, float *delta, int batch, int channels, int map);
-void gemm_gpu(int turn_left, int turn_right, int rows, int columns, int depth, float alpha, float *left, int left_row,
-              float *right, int right_row, float beta, float *out, int out_row);
-
 static window_shape shape_of(const layer *l)
 {
-    int pools = l->type == MAXPOOL, gap = fork_dilation(l);
+    int gap = fork_dilation(l);   /* 1 of a maxpool */
     return (window_shape){ .h = l->h, .w = l->w, .out_h = l->out_h, .out_w = l->out_w, .size = l->size,
-                           .down = fork_stride_y(l), .across = fork_stride_x(l), .dilation = pools ? 1 : gap,
-                           .before = pools ? l->pad / 2 : l->pad * gap };
+                           .down = fork_stride_y(l), .across = fork_stride_x(l), .dilation = gap,
+                           .before = l->type == MAXPOOL ? l->pad / 2 : l->pad * gap };
 }
 
 /* ---- [convolutional] ---- */
-
-int gpu_is_other_conv(const layer *l) { return fork_two_strides(l) || fork_dilation(l) > 1; }
 
 /* One image's group: (filters, depth) times columns (depth, windows) is (filters, windows). */
 typedef struct conv_group {
@@ -51,13 +43,6 @@ int make_gpu_other_conv(layer *l, gpu_state *state, diag *d)
     return 0;
 }
 
-void resized_gpu_other_conv(layer *l, gpu_state *state)
-{
-    if (state->scratch == gpu_inputs(l)) return;
-    free_gpu_conv(l, state);
-    make_gpu_other_conv(l, state, NULL);
-}
-
 static float *weights_of(const layer *l, float *weights, int group)
 {
     return weights + (size_t)group * (size_t)(l->nweights / l->groups);
@@ -77,12 +62,10 @@ static void multiply(const layer *l, const gpu_state *state, const float *input)
 
 void forward_gpu_other_conv(const layer *l, gpu_state *state, const layer_call *call)
 {
-    layer mended = *l;
-    if (state->slope != 1) mended.activation = LINEAR;
     multiply(l, state, call->input);
     if (l->batch_normalize) gpu_run_host(forward_batchnorm_layer_gpu, l, call);
     else add_bias_gpu(l->output_gpu, l->biases_gpu, l->batch, l->n, l->out_h * l->out_w);
-    activate_array_gpu(l->output_gpu, l->outputs * l->batch, mended.activation);
+    if (state->slope == 1) activate_array_gpu(l->output_gpu, l->outputs * l->batch, l->activation);
 }
 
 /* Adds the gradients of weights, and of the input where somebody wants it. */
