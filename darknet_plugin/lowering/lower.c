@@ -147,6 +147,8 @@ static int loss_learns_labels(const lowered *low)
 {
     for (int i = 0; i < low->losses; ++i)
         if (low->loss[i].type->asks == TEACH_LABELS && low->loss[i].layer < low->trained) return 1;
+    for (int i = 0; i < low->heads; ++i)
+        if (low->head[i].labels > 0) return 1;
     return 0;
 }
 

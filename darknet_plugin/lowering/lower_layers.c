@@ -264,6 +264,10 @@ static taught_loss taught_by(const lower_build *build, const cfg_section *sectio
         loss.teacher = kind == LOSS_OWN ? lower_answering_teacher(build, section->index) : head->teacher;
         loss.taught = low->teacher[loss.teacher].answer;
         loss.tap_index = low->teacher[loss.teacher].taps;
+    } else if (type->asks == TEACH_HEAD) {
+        loss.teacher = head->teacher;
+        loss.taught = head->tap;
+        loss.tap_index = head->tap_index;
     } else if (lower_is_free(section)) {
         loss.teacher = lower_answering_teacher(build, section->index);
         loss.taught = cfg_int(section, "teacher_layer", 0);
@@ -335,7 +339,7 @@ static void place_loss(const lowered *low, taught_loss *loss)
     const teacher_spec *teacher = loss->teacher < 0 ? NULL : &low->teacher[loss->teacher];
     loss->place = place_of(&shape->layer[loss->layer], teacher ? &teacher->shape->layer[loss->taught] : NULL,
                            shape->layer[shape->n - 1].outputs);
-    if (!teacher || loss->type->asks != TEACH_MAP || loss->head < 0) return;
+    if (!teacher || loss->head < 0 || loss->type->asks == TEACH_ANSWER) return;
     loss->place.teacher = teacher->cfg;
     loss->place.tail_of = low->head[loss->head].tail_of;
     loss->place.tails = low->head[loss->head].tails;
@@ -347,7 +351,8 @@ static char only_means(const lowered *low, int t, int tap)
     int readers = 0;
     for (int i = 0; i < low->losses; ++i) {
         const taught_loss *loss = &low->loss[i];
-        if (loss->teacher != t || loss->type->asks != TEACH_MAP || loss->tap_index != tap) continue;
+        int map = loss->type->asks == TEACH_MAP || loss->type->asks == TEACH_HEAD;
+        if (loss->teacher != t || !map || loss->tap_index != tap) continue;
         if (!loss->type->reads_means || !loss->type->reads_means(loss->section)) return 0;
         ++readers;
     }
