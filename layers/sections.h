@@ -18,6 +18,7 @@
 typedef enum {
     ROLE_STUDENT,     /* an ordinary trained layer, of a stock section */
     ROLE_OUTPUT,      /* [cost] or boxes of the student's own beside a reused classifier: they learn from nothing */
+    ROLE_LABELS,      /* boxes of the student's own that learn from labels beside it, and vanish when deploying */
     ROLE_POOL,        /* frozen depthwise average pooling before a projector: weights 1/k^2 */
     ROLE_PROJECTOR,   /* trained */
     ROLE_LOSS,        /* a loss's stand-in (training only) */

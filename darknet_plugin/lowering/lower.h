@@ -93,7 +93,7 @@ typedef struct lowered {
     int teachers;
     teacher_spec *teacher;           /* teachers, owned; NULL for a plain cfg */
     augment_spec augment;
-    int *out, outs;                  /* [yolo] and [region] layers of `cfg`, owned; none: a classifier */
+    int *out, outs;                  /* [yolo] and [region] layers of `cfg` that answer, owned; none: a classifier */
     int optimiser;                   /* its number, see layers/optimiser.h; training only */
     int labels;                      /* training reads labels (or boxes): something compares itself with them */
     int trained;                     /* training runs layers 0..trained-1 (up to the last loss, or all) */

@@ -74,20 +74,30 @@ static int check_previous(const lower_build *build, int i)
     return no_gradient(build, s, s->line, tail);
 }
 
+/* Boxes of the student's own, deploy=0: they learn from labels, and so does what they read, but are no answer. */
+static int only_learns(const cfg_section *section) { return cfg_is_boxes(section) && !cfg_int(section, "deploy", 1); }
+
 /* An answer of the student's own beside the reused classifier, which no labels are for. */
 static int is_own_output(const lower_build *build, const cfg_section *section)
 {
-    return build->answers && (cfg_is(section, "softmax") || cfg_is(section, "cost") || cfg_is_boxes(section));
+    return build->answers && !only_learns(section) && (cfg_is(section, "softmax") || cfg_is(section, "cost") || cfg_is_boxes(section));
 }
 
 /* Stock sections that make no sense in a student with a teacher; 0, or -1 after reporting. */
 static int check_student(const lower_build *build, const cfg_section *section)
 {
+    if (only_learns(section) && !build->answers) {
+        diag_error(build->d, section->file, cfg_line(section, "deploy"), section->name,
+                   "deploy=0: no [reused_classifier] answers in its place");
+        return -1;
+    }
     if (!build->low->teacher) return 0;
     if (is_own_output(build, section) && build->mode != LOWER_LABELS) {
         diag_warn(build->d, section->file, section->line, section->name,
                   "the student's own output is trained by nothing: [feature_l2] is the only loss");
-        diag_hint(build->d, "leave out the student's classifier, the teacher's is reused");
+        diag_hint(build->d, cfg_is_boxes(section)
+                      ? "leave it out, the teacher's head is reused; deploy=0 trains it from labels and does not deploy it"
+                      : "leave out the student's classifier, the teacher's is reused");
     }
     if (!cfg_is(section, "crop")) return 0;
     diag_error(build->d, section->file, section->line, section->name,
@@ -106,10 +116,13 @@ int lower_stock(lower_build *build, int i)
     if (key) bad |= rewrite_references(build, i, key, out);
     lower_limit_boxes(out);
     int untrained = build->mode == LOWER_TRAIN && is_own_output(build, s), silent = cfg_is(s, "softmax");
+    cfg_unset(out, "deploy");
     if (untrained && silent) cfg_set(out, "noloss", "1");
     if (build->mode == LOWER_DEPLOY) lower_deploy_layer(out);
     if (build->mode == LOWER_LABELS) lower_for_labels(out);
+    if (only_learns(s)) lower_mark(build, ROLE_LABELS);
     lower_mark(build, untrained && !silent ? ROLE_OUTPUT : ROLE_STUDENT);
+    if (only_learns(s) && build->mode == LOWER_TRAIN) build->low->trained = build->lowered_layers;
     build->map[i] = build->lowered_layers - 1;
     if (bad) build->student_bad = 1;
     return bad;

@@ -16,7 +16,8 @@
 
 /* What each role means to the CPU backend. */
 static const cpu_mode MODE_OF[] = {
-    [ROLE_STUDENT] = CPU_TRAINED, [ROLE_OUTPUT] = CPU_FROZEN, [ROLE_POOL] = CPU_FROZEN_WEIGHTS,
+    [ROLE_STUDENT] = CPU_TRAINED, [ROLE_OUTPUT] = CPU_FROZEN, [ROLE_LABELS] = CPU_TRAINED,
+    [ROLE_POOL] = CPU_FROZEN_WEIGHTS,
     [ROLE_PROJECTOR] = CPU_TRAINED, [ROLE_LOSS] = CPU_TRAINED, [ROLE_TAIL] = CPU_FROZEN,
 };
 
@@ -284,8 +285,9 @@ int model_fits_classes(const model *model, const data_file *file, diag *d)
     if (!model_is_detector(model))
         diag_error(d, cfg, 0, NULL, "network has %d outputs, %s has %d classes", model->classes, file->path,
                    file->classes);
-    for (int i = 0; i < model->low->outs; ++i) {
-        const cfg_section *s = cfg_layer(model->low->cfg, model->low->out[i]);
+    for (int i = 0; i < model->low->shape->n; ++i) {
+        const cfg_section *s = cfg_layer(model->low->cfg, i);
+        if (!cfg_is_boxes(s)) continue;
         int classes = cfg_int(s, "classes", 20);
         if (classes == file->classes) continue;
         diag_error(d, s->file, cfg_line(s, "classes"), s->name, "%d classes, %s has %d", classes, file->path,

@@ -147,6 +147,7 @@ static const key_row yolo_keys[] = {
     COUNT("classes"), COUNT("num"), INTS("mask", 0, BIG), FLOATS("anchors", 0, 1e30), COUNT("max"), REAL("jitter"),
     REAL("ignore_thresh"), REAL("truth_thresh"), POSITIVE("random"), TEXT("map"), FORK_INT("new_coords", 0, 1),
     FORK_FLOAT("scale_x_y", 1, 4),   /* boxes are decoded with it here, not by the host: see detect.h */
+    FLAG("deploy"),                  /* ours: see lower_stock */
     ELSEWHERE("iou_thresh"), ELSEWHERE("cls_normalizer"), ELSEWHERE("iou_normalizer"), ELSEWHERE("obj_normalizer"),
     ELSEWHERE("delta_normalizer"), ELSEWHERE("iou_loss"), ELSEWHERE("iou_thresh_kind"), NMS,
     ELSEWHERE("uc_normalizer"), ELSEWHERE("beta1"),
@@ -169,6 +170,7 @@ static const key_row region_keys[] = {
     FLAG("sqrt"), FLAG("softmax"), FLAG("background"), REAL("jitter"), FLAG("rescore"), REAL("thresh"),
     INT("classfix", -BIG, BIG), FLAG("absolute"), POSITIVE("random"), REAL("coord_scale"), REAL("object_scale"),
     REAL("noobject_scale"), REAL("mask_scale"), REAL("class_scale"), FLAG("bias_match"), TEXT("tree"), TEXT("map"),
+    FLAG("deploy"),
     ELSEWHERE("focal_loss"), ELSEWHERE("resize"), END
 };
 static const key_row detection_keys[] = {
