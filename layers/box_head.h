@@ -1,6 +1,7 @@
-/* A detector's head, as losses behind and before it know it: the teacher's last 1x1 convolution and what the numbers that
- * it makes mean (box_head_ops.h). The teacher's answer at a tap is computed from the map there, live or out of a cache,
- * by the same sums: it is the same to the bit, nothing but the map has to be stored, and the teacher need not run on. */
+/* A detector's head, as losses behind and before it know it: the teacher's last 1x1 convolution, and what the numbers
+ * that it makes mean (box_head_ops.h). The teacher's answer at a tap is computed from the map there, live or out of a
+ * cache, by the same sums: it is the same to the bit, nothing but the map has to be stored, and the teacher need not
+ * run on. */
 #ifndef DISTILL_BOX_HEAD_H
 #define DISTILL_BOX_HEAD_H
 #include "box_head_ops.h"

@@ -30,9 +30,10 @@
  * weight=teacher, of a triple behind which a detector's head is reused, weighs places: e at a place is multiplied by
  * sqrt(u) before anything else is done with it, and its gradient again, where
  *     u = n (A + (1 - A) p) / sum of A + (1 - A) p over the n places of the image's map
- * p is how sure the teacher's own head is there that it sees something: objectness times class probability of its surest
- * anchor (box_head_ops.h), A is floor=. The weights of an image's places have a mean of 1: an image where the teacher
- * sees nothing costs what it does without the key, and what an error costs is moved to where it sees something.
+ * p is how sure the teacher's own head is there that it sees something: objectness times class probability of its
+ * surest anchor (box_head_ops.h), A is floor=. The weights of an image's places have a mean of 1: an image where the
+ * teacher sees nothing costs what it does without the key, and what an error costs is moved to where it sees
+ * something.
  *
  * reduction=sum is D times the mean, whatever the keys. */
 #ifndef DISTILL_FEATURE_L2_H

@@ -1,5 +1,6 @@
-/* [feature_l2] metric=head and weight=teacher: which weights of the reused classifier read the map first, and what is wrong where they
- * cannot be used. An error goes through them alone only where nothing but an average stands before them. */
+/* [feature_l2] metric=head and weight=teacher: which weights of the reused classifier read the map first, and what is
+ * wrong where they cannot be used. An error goes through them alone only where nothing but an average stands before
+ * them. */
 #include "box_head.h"
 #include "darknet_plugin/base/mem.h"
 #include "feature_l2_internal.h"

@@ -1,6 +1,6 @@
-/* [feature_l2] with pooled=1, normalise=channel, metric=head or weight=teacher, on the CPU, an image at a time (feature_l2.h has the
- * formulae, feature_l2_metric_ops.h one element of them). Forward keeps the errors, so that backward needs no
- * target. */
+/* [feature_l2] with pooled=1, normalise=channel, metric=head or weight=teacher, on the CPU, an image at a time
+ * (feature_l2.h has the formulae, feature_l2_metric_ops.h one element of them). Forward keeps the errors, so that
+ * backward needs no target. */
 #include "darknet_plugin/base/bug.h"
 #include "darknet_plugin/base/mem.h"
 #include "feature_l2_loops.h"

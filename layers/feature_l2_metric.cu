@@ -1,6 +1,7 @@
-/* [feature_l2] with pooled=1, normalise=channel, metric=head or weight=teacher on a CUDA device: the steps of feature_l2_metric_ops.h,
- * a kernel each, in the order forward takes them. Errors and what H sees of them stay there for backward. Weights go up
- * when they are known, before the first step. The host adds up the blocks' losses in order: the same sum every time. */
+/* [feature_l2] with pooled=1, normalise=channel, metric=head or weight=teacher on a CUDA device: the steps of
+ * feature_l2_metric_ops.h, a kernel each, in the order forward takes them. Errors and what H sees of them stay there
+ * for backward. Weights go up when they are known, before the first step. The host adds up the blocks' losses in
+ * order: the same sum every time. */
 #include "layers/gpu/cuda_call.h"
 
 #include <stdlib.h>
@@ -123,6 +124,7 @@ static feature_l2_metric_job job_there(layer *l)
     return j;
 }
 
+/* All that job_there has made. */
 extern "C" void feature_l2_metric_free_gpu(layer *l)
 {
     feature_l2_metric *m = feature_l2_state_of(l)->metric;

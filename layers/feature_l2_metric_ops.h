@@ -1,5 +1,6 @@
-/* The mathematics of [feature_l2] with pooled=1, normalise=channel, metric=head or weight=teacher (feature_l2.h has the formulae), an
- * element at a time: the CPU's loops (feature_l2_metric.c) and the kernels (feature_l2_metric.cu) do the same steps.
+/* The mathematics of [feature_l2] with pooled=1, normalise=channel, metric=head or weight=teacher (feature_l2.h has the
+ * formulae), an element at a time: the CPU's loops (feature_l2_metric.c) and the kernels (feature_l2_metric.cu) do the
+ * same steps.
  *
  *   place    sqrt(u), with weight=teacher
  *   error    e = s - t, times sqrt(u), unless pooled=1

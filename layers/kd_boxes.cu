@@ -1,5 +1,5 @@
-/* [kd] behind a detector's head on a CUDA device: the teacher's answer a thread a number, then a thread an anchor at a place
- * (see kd_boxes.h and kd_boxes_ops.h). */
+/* [kd] behind a detector's head on a CUDA device: the teacher's answer a thread a number, then a thread an anchor at a
+ * place (see kd_boxes.h and kd_boxes_ops.h). */
 #include "layers/gpu/cuda_call.h"
 
 extern "C" {

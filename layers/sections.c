@@ -35,7 +35,8 @@ static const key_row projector_keys[] = {
 };
 static const key_row feature_l2_keys[] = {
     SCALE, CHOICE("reduction", "mean|sum"), CHOICE("normalise", "none|channel"), CHOICE("metric", "map|head"),
-    CHOICE("weight", "none|teacher"), NUMBER("floor", 0, 1), { .name = "pooled", .type = KEY_INT, .min = 0, .max = 1 }, LEARNS, END
+    CHOICE("weight", "none|teacher"), NUMBER("floor", 0, 1),
+    { .name = "pooled", .type = KEY_INT, .min = 0, .max = 1 }, LEARNS, END
 };
 static const key_row map_loss_keys[] = { NUMBER("scale", 0, 1e30), LEARNS, END };
 static const key_row reused_classifier_keys[] = {

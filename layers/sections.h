@@ -30,7 +30,7 @@ typedef enum {
     TEACH_MAP,        /* the feature map at a tap, live or out of a cache: the loss is part of a triple */
     TEACH_ANSWER,     /* the class scores that the teacher's last [softmax] reads: the loss stands on class scores */
     TEACH_LABELS,     /* the labels in net.truth, no teacher: the loss stands on class scores */
-    TEACH_HEAD        /* the map at the tap of the triple behind whose frozen head it stands: a detector's raw numbers */
+    TEACH_HEAD        /* the map at the tap of the triple behind whose frozen head, a detector's, it stands */
 } teach_kind;
 
 /* Sizes where a loss stands; h and w are 1 where there is no map. And what reads the map behind it. */
@@ -92,7 +92,8 @@ typedef struct section_type {
     void (*to_device)(layer *l), (*from_device)(layer *l);   /* its functions for a network there; NULL without GPU=1 */
 } section_type;
 
-/* The row of a section, by its name; behind a detector's head where there is one for that; or of a layer that its make has made; NULL for those of the host. */
+/* The row of a section, by its name; what it is behind a detector's head; or of a layer that its make has made. NULL
+ * for those of the host. */
 const section_type *section_type_named(const char *name);
 const section_type *section_type_on_boxes(const char *name);
 const section_type *section_type_of_layer(const layer *l);

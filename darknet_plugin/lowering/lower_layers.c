@@ -80,7 +80,8 @@ static int only_learns(const cfg_section *section) { return cfg_is_boxes(section
 /* An answer of the student's own beside the reused classifier, which no labels are for. */
 static int is_own_output(const lower_build *build, const cfg_section *section)
 {
-    return build->answers && !only_learns(section) && (cfg_is(section, "softmax") || cfg_is(section, "cost") || cfg_is_boxes(section));
+    return build->answers && !only_learns(section) &&
+           (cfg_is(section, "softmax") || cfg_is(section, "cost") || cfg_is_boxes(section));
 }
 
 /* Stock sections that make no sense in a student with a teacher; 0, or -1 after reporting. */
@@ -95,8 +96,8 @@ static int check_student(const lower_build *build, const cfg_section *section)
     if (is_own_output(build, section) && build->mode != LOWER_LABELS) {
         diag_warn(build->d, section->file, section->line, section->name,
                   "the student's own output is trained by nothing: [feature_l2] is the only loss");
-        diag_hint(build->d, cfg_is_boxes(section)
-                      ? "leave it out, the teacher's head is reused; deploy=0 trains it from labels and does not deploy it"
+        diag_hint(build->d, "%s", cfg_is_boxes(section)
+                      ? "leave it out; or write deploy=0: it learns from labels then, and is not deployed"
                       : "leave out the student's classifier, the teacher's is reused");
     }
     if (!cfg_is(section, "crop")) return 0;

@@ -3,9 +3,9 @@
  * A copy keeps its keys and its origin (the teacher's file and line); only layer numbers change. A number that meant
  * the tap now means the layer that stands for it: the loss's stand-in while training, what it read when deploying.
  * [dropout] passes its input on and [cost] is no part of a prediction: neither is copied. While training a copied
- * [softmax] has noloss=1, since labels= has a loss of its own on class scores; boxes learn from labels themselves, where
- * labels= asks for it. In LOWER_LABELS all of it does. Deploying, a 1x1
- * convolution with a stride is listed twice: first its [maxpool] is appended, then itself. */
+ * [softmax] has noloss=1, since labels= has a loss of its own on class scores; boxes learn from labels themselves,
+ * where labels= asks for it. In LOWER_LABELS all of it does. Deploying, a 1x1 convolution with a stride is listed
+ * twice: first its [maxpool] is appended, then itself. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
 

@@ -8,7 +8,8 @@
  *
  * Cross-entropy is taken through the teacher's frozen classifier and against the teacher's own first class, so that no
  * label is needed. Behind a detector's head [kd] with a scale of 1 takes its place: it is a sum over places as the loss
- * of [yolo] is, against the teacher's answer. The scales stay what they are from then on, and go along with a run's state. */
+ * of [yolo] is, against the teacher's answer. The scales stay what they are from then on, and go along with a run's
+ * state. */
 #include "layers/network.h"
 #include "model_internal.h"
 #include "model_truth.h"
