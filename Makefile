@@ -184,7 +184,7 @@ $(BUILD)/tests/test_no_memory: LIBS += $(addprefix -Wl$(comma)--wrap=,\
 $(BUILD)/libreaders.a: $(READERS) $(BUILD)/objects
 	rm -f $@ && ar rcs $@ $(READERS)
 $(FUZZERS): $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/libreaders.a
-	$(CXX) $(OPT) $(LINKER) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+	$(CXX) $(OPT) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
 tests: $(TESTS) $(BUILD)/darknet $(BUILD)/make_shapes
 
