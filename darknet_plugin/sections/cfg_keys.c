@@ -38,6 +38,8 @@
 #define STOCK_ACTIVATION CHOICE("activation", CFG_STOCK_ACTIVATIONS, "the host computes this section, and has no other")
 #define HOST_ACTIVATION CHOICE("activation", CFG_STOCK_ACTIVATIONS, "AlexeyAB's Darknet has no other here")
 
+/* Above 1 it is another way of saying cutmix=1 and mosaic=1. */
+#define NET_MIXUP { .name = "mixup", .type = KEY_INT, .min = 0, .max = 4, .training = 1, .elsewhere_above = 1 }
 static const key_row net_keys[] = {
     COUNT("batch"), COUNT("subdivisions"), COUNT("time_steps"),
     INT("width", 0, BIG), INT("height", 0, BIG), INT("channels", 0, BIG), INT("inputs", 0, BIG),
@@ -49,8 +51,8 @@ static const key_row net_keys[] = {
     COUNT("max_crop"), COUNT("min_crop"), POSITIVE("max_ratio"), POSITIVE("min_ratio"), FLAG("center"),
     POSITIVE("clip"), REAL("angle"), POSITIVE("aspect"), POSITIVE("saturation"), POSITIVE("exposure"),
     POSITIVE("hue"), FLAG("flip"), FLAG("random"), FLAG("notruth"), INT("seen", 0, BIG),
-    ELSEWHERE("mosaic"), ELSEWHERE("mosaic_bound"), ELSEWHERE("mixup"), ELSEWHERE("cutmix"), ELSEWHERE("blur"),
-        ELSEWHERE("gaussian_noise"),
+    TRAINING_FLAG("mosaic"), NET_MIXUP, ELSEWHERE("mosaic_bound"), ELSEWHERE("cutmix"), ELSEWHERE("blur"),
+    ELSEWHERE("gaussian_noise"),
     ELSEWHERE("max_chart_loss"), ELSEWHERE("dynamic_minibatch"), ELSEWHERE("ema_alpha"),
     ELSEWHERE("use_cuda_graph"), ELSEWHERE("adversarial_lr"), ELSEWHERE("optimized_memory"),
     ELSEWHERE("workspace_size_limit_MB"), ELSEWHERE("learning_rate_min"), ELSEWHERE("sgdr_cycle"),
@@ -200,7 +202,7 @@ static const key_row teacher_keys[] = {
 static const key_row augment_keys[] = {
     INT("pad", 0, BIG), FLAG("flip"), FLOAT("jitter", 0, .9), FLOAT("random", 0, 4),
     CHOICE("fit", "crop|letterbox|stretch", NULL), FLOAT("mixup", 0, 1000), INT("cutout", 0, BIG),
-    FLOAT("label_smoothing", 0, .999), END
+    FLOAT("label_smoothing", 0, .999), FLAG("mosaic"), END
 };
 /* Above 1 it is AlexeyAB's, which stops there in so many steps at the beginning of a training. */
 #define STOP_BACKWARD { .name = "stopbackward", .type = KEY_INT, .min = 0, .max = BIG, .elsewhere_above = 1 }
