@@ -6,8 +6,8 @@
  *   HEAD_NEW_COORDS  the same                            all as the layer before gives them: it has activation=logistic
  *   HEAD_GAUSSIAN    x sx y sy w sw h sh objectness classes     as HEAD_STOCK; the uncertainties s, too
  * The host parses a [Gaussian_yolo] as a [yolo] of four more classes, which has the same shape at every size: l.classes
- * is that number. With labels HEAD_STOCK and HEAD_NEW_COORDS learn (yolo_loss.h); HEAD_GAUSSIAN does not (lower_check_loss
- * refuses it), its delta is 0.
+ * is that number. With labels HEAD_STOCK and HEAD_NEW_COORDS learn (yolo_loss.h); HEAD_GAUSSIAN does not
+ * (lower_check_loss refuses it), its delta is 0.
  * Sources: Bochkovskiy et al., "Scaled-YOLOv4" (2021); Choi et al., "Gaussian YOLOv3" (2019), section 3. */
 #ifndef DISTILL_FORK_HEADS_H
 #define DISTILL_FORK_HEADS_H

@@ -1,5 +1,5 @@
-/* How well two boxes agree, and the slopes of that by one of them: iou, giou, diou and ciou, for the CPU's loops and for
- * kernels. Boxes are centre and size; I is the area of both, U of either, the hull the least box around the two, of
+/* How well two boxes agree, and the slopes of that by one of them: iou, giou, diou and ciou, for the CPU's loops and
+ * for kernels. Boxes are centre and size; I is the area of both, U of either, the hull the least box around the two, of
  * width and height c_w, c_h; d the distance of the centres, w'/h' the shape of the other box:
  *
  *   iou    I / U
@@ -54,6 +54,7 @@ IOU_FN iou_side iou_side_of(double centre, double size, double other, double oth
     return side;
 }
 
+/* The area of both is the product of its sides, and flat where there is none. */
 IOU_FN iou_parts iou_parts_of(const iou_box *box, const iou_box *other)
 {
     iou_parts parts;

@@ -1,5 +1,5 @@
-/* The loss of [yolo] on the CPU, image by image (see yolo_loss.h, and yolo_loss_ops.h for one place of it). Keys stand in
- * fields of the layer that the host uses in a [region] and leaves alone in a [yolo]: it passes layers by value. */
+/* The loss of [yolo] on the CPU, image by image (see yolo_loss.h, and yolo_loss_ops.h for one place of it). Keys stand
+ * in fields of the layer that the host uses in a [region] and leaves alone in a [yolo]: it passes layers by value. */
 #include "yolo_loss.h"
 
 #include "fork_heads.h"
@@ -24,7 +24,7 @@ static float number(const cfg_section *section, const char *key, double standard
     return (float)cfg_float(section, key, standard);
 }
 
-/* iou_normalizer is AlexeyAB's default where the loss is his. */
+/* iou_normalizer has AlexeyAB's default where the loss is his. */
 void yolo_loss_take(layer *l, const cfg_section *section)
 {
     float all = number(section, "delta_normalizer", 1);
@@ -41,11 +41,17 @@ void yolo_loss_take(layer *l, const cfg_section *section)
     l->log = cfg_int(section, "focal_loss", 0);
 }
 
+/* An image's, as far as its truth has room for what max= says. */
+static int objects_of(const layer *l)
+{
+    return l->max_boxes < l->truths / YOLO_TRUTH ? l->max_boxes : l->truths / YOLO_TRUTH;
+}
+
 yolo_loss_how yolo_loss_how_of(const layer *l, int net_w, int net_h)
 {
     return (yolo_loss_how){
         .w = l->w, .h = l->h, .net_w = net_w, .net_h = net_h, .anchors = l->n, .total = l->total,
-        .classes = l->classes, .most = l->max_boxes, .new_coords = l->coords == HEAD_NEW_COORDS, .kind = l->classfix,
+        .classes = l->classes, .most = objects_of(l), .new_coords = l->coords == HEAD_NEW_COORDS, .kind = l->classfix,
         .thresh_kind = l->bias_match, .soft = l->rescore, .focal = l->log, .scale = l->scale,
         .ignore_thresh = l->ignore_thresh, .truth_thresh = l->truth_thresh, .iou_thresh = l->thresh,
         .box_weight = l->coord_scale, .object_weight = l->object_scale, .class_weight = l->class_scale,
@@ -87,6 +93,7 @@ typedef struct loss_job {
     double *part;            /* batch */
 } loss_job;
 
+/* Images begin..end-1 of the batch, place by place. */
 static void learn_images(void *ctx, size_t begin, size_t end)
 {
     const loss_job *job = ctx;

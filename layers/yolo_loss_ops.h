@@ -42,7 +42,7 @@ typedef struct yolo_place {
     double cost;             /* so far */
 } yolo_place;
 
-/* An entry of the output: the host's logistic, in doubles as there, but of a width and height; -1: `x` has it already. */
+/* An entry of the output: the host's logistic, in doubles as there, but of width and height; -1: `x` has it already. */
 IOU_FN float yolo_value(float x, int entry)
 {
     return entry < 0 || entry == 2 || entry == 3 ? x : (float)(1 / (1 + exp(-(double)x)));
@@ -185,6 +185,7 @@ IOU_FN double yolo_focal(double target, double p)
     return (target * on - (1 - target) * off) / 2;
 }
 
+/* Class k, which is one that is to be found here or not. */
 IOU_FN void yolo_aim_class(yolo_place *place, int k, int is)
 {
     const yolo_loss_how *how = place->how;

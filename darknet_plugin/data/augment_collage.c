@@ -1,13 +1,13 @@
 /* Mosaic and mixup of detectors (see augment.h): a view of one image with parts of others, their boxes with them.
  *
- * Half of the images become mosaics: four images meet at a point that is drawn in the middle 60 % of each direction. Each
- * is first prepared alone, over the whole input, as in a view of its own; then its corner that faces the point is put
- * there, so that objects keep their size:
+ * Half of the images become mosaics: four images meet at a point that is drawn in the middle 60 % of each direction.
+ * Each is first prepared alone, over the whole input, as in a view of its own; then its corner that faces the point is
+ * put there, so that objects keep their size:
  *   part 0, top left, at (px, py): x' = x - (1 - px), y' = y - (1 - py), within 0..px, 0..py; the others alike
  * A box goes along, is clipped to its part, and is dropped where less than a tenth of its area is left or it is under a
  * thousandth of the input in width or height. Of the other half, half are mixed: the mean of two images, the boxes of
- * both. With one of the keys alone the other half stays as it is. What cannot be read leaves its part grey, or its image
- * unmixed. Where nobody has looked for objects in one of the parts, the whole has no labels.
+ * both. With one of the keys alone the other half stays as it is. What cannot be read leaves its part grey, or its
+ * image unmixed. Where nobody has looked for objects in one of the parts, the whole has no labels.
  * Bochkovskiy, Wang, Liao, "YOLOv4", 2020, section 3.3; Zhang et al., "Bag of Freebies for Training Object Detection
  * Neural Networks", 2019, section 3.1. */
 #include "augment.h"
@@ -110,6 +110,7 @@ void augment_add_pixels(const image_collage *collage, int part, const float *fro
         memcpy(x, from, n * sizeof *x);
 }
 
+/* Rows behind those that are there, as far as there is room; none where one of the two is without labels. */
 void augment_add_truth(const image_collage *collage, int part, const float *from, float *truth, int max, int h, int w)
 {
     int place = (part + collage->turn) % COLLAGE_PARTS, n = rows_of(truth, max);

@@ -143,8 +143,8 @@ static int refuse_in_detector(const cfg_section *aug, const char *head, diag *d)
     double mixup = cfg_float(aug, "mixup", 0);
     int bad = 0;
     if (mixup != 0 && mixup != 1) {
-        diag_error(d, aug->file, cfg_line(aug, "mixup"), aug->name, "mixup=%s is for classifiers, this network has [%s]",
-                   cfg_str(aug, "mixup", ""), head);
+        diag_error(d, aug->file, cfg_line(aug, "mixup"), aug->name,
+                   "mixup=%s is for classifiers, this network has [%s]", cfg_str(aug, "mixup", ""), head);
         diag_hint(d, "mixup=1 mixes a detector's images, half and half");
         bad = -1;
     }

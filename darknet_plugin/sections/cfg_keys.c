@@ -4,8 +4,8 @@
  * Taken from what the host's parser asks for, with the ranges outside of which it divides by zero, overruns a
  * buffer or computes something else in silence. Keys of AlexeyAB's fork that change what a network computes are
  * listed with the one value at which both agree, or as NEVER where there is none; those that only steer its training or
- * its speed are ELSEWHERE. FORK_... are its keys that are read here, too, TRAINING_... those of them that are no part of
- * a deployed network. */
+ * its speed are ELSEWHERE. FORK_... are its keys that are read here, too, TRAINING_... those of them that are no part
+ * of a deployed network. */
 #include "cfg_keys.h"
 #include "darknet_plugin/base/words.h"
 

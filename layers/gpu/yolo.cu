@@ -125,6 +125,7 @@ static void learn(const layer *l, const yolo_plan *plan, const network *net)
     *l->cost = (float)cost_of(l, plan);
 }
 
+/* Where nothing is to be learnt the host's own, which leaves the output in host memory, too. */
 extern "C" void forward_gpu_yolo(const layer *l, gpu_state *state, const layer_call *call)
 {
     size_t n = cpu_floats(l), map = (size_t)l->w * (size_t)l->h;
