@@ -1,5 +1,5 @@
 /* [yolo], in the host's coordinates and with new_coords=1, on the CPU: its output by all threads, and what it learns
- * from labels (see layers/yolo_loss.h). Backward is the host's, which passes the delta on. The arithmetic stands outside
+ * from labels (see layers/yolo_loss.h). Backward is the host's, which passes the delta on. Arithmetic stands outside
  * this folder, where nothing is joined into one instruction, so that it is the host's. */
 #include "layers/fork_heads.h"
 #include "layers/yolo_loss.h"
