@@ -47,16 +47,6 @@ char *bench_text(const lowered *low, int batch, size_t *len)
 
 /* ---- this runtime and the host ---- */
 
-static int bind_frozen(const side *side, diag *d)
-{
-    cpu_mode *mode = mem_calloc((size_t)side->net->n, sizeof *mode);
-    for (int i = 0; i < side->net->n; ++i) mode[i] = CPU_FROZEN;
-    cpu_options options = { .backend = side->job->backend, .mode = mode, .layouts = 1 };
-    int failed = cpu_bind(side->net, &options, d);
-    free(mode);
-    return failed;
-}
-
 /* The network with its weights; `own` has it bound to our layers. */
 static int open_net(side *side, int own, diag *d)
 {
@@ -67,7 +57,7 @@ static int open_net(side *side, int own, diag *d)
     free(text);
     if (!side->net) return -1;
     side->host_input = side->net->input;
-    if (own && bind_frozen(side, d)) return -1;
+    if (own && bench_bind_frozen(side->net, side->job->backend, d)) return -1;
     if (weights_load(side->net, low->shape, side->job->weights, NULL, d)) return -1;
     if (own) cpu_statistics_loaded(side->net, 0, side->net->n);
     return 0;

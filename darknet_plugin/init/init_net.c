@@ -1,0 +1,156 @@
+/* A network with its shapes and its answers (see init.h).
+ *
+ * An answer is a [softmax], or a [yolo] or [region], with the layer with weights before it: tap_heads finds them. Where
+ * what that layer reads has no map, as between the [connected] layers that end a VGG, the tap is the last map before,
+ * and all behind it is the classifier. A network without an answer may be an encoder alone: it ends on its last map. */
+#include "init_internal.h"
+
+#include "darknet_plugin/base/mem.h"
+
+#include <stdlib.h>
+
+static int is_any(const cfg_section *section, const char *const *list)
+{
+    for (; *list; ++list)
+        if (cfg_is(section, *list)) return 1;
+    return 0;
+}
+
+/* What may lie between a map and those who read it as plain numbers. */
+static const char *const plain[] = { "connected", "dropout", "avgpool", "cost", "softmax", "activation", "batchnorm",
+                                     NULL };
+static const char *const pooled[] = { "avgpool", "dropout", NULL };
+/* Ends that are answers, which no triple takes the place of. */
+static const char *const foreign[] = { "detection", "iseg", "logistic", "softmax", "crop", "local", "rnn", "gru", "lstm",
+                                       "crnn", NULL };
+
+static int has_map(const net_shape *shape, int layer)
+{
+    return shape->layer[layer].c > 0 && shape->layer[layer].h > 0 && shape->layer[layer].w > 0;
+}
+
+/* The last layer with a map from `layer` back, over layers that only hand numbers on; -1: there is none. */
+static int last_map(const init_net *net, int layer)
+{
+    while (layer >= 0 && !has_map(net->shape, layer)) {
+        if (!is_any(cfg_layer(net->cfg, layer), plain)) return -1;
+        --layer;
+    }
+    while (layer >= 0 && is_any(cfg_layer(net->cfg, layer), pooled)) --layer;
+    return layer;
+}
+
+static int no_map(const init_net *net, const tap_head *head, diag *d)
+{
+    const cfg_section *layer = cfg_layer(net->cfg, head->tap);
+    diag_error(d, layer->file, layer->line, layer->name,
+               "what the last layer with weights reads, layer %d, has no feature map, nor has anything it is made of",
+               head->tap);
+    diag_hint(d, "networks of convolutions have maps; those of [connected] and [gru] on plain numbers do not");
+    return -1;
+}
+
+/* Moves taps without a map to the last map before them. 0, or -1 after reporting. */
+static int place_taps(init_net *net, diag *d)
+{
+    for (int i = 0; i < net->heads; ++i) {
+        if (has_map(net->shape, net->head[i].tap)) continue;
+        int map = last_map(net, net->head[i].tap);
+        if (map < 0) return no_map(net, &net->head[i], d);
+        net->head[i].tap = map;
+        net->moved = 1;
+    }
+    return 0;
+}
+
+/* An encoder alone has one answer, which is not there. 0, or -1: it is none. */
+static int take_encoder(init_net *net)
+{
+    int last = net->shape->n - 1, map = -1;
+    if (last >= 0 && !is_any(cfg_layer(net->cfg, last), foreign)) map = last_map(net, last);
+    if (map < 0) return -1;
+    net->head = mem_calloc(1, sizeof *net->head);
+    *net->head = (tap_head){ .out = -1, .classifier = -1, .tap = map };
+    net->heads = 1;
+    return 0;
+}
+
+static int no_answer(const init_net *net, const tap_problem *problem, diag *d)
+{
+    const cfg_section *layer = problem->layer;
+    if (!layer) {
+        diag_error(d, net->cfg->path, 0, NULL, "has no layers");
+    } else if (problem->why) {
+        diag_error(d, layer->file, layer->line, layer->name, "cannot tell where the classifier begins: %s (layer %d)",
+                   problem->why, layer->index);
+        diag_hint(d, "a classifier ends on one last layer with weights and [softmax], a detector's head on [yolo] or "
+                     "[region]");
+    } else {
+        diag_error(d, layer->file, layer->line, layer->name, "the network ends on [%s]%s", layer->name,
+                   ", not on [softmax], [yolo] or [region]");
+        diag_hint(d, "what can teach ends on one of those; a student may also be an encoder, which ends on a map");
+    }
+    return -1;
+}
+
+int init_net_open(init_net *net, cfg_file *cfg, int encoder, diag *d)
+{
+    tap_problem problem;
+    *net = (init_net){ .cfg = cfg, .shape = shapes_infer(cfg, d) };
+    if (!net->shape) return -1;
+    net->heads = tap_heads(cfg, net->shape, &net->head, &problem);
+    if (net->heads) return place_taps(net, d);
+    if (encoder && !problem.why && problem.layer && !take_encoder(net)) return 0;
+    return no_answer(net, &problem, d);
+}
+
+/* Whatever is wrong in it is said of it. */
+int init_net_read(init_net *net, const char *path, int encoder, diag *d)
+{
+    int before = diag_errors(d);
+    cfg_file *cfg = cfg_read(path, d);
+    *net = (init_net){ .cfg = cfg };
+    if (!cfg || !cfg_net(cfg) || diag_errors(d) > before) return -1;
+    const cfg_section *teacher = cfg_first(cfg, "teacher");
+    for (int i = 0; !teacher && i < cfg->n; ++i)
+        if (section_type_named(cfg->section[i].name)) teacher = &cfg->section[i];
+    if (!teacher) return init_net_open(net, cfg, encoder, d);
+    diag_error(d, teacher->file, teacher->line, teacher->name, "this is a distillation already");
+    diag_hint(d, "darknet distill train trains it; student and teacher are plain networks, as darknet distill export "
+                 "writes them");
+    return -1;
+}
+
+void init_net_free(init_net *net)
+{
+    cfg_free(net->cfg);
+    shapes_free(net->shape);
+    free(net->head);
+    *net = (init_net){ .cfg = NULL };
+}
+
+int init_head_end(const init_net *net, const tap_head *head)
+{
+    int answers = head->out >= 0 && cfg_is_boxes(cfg_layer(net->cfg, head->out));
+    return answers ? head->out : net->shape->n - 1;   /* a [cost] behind [softmax] goes, too */
+}
+
+int init_is_detector(const init_net *net)
+{
+    return net->heads && net->head->out >= 0 && cfg_is_boxes(cfg_layer(net->cfg, net->head->out));
+}
+
+int init_classes(const init_net *net, const tap_head *head)
+{
+    enum { DARKNETS = 20 };          /* what the host takes where a [yolo] does not say */
+    if (head->out < 0) return 0;
+    const cfg_section *out = cfg_layer(net->cfg, head->out);
+    return cfg_is_boxes(out) ? cfg_int(out, "classes", DARKNETS) : net->shape->layer[head->out].outputs;
+}
+
+cfg_file *init_copy(const cfg_file *cfg)
+{
+    cfg_file *copy = cfg_new(cfg->path);
+    for (int i = 0; i < cfg->n; ++i) cfg_append_copy(copy, &cfg->section[i]);
+    return copy;
+}
