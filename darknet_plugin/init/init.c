@@ -84,14 +84,37 @@ static init_cfg *put_together(init_parts *parts, diag *d)
     return made;
 }
 
-/* The student: of its file, or made of the teacher. 0, or -1 after reporting. */
-static int open_student(const init_job *job, const init_net *teacher, init_net *student, diag *d)
+/* Both see one image. */
+static int check_inputs(const init_net *student, const init_net *teacher, diag *d)
 {
-    if (job->student) return init_net_read(student, job->student, 1, d);
-    init_net shallow;
-    int bad = init_net_open(&shallow, init_shallower(teacher, job->depth, d), 0, d);
+    const cfg_section *ours = cfg_net(student->cfg), *theirs = cfg_net(teacher->cfg);
+    if (student->shape->c == teacher->shape->c) return 0;
+    diag_error(d, ours->file, cfg_line(ours, "channels"), ours->name,
+               "the student's input has %d channels, the teacher's %d (%s:%d)", student->shape->c, teacher->shape->c,
+               theirs->file, cfg_line(theirs, "channels"));
+    diag_hint(d, "both see the same image: [net] channels= is 3 for colours, 1 for grey");
+    return -1;
+}
+
+/* The student of a file. 0, or -1 after reporting. */
+static int read_student(const char *path, init_net *student, diag *d)
+{
+    init_net read;
+    int bad = init_net_read(&read, path, 1, d);
+    if (!bad) bad = init_net_open(student, init_uncropped(read.cfg, d), 1, d);
+    init_net_free(&read);
+    return bad;
+}
+
+/* One made of the teacher. */
+static int make_student(const init_job *job, const init_net *teacher, init_net *student, diag *d)
+{
+    init_net whole, shallow = { .cfg = NULL };
+    int bad = init_net_open(&whole, init_uncropped(teacher->cfg, d), 0, d);
+    if (!bad) bad = init_net_open(&shallow, init_shallower(&whole, job->depth, d), 0, d);
     if (!bad) bad = init_net_open(student, init_narrower(&shallow, job->width), 0, d);
     init_net_free(&shallow);
+    init_net_free(&whole);
     return bad;
 }
 
@@ -102,7 +125,8 @@ init_cfg *init_make(const init_job *job, diag *d)
     init_cfg *made = NULL;
     int bad = check_name(job->teacher, d) || check_name(job->weights, d);
     if (!bad) bad = init_net_read(&teacher, job->teacher, 0, d);
-    if (!bad) bad = open_student(job, &teacher, &student, d);
+    if (!bad) bad = job->student ? read_student(job->student, &student, d) : make_student(job, &teacher, &student, d);
+    if (!bad) bad = check_inputs(&student, &teacher, d);
     if (!bad) made = put_together(&parts, d);
     init_net_free(&student);
     init_net_free(&teacher);

@@ -29,6 +29,9 @@ static inline int init_meant(const cfg_section *section, int number)
 {
     return number < 0 ? section->index + number : number;
 }
+/* A student has no [crop]: a copy of the cfg without one at its beginning, the input as large as what that leaves. It is
+ * said; the caller frees. */
+cfg_file *init_uncropped(const cfg_file *cfg, diag *d);
 /* A copy of a cfg; the caller frees. */
 cfg_file *init_copy(const cfg_file *cfg);
 

@@ -104,6 +104,37 @@ int init_net_open(init_net *net, cfg_file *cfg, int encoder, diag *d)
     return no_answer(net, &problem, d);
 }
 
+/* Writes the numbers of a section that count layers from the front as one less. */
+static void count_one_less(cfg_section *section)
+{
+    const char *key = lower_reader_key(section);
+    int *number, n = key ? cfg_ints(section, key, &number) : 0;
+    if (!n) return;
+    for (int i = 0; i < n; ++i) number[i] -= number[i] > 0;
+    cfg_set_ints(section, key, number, n);
+    free(number);
+}
+
+cfg_file *init_uncropped(const cfg_file *cfg, diag *d)
+{
+    cfg_file *out = cfg_new(cfg->path);
+    const cfg_section *crop = cfg_layer(cfg, 0);
+    int crops = crop && cfg_is(crop, "crop");
+    for (int i = 0; i < cfg->n; ++i) {
+        if (crops && &cfg->section[i] == crop) continue;
+        cfg_section *copy = cfg_append_copy(out, &cfg->section[i]);
+        if (crops) count_one_less(copy);
+    }
+    if (!crops) return out;
+    cfg_section *net = &out->section[0];
+    diag_warn(d, crop->file, crop->line, crop->name,
+              "left out of the student, whose input is what it leaves: its random crop would be hidden from the teacher");
+    diag_hint(d, "[net] max_crop= and [augment] pad= crop at random, for both alike");
+    cfg_set(net, "width", "%d", cfg_int(crop, "crop_width", cfg_int(net, "width", 0)));
+    cfg_set(net, "height", "%d", cfg_int(crop, "crop_height", cfg_int(net, "height", 0)));
+    return out;
+}
+
 /* Whatever is wrong in it is said of it. */
 int init_net_read(init_net *net, const char *path, int encoder, diag *d)
 {
