@@ -9,7 +9,6 @@ typedef struct init_net {
     net_shape *shape;                /* owned */
     tap_head *head;                  /* owned; of an encoder alone one, whose out and classifier are -1 */
     int heads;
-    int moved;                       /* a tap is further up than tap=auto would take it */
 } init_net;
 
 /* Takes `cfg` over: its shapes and answers. `encoder`: it may end without an answer, too. 0, or -1 after reporting; free

@@ -1,8 +1,7 @@
 /* A network with its shapes and its answers (see init.h).
  *
- * An answer is a [softmax], or a [yolo] or [region], with the layer with weights before it: tap_heads finds them. Where
- * what that layer reads has no map, as between the [connected] layers that end a VGG, the tap is the last map before,
- * and all behind it is the classifier. A network without an answer may be an encoder alone: it ends on its last map. */
+ * An answer is a [softmax], or a [yolo] or [region], with the layer with weights before it: tap_heads finds them. A
+ * network without one may be an encoder alone: it ends on its last map. */
 #include "init_internal.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -16,49 +15,27 @@ static int is_any(const cfg_section *section, const char *const *list)
     return 0;
 }
 
-/* What may lie between a map and those who read it as plain numbers. */
-static const char *const plain[] = { "connected", "dropout", "avgpool", "cost", "softmax", "activation", "batchnorm",
-                                     NULL };
-static const char *const pooled[] = { "avgpool", "dropout", NULL };
+/* What goes with the classifier where an encoder alone ends on it. */
+static const char *const pooled[] = { "avgpool", "dropout", "cost", NULL };
 /* Ends that are answers, which no triple takes the place of. */
-static const char *const foreign[] = { "detection", "iseg", "logistic", "softmax", "crop", "local", "rnn", "gru", "lstm",
-                                       "crnn", NULL };
+static const char *const foreign[] = { "detection", "iseg", "logistic", "softmax", "crop", "rnn", "gru", "lstm", "crnn",
+                                       NULL };
 
 static int has_map(const net_shape *shape, int layer)
 {
     return shape->layer[layer].c > 0 && shape->layer[layer].h > 0 && shape->layer[layer].w > 0;
 }
 
-/* The last layer with a map from `layer` back, over layers that only hand numbers on; -1: there is none. */
-static int last_map(const init_net *net, int layer)
-{
-    while (layer >= 0 && !has_map(net->shape, layer)) {
-        if (!is_any(cfg_layer(net->cfg, layer), plain)) return -1;
-        --layer;
-    }
-    while (layer >= 0 && is_any(cfg_layer(net->cfg, layer), pooled)) --layer;
-    return layer;
-}
-
-static int no_map(const init_net *net, const tap_head *head, diag *d)
-{
-    const cfg_section *layer = cfg_layer(net->cfg, head->tap);
-    diag_error(d, layer->file, layer->line, layer->name,
-               "what the last layer with weights reads, layer %d, has no feature map, nor has anything it is made of",
-               head->tap);
-    diag_hint(d, "networks of convolutions have maps; those of [connected] and [gru] on plain numbers do not");
-    return -1;
-}
-
-/* Moves taps without a map to the last map before them. 0, or -1 after reporting. */
-static int place_taps(init_net *net, diag *d)
+/* Has every answer a map? 0, or -1 after reporting. */
+static int check_maps(const init_net *net, diag *d)
 {
     for (int i = 0; i < net->heads; ++i) {
-        if (has_map(net->shape, net->head[i].tap)) continue;
-        int map = last_map(net, net->head[i].tap);
-        if (map < 0) return no_map(net, &net->head[i], d);
-        net->head[i].tap = map;
-        net->moved = 1;
+        const cfg_section *tap = cfg_layer(net->cfg, net->head[i].tap);
+        if (has_map(net->shape, tap->index)) continue;
+        diag_error(d, tap->file, tap->line, tap->name, "its output, which the last layer with weights reads, is no "
+                   "feature map (layer %d)", tap->index);
+        diag_hint(d, "networks of convolutions have maps; [rnn], [gru] and [lstm] on plain numbers have none");
+        return -1;
     }
     return 0;
 }
@@ -66,11 +43,11 @@ static int place_taps(init_net *net, diag *d)
 /* An encoder alone has one answer, which is not there. 0, or -1: it is none. */
 static int take_encoder(init_net *net)
 {
-    int last = net->shape->n - 1, map = -1;
-    if (last >= 0 && !is_any(cfg_layer(net->cfg, last), foreign)) map = last_map(net, last);
-    if (map < 0) return -1;
+    int last = net->shape->n - 1;
+    while (last >= 0 && is_any(cfg_layer(net->cfg, last), pooled)) --last;
+    if (last < 0 || !has_map(net->shape, last) || is_any(cfg_layer(net->cfg, last), foreign)) return -1;
     net->head = mem_calloc(1, sizeof *net->head);
-    *net->head = (tap_head){ .out = -1, .classifier = -1, .tap = map };
+    *net->head = (tap_head){ .out = -1, .classifier = -1, .tap = last };
     net->heads = 1;
     return 0;
 }
@@ -99,7 +76,7 @@ int init_net_open(init_net *net, cfg_file *cfg, int encoder, diag *d)
     *net = (init_net){ .cfg = cfg, .shape = shapes_infer(cfg, d) };
     if (!net->shape) return -1;
     net->heads = tap_heads(cfg, net->shape, &net->head, &problem);
-    if (net->heads) return place_taps(net, d);
+    if (net->heads) return check_maps(net, d);
     if (encoder && !problem.why && problem.layer && !take_encoder(net)) return 0;
     return no_answer(net, &problem, d);
 }

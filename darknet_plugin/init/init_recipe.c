@@ -226,7 +226,7 @@ void init_append_net(init_cfg *made, const init_parts *parts)
 /* tap=auto gives the same, in the same order. */
 static int is_auto(const init_parts *parts)
 {
-    if (parts->teacher->moved || parts->student->heads != parts->teacher->heads) return 0;
+    if (parts->student->heads != parts->teacher->heads) return 0;
     for (int i = 0; i < parts->student->heads; ++i)
         if (parts->taught[i] != i) return 0;
     return 1;
@@ -244,8 +244,7 @@ void init_append_teacher(init_cfg *made, const init_parts *parts)
     for (int i = 0; i < heads; ++i) tap[i] = parts->teacher->head[parts->taught[i]].tap;
     cfg_set_ints(teacher, "tap", tap, heads);
     free(tap);
-    init_remark(made, "tap", parts->teacher->moved ? "the last map: what follows it, [connected] and all, is reused"
-                                                   : "in the order of the student's heads");
+    init_remark(made, "tap", "in the order of the student's heads");
 }
 
 /* ---- [augment] ---- */
