@@ -155,8 +155,11 @@ static void refusals(void **unused)
     refused(grey, classifier, "student.cfg:5: [net] the student's input has 1 channels, the teacher's 3 (teacher.cfg:5)");
     refused(third, half, "map sizes do not divide: the student's last map is 11x11, the teacher's 9x9 (layer 2");
     refused(four, TEACHER_HEADS(2, 2, 2), "student.cfg:27: [yolo] the map of 16x16 (stride 4) has no head of the teacher's to learn from: those of teacher.cfg have stride 32, 16 and 8");
-    refused(NET(3) CONV(8, 3, 2) "[detection]\nclasses=3\nside=1\nnum=1\n", classifier, "has");
-    refused(NET(3), classifier, "");
+    refused(NET(3) CONV(8, 3, 2) "[connected]\noutput=5\n[detection]\nclasses=3\nside=1\nnum=1\n", classifier, "the network ends on [detection]");
+    diag *d = diag_new();
+    assert_null(made_of(NET(3), classifier, 1, 1, d));
+    assert_true(diag_errors(d) == 1 && strstr(diag_get(d, 0)->text, "no layers"));
+    diag_free(d);
     refused(classifier, NET(3) CONV(8, 3, 2), "teacher.cfg:8: [convolutional] the network ends on [convolutional], not on [softmax]");
     refused(NET(3) "[teacher]\ncfg=x\n" CONV(8, 3, 2), classifier, "student.cfg:8: [teacher] this is a distillation already");
 }

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LONGEST = 64 };               /* layers of a block that is looked for */
+
 /* Some blocks in a row. */
 typedef struct row {
     int start, length, times;        /* first layer, layers a block, how many blocks */
@@ -86,27 +88,31 @@ static int keeps_size(const search *search, const row *row)
     return end->c > 0 && first->in_h == end->h && first->in_w == end->w;
 }
 
-/* How many times the block of `length` layers at `start` stands there in a row. */
-static int count(const search *search, int start, int length)
+/* Fills in, for each layer, how many from it on are like those `length` further down, and are free. */
+static void compare(const search *search, int length, int *same)
 {
-    int n = search->net->shape->n, i = start;
-    while (i + length < n && !search->taken[i] && !search->taken[i + length] &&
-           search->kind[i] == search->kind[i + length])
-        ++i;
-    return 1 + (i - start) / length;
+    int n = search->net->shape->n;
+    same[n - length] = 0;
+    for (int i = n - length - 1; i >= 0; --i) {
+        int alike = search->kind[i] == search->kind[i + length] && !search->taken[i] && !search->taken[i + length];
+        same[i] = alike ? same[i + 1] + 1 : 0;
+    }
 }
 
 /* The row that covers most layers, of those the one of the shortest blocks; times 0: there is none. */
 static row find_row(const search *search)
 {
     row best = { .times = 0 };
-    int n = search->net->shape->n;
-    for (int length = 1; length <= n / 2; ++length)
+    int n = search->net->shape->n, *same = mem_calloc((size_t)n + 1, sizeof *same);
+    for (int length = 1; length <= n / 2 && length <= LONGEST; ++length) {
+        compare(search, length, same);
         for (int start = 0; start + 2 * length <= n; ++start) {
-            row now = { start, length, count(search, start, length) };
+            row now = { start, length, 1 + same[start] / length };
             if (now.times < 2 || length * now.times <= best.length * best.times) continue;
             if (is_whole(search, &now) && keeps_size(search, &now)) best = now;
         }
+    }
+    free(same);
     return best;
 }
 

@@ -65,6 +65,12 @@ static int joined(const narrowing *now, int i)
     return sum < INT_MAX ? (int)sum : INT_MAX;
 }
 
+static int product(int one, int other)
+{
+    int64_t all = (int64_t)one * other;
+    return all < INT_MAX ? (int)all : INT_MAX;
+}
+
 /* The student's channels behind layer i: as many times its input's as the teacher's are. */
 static int channels_behind(const narrowing *now, int i)
 {
@@ -75,8 +81,7 @@ static int channels_behind(const narrowing *now, int i)
     if (cfg_is(section, "scale_channels") || cfg_is(section, "sam")) return now->channels[named_layer(now, i)];
     if (!shape->c || !shape->in_c) return shape->c;
     if (shape->c < shape->in_c) return before(now, i) / (shape->in_c / shape->c);
-    int64_t more = (int64_t)before(now, i) * (shape->c / shape->in_c);
-    return more < INT_MAX ? (int)more : INT_MAX;
+    return product(before(now, i), shape->c / shape->in_c);
 }
 
 /* The layer whose filters are the channels behind layer i; -1: no single one's are. */
@@ -145,7 +150,7 @@ static void settle(narrowing *now)
         now->changed = 0;
         for (int i = 0; i < n; ++i) {
             int times = is_depthwise(now, i) ? cfg_int(at(now, i), "filters", 1) / cfg_int(at(now, i), "groups", 1) : 0;
-            if (times && !now->stays[i]) now->filters[i] = before(now, i) * times;
+            if (times && !now->stays[i]) now->filters[i] = product(before(now, i), times);
             now->channels[i] = channels_behind(now, i);
         }
         for (int i = 0; i < n; ++i)
