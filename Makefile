@@ -7,6 +7,7 @@
 #   make fuzz       every reader of files against hostile ones, SECONDS=60 each (clang)
 #   make fuzz-cli   every verb on mutated files, for SECONDS=60
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
+#   make init-all   init between every two networks at hand, and a training step of each made smaller (half an hour, 16 GB)
 #   make memcheck   all tests under valgrind (about an hour)
 #   make gpu-emulated   what tests/gpu.sh wants, with GPU=1, on a CUDA device emulated by the processor: build-emulated
 #   make gpu-check  where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)
@@ -194,6 +195,10 @@ memcheck:
 test: setup
 	@$(MAKE) --no-print-directory darknet tests
 	@tests/run.sh $(BUILD)
+
+.PHONY: init-all
+init-all: $(BUILD)/tests/test_init
+	@DISTILL_INIT_ALL=1 $(BUILD)/tests/test_init
 
 # clang's sanitizers and libFuzzer; the objects are apart from all others.
 fuzzers: $(FUZZERS)

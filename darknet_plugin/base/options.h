@@ -30,7 +30,7 @@ typedef struct verb {
     const char *name, *arguments, *help;      /* what usage says of it */
     int min, max;                             /* positional arguments; a sub-verb's behind its name, which is arg[0] */
     int (*run)(options *options, diag *d);    /* 0, or non-zero after adding to `d` what went wrong */
-    const char *flags[MAX_VERB_FLAGS];        /* names of flags' rows, then NULL; it takes those of its sub-verbs, too */
+    const char *flags[MAX_VERB_FLAGS];        /* flags' rows, then NULL; it takes those of its sub-verbs, too */
     const struct verb *const *subs;           /* its sub-verbs, then NULL; NULL: it has none */
 } verb;
 

@@ -65,6 +65,7 @@ static int check_name(const char *name, diag *d)
     return -1;
 }
 
+/* Student and teacher are there: match, build, check. NULL after reporting. */
 static init_cfg *put_together(init_parts *parts, diag *d)
 {
     teacher_spec *seen = NULL;

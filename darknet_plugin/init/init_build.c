@@ -6,7 +6,6 @@
 
 #include "darknet_plugin/base/mem.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 
 typedef struct build {
@@ -15,29 +14,6 @@ typedef struct build {
     int *number;             /* of each of the student's layers in the new cfg; -1: it is gone */
     diag *d;
 } build;
-
-void init_remark(init_cfg *made, const char *key, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    char *text = mem_vprintf(fmt, ap);
-    va_end(ap);
-    made->note = mem_realloc(made->note, (size_t)made->notes + 1, sizeof *made->note);
-    made->note[made->notes++] = (init_note){ .section = made->cfg->n - 1, .key = key ? mem_strdup(key) : NULL,
-                                             .text = text };
-}
-
-void init_free(init_cfg *made)
-{
-    if (!made) return;
-    for (int i = 0; i < made->notes; ++i) {
-        free(made->note[i].key);
-        free(made->note[i].text);
-    }
-    free(made->note);
-    cfg_free(made->cfg);
-    free(made);
-}
 
 /* The answer whose tap layer i is; -1: none. */
 static int head_at(const init_net *net, int i)
@@ -119,6 +95,7 @@ static int copy_layer(build *build, const cfg_section *section)
     return bad;
 }
 
+/* The sections that stay, and a triple behind each tap. 0, or -1 after reporting. */
 static int copy_layers(build *build)
 {
     const init_net *student = build->parts->student;

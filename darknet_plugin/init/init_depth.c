@@ -38,6 +38,7 @@ static int same_numbers(const cfg_section *one, const cfg_section *other, const 
     return same;
 }
 
+/* Equal, their numbers counted from each? */
 static int are_alike(const cfg_section *one, const cfg_section *other)
 {
     const char *key = lower_reader_key(one);

@@ -11,8 +11,8 @@ typedef struct init_net {
     int heads;
 } init_net;
 
-/* Takes `cfg` over: its shapes and answers. `encoder`: it may end without an answer, too. 0, or -1 after reporting; free
- * it with init_net_free in either case. */
+/* Takes `cfg` over: its shapes and answers. `encoder`: it may end without an answer, too. 0, or -1 after reporting;
+ * free it with init_net_free in either case. */
 int init_net_open(init_net *net, cfg_file *cfg, int encoder, diag *d);
 /* The same of a file, which must be no distillation. */
 int init_net_read(init_net *net, const char *path, int encoder, diag *d);
@@ -28,8 +28,8 @@ static inline int init_meant(const cfg_section *section, int number)
 {
     return number < 0 ? section->index + number : number;
 }
-/* A student has no [crop]: a copy of the cfg without one at its beginning, the input as large as what that leaves. It is
- * said; the caller frees. */
+/* A student has no [crop]: a copy of the cfg without one at its beginning, the input as large as what that leaves. It
+ * is said; the caller frees. */
 cfg_file *init_uncropped(const cfg_file *cfg, diag *d);
 /* A copy of a cfg; the caller frees. */
 cfg_file *init_copy(const cfg_file *cfg);

@@ -52,6 +52,7 @@ static int take_encoder(init_net *net)
     return 0;
 }
 
+/* Says what it ends on, or what keeps its classifier from being told apart. */
 static int no_answer(const init_net *net, const tap_problem *problem, diag *d)
 {
     const cfg_section *layer = problem->layer;
@@ -105,7 +106,7 @@ cfg_file *init_uncropped(const cfg_file *cfg, diag *d)
     if (!crops) return out;
     cfg_section *net = &out->section[0];
     diag_warn(d, crop->file, crop->line, crop->name,
-              "left out of the student, whose input is what it leaves: its random crop would be hidden from the teacher");
+              "left out of the student, whose input is what it leaves: the teacher would not see its random crop");
     diag_hint(d, "[net] max_crop= and [augment] pad= crop at random, for both alike");
     cfg_set(net, "width", "%d", cfg_int(crop, "crop_width", cfg_int(net, "width", 0)));
     cfg_set(net, "height", "%d", cfg_int(crop, "crop_height", cfg_int(net, "height", 0)));
@@ -154,11 +155,4 @@ int init_classes(const init_net *net, const tap_head *head)
     if (head->out < 0) return 0;
     const cfg_section *out = cfg_layer(net->cfg, head->out);
     return cfg_is_boxes(out) ? cfg_int(out, "classes", DARKNETS) : net->shape->layer[head->out].outputs;
-}
-
-cfg_file *init_copy(const cfg_file *cfg)
-{
-    cfg_file *copy = cfg_new(cfg->path);
-    for (int i = 0; i < cfg->n; ++i) cfg_append_copy(copy, &cfg->section[i]);
-    return copy;
 }

@@ -232,6 +232,7 @@ static int is_auto(const init_parts *parts)
     return 1;
 }
 
+/* Its files, and its taps where they are not found by themselves in this order. */
 void init_append_teacher(init_cfg *made, const init_parts *parts)
 {
     const init_job *job = parts->job;

@@ -56,7 +56,8 @@ int init_read_target(const char *text, init_target *target, diag *d)
         *(units[i].seconds ? &target->seconds : &target->params) = value * units[i].factor;
         return 0;
     }
-    diag_error(d, NULL, 0, NULL, "'-target %s': expected milliseconds an image or parameters, as 5ms, 500k or 2M", text);
+    diag_error(d, NULL, 0, NULL, "'-target %s': expected milliseconds an image or parameters, as 5ms, 500k or 2M",
+               text);
     return -1;
 }
 

@@ -36,6 +36,7 @@ static const char *remark(const init_cfg *made, int section, const char *key)
     return NULL;
 }
 
+/* A key, its reason behind it or, where that is long, above. */
 static void print_pair(FILE *out, const cfg_pair *pair, const char *why)
 {
     int column = (int)(strlen(pair->key) + strlen(pair->value)) + 1;
@@ -49,19 +50,23 @@ static void print_pair(FILE *out, const cfg_pair *pair, const char *why)
     fputc('\n', out);
 }
 
+static void print_section(FILE *out, const init_cfg *made, int i)
+{
+    const cfg_section *section = &made->cfg->section[i];
+    if (remark(made, i, NULL)) print_comment(out, remark(made, i, NULL));
+    fprintf(out, "[%s]\n", section->name);
+    for (int k = 0; k < section->n; ++k) print_pair(out, &section->pair[k], remark(made, i, section->pair[k].key));
+}
+
 char *init_text(const init_cfg *made, size_t *len)
 {
     char *text = NULL;
     FILE *out = mem_stream(&text, len);
     print_comment(out, remark(made, -1, NULL));
-    print_comment(out, "Written by darknet distill init; the comments say why. Change what you like, then: darknet distill "
-                       "check");
+    print_comment(out, "Written by darknet distill init; the comments say why. After changes: darknet distill check");
     for (int i = 0; i < made->cfg->n; ++i) {
-        const cfg_section *section = &made->cfg->section[i];
         if (i) fputc('\n', out);
-        if (remark(made, i, NULL)) print_comment(out, remark(made, i, NULL));
-        fprintf(out, "[%s]\n", section->name);
-        for (int k = 0; k < section->n; ++k) print_pair(out, &section->pair[k], remark(made, i, section->pair[k].key));
+        print_section(out, made, i);
     }
     mem_stream_end(out);
     return text;

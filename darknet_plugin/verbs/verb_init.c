@@ -6,6 +6,7 @@
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/base/out_file.h"
 #include "darknet_plugin/init/init.h"
+#include "layers/cpu/parallel.h"
 
 #include <errno.h>
 #include <math.h>
@@ -38,7 +39,7 @@ static int check_usage(const options *options, diag *d)
         return wrong(d, from ? "with -from there is one argument at most, the teacher's weights"
                              : "expected a student's cfg and a teacher's", usage_hint);
     if (!from && (size || target))
-        return wrong(d, "-width, -depth and -target make a student of -from TEACHER.cfg; here there is one", usage_hint);
+        return wrong(d, "-width, -depth and -target make a student of -from TEACHER.cfg: here there is one", usage_hint);
     if (size && target)
         return wrong(d, "-target chooses a size, -width and -depth say it: not both", "leave one of them out");
     if (!options->cache_out && (!from || size || target))
@@ -58,10 +59,10 @@ static int read_factor(const options *options, const char *flag, double value, d
 
 static int read_job(const options *options, init_job *job, diag *d)
 {
-    int from = options->from_cfg != NULL;
-    *job = (init_job){ .student = from ? NULL : options->arg[0],
-                       .teacher = from ? options->from_cfg : options->arg[1],
-                       .weights = options->n > (from ? 0 : 2) ? options->arg[from ? 0 : 2] : NULL,
+    int before = options->from_cfg ? 0 : 2;      /* arguments before the weights */
+    *job = (init_job){ .student = before ? options->arg[0] : NULL,
+                       .teacher = before ? options->arg[1] : options->from_cfg,
+                       .weights = options->n > before ? options->arg[before] : NULL,
                        .out = options->cache_out ? options->cache_out : "student.cfg" };
     return read_factor(options, "width", options->width, &job->width, d) ||
            read_factor(options, "depth", options->depth, &job->depth, d) ? -1 : 0;
@@ -87,8 +88,8 @@ static void print_size(const init_size *size, int chosen, FILE *out)
 
 static void print_sizes(const init_job *job, const init_size size[INIT_SIZES], int chosen, FILE *out)
 {
-    fprintf(out, "students of %s, projector and classifier included; ms: an image at a time, here\n\n"
-                 "width  depth   parameters  M mult-adds         ms\n", job->teacher);
+    fprintf(out, "students of %s, projector and classifier included; ms: an image at a time, here, %d threads\n\n"
+                 "width  depth   parameters  M mult-adds         ms\n", job->teacher, parallel_threads());
     for (int i = 0; i < INIT_SIZES; ++i) print_size(&size[i], i == chosen, out);
     fprintf(out, "\n");
 }
@@ -137,14 +138,15 @@ static void print_next(const init_job *job, FILE *out)
         fprintf(out, "next: darknet distill train FILE.data %s\n", job->out);
         return;
     }
-    fprintf(out, "next: name the teacher's weights in %s, below cfg=, as weights=FILE (darknet distill train FILE.data %s "
-                 "makes some); then: darknet distill train FILE.data %s\n", job->out, job->teacher, job->out);
+    fprintf(out, "next: name the teacher's weights in %s, below cfg=, as weights=FILE (darknet distill train FILE.data "
+                 "%s makes some); then: darknet distill train FILE.data %s\n", job->out, job->teacher, job->out);
 }
 
 static int run(options *options, diag *d)
 {
     init_job job;
     if (check_usage(options, d) || read_job(options, &job, d) || check_out(options, d)) return -1;
+    parallel_set_threads(options->threads);
     if (options->from_cfg && !options->cache_out) return list_sizes(options, &job, d);
     if (options->target && choose_size(options, &job, d)) return -1;
     if (write_cfg(&job, d) || check_whole_cfg(job.out, options->out, d)) return -1;
@@ -155,5 +157,5 @@ static int run(options *options, diag *d)
 const verb verb_init = {
     .name = "init", .arguments = "[STUDENT.cfg] [TEACHER.cfg] [TEACHER.weights]", .min = 0, .max = 3, .run = run,
     .help = "write the distillation cfg of a student and a teacher, or with -from of a teacher alone",
-    .flags = { "out", "from-cfg", "width", "depth", "target", "force" },
+    .flags = { "out", "from-cfg", "width", "depth", "target", "threads", "force" },
 };
