@@ -88,7 +88,7 @@ static void print_size(const init_size *size, int chosen, FILE *out)
 
 static void print_sizes(const init_job *job, const init_size size[INIT_SIZES], int chosen, FILE *out)
 {
-    fprintf(out, "students of %s, projector and classifier included; ms: an image at a time, here, %d threads\n\n"
+    fprintf(out, "students of %s, projector and classifier included; ms: an image at a time, here; threads: %d\n\n"
                  "width  depth   parameters  M mult-adds         ms\n", job->teacher, parallel_threads());
     for (int i = 0; i < INIT_SIZES; ++i) print_size(&size[i], i == chosen, out);
     fprintf(out, "\n");
