@@ -211,6 +211,21 @@ static void connected(void **unused)
     init_cfg *m = made(NET(3) CONV(16, 3, 2) CONV(16, 3, 2) CONV(16, 3, 2) ANSWER(5), teacher);
     check_key(m, 3, "projector", "stack", "1x1-1x1");
     init_free(m);
+    const char places[] = NET(3) CONV(16, 3, 2) CONV(16, 3, 2) "[connected]\noutput=5\nactivation=linear\n[softmax]\n";
+    init_free(made(NET(3) CONV(16, 3, 2) ANSWER(5), places));
+    refused(NET(3) CONV(16, 3, 2) CONV(16, 3, 2) CONV(16, 3, 2) ANSWER(5), places,
+            "the teacher's [connected] classifier reads every place of its map: the student's last map is 8x8, the teacher's 16x16");
+}
+
+/* Scores of a tree of classes are no distribution over all of them: the map alone is learnt. */
+static void parted_scores(void **unused)
+{
+    (void)unused;
+    const char teacher[] = NET(3) CONV(16, 3, 2) CONV(16, 3, 2) "[avgpool]\n" LAST(4) "[softmax]\ngroups=2\n";
+    init_cfg *m = made(NET(3) CONV(16, 3, 2) CONV(16, 3, 2) ANSWER(4), teacher);
+    assert_null(cfg_find(cfg_layer(m->cfg, 4), "labels"));
+    assert_null(cfg_layer(m->cfg, 5));
+    init_free(m);
 }
 
 /* Multiples of 8, at least 8, at most the teacher's; depthwise stays so, groups divide, joined maps are alike. */
@@ -299,7 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heads_in_any_order), cmocka_unit_test(heads_in_order), cmocka_unit_test(heads_by_classes),
         cmocka_unit_test(numbers), cmocka_unit_test(reads_of_a_head), cmocka_unit_test(refusals),
-        cmocka_unit_test(classifier), cmocka_unit_test(encoders_and_crops), cmocka_unit_test(connected),
+        cmocka_unit_test(classifier), cmocka_unit_test(encoders_and_crops), cmocka_unit_test(connected), cmocka_unit_test(parted_scores),
         cmocka_unit_test(narrower), cmocka_unit_test(shallower), cmocka_unit_test(sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,11 +35,21 @@ static int is_whole_factor(const layer_shape *large, const layer_shape *small)
     return large->h % small->h == 0 && large->w % small->w == 0 && large->h / small->h == large->w / small->w;
 }
 
+/* Does the teacher's classifier read every place of its map apart? */
+static int wants_size(const init_net *teacher)
+{
+    const tap_head *head = teacher->head;
+    for (int i = head->tap + 1; i < head->classifier; ++i)
+        if (cfg_is(cfg_layer(teacher->cfg, i), "avgpool")) return 0;
+    return cfg_is(cfg_layer(teacher->cfg, head->classifier), "connected");
+}
+
 /* Can a map learn from another of this size? */
 static int fits(const init_net *teacher, const layer_shape *map, const layer_shape *tap)
 {
     if (map->h == tap->h && map->w == tap->w) return 1;
-    return !init_is_detector(teacher) && (is_whole_factor(map, tap) || is_whole_factor(tap, map));
+    if (init_is_detector(teacher)) return 0;
+    return is_whole_factor(map, tap) || (is_whole_factor(tap, map) && !wants_size(teacher));
 }
 
 /* "8, 16 and 32", of a network's answers; the caller frees. */
@@ -78,11 +88,14 @@ static int no_factor(const init_parts *parts, int head, diag *d)
     const layer_shape *tap = &parts->taught_shape->layer[teacher->head->tap];
     const cfg_section *at = cfg_layer(student->cfg, student->head[head].tap);
     const cfg_section *theirs = cfg_layer(teacher->cfg, teacher->head->tap);
-    diag_error(d, at->file, at->line, at->name, "map sizes do not divide: the student's last map is %dx%d, the "
-               "teacher's %dx%d (layer %d [%s], %s:%d)", map->w, map->h, tap->w, tap->h, theirs->index, theirs->name,
-               theirs->file, theirs->line);
-    diag_hint(d, "one must be a whole number of times the other on both sides: change a stride of the student, or its "
-                 "[net] width= and height= (the teacher sees %dx%d)", parts->taught_shape->w, parts->taught_shape->h);
+    const char *what = wants_size(teacher) ? "the teacher's [connected] classifier reads every place of its map"
+                                           : "map sizes do not divide";
+    diag_error(d, at->file, at->line, at->name, "%s: the student's last map is %dx%d, the teacher's %dx%d (layer %d "
+               "[%s], %s:%d)", what, map->w, map->h, tap->w, tap->h, theirs->index, theirs->name, theirs->file,
+               theirs->line);
+    diag_hint(d, "%s must be a whole number of times the other on both sides: change a stride of the student, or its "
+                 "[net] width= and height= (the teacher sees %dx%d)", wants_size(teacher) ? "the student's" : "one",
+              parts->taught_shape->w, parts->taught_shape->h);
     return -1;
 }
 

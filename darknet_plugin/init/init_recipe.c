@@ -13,8 +13,8 @@
 
 #include <stdlib.h>
 
-/* Whose answer it is: one score a class; a map of scores; boxes. */
-enum { CLASSES = 1, MAPS = 2, BOXES = 4 };
+/* What answers are: one score a class; other scores, a map of them or those of a tree of classes; boxes. */
+enum { CLASSES = 1, SCORES = 2, BOXES = 4 };
 
 /* ---- [projector] ---- */
 
@@ -115,13 +115,13 @@ static void append_projector(init_cfg *made, const init_parts *parts, int head, 
 
 /* key NULL: the section alone. A section begins where its name is another than the line's before. */
 static const struct { unsigned kinds; const char *section, *key, *value, *why; } TRIPLE[] = {
-    { CLASSES | MAPS, "projector", NULL, NULL, NULL },
+    { CLASSES | SCORES, "projector", NULL, NULL, NULL },
     { BOXES, "projector", "stack", "1x1",
       "a bottleneck squeezes a detector's narrow maps, and loses what boxes need" },
-    { CLASSES | MAPS | BOXES, "feature_l2", NULL, NULL, NULL },
+    { CLASSES | SCORES | BOXES, "feature_l2", NULL, NULL, NULL },
     { CLASSES, "reused_classifier", "labels", "1",
       "labels teach through the teacher's frozen classifier; without labels leave it out" },
-    { MAPS | BOXES, "reused_classifier", NULL, NULL, NULL },
+    { SCORES | BOXES, "reused_classifier", NULL, NULL, NULL },
     { CLASSES, "kd", "temperature", "4",
       "so do the teacher's answers; both together did best on images held out" },
 };
@@ -131,8 +131,10 @@ static unsigned kind_of(const init_parts *parts)
 {
     const init_net *teacher = parts->teacher;
     if (init_is_detector(teacher)) return BOXES;
-    const layer_shape *scores = &parts->taught_shape->layer[teacher->head->out - 1];
-    return scores->h <= 1 && scores->w <= 1 && scores->outputs > 1 ? CLASSES : MAPS;
+    const cfg_section *out = cfg_layer(teacher->cfg, teacher->head->out);
+    const layer_shape *scores = &parts->taught_shape->layer[out->index - 1];
+    int parted = cfg_find(out, "tree") || cfg_int(out, "groups", 1) > 1;
+    return !parted && scores->h <= 1 && scores->w <= 1 && scores->outputs > 1 ? CLASSES : SCORES;
 }
 
 int init_triple_sections(const init_parts *parts)
