@@ -7,7 +7,7 @@
 #   make fuzz       every reader of files against hostile ones, SECONDS=60 each (clang)
 #   make fuzz-cli   every verb on mutated files, for SECONDS=60
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
-#   make init-all   init between every two networks at hand, and a training step of each made smaller (half an hour, 16 GB)
+#   make init-all   init between every two networks at hand, a training step of each made smaller (half an hour, 16 GB)
 #   make memcheck   all tests under valgrind (about an hour)
 #   make gpu-emulated   what tests/gpu.sh wants, with GPU=1, on a CUDA device emulated by the processor: build-emulated
 #   make gpu-check  where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)

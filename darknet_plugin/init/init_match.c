@@ -1,8 +1,8 @@
 /* Which of the teacher's answers each of the student's learns (see init.h).
  *
  * A detector's head learns from the head of the same stride, in whatever order they come; of several that of as many
- * classes. A classifier has one answer, and its map may be a whole number of times larger or smaller than the teacher's:
- * the larger is average-pooled. A student that is an encoder alone takes the place of either. */
+ * classes. A classifier has one answer, and its map may be a whole number of times larger or smaller than the
+ * teacher's: the larger is average-pooled. A student that is an encoder alone takes the place of either. */
 #include "init_internal.h"
 
 #include "darknet_plugin/base/mem.h"

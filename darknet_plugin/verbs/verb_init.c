@@ -39,7 +39,7 @@ static int check_usage(const options *options, diag *d)
         return wrong(d, from ? "with -from there is one argument at most, the teacher's weights"
                              : "expected a student's cfg and a teacher's", usage_hint);
     if (!from && (size || target))
-        return wrong(d, "-width, -depth and -target make a student of -from TEACHER.cfg: here there is one", usage_hint);
+        return wrong(d, "-width, -depth and -target make a student of -from TEACHER.cfg: there is one", usage_hint);
     if (size && target)
         return wrong(d, "-target chooses a size, -width and -depth say it: not both", "leave one of them out");
     if (!options->cache_out && (!from || size || target))
