@@ -18,6 +18,8 @@
 #   DNNL=1                     0: without oneDNN, slower    MARCH=native   processor to build for
 #   ONNX=1                     0: without ONNX, import and export say so
 #   WINOGRAD=1                 0: every convolution the direct way, slower
+#   MPI=0                      1: training on several machines by MPI (Open MPI or MPICH; MPI_PC=mpich, its name to
+#                              pkg-config, where both are there)
 #   GPU=0  CUDNN=0             1: on CUDA, for a Darknet built with the same GPU= and CUDNN=, named by DARKNET=
 #   SAN=                       1: AddressSanitizer and UBSan, thread: ThreadSanitizer (with DNNL=0)
 #   BUILD=build                where objects go; what changed flags touch is built anew there
@@ -29,11 +31,9 @@ MARCH ?= native
 SAN ?=
 GPU ?= 0
 CUDNN ?= 0
-ifeq ($(GPU),1)
-BUILD ?= build-gpu
-else
-BUILD ?= build
-endif
+MPI ?= 0
+MPI_PC ?= mpi
+BUILD ?= build$(if $(filter 1,$(GPU)),-gpu)$(if $(filter 1,$(MPI)),-mpi)
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -109,6 +109,15 @@ NVCCFLAGS_ALL := -std=c++17 -O3 $(NVCC_ARCH) -Werror all-warnings -Xcompiler -Wa
 ROOMS := $(patsubst %,darknet_plugin/%,base sections host data lowering model training deploying verbs) \
          $(patsubst %,weights_tools/%,file import onnx verbs) layers layers/cpu
 SRC := $(filter-out darknet_plugin/verbs/main.c,$(wildcard $(ROOMS:%=%/*.c)))
+# The one object that MPI's header is for.
+RANKS := darknet_plugin/base/ranks
+ifeq ($(MPI),1)
+SRC := $(filter-out $(RANKS)_none.c,$(SRC))
+$(BUILD)/$(RANKS)_mpi.o: INC += $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(MPI_PC)))
+LIBS += $(shell pkg-config --libs $(MPI_PC))
+else
+SRC := $(filter-out $(RANKS)_mpi.c,$(SRC))
+endif
 ifeq ($(GPU),1)
 SRC += $(filter-out layers/gpu/none.c,$(wildcard layers/gpu/*.c))
 CU := $(wildcard layers/*.cu layers/gpu/*.cu)
@@ -183,7 +192,17 @@ $(BUILD)/libreaders.a: $(READERS) $(BUILD)/objects
 $(FUZZERS): $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/libreaders.a
 	$(CXX) $(OPT) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
-tests: $(TESTS) $(BUILD)/darknet $(BUILD)/make_shapes
+tests: $(TESTS) $(BUILD)/darknet $(BUILD)/make_shapes mpi-programs
+
+# The program with each MPI that is there, for tests/test_mpi.sh: all objects but one are the same.
+MPIS := $(if $(filter 0,$(MPI)),$(foreach mpi,ompi-c mpich,$(if $(shell pkg-config --exists $(mpi) && echo 1),$(mpi))))
+.PHONY: mpi-programs
+mpi-programs: $(MPIS:%=$(BUILD)/%/darknet)
+$(BUILD)/%/ranks_mpi.o: $(RANKS)_mpi.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $*)) -MMD -MP -c -o $@ $<
+$(BUILD)/%/darknet: $(BUILD)/%/ranks_mpi.o $(BUILD)/darknet_plugin/verbs/main.o $(BUILD)/libdistill.a
+	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS) $(shell pkg-config --libs $*)
 
 setup:
 	@.ci/setup
