@@ -231,7 +231,7 @@ test-gpu: setup
 		tests/gpu.sh --skipped "$(DARKNET)/libdarknet.so was built without GPU=1; name another with DARKNET="; \
 	else $(MAKE) --no-print-directory GPU=1 run-gpu-tests; fi
 build-gpu-tests: $(BUILD)/darknet $(BUILD)/make_shapes \
-    $(patsubst %,$(BUILD)/tests/%,test_gpu_ops test_gpu test_gpu_models test_fixture test_zoo_networks)
+    $(patsubst %,$(BUILD)/tests/%,test_gpu_ops test_gpu test_gpu_models test_fixture test_zoo_networks) mpi-programs
 run-gpu-tests: darknet build-gpu-tests
 	@tests/gpu.sh $(BUILD)
 

@@ -45,6 +45,18 @@ static uint64_t hash_data(const dataset *set)
 
 /* ---- its key: a "name=value" line for each thing that decides what comes out ---- */
 
+/* Of a teacher's sections. Its batch is the student's sub-batch: of several ranks all that they see at a time, as it is
+ * where one process trains. */
+static uint64_t hash_teacher(const model *model, const teacher_spec *spec)
+{
+    cfg_section *net = &spec->cfg->section[0];
+    int batch = cfg_int(net, "batch", 1);
+    cfg_set(net, "batch", "%d", batch * ranks_count(model->ranks));
+    uint64_t h = hash_cfg(spec->cfg);
+    cfg_set(net, "batch", "%d", batch);
+    return h;
+}
+
 /* Each [teacher]; the network that is trained from its labels has the teacher's sections only. */
 static void put_teachers(FILE *out, const model *model)
 {
@@ -52,12 +64,12 @@ static void put_teachers(FILE *out, const model *model)
         const teacher_spec *spec = &model->low->teacher[i];
         if (!model->teacher) {
             fprintf(out, "teacher %s=layers %016" PRIx64 ", no weights: from labels\n", spec->name,
-                    hash_cfg(spec->cfg));
+                    hash_teacher(model, spec));
             continue;
         }
         const network *net = model->teacher[i]->net;
         fprintf(out, "teacher %s=layers %016" PRIx64 ", weights %016" PRIx64 ", features %s\n", spec->name,
-                hash_cfg(spec->cfg), weights_hash(net, 0, net->n),
+                hash_teacher(model, spec), weights_hash(net, 0, net->n),
                 model->features[i] ? features_type(model->features[i]) : "live");
     }
 }
