@@ -10,7 +10,8 @@
 #   compare     all images and the test set, 20 epochs, seeds 0 to 2: the same network and the student alone from labels, SimKD as in
 #               the paper, the recipe without labels and with them
 #   methods     those that the paper compares with, 20 epochs, seed 0
-#   fractions   labels for 1, 10 and 100 % of the images, as many steps each; a distillation sees all images
+#   fractions   labels for 1, 10 and 100 % of the images, as many steps each; a distillation sees all images, by a teacher that has
+#               seen all labels or (own) by one that has seen the same tenth only, which must have been trained before
 #   projectors  what a projector costs, 10 epochs
 #   long        240 epochs, seed 0
 #
@@ -68,11 +69,14 @@ choices() {
     choice both .05 scale=1 labels=1 ""
     choice both.3 .05 scale=.3 labels=1 ""
     choice both.1 .1 scale=1 labels=1 ""
+    choice both.02 .02 scale=1 labels=1 ""
     choice kd-alone .05 scale=0 "" ""
     choice simkd .05 scale=1 "" -
     choice both3 .05 scale=3 labels=1 ""
+    choice both10 .05 scale=10 labels=1 ""
     choice kd.3 .05 scale=.3 "" ""
     choice kd3 .05 scale=3 "" ""
+    choice kd10 .05 scale=10 "" ""
     choice both-auto .05 scale=auto labels=1 scale=auto
     choice channel .05 "normalise=channel" labels=1 ""
     choice head .05 "metric=head" labels=1 ""
@@ -124,6 +128,17 @@ fractions() {
         data=experiments/cifar100-$percent.data job "labels-$percent" 0 20 labels -from-labels
         job "both-$percent" 0 20 both "-labelled $((percent * 500)) $all"
     done
+    own_teacher
+}
+# A teacher that has seen a tenth of the images, as many steps long, and what it is worth
+own_teacher() {
+    local train="./darknet distill train" flags="-epochs 20 -seed 0 -view-seed 0 -threads 1 -quiet"
+    retimed teacher-10 cfg/cifar100/resnet56.cfg "$(steps 20 50000)"
+    echo "teacher-10 $train experiments/cifar100-10.data experiments/cfg/teacher-10.cfg $flags &&" \
+        "cp \"\$out\"/teacher-10_final.weights experiments/teacher-10.weights" >>"$jobs"
+    sed -e '/^mean=/d; /^std=/d; s#^weights=.*#weights=experiments/teacher-10.weights#' experiments/cfg/both.cfg \
+        >experiments/cfg/both-own.cfg
+    job both-own-10 0 20 both-own "-labelled 5000"
 }
 projectors() {
     local r
