@@ -205,9 +205,9 @@ $(BUILD)/%/ranks_mpi.o: $(RANKS)_mpi.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $*)) -MMD -MP -c -o $@ $<
 $(BUILD)/%/allreduce: $(BUILD)/%/ranks_mpi.o $(BUILD)/tests/bench/allreduce.o $(BUILD)/libdistill.a
-	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS) $(shell pkg-config --libs $*)
+	$(CXX) $(OPT) $(OMP) $(LINKER) -o $@ $^ $(LIBS) $(shell pkg-config --libs $*)
 $(BUILD)/%/darknet: $(BUILD)/%/ranks_mpi.o $(BUILD)/darknet_plugin/verbs/main.o $(BUILD)/libdistill.a
-	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS) $(shell pkg-config --libs $*)
+	$(CXX) $(OPT) $(OMP) $(LINKER) -o $@ $^ $(LIBS) $(shell pkg-config --libs $*)
 
 setup:
 	@.ci/setup

@@ -29,8 +29,8 @@ typedef struct loader_options {
     int views;                   /* 0: a new view each epoch */
     uint64_t start;              /* number of images already consumed */
     uint64_t end;                /* views and validation: number of the image to end before; 0: the last, too */
-    /* training: this is the loader of share number `share` of every step's images, of `shares` (0: 1) that are equal and
-     * follow each other */
+    /* training: this is the loader of share number `share` of every step's images, of `shares` (0: 1) that are equal
+     * and follow each other */
     int share, shares;
     int threads;                 /* >= 1 */
     int max_boxes;               /* detectors: truths an image (the net's truths / 5); 0: none are wanted */

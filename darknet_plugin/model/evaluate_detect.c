@@ -173,6 +173,7 @@ typedef struct rank_counts {
     double feature_mse[MAX_TEACHERS];
 } rank_counts;
 
+/* Sums of all ranks, in their order. */
 static int merge_counts(ranks *ranks, detect_evaluation *evaluation, diag *d)
 {
     size_t n = (size_t)ranks_count(ranks);

@@ -215,10 +215,10 @@ static int map_file(feature_cache *cache, diag *d)
 static int open_file(feature_cache *cache, diag *d)
 {
     struct stat st;
-    int reads = cache->s.use == CACHE_READ;
-    cache->fd = open(cache->path, reads ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    cache->writes = cache->fd >= 0 && !reads;
-    if (cache->fd < 0 && !reads && (errno == EACCES || errno == EROFS)) cache->fd = open(cache->path, O_RDONLY | O_CLOEXEC);
+    int only = cache->s.use == CACHE_READ ? O_RDONLY : O_RDWR | O_CREAT;
+    cache->fd = open(cache->path, O_CLOEXEC | only, 0666);
+    cache->writes = cache->fd >= 0 && only != O_RDONLY;
+    if (cache->fd < 0 && (errno == EACCES || errno == EROFS)) cache->fd = open(cache->path, O_RDONLY | O_CLOEXEC);
     if (cache->fd < 0) return trouble(cache, "cannot be opened", d);
     if (cache->writes && flock(cache->fd, LOCK_EX | LOCK_NB)) {
         diag_warn(d, cache->path, 0, NULL, "another process is filling it; what is missing is computed and not stored");
@@ -370,6 +370,7 @@ void feature_cache_put(feature_cache *cache, uint64_t view, uint64_t image, cons
 
 int feature_cache_writes(const feature_cache *cache) { return cache->writes; }
 
+/* Copies one that `to` lacks, if it is as it was written. */
 static void take_record(feature_cache *to, const feature_cache *from, uint64_t view, uint64_t image, diag *d)
 {
     index_entry e = entry_of(from, view, image);

@@ -27,7 +27,7 @@
 typedef struct feature_cache feature_cache;
 
 enum { FEATURE_TAPS = 16 };
-/* Written to, unless another process is; read only; or what one rank of several adds to a cache, until that takes it. */
+/* Written to, unless another process is; read only; what one rank of several adds to a cache, until that takes it. */
 typedef enum { CACHE_OWN, CACHE_READ, CACHE_SHARD } feature_cache_use;
 typedef struct feature_cache_spec {
     const char *key;              /* "name=value" lines, all that decides the maps' values; borrowed while opening */

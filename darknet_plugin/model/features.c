@@ -412,12 +412,14 @@ static void take_shard(features *features, const char *path, diag *d)
     feature_cache *shard = open_part(features, path, CACHE_SHARD, aside);
     if (shard && feature_cache_writes(shard) && !check_images(features, shard, path, aside)) {
         feature_cache_take(features->cache, shard, d);
-        if (!feature_cache_sync(features->cache, d)) unlink(path);
+        /* a disk that is full leaves some in the shard */
+        if (feature_cache_writes(features->cache) && !feature_cache_sync(features->cache, d)) unlink(path);
     }
     feature_cache_close(shard);
     diag_free(aside);
 }
 
+/* All that lie beside the cache, a killed run's, too. */
 void features_take_shards(features *features, diag *d)
 {
     if (features->shard || !features->cache || !feature_cache_writes(features->cache)) return;

@@ -263,8 +263,9 @@ static int other_ranks(const key_difference *difference, const char *path, diag 
 {
     int had = ranks_of(difference->has), has = ranks_of(difference->want);
     if (!had || !has || had == has) return 0;
-    diag_warn(d, path, 0, NULL, "the run had %d rank%s, now it has %d: it goes on, but not bit for bit as it would have",
-              had, had > 1 ? "s" : "", has);
+    diag_warn(d, path, 0, NULL,
+              "the run had %d rank%s, now it has %d: it goes on, but not bit for bit as it would have", had,
+              had > 1 ? "s" : "", has);
     return 1;
 }
 

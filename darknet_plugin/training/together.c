@@ -115,6 +115,7 @@ void together_begin_step(together *together)
     gpu_push(model->net);
 }
 
+/* The sum, and what statistics average now. */
 int together_end_step(together *together, diag *d)
 {
     if (!together) return 0;
@@ -225,8 +226,8 @@ int together_introduce(const model *model, int threads, FILE *out, diag *d)
         free(all);
         return -1;
     }
-    fprintf(out, "%zu ranks, each on %d of a step's %d images\n", n, model->net->batch * model->net->subdivisions / (int)n,
-            model->net->batch * model->net->subdivisions);
+    int step = model->net->batch * model->net->subdivisions;
+    fprintf(out, "%zu ranks, each on %d of a step's %d images\n", n, step / (int)n, step);
     for (size_t i = 0; i < n; ++i) {
         memcpy(&mine, all + i * sizeof mine, sizeof mine);
         fprintf(out, "rank %zu: process %d on %s, threads=%d\n", i, mine.process, mine.host, mine.threads);

@@ -1,8 +1,8 @@
 /* Training by several ranks: what makes of N networks, each on its share of a step's images, the one network that a
  * single process would have had with N times the subdivisions.
  *
- * A step of N ranks with S sub-batches each. Before it all ranks hold the same: weights w, the momentum that Darknet keeps
- * in the sum of gradients u, running statistics M. Rank r computes sub-batches r S .. (r + 1) S - 1:
+ * A step of N ranks with S sub-batches each. Before it all ranks hold the same: weights w, the momentum that Darknet
+ * keeps in the sum of gradients u, running statistics M. Rank r computes sub-batches r S .. (r + 1) S - 1:
  *
  *   gradients   rank 0 adds to u, the others begin at 0: momentum is in the sum once
  *   statistics  sub-batch k moves M to M + rate_k (m_k - M). Rank 0 begins at M, the others at 0, each with the rate of

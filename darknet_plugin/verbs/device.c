@@ -51,7 +51,7 @@ int device_several(const options *options, const char *verb, int by_ranks, diag 
     if (n < 2) return 0;
     diag_error(d, NULL, 0, NULL, "'-gpus %s': one GPU only for a process", options->gpus);
     if (by_ranks)
-        diag_hint(d, "built with make MPI=1, this takes a GPU for each of %d: mpirun -n %d ./darknet distill %s %s %s", n,
+        diag_hint(d, "built with make MPI=1, %d processes take a GPU each: mpirun -n %d ./darknet distill %s %s %s", n,
                   n, verb, data, cfg);
     return -1;
 }

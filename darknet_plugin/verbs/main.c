@@ -77,7 +77,8 @@ static int was_lost(FILE *out, diag *d)
 static int refuse_several(const verb *verb, const options *options, diag *d)
 {
     if (options->ranks && !verb->by_ranks) {
-        diag_error(d, NULL, 0, NULL, "'%s' is for one process, mpirun started %d", verb->name, ranks_count(options->ranks));
+        diag_error(d, NULL, 0, NULL, "'%s' is for one process, mpirun started %d", verb->name,
+                   ranks_count(options->ranks));
         return -1;
     }
     return device_several(options, verb->name, verb->by_ranks, d);
