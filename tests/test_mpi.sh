@@ -13,12 +13,14 @@ OMPI_COMM_WORLD_SIZE=2 status 1 "a build without MPI, started by mpirun" "$darkn
 says err "make MPI=1" "says how to build it"
 
 mpis=
-for mpi in ompi-c:openmpi mpich:mpich; do
-    run=mpirun.${mpi#*:}
-    if ! command -v "$run" >/dev/null; then echo "skipped: training with ${mpi#*:} (no $run: apt-get install lib${mpi#*:}-dev ${mpi#*:}-bin or mpich)"
-    elif [ ! -x "$build/${mpi%:*}/darknet" ]; then echo "skipped: training with ${mpi#*:} (not built: make tests builds it where pkg-config knows it)"
-    else mpis="$mpis $mpi"; fi
-done
+# may PC NAME PACKAGES: is this MPI there? It is added to mpis, as PC:NAME
+may() {
+    if ! command -v "mpirun.$2" >/dev/null; then echo "skipped: training with $2 (no mpirun.$2: apt-get install $3)"
+    elif [ ! -x "$build/$1/darknet" ]; then echo "skipped: training with $2 (no $build/$1/darknet: make tests builds it where pkg-config knows $1)"
+    else mpis="$mpis $1:$2"; fi
+}
+may ompi-c openmpi "openmpi-bin libopenmpi-dev"
+may mpich mpich "mpich libmpich-dev"
 [ -n "$mpis" ] || finish
 
 # 120 training and 24 validation images of 12x12, a bright bar for each of four classes in noise
