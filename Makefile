@@ -200,6 +200,7 @@ tests: $(TESTS) $(BUILD)/darknet $(BUILD)/make_shapes mpi-programs
 # The program with each MPI that is there, for tests/test_mpi.sh: all objects but one are the same.
 MPIS := $(if $(filter 0,$(MPI)),$(foreach mpi,ompi-c mpich,$(if $(shell pkg-config --exists $(mpi) && echo 1),$(mpi))))
 .PHONY: mpi-programs
+.PRECIOUS: $(BUILD)/%/ranks_mpi.o
 mpi-programs: $(MPIS:%=$(BUILD)/%/darknet)
 $(BUILD)/%/ranks_mpi.o: $(RANKS)_mpi.c $(BUILD)/flags
 	@mkdir -p $(@D)
