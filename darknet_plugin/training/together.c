@@ -99,6 +99,7 @@ void together_free(together *together)
     free(together);
 }
 
+/* A first rank goes on from what it has. */
 void together_begin_step(together *together)
 {
     if (!together) return;
@@ -111,6 +112,7 @@ void together_begin_step(together *together)
     }
     if (!together->ranks->mine) return;
     walk begin = { .way = WALK_BEGIN };
+    gpu_pull(model->net);    /* the update was made there */
     walk_all(together, &begin);
     gpu_push(model->net);
 }
