@@ -103,6 +103,9 @@ typedef struct lowered {
 lowered *lower_read(const char *path, lower_mode mode, diag *d);
 /* The same for that many images at a time, in one go, whatever its [net] says. */
 lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d);
+/* For so many processes that train together, each on its share of every step: batch is what all of them see, and a part
+ * of it at a time is what it were with as many times the subdivisions, which the lowered cfg has. */
+lowered *lower_read_shared(const char *path, lower_mode mode, int processes, diag *d);
 /* For training, but the teachers' weights need not be there. */
 lowered *lower_read_alone(const char *path, diag *d);
 /* The same from text that is already parsed; takes ownership of `source` even if it fails. */
