@@ -126,6 +126,26 @@ static void test_gradient(void **state)
     }
 }
 
+/* A [region], whose classes exclude each other. */
+#define ONE_OF(cfg, l2, tail) NET "[teacher]\ncfg=" cfg ".cfg\nweights=" cfg ".weights\ntap=1\n" CONV(4, 4) CONV(6, 2) TRIPLE(l2, tail)
+static void test_region(void **state)
+{
+    (void)state;
+    check_write_network("r", NET CONV(8, 4) CONV(12, 2) POINT(14) "[region]\nnum=2\nclasses=2\nsoftmax=1\nanchors=1,1, 2,2\n", 600);
+    check_gradient(ONE_OF("r", "scale=0\n", "[kd]\n"), BACKEND_DNNL);
+    check_gradient(ONE_OF("r", "weight=teacher\n", "[kd]\nfocal=2\n"), BACKEND_REFERENCE);
+    model *m = open_text(ONE_OF("r", "", "labels=1\n[kd]\n"), BACKEND_DNNL);
+    float *x = images(20), *truth = boxes();
+    double with = model_train_step(m, x, NULL, truth);
+    network_update(m->net, m->low->trained);
+    assert_true(isfinite(with) && isfinite(model_train_step(m, x, NULL, truth)));
+    assert_true(*m->net->layers[m->low->out[0]].cost > 0);
+    tails_are_the_teachers(m);
+    free(x);
+    free(truth);
+    model_close(m);
+}
+
 /* ---- labels ---- */
 
 /* Gradients of the first layer's weights; 4 * 3 * 9 of them. */
@@ -360,7 +380,7 @@ static void test_lowering(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
-#define ONE(l2, tail) NET TEACHER "tap=1\n" CONV(4, 4) CONV(6, 2) TRIPLE(l2, tail)
+#define ONE(l2, tail) ONE_OF("t", l2, tail)
     check_not_lowered(ONE("", "[kd]\ntemperature=4\n"), LOWER_TRAIN, "34: [kd] temperature= is for class scores, and this one stands behind a detector's head");
     check_not_lowered(ONE("", "[kd]\nfocal=.5\n"), LOWER_TRAIN, "34: [kd] 'focal' is 0.5, expected 0 or at least 1");
     check_not_lowered(ONE("", "[kd]\nfocal=9\n"), LOWER_TRAIN, "34: [kd] 'focal' is 9, expected 0 to 5");
@@ -399,7 +419,7 @@ int main(void)
     if (chdir(check_folder())) return 1;
     check_write_network("t", two_heads, 500);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradient), cmocka_unit_test(test_labels), cmocka_unit_test(test_unlabelled),
+        cmocka_unit_test(test_gradient), cmocka_unit_test(test_region), cmocka_unit_test(test_labels), cmocka_unit_test(test_unlabelled),
         cmocka_unit_test(test_own_head), cmocka_unit_test(test_cached), cmocka_unit_test(test_auto),
         cmocka_unit_test(test_lowering), cmocka_unit_test(test_refusals),
     };
