@@ -1,4 +1,4 @@
-/* What a loader's options ask for, before it starts. */
+/* What a loader's options ask for. */
 #ifndef DISTILL_LOADER_OPTIONS_H
 #define DISTILL_LOADER_OPTIONS_H
 #include "loader.h"
@@ -8,5 +8,9 @@ int loader_check_options(const loader_options *options, diag *d);
 /* Batches prepared ahead, of images of w x h: two a thread and two more, fewer where that would be more than a quarter
  * of a gigabyte. */
 uint64_t loader_count_slots(const loader_options *options, int w, int h);
+/* Training: how many images of all shares come before batch number `seq` of this one. */
+uint64_t loader_images_before(const loader_options *options, uint64_t seq);
+/* Views and validation: the number of the image behind the last; a validation sees each once. */
+uint64_t loader_images_end(const loader_options *options, uint64_t count);
 
 #endif
