@@ -179,7 +179,10 @@ static int write_teacher(const char *path)
 {
     diag *d = diag_new();
     size_t len;
-    cfg_file *cfg = cfg_read(path, d);
+    cfg_file *read = cfg_read(path, d), *cfg = cfg_new(path);
+    for (int i = 0; i < read->n; ++i)
+        if (!cfg_is(&read->section[i], "augment")) cfg_append_copy(cfg, &read->section[i]);   /* not the host's */
+    cfg_free(read);
     net_shape *whole = shapes_infer(cfg, d);
     int fits = whole->params <= SMALL || is_all(), w = whole->w, h = whole->h;
     cfg_set(&cfg->section[0], "batch", "2");
