@@ -7,6 +7,7 @@
 #   make fuzz       every reader of files against hostile ones, SECONDS=60 each (clang)
 #   make fuzz-cli   every verb on mutated files, for SECONDS=60
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
+#   make init-all   init between every two networks at hand, a training step of each made smaller (half an hour, 16 GB)
 #   make memcheck   all tests under valgrind (about an hour)
 #   make gpu-emulated   what tests/gpu.sh wants, with GPU=1, on a CUDA device emulated by the processor: build-emulated
 #   make gpu-check  where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)
@@ -109,7 +110,7 @@ NVCCFLAGS_ALL := -std=c++17 -O3 $(NVCC_ARCH) -Werror all-warnings -Xcompiler -Wa
 # Tests are many and link in a tenth of the time by this one, where it is.
 LINKER := $(if $(shell command -v ld.gold),-fuse-ld=gold)
 
-ROOMS := $(patsubst %,darknet_plugin/%,base sections host data lowering model training deploying verbs) \
+ROOMS := $(patsubst %,darknet_plugin/%,base sections host data lowering model training deploying init verbs) \
          $(patsubst %,weights_tools/%,file import onnx verbs) layers layers/cpu
 SRC := $(filter-out darknet_plugin/verbs/main.c,$(wildcard $(ROOMS:%=%/*.c)))
 # The one object that MPI's header is for.
@@ -133,7 +134,7 @@ TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
 # What no fuzz target needs is not built for them.
-UNREAD := $(addprefix darknet_plugin/,verbs/% deploying/% model/evaluate% model/detect% model/model% \
+UNREAD := $(addprefix darknet_plugin/,verbs/% deploying/% init/% model/evaluate% model/detect% model/model% \
           model/features.c model/teacher.c training/trainer.c base/options.c data/loader% data/augment%) \
           layers/network.c layers/reused_classifier.c $(filter-out %/parallel.c,$(wildcard layers/cpu/*.c)) \
           $(addprefix weights_tools/,verbs/weights_cut.c verbs/weights_show.c onnx/onnx_write.cpp)
@@ -219,6 +220,10 @@ memcheck:
 test: setup
 	@$(MAKE) --no-print-directory darknet tests
 	@tests/run.sh $(BUILD)
+
+.PHONY: init-all
+init-all: $(BUILD)/tests/test_init
+	@DISTILL_INIT_ALL=1 $(BUILD)/tests/test_init
 
 # clang's sanitizers and libFuzzer; the objects are apart from all others.
 fuzzers: $(FUZZERS)

@@ -20,11 +20,11 @@
 
 /* In the order in which usage lists them. */
 extern const verb verb_train, verb_valid, verb_features, verb_export, verb_check, verb_summary, verb_predict;
-extern const verb verb_data, verb_weights, verb_bench;
+extern const verb verb_data, verb_weights, verb_bench, verb_init;
 
 static const verb *const VERBS[] = {
     &verb_train, &verb_valid, &verb_features, &verb_export, &verb_check, &verb_summary, &verb_predict,
-    &verb_data, &verb_weights, &verb_bench, NULL,
+    &verb_data, &verb_weights, &verb_bench, &verb_init, NULL,
 };
 enum { WRONG_USAGE = 2 };
 

@@ -142,7 +142,7 @@ static int open_data(const options *options, training *training, diag *d)
     if (!training->train && data_file_one_list(file)) return -1;    /* the same would be said of valid= */
     if (measured) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
     if (!training->train || (measured && !training->valid) || forget_labels(options, training, d)) return -1;
-    if (detector && !model->teacher) host_hush();
+    if (detector && model->low->labels) host_hush();
     return model_fits_classes(model, file, d);
 }
 
