@@ -18,3 +18,16 @@ uint64_t loader_count_slots(const loader_options *options, int w, int h)
     uint64_t most = 2 * (uint64_t)options->threads + 2, least = (uint64_t)options->threads + 1;
     return bytes * (double)most > (double)(1 << 28) ? least : most;
 }
+
+uint64_t loader_images_before(const loader_options *options, uint64_t seq)
+{
+    uint64_t step = (uint64_t)options->step_images, mine = step / (uint64_t)options->shares,
+        images = seq * (uint64_t)options->batch;
+    return images / mine * step + (uint64_t)options->share * mine + images % mine;
+}
+
+uint64_t loader_images_end(const loader_options *options, uint64_t count)
+{
+    uint64_t all = options->how == LOAD_VIEWS ? (uint64_t)options->views * count : count;
+    return options->end && options->end < all ? options->end : all;
+}
