@@ -177,6 +177,13 @@ status 0 "and read the other" two sgd.1 read -views 2 -cache "$w/feat" -type f32
 says out " 0 computed" "computing nothing"
 same "$m/fill/sgd.1_final.weights" "$m/read/sgd.1_final.weights" "to the same weights, bit for bit"
 [ -z "$(ls "$w"/fill*.rank* 2>/dev/null)" ] && ok "shards are part of the cache" || not_ok "shards are part of the cache" "$(ls "$w"/fill*)"
+sed 's/^learning_rate=.*/learning_rate=1e30/' "$w/one.cfg" >"$w/nan.1.cfg"
+sed 's/^subdivisions=.*/subdivisions=2/' "$w/nan.1.cfg" >"$w/nan.2.cfg"
+status 1 "a step that is not finite ends one process" alone nan.2 nan -skip-nan 1
+status 1 "and two ranks" two nan.1 nan -skip-nan 1
+says out "left out, it was not finite (1 of 1)" "both left one out"
+says err "step 3 is not finite" "say so once more"
+same "$w/nan/nan.2_nan.list" "$m/nan/nan.1_nan.list" "and list the same images"
 status 2 "what one process does" $run -n 2 "$program" distill check "$w/sgd.1.cfg"
 says err "'check' is for one process, mpirun started 2" "several are told"
 finish
