@@ -120,8 +120,8 @@ SRC += layers/gpu/none.c
 endif
 CPP := $(wildcard $(ROOMS:%=%/*.cpp))
 # Blocked layers, compiled twice (layers/cpu/narrow.h).
-NARROW := $(patsubst %,$(BUILD)/layers/cpu/%.narrow.o,batchnorm_blocked blocked blocked_route conv conv_blocked conv_dnnl \
-          depthwise dropout layout parts products rows)
+NARROW := $(patsubst %,$(BUILD)/layers/cpu/%.narrow.o,batchnorm_blocked blocked blocked_route conv conv_blocked \
+          conv_dnnl depthwise dropout layout parts products rows)
 OBJ := $(SRC:%.c=$(BUILD)/%.o) $(NARROW) $(CPP:%.cpp=$(BUILD)/%.o) $(CU:%=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))

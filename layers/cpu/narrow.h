@@ -1,6 +1,6 @@
 /* Blocked layers are compiled twice, for blocks of as many channels as the processor's vectors hold and, with -DNARROW,
- * for blocks of 8 (vec.h). A network of few channels would otherwise carry mostly empty lanes through memory: 8 channels in
- * a block of 16 take twice the room and time. cpu_choose_kernels (kernels.c) chooses for a whole network.
+ * for blocks of 8 (vec.h). A network of few channels would otherwise carry mostly empty lanes through memory: 8
+ * channels in a block of 16 take twice the room and time. cpu_choose_kernels (kernels.c) chooses for a whole network.
  *
  * Which files that are stands in the Makefile. Here are the second compilation's names for what they define; where
  * vectors are of 8 anyway, it is never chosen. */
