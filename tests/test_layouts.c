@@ -107,7 +107,8 @@ static void says_who_computes(void **unused)
 
 /* The seed is one where no sum of these is so near a kink, or so near its neighbour in a maxpool, that rounding decides.
  * leaky, whose kink changes a gradient less than relu's where two sums round to different sides of zero; relu alone is in
- * `cases`, clear of kinks. */
+ * `cases`, clear of kinks. Before a depthwise layer with batch norm stands tanh: batch norm undoes a channel's scale, so
+ * that with leaky its gradient would be 0 and what is compared rounding alone. */
 static const struct { const char *name, *cfg; } nets[] = {
     { "residual", NET(4, 12) CONV(16, 3, 1, leaky) CONV(16, 3, 1, leaky) CONV(16, 3, 1, linear) ADD(-3, leaky)
       CONV(32, 3, 2, leaky) CONV(32, 3, 1, linear) "[route]\nlayers=-3\n[maxpool]\nsize=1\nstride=2\n" CONV(32, 1, 1, linear)
@@ -133,10 +134,10 @@ static const struct { const char *name, *cfg; } nets[] = {
     { "residual of even tiles", NET(3, 16) CONV(16, 3, 1, leaky) "[maxpool]\nsize=1\nstride=2\n" CONV(32, 1, 1, linear) "[route]\nlayers=-3\n"
       CONV(32, 3, 2, linear) ADD(-3, leaky) CONV(48, 3, 2, leaky) "[avgpool]\n" },
     { "batch of one", NET(1, 13) CONV(16, 3, 1, leaky) CONV(24, 3, 1, linear) CONV(24, 3, 1, leaky) ADD(-2, leaky) "[avgpool]\n" },
-    { "depthwise with dropout", NET(2, 10) CONV(8, 3, 2, leaky) CONV(4, 1, 1, linear) CONV(8, 1, 1, leaky) DEPTHWISE(8, 3, 1, leaky)
-      CONV(4, 1, 1, linear) DROP(.3) ADD(-5, linear) CONV(24, 1, 1, leaky) DEPTHWISE(24, 3, 2, leaky) CONV(12, 1, 1, linear) DROP(.15)
-      CONV(40, 1, 1, leaky) DEPTHWISE(40, 5, 1, leaky) CONV(12, 1, 1, linear) DROP(.5) ADD(-5, linear) BIASED(9, 1, linear) },
-    { "dropout of many readers", NET(3, 7) CONV(16, 3, 1, leaky) DROP(.4) CONV(16, 1, 1, leaky) "[route]\nlayers=-1,-2,-3\n" DROP(.2)
+    { "depthwise with dropout", NET(2, 10) CONV(8, 3, 2, leaky) CONV(4, 1, 1, leaky) CONV(8, 1, 1, tanh) DEPTHWISE(8, 3, 1, leaky)
+      CONV(4, 1, 1, linear) DROP(.3) ADD(-5, linear) CONV(24, 1, 1, tanh) DEPTHWISE(24, 3, 2, leaky) CONV(12, 1, 1, linear) DROP(.15)
+      CONV(40, 1, 1, tanh) DEPTHWISE(40, 5, 1, leaky) CONV(12, 1, 1, linear) DROP(.5) ADD(-5, linear) BIASED(9, 1, linear) },
+    { "dropout of many readers", NET(3, 7) CONV(16, 3, 1, leaky) DROP(.4) CONV(16, 1, 1, tanh) "[route]\nlayers=-1,-2,-3\n" DROP(.2)
       DROP(.2) DEPTHWISE(48, 3, 1, leaky) DROP(.3) "[reorg]\nstride=1\n" CONV(16, 1, 1, leaky) DROP(.3) },
 };
 enum { NETS = sizeof nets / sizeof *nets };
