@@ -7,6 +7,9 @@
  * rng_make(view_seed, view, i, RNG_MIX), so that view v of image i has the same pixels in any batch. A p that cannot be
  * read is a failure as an i is.
  *
+ * A detector's image is drawn to be a mosaic or mixed from the same numbers; its parts are the same views of the
+ * others, `place` is where it lies alone.
+ *
  * Detectors (augment.detector): images are placed as augment.h says, and one that cannot be read, or is left out by the
  * data set, does not end the run. Training and views take another image instead, drawn by (view_seed, view, image),
  * whatever the number of threads, and the batch says which; validation goes on without it. Too many of them
@@ -27,10 +30,14 @@ typedef struct loader_options {
     uint64_t seed;               /* of the order of training images */
     uint64_t view_seed;          /* of everything else that is random */
     int views;                   /* 0: a new view each epoch */
-    uint64_t start;              /* training and views: number of images already consumed */
+    uint64_t start;              /* number of images already consumed */
+    uint64_t end;                /* views and validation: number of the image to end before; 0: the last, too */
+    /* training: this is the loader of share number `share` of every step's images, of `shares` (0: 1) that are equal
+     * and follow each other */
+    int share, shares;
     int threads;                 /* >= 1 */
     int max_boxes;               /* detectors: truths an image (the net's truths / 5); 0: none are wanted */
-    /* training with augment.random: images a step, between which the size changes; 0: batch */
+    /* training: images a step, of all shares, between which augment.random changes the size; 0: batch */
     int step_images;
 } loader_options;
 

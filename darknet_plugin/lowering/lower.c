@@ -147,7 +147,20 @@ static int loss_learns_labels(const lowered *low)
 {
     for (int i = 0; i < low->losses; ++i)
         if (low->loss[i].type->asks == TEACH_LABELS && low->loss[i].layer < low->trained) return 1;
+    for (int i = 0; i < low->heads; ++i)
+        if (low->head[i].labels > 0) return 1;
+    for (int i = 0; i < low->shape->n; ++i)
+        if (low->role[i] == ROLE_LABELS) return 1;
     return 0;
+}
+
+/* All boxes but those that are no answer. */
+static int answering_boxes(lowered *low)
+{
+    int n = lower_outputs(low->cfg, &low->out), kept = 0;
+    for (int i = 0; i < n; ++i)
+        if (low->role[low->out[i]] != ROLE_LABELS) low->out[kept++] = low->out[i];
+    return kept;
 }
 
 /* Who learns from what. */
@@ -172,7 +185,7 @@ static int lower_whole(lower_build *build, int clean)
     int output = output_learns_labels(build);
     low->labels = output || loss_learns_labels(low);
     if (!low->losses || output) low->trained = low->shape->n;
-    low->outs = lower_outputs(low->cfg, &low->out);
+    low->outs = answering_boxes(low);
     augment_read(low->source, low->cfg, &low->augment, build->d);
     augment_check_teachers(low, build->d);
     if (low->mode == LOWER_DEPLOY) lower_set_fit(low, low->augment.fit);
@@ -210,6 +223,36 @@ lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d)
         cfg_set(&source->section[0], "subdivisions", "1");
     }
     return source ? lower_source(source, mode, 0, diag_errors(d) == before, d) : NULL;
+}
+
+/* Can each have a part of its own of a step's images, cut into as many parts as ever? */
+static int check_divisible(const cfg_section *net, int processes, diag *d)
+{
+    int batch = cfg_int(net, "batch", 1), subdivisions = cfg_int(net, "subdivisions", 1);
+    if (subdivisions < 1 || batch < 1 || batch % subdivisions) return 0;   /* said without us */
+    if (subdivisions <= batch / processes && batch % (subdivisions * processes) == 0) return 0;
+    diag_error(d, net->file, cfg_line(net, "batch"), net->name,
+               "batch=%d is not divided by %d processes times subdivisions=%d", batch, processes, subdivisions);
+    diag_hint(d, "batch is what all of them see in a step, subdivisions cuts each one's share");
+    return -1;
+}
+
+/* What the user wrote stays so: runs by other numbers of processes compare it. */
+lowered *lower_read_shared(const char *path, lower_mode mode, int processes, diag *d)
+{
+    int before = diag_errors(d);
+    cfg_file *source = cfg_read(path, d);
+    if (!source || processes < 2 || !cfg_net(source))
+        return source ? lower_source(source, mode, 0, diag_errors(d) == before, d) : NULL;
+    cfg_section *net = &source->section[0];
+    char *text = mem_strdup(cfg_str(net, "subdivisions", ""));
+    int bad = check_divisible(net, processes, d);
+    if (!bad) cfg_set(net, "subdivisions", "%d", cfg_int(net, "subdivisions", 1) * processes);
+    lowered *low = lower_source(source, mode, 0, diag_errors(d) == before, d);
+    if (low && *text) cfg_set(&low->source->section[0], "subdivisions", "%s", text);
+    else if (low) cfg_unset(&low->source->section[0], "subdivisions");
+    free(text);
+    return low;
 }
 
 lowered *lower_read_alone(const char *path, diag *d)

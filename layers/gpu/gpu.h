@@ -17,7 +17,7 @@ int gpu_built(void);
 int gpu_choose(const char *list, diag *d);
 /* A network just parsed for the CPU: a library built with GPU=1 leaves activations out of [yolo] and [region] there. */
 void gpu_mend_cpu(network *net);
-/* Is there a device? Else `why` says what CUDA says. */
+/* How many devices there are; where none is `why` says what CUDA says. */
 int gpu_present(char *why, size_t len);
 
 /* Is this network on a device? */
@@ -59,6 +59,8 @@ void gpu_renew_network(network *net, size_t workspace);   /* input, truth and wo
 /* Brings layer i's output to l.output; where the device may read it: l.output_gpu, or l.output of a CPU network. */
 void gpu_pull_output(const network *net, int i);
 const float *gpu_output(const network *net, int i);
+/* Multiplies image b's delta of layer i there; 0 clears it. */
+void gpu_weigh_delta(network *net, int i, int b, float factor);
 /* Brings layer i's delta to l.delta. */
 void gpu_pull_delta(const network *net, int i);
 

@@ -73,8 +73,10 @@ choices() {
     choice kd-alone .05 scale=0 "" ""
     choice simkd .05 scale=1 "" -
     choice both3 .05 scale=3 labels=1 ""
+    choice both10 .05 scale=10 labels=1 ""
     choice kd.3 .05 scale=.3 "" ""
     choice kd3 .05 scale=3 "" ""
+    choice kd10 .05 scale=10 "" ""
     choice both-auto .05 scale=auto labels=1 scale=auto
     choice channel .05 "normalise=channel" labels=1 ""
     choice head .05 "metric=head" labels=1 ""

@@ -61,8 +61,8 @@ result() {
     line=$(last_epoch "$out")
     best=$(sed -n 's/^best [^ ]* \([0-9.]*\) %.*/\1/p' "$out/log" | tail -1)
     seed=$(sed -n 's/.* -seed \([0-9]*\).*/\1/p' <<<"$2 ")
-    sed -n "s/^epoch \([0-9]*\)  .*  \([0-9]*\) images\/s\(  \(top-1\|mAP@0.5\) \([0-9.]*\) %\)\?.*/seed=${seed:-0} epochs=\1 last=\5 best=$best images\/s=\2/p" <<<"$line" |
-        sed 's/=\( \|$\)/=-\1/g'
+    sed -n "s/^epoch \([0-9]*\)  .*  \([0-9]*\) images\/s\(  \(top-1\|mAP@0.5\) \([0-9.]*\) %\(  mAP \([0-9.]*\) %\)\?\)\?.*/seed=${seed:-0} epochs=\1 last=\5 best=$best map=\7 images\/s=\2/p" <<<"$line" |
+        sed 's/ map= / /; s/=\( \|$\)/=-\1/g'
 }
 
 # name, command: 0 where it came to its end

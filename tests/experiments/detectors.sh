@@ -1,0 +1,152 @@
+#!/bin/bash
+# Yolo-Fastest-1.1-xl -> Yolo-Fastest-1.1 on small real sets: writes lists, cfgs and jobs to experiments/, for queue.sh:
+#
+#   tests/experiments/detectors.sh [GROUP...]
+#   for lane in 1 2; do setsid tests/experiments/queue.sh experiments/detectors.jobs </dev/null >/dev/null 2>&1 & done
+#   tests/experiments/table.sh 'fruit-*'
+#
+# GROUP, in the order in which they make sense (default: all but the last):
+#   teachers    the public xl, fine-tuned, of each set's fold 0 by rates of .001 to .03, on training images held out
+#   choices     on those held out, fold 0: labels by rate and loss of boxes; distillation, one change at a time
+#   folds       teachers of all folds, by the rate chosen
+#   compare     all folds: the same network from labels, the paper's form, distilled without labels and with them
+#
+# A set's images (DATA: a folder with images/, labels/, train.list, valid.list, NAME.names; default ../shared/data/fruit and raccoon)
+# are joined, shuffled (always alike) and dealt out to three folds in turn; a fold's teacher never sees its images. 1,000 steps of 16
+# at 256x256. "labels" is the network that the distillation deploys, trained -from-labels.
+# Wanted: experiments/xl.weights and experiments/fastest.weights, the public networks up to layer 119 (see the end of this script),
+# which it extracts where ../shared/data/detect is there.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+public=${PUBLIC:-../shared/data/detect}
+sets=${DATA:-../shared/data/fruit ../shared/data/raccoon}
+steps=${STEPS:-1000} jobs=experiments/detectors.jobs
+teacher_rate=${TEACHER_RATE:-.01} labels_rate=${LABELS_RATE:-.01} rate=${RATE:-.01}   # chosen by the first two groups
+[ $# -gt 0 ] || set -- teachers choices folds
+mkdir -p experiments/cfg
+: >"$jobs"
+
+# lists FOLDER: experiments/SET-FOLD.{train,valid,data}
+lists() {
+    local set=${1##*/} fold classes
+    classes=$(wc -l <"$1/$set.names")
+    for fold in 0 1 2; do
+        cat "$1"/{train,valid}.list | sort -u | shuf --random-source=<(yes) | awk -v fold=$fold -v folder="$(realpath "$1")" -v to="experiments/$set-$fold" '
+            { print folder "/" $0 >(to (NR % 3 == fold ? ".valid" : ".train")) }'
+        printf 'classes=%s\nnames=%s\ntrain=%s\nvalid=%s\nbackup=experiments/backup\n' "$classes" "$(realpath "$1/$set.names")" \
+            "experiments/$set-$fold.train" "experiments/$set-$fold.valid" >"experiments/$set-$fold.data"
+    done
+}
+# net RATE: a [net] of those steps
+net() {
+    printf '[net]\nbatch=16\nsubdivisions=1\nwidth=256\nheight=256\nchannels=3\nlearning_rate=%s\nmomentum=0.9\ndecay=0.0005\n' "$1"
+    printf 'burn_in=200\npolicy=poly\npower=1\nmax_batches=%s\nhue=0.1\nsaturation=1.5\nexposure=1.5\n\n' "$steps"
+}
+augment=$'[augment]\njitter=0.15\nflip=1\nfit=stretch\n'
+# plain NAME RATE CLASSES FROM [KEYS]: FROM's network for that many classes; KEYS go to its [yolo] sections
+plain() {
+    {
+        net "$2"
+        printf '%s\n' "$augment"
+        sed -e '1,/^scales=/d' "$4" | awk -v classes="$3" -v keys="${5:-}" '
+            /^filters=255/ { $0 = "filters=" 3 * (classes + 5) }
+            /^classes=/ { $0 = "classes=" classes }
+            /^(iou_loss|iou_normalizer|cls_normalizer|iou_thresh|scale_x_y)/ { next }   # stock squares, unless KEYS say more
+            { print }
+            /^\[yolo\]/ { n = split(keys, key, " "); for (i = 1; i <= n; ++i) print key[i] }'
+    } >"experiments/cfg/$1.cfg"
+}
+# distilled NAME SET-FOLD RATE L2 TAIL KD [TEACHER]: cfg/detect's student, whose teacher is the fold's, or has a cfg of its own; keys as
+# in recipe.sh, "-": no [kd]
+distilled() {
+    {
+        net "$3"
+        printf '[teacher]\ncfg=experiments/cfg/%s.cfg\nweights=experiments/%s-teacher.weights\n\n%s\n' "${7:-$2-teacher}" "$2" "$augment"
+        awk -v l2="$4" -v tail="$5" -v kd="$6" '
+            function keys(text,  n, i, key) { n = split(text, key, " "); for (i = 1; i <= n; ++i) print key[i] }
+            /^# 160x160/ { body = 1 }
+            !body { next }
+            { print }
+            /^\[feature_l2\]/ { keys(l2) }
+            /^\[reused_classifier\]/ { keys(tail); if (kd != "-") { print "\n[kd]"; keys(kd) } }' cfg/detect/yolo-fastest-1.1-simkd.cfg
+    } >"experiments/cfg/$1.cfg"
+}
+# job NAME SET-FOLD CFG START FLAGS
+job() {
+    echo "$1 ./darknet distill train experiments/$2.data experiments/cfg/$3.cfg experiments/$4.weights ${5:+$5 }-seed 0 -threads 1" \
+        "-quiet${6:-}" >>"$jobs"
+}
+each_set() { local folder; for folder in $sets; do "$@" "${folder##*/}" "$(wc -l <"$folder/${folder##*/}.names")"; done; }
+held="-holdout 30"
+
+teacher_of() {   # FOLD RATE NAME SET CLASSES FLAGS COPY
+    plain "$3" "$2" "$5" "$public/yolo-fastest-1.1-xl.cfg"
+    job "$3" "$4-$1" "$3" xl "${6:-}" "${7:-}"
+}
+teachers() {   # SET CLASSES
+    local rate
+    for rate in .001 .003 .01 .03; do teacher_of 0 $rate "$1-teacher$rate" "$1" "$2" "$held"; done
+}
+# labels NAME SET-FOLD RATE CLASSES KEYS: the network that is deployed, whose heads have KEYS
+labels() {
+    plain "$1-heads" "$3" "$4" "$public/yolo-fastest-1.1-xl.cfg" "$5"
+    distilled "$1" "$2" "$3" "" "" - "$1-heads"
+}
+labels_choice() {   # NAME RATE SET CLASSES KEYS
+    labels "$3-labels-$1" "$3-0" "$2" "$4" "${5:-}"
+    job "$3-choice-labels-$1" "$3-0" "$3-labels-$1" fastest "-from-labels $held"
+}
+choice() {   # NAME RATE L2 TAIL KD SET
+    distilled "$6-choice-$1" "$6-0" "${@:2:4}"
+    job "$6-choice-$1" "$6-0" "$6-choice-$1" fastest "$held"
+}
+choices() {   # SET CLASSES
+    local r
+    for r in .001 .003 .01 .03; do labels_choice "mse$r" $r "$@"; done
+    for r in .003 .01 .03; do labels_choice "ciou$r" $r "$@" "iou_loss=ciou iou_normalizer=.07"; done
+    choice simkd .01 "" "" - "$1"
+    choice simkd.1 .1 "" "" - "$1"
+    choice kd .01 "" "" "" "$1"
+    choice both .01 "" labels=1 "" "$1"
+    choice kd-auto .01 scale=auto "" "" "$1"
+    choice kd-weighed .01 "scale=auto weight=teacher" "" "" "$1"
+    choice kd-channel .01 "scale=auto normalise=channel" "" "" "$1"
+    choice kd-head .01 "scale=auto metric=head" "" "" "$1"
+    choice kd-focal .01 scale=auto "" focal=1 "$1"
+    choice kd-alone .01 scale=0 "" "" "$1"
+    choice both-auto .01 scale=auto labels=1 "" "$1"
+    choice both-auto.03 .03 scale=auto labels=1 "" "$1"
+}
+folds() {   # SET CLASSES
+    local fold
+    for fold in 0 1 2; do
+        teacher_of $fold "$teacher_rate" "$1-$fold-teacher" "$1" "$2" "" \
+            " && cp \"\$out\"/$1-$fold-teacher_final.weights experiments/$1-$fold-teacher.weights"
+    done
+}
+compare() {   # SET CLASSES
+    local fold
+    for fold in 0 1 2; do
+        labels "$1-$fold-labels" "$1-$fold" "$labels_rate" "$2" "${LABELS_KEYS:-}"
+        job "$1-labels" "$1-$fold" "$1-$fold-labels" fastest -from-labels
+        plain "$1-$fold-alone" "$labels_rate" "$2" "$public/yolo-fastest-1.1.cfg" "${LABELS_KEYS:-}"
+        job "$1-alone" "$1-$fold" "$1-$fold-alone" fastest
+        distilled "$1-$fold-simkd" "$1-$fold" .1 "" "" -
+        job "$1-simkd" "$1-$fold" "$1-$fold-simkd" fastest
+        distilled "$1-$fold-kd" "$1-$fold" "$rate" "${L2:-scale=auto}" "" "${KD:-}"
+        job "$1-kd" "$1-$fold" "$1-$fold-kd" fastest
+        distilled "$1-$fold-both" "$1-$fold" "$rate" "${L2:-scale=auto}" labels=1 "${KD:-}"
+        job "$1-both" "$1-$fold" "$1-$fold-both" fastest
+    done
+}
+
+for folder in $sets; do lists "$folder"; done
+for pair in xl:yolo-fastest-1.1-xl fastest:yolo-fastest-1.1; do
+    name=${pair%%:*}
+    [ -f "experiments/$name.weights" ] || ./darknet distill weights extract "$public/${pair#*:}.cfg" "$public/${pair#*:}.weights" \
+        "experiments/$name" -to 119
+done
+for group in "$@"; do
+    case $group in teachers|choices|folds|compare) each_set "$group" ;; *) echo "error: no group $group" >&2; exit 2 ;; esac
+done
+echo "$(wc -l <"$jobs") jobs in $jobs"
