@@ -129,7 +129,10 @@ else
 SRC += layers/gpu/none.c
 endif
 CPP := $(wildcard $(ROOMS:%=%/*.cpp))
-OBJ := $(SRC:%.c=$(BUILD)/%.o) $(CPP:%.cpp=$(BUILD)/%.o) $(CU:%=$(BUILD)/%.o)
+# Blocked layers, compiled twice (layers/cpu/narrow.h).
+NARROW := $(patsubst %,$(BUILD)/layers/cpu/%.narrow.o,batchnorm_blocked blocked blocked_route conv conv_blocked \
+          conv_dnnl depthwise dropout layout parts products rows)
+OBJ := $(SRC:%.c=$(BUILD)/%.o) $(NARROW) $(CPP:%.cpp=$(BUILD)/%.o) $(CU:%=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
@@ -175,6 +178,9 @@ $(BUILD)/libdistill.a: $(OBJ) $(BUILD)/objects
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+$(BUILD)/%.narrow.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -DNARROW -MMD -MP -c -o $@ $<
 $(BUILD)/layers/cpu/%.o: CFLAGS_ALL += $(KERNEL_FLAGS)
 $(BUILD)/%.o: %.cpp $(BUILD)/flags
 	@mkdir -p $(@D)

@@ -33,16 +33,32 @@ static const conv_case cases[] = {
     { "depthwise 5x5", 2, 20, 9, 8, 20, 5, 1, 2, 20, 1, "leaky", 1 },
     { "depthwise 5x5 stride 2", 3, 16, 9, 7, 16, 5, 2, 2, 16, 0, "linear", 1 },
     { "depthwise 5x5 on small maps", 2, 24, 3, 2, 24, 5, 1, 2, 24, 1, "relu", 1 },
+    { "depthwise of 4 channels", 2, 4, 5, 7, 4, 3, 1, 1, 4, 1, "leaky", 1 },
+    { "depthwise of 12 channels", 2, 12, 5, 5, 12, 3, 2, 1, 12, 1, "leaky", 1 },
+    { "1x1 to 4 channels", 2, 8, 5, 3, 4, 1, 1, 0, 1, 1, "linear", 1 },
 };
+
+static void gradients_of(cpu_layouts layouts)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        conv_case k = cases[i];
+        k.layouts = layouts;
+        conv_case_check(&k, BACKEND_DNNL, CPU_TRAINED, 1);
+        conv_case_check(&k, BACKEND_DNNL, CPU_TRAINED, 0);
+        conv_case_check(&k, BACKEND_DNNL, CPU_FROZEN_WEIGHTS, 1);
+    }
+}
 
 static void gradients(void **unused)
 {
     (void)unused;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
-        conv_case_check(&cases[i], BACKEND_DNNL, CPU_TRAINED, 1);
-        conv_case_check(&cases[i], BACKEND_DNNL, CPU_TRAINED, 0);
-        conv_case_check(&cases[i], BACKEND_DNNL, CPU_FROZEN_WEIGHTS, 1);
-    }
+    gradients_of(LAYOUTS_WIDE);
+}
+
+static void gradients_of_narrow_blocks(void **unused)
+{
+    (void)unused;
+    gradients_of(LAYOUTS_NARROW);
 }
 
 static const char *who_computes(const char *name, int *blocked)
@@ -84,11 +100,15 @@ static void says_who_computes(void **unused)
 #define CONV(filters, size, stride, act) "[convolutional]\nbatch_normalize=1\nfilters=" #filters "\nsize=" #size "\nstride=" #stride \
     "\npad=1\nactivation=" #act "\n"
 #define BIASED(filters, size, act) "[convolutional]\nfilters=" #filters "\nsize=" #size "\nstride=1\npad=1\nactivation=" #act "\n"
+#define DEPTHWISE(filters, size, stride, act) "[convolutional]\nbatch_normalize=1\nfilters=" #filters "\ngroups=" #filters \
+    "\nsize=" #size "\nstride=" #stride "\npad=1\nactivation=" #act "\n"
+#define DROP(probability_) "[dropout]\nprobability=" #probability_ "\n"
 #define ADD(from, act) "[shortcut]\nfrom=" #from "\nactivation=" #act "\n"
 
 /* The seed is one where no sum of these is so near a kink, or so near its neighbour in a maxpool, that rounding decides.
  * leaky, whose kink changes a gradient less than relu's where two sums round to different sides of zero; relu alone is in
- * `cases`, clear of kinks. */
+ * `cases`, clear of kinks. Before a depthwise layer with batch norm stands tanh: batch norm undoes a channel's scale, so
+ * that with leaky its gradient would be 0 and what is compared rounding alone. */
 static const struct { const char *name, *cfg; } nets[] = {
     { "residual", NET(4, 12) CONV(16, 3, 1, leaky) CONV(16, 3, 1, leaky) CONV(16, 3, 1, linear) ADD(-3, leaky)
       CONV(32, 3, 2, leaky) CONV(32, 3, 1, linear) "[route]\nlayers=-3\n[maxpool]\nsize=1\nstride=2\n" CONV(32, 1, 1, linear)
@@ -114,6 +134,11 @@ static const struct { const char *name, *cfg; } nets[] = {
     { "residual of even tiles", NET(3, 16) CONV(16, 3, 1, leaky) "[maxpool]\nsize=1\nstride=2\n" CONV(32, 1, 1, linear) "[route]\nlayers=-3\n"
       CONV(32, 3, 2, linear) ADD(-3, leaky) CONV(48, 3, 2, leaky) "[avgpool]\n" },
     { "batch of one", NET(1, 13) CONV(16, 3, 1, leaky) CONV(24, 3, 1, linear) CONV(24, 3, 1, leaky) ADD(-2, leaky) "[avgpool]\n" },
+    { "depthwise with dropout", NET(2, 10) CONV(8, 3, 2, leaky) CONV(4, 1, 1, leaky) CONV(8, 1, 1, tanh) DEPTHWISE(8, 3, 1, leaky)
+      CONV(4, 1, 1, linear) DROP(.3) ADD(-5, linear) CONV(24, 1, 1, tanh) DEPTHWISE(24, 3, 2, leaky) CONV(12, 1, 1, linear) DROP(.15)
+      CONV(40, 1, 1, tanh) DEPTHWISE(40, 5, 1, leaky) CONV(12, 1, 1, linear) DROP(.5) ADD(-5, linear) BIASED(9, 1, linear) },
+    { "dropout of many readers", NET(3, 7) CONV(16, 3, 1, leaky) DROP(.4) CONV(16, 1, 1, tanh) "[route]\nlayers=-1,-2,-3\n" DROP(.2)
+      DROP(.2) DEPTHWISE(48, 3, 1, leaky) DROP(.3) "[reorg]\nstride=1\n" CONV(16, 1, 1, leaky) DROP(.3) },
 };
 enum { NETS = sizeof nets / sizeof *nets };
 
@@ -161,11 +186,10 @@ static void check_nets(const network *a, const network *b, double tol, const cha
     }
 }
 
-static void networks_agree_with_reference(void **unused)
+static void agree_with_reference(cpu_layouts layouts)
 {
-    (void)unused;
     for (int i = 0; i < NETS; ++i) {
-        network *fast = open_net(i, BACKEND_DNNL, 1), *plain = open_net(i, BACKEND_REFERENCE, 0);
+        network *fast = open_net(i, BACKEND_DNNL, layouts), *plain = open_net(i, BACKEND_REFERENCE, 0);
         for (int twice = 0; twice < 2; ++twice) {   /* memory is used again */
             forward_backward(fast);
             forward_backward(plain);
@@ -177,6 +201,37 @@ static void networks_agree_with_reference(void **unused)
         check_release(fast);
         check_release(plain);
     }
+}
+
+static void networks_agree_with_reference(void **unused)
+{
+    (void)unused;
+    agree_with_reference(LAYOUTS_WIDE);
+}
+
+static void narrow_networks_agree_with_reference(void **unused)
+{
+    (void)unused;
+    agree_with_reference(LAYOUTS_NARROW);
+}
+
+static int lanes_of(const char *cfg)
+{
+    network *net = check_bound_as(cfg, &(cpu_options){ .backend = BACKEND_DNNL, .layouts = LAYOUTS_BLOCKED });
+    int lanes = cpu_state_of(&net->layers[0])->shared->kernels->lanes;
+    check_release(net);
+    return lanes;
+}
+
+/* Blocks of 8 for depthwise networks whose wide blocks would be empty for a good part. */
+static void chooses_blocks(void **unused)
+{
+    (void)unused;
+#ifdef DNNL
+    assert_int_equal(lanes_of(NET(1, 8) CONV(8, 3, 1, leaky) DEPTHWISE(8, 3, 1, leaky)), 8);
+#endif
+    assert_int_equal(lanes_of(NET(1, 8) CONV(32, 3, 1, leaky) DEPTHWISE(32, 3, 1, leaky)), cpu_wide.lanes);
+    assert_int_equal(lanes_of(NET(1, 8) CONV(8, 3, 1, leaky) CONV(8, 3, 1, leaky)), cpu_wide.lanes);
 }
 
 static void step(network *net, uint64_t stream)
@@ -192,11 +247,10 @@ static void step(network *net, uint64_t stream)
 }
 
 /* Validation between steps, as training does it, must not disturb them. */
-static void ten_steps_agree_with_reference(void **unused)
+static void ten_steps_of(cpu_layouts layouts)
 {
-    (void)unused;
     for (int i = 0; i < NETS; i += getenv("DISTILL_QUICK") ? 3 : 1) {   /* under sanitizers every third */
-        network *fast = open_net(i, BACKEND_DNNL, 1), *plain = open_net(i, BACKEND_REFERENCE, 0);
+        network *fast = open_net(i, BACKEND_DNNL, layouts), *plain = open_net(i, BACKEND_REFERENCE, 0);
         for (uint64_t k = 0; k < 10; ++k) {
             step(fast, 80 + k);
             step(plain, 80 + k);
@@ -210,18 +264,26 @@ static void ten_steps_agree_with_reference(void **unused)
     }
 }
 
+static void ten_steps_agree_with_reference(void **unused)
+{
+    (void)unused;
+    ten_steps_of(LAYOUTS_WIDE);
+    ten_steps_of(LAYOUTS_NARROW);
+}
+
 static void threads_change_little(void **unused)
 {
     (void)unused;
-    for (int i = 0; i < NETS; ++i) {
+    for (int i = 0; i < 2 * NETS; ++i) {
+        cpu_layouts layouts = i < NETS ? LAYOUTS_WIDE : LAYOUTS_NARROW;
         parallel_set_threads(1);
-        network *one = open_net(i, BACKEND_DNNL, 1);
+        network *one = open_net(i % NETS, BACKEND_DNNL, layouts);
         forward_backward(one);
         parallel_set_threads(2);
-        network *two = open_net(i, BACKEND_DNNL, 1);
+        network *two = open_net(i % NETS, BACKEND_DNNL, layouts);
         forward_backward(two);
         parallel_set_threads(0);
-        check_nets(two, one, 1e-5, nets[i].name);
+        check_nets(two, one, 1e-5, nets[i % NETS].name);
         check_release(one);
         check_release(two);
     }
@@ -324,14 +386,39 @@ static void follows_resize(void **unused)
     check_release(b);
 }
 
+/* Dropout's hidden delta and mask grow, too. */
+static void dropout_follows_resize(void **unused)
+{
+    (void)unused;
+    for (int way = 0; way < 3; ++way) {
+        network *a = open_net(NETS - 2, BACKEND_DNNL, way == 2 ? LAYOUTS_NARROW : LAYOUTS_WIDE);
+        network *b = open_net(NETS - 2, BACKEND_REFERENCE, LAYOUTS_PLAIN), *both[] = { a, b };
+        for (int k = 0; k < 2; ++k) {
+            if (way) forward_backward(both[k]);
+            diag *d = diag_new();
+            assert_int_equal(host_resize(both[k], 14, 14, d), 0);
+            cpu_resized(both[k]);
+            check_fill(both[k]->input, (size_t)both[k]->batch * (size_t)both[k]->inputs, 74);
+            diag_free(d);
+            forward_backward(both[k]);
+        }
+        if (!way) check_nets(a, b, 2e-5, "resized at once");
+        else check_alike(a->output, b->output, check_size(a, a->n - 1), 2e-5, "resized", a->n - 1, "output");
+        check_release(a);
+        check_release(b);
+    }
+}
+
 int main(void)
 {
     network_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gradients), cmocka_unit_test(says_who_computes), cmocka_unit_test(networks_agree_with_reference),
+        cmocka_unit_test(gradients), cmocka_unit_test(gradients_of_narrow_blocks), cmocka_unit_test(says_who_computes),
+        cmocka_unit_test(networks_agree_with_reference), cmocka_unit_test(narrow_networks_agree_with_reference),
+        cmocka_unit_test(chooses_blocks),
         cmocka_unit_test(ten_steps_agree_with_reference), cmocka_unit_test(threads_change_little),
         cmocka_unit_test(same_run_same_bits), cmocka_unit_test(frozen_maps_share_memory),
-        cmocka_unit_test(new_weights_are_noticed), cmocka_unit_test(follows_resize),
+        cmocka_unit_test(new_weights_are_noticed), cmocka_unit_test(follows_resize), cmocka_unit_test(dropout_follows_resize),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

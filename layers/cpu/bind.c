@@ -1,4 +1,5 @@
-/* Binding: puts the plugin's functions in place of Darknet's, layer by layer, from one table (see cpu.h, state.h).
+/* Binding: puts the plugin's functions in place of Darknet's, layer by layer, from the table in rows.c (see cpu.h,
+ * state.h).
  *
  * Darknet passes layers and networks by value, so each bound layer's state hangs on l.self_layer, a pointer that layer
  * types of the table leave alone and free_layer does not free. A frozen layer is bound whatever its type: where the
@@ -13,51 +14,6 @@
 
 #include <stdlib.h>
 
-static const cpu_row rows[] = {
-    { .type = CONVOLUTIONAL, .accepts = accepts_cpu_conv, .make = make_cpu_conv, .forward = forward_cpu_conv,
-      .backward = backward_cpu_conv, .update = update_cpu_weights, .free = free_cpu_conv,
-      .weights_changed = cpu_conv_weights_changed, .accepts_blocked = accepts_blocked_conv,
-      .forward_blocked = forward_cpu_conv, .backward_blocked = backward_cpu_conv },
-    { .type = CONNECTED, .make = make_cpu_conv, .forward = forward_cpu_conv, .backward = backward_cpu_conv,
-      .update = update_cpu_weights, .free = free_cpu_conv, .weights_changed = cpu_conv_weights_changed },
-    { .type = SHORTCUT, .accepts = accepts_cpu_shortcut, .forward = forward_cpu_shortcut,
-      .backward = backward_cpu_shortcut, .accepts_blocked = accepts_blocked_shortcut,
-      .forward_blocked = forward_blocked_shortcut, .backward_blocked = backward_blocked_shortcut },
-    { .type = ACTIVE, .forward = forward_cpu_activation, .backward = backward_cpu_activation,
-      .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_activation,
-      .backward_blocked = backward_blocked_activation },
-    { .type = AVGPOOL, .forward = forward_cpu_avgpool, .backward = backward_cpu_avgpool,
-      .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_avgpool,
-      .backward_blocked = backward_blocked_avgpool, .plain_output = 1 },
-    { .type = MAXPOOL, .forward = forward_cpu_maxpool, .backward = backward_cpu_maxpool, .free = free_blocked_maxpool,
-      .accepts_blocked = accepts_blocked_map, .forward_blocked = forward_blocked_maxpool,
-      .backward_blocked = backward_blocked_maxpool },
-    { .type = ROUTE, .accepts_blocked = accepts_blocked_route, .forward_blocked = forward_blocked_route,
-      .backward_blocked = backward_blocked_route },
-    { .type = UPSAMPLE, .accepts = accepts_cpu_upsample, .accepts_blocked = accepts_blocked_map,
-      .forward_blocked = forward_blocked_upsample, .backward_blocked = backward_blocked_upsample },
-    { .type = DROPOUT, .make = make_cpu_dropout, .forward = forward_cpu_dropout, .backward = backward_cpu_dropout,
-      .free = free_cpu_dropout, .resized = resized_cpu_dropout, .accepts_blocked = accepts_blocked_dropout,
-      .forward_blocked = forward_blocked_dropout },
-    { .type = SOFTMAX, .forward = forward_cpu_softmax, .mends = 1, .any_backend = 1 },
-    { .type = BATCHNORM, .make = refuse_cpu_batchnorm, .any_backend = 1 },
-    { .type = YOLO, .accepts = accepts_cpu_yolo, .make = make_cpu_yolo, .forward = forward_cpu_yolo,
-      .free = free_cpu_yolo, .any_backend = 1 },
-    /* what the host lacks */
-    { .type = (LAYER_TYPE)LAYER_SCALE_CHANNELS, .any_backend = 1, .forward = forward_cpu_product,
-      .backward = backward_cpu_product, .accepts_blocked = accepts_blocked_product,
-      .forward_blocked = forward_blocked_product, .backward_blocked = backward_blocked_product },
-    { .type = (LAYER_TYPE)LAYER_SAM, .any_backend = 1, .forward = forward_cpu_product,
-      .backward = backward_cpu_product, .accepts_blocked = accepts_blocked_product,
-      .forward_blocked = forward_blocked_product, .backward_blocked = backward_blocked_product },
-    { .type = (LAYER_TYPE)LAYER_ROUTE_PART, .any_backend = 1, .forward = forward_cpu_part,
-      .backward = backward_cpu_part, .accepts_blocked = accepts_blocked_part,
-      .forward_blocked = forward_blocked_part, .backward_blocked = backward_blocked_part },
-    { .type = (LAYER_TYPE)LAYER_REORG3D, .any_backend = 1, .forward = forward_cpu_reorg3d,
-      .backward = backward_cpu_reorg3d },
-    { .type = (LAYER_TYPE)LAYER_SHORTCUT_SUM, .any_backend = 1, .forward = forward_cpu_shortcut_sum,
-      .backward = backward_cpu_shortcut_sum, .update = update_cpu_weights },
-};
 /* Any other layer, bound only because it is frozen. */
 static const cpu_row host_row = { .type = BLANK };
 
@@ -81,7 +37,7 @@ static void bound_forward(layer l, network net)
     if (state->fast) row->forward_blocked(&l, state, &call);
     else if (row->forward) row->forward(&l, state, &call);
     else state->host_forward(l, net);
-    cpu_finish_output(&l, state);
+    state->shared->kernels->finish_output(&l, state);
 }
 
 static void bound_backward(layer l, network net)
@@ -115,11 +71,12 @@ static int host_lacks(const layer *l)
     return act_is_ours(l->activation) || (moves_windows && fork_other_window(l));
 }
 
-static const cpu_row *row_of(const layer *l, cpu_backend backend, cpu_mode mode)
+static const cpu_row *row_of(const layer *l, cpu_backend backend, cpu_mode mode, const cpu_kernels *kernels)
 {
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
-        if (rows[i].type != l->type || (rows[i].accepts && !rows[i].accepts(l))) continue;
-        if (backend != BACKEND_HOST || rows[i].any_backend || host_lacks(l)) return &rows[i];
+    for (size_t i = 0; i < kernels->count; ++i) {
+        const cpu_row *row = &kernels->rows[i];
+        if (row->type != l->type || (row->accepts && !row->accepts(l))) continue;
+        if (backend != BACKEND_HOST || row->any_backend || host_lacks(l)) return row;
     }
     return mode == CPU_TRAINED ? NULL : &host_row;
 }
@@ -183,12 +140,12 @@ static int bind_layer(layer *l, const cpu_options *options, int index, cpu_share
         l->update = l->nweights ? loss_update : NULL;
         return 0;
     }
-    const cpu_row *row = row_of(l, options->backend, mode_of(options, index));
+    const cpu_row *row = row_of(l, options->backend, mode_of(options, index), shared->kernels);
     if (bind_known_activation(l, row, index, d)) return -1;
     if (!row) return 0;
     if (bind_free_of_state(l, index, d)) return -1;
     cpu_state *state = make_state(l, row, options, index, shared);
-    if (has_layouts(options)) cpu_choose_layout(l, state);
+    if (has_layouts(options)) shared->kernels->choose_layout(l, state);
     if (state->fast) state->runs_on = "plugin";
     if (row->make && row->make(l, state, d)) {
         free(state);
@@ -211,9 +168,10 @@ static void refresh_output(network *net)
     if (net->layers[i].type == DROPOUT) net->output = net->layers[i].output;
 }
 
-static cpu_shared *make_shared(const network *net)
+static cpu_shared *make_shared(const network *net, const cpu_options *options)
 {
     cpu_shared *shared = mem_calloc(1, sizeof *shared);
+    shared->kernels = has_layouts(options) ? cpu_choose_kernels(net, options->layouts) : &cpu_wide;
     shared->users = 1;
     shared->layers = net->layers;
     shared->state = mem_calloc((size_t)net->n, sizeof *shared->state);
@@ -223,10 +181,10 @@ static cpu_shared *make_shared(const network *net)
 int cpu_bind(network *net, const cpu_options *options, diag *d)
 {
     cpu_unbind(net);
-    cpu_shared *shared = make_shared(net);
+    cpu_shared *shared = make_shared(net, options);
     int bad = 0;
     for (int i = 0; i < net->n; ++i) bad |= bind_layer(&net->layers[i], options, i, shared, d);
-    if (!bad && has_layouts(options)) cpu_lay_out(net, shared, options->keep);
+    if (!bad && has_layouts(options)) shared->kernels->lay_out(net, shared, options->keep);
     cpu_leave_shared(shared);
     if (bad) cpu_unbind(net);
     else refresh_output(net);
@@ -268,7 +226,7 @@ const float *cpu_layer_output(const network *net, int i, size_t *n)
     const layer *l = &net->layers[i];
     const cpu_state *state = cpu_state_of(l);
     int blocked = state && state->blocked;
-    *n = blocked ? cpu_blocked_floats(l) : cpu_floats(l);
+    *n = blocked ? state->shared->kernels->blocked_floats(l) : cpu_floats(l);
     return blocked ? state->y : l->output;
 }
 

@@ -76,7 +76,11 @@ typedef struct conv_math {
 } conv_math;
 
 extern const conv_math conv_reference;
+#ifdef NARROW   /* its tiles are of wide blocks */
+static inline const conv_math *conv_winograd(void) { return NULL; }
+#else
 const conv_math *conv_winograd(void);   /* NULL in a build without it */
+#endif
 /* 3x3 with stride 1, or 2 where it is padded by 1. */
 static inline int conv_winograd_knows(int size, int stride, int pad)
 {

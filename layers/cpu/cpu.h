@@ -21,11 +21,14 @@ typedef enum {
     CPU_FROZEN            /* inference only: skipped while the network trains */
 } cpu_mode;
 
+/* Blocks of as many channels as are fast for the network; the last two are what tests ask for. */
+typedef enum { LAYOUTS_PLAIN, LAYOUTS_BLOCKED, LAYOUTS_WIDE, LAYOUTS_NARROW } cpu_layouts;
+
 typedef struct cpu_options {
     cpu_backend backend;
     uint64_t seed;            /* for dropout */
     const cpu_mode *mode;     /* net->n modes, or NULL = all trained */
-    int layouts;              /* blocked maps from layer to layer where that is faster (BACKEND_DNNL only) */
+    cpu_layouts layouts;      /* blocked maps from layer to layer where that is faster (BACKEND_DNNL only) */
     const char *keep;         /* net->n marks, or NULL: layers whose l.output is read from outside, besides the last */
 } cpu_options;
 

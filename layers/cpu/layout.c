@@ -166,7 +166,8 @@ void cpu_choose_layout(const layer *l, cpu_state *state)
     state->fast = 1;
     state->blocked = !state->row->plain_output;
     state->plain_input = !cpu_blocked_at(state->shared, state->index - 1);
-    state->borrows = state->blocked && ((l->type == ROUTE && l->n == 1) || l->type == DROPOUT);
+    state->borrows = state->blocked && ((l->type == ROUTE && l->n == 1)
+                                        || (l->type == DROPOUT && state->mode == CPU_FROZEN));
 }
 
 /* Readers of layer i, whose own are known: how long its output lives, and whether one of them wants it plain. */
@@ -202,10 +203,15 @@ static void join_shortcut(const network *net, const cpu_shared *shared, int i)
     sum->summed = 1;
 }
 
-/* Nobody adds to these plain deltas any more; NULL spares the host zeroing them. */
+/* Nobody adds to these plain deltas any more; NULL spares the host zeroing them. Dropout's is its own. */
 static void hide_delta(layer *l, cpu_state *state)
 {
-    if (state->to_plain || state->delta) return;
+    if (state->to_plain) return;
+    if (state->delta) {
+        free(state->delta);
+        state->delta = l->delta = NULL;
+        return;
+    }
     state->hides_delta = 1;
     state->host_delta = l->delta;
     l->delta = NULL;

@@ -2,10 +2,11 @@
  *
  * Darknet calls three functions of bind.c for every bound layer; they look up the state and call the row, so that
  * nothing else here knows how the host calls. There are two things to do to add a layer type: write its functions in a
- * file of its own, and add a row in bind.c. */
+ * file of its own, and add a row in rows.c. */
 #ifndef DISTILL_CPU_STATE_H
 #define DISTILL_CPU_STATE_H
 #include "cpu.h"
+#include "narrow.h"
 
 /* A piece of memory that outlives a layer's call: blocked outputs and deltas. Free ones are used again, so that what is
  * needed at different times shares memory. */
@@ -21,7 +22,9 @@ typedef struct cpu_state cpu_state;
  * oneDNN's source, destination and weights in its own layouts (Winograd's weights, too), weights with batch norm folded
  * in, Winograd's tiles and weight gradients, sums for batch norm, a plain input made blocked. */
 enum { SLOT_SRC, SLOT_DST, SLOT_WEIGHTS, SLOT_FOLD, SLOT_TILES, SLOT_PARTIAL, SLOT_SUMS, SLOT_INPUT, SLOTS };
+typedef struct cpu_kernels cpu_kernels;
 typedef struct cpu_shared {
+    const cpu_kernels *kernels;
     int users;             /* bound layers */
     const layer *layers;   /* all of the network's, borrowed */
     cpu_state **state;     /* a state for each of them, borrowed, NULL where it is not bound; the array is owned */
@@ -58,6 +61,23 @@ typedef struct cpu_row {
     int plain_output;                                    /* all the same */
     int mends;                                           /* forward has the host's do the work */
 } cpu_row;
+
+/* All that knows how wide a block is (narrow.h). The functions are those of the same names below, for bind.c, which is
+ * compiled once. */
+struct cpu_kernels {
+    const cpu_row *rows;
+    size_t count;
+    int lanes;             /* channels of a block */
+    void (*choose_layout)(const layer *l, cpu_state *state);
+    void (*lay_out)(network *net, const cpu_shared *shared, const char *keep);
+    void (*finish_output)(const layer *l, cpu_state *state);
+    size_t (*blocked_floats)(const layer *l);
+};
+extern const cpu_kernels cpu_wide;   /* rows.c */
+#ifndef NARROW
+extern const cpu_kernels cpu_narrow;
+#endif
+const cpu_kernels *cpu_choose_kernels(const network *net, cpu_layouts layouts);
 
 struct cpu_state {
     const cpu_row *row;
@@ -198,8 +218,9 @@ void backward_blocked_part(const layer *l, cpu_state *state, const layer_call *c
 int accepts_blocked_route(const layer *l, const cpu_state *state);
 void forward_blocked_route(const layer *l, cpu_state *state, const layer_call *call);
 void backward_blocked_route(const layer *l, cpu_state *state, const layer_call *call);
-int accepts_blocked_dropout(const layer *l, const cpu_state *state);   /* frozen */
+int accepts_blocked_dropout(const layer *l, const cpu_state *state);
 void forward_blocked_dropout(const layer *l, cpu_state *state, const layer_call *call);
+void backward_blocked_dropout(const layer *l, cpu_state *state, const layer_call *call);
 int accepts_cpu_upsample(const layer *l);
 void forward_blocked_upsample(const layer *l, cpu_state *state, const layer_call *call);
 void backward_blocked_upsample(const layer *l, cpu_state *state, const layer_call *call);

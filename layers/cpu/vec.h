@@ -1,16 +1,18 @@
 /* Vectors of LANES floats, the widest that the processor built for has registers for, and the blocked layout they read.
  *
  * A blocked map is (batch, blocks, h, w, LANES) with blocks = ceil(c / LANES): the LANES channels of one pixel stand
- * together, oneDNN's nChw16c (AVX-512) or nChw8c. Lanes beyond the last channel hold finite numbers nobody reads.
+ * together, oneDNN's nChw16c (AVX-512) or nChw8c (narrow.h). Lanes beyond the last channel hold finite numbers nobody
+ * reads.
  * Everything here is gcc's and clang's vector extension, so it compiles for any processor. */
 #ifndef DISTILL_VEC_H
 #define DISTILL_VEC_H
 #include "activate.h"
+#include "narrow.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-#ifdef __AVX512F__
+#if defined __AVX512F__ && !defined NARROW
 #define LANES 16
 #else
 #define LANES 8

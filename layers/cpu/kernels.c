@@ -1,0 +1,45 @@
+/* Which of the two compilations of blocked layers a network gets (narrow.h): blocks of 8 channels where it is made of
+ * depthwise convolutions and wider blocks would be empty for a good part.
+ *
+ * Depthwise networks spend their time on moving maps; dense ones on arithmetic, which wide vectors do faster even with
+ * some lanes empty. */
+#include "state.h"
+
+/* Narrow blocks pay where wide ones move this many tenths of what they move. */
+enum { WORTH_IN_TENTHS = 11 };
+
+static size_t whole(int channels, int lanes) { return (size_t)((channels + lanes - 1) / lanes * lanes); }
+
+/* Numbers of all convolutions' maps in blocks of so many lanes, of one image. */
+static size_t moved(const network *net, int lanes)
+{
+    size_t floats = 0;
+    for (int i = 0; i < net->n; ++i) {
+        const layer *l = &net->layers[i];
+        if (l->type == CONVOLUTIONAL) floats += whole(l->out_c, lanes) * cpu_map(l);
+    }
+    return floats;
+}
+
+static int has_depthwise(const network *net)
+{
+    for (int i = 0; i < net->n; ++i) {
+        const layer *l = &net->layers[i];
+        if (l->type == CONVOLUTIONAL && l->groups > 1 && l->groups == l->c && l->groups == l->n) return 1;
+    }
+    return 0;
+}
+
+const cpu_kernels *cpu_choose_kernels(const network *net, cpu_layouts layouts)
+{
+#ifdef DNNL
+    if (layouts == LAYOUTS_NARROW) return &cpu_narrow;
+    if (layouts == LAYOUTS_BLOCKED && has_depthwise(net)
+        && 10 * moved(net, cpu_wide.lanes) > WORTH_IN_TENTHS * moved(net, cpu_narrow.lanes)) return &cpu_narrow;
+#else
+    (void)layouts;
+    (void)has_depthwise;
+    (void)moved;
+#endif
+    return &cpu_wide;
+}

@@ -1,0 +1,81 @@
+/* Blocked layers are compiled twice, for blocks of as many channels as the processor's vectors hold and, with -DNARROW,
+ * for blocks of 8 (vec.h). A network of few channels would otherwise carry mostly empty lanes through memory: 8
+ * channels in a block of 16 take twice the room and time. cpu_choose_kernels (kernels.c) chooses for a whole network.
+ *
+ * Which files that are stands in the Makefile. Here are the second compilation's names for what they define; where
+ * vectors are of 8 anyway, it is never chosen. */
+#ifndef DISTILL_NARROW_H
+#define DISTILL_NARROW_H
+#ifdef NARROW
+#define cpu_wide cpu_narrow
+#define accepts_blocked_conv accepts_blocked_conv_narrow
+#define accepts_blocked_dropout accepts_blocked_dropout_narrow
+#define accepts_blocked_map accepts_blocked_map_narrow
+#define accepts_blocked_part accepts_blocked_part_narrow
+#define accepts_blocked_product accepts_blocked_product_narrow
+#define accepts_blocked_route accepts_blocked_route_narrow
+#define accepts_blocked_shortcut accepts_blocked_shortcut_narrow
+#define accepts_cpu_conv accepts_cpu_conv_narrow
+#define accepts_cpu_upsample accepts_cpu_upsample_narrow
+#define backward_blocked_activation backward_blocked_activation_narrow
+#define backward_blocked_avgpool backward_blocked_avgpool_narrow
+#define backward_blocked_dropout backward_blocked_dropout_narrow
+#define backward_blocked_maxpool backward_blocked_maxpool_narrow
+#define backward_blocked_part backward_blocked_part_narrow
+#define backward_blocked_product backward_blocked_product_narrow
+#define backward_blocked_route backward_blocked_route_narrow
+#define backward_blocked_shortcut backward_blocked_shortcut_narrow
+#define backward_blocked_upsample backward_blocked_upsample_narrow
+#define backward_conv_blocked backward_conv_blocked_narrow
+#define backward_cpu_conv backward_cpu_conv_narrow
+#define backward_cpu_dropout backward_cpu_dropout_narrow
+#define backward_cpu_part backward_cpu_part_narrow
+#define backward_cpu_product backward_cpu_product_narrow
+#define backward_cpu_reorg3d backward_cpu_reorg3d_narrow
+#define batchnorm_apply batchnorm_apply_narrow
+#define batchnorm_backward_blocked batchnorm_backward_blocked_narrow
+#define batchnorm_finish batchnorm_finish_narrow
+#define batchnorm_measure batchnorm_measure_narrow
+#define batchnorm_shift batchnorm_shift_narrow
+#define batchnorm_sums batchnorm_sums_narrow
+#define batchnorm_sums_floats batchnorm_sums_floats_narrow
+#define blocked_activate blocked_activate_narrow
+#define blocked_add_activate blocked_add_activate_narrow
+#define conv_dnnl conv_dnnl_narrow
+#define cpu_add_plain cpu_add_plain_narrow
+#define cpu_blocked_at cpu_blocked_at_narrow
+#define cpu_blocked_floats cpu_blocked_floats_narrow
+#define cpu_choose_layout cpu_choose_layout_narrow
+#define cpu_conv_weights_changed cpu_conv_weights_changed_narrow
+#define cpu_delta_of cpu_delta_of_narrow
+#define cpu_finish_output cpu_finish_output_narrow
+#define cpu_lay_out cpu_lay_out_narrow
+#define cpu_output cpu_output_narrow
+#define cpu_take_delta cpu_take_delta_narrow
+#define cpu_to_blocked cpu_to_blocked_narrow
+#define cpu_to_plain cpu_to_plain_narrow
+#define depthwise_weight_gradient depthwise_weight_gradient_narrow
+#define draw_cpu_dropout draw_cpu_dropout_narrow
+#define forward_blocked_activation forward_blocked_activation_narrow
+#define forward_blocked_avgpool forward_blocked_avgpool_narrow
+#define forward_blocked_dropout forward_blocked_dropout_narrow
+#define forward_blocked_maxpool forward_blocked_maxpool_narrow
+#define forward_blocked_part forward_blocked_part_narrow
+#define forward_blocked_product forward_blocked_product_narrow
+#define forward_blocked_route forward_blocked_route_narrow
+#define forward_blocked_shortcut forward_blocked_shortcut_narrow
+#define forward_blocked_upsample forward_blocked_upsample_narrow
+#define forward_conv_blocked forward_conv_blocked_narrow
+#define forward_cpu_conv forward_cpu_conv_narrow
+#define forward_cpu_dropout forward_cpu_dropout_narrow
+#define forward_cpu_part forward_cpu_part_narrow
+#define forward_cpu_product forward_cpu_product_narrow
+#define forward_cpu_reorg3d forward_cpu_reorg3d_narrow
+#define free_blocked_maxpool free_blocked_maxpool_narrow
+#define free_cpu_conv free_cpu_conv_narrow
+#define free_cpu_dropout free_cpu_dropout_narrow
+#define make_cpu_conv make_cpu_conv_narrow
+#define make_cpu_dropout make_cpu_dropout_narrow
+#define resized_cpu_dropout resized_cpu_dropout_narrow
+#endif
+#endif
