@@ -19,7 +19,7 @@ for verb in $(cat "$work/verbs"); do
 done >"$work/out"
 if [ -s "$work/out" ]; then not_ok "flags are grouped, and each verb has an example" "$(cat "$work/out")"
 else ok "flags are grouped, and each verb has an example"; fi
-is "a group's heading and its flags" "$(sed -n '/^who computes:/,/^$/p' "$work/train" | awk '{ print $1 }' | xargs)" "who -threads -backend -gpus -nogpu"
+is "a group's heading and its flags" "$(sed -n '/^who computes:/,/^$/p' "$work/summary" | awk '{ print $1 }' | xargs)" "who -backend -nogpu"
 
 # The name.
 status 2 "no verb" "$own"
