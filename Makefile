@@ -13,6 +13,8 @@
 #   make gpu-check  where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)
 #   make test-gpu DARKNET=DIR  on a CUDA device: layers against the CPU, gradients, ten steps against PyTorch, the demo
 #   make house      where files lie and whom they know, names, comments, lines: counted, and what breaks a rule
+#   make install    as darknet-distill, with manual page, completions and library: PREFIX=/usr/local DESTDIR=; uninstall
+#   make deb        Debian packages in build-deb, checked by lintian
 #   make setup      install missing Debian packages (demo and test do it themselves)
 #
 #   DARKNET=/usr/lib/darknet   folder with libdarknet.so and include/darknet.h
@@ -30,6 +32,9 @@ ONNX ?= 1
 WINOGRAD ?= 1
 MARCH ?= native
 SAN ?=
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+DESTDIR ?=
 GPU ?= 0
 CUDNN ?= 0
 MPI ?= 0
@@ -45,6 +50,8 @@ endif
 comma := ,
 WARN := -Wall -Wextra -Werror -Wno-psabi
 OPT := -O3 -march=$(MARCH) -fno-math-errno -fno-trapping-math
+# One set of objects for the program and for the shared library; calls within are as direct as without.
+PIC := -fPIC -fno-semantic-interposition
 DEFS := -D_GNU_SOURCE -DDARKNET_HOST='"$(DARKNET)"'
 INC := -I. -isystem $(DARKNET)/include
 LIBS := -L$(DARKNET) -l:libdarknet.so -Wl,-rpath,$(DARKNET) \
@@ -101,16 +108,16 @@ endif
 
 # -std=c11 keeps a * b + c apart; kernels want it in one instruction.
 KERNEL_FLAGS := -ffp-contract=fast $(KERNEL_OPT)
-CFLAGS_ALL := -std=c11 -g $(WARN) $(OPT) $(OMP) $(DEFS) $(INC) $(CFLAGS)
-CXXFLAGS_ALL := -std=c++17 -g $(WARN) $(OPT) $(DEFS) -I. -isystem /usr/include/opencv4 $(CXXFLAGS)
+CFLAGS_ALL := -std=c11 -g $(WARN) $(OPT) $(PIC) $(OMP) $(DEFS) $(INC) $(CFLAGS)
+CXXFLAGS_ALL := -std=c++17 -g $(WARN) $(OPT) $(PIC) $(DEFS) -I. -isystem /usr/include/opencv4 $(CXXFLAGS)
 
-NVCCFLAGS_ALL := -std=c++17 -O3 $(NVCC_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra $(DEFS) -I. \
+NVCCFLAGS_ALL := -std=c++17 -O3 $(NVCC_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra,-fPIC $(DEFS) -I. \
                  -Xcompiler -isystem,$(DARKNET)/include $(NVCCFLAGS)
 
 # Tests are many and link in a tenth of the time by this one, where it is.
 LINKER := $(if $(shell command -v ld.gold),-fuse-ld=gold)
 
-ROOMS := $(patsubst %,darknet_plugin/%,base sections host data lowering model training deploying init verbs) \
+ROOMS := $(patsubst %,darknet_plugin/%,base sections host data lowering model training deploying init library verbs) \
          $(patsubst %,weights_tools/%,file import onnx verbs) layers layers/cpu
 SRC := $(filter-out darknet_plugin/verbs/main.c,$(wildcard $(ROOMS:%=%/*.c)))
 # The one object that MPI's header is for.
@@ -172,7 +179,7 @@ endif
 darknet: $(BUILD)/darknet
 	cp --remove-destination $< $@
 $(BUILD)/darknet: $(BUILD)/darknet_plugin/verbs/main.o $(BUILD)/libdistill.a
-	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
+	$(CXX) $(OPT) $(OMP) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(BUILD)/libdistill.a: $(OBJ) $(BUILD)/objects
 	rm -f $@ && ar rcs $@ $(OBJ)
 $(BUILD)/%.o: %.c $(BUILD)/flags
@@ -202,7 +209,26 @@ $(BUILD)/libreaders.a: $(READERS) $(BUILD)/objects
 $(FUZZERS): $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/libreaders.a
 	$(CXX) $(OPT) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
-tests: $(TESTS) $(BUILD)/darknet $(BUILD)/make_shapes mpi-programs
+# The same as a library: only what its header declares is seen from outside.
+LIBRARY := $(BUILD)/libdarknet_distill.so.0
+$(LIBRARY): $(BUILD)/darknet_plugin/library/library.o $(BUILD)/libdistill.a darknet_plugin/library/library.map
+	$(CXX) $(OPT) $(OMP) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--version-script=$(lastword $^) \
+	    -o $@ $(filter %.o %.a,$^) $(LIBS)
+.PHONY: library
+library: $(LIBRARY)
+
+.PHONY: install uninstall deb
+INSTALL = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' LIBDIR='$(LIBDIR)' packaging/install.sh
+install: $(BUILD)/darknet $(LIBRARY)
+	@$(INSTALL) install $(BUILD)
+uninstall:
+	@$(INSTALL) uninstall $(BUILD)
+deb: setup
+	@DISTILL_EXTRA_PACKAGES="build-essential debhelper lintian git" .ci/setup
+	@MARCH=$(if $(filter command line,$(origin MARCH)),$(MARCH),x86-64) CC="$(CC)" CXX="$(CXX)" \
+	    packaging/deb.sh build-deb
+
+tests: $(TESTS) $(BUILD)/darknet $(BUILD)/make_shapes $(LIBRARY) mpi-programs
 
 # The program with each MPI that is there, for tests/test_mpi.sh: all objects but one are the same.
 MPIS := $(if $(filter 0,$(MPI)),$(foreach mpi,ompi-c mpich,$(if $(shell pkg-config --exists $(mpi) && echo 1),$(mpi))))

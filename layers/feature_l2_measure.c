@@ -4,6 +4,7 @@
  * Each channel and each row of W is added up by itself, in the order of the views: its result does not depend on
  * threads. Its first value is taken off all of them, so that a channel that never changes has a variance of exactly 0,
  * and one that does loses nothing to a large mean. */
+#include "darknet_plugin/base/command.h"
 #include "darknet_plugin/base/mem.h"
 #include "feature_l2_internal.h"
 #include "layers/cpu/parallel.h"
@@ -172,7 +173,7 @@ int feature_l2_looked(layer *l, FILE *out, diag *d)
     if (!(sum > 0) || isinf(sum) || (m->facts.n > n && !(seen > 0))) {
         diag_error(d, NULL, 0, "feature_l2", "the teacher's channels have no variance: its map is the same for %llu "
                    "views, or not finite", (unsigned long long)m->sums->views);
-        diag_hint(d, "look at the teacher with 'darknet distill valid', or leave out normalise= and metric=");
+        diag_hint(d, "look at the teacher with '%s valid', or leave out normalise= and metric=", command_name());
         return -1;
     }
     tell(v, n, sum / (double)n, m->sums->views, out);

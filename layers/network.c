@@ -16,12 +16,23 @@ static int take_parsed(network *net, const cfg_file *cfg, diag *d)
     return fork_take(net, cfg, d);
 }
 
-void network_init(void)
+static void register_all(void)
 {
     sections_register();
     optimisers_register();
-    host_init();
     host_set_hooks((host_hooks){ .stand_ins = fork_stand_ins, .parsed = take_parsed, .freed = gpu_free_workspace });
+}
+
+void network_init(void)
+{
+    register_all();
+    host_init();
+}
+
+int network_init_as_guest(diag *d)
+{
+    register_all();
+    return host_init_as_guest(d);
 }
 
 static void run_layer(network *net, int i, float *input)

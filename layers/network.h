@@ -7,6 +7,8 @@
 /* Once, first thing in main (tests too): our sections, the host, and what the GPU backend mends in networks that it
  * parses. */
 void network_init(void);
+/* The same in someone else's process, see host_init_as_guest. 0, or -1 with a message. */
+int network_init_as_guest(diag *d);
 /* Zeroes deltas when training, sets net.train, runs. */
 void network_forward(network *net, int end, int train);
 void network_backward(network *net, int end);     /* from layer end-1 down; net->delta NULL at layer 0 */

@@ -18,9 +18,9 @@ from house_source import CODE, Source, nested_choices
 # From the ground: a room knows the rooms above it in this list, itself, and no other.
 ROOMS = '''darknet_plugin/base darknet_plugin/sections darknet_plugin/host weights_tools/file layers darknet_plugin/data
            darknet_plugin/lowering darknet_plugin/model weights_tools/onnx weights_tools/import darknet_plugin/deploying
-           darknet_plugin/init weights_tools/verbs darknet_plugin/training darknet_plugin/verbs'''.split()
-TOP = '''.ci .gitignore CHANGELOG.md LICENSE Makefile README.md cfg darknet_plugin docs layers tests
-         weights_tools'''.split()
+           darknet_plugin/init weights_tools/verbs darknet_plugin/training darknet_plugin/library darknet_plugin/verbs'''.split()
+TOP = '''.ci .gitignore CHANGELOG.md LICENSE Makefile README.md cfg darknet_plugin docs layers packaging
+         tests weights_tools'''.split()
 IN_PLUGIN = 5
 COLUMNS, FILE_LINES, COMMENTED_LINES = 120, 500, 12
 LETTER_SHARE, LETTER_TYPES = 8, 3             # per cent of all parameters; types that a letter may stand for
@@ -46,6 +46,8 @@ OPENED_ELSEWHERE = {
 # Functions that no object of ours calls, and who does.
 CALLED_FROM_OUTSIDE = {
     'main': 'the C runtime',
+    **dict.fromkeys(('darknet_distill_%s' % name for name in '''version new free message open load save size read_image
+                     run step loss'''.split()), 'programs that load the library'),
     # libdarknet's calls of these resolve to ours (host.c, host_cuda.c, batchnorm.cu)
     'error': 'libdarknet',
     'file_error': 'libdarknet',

@@ -77,7 +77,7 @@ else
 fi
 sed 's/^\[softmax\]/&\ntree=none.tree/' cfg/fashion-student.cfg >"$work/tree.cfg"
 status 1 "a file the host would crash on" "$darknet" distill summary "$work/tree.cfg"
-says err "does every file named in it exist" "comes back as a message"
+says err "[softmax] cannot open none.tree: No such file" "is named with its section"
 host=/usr/lib/darknet/libdarknet.so
 if [ -r $host ] && command -v nm >/dev/null; then
     nm -D --defined-only $host | awk '{ print $3 }' | sort >"$work/theirs"

@@ -122,15 +122,21 @@ static int open_files(void)
     return n;
 }
 
-static void refused(const char *text, const char *why)
+/* The only message begins with `lead`. */
+static void refused_by(const char *lead, const char *text, const char *why)
 {
     diag *d = diag_new();
     assert_null(host_parse(text, strlen(text), "bad.cfg", d));
     assert_int_equal(diag_errors(d), 1);
     assert_string_equal(diag_get(d, 0)->file, "bad.cfg");
-    const char *says = diag_get(d, 0)->text, *lead = "the host library refused this cfg: ";
+    const char *says = diag_get(d, 0)->text;
     if (strncmp(says, lead, strlen(lead)) || !strstr(says, why)) fail_msg("\"%s\", expected \"%s\"", says, why);
     diag_free(d);
+}
+
+static void refused(const char *text, const char *why)
+{
+    refused_by("the host library refused this cfg: ", text, why);
 }
 
 static void test_parse_errors_come_back(void **state)
@@ -143,7 +149,8 @@ static void test_parse_errors_come_back(void **state)
         refused("[net]\nbatch=1\n[softmax]\n", "No input parameters supplied");
         refused(NET "policy=steps\n[softmax]\n", "STEPS policy must have steps and scales in cfg file");
         refused("[net]\nbatch=1\ninputs=10\n[convolutional]\n", "must output image");
-        refused(NET "[region]\nclasses=1\nnum=1\ncoords=1\nmap=/nowhere/x.map\n", "cannot open /nowhere/x.map");
+        refused_by("cannot open ", NET "[region]\nclasses=1\nnum=1\ncoords=1\nmap=/nowhere/x.map\n", "/nowhere/x.map: No such file");
+        refused_by("cannot open ", NET "[softmax]\ntree=/nowhere/x.tree\n", "/nowhere/x.tree: No such file");
         refused(NET "[yolo]\nclasses=4\n", "a check inside the host failed");
     }
     host_free(check_parse(small));   /* and after all that it still works */

@@ -1,6 +1,7 @@
 /* Allocation that succeeds or ends the program (see mem.h). */
 #include "mem.h"
 
+#include "command.h"
 #include "unfinished.h"
 
 #include <errno.h>
@@ -9,10 +10,15 @@
 #include <string.h>
 #include <unistd.h>
 
+static void (*ask_first)(void);      /* see mem_before_ending */
+
+void mem_before_ending(void (*handler)(void)) { ask_first = handler; }
+
 static _Noreturn void out_of_memory(size_t count, size_t size)
 {
     unfinished_remove();
-    fprintf(stderr, "darknet distill: out of memory (%zu x %zu bytes wanted)\n", count, size);
+    if (ask_first) ask_first();
+    fprintf(stderr, "%s: out of memory (%zu x %zu bytes wanted)\n", command_name(), count, size);
     fflush(NULL);
     _exit(1);
 }

@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+/* Where the process is not ours to end: called first, may jump elsewhere and not return. */
+void mem_before_ending(void (*handler)(void));
+
 void *mem_calloc(size_t count, size_t size);         /* zeroed; the caller frees */
 void *mem_aligned(size_t count, size_t size);        /* zeroed, on a 64-byte border; the caller frees */
 void *mem_realloc(void *block, size_t count, size_t size);   /* as realloc */

@@ -268,14 +268,13 @@ int options_check_sub(const options *options, const verb *sub, diag *d)
     return 0;
 }
 
-void options_help(const verb *verb, FILE *out)
+int options_next_flag(const verb *verb, int from, flag_help *flag)
 {
     check_row(verb);
-    for (int i = 0; verb->subs && verb->subs[i]; ++i)
-        fprintf(out, "  %-8s %-24s %s\n", verb->subs[i]->name, verb->subs[i]->arguments, verb->subs[i]->help);
-    for (int i = 0; i < FLAG_COUNT; ++i) {
-        const flag_row *flag = &FLAGS[i];
-        int room = 28 - (int)strlen(written(flag));
-        if (takes(verb, flag->name)) fprintf(out, "  -%s %-*s %s\n", written(flag), room, flag->argument, flag->help);
+    for (int i = from; i < FLAG_COUNT; ++i) {
+        if (!takes(verb, FLAGS[i].name)) continue;
+        *flag = (flag_help){ written(&FLAGS[i]), FLAGS[i].argument, FLAGS[i].help, FLAGS[i].name };
+        return i + 1;
     }
+    return 0;
 }

@@ -33,8 +33,15 @@ typedef struct verb {
     int (*run)(options *options, diag *d);    /* 0, or non-zero after adding to `d` what went wrong */
     const char *flags[MAX_VERB_FLAGS];        /* flags' rows, then NULL; it takes those of its sub-verbs, too */
     const struct verb *const *subs;           /* its sub-verbs, then NULL; NULL: it has none */
+    const char *example;                      /* what may stand behind the command's name; of a sub-verb, too */
     int by_ranks;                             /* several processes can do it together (ranks.h) */
 } verb;
+
+/* What is said of a flag. All borrowed. */
+typedef struct flag_help {
+    const char *name, *argument, *help;       /* argument: "" where it takes none, "a|b" a choice, else what is meant */
+    const char *row;                          /* its name in the table, which may differ */
+} flag_help;
 
 /* Reads argv[0..argc-1] (behind the verb). Unknown flags, flags of other verbs and bad values go to `d`: 0, or what was
  * wrong. A value is input like any other, the rest wrong usage. */
@@ -50,7 +57,7 @@ uint64_t options_view_seed(const options *options);
 int options_given(const options *options, const char *flag);
 /* 0 if the sub-verb takes every flag that was given, else -1 with a message. */
 int options_check_sub(const options *options, const verb *sub, diag *d);
-/* One line a sub-verb, then one a flag that the verb takes, in the table's order. */
-void options_help(const verb *verb, FILE *out);
+/* The first flag from the table's row `from` on that the verb takes: where to go on from, or 0 at the end. */
+int options_next_flag(const verb *verb, int from, flag_help *flag);
 
 #endif

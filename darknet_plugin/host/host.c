@@ -13,6 +13,7 @@
 #include "host.h"
 
 #include "host_files.h"
+#include "host_redirect.h"
 #include "darknet_plugin/base/mem.h"
 
 #include <dlfcn.h>
@@ -31,14 +32,18 @@
 #include <xmmintrin.h>
 #endif
 
+/* The library finds them in whatever program this is, so they are seen from outside. */
 void error(const char *text);
 void file_error(char *path);
 void malloc_error(void);
 
 static const char *doing;            /* what the host is busy with, for messages; borrowed */
 static host_hooks hooks;             /* of the room above, see host_set_hooks */
-static sigjmp_buf *guard;            /* where host_parse wants to be told of a failure */
-static char guard_text[256];
+static int guest;                    /* someone else's process: its handlers and streams are not ours */
+static FILE *nowhere;                /* a guest's: what the library takes for stderr */
+/* Where a call that is under way on this thread wants to be told of a failure: host_parse, host_guarded. */
+static _Thread_local sigjmp_buf *guard;
+static _Thread_local char guard_text[256];
 static int quiet_fd = -1;            /* the real stderr while the host is silenced */
 
 static void say(const char *text)
@@ -109,6 +114,81 @@ void host_init(void)
     host_thread_init();
 }
 
+static const char *library_path(void)
+{
+    Dl_info info;
+    return dladdr((void *)(uintptr_t)parse_network_cfg, &info) && info.dli_fname ? info.dli_fname : "libdarknet.so";
+}
+
+/* ---- in someone else's process ---- */
+
+static _Noreturn void guest_exit(int status)
+{
+    char text[64];
+    snprintf(text, sizeof text, "it wanted to end the program with status %d", status);
+    host_failed(text);
+}
+
+static _Noreturn void guest_assert(const char *expected, const char *file, unsigned line, const char *function)
+{
+    char text[240];
+    (void)function;
+    snprintf(text, sizeof text, "%s:%u: expected %s", file, line, expected);
+    host_failed(text);
+}
+
+static _Noreturn void guest_abort(void) { host_failed("it wanted to abort the program"); }
+static int hushed_printf(const char *format, ...)
+{
+    (void)format;
+    return 0;
+}
+static int hushed_puts(const char *text)
+{
+    (void)text;
+    return 0;
+}
+static int hushed_putchar(int character) { return character; }
+static void hushed_perror(const char *text) { (void)text; }
+
+#define CODE(function) ((void *)(uintptr_t)(function))
+
+int host_init_as_guest(diag *d)
+{
+    const redirection rows[] = {
+        { "error", CODE(error) }, { "file_error", CODE(file_error) }, { "malloc_error", CODE(malloc_error) },
+        { "exit", CODE(guest_exit) }, { "abort", CODE(guest_abort) }, { "__assert_fail", CODE(guest_assert) },
+        { "printf", CODE(hushed_printf) }, { "puts", CODE(hushed_puts) }, { "putchar", CODE(hushed_putchar) },
+        { "perror", CODE(hushed_perror) }, { "stderr", &nowhere },
+    };
+    guest = 1;
+    gpu_index = -1;
+    if (!nowhere) nowhere = fopen("/dev/null", "we");
+    if (nowhere && host_redirect(CODE(parse_network_cfg), rows, sizeof rows / sizeof *rows) > 0) return 0;
+    diag_error(d, library_path(), 0, NULL, "cannot redirect its calls of exit and error, which would end the program");
+    return -1;
+}
+
+int host_guarded(int (*work)(void *of), void *of, diag *d)
+{
+    sigjmp_buf here, *before = guard;
+    guard = &here;
+    if (!sigsetjmp(here, 0)) {
+        int failed = work(of);
+        guard = before;
+        return failed;
+    }
+    guard = before;
+    if (d && doing) diag_error(d, NULL, 0, NULL, "ended while %s: %s", doing, guard_text);
+    else if (d) diag_error(d, NULL, 0, NULL, "the call ended: %s", guard_text);
+    host_doing(NULL);
+    return 1;
+}
+
+int host_is_guarded(void) { return guard != NULL; }
+
+void host_fail(const char *text) { host_failed(text); }
+
 void host_set_hooks(host_hooks of) { hooks = of; }
 
 void host_doing(const char *what) { doing = what; }
@@ -135,12 +215,6 @@ static size_t library_layer_bytes(void)
     return bytes;
 }
 
-static const char *library_path(void)
-{
-    Dl_info info;
-    return dladdr((void *)(uintptr_t)parse_network_cfg, &info) && info.dli_fname ? info.dli_fname : "libdarknet.so";
-}
-
 int host_check(diag *d)
 {
     int gpu = library_has("forward_network_gpu"), cudnn = library_has("cudnn_handle");
@@ -165,8 +239,10 @@ FILE *host_claim_stdout(void)
     return out;
 }
 
+/* A guest's host writes nowhere anyway, and the descriptor is not only ours. */
 static void silence_begin(void)
 {
+    if (guest) return;
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     fflush(stderr);
     quiet_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -176,6 +252,7 @@ static void silence_begin(void)
 
 static void silence_end(void)
 {
+    if (guest) return;
     fflush(stderr);
     if (quiet_fd >= 0) {
         dup2(quiet_fd, STDERR_FILENO);
@@ -196,21 +273,22 @@ static int write_all_bytes(int fd, const char *text, size_t len)
     return 0;
 }
 
-/* parse_network_cfg between guards: an exit, an error or an assert inside comes back as NULL. */
+/* parse_network_cfg between guards: an exit, an error or an assert inside comes back as NULL. A guest's SIGSEGV stays
+ * the program's. */
 static network *guarded_parse(char *path, const char *name, diag *d)
 {
-    sigjmp_buf here;
+    sigjmp_buf here, *volatile outer = guard;
     char *busy = mem_printf("parsing %s", name);
     network *volatile net = NULL;
     struct sigaction sa = { .sa_handler = at_segv, .sa_flags = SA_NODEFER }, before;
     host_doing(busy);
     silence_begin();
     guard = &here;
-    sigaction(SIGSEGV, &sa, &before);
+    if (!guest) sigaction(SIGSEGV, &sa, &before);
     int failed = sigsetjmp(here, 1);
     if (!failed) net = parse_network_cfg(path);
-    guard = NULL;
-    sigaction(SIGSEGV, &before, NULL);
+    guard = outer;
+    if (!guest) sigaction(SIGSEGV, &before, NULL);
     host_thread_init();   /* a signal handler starts with the mode cleared, and the jump out of it keeps that */
     silence_end();
     host_doing(NULL);

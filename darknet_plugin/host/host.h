@@ -14,6 +14,16 @@ typedef void (*host_callback)(layer l, host_state net);
 
 /* Once, by network_init (layers/network.h): error handlers, floating-point mode, gpu_index = -1. */
 void host_init(void);
+/* The same in someone else's process, where exit and signal handlers, streams and floating-point mode stay the
+ * program's: the library's calls that would end it come back to host_guarded, what it prints goes nowhere. 0, or -1
+ * with a message. */
+int host_init_as_guest(diag *d);
+/* A guest's call of anything that may reach the host: returns what work(of) does, or 1 with a message (`d` may be
+ * NULL) where the host failed inside, or host_fail was called; what that call had allocated is then lost. */
+int host_guarded(int (*work)(void *of), void *of, diag *d);
+/* Is such a call under way on this thread? Then host_fail ends it, and never returns. */
+int host_is_guarded(void);
+void host_fail(const char *text);
 /* What a room above does, NULL: nothing. */
 typedef struct host_hooks {
     /* A copy of a cfg in which the host can parse all sections; NULL where that goes for `cfg` itself. */

@@ -77,11 +77,18 @@ static int check_lines(named_file *file, FILE *in, line_check check, diag *d)
     return bad;
 }
 
-/* 0 too where it is not there. */
+static int not_there(const named_file *file, diag *d)
+{
+    const cfg_section *s = file->section;
+    diag_error(d, s->file, cfg_line(s, file->key), s->name, "cannot open %s: %s", file->path, strerror(errno));
+    return -1;
+}
+
+/* The host reads through a NULL file where it is not there. */
 static int check_file(named_file *file, line_check check, diag *d)
 {
     struct stat st;
-    if (stat(file->path, &st)) return 0;
+    if (stat(file->path, &st)) return not_there(file, d);
     if (!S_ISREG(st.st_mode) || st.st_size > MAX_BYTES) return wrong(file, d, "not a regular file, or too large");
     FILE *in = in_file_stream(file->path, d);
     int bad = in ? check_lines(file, in, check, d) : 0;

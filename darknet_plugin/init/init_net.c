@@ -4,6 +4,7 @@
  * network without one may be an encoder alone: it ends on its last map. */
 #include "init_internal.h"
 
+#include "darknet_plugin/base/command.h"
 #include "darknet_plugin/base/mem.h"
 
 #include <stdlib.h>
@@ -125,8 +126,8 @@ int init_net_read(init_net *net, const char *path, int encoder, diag *d)
         if (section_type_named(cfg->section[i].name)) teacher = &cfg->section[i];
     if (!teacher) return init_net_open(net, cfg, encoder, d);
     diag_error(d, teacher->file, teacher->line, teacher->name, "this is a distillation already");
-    diag_hint(d, "darknet distill train trains it; student and teacher are plain networks, as darknet distill export "
-                 "writes them");
+    diag_hint(d, "%s train trains it; student and teacher are plain networks, as %s export writes them",
+              command_name(), command_name());
     return -1;
 }
 

@@ -5,6 +5,7 @@
  * where the teacher can run at that size, that is, where no layer's stored weights change with it. Otherwise the
  * teacher keeps its own size and images are resized for it. */
 #include "lower_build.h"
+#include "darknet_plugin/base/command.h"
 #include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
@@ -48,8 +49,8 @@ static int check_kind(const teacher_spec *teacher, const cfg_file *cfg, diag *d)
     const cfg_section *v1 = cfg_first(cfg, "detection");
     if (is_distillation(cfg)) {
         diag_error(d, BLAME(teacher, "cfg"), "%s is a distillation itself", teacher->cfg_path);
-        diag_hint(d, "export it first: darknet distill export %s WEIGHTS OUT, then name OUT.cfg and OUT.weights",
-                  teacher->cfg_path);
+        diag_hint(d, "export it first: %s export %s WEIGHTS OUT, then name OUT.cfg and OUT.weights",
+                  command_name(), teacher->cfg_path);
         return -1;
     }
     if (v1) {

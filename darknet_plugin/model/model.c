@@ -7,6 +7,7 @@
 #include "layers/gpu/gpu.h"
 #include "layers/reused_classifier.h"
 #include "weights_tools/file/fold_epsilon.h"
+#include "darknet_plugin/base/command.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 
@@ -249,8 +250,10 @@ void model_notice_epsilon(const model *model, const char *weights, diag *d)
         fold_notice_epsilon(model->teacher[i]->net, spec->weights_path, TEACHER_EPSILON_REMEDY, d);
     }
     if (model->low->teacher || !weights) return;
-    fold_notice_epsilon(model->net, weights, "if it was trained there, 'darknet distill weights fold CFG WEIGHTS OUT "
-                        "-eps .00001' makes a network of it that is the same everywhere", d);
+    char *remedy = mem_printf("if it was trained there, '%s weights fold CFG WEIGHTS OUT -eps .00001' makes a network "
+                              "of it that is the same everywhere", command_name());
+    fold_notice_epsilon(model->net, weights, remedy, d);
+    free(remedy);
 }
 
 int model_is_detector(const model *model) { return model->low->outs > 0; }

@@ -1,6 +1,7 @@
 /* Flags to backend and device (see device.h). */
 #include "device.h"
 
+#include "darknet_plugin/base/command.h"
 #include "layers/gpu/gpu.h"
 #include "darknet_plugin/model/model.h"
 
@@ -51,7 +52,7 @@ int device_several(const options *options, const char *verb, int by_ranks, diag 
     if (n < 2) return 0;
     diag_error(d, NULL, 0, NULL, "'-gpus %s': one GPU only for a process", options->gpus);
     if (by_ranks)
-        diag_hint(d, "built with make MPI=1, %d processes take a GPU each: mpirun -n %d ./darknet distill %s %s %s", n,
-                  n, verb, data, cfg);
+        diag_hint(d, "built with make MPI=1, %d processes take a GPU each: mpirun -n %d %s%s %s %s %s", n, n,
+                  command_is_installed() ? "" : "./", command_name(), verb, data, cfg);
     return -1;
 }

@@ -1,8 +1,10 @@
 /* The front door: `darknet distill VERB ...` runs here, everything else goes to the stock Darknet.
  * Exit status: 0 it worked, 1 the input was at fault, 2 wrong usage, 128 + N signal N ended a training early. */
 #include "device.h"
+#include "help.h"
 #include "passthrough.h"
 
+#include "darknet_plugin/base/command.h"
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/base/ranks.h"
 #include "darknet_plugin/base/unfinished.h"
@@ -30,18 +32,17 @@ enum { WRONG_USAGE = 2 };
 
 static int usage(FILE *out)
 {
-    fprintf(out, "usage: darknet distill VERB ...\n\n");
+    fprintf(out, "usage: %s VERB ...\n\n", command_name());
     for (const verb *const *verb = VERBS; *verb; ++verb)
         fprintf(out, "  %-8s %-26s %s\n", (*verb)->name, (*verb)->arguments, (*verb)->help);
-    fprintf(out, "\n'darknet distill VERB -help' lists a verb's flags, 'darknet distill -version' says the version;\n"
-                 "any other command goes to the stock darknet\n");
+    fprintf(out, "\n'%s VERB -help' lists a verb's flags, '%s -version' says the version%s\n", command_name(),
+            command_name(), command_is_installed() ? "" : ";\nany other command goes to the stock darknet");
     return WRONG_USAGE;
 }
 
 static int verb_usage(const verb *verb, FILE *out)
 {
-    fprintf(out, "usage: darknet distill %s %s\n  %s\n\n", verb->name, verb->arguments, verb->help);
-    options_help(verb, out);
+    help_verb(verb, out);
     return WRONG_USAGE;
 }
 
@@ -119,15 +120,30 @@ static int run_verb(const verb *verb, int argc, char **argv, diag *d)
     return status;
 }
 
+/* What `make install` asks for: `-man`, `-completion SHELL`. 1 if it is that. */
+static int print_generated(int argc, char **argv)
+{
+    if (!strcmp(argv[0], "-man")) {
+        manual_print(VERBS, stdout);
+        return 1;
+    }
+    return argc > 1 && !strcmp(argv[0], "-completion") && !completion_print(VERBS, argv[1], stdout);
+}
+
+/* Asked for, rather than for a verb? Then it is printed. */
+static int print_asked(int argc, char **argv)
+{
+    if (wants_help(argv[0])) usage(stdout);
+    else if (wants_version(argv[0])) printf("darknet-distill %s\n", DISTILL_VERSION);
+    else return print_generated(argc, argv);
+    return 1;
+}
+
 /* `darknet distill ...`, behind these two words. */
 static int distill(int argc, char **argv, diag *d)
 {
     if (argc < 1) return usage(stderr);
-    if (wants_help(argv[0]) || wants_version(argv[0])) {
-        if (wants_help(argv[0])) usage(stdout);
-        else printf("darknet-distill %s\n", DISTILL_VERSION);
-        return was_lost(stdout, d);
-    }
+    if (print_asked(argc, argv)) return was_lost(stdout, d);
     const verb *verb = verb_named(VERBS, argv[0]);
     if (!verb) return unknown_verb(argv[0]);
     int help = 0;
@@ -157,12 +173,14 @@ static void wait_politely(char **argv)
 static int run(int argc, char **argv, diag *d)
 {
     unfinished_catch(unfinished_end_all);
+    if (command_is_installed()) return distill(argc - 1, argv + 1, d);
     return strcmp(argv[1], "distill") ? passthrough(argc, argv, d) : distill(argc - 2, argv + 2, d);
 }
 
 /* Only here are messages printed and an exit status made of them. */
 int main(int argc, char **argv)
 {
+    command_called(argv[0]);
     wait_politely(argv);
     signal(SIGXFSZ, SIG_IGN);   /* a file that grows beyond `ulimit -f` is an error like a full disk */
     keep_streams_apart();

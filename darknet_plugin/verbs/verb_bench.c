@@ -235,5 +235,6 @@ static int run(options *options, diag *d)
 const verb verb_bench = {
     .name = "bench", .arguments = "CFG [WEIGHTS]", .min = 1, .max = 2, .run = run,
     .help = "latency and throughput beside stock Darknet and OpenCV",
+    .example = "bench deployed.cfg deployed.weights -threads 1",
     .flags = { "json", "threads", "backend", "seed", "batch", "seconds" },
 };

@@ -94,5 +94,6 @@ static int run(options *options, diag *d)
 const verb verb_check = {
     .name = "check", .arguments = "CFG", .min = 1, .max = 1, .run = run,
     .help = "report every mistake in a cfg",
+    .example = "check student.cfg",
     .flags = { "json" },
 };

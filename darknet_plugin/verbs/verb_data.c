@@ -355,5 +355,6 @@ static int run(options *options, diag *d)
 const verb verb_data = {
     .name = "data", .arguments = "DATA", .min = 1, .max = 1, .run = run,
     .help = "what a .data file names: images, classes, sizes, boxes",
+    .example = "data my.data",
     .flags = { "json" },
 };

@@ -11,6 +11,7 @@ static int run(options *options, diag *d)
 const verb verb_export = {
     .name = "export", .arguments = "CFG WEIGHTS OUT", .min = 3, .max = 3, .run = run,
     .help = "write plain OUT.cfg + OUT.weights, verified",
+    .example = "export student.cfg backup/student_final.weights deployed -data my.data -fold",
     .flags = { "json", "threads", "backend", "data", "verify", "fold", "merge", "teacher", "onnx", "fp16",
                "from-labels", "fit" },
 };

@@ -182,6 +182,7 @@ static int run(options *options, diag *d)
 const verb verb_features = {
     .name = "features", .arguments = "DATA CFG", .min = 2, .max = 2, .run = run, .by_ranks = 1,
     .help = "compute the teacher's features once, into a cache",
+    .example = "features my.data student.cfg -out features -type u8",
     .flags = { "threads", "backend", "out", "views", "type", "seed", "view-seed", "limit", "holdout", "quiet",
                "gpus", "nogpu", "fit" },
 };

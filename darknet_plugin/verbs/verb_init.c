@@ -3,6 +3,7 @@
 #include "results.h"
 #include "verb_check.h"
 
+#include "darknet_plugin/base/command.h"
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/base/out_file.h"
 #include "darknet_plugin/init/init.h"
@@ -100,9 +101,9 @@ static int list_sizes(const options *options, const init_job *job, diag *d)
     init_size size[INIT_SIZES];
     if (init_sizes(job, 1, size, d)) return -1;
     print_sizes(job, size, -1, options->out);
-    fprintf(options->out, "choose one: darknet distill init -from %s%s%s -width .5 -out student.cfg\n"
-                          "or let it be chosen: -target 5ms (an image) or -target 2M (parameters)\n", job->teacher,
-            job->weights ? " " : "", job->weights ? job->weights : "");
+    fprintf(options->out, "choose one: %s init -from %s%s%s -width .5 -out student.cfg\n"
+                          "or let it be chosen: -target 5ms (an image) or -target 2M (parameters)\n", command_name(),
+            job->teacher, job->weights ? " " : "", job->weights ? job->weights : "");
     return 0;
 }
 
@@ -134,12 +135,13 @@ static int write_cfg(const init_job *job, diag *d)
 
 static void print_next(const init_job *job, FILE *out)
 {
+    const char *command = command_name();
     if (job->weights) {
-        fprintf(out, "next: darknet distill train FILE.data %s\n", job->out);
+        fprintf(out, "next: %s train FILE.data %s\n", command, job->out);
         return;
     }
-    fprintf(out, "next: name the teacher's weights in %s, below cfg=, as weights=FILE (darknet distill train FILE.data "
-                 "%s makes some); then: darknet distill train FILE.data %s\n", job->out, job->teacher, job->out);
+    fprintf(out, "next: name the teacher's weights in %s, below cfg=, as weights=FILE (%s train FILE.data %s makes "
+                 "some); then: %s train FILE.data %s\n", job->out, command, job->teacher, command, job->out);
 }
 
 static int run(options *options, diag *d)
@@ -157,5 +159,6 @@ static int run(options *options, diag *d)
 const verb verb_init = {
     .name = "init", .arguments = "[STUDENT.cfg] [TEACHER.cfg] [TEACHER.weights]", .min = 0, .max = 3, .run = run,
     .help = "write the distillation cfg of a student and a teacher, or with -from of a teacher alone",
+    .example = "init student.cfg teacher.cfg teacher.weights -out new.cfg",
     .flags = { "out", "from-cfg", "width", "depth", "target", "threads", "force" },
 };

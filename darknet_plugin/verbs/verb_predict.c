@@ -164,6 +164,7 @@ static int run(options *options, diag *d)
 const verb verb_predict = {
     .name = "predict", .arguments = "DATA CFG WEIGHTS IMAGE...", .min = 4, .max = MAX_POSITIONAL, .run = run,
     .help = "classify images, or find objects in them",
+    .example = "predict my.data student.cfg backup/student_final.weights photo.jpg -t 3",
     .flags = { "json", "threads", "backend", "out", "thresh", "side-by-side", "fit", "limit", "from-labels", "gpus",
                "nogpu", "t" },
 };

@@ -150,5 +150,6 @@ static int run(options *options, diag *d)
 const verb verb_summary = {
     .name = "summary", .arguments = "CFG", .min = 1, .max = 1, .run = run,
     .help = "layers, shapes, parameters, multiply-adds",
+    .example = "summary student.cfg",
     .flags = { "json", "backend", "nogpu" },
 };

@@ -281,6 +281,7 @@ static int run(options *options, diag *d)
 const verb verb_train = {
     .name = "train", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run, .by_ranks = 1,
     .help = "train a distillation, or a plain classifier cfg",
+    .example = "train my.data student.cfg -epochs 30 -cache features",
     .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "view-seed", "limit", "holdout",
                "labelled", "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "fast-reduce", "quiet",
                "backup", "gpus", "nogpu", "fit" },

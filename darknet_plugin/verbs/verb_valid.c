@@ -145,5 +145,6 @@ static int run(options *options, diag *d)
 const verb verb_valid = {
     .name = "valid", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run, .by_ranks = 1,
     .help = "teacher and student side by side; without WEIGHTS the teacher alone",
+    .example = "valid my.data student.cfg backup/student_best.weights",
     .flags = { "json", "threads", "backend", "fit", "limit", "holdout", "from-labels", "force", "gpus", "nogpu" },
 };

@@ -1,4 +1,5 @@
 /* `darknet distill weights SUB ...`: the list of what can be done with weights files, a file weights_SUB.c each. */
+#include "darknet_plugin/base/command.h"
 #include "darknet_plugin/base/options.h"
 
 extern const verb weights_import, weights_show, weights_compare, weights_extract, weights_fold, weights_strip;
@@ -12,7 +13,7 @@ static int unknown_sub(const char *name, diag *d)
     const char *near = verb_nearest(SUBS, name);
     diag_error(d, NULL, 0, NULL, "unknown: weights %s", name);
     if (near) diag_hint(d, "did you mean 'weights %s'?", near);
-    else diag_hint(d, "'darknet distill weights -help' lists what there is");
+    else diag_hint(d, "'%s weights -help' lists what there is", command_name());
     return -1;
 }
 
@@ -29,5 +30,6 @@ static int run(options *options, diag *d)
 const verb verb_weights = {
     .name = "weights", .arguments = "SUB ...", .min = 1, .max = 5, .run = run,
     .help = "show, compare, convert weights files",
+    .example = "weights show deployed.cfg deployed.weights",
     .subs = SUBS,
 };

@@ -234,5 +234,6 @@ static int run(options *options, diag *d)
 const verb weights_compare = {
     .name = "compare", .arguments = "CFG A B", .min = 3, .max = 3, .run = run,
     .help = "differences, layer by layer",
+    .example = "weights compare net.cfg a.weights b.weights -tolerance .001",
     .flags = { "json", "tolerance" },
 };

@@ -9,6 +9,7 @@
  * tail's [yolo] would give boxes of another size, since its anchors are in pixels of the network's input: warned of. */
 #include "weights_cut.h"
 
+#include "darknet_plugin/base/command.h"
 #include "darknet_plugin/base/json.h"
 #include "darknet_plugin/base/options.h"
 
@@ -106,7 +107,7 @@ static int check_flags(const options *options, const net_shape *shape, const cha
     }
     if (n < shape->n) return 0;
     diag_error(d, cfg, 0, NULL, "'-%s %d': expected a layer from 0 to %d", to ? "to" : "from", n, shape->n - 1);
-    diag_hint(d, "'darknet distill summary' lists the deployed network's layers");
+    diag_hint(d, "'%s summary' lists the deployed network's layers", command_name());
     return -1;
 }
 
@@ -168,5 +169,6 @@ static int run(options *options, diag *d)
 const verb weights_extract = {
     .name = "extract", .arguments = "CFG WEIGHTS OUT", .min = 3, .max = 3, .run = run,
     .help = "an encoder or a tail, as OUT.cfg and OUT.weights",
+    .example = "weights extract net.cfg net.weights encoder -to 12",
     .flags = { "json", "to", "from" },
 };

@@ -12,5 +12,6 @@ static int run(options *options, diag *d)
 const verb weights_fold = {
     .name = "fold", .arguments = "CFG WEIGHTS OUT", .min = 3, .max = 3, .run = run,
     .help = "batch norm into the weights before it",
+    .example = "weights fold deployed.cfg deployed.weights folded",
     .flags = { "json", "eps" },
 };

@@ -195,5 +195,6 @@ static int run(options *options, diag *d)
 const verb weights_import = {
     .name = "import", .arguments = "CFG MODEL OUT.weights", .min = 3, .max = 3, .run = run,
     .help = "from PyTorch, safetensors or ONNX",
+    .example = "weights import teacher.cfg resnet.pth teacher.weights",
     .flags = { "json", "map", "eps" },
 };

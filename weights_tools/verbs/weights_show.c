@@ -273,5 +273,6 @@ static int run(options *options, diag *d)
 const verb weights_show = {
     .name = "show", .arguments = "CFG WEIGHTS", .min = 2, .max = 2, .run = run,
     .help = "layers, shapes, value ranges",
+    .example = "weights show deployed.cfg deployed.weights -json",
     .flags = { "json" },
 };

@@ -63,5 +63,6 @@ static int run(options *options, diag *d)
 const verb weights_strip = {
     .name = "strip", .arguments = "CFG WEIGHTS OUT", .min = 3, .max = 3, .run = run,
     .help = "without what only training needs",
+    .example = "weights strip student.cfg backup/student_final.weights small.weights",
     .flags = { "json" },
 };
