@@ -2,6 +2,7 @@
 #include "fork_heads.h"
 
 #include "layers/gpu/gpu.h"
+#include "yolo_loss.h"
 
 #include <math.h>
 #include <string.h>
@@ -43,7 +44,6 @@ static void forward_head(layer l, host_state net)
     for (int i = 0; l.coords == HEAD_GAUSSIAN && i < l.batch * l.n; ++i)
         squash_gaussian(&l, l.output + (size_t)i * entries);
     if (l.cost) *l.cost = 0;
-    if (net.train && net.truth && l.coords == HEAD_NEW_COORDS) fork_head_learn(&l, &net);
 }
 
 #ifdef GPU
@@ -53,9 +53,9 @@ static void forward_head_gpu(layer l, host_state net) { gpu_forward_by_host(&l, 
 void fork_head_take(layer *l, const cfg_section *section)
 {
     int head = fork_head_of(section);
+    if (cfg_is(section, "yolo")) yolo_loss_take(l, section);
     if (head == HEAD_STOCK) return;
     l->coords = head;
-    l->scale = (float)cfg_float(section, "scale_x_y", 1);
     l->forward = forward_head;
 #ifdef GPU
     l->forward_gpu = forward_head_gpu;

@@ -6,7 +6,7 @@
  *   HEAD_NEW_COORDS  the same                            all as the layer before gives them: it has activation=logistic
  *   HEAD_GAUSSIAN    x sx y sy w sw h sh objectness classes     as HEAD_STOCK; the uncertainties s, too
  * The host parses a [Gaussian_yolo] as a [yolo] of four more classes, which has the same shape at every size: l.classes
- * is that number. l.scale is scale_x_y. With labels HEAD_NEW_COORDS learns (fork_heads_loss.c); HEAD_GAUSSIAN does not
+ * is that number. With labels HEAD_STOCK and HEAD_NEW_COORDS learn (yolo_loss.h); HEAD_GAUSSIAN does not
  * (lower_check_loss refuses it), its delta is 0.
  * Sources: Bochkovskiy et al., "Scaled-YOLOv4" (2021); Choi et al., "Gaussian YOLOv3" (2019), section 3. */
 #ifndef DISTILL_FORK_HEADS_H
@@ -23,7 +23,5 @@ int fork_head_needs_stand_in(const cfg_section *section);
 void fork_head_stand_in(cfg_section *copy);
 /* Makes the parsed layer what its section says. */
 void fork_head_take(layer *l, const cfg_section *section);
-/* l->delta and *l->cost by net->truth, for the output that a HEAD_NEW_COORDS has. */
-void fork_head_learn(const layer *l, const network *net);
 
 #endif

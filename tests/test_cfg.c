@@ -102,8 +102,15 @@ static void test_keys(void **state)
          "t.cfg:6: [yolo] 'nms_kind' is 'cornersnms', expected one of: default, greedynms, diounms\n"
          "hint: AlexeyAB's Darknet would silently use default\n"
          "t.cfg:7: [yolo] 'new_coords' is 2, expected 0 to 1\n");
-    says(NET "[yolo]\niou_loss=ciou\nuc_normalizer=1\n[yolo]\niou_loss=ciou\n",
-         "t.cfg: warning: keys that steer training or speed in AlexeyAB's Darknet mean nothing here: [yolo] iou_loss, [yolo] uc_normalizer\n");
+    says(NET "[yolo]\nbeta1=.6\nuc_normalizer=1\n[yolo]\nbeta1=.6\n",
+         "t.cfg: warning: keys that steer training or speed in AlexeyAB's Darknet mean nothing here: [yolo] beta1, [yolo] uc_normalizer\n");
+    says(NET "[yolo]\niou_loss=ciou\niou_thresh=.213\niou_thresh_kind=giou\niou_normalizer=.07\nmax_delta=5\nfocal_loss=1\n", "");
+    says(NET "[yolo]\niou_loss=eiou\niou_normalizer=-1\nobjectness_smooth=2\nlabel_smooth_eps=1.5\n",
+         "t.cfg:6: [yolo] 'iou_loss' is 'eiou', expected one of: mse, iou, giou, diou, ciou\n"
+         "hint: did you mean 'iou'?\n"
+         "t.cfg:7: [yolo] 'iou_normalizer' is -1, expected at least 0\n"
+         "t.cfg:8: [yolo] 'objectness_smooth' is 2, expected 0 to 1\n"
+         "t.cfg:9: [yolo] 'label_smooth_eps' is 1.5, expected 0 to 1\n");
     says(NET "[conv]\nstopbackward=800\n[conv]\nstopbackward=1\n",
          "t.cfg: warning: keys that steer training or speed in AlexeyAB's Darknet mean nothing here: [convolutional] stopbackward\n");
     says(NET "[conv]\nstopbackward=many\n", "t.cfg:6: [convolutional] 'stopbackward' is 'many', expected a whole number\n");

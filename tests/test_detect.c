@@ -208,11 +208,11 @@ static void test_scale_x_y_deployed(void **state)
     (void)state;
     for (int i = 0; i < 2; ++i) {
         diag *d = diag_new();
-        char *text = mem_printf("%sscale_x_y=%s\niou_loss=ciou\n", yolo_text, i ? "1.2" : "1.0");
+        char *text = mem_printf("%sscale_x_y=%s\niou_loss=ciou\niou_thresh=.2\n", yolo_text, i ? "1.2" : "1.0");
         lowered *low = lower_cfg(cfg_parse("test.cfg", text, strlen(text), d), LOWER_DEPLOY, d);
         check_no_errors(d);
         const cfg_section *s = cfg_layer(low->cfg, cfg_layers(low->cfg) - 1);
-        assert_true(cfg_is(s, "yolo") && !cfg_find(s, "iou_loss"));
+        assert_true(cfg_is(s, "yolo") && !cfg_find(s, "iou_loss") && !cfg_find(s, "iou_thresh"));
         assert_int_equal(cfg_find(s, "scale_x_y") != NULL, i);
         lower_free(low), diag_free(d), free(text);
     }

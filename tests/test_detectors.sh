@@ -29,6 +29,15 @@ says out " 0 computed" "computing nothing"
 same "$w/live/simkd_final.weights" "$w/fill/simkd_final.weights" "to the same weights, bit for bit"
 same "$w/live/simkd_final.weights" "$w/read/simkd_final.weights" "both times"
 
+# Images of four and means of two: cached and live are the same; a cache of plain images is another.
+copy mosaic simkd 's/^max_batches=.*/max_batches=200/; s/^\[augment\]/&\nmosaic=1\nmixup=1/'
+status 0 "distilled on mosaics" train mosaic mosaic -views 2
+status 0 "filling a cache" train mosaic mosaics -views 2 -cache "$w/mosaic.feat" -type f32
+same "$w/mosaic/mosaic_final.weights" "$w/mosaics/mosaic_final.weights" "to the same weights, bit for bit"
+if cmp -s "$w/mosaic/mosaic_final.weights" "$w/live/simkd_final.weights"; then not_ok "which are others"; else ok "which are others"; fi
+status 1 "the cache of plain images is refused" train mosaic no -views 2 -cache "$w/feat" -type f32
+says err "mosaic, mixup 1" "by what differs"
+
 first=$(sed -n 1p "$w/shapes/valid.list")
 predict() { "$darknet" distill predict "$data" "$w/simkd.cfg" "$w/live/simkd_final.weights" "$@"; }
 status 0 "predict" "$darknet" distill predict "$data" cfg/shapes/teacher.cfg cfg/shapes/teacher.weights "$first" -out "$w/one.png"
@@ -73,6 +82,11 @@ says err "random=1" "and says why"
 status 0 "a detector trains from labels" train student labels
 says out "mAP@0.5" "and is measured"
 if grep -q "Avg IOU" "$w/out" "$w/err"; then not_ok "the host's chatter is not shown"; else ok "the host's chatter is not shown"; fi
+
+copy ciou student 's/^max_batches=.*/max_batches=200/; s/^\[augment\]/&\nmosaic=1\nmixup=1/; s/^\[yolo\]/&\niou_loss=ciou\niou_thresh=0.213\niou_normalizer=0.07/'
+status 0 "by CIoU, on mosaics" train ciou ciou -threads 1
+if grep -q "mean nothing here" "$w/err"; then not_ok "all of which is done"; else ok "all of which is done"; fi
+if cmp -s "$w/ciou/ciou_final.weights" "$w/labels/student_final.weights"; then not_ok "to other weights"; else ok "to other weights"; fi
 
 printf 'broken' >"$w/shapes/images/train00003.png"
 status 0 "a corrupt image" train simkd corrupt

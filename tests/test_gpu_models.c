@@ -341,6 +341,38 @@ static void check_detector(const char *name, const char *cfg, int labels)
     model_close(cpu);
 }
 
+/* The detector with heads of AlexeyAB's: `activation` of the layers before them, and keys. Written as d.cfg. */
+static void write_heads(const char *activation, const char *keys)
+{
+    static const char linear[] = "activation=linear\n[yolo]\n";
+    const char *rest = detector_cfg, *head;
+    char *text = mem_strdup("");
+    for (; (head = strstr(rest, linear)); rest = head + sizeof linear - 1) {
+        char *more = mem_printf("%s%.*sactivation=%s\n[yolo]\n%s", text, (int)(head - rest), rest, activation, keys);
+        free(text);
+        text = more;
+    }
+    char *all = mem_printf("%s%s", text, rest);
+    check_write("d.cfg", all, strlen(all));
+    free(text);
+    free(all);
+}
+
+/* Losses by IoU, in both coordinates; several anchors an object. */
+static void test_heads_of_another_darknet(void **state)
+{
+    (void)state;
+    in_folder();
+    write_heads("linear", "iou_loss=ciou\niou_thresh=.2\nscale_x_y=1.1\niou_normalizer=.07\nlabel_smooth_eps=.1\nmax_delta=5\n");
+    check_detector("ciou from labels", "d.cfg", 1);
+    write_heads("linear", "iou_loss=giou\nobjectness_smooth=1\nignore_thresh=.2\nfocal_loss=1\ncls_normalizer=2\n");
+    check_detector("giou from labels", "d.cfg", 1);
+    write_heads("logistic", "new_coords=1\niou_loss=diou\nscale_x_y=2\nobj_normalizer=.4\n");
+    check_detector("new_coords from labels", "d.cfg", 1);
+    write_heads("logistic", "new_coords=1\nscale_x_y=1.5\n");
+    check_detector("squares in new_coords from labels", "d.cfg", 1);
+}
+
 /* Two taps, frozen heads among trained layers, another size; and from labels, as a teacher is trained. */
 static void test_detectors(void **state)
 {
@@ -358,7 +390,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_kd), cmocka_unit_test(test_map_losses), cmocka_unit_test(test_cache), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_step_stays_on_the_device),
-        cmocka_unit_test(test_detectors),
+        cmocka_unit_test(test_detectors), cmocka_unit_test(test_heads_of_another_darknet),
     };
     return check_on_gpu("live teacher, caches and detectors", tests, sizeof tests / sizeof *tests);
 }

@@ -528,6 +528,7 @@ static void tail_keeps_parameter_shapes(void **state)
 /* ---- [augment] ---- */
 
 #define FOR_DETECTORS "hint: jitter=, random= and [net] hue=, saturation= and exposure= augment for detectors\n"
+#define HALF "hint: mixup=1 mixes a detector's images, half and half\n"
 
 static void augment_for_classifiers_only(void **state)
 {
@@ -537,13 +538,42 @@ static void augment_for_classifiers_only(void **state)
     char *detector = mem_printf(NET CONV(8, 2) CONV(8, 2) "%s", yolo);
     char *plain = mem_printf(NET "[augment]\nmixup=.2\ncutout=4\nlabel_smoothing=0.1\n" CONV(8, 2) "%s", yolo);
     check_refused(NET TEACHER "[augment]\nflip=1\nmixup=0.4\n" STUDENT TRIPLE, detector,
-                  "s.cfg:10: [augment] mixup=0.4 is for classifiers, this network has [yolo]\n" FOR_DETECTORS);
+                  "s.cfg:10: [augment] mixup=0.4 is for classifiers, this network has [yolo]\n" HALF);
     check_refused(plain, teacher,
-                  "s.cfg:7: [augment] mixup=.2 is for classifiers, this network has [yolo]\n" FOR_DETECTORS
+                  "s.cfg:7: [augment] mixup=.2 is for classifiers, this network has [yolo]\n" HALF
                   "s.cfg:8: [augment] cutout=4 is for classifiers, this network has [yolo]\n" FOR_DETECTORS
                   "s.cfg:9: [augment] label_smoothing=0.1 is for classifiers, this network has [yolo]\n" FOR_DETECTORS);
     free(detector);
     free(plain);
+}
+
+/* AlexeyAB's [net] keys, and [augment]'s, which come before them; of a detector. */
+static void mosaic_and_mixup(void **state)
+{
+    (void)state;
+    static const struct { const char *net, *augment; int mosaic, mixup; } cases[] = {
+        { "", "", 0, 0 }, { "mosaic=1\n", "", 1, 0 }, { "mixup=1\n", "", 0, 1 }, { "", "[augment]\nmosaic=1\nmixup=1\n", 1, 1 },
+        { "mosaic=1\nmixup=1\n", "[augment]\nflip=1\n", 1, 1 }, { "mosaic=1\nmixup=1\n", "[augment]\nmosaic=0\nmixup=0\n", 0, 0 },
+        { "mixup=4\n", "", 0, 0 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        char *text = mem_printf("[net]\nbatch=1\nwidth=16\nheight=16\nchannels=3\n%s%s" CONV(14, 8)
+                                "[yolo]\nmask=0,1\nanchors=1,2, 3,4\nclasses=2\nnum=2\n", cases[i].net, cases[i].augment);
+        diag *d = diag_new();
+        lowered *low = lower_cfg(cfg_parse("s.cfg", text, strlen(text), d), LOWER_TRAIN, d);
+        check_no_errors(d);
+        diag_free(d);
+        assert_int_equal(low->augment.mosaic, cases[i].mosaic);
+        assert_true(low->augment.mixup == (float)cases[i].mixup);
+        lower_free(low);
+        free(text);
+    }
+    char *got = lower_messages("[net]\nbatch=1\nwidth=16\nheight=16\nchannels=3\nmosaic=1\nmixup=1\n" TEACHER "[augment]\nmosaic=1\n" STUDENT TRIPLE,
+                               teacher, LOWER_TRAIN, 0);
+    assert_string_equal(got, "s.cfg:6: warning: [net] mosaic=1 is for detectors and does nothing here\n"
+                             "s.cfg:7: warning: [net] mixup=1 is for detectors and does nothing here\n"
+                             "s.cfg:11: warning: [augment] mosaic=1 is for detectors and does nothing here\n");
+    free(got);
 }
 
 static void augment_takes_what_is_possible(void **state)
@@ -607,7 +637,7 @@ int main(void)
         cmocka_unit_test(one_image_at_a_time), cmocka_unit_test(heavy_projectors), cmocka_unit_test(projectors_of_a_point),
         cmocka_unit_test(teachers_without_files), cmocka_unit_test(own_head_is_warned_of), cmocka_unit_test(tail_without_an_output),
         cmocka_unit_test(tail_reaches_back), cmocka_unit_test(chosen_layers_are_checked),
-        cmocka_unit_test(augment_for_classifiers_only), cmocka_unit_test(augment_takes_what_is_possible),
+        cmocka_unit_test(augment_for_classifiers_only), cmocka_unit_test(mosaic_and_mixup), cmocka_unit_test(augment_takes_what_is_possible),
         cmocka_unit_test(tail_keeps_parameter_shapes), cmocka_unit_test(all_mistakes_at_once), cmocka_unit_test(nothing_to_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

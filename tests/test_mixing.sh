@@ -72,7 +72,7 @@ smooth=$(last_loss)
 if awk -v p="$plain" -v m="$mixed" -v s="$smooth" 'BEGIN { exit !(p > 0 && p < .6 && m > .6 && m < 1.9 && s > 1.18 && s < 1.9) }'
 then ok "losses are cross-entropies by those targets"; else not_ok "losses are cross-entropies by those targets" "$plain, $mixed, $smooth"; fi
 
-cfg detector cfg/shapes/student.cfg mixup=1
-status 1 "check refuses mixup in a detector" "$darknet" distill check "$w/detector.cfg"
-says err "mixup=1 is for classifiers, this network has [yolo]" "and says why"
+cfg detector cfg/shapes/student.cfg cutout=4
+status 1 "check refuses cutout in a detector" "$darknet" distill check "$w/detector.cfg"
+says err "cutout=4 is for classifiers, this network has [yolo]" "and says why"
 finish

@@ -49,6 +49,23 @@ void augment_fit(const uint8_t *in, int w, int h, int c, int stretch, float *out
  * those under a thousandth of it dropped; the rest is zeros. In random order if `rng`, else as they come. truth:
  * (max, 5). Returns how many. */
 int augment_truth(const data_box *box, int n, const image_place *place, rng *rng, float *truth, int max);
+/* Mosaic and mixup of detectors (augment_collage.c): which images make up a view of one, and where. */
+enum { COLLAGE_PARTS = 4 };
+typedef struct image_collage {
+    int parts;                       /* 1: the image alone; 2: the mean of two; COLLAGE_PARTS: a mosaic */
+    uint64_t image[COLLAGE_PARTS];   /* numbers in the data set, the image itself first */
+    int turn;                        /* mosaic: part i lies top left, top right, bottom left, ... at (i + turn) % 4 */
+    double x, y;                     /* mosaic: where they meet, in parts of the input */
+} image_collage;
+int augment_joins(const augment_spec *augment);   /* is one of the two on? */
+/* Draws it for `image`, out of `count`. */
+image_collage augment_draw_collage(const augment_spec *augment, rng *rng, uint64_t image, uint64_t count);
+/* Empties x, n floats, and `truth`, (max, 5) or NULL. */
+void augment_begin_collage(const image_collage *collage, float *x, size_t n, float *truth, int max);
+/* Adds a part, prepared alone in `from`, (c, h, w) as x; and its boxes, (max, 5) as those of the whole, both as
+ * augment_truth makes them. */
+void augment_add_pixels(const image_collage *collage, int part, const float *from, float *x, int c, int h, int w);
+void augment_add_truth(const image_collage *collage, int part, const float *from, float *truth, int max, int h, int w);
 /* Multi-scale: the input's size, w x h, for step `step` of a run, new every ten steps; the base size where random is
  * 0. */
 void augment_size(uint64_t seed, uint64_t step, float random, int base_w, int base_h, int *w, int *h);

@@ -19,7 +19,10 @@ typedef struct augment_spec {
     image_fit fit;                   /* classifiers in training: before all else; FIT_CROP leaves it to the crop */
     float jitter;                    /* detectors: share of a side by which the place is drawn; 0 = off */
     float random;                    /* detectors: multi-scale, the largest factor (1 stands for 1.4); 0 = off */
-    float mixup;                     /* classifiers: alpha of the factor's Beta(alpha, alpha); 0 = off */
+    int mosaic;                      /* detectors: half of the images are made of four */
+    /* classifiers: alpha of the factor's Beta(alpha, alpha); detectors: above 0 half of the images that are no mosaics
+     * are the mean of two; 0 = off */
+    float mixup;
     int cutout;                      /* classifiers: side of a square of zeros in pixels; 0 = off */
     float label_smoothing;           /* classifiers: share of a label that is spread over all classes; 0 = off */
     int any;                         /* some of it changes pixels */

@@ -8,6 +8,7 @@
 #include "loader.h"
 
 #include "loader_lost.h"
+#include "loader_options.h"
 #include "darknet_plugin/host/host.h"
 #include "darknet_plugin/base/mem.h"
 
@@ -24,6 +25,7 @@ typedef struct slot {
     char why[1024];      /* reason of a failure, else empty */
     lost_list lost;      /* detectors */
     float *partner;      /* room for an image to be mixed in, owned; NULL: none is */
+    float *part_truth;   /* and for its boxes, owned; detectors with labels */
 } slot;
 
 struct loader {
@@ -97,15 +99,9 @@ typedef struct picture {
     int w, h;
 } picture;
 
-static int is_random(const loader *loader)
+static int is_random(const loader_options *options)
 {
-    return loader->options.how == LOAD_TRAIN || loader->options.how == LOAD_VIEWS;
-}
-
-/* Is each image mixed with another one? */
-static int is_mixed(const loader_options *options)
-{
-    return (options->how == LOAD_TRAIN || options->how == LOAD_VIEWS) && augment_mixes(&options->augment);
+    return options->how == LOAD_TRAIN || options->how == LOAD_VIEWS;
 }
 
 static size_t image_floats(const loader *loader, const batch *batch)
@@ -147,23 +143,68 @@ static image_status substitute(const loader *loader, slot *slot, int j, picture 
     return IMAGE_LOST;
 }
 
-/* Places the picture in x, (c, h, w) of the batch, and its boxes with it. */
-static void prepare_detector(const loader *loader, batch *batch, int j, const picture *picture, float *x)
+/* What becomes of a detector's image: pixels, (c, h, w) of the batch, where it lies, its boxes (NULL: none). */
+typedef struct prepared {
+    float *x;
+    image_place *place;
+    float *truth;
+} prepared;
+
+/* Places the picture of image `index`, and its boxes with it. */
+static void prepare_detector(const loader *loader, const batch *batch, uint64_t view, uint64_t index,
+                             const picture *picture, prepared out)
 {
     const loader_options *options = &loader->options;
-    image_place *place = &batch->place[j];
-    rng r = rng_make(options->view_seed, batch->view[j], batch->index[j], RNG_AUGMENT);
-    if (is_random(loader))
-        augment_detect(picture->pixels, picture->w, picture->h, options->c, &options->augment, &r, x, batch->w,
-                       batch->h, place);
+    rng r = rng_make(options->view_seed, view, index, RNG_AUGMENT);
+    if (is_random(options))
+        augment_detect(picture->pixels, picture->w, picture->h, options->c, &options->augment, &r, out.x, batch->w,
+                       batch->h, out.place);
     else
-        augment_fit(picture->pixels, picture->w, picture->h, options->c, options->augment.fit == FIT_STRETCH, x,
-                    batch->w, batch->h, place);
-    if (!batch->truth) return;
+        augment_fit(picture->pixels, picture->w, picture->h, options->c, options->augment.fit == FIT_STRETCH, out.x,
+                    batch->w, batch->h, out.place);
+    if (!out.truth) return;
     int n;
-    const data_box *box = dataset_boxes(options->data, batch->index[j], &n);
-    augment_truth(box, n, place, is_random(loader) ? &r : NULL, batch->truth + (size_t)j * truth_floats(loader),
-                  options->max_boxes);
+    const data_box *box = dataset_boxes(options->data, index, &n);
+    augment_truth(box, n, out.place, is_random(options) ? &r : NULL, out.truth, options->max_boxes);
+}
+
+/* Puts part `part` where it belongs in image j; `own` is the picture of the image itself. */
+static image_status add_part(const loader *loader, slot *slot, int j, const image_collage *collage, int part,
+                             const picture *own, prepared out)
+{
+    const batch *batch = &slot->batch;
+    picture other = *own;
+    image_place place;
+    image_status status = part ? read_picture(loader, slot, collage->image[part], &other) : IMAGE_READ;
+    if (status != IMAGE_READ) return status == IMAGE_LOST ? IMAGE_READ : status;
+    prepared alone = { slot->partner, part ? &place : out.place, out.truth ? slot->part_truth : NULL };
+    prepare_detector(loader, batch, batch->view[j], collage->image[part], &other, alone);
+    if (part) free(other.pixels);
+    augment_add_pixels(collage, part, alone.x, out.x, loader->options.c, batch->h, batch->w);
+    if (out.truth)
+        augment_add_truth(collage, part, alone.truth, out.truth, loader->options.max_boxes, batch->h, batch->w);
+    return IMAGE_READ;
+}
+
+/* Image j of a detector: alone, or with the same view of others. */
+static image_status prepare_collage(const loader *loader, slot *slot, int j, const picture *own, float *x)
+{
+    batch *batch = &slot->batch;
+    const loader_options *options = &loader->options;
+    float *truth = batch->truth ? batch->truth + (size_t)j * truth_floats(loader) : NULL;
+    prepared out = { x, &batch->place[j], truth };
+    rng r = rng_make(options->view_seed, batch->view[j], batch->index[j], RNG_MIX);
+    image_collage collage = { .parts = 1 };
+    image_status status = IMAGE_READ;
+    if (slot->partner) collage = augment_draw_collage(&options->augment, &r, batch->index[j], loader->count);
+    if (collage.parts == 1) {
+        prepare_detector(loader, batch, batch->view[j], batch->index[j], own, out);
+        return IMAGE_READ;
+    }
+    augment_begin_collage(&collage, x, image_floats(loader, batch), truth, options->max_boxes);
+    for (int i = 0; i < collage.parts && status == IMAGE_READ; ++i)
+        status = add_part(loader, slot, j, &collage, i, own, out);
+    return status;
 }
 
 /* The picture of image `index` into x, (c, h, w) of the options. */
@@ -174,7 +215,7 @@ static void prepare_classifier(const loader *loader, uint64_t view, uint64_t ind
     int w = picture->w, h = picture->h, c = options->c;
     rng r = rng_make(options->view_seed, view, index, RNG_AUGMENT);
     image_fit fit = options->augment.fit;
-    if (!is_random(loader)) {
+    if (!is_random(options)) {
         augment_still(pixels, w, h, c, fit, x, options->w, options->h);
     } else if (fit == FIT_CROP) {
         augment_image(pixels, w, h, c, &options->augment, &r, x, options->w, options->h);
@@ -209,13 +250,13 @@ static image_status prepare_image(const loader *loader, slot *slot, int j)
     batch *batch = &slot->batch;
     float *x = batch->x + (size_t)j * image_floats(loader, batch);
     image_status status = read_picture(loader, slot, batch->index[j], &p);
-    if (status == IMAGE_LOST && is_random(loader)) status = substitute(loader, slot, j, &p);
+    if (status == IMAGE_LOST && is_random(&loader->options)) status = substitute(loader, slot, j, &p);
     if (status != IMAGE_READ) return status;
-    if (loader->options.augment.detector) prepare_detector(loader, batch, j, &p, x);
+    batch->label[j] = dataset_label(loader->options.data, batch->index[j]);
+    if (loader->options.augment.detector) status = prepare_collage(loader, slot, j, &p, x);
     else prepare_classifier(loader, batch->view[j], batch->index[j], &p, x);
     free(p.pixels);
-    batch->label[j] = dataset_label(loader->options.data, batch->index[j]);
-    return slot->partner ? mix_image(loader, slot, j, x) : IMAGE_READ;
+    return batch->mix ? mix_image(loader, slot, j, x) : status;
 }
 
 /* Image j is image `from` once more. */
@@ -282,20 +323,13 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* For images of w x h: two batches a thread and two more, fewer where that would be more than a quarter of a
- * gigabyte. */
-static uint64_t count_slots(const loader_options *options, int w, int h)
-{
-    double bytes = 4. * options->batch * options->c * h * w;
-    uint64_t most = 2 * (uint64_t)options->threads + 2, least = (uint64_t)options->threads + 1;
-    return bytes * (double)most > (double)(1 << 28) ? least : most;
-}
-
 /* What mixing needs besides. */
-static void make_mixing(slot *slot, const loader_options *options)
+static void make_mixing(slot *slot, const loader_options *options, size_t image)
 {
-    size_t n = (size_t)options->batch, image = (size_t)options->c * (size_t)options->h * (size_t)options->w;
+    size_t n = (size_t)options->batch;
     slot->partner = mem_calloc(image, sizeof *slot->partner);
+    if (slot->batch.truth) slot->part_truth = mem_calloc((size_t)options->max_boxes, 5 * sizeof *slot->part_truth);
+    if (options->augment.detector) return;
     slot->batch.label2 = mem_calloc(n, sizeof *slot->batch.label2);
     slot->batch.mix = mem_calloc(n, sizeof *slot->batch.mix);
 }
@@ -303,17 +337,18 @@ static void make_mixing(slot *slot, const loader_options *options)
 /* w, h: the largest that x must hold. */
 static void make_slot(slot *slot, const loader_options *options, int w, int h)
 {
-    size_t n = (size_t)options->batch;
+    size_t n = (size_t)options->batch, image = (size_t)options->c * (size_t)h * (size_t)w;
     slot->batch.w = options->w;
     slot->batch.h = options->h;
-    slot->batch.x = mem_calloc(n, (size_t)options->c * (size_t)h * (size_t)w * sizeof *slot->batch.x);
+    slot->batch.x = mem_calloc(n, image * sizeof *slot->batch.x);
     if (options->augment.detector) slot->batch.place = mem_calloc(n, sizeof *slot->batch.place);
     if (options->max_boxes > 0 && dataset_has_boxes(options->data))
         slot->batch.truth = mem_calloc(n, 5 * (size_t)options->max_boxes * sizeof *slot->batch.truth);
     slot->batch.label = mem_calloc(n, sizeof *slot->batch.label);
     slot->batch.index = mem_calloc(n, sizeof *slot->batch.index);
     slot->batch.view = mem_calloc(n, sizeof *slot->batch.view);
-    if (is_mixed(options)) make_mixing(slot, options);
+    if (is_random(options) && (augment_mixes(&options->augment) || augment_joins(&options->augment)))
+        make_mixing(slot, options, image);
 }
 
 /* Signals are the main thread's business. */
@@ -330,17 +365,6 @@ static int start_threads(loader *loader)
     return loader->threads ? 0 : -1;
 }
 
-static int check_options(const loader_options *options, diag *d)
-{
-    int bad = diag_errors(d);
-    if (options->c != 1 && options->c != 3)
-        diag_error(d, NULL, 0, NULL, "the net takes %d channels, but images have 1 or 3", options->c);
-    if (options->batch < 1 || options->h < 1 || options->w < 1)
-        diag_error(d, NULL, 0, NULL, "no batches of %d images of %dx%d", options->batch, options->w, options->h);
-    if (!dataset_count(options->data)) diag_error(d, NULL, 0, NULL, "the dataset has no images");
-    return diag_errors(d) - bad;
-}
-
 /* How many batches there are, and room for those that are prepared ahead. */
 static void make_ring(loader *loader)
 {
@@ -350,7 +374,7 @@ static void make_ring(loader *loader)
     loader->batches = options->how == LOAD_TRAIN ? UINT64_MAX : (images + batch - 1) / batch;
     int w, h;
     augment_largest_size(options->augment.random, options->w, options->h, &w, &h);
-    loader->slots = count_slots(options, w, h);
+    loader->slots = loader_count_slots(options, w, h);
     loader->ring = mem_calloc(loader->slots, sizeof *loader->ring);
     for (uint64_t i = 0; i < loader->slots; ++i) make_slot(&loader->ring[i], options, w, h);
     loader->order = mem_calloc(options->how == LOAD_TRAIN ? loader->count : 1, sizeof *loader->order);
@@ -359,7 +383,7 @@ static void make_ring(loader *loader)
 
 loader *loader_start(const loader_options *options, diag *d)
 {
-    if (check_options(options, d)) return NULL;
+    if (loader_check_options(options, d)) return NULL;
     loader *l = mem_calloc(1, sizeof *l);
     l->options = *options;
     if (l->options.threads < 1) l->options.threads = 1;
@@ -448,6 +472,7 @@ static void free_slot(slot *slot)
     free(slot->batch.label2);
     free(slot->batch.mix);
     free(slot->partner);
+    free(slot->part_truth);
     lost_free(&slot->lost);
 }
 

@@ -7,6 +7,9 @@
  * rng_make(view_seed, view, i, RNG_MIX), so that view v of image i has the same pixels in any batch. A p that cannot be
  * read is a failure as an i is.
  *
+ * A detector's image is drawn to be a mosaic or mixed from the same numbers; its parts are the same views of the
+ * others, `place` is where it lies alone.
+ *
  * Detectors (augment.detector): images are placed as augment.h says, and one that cannot be read, or is left out by the
  * data set, does not end the run. Training and views take another image instead, drawn by (view_seed, view, image),
  * whatever the number of threads, and the batch says which; validation goes on without it. Too many of them

@@ -5,7 +5,8 @@
  * sides, as in Darknet. Stock detector training reads jitter= and random= from the last layer, wherever that comes
  * from, and letterboxes; [augment] jitter=, random= and fit= say otherwise. It crops nothing and turns nothing.
  * [augment] fit= is for classifiers, too; a deployed cfg says the same by AlexeyAB's [net] letter_box=. A detector
- * whose cfg is AlexeyAB's is stretched, since his Darknet does that where the key is not there. */
+ * whose cfg is AlexeyAB's is stretched, since his Darknet does that where the key is not there. His [net] mosaic= and
+ * mixup= are a detector's; [augment] has them, too. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/data/augment.h"
@@ -78,6 +79,14 @@ static void warn_of_key(const cfg_section *aug, const char *key, const char *why
     diag_warn(d, aug->file, cfg_line(aug, key), aug->name, "%s=%s is for %s", key, cfg_str(aug, key, ""), why);
 }
 
+/* What AlexeyAB's Darknet has in [net] and this one has for detectors alone. */
+static void warn_of_net(const cfg_section *net, int detector, diag *d)
+{
+    static const char *const key[] = { "mosaic", "mixup" };
+    for (size_t i = 0; !detector && i < sizeof key / sizeof *key; ++i)
+        if (cfg_int(net, key[i], 0)) warn_of_key(net, key[i], "detectors and does nothing here", d);
+}
+
 /* Keys that this kind of network makes nothing of. */
 static void warn_of_kind(const cfg_section *aug, int detector, diag *d)
 {
@@ -85,10 +94,15 @@ static void warn_of_kind(const cfg_section *aug, int detector, diag *d)
         warn_of_key(aug, "fit", "classifiers: boxes would be cut off, images are not cropped", d);
     if (!detector && cfg_float(aug, "jitter", 0) != 0) warn_of_key(aug, "jitter", "detectors and does nothing here", d);
     if (!detector && cfg_float(aug, "random", 0) != 0) warn_of_key(aug, "random", "detectors and does nothing here", d);
+    if (!detector && cfg_int(aug, "mosaic", 0)) warn_of_key(aug, "mosaic", "detectors and does nothing here", d);
 }
 
-static void read_detector(const cfg_section *head, const cfg_section *aug, augment_spec *augment)
+static void read_detector(const cfg_section *net, const cfg_section *head, const cfg_section *aug,
+                          augment_spec *augment)
 {
+    int mosaic = cfg_int(net, "mosaic", 0), mixup = cfg_int(net, "mixup", 0);
+    augment->mosaic = aug ? cfg_int(aug, "mosaic", mosaic) : mosaic;
+    augment->mixup = (float)(aug ? cfg_float(aug, "mixup", mixup) : mixup);
     double jitter = cfg_float(head, "jitter", aug ? 0 : .2), random = cfg_float(head, "random", 0);
     augment->detector = 1;
     augment->jitter = (float)(aug ? cfg_float(aug, "jitter", jitter) : jitter);
@@ -103,29 +117,37 @@ void augment_read(const cfg_file *source, const cfg_file *stock, augment_spec *a
     *augment = (augment_spec){ .min_crop = w, .max_crop = w, .aspect = 1, .saturation = 1, .exposure = 1 };
     if (!net || !w) return;
     augment->fit = read_fit(source, aug, head != NULL, d);
+    warn_of_net(net, head != NULL, d);
     if (aug) warn_of_kind(aug, head != NULL, d);
     augment->pad = aug ? cfg_int(aug, "pad", 0) : 0;
     augment->flip = cfg_int(net, "flip", !aug);
     if (aug) augment->flip = cfg_int(aug, "flip", augment->flip);
-    if (head) read_detector(head, aug, augment);
+    augment->mixup = aug ? (float)cfg_float(aug, "mixup", 0) : 0;
+    if (head) read_detector(net, head, aug, augment);
     else read_crop(net, aug, w, augment);
     augment->hue = (float)cfg_float(net, "hue", 0);
     augment->saturation = (float)cfg_float(net, "saturation", 1);
     augment->exposure = (float)cfg_float(net, "exposure", 1);
-    augment->mixup = aug ? (float)cfg_float(aug, "mixup", 0) : 0;
     augment->cutout = aug ? cfg_int(aug, "cutout", 0) : 0;
     augment->label_smoothing = aug ? (float)cfg_float(aug, "label_smoothing", 0) : 0;
     augment->any = augment->pad > 0 || augment->flip || augment->min_crop != w || augment->max_crop != w ||
         augment->angle != 0 || augment->aspect != 1 ||
              augment->hue != 0 || augment->saturation != 1 || augment->exposure != 1 || augment->jitter != 0 ||
-                 augment->random != 0 || augment->mixup > 0 || augment->cutout > 0;
+                 augment->random != 0 || augment->mosaic || augment->mixup > 0 || augment->cutout > 0;
 }
 
 /* Keys that mean nothing to a detector: 0, or -1 after reporting those that are on. */
 static int refuse_in_detector(const cfg_section *aug, const char *head, diag *d)
 {
-    static const char *const key[] = { "mixup", "cutout", "label_smoothing" };
+    static const char *const key[] = { "cutout", "label_smoothing" };
+    double mixup = cfg_float(aug, "mixup", 0);
     int bad = 0;
+    if (mixup != 0 && mixup != 1) {
+        diag_error(d, aug->file, cfg_line(aug, "mixup"), aug->name,
+                   "mixup=%s is for classifiers, this network has [%s]", cfg_str(aug, "mixup", ""), head);
+        diag_hint(d, "mixup=1 mixes a detector's images, half and half");
+        bad = -1;
+    }
     for (size_t i = 0; i < sizeof key / sizeof *key; ++i) {
         if (!(cfg_float(aug, key[i], 0) > 0)) continue;
         diag_error(d, aug->file, cfg_line(aug, key[i]), aug->name, "%s=%s is for classifiers, this network has [%s]",

@@ -104,13 +104,13 @@ static void use_common_words(cfg_section *section)
     if (!strcmp(cfg_str(section, "activation", ""), "silu")) cfg_set(section, "activation", "swish");
 }
 
-/* Keys that the host ignored while training would mean something to a fork. */
+/* Keys that the host ignored while training would mean something to a fork, and what only training reads. */
 static void drop_unknown(cfg_section *section)
 {
     const section_row *row = cfg_section_row(section->name);
     for (int i = section->n - 1; row && i >= 0; --i) {
         const key_row *k = cfg_key_row(row, section->pair[i].key);
-        if (!k || k->elsewhere) unset_at(section, i);
+        if (!k || k->elsewhere || k->training) unset_at(section, i);
     }
 }
 

@@ -68,9 +68,10 @@ static char *taps_text(const teacher_spec *spec)
 static char *mixing_text(const augment_spec *augment)
 {
     char mixup[40] = "", cutout[40] = "";
+    const char *mosaic = augment->mosaic ? ", mosaic" : "";
     if (augment->mixup > 0) snprintf(mixup, sizeof mixup, ", mixup %g", augment->mixup);
     if (augment->cutout > 0) snprintf(cutout, sizeof cutout, ", cutout %d", augment->cutout);
-    return mem_printf("%s%s", mixup, cutout);
+    return mem_printf("%s%s%s", mosaic, mixup, cutout);
 }
 
 /* "none", or the seed and what it moves. */
@@ -80,8 +81,9 @@ static char *augment_text(const features_options *options)
     char *text, *mixing = mixing_text(a);
     char *colours = mem_printf("hue %g, saturation %g, exposure %g", a->hue, a->saturation, a->exposure);
     if (a->detector)
-        text = mem_printf("seed %" PRIu64 ", %s, pad %d, flip %d, jitter %g, %s", options->seed,
-                          a->fit == FIT_STRETCH ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, colours);
+        text = mem_printf("seed %" PRIu64 ", %s, pad %d, flip %d, jitter %g, %s%s", options->seed,
+                          a->fit == FIT_STRETCH ? "stretched" : "letterboxed", a->pad, a->flip, a->jitter, colours,
+                          mixing);
     else if (a->any)
         text = mem_printf("seed %" PRIu64 ", pad %d, flip %d, crop %d to %d, angle %g, aspect %g, %s%s", options->seed,
                           a->pad, a->flip, a->min_crop, a->max_crop, a->angle, a->aspect, colours, mixing);

@@ -4,7 +4,8 @@
  * Taken from what the host's parser asks for, with the ranges outside of which it divides by zero, overruns a
  * buffer or computes something else in silence. Keys of AlexeyAB's fork that change what a network computes are
  * listed with the one value at which both agree, or as NEVER where there is none; those that only steer its training or
- * its speed are ELSEWHERE. FORK_... are its keys that are read here, too. */
+ * its speed are ELSEWHERE. FORK_... are its keys that are read here, too, TRAINING_... those of them that are no part
+ * of a deployed network. */
 #include "cfg_keys.h"
 #include "darknet_plugin/base/words.h"
 
@@ -24,6 +25,9 @@
 #define FOREIGN(n, v) { .name = n, .type = KEY_INT, .min = v, .max = v, .hint = NOT_HERE, .fork = 1 }
 #define FORK_INT(n, lo, hi) { .name = n, .type = KEY_INT, .min = lo, .max = hi, .fork = 1 }
 #define FORK_FLOAT(n, lo, hi) { .name = n, .type = KEY_FLOAT, .min = lo, .max = hi, .fork = 1 }
+#define TRAINING_FLAG(n) { .name = n, .type = KEY_INT, .min = 0, .max = 1, .training = 1 }
+#define TRAINING_FLOAT(n, hi) { .name = n, .type = KEY_FLOAT, .min = 0, .max = hi, .training = 1 }
+#define TRAINING_CHOICE(n, c, h) { .name = n, .type = KEY_CHOICE, .choices = c, .hint = h, .training = 1 }
 #define ELSEWHERE(n) { .name = n, .type = KEY_STR, .elsewhere = 1 }
 #define NEVER(n) { .name = n, .type = KEY_STR, .never = 1, .hint = NOT_HERE, .fork = 1 }
 #define FORK_CHOICE(n, c) { .name = n, .type = KEY_CHOICE, .choices = c, .fork = 1 }
@@ -34,6 +38,8 @@
 #define STOCK_ACTIVATION CHOICE("activation", CFG_STOCK_ACTIVATIONS, "the host computes this section, and has no other")
 #define HOST_ACTIVATION CHOICE("activation", CFG_STOCK_ACTIVATIONS, "AlexeyAB's Darknet has no other here")
 
+/* Above 1 it is another way of saying cutmix=1 and mosaic=1. */
+#define NET_MIXUP { .name = "mixup", .type = KEY_INT, .min = 0, .max = 4, .training = 1, .elsewhere_above = 1 }
 static const key_row net_keys[] = {
     COUNT("batch"), COUNT("subdivisions"), COUNT("time_steps"),
     INT("width", 0, BIG), INT("height", 0, BIG), INT("channels", 0, BIG), INT("inputs", 0, BIG),
@@ -45,8 +51,8 @@ static const key_row net_keys[] = {
     COUNT("max_crop"), COUNT("min_crop"), POSITIVE("max_ratio"), POSITIVE("min_ratio"), FLAG("center"),
     POSITIVE("clip"), REAL("angle"), POSITIVE("aspect"), POSITIVE("saturation"), POSITIVE("exposure"),
     POSITIVE("hue"), FLAG("flip"), FLAG("random"), FLAG("notruth"), INT("seen", 0, BIG),
-    ELSEWHERE("mosaic"), ELSEWHERE("mosaic_bound"), ELSEWHERE("mixup"), ELSEWHERE("cutmix"), ELSEWHERE("blur"),
-        ELSEWHERE("gaussian_noise"),
+    TRAINING_FLAG("mosaic"), NET_MIXUP, ELSEWHERE("mosaic_bound"), ELSEWHERE("cutmix"), ELSEWHERE("blur"),
+    ELSEWHERE("gaussian_noise"),
     ELSEWHERE("max_chart_loss"), ELSEWHERE("dynamic_minibatch"), ELSEWHERE("ema_alpha"),
     ELSEWHERE("use_cuda_graph"), ELSEWHERE("adversarial_lr"), ELSEWHERE("optimized_memory"),
     ELSEWHERE("workspace_size_limit_MB"), ELSEWHERE("learning_rate_min"), ELSEWHERE("sgdr_cycle"),
@@ -146,12 +152,16 @@ static const key_row reorg3d_keys[] = {
 static const key_row yolo_keys[] = {
     COUNT("classes"), COUNT("num"), INTS("mask", 0, BIG), FLOATS("anchors", 0, 1e30), COUNT("max"), REAL("jitter"),
     REAL("ignore_thresh"), REAL("truth_thresh"), POSITIVE("random"), TEXT("map"), FORK_INT("new_coords", 0, 1),
-    FORK_FLOAT("scale_x_y", 1, 4),   /* boxes are decoded with it here, not by the host: see detect.h */
-    ELSEWHERE("iou_thresh"), ELSEWHERE("cls_normalizer"), ELSEWHERE("iou_normalizer"), ELSEWHERE("obj_normalizer"),
-    ELSEWHERE("delta_normalizer"), ELSEWHERE("iou_loss"), ELSEWHERE("iou_thresh_kind"), NMS,
-    ELSEWHERE("uc_normalizer"), ELSEWHERE("beta1"),
-    ELSEWHERE("max_delta"), ELSEWHERE("resize"), ELSEWHERE("counters_per_class"), ELSEWHERE("label_smooth_eps"),
-    ELSEWHERE("objectness_smooth"), ELSEWHERE("focal_loss"), ELSEWHERE("show_details"), ELSEWHERE("track_history_size"),
+    FORK_FLOAT("scale_x_y", 1, 4),   /* boxes are decoded and learnt with it here, not by the host */
+    /* the loss: layers/yolo_loss.h */
+    TRAINING_CHOICE("iou_loss", "mse|iou|giou|diou|ciou", "AlexeyAB's Darknet would silently use iou"),
+    TRAINING_CHOICE("iou_thresh_kind", "iou|giou|diou|ciou", "AlexeyAB's Darknet would silently use iou"),
+    TRAINING_FLOAT("iou_thresh", 1e30), TRAINING_FLOAT("iou_normalizer", 1e30), TRAINING_FLOAT("obj_normalizer", 1e30),
+    TRAINING_FLOAT("cls_normalizer", 1e30), TRAINING_FLOAT("delta_normalizer", 1e30),
+    TRAINING_FLOAT("max_delta", 1e30), TRAINING_FLOAT("label_smooth_eps", 1), TRAINING_FLAG("objectness_smooth"),
+    TRAINING_FLAG("focal_loss"), NMS,
+    ELSEWHERE("uc_normalizer"), ELSEWHERE("beta1"), ELSEWHERE("resize"), ELSEWHERE("counters_per_class"),
+    ELSEWHERE("show_details"), ELSEWHERE("track_history_size"),
     ELSEWHERE("sim_thresh"), ELSEWHERE("embedding_layer"), ELSEWHERE("dets_for_track"), ELSEWHERE("dets_for_show"),
     ELSEWHERE("track_ciou_norm"), END
 };
@@ -192,7 +202,7 @@ static const key_row teacher_keys[] = {
 static const key_row augment_keys[] = {
     INT("pad", 0, BIG), FLAG("flip"), FLOAT("jitter", 0, .9), FLOAT("random", 0, 4),
     CHOICE("fit", "crop|letterbox|stretch", NULL), FLOAT("mixup", 0, 1000), INT("cutout", 0, BIG),
-    FLOAT("label_smoothing", 0, .999), END
+    FLOAT("label_smoothing", 0, .999), FLAG("mosaic"), END
 };
 /* Above 1 it is AlexeyAB's, which stops there in so many steps at the beginning of a training. */
 #define STOP_BACKWARD { .name = "stopbackward", .type = KEY_INT, .min = 0, .max = BIG, .elsewhere_above = 1 }
@@ -294,7 +304,7 @@ int cfg_is_fork_section(const char *name)
 
 int cfg_is_fork_value(const key_row *row, const char *value)
 {
-    if (row->fork || row->elsewhere) return 1;
+    if (row->fork || row->elsewhere || row->training) return 1;
     return row->type == KEY_CHOICE && !strcmp(row->name, "activation") && !words_one_of(value, CFG_STOCK_ACTIVATIONS);
 }
 

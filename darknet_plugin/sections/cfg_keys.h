@@ -21,6 +21,7 @@ typedef struct key_row {
     int elsewhere;
     double elsewhere_above;   /* so is a value above this, which is not kept; 0: none is */
     int fork;                 /* another Darknet's, and read here as it means it there */
+    int training;          /* the same, while training: not deployed */
     int never;             /* another Darknet's, and computes something else at every value: refused */
     const char *warn;      /* said where it is anything but 0; NULL = nothing */
 } key_row;

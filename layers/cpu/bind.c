@@ -41,6 +41,8 @@ static const cpu_row rows[] = {
       .forward_blocked = forward_blocked_dropout },
     { .type = SOFTMAX, .forward = forward_cpu_softmax, .mends = 1, .any_backend = 1 },
     { .type = BATCHNORM, .make = refuse_cpu_batchnorm, .any_backend = 1 },
+    { .type = YOLO, .accepts = accepts_cpu_yolo, .make = make_cpu_yolo, .forward = forward_cpu_yolo,
+      .free = free_cpu_yolo, .any_backend = 1 },
     /* what the host lacks */
     { .type = (LAYER_TYPE)LAYER_SCALE_CHANNELS, .any_backend = 1, .forward = forward_cpu_product,
       .backward = backward_cpu_product, .accepts_blocked = accepts_blocked_product,

@@ -159,6 +159,10 @@ void forward_cpu_reorg3d(const layer *l, cpu_state *state, const layer_call *cal
 void backward_cpu_reorg3d(const layer *l, cpu_state *state, const layer_call *call);
 void forward_cpu_softmax(const layer *l, cpu_state *state, const layer_call *call);
 int refuse_cpu_batchnorm(layer *l, cpu_state *state, diag *d);
+int accepts_cpu_yolo(const layer *l);
+int make_cpu_yolo(layer *l, cpu_state *state, diag *d);
+void free_cpu_yolo(layer *l, cpu_state *state);
+void forward_cpu_yolo(const layer *l, cpu_state *state, const layer_call *call);
 void forward_cpu_activation(const layer *l, cpu_state *state, const layer_call *call);
 void backward_cpu_activation(const layer *l, cpu_state *state, const layer_call *call);
 void forward_cpu_avgpool(const layer *l, cpu_state *state, const layer_call *call);

@@ -27,6 +27,8 @@ static const gpu_row rows[] = {
       .free = free_gpu_dropout },
     { .type = MAXPOOL, .accepts = fork_other_window, .forward = forward_gpu_other_maxpool,
       .backward = backward_gpu_other_maxpool },
+    { .type = YOLO, .accepts = accepts_gpu_yolo, .make = make_gpu_yolo, .forward = forward_gpu_yolo,
+      .free = free_gpu_yolo, .resized = resized_gpu_yolo },
     { .type = (LAYER_TYPE)LAYER_SCALE_CHANNELS, .forward = forward_gpu_product, .backward = backward_gpu_product },
     { .type = (LAYER_TYPE)LAYER_SAM, .forward = forward_gpu_product, .backward = backward_gpu_product },
     { .type = (LAYER_TYPE)LAYER_ROUTE_PART, .forward = forward_gpu_part, .backward = backward_gpu_part },

@@ -33,6 +33,7 @@ struct gpu_state {
     int fork;                         /* the layer's activation where it is one of layers/fork_layers.h, else 0 */
     float *before;                    /* what that was given, on the device, owned; NULL where y or batch norm tell its
                                          slope, or nobody asks */
+    void *plan;                       /* the row's own, owned */
     float *host_output, *host_delta;  /* dropout: what l.output_gpu and l.delta_gpu were */
     host_callback host_forward, host_backward;
     void (*host_update)(layer, update_args);
@@ -65,6 +66,11 @@ void forward_gpu_other_conv(const layer *l, gpu_state *state, const layer_call *
 void backward_gpu_other_conv(const layer *l, gpu_state *state, const layer_call *call);
 void forward_gpu_other_maxpool(const layer *l, gpu_state *state, const layer_call *call);
 void backward_gpu_other_maxpool(const layer *l, gpu_state *state, const layer_call *call);
+int accepts_gpu_yolo(const layer *l);
+int make_gpu_yolo(layer *l, gpu_state *state, diag *d);
+void forward_gpu_yolo(const layer *l, gpu_state *state, const layer_call *call);
+void free_gpu_yolo(layer *l, gpu_state *state);
+void resized_gpu_yolo(layer *l, gpu_state *state);
 /* fork.c */
 void forward_gpu_product(const layer *l, gpu_state *state, const layer_call *call);
 void backward_gpu_product(const layer *l, gpu_state *state, const layer_call *call);
