@@ -30,13 +30,14 @@ static uint64_t hash_cfg(const cfg_file *cfg)
 static uint64_t hash_data(const dataset *set)
 {
     if (!set) return 0;
-    uint64_t h = dataset_identity(set);
+    uint64_t h = dataset_identity(set), labelled = dataset_labelled(set);
+    if (dataset_has_boxes(set) && labelled < dataset_count(set)) h = hash_bytes(&labelled, sizeof labelled, h);
     for (size_t i = 0; i < dataset_count(set); ++i) {
         int n, label = dataset_label(set, i), left_out = dataset_left_out(set, i) != NULL;
         const data_box *box = dataset_boxes(set, i, &n);
         h = hash_bytes(&label, sizeof label, h);
         h = hash_bytes(&left_out, sizeof left_out, h);
-        h = hash_bytes(box, (size_t)n * sizeof *box, h);
+        h = hash_bytes(box, (size_t)(n > 0 ? n : 0) * sizeof *box, h);
     }
     return h;
 }

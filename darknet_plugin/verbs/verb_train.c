@@ -94,6 +94,39 @@ static int needs(const model *model, int labels)
 
 static int few_labels(const options *options) { return options_given(options, "labelled"); }
 
+/* An output that would take images without labels for images of no class, or without objects; NULL: there is none. */
+static const char *takes_for_empty(const lowered *low)
+{
+    static const char *const names[] = { "logistic", "cost", "region" };
+    for (size_t i = 0; low->labels && i < sizeof names / sizeof *names; ++i)
+        if (cfg_first(low->cfg, names[i]) && (!low->heads || low->outs)) return names[i];
+    return NULL;
+}
+
+/* Images that only a teacher teaches on join those of train=; -limit trains on the first of these alone. */
+static int join_unlabelled(const options *options, training *training, int need, diag *d)
+{
+    const data_file *file = training->file;
+    const char *bad = takes_for_empty(training->model->low);
+    size_t n = dataset_count(training->train);
+    if (!file->unlabelled || !training->model->teacher || options->limit) {
+        if (file->unlabelled && !options->quiet)
+            fprintf(options->out, "images of unlabelled= are left out: %s\n",
+                    options->limit ? "-limit trains on the first of train=" : "there is no teacher to teach on them");
+        return 0;
+    }
+    if (bad) {
+        diag_error(d, file->path, 0, NULL, "unlabelled=: [%s] would take its images for empty ones", bad);
+        diag_hint(d, "leave unlabelled= out, or the labels");
+        return -1;
+    }
+    if (dataset_join_unlabelled(training->train, file, need, d)) return -1;
+    if (!options->quiet)
+        fprintf(options->out, "%zu images of unlabelled= teach beside %zu of train=\n",
+                dataset_count(training->train) - n, n);
+    return 0;
+}
+
 /* -labelled N is refused for `why`. */
 static int refuse_labelled(const options *options, const char *why, const char *hint, diag *d)
 {
@@ -106,7 +139,7 @@ static int refuse_labelled(const options *options, const char *why, const char *
 static int forget_labels(const options *options, training *training, diag *d)
 {
     const model *model = training->model;
-    size_t n = (size_t)options->labelled, count = dataset_count(training->train), bare = 0;
+    size_t n = (size_t)options->labelled, count = dataset_labelled(training->train), bare = 0;
     if (!few_labels(options)) return 0;
     if (!model->teacher)
         return refuse_labelled(options, "without a teacher unlabelled images are of no use",
@@ -140,7 +173,8 @@ static int open_data(const options *options, training *training, diag *d)
     training->train = dataset_open(file, DATA_TRAIN, (size_t)options->limit, read, d);
     if (!training->train && data_file_one_list(file)) return -1;    /* the same would be said of valid= */
     if (measured) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
-    if (!training->train || (measured && !training->valid) || forget_labels(options, training, d)) return -1;
+    if (!training->train || (measured && !training->valid)) return -1;
+    if (join_unlabelled(options, training, read, d) || forget_labels(options, training, d)) return -1;
     if (detector && !model->teacher) host_hush();
     return model_fits_classes(model, file, d);
 }
