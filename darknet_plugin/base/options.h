@@ -8,14 +8,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { MAX_POSITIONAL = 4096, MAX_VERB_FLAGS = 24, MOST_VERBS = 64 };
+enum { MAX_POSITIONAL = 4096, MAX_VERB_FLAGS = 28, MOST_VERBS = 64 };
 
 typedef struct options {
     const struct verb *verb;              /* borrowed */
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
     int json, clear, force, resume, nogpu, quiet, side_by_side, fold, merge, teacher, from_labels, fp16;
-    int threads, epochs, seed, view_seed, limit, holdout, labelled, views, verify, top, skip_nan;
+    int threads, epochs, seed, view_seed, limit, holdout, labelled, views, verify, top, skip_nan, measure;
     int checkpoint;                       /* seconds */
     int to, from, batch;                  /* to, from: 0 unless given, which options_given tells */
     double tolerance, seconds, threshold, eps;

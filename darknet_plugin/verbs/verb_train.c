@@ -213,6 +213,7 @@ static int train(const options *options, training *training, const preflight_job
     trainer_options how = {
         .model = training->model, .train = training->train, .valid = training->valid, .folder = job->folder,
         .name = job->name, .lock = &training->lock, .backend = training->backend, .threads = parallel_threads(),
+        .names = training->file, .measure = options->measure,
         .views = views, .epochs = options->epochs, .seed = (uint64_t)options->seed,
         .view_seed = options_view_seed(options), .resume = options->resume, .force = options->force,
         .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet, .out = options->out,
@@ -293,5 +294,5 @@ const verb verb_train = {
     .help = "train a distillation, or a plain classifier cfg",
     .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "view-seed", "limit", "holdout",
                "labelled", "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "quiet", "backup",
-               "gpus", "nogpu", "fit" },
+               "gpus", "nogpu", "fit", "measure" },
 };
