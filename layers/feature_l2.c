@@ -1,6 +1,6 @@
 /* [feature_l2] on the CPU (see feature_l2.h for the formulae, feature_l2_ops.h for one element of them). The layer
  * begins as a stand-in (stand_in.h); all sizes are read from it, and not from the parameters it was made with.
- * With pooled=1, normalise=channel or metric=head the loss is feature_l2_metric.c's.
+ * With pooled=1, normalise=channel, metric=head or weight=teacher the loss is feature_l2_metric.c's.
  *
  * Left out: a label-based loss. SimKD has none. */
 #include "feature_l2.h"
@@ -46,8 +46,9 @@ int make_feature_l2_section(layer *l, const cfg_section *section, const loss_pla
                             .mean = strcmp(cfg_str(section, "reduction", "mean"), "sum") != 0,
                             .target_pool = map_loss_pool(place), .c = place->c, .h = place->h, .w = place->w,
                             .pooled = feature_l2_reads_means(section),
-                            .channel = !strcmp(cfg_str(section, "normalise", "none"), "channel") };
-    if (feature_l2_find_head(section, place, &p, d)) return -1;
+                            .channel = !strcmp(cfg_str(section, "normalise", "none"), "channel"),
+                            .floor = cfg_float(section, "floor", FEATURE_L2_FLOOR) };
+    if (feature_l2_find_head(section, place, &p, d) || feature_l2_find_boxes(section, place, &p, d)) return -1;
     return make_feature_l2_layer(l, p, d);
 }
 

@@ -27,9 +27,18 @@
  *     normalise=channel with it: T = the variances of W's R outputs over views and places, summed, and 1/20 in place of
  *     v/20: what knows nothing of the image costs 1 there, too, however channels vary together
  *
+ * weight=teacher, of a triple behind which a detector's head is reused, weighs places: e at a place is multiplied by
+ * sqrt(u) before anything else is done with it, and its gradient again, where
+ *     u = n (A + (1 - A) p) / sum of A + (1 - A) p over the n places of the image's map
+ * p is how sure the teacher's own head is there that it sees something: objectness times class probability of its
+ * surest anchor (box_head_ops.h), A is floor=. The weights of an image's places have a mean of 1: an image where the
+ * teacher sees nothing costs what it does without the key, and what an error costs is moved to where it sees
+ * something.
+ *
  * reduction=sum is D times the mean, whatever the keys. */
 #ifndef DISTILL_FEATURE_L2_H
 #define DISTILL_FEATURE_L2_H
+#include "box_head.h"
 #include "sections.h"
 
 /* What reads the map first: nobody asks, a 1x1 at each place, something behind [avgpool], or a matrix all of it. */
@@ -43,6 +52,9 @@ typedef struct feature_l2_params {
     int pooled, channel;    /* pooled=1, normalise=channel */
     feature_l2_head head;   /* metric=head */
     int head_layer;         /* the teacher's layer that W is of */
+    int by_teacher;         /* weight=teacher: */
+    double floor;           /* A */
+    box_head boxes;         /* the head that knows p, its weights not yet */
 } feature_l2_params;
 
 /* Turns the parsed stand-in `l` ([activation] linear) into a feature_l2 layer, before cpu_bind, which then leaves it
@@ -65,6 +77,7 @@ void set_feature_l2_head(layer *l, const float *head, size_t rows, size_t width)
 int check_feature_l2_section(const cfg_section *section, const loss_place *place, diag *d);
 int make_feature_l2_section(layer *l, const cfg_section *section, const loss_place *place, diag *d);
 void teach_feature_l2_layer(layer *l, const teaching *teaching);
+#define FEATURE_L2_FLOOR .1   /* A where floor= says nothing */
 int feature_l2_reads_means(const cfg_section *section);
 void feature_l2_see_teacher(layer *l, const network *teacher);
 loss_facts *feature_l2_facts(const layer *l);

@@ -1,5 +1,7 @@
-/* [feature_l2] metric=head: which weights of the reused classifier read the map first, and what is wrong where they
- * cannot be used. An error goes through them alone only where nothing but an average stands before them. */
+/* [feature_l2] metric=head and weight=teacher: which weights of the reused classifier read the map first, and what is
+ * wrong where they cannot be used. An error goes through them alone only where nothing but an average stands before
+ * them. */
+#include "box_head.h"
 #include "darknet_plugin/base/mem.h"
 #include "feature_l2_internal.h"
 #include "map_loss.h"
@@ -10,19 +12,11 @@
 
 int feature_l2_reads_means(const cfg_section *section) { return cfg_int(section, "pooled", 0); }
 
-static int is_1x1(const cfg_section *layer)
-{
-    int x, y, moves = cfg_strides(layer, &x, &y) || x > 1;
-    return cfg_int(layer, "size", 1) == 1 && !moves && cfg_int(layer, "groups", 1) == 1 &&
-           (cfg_int(layer, "pad", 0) || !cfg_int(layer, "padding", 0)) && !cfg_int(layer, "binary", 0) &&
-           !cfg_int(layer, "xnor", 0);
-}
-
 /* How `layer` reads the map, HEAD_NONE if not as one matrix. */
 static feature_l2_head reads_as(const cfg_section *layer, const loss_place *place, int averaged)
 {
     int connected = cfg_is(layer, "connected");
-    if (!connected && !(cfg_is(layer, "convolutional") && is_1x1(layer))) return HEAD_NONE;
+    if (!connected && !(cfg_is(layer, "convolutional") && box_head_is_1x1(layer))) return HEAD_NONE;
     if (averaged) return HEAD_MEANS;
     return connected && place->h * place->w > 1 ? HEAD_MAP : HEAD_PLACES;
 }
@@ -69,16 +63,34 @@ int feature_l2_find_head(const cfg_section *section, const loss_place *place, fe
                   "pooled=1 compares means over places, but the classifier that metric=head asks reads each place");
 }
 
+int feature_l2_find_boxes(const cfg_section *section, const loss_place *place, feature_l2_params *p, diag *d)
+{
+    p->by_teacher = !strcmp(cfg_str(section, "weight", "none"), "teacher");
+    if (!p->by_teacher && cfg_find(section, "floor"))
+        return refuse(section, "floor", "write weight=teacher, or leave out floor=", d,
+                      "floor= is the least that a place weighs with weight=teacher, which is not there");
+    if (!p->by_teacher) return 0;
+    if (feature_l2_reads_means(section) || p->head == HEAD_MEANS)
+        return refuse(section, "weight", "leave out one of the two", d,
+                      "weight=teacher weighs places, and means over all of them are compared");
+    if (box_head_find(section, "weight", place, &p->boxes, d)) return -1;
+    if (place->h == place->teacher_h && place->w == place->teacher_w) return 0;
+    return refuse(section, "weight", "give the student the teacher's stride", d,
+                  "weight=teacher weighs the teacher's places, and the student's map has others");
+}
+
 int check_feature_l2_section(const cfg_section *section, const loss_place *place, diag *d)
 {
     feature_l2_params p = { 0 };
-    return map_loss_check_alike(section, place, d) || feature_l2_find_head(section, place, &p, d) ? -1 : 0;
+    if (map_loss_check_alike(section, place, d) || feature_l2_find_head(section, place, &p, d)) return -1;
+    return feature_l2_find_boxes(section, place, &p, d);
 }
 
 /* W, with batch norm folded in. */
 void feature_l2_see_teacher(layer *l, const network *teacher)
 {
     const feature_l2_params *p = &feature_l2_state_of(l)->p;
+    if (p->by_teacher) box_head_see(&feature_l2_state_of(l)->metric->boxes, teacher);
     if (!p->head) return;
     const layer *from = &teacher->layers[p->head_layer];
     int connected = from->type == CONNECTED;

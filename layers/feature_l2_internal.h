@@ -14,6 +14,9 @@ typedef struct feature_l2_metric {
     int ready;                   /* what follows is made of facts and W: */
     float *weigh;                /* (c), owned */
     float *scaled, *turned;      /* W times sqrt(V/T), (rows, width), and turned (width, rows); owned */
+    box_head boxes;              /* weight=teacher: the head, owned; and of each image, owned: */
+    float *map, *raw, *place;    /* (c, map) plain, (rows, map) what the head answers, (map) sqrt(u) */
+    size_t place_room;           /* images times places that these have room for */
     size_t room;                 /* values in the layer's output that what follows has room for: */
     float *error, *means, *seen;     /* as in feature_l2_metric_job, owned */
     double *sum;                 /* (batch, places), owned */
@@ -39,11 +42,15 @@ static inline int feature_l2_takes_means(const feature_l2_params *p) { return p-
 /* metric=head: what reads the map first, into p->head and p->head_layer. 0, or -1 after reporting why it cannot be
  * used. */
 int feature_l2_find_head(const cfg_section *section, const loss_place *place, feature_l2_params *p, diag *d);
-/* NULL where `p` asks for none of the three. */
+/* weight=teacher: the head that weighs places, into p->boxes. 0, or -1 after reporting. */
+int feature_l2_find_boxes(const cfg_section *section, const loss_place *place, feature_l2_params *p, diag *d);
+/* NULL where `p` asks for none of the four. */
 feature_l2_metric *feature_l2_metric_new(const feature_l2_params *p);
 void feature_l2_metric_free(feature_l2_metric *metric);
 /* The layer's job in host memory, without room for errors. Facts and W, where they are asked for, must be there. */
 feature_l2_metric_job feature_l2_metric_job_of(const layer *l);
+/* weight=teacher: what it takes to weigh places, in host memory. */
+feature_l2_places feature_l2_places_of(const layer *l);
 void feature_l2_sums_free(feature_l2_metric *metric);
 /* The loss of the batch; adds to delta. */
 double feature_l2_metric_forward(layer *l);

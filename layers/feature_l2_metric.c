@@ -1,6 +1,6 @@
-/* [feature_l2] with pooled=1, normalise=channel or metric=head, on the CPU, an image at a time (feature_l2.h has the
- * formulae, feature_l2_metric_ops.h one element of them). Forward keeps the errors, so that backward needs no
- * target. */
+/* [feature_l2] with pooled=1, normalise=channel, metric=head or weight=teacher, on the CPU, an image at a time
+ * (feature_l2.h has the formulae, feature_l2_metric_ops.h one element of them). Forward keeps the errors, so that
+ * backward needs no target. */
 #include "darknet_plugin/base/bug.h"
 #include "darknet_plugin/base/mem.h"
 #include "feature_l2_loops.h"
@@ -21,8 +21,9 @@ static size_t facts_of(const feature_l2_params *p)
 
 feature_l2_metric *feature_l2_metric_new(const feature_l2_params *p)
 {
-    if (!p->pooled && !p->channel && !p->head) return NULL;
+    if (!p->pooled && !p->channel && !p->head && !p->by_teacher) return NULL;
     feature_l2_metric *m = mem_calloc(1, sizeof *m);
+    m->boxes = p->boxes;
     m->facts.n = facts_of(p);
     if (m->facts.n) m->facts.value = mem_calloc(m->facts.n, sizeof *m->facts.value);
     m->weigh = mem_calloc((size_t)p->c, sizeof *m->weigh);
@@ -43,6 +44,10 @@ void feature_l2_metric_free(feature_l2_metric *metric)
     free(metric->means);
     free(metric->seen);
     free(metric->sum);
+    box_head_free(&metric->boxes);
+    free(metric->map);
+    free(metric->raw);
+    free(metric->place);
     free(metric);
 }
 
@@ -102,6 +107,7 @@ static void make_ready(feature_l2_metric *metric, const layer *l, const feature_
     if (metric->ready) return;
     BUG_UNLESS(metric->facts.known || !metric->facts.n, "feature_l2 is trained before its channels are measured");
     BUG_UNLESS(metric->head || !p->head, "feature_l2 is trained before it has seen the teacher's weights");
+    BUG_UNLESS(metric->boxes.weights || !p->by_teacher, "feature_l2 is trained before it has seen the teacher's head");
     weigh_channels(metric, p);
     if (p->head) scale_head(metric, l, p);
     metric->ready = 1;
@@ -125,6 +131,24 @@ feature_l2_metric_job feature_l2_metric_job_of(const layer *l)
     return j;
 }
 
+feature_l2_places feature_l2_places_of(const layer *l)
+{
+    const feature_l2_metric *m = feature_l2_state_of(l)->metric;
+    return (feature_l2_places){ .form = m->boxes.form, .weights = m->boxes.weights, .biases = m->boxes.biases,
+                                .floor = feature_l2_state_of(l)->p.floor, .raw = m->raw, .place = m->place,
+                                .batch = (size_t)l->batch, .map = (size_t)l->out_h * (size_t)l->out_w };
+}
+
+static void make_place_room(feature_l2_metric *metric, const feature_l2_metric_job *job)
+{
+    size_t n = job->batch * job->map;
+    if (metric->place_room >= n) return;
+    metric->map = mem_realloc(metric->map, n * job->c, sizeof *metric->map);
+    metric->raw = mem_realloc(metric->raw, n * metric->boxes.rows, sizeof *metric->raw);
+    metric->place = mem_realloc(metric->place, n, sizeof *metric->place);
+    metric->place_room = n;
+}
+
 /* Room grows with the layer. */
 static feature_l2_metric_job job_with_room(const layer *l)
 {
@@ -141,6 +165,9 @@ static feature_l2_metric_job job_with_room(const layer *l)
     j.error = m->error;
     j.means = m->means;
     j.seen = m->seen;
+    if (!feature_l2_state_of(l)->p.by_teacher) return j;
+    make_place_room(m, &j);
+    j.place = m->place;
     return j;
 }
 
@@ -160,6 +187,21 @@ INLINE void take_errors(const metric_run *run, size_t b, feature_type type, int 
     for (size_t c = 0; c < run->job.c; ++c, first += map)
         for (size_t i = 0; i < map; ++i)
             run->job.error[first + i] = l->output[first + i] - target_at(l, &run->s->target[b], type, k, c, i);
+}
+
+/* weight=teacher: the weights of image b's places, and its errors times them. */
+static void weigh_places(const metric_run *run, size_t b)
+{
+    const feature_l2_metric *m = run->s->metric;
+    feature_l2_places places = feature_l2_places_of(run->l);
+    size_t c = run->job.c, map = run->job.map;
+    float *plain = m->map + b * c * map, *raw = m->raw + b * m->boxes.rows * map, *place = run->job.place + b * map;
+    feature_unpack(&run->s->target[b], c, map, plain);
+    box_head_answer(&m->boxes, plain, map, raw);
+    feature_l2_weigh_places(&places, raw, place);
+    float *error = run->job.error + b * c * map;
+    for (size_t i = 0; i < c; ++i, error += map)
+        for (size_t at = 0; at < map; ++at) error[at] *= place[at];
 }
 
 static void take_means(const metric_run *run, size_t b)
@@ -222,6 +264,7 @@ static void lose_images(void *ctx, size_t begin, size_t end)
     const metric_run *run = ctx;
     for (size_t b = begin; b < end; ++b) {
         if (!run->job.pooled) FOR_TYPES(take_errors, run, b);
+        if (run->job.place) weigh_places(run, b);
         if (feature_l2_takes_means(&run->s->p)) take_means(run, b);
         double seen = run->job.rows ? see(run, b) : 0;
         run->s->part[b] = run->job.rest * weigh_image(&run->job, b) + run->job.factor * seen;
@@ -231,7 +274,7 @@ static void lose_images(void *ctx, size_t begin, size_t end)
 /* Steps of one image, for parallel_for_work. */
 static size_t work_of(const feature_l2_metric_job *job)
 {
-    return job->c * job->map + job->rows * job->width * job->places;
+    return job->c * job->map * (job->place ? 10 : 1) + job->rows * job->width * job->places;
 }
 
 double feature_l2_metric_forward(layer *l)
@@ -252,7 +295,8 @@ static void pass_channel(const metric_run *run, size_t channel, const double *pu
     for (size_t i = 0; i < j->map; ++i) {
         double e = j->pooled ? j->means[channel] : j->error[first + i], seen = 0;
         if (j->rows) seen = pull[j->places > 1 ? i : 0];
-        run->delta[first + i] += feature_l2_metric_delta(j, channel % j->c, e, seen) + above[i];
+        run->delta[first + i] += feature_l2_metric_delta(j, channel % j->c, e, seen) *
+            feature_l2_place(j, first + i) + above[i];
     }
 }
 

@@ -1,6 +1,7 @@
-/* [feature_l2] with pooled=1, normalise=channel or metric=head on a CUDA device: the steps of feature_l2_metric_ops.h,
- * a kernel each, in the order forward takes them. Errors and what H sees of them stay there for backward. Weights go up
- * when they are known, before the first step. The host adds up the blocks' losses in order: the same sum every time. */
+/* [feature_l2] with pooled=1, normalise=channel, metric=head or weight=teacher on a CUDA device: the steps of
+ * feature_l2_metric_ops.h, a kernel each, in the order forward takes them. Errors and what H sees of them stay there
+ * for backward. Weights go up when they are known, before the first step. The host adds up the blocks' losses in
+ * order: the same sum every time. */
 #include "layers/gpu/cuda_call.h"
 
 #include <stdlib.h>
@@ -13,6 +14,8 @@ extern "C" {
 struct feature_l2_metric_device {
     float *weigh, *head, *turned;            /* weights, on the device */
     float *error, *means, *seen, *pull;      /* as in feature_l2_metric_job */
+    float *box_weights, *box_biases;         /* weight=teacher: the head's, */
+    float *raw, *place;                      /* and as in feature_l2_places */
     double *part;                            /* (CUDA_BLOCKS) */
     size_t room;                             /* values of the layer's output that there is room for */
 };
@@ -25,6 +28,16 @@ struct feature_l2_metric_device {
 __global__ void feature_l2_errors_kernel(feature_l2_metric_job job, feature_l2_job maps)
 {
     feature_l2_thread_errors(&job, &maps, THREAD, THREADS);
+}
+
+__global__ void feature_l2_answers_kernel(feature_l2_places places, feature_l2_job maps)
+{
+    feature_l2_thread_answers(&places, &maps, THREAD, THREADS);
+}
+
+__global__ void feature_l2_places_kernel(feature_l2_places places)
+{
+    feature_l2_thread_places(&places, THREAD, THREADS);
 }
 
 __global__ void feature_l2_means_kernel(feature_l2_metric_job job, feature_l2_job maps, size_t plane)
@@ -86,6 +99,8 @@ static feature_l2_metric_job job_there(layer *l)
         m->device->weigh = sent(j.weigh, j.c);
         if (j.rows) m->device->head = sent(j.head, j.rows * j.width);
         if (j.rows) m->device->turned = sent(j.turned, j.rows * j.width);
+        if (m->boxes.rows) m->device->box_weights = sent(m->boxes.weights, m->boxes.rows * m->boxes.width);
+        if (m->boxes.rows) m->device->box_biases = sent(m->boxes.biases, m->boxes.rows);
         CUDA_CALL(cudaMalloc((void **)&m->device->part, CUDA_BLOCKS * sizeof *m->device->part));
     }
     feature_l2_metric_device *v = m->device;
@@ -95,6 +110,8 @@ static feature_l2_metric_job job_there(layer *l)
         renew(&v->means, j.batch * j.c);
         if (j.rows) renew(&v->seen, j.batch * j.rows * j.places);
         if (j.rows) renew(&v->pull, j.batch * j.width * j.places);
+        if (m->boxes.rows) renew(&v->raw, j.batch * m->boxes.rows * j.map);
+        if (m->boxes.rows) renew(&v->place, j.batch * j.map);
     }
     j.weigh = v->weigh;
     j.head = v->head;
@@ -103,15 +120,18 @@ static feature_l2_metric_job job_there(layer *l)
     j.means = v->means;
     j.seen = v->seen;
     j.pull = v->pull;
+    j.place = v->place;
     return j;
 }
 
+/* All that job_there has made. */
 extern "C" void feature_l2_metric_free_gpu(layer *l)
 {
     feature_l2_metric *m = feature_l2_state_of(l)->metric;
     feature_l2_metric_device *v = m ? m->device : NULL;
     if (!v) return;
-    float *const array[] = { v->weigh, v->head, v->turned, v->error, v->means, v->seen, v->pull };
+    float *const array[] = { v->weigh, v->head, v->turned, v->error, v->means, v->seen, v->pull,
+                             v->box_weights, v->box_biases, v->raw, v->place };
     for (size_t i = 0; i < sizeof array / sizeof *array; ++i) CUDA_CALL(cudaFree(array[i]));
     CUDA_CALL(cudaFree(v->part));
     free(v);
@@ -137,11 +157,28 @@ static void launch_means(const feature_l2_metric_job *job, const feature_l2_job 
     CUDA_LAUNCHED(feature_l2_means_kernel);
 }
 
+/* weight=teacher: sqrt(u) of all places. */
+static void launch_places(const layer *l, const feature_l2_job *maps)
+{
+    const feature_l2_metric_device *v = feature_l2_state_of(l)->metric->device;
+    feature_l2_places places = feature_l2_places_of(l);
+    places.weights = v->box_weights;
+    places.biases = v->box_biases;
+    places.raw = v->raw;
+    places.place = v->place;
+    feature_l2_answers_kernel<<<cuda_blocks(places.batch * box_rows(&places.form) * places.map), CUDA_THREADS, 0, 0>>>(
+        places, *maps);
+    CUDA_LAUNCHED(feature_l2_answers_kernel);
+    feature_l2_places_kernel<<<cuda_blocks(places.batch), CUDA_THREADS, 0, 0>>>(places);
+    CUDA_LAUNCHED(feature_l2_places_kernel);
+}
+
 extern "C" double feature_l2_metric_forward_gpu(layer *l, const feature_l2_job *maps)
 {
     const feature_l2_state *s = feature_l2_state_of(l);
     feature_l2_metric_job j = job_there(l);
     size_t plane = s->means ? 1 : j.map * (size_t)(maps->k * maps->k);
+    if (j.place) launch_places(l, maps);
     if (!j.pooled) {
         feature_l2_errors_kernel<<<cuda_blocks(maps->n), CUDA_THREADS, 0, 0>>>(j, *maps);
         CUDA_LAUNCHED(feature_l2_errors_kernel);

@@ -11,6 +11,12 @@
 int check_kd_section(const cfg_section *section, const loss_place *place, diag *d)
 {
     int taught = place->teacher_c * place->teacher_h * place->teacher_w;
+    if (cfg_find(section, "focal")) {
+        diag_error(d, section->file, cfg_line(section, "focal"), section->name,
+                   "focal= is for a detector's objectness, and this one stands on class scores");
+        diag_hint(d, "decouple= weighs the classes apart");
+        return -1;
+    }
     if (place->h != 1 || place->w != 1) {
         diag_error(d, section->file, section->line, section->name, "reads a map of %dx%dx%d, not one score a class",
                    place->c, place->h, place->w);

@@ -58,8 +58,14 @@ static void *room_for(const map_loss_memory *memory, void *old, size_t *room, si
 int map_loss_make(layer *l, const map_loss_kind *kind, const cfg_section *section, const loss_place *place,
                   double scale, diag *d)
 {
+    return map_loss_make_larger(l, kind, sizeof(map_loss), section, place, scale, d);
+}
+
+int map_loss_make_larger(layer *l, const map_loss_kind *kind, size_t size, const cfg_section *section,
+                         const loss_place *place, double scale, diag *d)
+{
     if (!stand_in_fits(l, kind->name, place->c, place->h, place->w, d)) return -1;
-    map_loss *state = mem_calloc(1, sizeof *state);
+    map_loss *state = mem_calloc(1, size);
     *state = (map_loss){ .place = *place, .scale = cfg_float(section, "scale", scale), .doubles = kind->doubles,
                          .memory = &host_memory };
     stand_in_take(l, place->c, place->h, place->w, state, kind->forward, kind->backward);

@@ -63,6 +63,9 @@ typedef struct map_loss_kind {
 /* Turns the parsed stand-in into the layer, its scale from the section or `scale`. 0, or -1 after reporting. */
 int map_loss_make(layer *l, const map_loss_kind *kind, const cfg_section *section, const loss_place *place,
                   double scale, diag *d);
+/* The same with a state of `size` bytes that begins with a map_loss; zeros follow it. */
+int map_loss_make_larger(layer *l, const map_loss_kind *kind, size_t size, const cfg_section *section,
+                         const loss_place *place, double scale, diag *d);
 void map_loss_free(layer *l);
 double *map_loss_scale(const layer *l);
 /* Its row's set_target; makes `work` as large as it has to be. */

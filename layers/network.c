@@ -68,6 +68,17 @@ void network_backward_to(network *net, int end, int begin)
     }
 }
 
+void network_weigh_delta(network *net, int i, int b, float factor)
+{
+    const layer *l = &net->layers[i];
+    float *delta = l->delta + (size_t)b * (size_t)l->outputs;
+    if (gpu_has(net)) {
+        gpu_weigh_delta(net, i, b, factor);
+        return;
+    }
+    for (int k = 0; k < l->outputs; ++k) delta[k] = factor == 0 ? 0 : factor * delta[k];
+}
+
 static size_t steps_done(const network *net)
 {
     return *net->seen / ((size_t)net->batch * (size_t)net->subdivisions);

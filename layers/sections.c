@@ -5,6 +5,7 @@
 #include "cross_entropy.h"
 #include "feature_l2.h"
 #include "kd.h"
+#include "kd_boxes.h"
 #include "logits_l2.h"
 #include "similarity.h"
 #include "variational.h"
@@ -34,6 +35,7 @@ static const key_row projector_keys[] = {
 };
 static const key_row feature_l2_keys[] = {
     SCALE, CHOICE("reduction", "mean|sum"), CHOICE("normalise", "none|channel"), CHOICE("metric", "map|head"),
+    CHOICE("weight", "none|teacher"), NUMBER("floor", 0, 1),
     { .name = "pooled", .type = KEY_INT, .min = 0, .max = 1 }, LEARNS, END
 };
 static const key_row map_loss_keys[] = { NUMBER("scale", 0, 1e30), LEARNS, END };
@@ -43,7 +45,7 @@ static const key_row reused_classifier_keys[] = {
 };
 static const key_row kd_keys[] = {
     NUMBER("temperature", 1e-3, 1e3), SCALE, { .name = "standardise", .type = KEY_INT, .max = 1 },
-    NUMBER("decouple", 0, 1e3), TEXT("teacher"), END
+    NUMBER("decouple", 0, 1e3), NUMBER("focal", 0, 5), TEXT("teacher"), END
 };
 static const key_row cross_entropy_keys[] = { NUMBER("scale", 0, 1e30), END };
 static const key_row logits_l2_keys[] = { NUMBER("scale", 0, 1e30), TEXT("teacher"), END };
@@ -79,14 +81,26 @@ static const section_type types[] = {
     { MAP_LOSS(attention_transfer, map_loss_check_maps) },
     { MAP_LOSS(similarity, NULL) },
     { MAP_LOSS(variational, map_loss_check_alike), .append = append_variational_section },
+    { .name = "kd", .on_boxes = 1, .role = ROLE_LOSS, .asks = TEACH_HEAD, .check = check_kd_boxes_section,
+      .make = make_kd_boxes_section, .free = free_kd_boxes_layer, .forward = forward_kd_boxes_layer,
+      .set_target = map_loss_teach, .scale = map_loss_scale, .see_teacher = kd_boxes_see_teacher,
+      ON_DEVICE(kd_boxes) },
 };
 enum { TYPES = sizeof types / sizeof *types };
 
-const section_type *section_type_named(const char *name)
+static const section_type *named(const char *name, int on_boxes)
 {
     for (int i = 0; i < TYPES; ++i)
-        if (!strcmp(name, types[i].name)) return &types[i];
+        if (types[i].on_boxes == on_boxes && !strcmp(name, types[i].name)) return &types[i];
     return NULL;
+}
+
+const section_type *section_type_named(const char *name) { return named(name, 0); }
+
+const section_type *section_type_on_boxes(const char *name)
+{
+    const section_type *type = named(name, 1);
+    return type ? type : named(name, 0);
 }
 
 const section_type *section_type_of_layer(const layer *l)
@@ -104,7 +118,9 @@ int section_scale_is_auto(const cfg_section *section)
 void sections_register(void)
 {
     static section_row row[TYPES];
+    int n = 0;
     for (int i = 0; i < TYPES; ++i)
-        row[i] = (section_row){ .name = types[i].name, .kind = SECTION_PLUGIN, .keys = types[i].keys };
-    cfg_register_sections(row, TYPES);
+        if (!types[i].on_boxes)
+            row[n++] = (section_row){ .name = types[i].name, .kind = SECTION_PLUGIN, .keys = types[i].keys };
+    cfg_register_sections(row, n);
 }

@@ -18,6 +18,7 @@
 typedef enum {
     ROLE_STUDENT,     /* an ordinary trained layer, of a stock section */
     ROLE_OUTPUT,      /* [cost] or boxes of the student's own beside a reused classifier: they learn from nothing */
+    ROLE_LABELS,      /* boxes of the student's own that learn from labels beside it, and vanish when deploying */
     ROLE_POOL,        /* frozen depthwise average pooling before a projector: weights 1/k^2 */
     ROLE_PROJECTOR,   /* trained */
     ROLE_LOSS,        /* a loss's stand-in (training only) */
@@ -28,7 +29,8 @@ typedef enum {
 typedef enum {
     TEACH_MAP,        /* the feature map at a tap, live or out of a cache: the loss is part of a triple */
     TEACH_ANSWER,     /* the class scores that the teacher's last [softmax] reads: the loss stands on class scores */
-    TEACH_LABELS      /* the labels in net.truth, no teacher: the loss stands on class scores */
+    TEACH_LABELS,     /* the labels in net.truth, no teacher: the loss stands on class scores */
+    TEACH_HEAD        /* the map at the tap of the triple behind whose frozen head, a detector's, it stands */
 } teach_kind;
 
 /* Sizes where a loss stands; h and w are 1 where there is no map. And what reads the map behind it. */
@@ -63,6 +65,8 @@ typedef struct section_type {
     layer_role role;
     const key_row *keys;
     /* the rest is a loss's: */
+    int on_boxes;                          /* what a section of this name is behind a detector's frozen head; its keys
+                                              are the row's of class scores */
     teach_kind asks;
     /* appends its stand-in, which keeps the parameters of its own; NULL: it has none, [activation] linear stands in */
     void (*append)(cfg_file *out, const cfg_section *section, int channels);
@@ -88,8 +92,10 @@ typedef struct section_type {
     void (*to_device)(layer *l), (*from_device)(layer *l);   /* its functions for a network there; NULL without GPU=1 */
 } section_type;
 
-/* The row of a section, by its name, or of a layer that its make has made; NULL for those of the host. */
+/* The row of a section, by its name; what it is behind a detector's head; or of a layer that its make has made. NULL
+ * for those of the host. */
 const section_type *section_type_named(const char *name);
+const section_type *section_type_on_boxes(const char *name);
 const section_type *section_type_of_layer(const layer *l);
 /* Is the section's scale= to be measured? */
 int section_scale_is_auto(const cfg_section *section);

@@ -4,7 +4,7 @@
 #include "check_gpu.h"
 #include "check_nets.h"
 
-#include "layers/feature_l2.h"
+#include "darknet_plugin/data/boxes.h"
 #include "layers/reused_classifier.h"
 
 #include <unistd.h>
@@ -44,10 +44,12 @@ static void open_cache(model *m, const char *path)
 /* What the loss has to know first, here made up: a variance a channel, and what the classifier sees of them. */
 static void make_up_facts(model *m)
 {
-    layer *l = &m->net->layers[m->low->loss[0].layer];
-    loss_facts *facts = feature_l2_facts(l);
-    for (size_t i = 0; facts && i < facts->n; ++i) facts->value[i] = .1 + (double)(i % 5);
-    if (facts) facts->known = 1;
+    for (int k = 0; k < m->low->losses; ++k) {
+        const taught_loss *loss = &m->low->loss[k];
+        loss_facts *facts = loss->type->facts ? loss->type->facts(&m->net->layers[loss->layer]) : NULL;
+        for (size_t i = 0; facts && i < facts->n; ++i) facts->value[i] = .1 + (double)(i % 5);
+        if (facts) facts->known = 1;
+    }
 }
 
 /* Three steps on images 0 to 11. */
@@ -279,21 +281,30 @@ static void test_step_stays_on_the_device(void **state)
 
 #define YOLO(mask) "[convolutional]\nfilters=14\nsize=1\nstride=1\nactivation=linear\n" \
                    "[yolo]\nmask=" mask "\nanchors=4,4, 8,8, 12,12, 16,16\nclasses=2\nnum=4\nmax=3\n"
-#define TRIPLE "[projector]\n[feature_l2]\n[reused_classifier]\n"
+#define TRIPLE_WITH(l2, tail) "[projector]\n[feature_l2]\n" l2 "[reused_classifier]\n" tail
+#define TRIPLE TRIPLE_WITH("", "")
 #define DETECTOR_NET "[net]\nbatch=4\nsubdivisions=1\nwidth=32\nheight=32\nchannels=3\nlearning_rate=.02\nmomentum=.9\nmax_batches=10\n"
 
 static const char detector_cfg[] = DETECTOR_NET BN(16, 3, 2, leaky) BN(24, 3, 2, leaky) BN(24, 3, 1, leaky) SHORTCUT(-2, linear) BN(32, 3, 2, leaky) YOLO("2,3")
     "[route]\nlayers=-3\n[upsample]\nstride=2\n[route]\nlayers=-1,3\n" BN(20, 3, 1, leaky) YOLO("0,1");
-static const char detector_student_cfg[] = DETECTOR_NET "[teacher]\ncfg=d.cfg\nweights=d.weights\n" BN(8, 3, 2, leaky) BN(16, 3, 2, leaky) BN(16, 3, 2, leaky) TRIPLE
-    "[route]\nlayers=2\n[upsample]\nstride=2\n[route]\nlayers=-1,1\n" BN(12, 3, 1, leaky) TRIPLE;
+#define DETECTOR_STUDENT(own, triple) DETECTOR_NET "[teacher]\ncfg=d.cfg\nweights=d.weights\n" BN(8, 3, 2, leaky) BN(16, 3, 2, leaky) BN(16, 3, 2, leaky) own triple \
+    "[route]\nlayers=2\n[upsample]\nstride=2\n[route]\nlayers=-1,1\n" BN(12, 3, 1, leaky) triple
+/* What goes through the frozen heads. */
+static const char *const detector_students[] = {
+    DETECTOR_STUDENT("", TRIPLE), DETECTOR_STUDENT("", TRIPLE_WITH("", "[kd]\nscale=.3\n")), DETECTOR_STUDENT("", TRIPLE_WITH("weight=teacher\n", "[kd]\nfocal=1\n")),
+    DETECTOR_STUDENT("", TRIPLE_WITH("weight=teacher\nnormalise=channel\nmetric=head\n", "")), DETECTOR_STUDENT("", TRIPLE_WITH("", "labels=.5\n[kd]\n")),
+    DETECTOR_STUDENT(YOLO("2,3") "deploy=0\n[route]\nlayers=2\n", TRIPLE_WITH("", "labels=.2\n")),
+};
 
-/* Three boxes an image, or as the teacher says. */
+/* Three boxes an image, the last not looked at where there is a teacher; or as that says. */
 static double detector_step(model *m, int labels, uint64_t stream)
 {
     size_t n = (size_t)(m->net->inputs * m->net->batch), truths = (size_t)m->net->truths;
     float *x = mem_calloc(n, sizeof *x), *boxes = mem_calloc(truths * 4, sizeof *boxes);
     check_fill(x, n, stream);
     for (size_t i = 0; i < 4 * truths; ++i) boxes[i] = i % 5 == 4 ? (float)(i % 2) : .2f + .6f * (float)(i * 7 % 10) / 10;
+    if (m->teacher) boxes[3 * truths] = BOXES_UNLABELLED;
+    make_up_facts(m);
     double loss = model_train_step(m, x, NULL, labels ? boxes : NULL);
     network_update(m->net, m->low->trained);
     gpu_pull(m->net);
@@ -379,8 +390,10 @@ static void test_detectors(void **state)
     (void)state;
     in_folder();
     check_write_network("d", detector_cfg, 700);
-    check_write("ds.cfg", detector_student_cfg, sizeof detector_student_cfg - 1);
-    check_detector("detector", "ds.cfg", 0);
+    for (size_t i = 0; i < sizeof detector_students / sizeof *detector_students; ++i) {
+        check_write("ds.cfg", detector_students[i], strlen(detector_students[i]));
+        check_detector("detector", "ds.cfg", i > 3);
+    }
     check_detector("detector from labels", "d.cfg", 1);
 }
 

@@ -258,4 +258,5 @@ void options_help(const verb *verb, FILE *out)
         int room = 28 - (int)strlen(flag->name);
         if (takes(verb, flag->name)) fprintf(out, "  -%s %-*s %s\n", flag->name, room, flag->argument, flag->help);
     }
+    if (verb->notes) fprintf(out, "%s", verb->notes);
 }

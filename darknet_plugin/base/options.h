@@ -30,6 +30,7 @@ typedef struct verb {
     int (*run)(options *options, diag *d);    /* 0, or non-zero after adding to `d` what went wrong */
     const char *flags[MAX_VERB_FLAGS];        /* names of flags, then NULL; it takes those of its sub-verbs, too */
     const struct verb *const *subs;           /* its sub-verbs, then NULL; NULL: it has none */
+    const char *notes;                        /* whole lines behind the flags in its own help; NULL: none */
 } verb;
 
 /* Reads argv[0..argc-1] (behind the verb). Unknown flags, flags of other verbs and bad values go to `d`: 0, or what was

@@ -19,6 +19,11 @@ typedef struct image_place {
     int image_w, image_h;    /* of the image, in pixels */
 } image_place;
 
+/* An image's truth is x y w h class of box after box, ended by zeros. Where nobody has looked for objects its first x
+ * is this: an image without labels, which is not one without objects. */
+#define BOXES_UNLABELLED (-1.f)
+static inline int boxes_unlabelled(const float *truth) { return truth[0] < 0; }
+
 static inline data_box boxes_to_input(const image_place *place, data_box box)
 {
     box.x = place->x + place->w * box.x;

@@ -147,7 +147,20 @@ static int loss_learns_labels(const lowered *low)
 {
     for (int i = 0; i < low->losses; ++i)
         if (low->loss[i].type->asks == TEACH_LABELS && low->loss[i].layer < low->trained) return 1;
+    for (int i = 0; i < low->heads; ++i)
+        if (low->head[i].labels > 0) return 1;
+    for (int i = 0; i < low->shape->n; ++i)
+        if (low->role[i] == ROLE_LABELS) return 1;
     return 0;
+}
+
+/* All boxes but those that are no answer. */
+static int answering_boxes(lowered *low)
+{
+    int n = lower_outputs(low->cfg, &low->out), kept = 0;
+    for (int i = 0; i < n; ++i)
+        if (low->role[low->out[i]] != ROLE_LABELS) low->out[kept++] = low->out[i];
+    return kept;
 }
 
 /* Who learns from what. */
@@ -172,7 +185,7 @@ static int lower_whole(lower_build *build, int clean)
     int output = output_learns_labels(build);
     low->labels = output || loss_learns_labels(low);
     if (!low->losses || output) low->trained = low->shape->n;
-    low->outs = lower_outputs(low->cfg, &low->out);
+    low->outs = answering_boxes(low);
     augment_read(low->source, low->cfg, &low->augment, build->d);
     augment_check_teachers(low, build->d);
     if (low->mode == LOWER_DEPLOY) lower_set_fit(low, low->augment.fit);

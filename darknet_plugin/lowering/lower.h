@@ -59,6 +59,8 @@ typedef struct lower_head {
                                         itself */
     int scores;                      /* the layer whose output such losses read, -1: there are none. The tail then
                                         runs while training, and gradients pass it */
+    double labels;                   /* what the tail's own loss by boxes weighs, 0: it has none; one by class scores is
+                                        among the losses */
     int answers;                     /* its tail is an answer of the network; 0: only losses read it (deploy=0), and
                                         there is such a head only when distilling */
 } lower_head;
@@ -91,7 +93,7 @@ typedef struct lowered {
     int teachers;
     teacher_spec *teacher;           /* teachers, owned; NULL for a plain cfg */
     augment_spec augment;
-    int *out, outs;                  /* [yolo] and [region] layers of `cfg`, owned; none: a classifier */
+    int *out, outs;                  /* [yolo] and [region] layers of `cfg` that answer, owned; none: a classifier */
     int optimiser;                   /* its number, see layers/optimiser.h; training only */
     int fit_by_flag;                 /* -fit changed what the cfg says of augment.fit */
     int labels;                      /* training reads labels (or boxes): something compares itself with them */

@@ -74,20 +74,31 @@ static int check_previous(const lower_build *build, int i)
     return no_gradient(build, s, s->line, tail);
 }
 
+/* Boxes of the student's own, deploy=0: they learn from labels, and so does what they read, but are no answer. */
+static int only_learns(const cfg_section *section) { return cfg_is_boxes(section) && !cfg_int(section, "deploy", 1); }
+
 /* An answer of the student's own beside the reused classifier, which no labels are for. */
 static int is_own_output(const lower_build *build, const cfg_section *section)
 {
-    return build->answers && (cfg_is(section, "softmax") || cfg_is(section, "cost") || cfg_is_boxes(section));
+    return build->answers && !only_learns(section) &&
+           (cfg_is(section, "softmax") || cfg_is(section, "cost") || cfg_is_boxes(section));
 }
 
 /* Stock sections that make no sense in a student with a teacher; 0, or -1 after reporting. */
 static int check_student(const lower_build *build, const cfg_section *section)
 {
+    if (only_learns(section) && !build->answers) {
+        diag_error(build->d, section->file, cfg_line(section, "deploy"), section->name,
+                   "deploy=0: no [reused_classifier] answers in its place");
+        return -1;
+    }
     if (!build->low->teacher) return 0;
     if (is_own_output(build, section) && build->mode != LOWER_LABELS) {
         diag_warn(build->d, section->file, section->line, section->name,
                   "the student's own output is trained by nothing: [feature_l2] is the only loss");
-        diag_hint(build->d, "leave out the student's classifier, the teacher's is reused");
+        diag_hint(build->d, "%s", cfg_is_boxes(section)
+                      ? "leave it out; or write deploy=0: it learns from labels then, and is not deployed"
+                      : "leave out the student's classifier, the teacher's is reused");
     }
     if (!cfg_is(section, "crop")) return 0;
     diag_error(build->d, section->file, section->line, section->name,
@@ -106,10 +117,13 @@ int lower_stock(lower_build *build, int i)
     if (key) bad |= rewrite_references(build, i, key, out);
     lower_limit_boxes(out);
     int untrained = build->mode == LOWER_TRAIN && is_own_output(build, s), silent = cfg_is(s, "softmax");
+    cfg_unset(out, "deploy");
     if (untrained && silent) cfg_set(out, "noloss", "1");
     if (build->mode == LOWER_DEPLOY) lower_deploy_layer(out);
     if (build->mode == LOWER_LABELS) lower_for_labels(out);
+    if (only_learns(s)) lower_mark(build, ROLE_LABELS);
     lower_mark(build, untrained && !silent ? ROLE_OUTPUT : ROLE_STUDENT);
+    if (only_learns(s) && build->mode == LOWER_TRAIN) build->low->trained = build->lowered_layers;
     build->map[i] = build->lowered_layers - 1;
     if (bad) build->student_bad = 1;
     return bad;
@@ -264,6 +278,10 @@ static taught_loss taught_by(const lower_build *build, const cfg_section *sectio
         loss.teacher = kind == LOSS_OWN ? lower_answering_teacher(build, section->index) : head->teacher;
         loss.taught = low->teacher[loss.teacher].answer;
         loss.tap_index = low->teacher[loss.teacher].taps;
+    } else if (type->asks == TEACH_HEAD) {
+        loss.teacher = head->teacher;
+        loss.taught = head->tap;
+        loss.tap_index = head->tap_index;
     } else if (lower_is_free(section)) {
         loss.teacher = lower_answering_teacher(build, section->index);
         loss.taught = cfg_int(section, "teacher_layer", 0);
@@ -335,7 +353,7 @@ static void place_loss(const lowered *low, taught_loss *loss)
     const teacher_spec *teacher = loss->teacher < 0 ? NULL : &low->teacher[loss->teacher];
     loss->place = place_of(&shape->layer[loss->layer], teacher ? &teacher->shape->layer[loss->taught] : NULL,
                            shape->layer[shape->n - 1].outputs);
-    if (!teacher || loss->type->asks != TEACH_MAP || loss->head < 0) return;
+    if (!teacher || loss->head < 0 || loss->type->asks == TEACH_ANSWER) return;
     loss->place.teacher = teacher->cfg;
     loss->place.tail_of = low->head[loss->head].tail_of;
     loss->place.tails = low->head[loss->head].tails;
@@ -347,7 +365,8 @@ static char only_means(const lowered *low, int t, int tap)
     int readers = 0;
     for (int i = 0; i < low->losses; ++i) {
         const taught_loss *loss = &low->loss[i];
-        if (loss->teacher != t || loss->type->asks != TEACH_MAP || loss->tap_index != tap) continue;
+        int map = loss->type->asks == TEACH_MAP || loss->type->asks == TEACH_HEAD;
+        if (loss->teacher != t || !map || loss->tap_index != tap) continue;
         if (!loss->type->reads_means || !loss->type->reads_means(loss->section)) return 0;
         ++readers;
     }

@@ -1,7 +1,7 @@
 /* Deploying: layers that only feed losses go, as dead code does in a compiler.
  *
  * Alive is what an answer of the network is computed from. Answers are the last layer, every section that answers
- * ([softmax], [yolo], ...) and every layer of a reused classifier, unless that says deploy=0. From the end on, what a
+ * ([softmax], [yolo], ...) and every layer of a reused classifier, unless one says deploy=0. From the end on, what a
  * live layer reads is alive too. Two kinds of layers are what they read, and go although they are read: a loss's
  * stand-in, and a [route] back to the trunk whose one layer stands right before it once the branch is gone.
  *
@@ -45,6 +45,7 @@ static int is_answer(const lowered *low, int i)
 {
     const lower_head *head = head_of_tail(low, i);
     if (head) return head->answers;
+    if (low->role[i] == ROLE_LABELS) return 0;
     return i == low->shape->n - 1 || answers(cfg_layer(low->cfg, i));
 }
 

@@ -3,8 +3,9 @@
  * A copy keeps its keys and its origin (the teacher's file and line); only layer numbers change. A number that meant
  * the tap now means the layer that stands for it: the loss's stand-in while training, what it read when deploying.
  * [dropout] passes its input on and [cost] is no part of a prediction: neither is copied. While training a copied
- * [softmax] has noloss=1, since nothing here learns from labels; in LOWER_LABELS all of it does. Deploying, a 1x1
- * convolution with a stride is listed twice: first its [maxpool] is appended, then itself. */
+ * [softmax] has noloss=1, since labels= has a loss of its own on class scores; boxes learn from labels themselves,
+ * where labels= asks for it. In LOWER_LABELS all of it does. Deploying, a 1x1 convolution with a stride is listed
+ * twice: first its [maxpool] is appended, then itself. */
 #include "lower_build.h"
 #include "darknet_plugin/base/mem.h"
 
@@ -157,6 +158,7 @@ static int copy_layer(lower_build *build, tail_map *map, int k)
     if (build->mode == LOWER_DEPLOY) lower_deploy_layer(out);
     else if (build->mode == LOWER_LABELS) lower_for_labels(out);
     else if (cfg_is(s, "softmax")) cfg_set(out, "noloss", "1");
+    else lower_limit_boxes(out);
     lower_mark(build, build->mode == LOWER_LABELS ? ROLE_STUDENT : ROLE_TAIL);
     ++map->done;
     return bad;
@@ -180,7 +182,7 @@ static int wants_yardstick(const lower_build *build, int i)
 }
 
 /* Appends the stand-in of one, as entry head->tail_of[map->done]. */
-static void insert_loss(lower_build *build, tail_map *map, const cfg_section *section, const char *type,
+static void insert_loss(lower_build *build, tail_map *map, const cfg_section *section, const section_type *type,
                         loss_kind kind)
 {
     lower_head *head = &build->low->head[build->head];
@@ -189,35 +191,72 @@ static void insert_loss(lower_build *build, tail_map *map, const cfg_section *se
     memmove(head->tail_of + k + 1, head->tail_of + k, (size_t)(head->tails - 1 - k) * sizeof *head->tail_of);
     head->tail_of[k] = -1;
     if (head->scores < 0) head->scores = build->lowered_layers - 1;
-    lower_append_loss(build, section, section_type_named(type), kind);
+    lower_append_loss(build, section, type, kind);
+}
+
+/* The row of a loss behind the tail: boxes or class scores are there. */
+static const section_type *row_behind(const lower_build *build, const char *name)
+{
+    int boxes = lower_teacher(build, &build->low->head[build->head])->outs > 0;
+    return boxes ? section_type_on_boxes(name) : section_type_named(name);
+}
+
+/* What losses of the triple are measured by, and labels= stands for where there are class scores; NULL: it is there. */
+static const section_type *own_loss(const lower_build *build, int i)
+{
+    const section_type *kd = row_behind(build, "kd");
+    int boxes = kd->asks == TEACH_HEAD, there = 0;
+    if (!boxes) return section_type_named("cross_entropy");
+    for (int k = 0; loss_behind(build, i, k); ++k) there |= cfg_is(loss_behind(build, i, k), "kd");
+    return there ? NULL : kd;
 }
 
 /* All of them, before the output; unless distilling, their numbers are left out. What only measures comes last. */
 static void insert_losses(lower_build *build, tail_map *map, int i)
 {
     const cfg_section *tail = lower_at(build, i), *section;
-    int labels = cfg_float(tail, "labels", 0) > 0, yardstick = !labels && wants_yardstick(build, i), n = 0;
+    const section_type *own = own_loss(build, i);
+    int labels = own && own->asks == TEACH_LABELS && cfg_float(tail, "labels", 0) > 0;
+    int yardstick = own && !labels && wants_yardstick(build, i), n = 0;
     while (loss_behind(build, i, n)) ++n;
     if (build->mode != LOWER_TRAIN) {
         build->training_layers += n + labels + yardstick;
         return;
     }
     for (int k = 0; (section = loss_behind(build, i, k)); ++k)
-        insert_loss(build, map, section, section->name, LOSS_BEHIND_TAIL);
-    if (labels || yardstick) insert_loss(build, map, tail, "cross_entropy", labels ? LOSS_BEHIND_TAIL : LOSS_YARDSTICK);
+        insert_loss(build, map, section, row_behind(build, section->name), LOSS_BEHIND_TAIL);
+    if (labels || yardstick) insert_loss(build, map, tail, own, labels ? LOSS_BEHIND_TAIL : LOSS_YARDSTICK);
 }
 
-/* Losses by labels and scale=auto need class scores. 0, or -1 after reporting. */
-static int check_scores(const lower_build *build, int i)
+/* Losses by labels and scale=auto need class scores, or boxes behind them. 0, or -1 after reporting. */
+static int check_scores(const lower_build *build, int i, int boxes)
 {
     const cfg_section *tail = lower_at(build, i);
     const teacher_spec *teacher = lower_teacher(build, &build->low->head[build->head]);
     int labels = cfg_float(tail, "labels", 0) > 0;
-    if (teacher->answer >= 0 || !(labels || wants_yardstick(build, i))) return 0;
+    if (teacher->answer >= 0 || boxes || !(labels || wants_yardstick(build, i))) return 0;
+    if (teacher->outs) {
+        diag_error(build->d, tail->file, cfg_line(tail, "layers"), tail->name,
+                   "%s needs the detector's own [yolo] or [region], which layers= leaves out",
+                   labels ? "labels=" : "scale=auto");
+        return -1;
+    }
     diag_error(build->d, tail->file, cfg_line(tail, "labels"), tail->name,
                "%s needs class scores, and %s does not end on [softmax]", labels ? "labels=" : "scale=auto",
                teacher->cfg_path);
     return -1;
+}
+
+/* Before the last of a tail that ends on boxes is copied: while training they learn from labels, if those are asked
+ * for. */
+static void learn_boxes(lower_build *build, int i)
+{
+    lower_head *head = &build->low->head[build->head];
+    double weight = cfg_float(lower_at(build, i), "labels", 0);
+    if (build->mode != LOWER_TRAIN || !(weight > 0)) return;
+    head->labels = weight;
+    if (head->scores < 0) head->scores = build->lowered_layers - 1;
+    build->low->trained = build->lowered_layers + 1;
 }
 
 /* Appends the copies, and closes the triple. */
@@ -228,13 +267,15 @@ int lower_tail(lower_build *build, int i)
     const teacher_spec *t = lower_teacher(build, h);
     tail_map m = { .build = build, .head = h, .stands = build->map[i - 1] };
     int bad = cfg_find(s, "layers") ? chosen_tail(h, t, s, build->d) : default_tail(h, t, s, build->d);
-    bad |= check_scores(build, i);
+    int ends = h->tails && is_output(cfg_layer(t->cfg, h->tail_of[h->tails - 1]));
+    int boxes = ends && cfg_is_boxes(cfg_layer(t->cfg, h->tail_of[h->tails - 1]));
+    bad |= check_scores(build, i, boxes);
     if (build->mode == LOWER_DEPLOY && !bad) list_strides(h, t);
     h->answers = cfg_int(s, "deploy", 1);
     h->tail = h->tails ? build->lowered_layers : -1;
-    int ends = h->tails && is_output(cfg_layer(t->cfg, h->tail_of[h->tails - 1]));
     while (m.done < h->tails && !bad) {
         if (ends && m.done == h->tails - 1) insert_losses(build, &m, i);
+        if (boxes && m.done == h->tails - 1) learn_boxes(build, i);
         bad |= copy_layer(build, &m, m.done);
     }
     if (!ends && !bad) insert_losses(build, &m, i);

@@ -194,6 +194,7 @@ static int assign_answer(lower_build *build, int i)
         teacher_ask_answer(teacher);
         return 0;
     }
+    if (before >= 0 && teacher->outs && section_type_on_boxes(section->name)->asks == TEACH_HEAD) return 0;
     diag_error(build->d, section->file, section->line, section->name,
                "%s does not end on [softmax]: it gives no class scores to learn from", teacher->cfg_path);
     return -1;

@@ -7,7 +7,9 @@
  *   scale = G(cross-entropy) / G(loss)
  *
  * Cross-entropy is taken through the teacher's frozen classifier and against the teacher's own first class, so that no
- * label is needed. The scales stay what they are from then on, and go along with a run's state. */
+ * label is needed. Behind a detector's head [kd] with a scale of 1 takes its place: it is a sum over places as the loss
+ * of [yolo] is, against the teacher's answer. The scales stay what they are from then on, and go along with a run's
+ * state. */
 #include "layers/network.h"
 #include "model_internal.h"
 #include "model_truth.h"
@@ -27,7 +29,10 @@ static double *scale_at(const model *model, const taught_loss *loss)
 }
 
 /* Is the loss what the others of its triple are measured by? */
-static int is_yardstick(const taught_loss *loss) { return loss->type->asks == TEACH_LABELS; }
+static int is_yardstick(const taught_loss *loss)
+{
+    return loss->type->asks == TEACH_LABELS || loss->type->asks == TEACH_HEAD;
+}
 
 /* Of a triple: does one of its losses want a scale? */
 static int wants(const lowered *low, int head)
@@ -68,6 +73,7 @@ static double mean_square(model *model, int stands)
     size_t n = (size_t)reads->outputs * (size_t)net->batch;
     double sum = 0;
     network_forward(net, model->low->shape->n, 1);
+    model_weigh_boxes(model, NULL, 0);
     network_backward_to(net, model->low->shape->n, stands);
     gpu_pull_delta(net, stands - 1);
     for (size_t i = 0; i < n; ++i) sum += (double)reads->delta[i] * reads->delta[i];
@@ -97,8 +103,10 @@ void model_measure_losses(model *model, const float *x, double *sum)
     net->input = (float *)x;
     for (int head = 0; head < low->heads; ++head) {
         if (!wants(low, head)) continue;
-        teachers_choice(model, low->head[head].teacher, label);
-        model_fill_truth(net, &(mixed_labels){ .first = label }, 0);
+        if (low->teacher[low->head[head].teacher].answer >= 0) {
+            teachers_choice(model, low->head[head].teacher, label);
+            model_fill_truth(net, &(mixed_labels){ .first = label }, 0);
+        }
         measure_triple(model, head, sum);
     }
     model_taught(model);

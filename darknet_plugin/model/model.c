@@ -16,7 +16,8 @@
 
 /* What each role means to the CPU backend. */
 static const cpu_mode MODE_OF[] = {
-    [ROLE_STUDENT] = CPU_TRAINED, [ROLE_OUTPUT] = CPU_FROZEN, [ROLE_POOL] = CPU_FROZEN_WEIGHTS,
+    [ROLE_STUDENT] = CPU_TRAINED, [ROLE_OUTPUT] = CPU_FROZEN, [ROLE_LABELS] = CPU_TRAINED,
+    [ROLE_POOL] = CPU_FROZEN_WEIGHTS,
     [ROLE_PROJECTOR] = CPU_TRAINED, [ROLE_LOSS] = CPU_TRAINED, [ROLE_TAIL] = CPU_FROZEN,
 };
 
@@ -39,11 +40,15 @@ int model_backend(const char *text, cpu_backend *backend, diag *d)
 /* The layer that answers. */
 static int end_of_tail(const lower_head *head) { return head->tail + head->tails - 1; }
 
-/* Losses behind a tail: gradients pass it. */
-static void let_through(const lower_head *head, cpu_mode *mode)
+/* Losses behind a tail: gradients pass it. Boxes behind them learn from labels or are not run. */
+static void let_through(const model *model, const lower_head *head, cpu_mode *mode)
 {
-    for (int k = 0; head->scores >= 0 && k < head->tails; ++k)
-        if (head->tail_of[k] >= 0) mode[head->tail + k] = CPU_FROZEN_WEIGHTS;
+    for (int k = 0; head->scores >= 0 && k < head->tails; ++k) {
+        int i = head->tail + k, boxes = cfg_is_boxes(cfg_layer(model->low->cfg, i));
+        if (head->tail_of[k] < 0) continue;
+        mode[i] = boxes ? CPU_FROZEN : CPU_FROZEN_WEIGHTS;
+        if (boxes && head->labels > 0) mode[i] = CPU_TRAINED;
+    }
 }
 
 /* Puts our functions on the network's layers, by their roles. */
@@ -53,7 +58,7 @@ static int bind_layers(model *model, const model_options *options, diag *d)
     cpu_mode *mode = mem_calloc(n, sizeof *mode);
     char *keep = mem_calloc(n, 1);
     for (size_t i = 0; i < n; ++i) mode[i] = MODE_OF[model->low->role[i]];
-    for (int i = 0; i < model->low->heads; ++i) let_through(&model->low->head[i], mode);
+    for (int i = 0; i < model->low->heads; ++i) let_through(model, &model->low->head[i], mode);
     for (int i = 0; i < model->low->heads; ++i)
         if (model->low->head[i].tails) keep[end_of_tail(&model->low->head[i])] = 1;
     for (int i = 0; i < model->low->outs; ++i) keep[model->low->out[i]] = 1;
@@ -280,8 +285,9 @@ int model_fits_classes(const model *model, const data_file *file, diag *d)
     if (!model_is_detector(model))
         diag_error(d, cfg, 0, NULL, "network has %d outputs, %s has %d classes", model->classes, file->path,
                    file->classes);
-    for (int i = 0; i < model->low->outs; ++i) {
-        const cfg_section *s = cfg_layer(model->low->cfg, model->low->out[i]);
+    for (int i = 0; i < model->low->shape->n; ++i) {
+        const cfg_section *s = cfg_layer(model->low->cfg, i);
+        if (!cfg_is_boxes(s)) continue;
         int classes = cfg_int(s, "classes", 20);
         if (classes == file->classes) continue;
         diag_error(d, s->file, cfg_line(s, "classes"), s->name, "%d classes, %s has %d", classes, file->path,
@@ -342,12 +348,13 @@ double model_train_mixed(model *model, const float *x, const mixed_labels *label
     network *net = model->net;
     model_ask_teachers(model, x);
     if (boxes && model->low->labels)
-        memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
+        model_take_boxes(model, boxes);
     else if (labels->first && model->low->labels)
         model_fill_truth(net, labels, model->low->augment.label_smoothing);
     net->input = (float *)x;     /* layers only read their input */
     *net->seen += (size_t)net->batch;
     network_forward(net, model->low->trained, 1);
+    model_weigh_boxes(model, boxes, 1);
     double cost = total_cost(net, model->low->trained);
     if (isfinite(cost)) network_backward(net, model->low->trained);
     model_taught(model);

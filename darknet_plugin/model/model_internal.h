@@ -10,6 +10,12 @@ void model_ask_teachers(model *model, const float *x);
 /* What a loss's teacher says about the batch, live or out of its cache. */
 teaching model_teaching_of(const model *model, const taught_loss *loss);
 
+/* Boxes that learn from labels (model_boxes.c). Before forward: net->truth from boxes (batch, net->truths), those of
+ * images without labels left empty. Between forward and backward: each such layer's delta and cost times its weight and
+ * `share`, over the images that have labels; boxes as before, NULL: all have. */
+void model_take_boxes(model *model, const float *boxes);
+void model_weigh_boxes(model *model, const float *boxes, float share);
+
 /* scale=auto (balance.c): is there any? Measures each loss of a triple with one on a batch, adding to sum (one number a
  * loss of low->losses); then sets their scales by what is in it. Between the two, as between training steps, caches
  * must have been asked for the batch. */

@@ -160,6 +160,7 @@ static const key_row yolo_keys[] = {
     TRAINING_FLOAT("cls_normalizer", 1e30), TRAINING_FLOAT("delta_normalizer", 1e30),
     TRAINING_FLOAT("max_delta", 1e30), TRAINING_FLOAT("label_smooth_eps", 1), TRAINING_FLAG("objectness_smooth"),
     TRAINING_FLAG("focal_loss"), NMS,
+    FLAG("deploy"),                  /* ours: see lower_stock */
     ELSEWHERE("uc_normalizer"), ELSEWHERE("beta1"), ELSEWHERE("resize"), ELSEWHERE("counters_per_class"),
     ELSEWHERE("show_details"), ELSEWHERE("track_history_size"),
     ELSEWHERE("sim_thresh"), ELSEWHERE("embedding_layer"), ELSEWHERE("dets_for_track"), ELSEWHERE("dets_for_show"),
@@ -179,6 +180,7 @@ static const key_row region_keys[] = {
     FLAG("sqrt"), FLAG("softmax"), FLAG("background"), REAL("jitter"), FLAG("rescore"), REAL("thresh"),
     INT("classfix", -BIG, BIG), FLAG("absolute"), POSITIVE("random"), REAL("coord_scale"), REAL("object_scale"),
     REAL("noobject_scale"), REAL("mask_scale"), REAL("class_scale"), FLAG("bias_match"), TEXT("tree"), TEXT("map"),
+    FLAG("deploy"),
     ELSEWHERE("focal_loss"), ELSEWHERE("resize"), END
 };
 static const key_row detection_keys[] = {

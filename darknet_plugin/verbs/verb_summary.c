@@ -13,7 +13,7 @@
 
 static const char *const ROLE_NAME[] = {
     [ROLE_STUDENT] = "student", [ROLE_POOL] = "pooling", [ROLE_PROJECTOR] = "projector", [ROLE_LOSS] = "loss",
-    [ROLE_TAIL] = "classifier", [ROLE_OUTPUT] = "untrained",
+    [ROLE_TAIL] = "classifier", [ROLE_OUTPUT] = "untrained", [ROLE_LABELS] = "labels",
 };
 
 typedef struct summary {

@@ -54,6 +54,15 @@ void gpu_forward(network *net, int end, int train)
     if (!train && end == net->n) gpu_pull_output(net, output_layer(net));
 }
 
+void gpu_weigh_delta(network *net, int i, int b, float factor)
+{
+    const layer *l = &net->layers[i];
+    float *delta = l->delta_gpu + (size_t)b * (size_t)l->outputs;
+    cuda_set_device(net->gpu_index);
+    if (factor == 0) fill_gpu(l->outputs, 0, delta, 1);
+    else scal_gpu(l->outputs, factor, delta, 1);
+}
+
 void gpu_pull_delta(const network *net, int i)
 {
     const layer *l = &net->layers[i];
