@@ -38,4 +38,11 @@ holds "features head by head" '(.head_feature_mse | length) == 2 and (.head_feat
 first=$(jq '.head_feature_mse[0]' "$w/out")
 status 0 "valid as a table" "$darknet" distill valid "$data" "$w/simkd.cfg" "$w/one/simkd_final.weights"
 says out "mean squared error; by head: $(printf %.6f "$first"), " "too"
+
+# A start that has been distilled before
+status 0 "a whole student, from step 0" "$darknet" distill train "$data" "$w/simkd.cfg" "$w/one/simkd_final.weights" -clear -epochs 1 -quiet -backup "$w/again"
+says err "is a whole student of this cfg, trained on 48 images; to distil it once more from the start was not measured to help" "is warned of"
+status 0 "going on with it" "$darknet" distill train "$data" "$w/simkd.cfg" "$w/one/simkd_final.weights" -epochs 5 -quiet -backup "$w/again2"
+grep -q "not measured to help" "$w/err" && not_ok "is not" || ok "is not"
+"$darknet" distill train -help | grep -q "learning_rate= that did best" && ok "train -help says which rates did best" || not_ok "train -help says which rates did best"
 finish

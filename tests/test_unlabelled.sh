@@ -66,6 +66,16 @@ sed "s#=cfg/#=$PWD/cfg/#; s/^batch=.*/batch=4/" cfg/shapes/simkd.cfg >"$w/simkd.
 status 0 "a detector's list" train d-one simkd d-one
 status 0 "a detector's unlabelled images" train d-two simkd d-two
 same d-one/simkd_final.weights d-two/simkd_final.weights "teach as those of train= do"
+sed "s/^\[reused_classifier\]/&\nlabels=1/" "$w/simkd.cfg" >"$w/labels.cfg"
+status 0 "labels through the frozen head, all labelled" train d-one labels l-one
+status 0 "four unlabelled" train d-two labels l-two
+cmp -s "$w/l-one/labels_final.weights" "$w/l-two/labels_final.weights" && not_ok "teach something else" || ok "teach something else"
+cmp -s "$w/d-two/simkd_final.weights" "$w/l-two/labels_final.weights" && not_ok "than no labels at all" || ok "than no labels at all"
+while read -r image; do label=${image%.*}.txt; label=${label/images/labels}; : >"$label"; done <"$w/d.rest"
+status 0 "what stands beside them changes" train d-two labels l-again
+same l-two/labels_final.weights l-again/labels_final.weights "nothing"
+status 0 "images without objects" train d-one labels l-empty
+cmp -s "$w/l-two/labels_final.weights" "$w/l-empty/labels_final.weights" && not_ok "are something else than unlabelled ones" || ok "are something else than unlabelled ones"
 status 0 "distill data of a detector" "$darknet" distill data "$w/d-two.data" -json
 holds "counts them and no boxes" '.unlabelled | .images == 4 and .detector and (has("boxes") | not)'
 finish
