@@ -174,6 +174,7 @@ static void missing_key(const data_request *request, diag *d)
     free(known);
 }
 
+/* No label files are read and no classes kept; a detector's list is one here, too. */
 static dataset *open_unlabelled(const data_file *file, size_t limit, int need, diag *d)
 {
     int boxes = need & (DATA_DETECTOR | DATA_BOXES) ? DATA_DETECTOR : DATA_IMAGES;

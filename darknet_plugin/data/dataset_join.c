@@ -23,6 +23,7 @@ static void drop_unused(dataset *set)
     set->listed = set->count;
 }
 
+/* Paths move from one to the other, and what was known of files is forgotten: nothing has been read. */
 static void join_files(dataset *set, dataset *more)
 {
     size_t n = set->count + more->count;

@@ -340,6 +340,7 @@ static int tell_split(const data_file *file, data_split which, int *detector, cJ
     return failed;
 }
 
+/* All splits, one after another; unlabelled= behind train=, which says whether it is a detector's. */
 static int tell(const data_file *file, const options *options, diag *d)
 {
     cJSON *object = options->json ? cJSON_CreateObject() : NULL;

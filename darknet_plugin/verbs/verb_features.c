@@ -30,6 +30,7 @@ static int open_model(const options *options, filling *filling, diag *d)
     return filling->model ? model_fit(filling->model, options->fit, d) : -1;
 }
 
+/* Those that train would see. */
 static int open_images(const options *options, filling *filling, diag *d)
 {
     int need = model_is_detector(filling->model) ? DATA_DETECTOR : DATA_IMAGES;

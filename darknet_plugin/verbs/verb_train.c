@@ -305,7 +305,7 @@ const verb verb_train = {
     .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "view-seed", "limit", "holdout",
                "labelled", "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "quiet", "backup",
                "gpus", "nogpu", "fit", "measure" },
-    .notes = "learning_rate= that did best on images held out, SGD with momentum: Fashion-MNIST .1 distilled, .05 from\n"
-             "labels; CIFAR-100 .05 distilled (.1 and .02 were worse), .1 from labels. A detector by [feature_l2] alone:\n"
-             "in one trial ten times the rate of labels (.1 beside .01, one seed); none was chosen on images held out.\n",
+    .notes = "learning_rate= that did best on images held out, SGD with momentum: Fashion-MNIST .1 distilled, .05\n"
+             "from labels; CIFAR-100 .05 distilled (.1 and .02 were worse), .1 from labels. For detectors none\n"
+             "was chosen so; by [feature_l2] alone one did best at ten times the rate of labels (.1, .01; one seed).\n",
 };
