@@ -7,6 +7,7 @@
 #   make fuzz       every reader of files against hostile ones, SECONDS=60 each (clang)
 #   make fuzz-cli   every verb on mutated files, for SECONDS=60
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
+#   make init-all   init between every two networks at hand, a training step of each made smaller (half an hour, 16 GB)
 #   make memcheck   all tests under valgrind (about an hour)
 #   make gpu-emulated   what tests/gpu.sh wants, with GPU=1, on a CUDA device emulated by the processor: build-emulated
 #   make gpu-check  where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)
@@ -18,6 +19,8 @@
 #   DNNL=1                     0: without oneDNN, slower    MARCH=native   processor to build for
 #   ONNX=1                     0: without ONNX, import and export say so
 #   WINOGRAD=1                 0: every convolution the direct way, slower
+#   MPI=0                      1: training on several machines by MPI (Open MPI or MPICH; MPI_PC=mpich, its name to
+#                              pkg-config, where both are there)
 #   GPU=0  CUDNN=0             1: on CUDA, for a Darknet built with the same GPU= and CUDNN=, named by DARKNET=
 #   SAN=                       1: AddressSanitizer and UBSan, thread: ThreadSanitizer (with DNNL=0)
 #   BUILD=build                where objects go; what changed flags touch is built anew there
@@ -29,11 +32,9 @@ MARCH ?= native
 SAN ?=
 GPU ?= 0
 CUDNN ?= 0
-ifeq ($(GPU),1)
-BUILD ?= build-gpu
-else
-BUILD ?= build
-endif
+MPI ?= 0
+MPI_PC ?= mpi
+BUILD ?= build$(if $(filter 1,$(GPU)),-gpu)$(if $(filter 1,$(MPI)),-mpi)
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -109,9 +110,18 @@ NVCCFLAGS_ALL := -std=c++17 -O3 $(NVCC_ARCH) -Werror all-warnings -Xcompiler -Wa
 # Tests are many and link in a tenth of the time by this one, where it is.
 LINKER := $(if $(shell command -v ld.gold),-fuse-ld=gold)
 
-ROOMS := $(patsubst %,darknet_plugin/%,base sections host data lowering model training deploying verbs) \
+ROOMS := $(patsubst %,darknet_plugin/%,base sections host data lowering model training deploying init verbs) \
          $(patsubst %,weights_tools/%,file import onnx verbs) layers layers/cpu
 SRC := $(filter-out darknet_plugin/verbs/main.c,$(wildcard $(ROOMS:%=%/*.c)))
+# The one object that MPI's header is for.
+RANKS := darknet_plugin/base/ranks
+ifeq ($(MPI),1)
+SRC := $(filter-out $(RANKS)_none.c,$(SRC))
+$(BUILD)/$(RANKS)_mpi.o: INC += $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(MPI_PC)))
+LIBS += $(shell pkg-config --libs $(MPI_PC))
+else
+SRC := $(filter-out $(RANKS)_mpi.c,$(SRC))
+endif
 ifeq ($(GPU),1)
 SRC += $(filter-out layers/gpu/none.c,$(wildcard layers/gpu/*.c))
 CU := $(wildcard layers/*.cu layers/gpu/*.cu)
@@ -124,7 +134,7 @@ TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
 # What no fuzz target needs is not built for them.
-UNREAD := $(addprefix darknet_plugin/,verbs/% deploying/% model/evaluate% model/detect% model/model% \
+UNREAD := $(addprefix darknet_plugin/,verbs/% deploying/% init/% model/evaluate% model/detect% model/model% \
           model/features.c model/teacher.c training/trainer.c base/options.c data/loader% data/augment%) \
           layers/network.c layers/reused_classifier.c $(filter-out %/parallel.c,$(wildcard layers/cpu/*.c)) \
           $(addprefix weights_tools/,verbs/weights_cut.c verbs/weights_show.c onnx/onnx_write.cpp)
@@ -186,7 +196,20 @@ $(BUILD)/libreaders.a: $(READERS) $(BUILD)/objects
 $(FUZZERS): $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(BUILD)/libreaders.a
 	$(CXX) $(OPT) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
-tests: $(TESTS) $(BUILD)/darknet $(BUILD)/make_shapes
+tests: $(TESTS) $(BUILD)/darknet $(BUILD)/make_shapes mpi-programs
+
+# The program with each MPI that is there, for tests/test_mpi.sh: all objects but one are the same.
+MPIS := $(if $(filter 0,$(MPI)),$(foreach mpi,ompi-c mpich,$(if $(shell pkg-config --exists $(mpi) && echo 1),$(mpi))))
+.PHONY: mpi-programs
+.PRECIOUS: $(BUILD)/%/ranks_mpi.o
+mpi-programs: $(MPIS:%=$(BUILD)/%/darknet)
+$(BUILD)/%/ranks_mpi.o: $(RANKS)_mpi.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $*)) -MMD -MP -c -o $@ $<
+$(BUILD)/%/allreduce: $(BUILD)/%/ranks_mpi.o $(BUILD)/tests/bench/allreduce.o $(BUILD)/libdistill.a
+	$(CXX) $(OPT) $(OMP) $(LINKER) -o $@ $^ $(LIBS) $(shell pkg-config --libs $*)
+$(BUILD)/%/darknet: $(BUILD)/%/ranks_mpi.o $(BUILD)/darknet_plugin/verbs/main.o $(BUILD)/libdistill.a
+	$(CXX) $(OPT) $(OMP) $(LINKER) -o $@ $^ $(LIBS) $(shell pkg-config --libs $*)
 
 setup:
 	@.ci/setup
@@ -197,6 +220,10 @@ memcheck:
 test: setup
 	@$(MAKE) --no-print-directory darknet tests
 	@tests/run.sh $(BUILD)
+
+.PHONY: init-all
+init-all: $(BUILD)/tests/test_init
+	@DISTILL_INIT_ALL=1 $(BUILD)/tests/test_init
 
 # clang's sanitizers and libFuzzer; the objects are apart from all others.
 fuzzers: $(FUZZERS)
@@ -215,7 +242,7 @@ test-gpu: setup
 		tests/gpu.sh --skipped "$(DARKNET)/libdarknet.so was built without GPU=1; name another with DARKNET="; \
 	else $(MAKE) --no-print-directory GPU=1 run-gpu-tests; fi
 build-gpu-tests: $(BUILD)/darknet $(BUILD)/make_shapes \
-    $(patsubst %,$(BUILD)/tests/%,test_gpu_ops test_gpu test_gpu_models test_fixture test_zoo_networks)
+    $(patsubst %,$(BUILD)/tests/%,test_gpu_ops test_gpu test_gpu_models test_fixture test_zoo_networks) mpi-programs
 run-gpu-tests: darknet build-gpu-tests
 	@tests/gpu.sh $(BUILD)
 

@@ -19,6 +19,17 @@ says out "192 computed" "computes each image once"
 status 0 "the CPU reads it" train read -nogpu -views 1 -cache "$w/feat" -epochs 1
 says out " 0 computed" "and computes nothing"
 close fill read "with weights that differ by rounding"
+sed 's/^subdivisions=.*/subdivisions=2/' "$w/s.cfg" >"$w/halves.cfg"
+grep -q '^subdivisions=2' "$w/halves.cfg" || sed -i 's/^batch=.*/&\nsubdivisions=2/' "$w/halves.cfg"
+if [ -x "$build/ompi-c/darknet" ] && command -v mpirun.openmpi >/dev/null; then
+    status 0 "by halves on a device" "$darknet" distill train "$w/few.data" "$w/halves.cfg" -limit 192 -epochs 1 -quiet -backup "$w/halves"
+    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 status 0 "two ranks, a half each" timeout 300 mpirun.openmpi --oversubscribe \
+        -n 2 "$build/ompi-c/darknet" distill train "$w/few.data" "$w/s.cfg" -limit 192 -epochs 1 -quiet -backup "$w/ranks"
+    status 0 "end on weights that differ by rounding" "$darknet" distill weights compare "$w/s.cfg" "$w/halves/halves_final.weights" \
+        "$w/ranks/s_final.weights" -tolerance .001
+else
+    echo "skipped: two ranks on a device (no Open MPI)"
+fi
 env --default-signal=TERM "$darknet" distill train "$w/few.data" "$w/s.cfg" -limit 192 -epochs 2 -quiet -backup "$w/stop" -gpus 0 -checkpoint 0 >"$w/out" 2>&1 &
 pid=$!
 until [ -e "$w/stop/s_last.state" ] || ! kill -0 $pid 2>/dev/null; do sleep .02; done

@@ -168,6 +168,38 @@ static void records_come_back(void **unused)
     feature_cache_close(c);
 }
 
+/* What ranks have added: records that the cache lacks, and not those that are damaged. */
+static void a_shard_is_taken(void **unused)
+{
+    (void)unused;
+    feature_cache_spec s = spec_of("k=3\n");
+    feature_cache *c = open_cache("whole", &s);
+    s.use = CACHE_SHARD;
+    feature_cache *shard = open_cache("whole.rank1", &s);
+    put(c, 0, 2);
+    put(shard, 0, 2);
+    put(shard, 1, 4);
+    put(shard, 1, 5);
+    size_t end = feature_cache_file_bytes(shard);
+    int fd = open(file("whole.rank1"), O_RDWR);
+    assert_int_equal(pwrite(fd, "\xff\xff", 2, (off_t)end - 2), 2);   /* of the last record */
+    close(fd);
+    diag *d = diag_new();
+    feature_cache_take(c, shard, d);
+    check_no_errors(d);
+    diag_free(d);
+    feature_cache_close(shard);
+    check_record(c, 0, 2);
+    check_record(c, 1, 4);
+    assert_int_equal(get(c, 1, 5), 0);
+    s.use = CACHE_READ;
+    feature_cache *reader = open_cache("whole", &s);   /* while it is written to, without a warning */
+    assert_false(feature_cache_writes(reader));
+    check_record(reader, 1, 4);
+    feature_cache_close(reader);
+    feature_cache_close(c);
+}
+
 /* Opening fails and says `text`. */
 static void check_refused(const char *name, const feature_cache_spec *s, const char *text)
 {
@@ -360,7 +392,7 @@ int main(void)
         cmocka_unit_test(prints_are_kept),
         cmocka_unit_test(a_file_that_shrinks),
         cmocka_unit_test(every_half_comes_back), cmocka_unit_test(halves_round_to_nearest), cmocka_unit_test(types_keep_their_bounds),
-        cmocka_unit_test(records_come_back), cmocka_unit_test(others_are_refused), cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(a_shard_is_taken), cmocka_unit_test(records_come_back), cmocka_unit_test(others_are_refused), cmocka_unit_test(damage_is_found),
         cmocka_unit_test(a_full_disk_ends_the_writing_only), cmocka_unit_test(one_writer_many_readers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,6 +149,32 @@ static void test_start_resumes_the_stream(void **state)
     dataset_free(s);
 }
 
+/* Shares of a step follow each other: three loaders of four images of each twelve, in batches of two, from the middle on,
+ * across epochs' borders. */
+static void test_shares_make_up_the_steps(void **state)
+{
+    (void)state;
+    enum { SHARES = 3, OWN = 4, STEP = SHARES * OWN, STEPS = 10, START = 24 };
+    dataset *s = open_set(small_set(50, 8), DATA_TRAIN);
+    loader_options o = options(s, 8, STEP, 2);
+    o.start = START;
+    stream whole = collect(&o, STEPS);
+    o.batch = OWN / 2;
+    o.step_images = STEP;
+    o.shares = SHARES;
+    for (o.share = 0; o.share < SHARES; ++o.share) {
+        stream part = collect(&o, 2 * STEPS);
+        for (size_t i = 0; i < STEPS; ++i) {
+            size_t at = i * STEP + (size_t)o.share * OWN;
+            assert_memory_equal(part.index + i * OWN, whole.index + at, OWN * sizeof(uint64_t));
+            assert_memory_equal(part.x + i * OWN * 64, whole.x + at * 64, OWN * 64 * sizeof(float));
+        }
+        free_stream(part);
+    }
+    free_stream(whole);
+    dataset_free(s);
+}
+
 /* Every image once an epoch, in a new order each epoch, with its own label. */
 static void test_epochs_are_permutations(void **state)
 {
@@ -351,6 +377,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads_do_not_matter), cmocka_unit_test(test_two_seeds),
         cmocka_unit_test(test_start_resumes_the_stream),
+        cmocka_unit_test(test_shares_make_up_the_steps),
         cmocka_unit_test(test_epochs_are_permutations),
         cmocka_unit_test(test_views_come_round),
         cmocka_unit_test(test_validation_is_in_order_and_ends),

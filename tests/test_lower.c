@@ -407,6 +407,31 @@ static void plain_cfg_stays_itself(void **state)
     diag_free(d);
 }
 
+/* Several processes: as many times the subdivisions, and the user's own text, which runs are compared by. */
+static void shared_by_processes(void **state)
+{
+    (void)state;
+    static const char student[] = NET TEACHER CONV(4, 4) TRIPLE;
+    check_write("t.cfg", classifier, strlen(classifier));
+    check_write("s.cfg", student, strlen(student));
+    diag *d = diag_new();
+    lowered *alone = lower_read("s.cfg", LOWER_TRAIN, d), *l = lower_read_shared("s.cfg", LOWER_TRAIN, 4, d);
+    check_no_errors(d);
+    assert_int_equal(l->shape->batch, 8);
+    assert_int_equal(l->shape->subdivisions, 8);
+    assert_int_equal(cfg_int(&l->teacher->cfg->section[0], "batch", 0), 1);
+    char *text = cfg_text(l->source, NULL), *own = cfg_text(alone->source, NULL);
+    assert_string_equal(text, own);
+    free(text);
+    free(own);
+    lower_free(l);
+    lower_free(alone);
+    assert_null(lower_read_shared("s.cfg", LOWER_TRAIN, 3, d));
+    assert_int_equal(diag_errors(d), 1);
+    assert_string_equal(diag_get(d, 0)->text, "batch=8 is not divided by 3 processes times subdivisions=2");
+    diag_free(d);
+}
+
 static void plain_cfg_deployed(void **state)
 {
     (void)state;
@@ -429,7 +454,7 @@ int main(void)
         cmocka_unit_test(larger_teacher_is_pooled), cmocka_unit_test(connected_tap), cmocka_unit_test(connected_tail),
         cmocka_unit_test(tail_with_joins), cmocka_unit_test(chosen_tail_layers), cmocka_unit_test(detector_with_two_heads),
         cmocka_unit_test(student_reads_plugin_sections), cmocka_unit_test(taps_by_number), cmocka_unit_test(plain_cfg_stays_itself),
-        cmocka_unit_test(plain_cfg_deployed),
+        cmocka_unit_test(plain_cfg_deployed), cmocka_unit_test(shared_by_processes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

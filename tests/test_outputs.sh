@@ -63,6 +63,9 @@ for verb in "fold" "strip" "extract -to 1"; do
     refused "over the teacher" "$reads" "$darknet" distill weights "$1" in/student.cfg in/student.weights in/teacher "${flags[@]}"
     refused "over a hard link" "$reads" "$darknet" distill weights "$1" in/teacher.cfg in/teacher.weights links/hard "${flags[@]}"
 done
+init() { "$darknet" distill init in/teacher.cfg "$@" -force; }
+refused "init over its cfgs" "in/teacher.cfg: $reads" init in/teacher.cfg -out in/teacher.cfg
+refused "over the weights, by a link" "links/hard.weights: $reads" init in/teacher.cfg in/teacher.weights -out links/hard.weights
 import() { "$darknet" distill weights import in/teacher.cfg in/model.pt "$@"; }
 refused "weights import over the model" "in/model.pt: $reads" import in/model.pt
 refused "over the cfg" "links/soft.cfg: $reads" import links/soft.cfg

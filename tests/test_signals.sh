@@ -86,6 +86,7 @@ slowly() {
 for f in x.cfg x.weights x.onnx p.png; do echo "old $f" >made/$f; done
 old=$(cat made/* | md5sum)
 slowly "export" "$darknet" distill export in/student.cfg in/student.weights made/x
+slowly "init" "$darknet" distill init in/teacher.cfg in/teacher.cfg -out made/x.cfg -force
 slowly "weights fold" "$darknet" distill weights fold in/teacher.cfg in/teacher.weights made/x
 slowly "weights strip" "$darknet" distill weights strip in/teacher.cfg in/teacher.weights made/x
 slowly "weights extract" "$darknet" distill weights extract in/teacher.cfg in/teacher.weights made/x -to 1

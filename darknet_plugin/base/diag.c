@@ -240,6 +240,8 @@ void diag_print(const diag *d, FILE *out)
     free(printing.order);
 }
 
+void diag_clear(diag *d) { d->printed = d->count; }
+
 void diag_flush(diag *d, FILE *out)
 {
     diag_print(d, out);

@@ -53,6 +53,8 @@ const diag_message *diag_get(const diag *d, int i);   /* borrowed, in the order 
 /* Is there an error at this line already? `file` may be NULL. */
 int diag_told(const diag *d, const char *file, int line);
 void diag_print(const diag *d, FILE *out);            /* those not flushed, ordered by file (as first met) and line */
+/* Nobody is to read them: none will be printed. */
+void diag_clear(diag *d);
 /* Prints them now: what is known before a long run is said before it. */
 void diag_flush(diag *d, FILE *out);
 

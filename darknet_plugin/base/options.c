@@ -32,7 +32,7 @@ static const flag_row FLAGS[] = {
     { "cache",        FLAG_STR,   AT(cache),        0, 0, "FILE",
       "read the teacher's features here and store what is missing" },
     { "out",          FLAG_STR,   AT(cache_out),    0, 0, "FILE",
-      "features: the cache (default: [teacher] cache=); predict: the picture, or a folder for several" },
+      "features: the cache (default: [teacher] cache=); predict: the picture, or a folder for several; init: the cfg" },
     { "thresh",       FLAG_FLOAT, AT(threshold),    0, 1, "P",
       "detectors: probability above which boxes are shown (default .5)" },
     { "side-by-side", FLAG_SET,   AT(side_by_side), 0, 0, "", "detectors: the teacher's boxes next to the student's" },
@@ -54,7 +54,7 @@ static const flag_row FLAGS[] = {
       "the network that this distillation deploys, trained from labels and without its teacher" },
     { "clear",        FLAG_SET,   AT(clear),        0, 0, "", "count images from 0 again" },
     { "force",        FLAG_SET,   AT(force),        0, 0, "",
-      "train even with a teacher that looks untrained, resume even what was started otherwise" },
+      "train even with a teacher that looks untrained, resume even what was started otherwise; init: write over -out" },
     { "resume",       FLAG_SET,   AT(resume),       0, 0, "",
       "go on where an interrupted run of the same command was, bit for bit" },
     { "checkpoint",   FLAG_INT,   AT(checkpoint),   0, 1000000, "SECONDS",
@@ -64,6 +64,8 @@ static const flag_row FLAGS[] = {
     { "measure",      FLAG_INT,   AT(measure),      1, 1000000, "N",
       "measure the student every N epochs and at the end (default: as many images trained on as are looked at, "
       "a detector's four times)" },
+    { "fast-reduce",  FLAG_SET,   AT(fast_reduce),  0, 0, "",
+      "several ranks: gradients are added in whatever order MPI likes best; runs then need not repeat to the bit" },
     { "quiet",        FLAG_SET,   AT(quiet),        0, 0, "", "one line an epoch, or a view, only" },
     { "backup",       FLAG_STR,   AT(backup),       0, 0, "DIR",
       "where weights go (default: the .data file's backup)" },
@@ -87,6 +89,12 @@ static const flag_row FLAGS[] = {
       "compare: relative difference that still counts as equal (default: bit for bit)" },
     { "to",           FLAG_INT,   AT(to),           0, INT_MAX, "N", "extract: layers 0 to N, an encoder" },
     { "from",         FLAG_INT,   AT(from),         0, INT_MAX, "N", "extract: layers N to the end, a tail" },
+    { "from-cfg",     FLAG_STR,   AT(from_cfg),     0, 0, "TEACHER.cfg",
+      "init: make the student of this teacher, smaller; without a size and -out: list what sizes cost" },
+    { "width",        FLAG_FLOAT, AT(width),        0, 1, "W", "init -from: W times the filters of each layer" },
+    { "depth",        FLAG_FLOAT, AT(depth),        0, 1, "D", "init -from: D times the repeated blocks of each row" },
+    { "target",       FLAG_STR,   AT(target),       0, 0, "5ms|2M",
+      "init -from: the largest size listed that answers in so many ms, or has so many parameters (k, M)" },
     { "batch",        FLAG_INT,   AT(batch),        1, 65536, "N",
       "images a run when throughput is measured (default: the cfg's)" },
     { "seconds",      FLAG_FLOAT, AT(seconds),      0, 3600, "S", "time for each reader (default 3)" },
@@ -94,6 +102,17 @@ static const flag_row FLAGS[] = {
 enum { FLAG_COUNT = sizeof FLAGS / sizeof *FLAGS };
 _Static_assert(FLAG_COUNT <= 64, "options.given has a bit for every flag");
 
+/* Flags that mean something else to other verbs: what the user writes for such a row. */
+static const struct { const char *row, *written; } SHARED[] = { { "from-cfg", "from" } };
+
+static const char *written(const flag_row *flag)
+{
+    for (size_t i = 0; i < sizeof SHARED / sizeof *SHARED; ++i)
+        if (!strcmp(SHARED[i].row, flag->name)) return SHARED[i].written;
+    return flag->name;
+}
+
+/* The row of that name. */
 static const flag_row *find_flag(const char *name)
 {
     for (int i = 0; i < FLAG_COUNT; ++i)
@@ -137,7 +156,7 @@ const char *verb_nearest(const verb *const *verbs, const char *name)
 static void unknown_flag(const char *arg, const char *name, diag *d)
 {
     const char *names[FLAG_COUNT];
-    for (int i = 0; i < FLAG_COUNT; ++i) names[i] = FLAGS[i].name;
+    for (int i = 0; i < FLAG_COUNT; ++i) names[i] = written(&FLAGS[i]);
     const char *near = nearest_name(name, names, FLAG_COUNT);
     diag_error(d, NULL, 0, NULL, "unknown flag '%s'", arg);
     if (near) diag_hint(d, "did you mean '-%s'?", near);
@@ -176,12 +195,16 @@ static int set_float(options *options, const flag_row *flag, const char *text, d
 static const flag_row *find_taken(const options *options, const char *arg, diag *d)
 {
     const char *name = arg + (arg[1] == '-' ? 2 : 1);
-    const flag_row *flag = find_flag(name);
+    const flag_row *flag = NULL;
+    for (int i = 0; i < FLAG_COUNT; ++i) {
+        if (strcmp(written(&FLAGS[i]), name)) continue;
+        flag = &FLAGS[i];
+        if (takes(options->verb, flag->name)) return flag;
+    }
     if (!flag) {
         unknown_flag(arg, name, d);
         return NULL;
     }
-    if (takes(options->verb, flag->name)) return flag;
     diag_error(d, NULL, 0, NULL, "'-%s' means nothing to '%s'", flag->name, options->verb->name);
     return NULL;
 }
@@ -198,7 +221,7 @@ static int take_flag(options *options, char **arg, int room, diag *d)
         return 1;
     }
     if (room < 2) {
-        diag_error(d, NULL, 0, NULL, "'-%s' needs a value: %s", flag->name, flag->argument);
+        diag_error(d, NULL, 0, NULL, "'-%s' needs a value: %s", written(flag), flag->argument);
         return 0;
     }
     if (flag->type == FLAG_INT) return set_int(options, flag, arg[1], d) ? -1 : 2;
@@ -255,8 +278,8 @@ void options_help(const verb *verb, FILE *out)
         fprintf(out, "  %-8s %-24s %s\n", verb->subs[i]->name, verb->subs[i]->arguments, verb->subs[i]->help);
     for (int i = 0; i < FLAG_COUNT; ++i) {
         const flag_row *flag = &FLAGS[i];
-        int room = 28 - (int)strlen(flag->name);
-        if (takes(verb, flag->name)) fprintf(out, "  -%s %-*s %s\n", flag->name, room, flag->argument, flag->help);
+        int room = 28 - (int)strlen(written(flag));
+        if (takes(verb, flag->name)) fprintf(out, "  -%s %-*s %s\n", written(flag), room, flag->argument, flag->help);
     }
     if (verb->notes) fprintf(out, "%s", verb->notes);
 }

@@ -8,29 +8,33 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { MAX_POSITIONAL = 4096, MAX_VERB_FLAGS = 28, MOST_VERBS = 64 };
+enum { MAX_POSITIONAL = 4096, MAX_VERB_FLAGS = 32, MOST_VERBS = 64 };
 
 typedef struct options {
     const struct verb *verb;              /* borrowed */
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
-    int json, clear, force, resume, nogpu, quiet, side_by_side, fold, merge, teacher, from_labels, fp16;
+    int json, clear, force, resume, nogpu, quiet, side_by_side, fold, merge, teacher, from_labels, fp16, fast_reduce;
     int threads, epochs, seed, view_seed, limit, holdout, labelled, views, verify, top, skip_nan, measure;
     int checkpoint;                       /* seconds */
     int to, from, batch;                  /* to, from: 0 unless given, which options_given tells */
     double tolerance, seconds, threshold, eps;
+    double width, depth;
     const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *fit, *onnx;
+    const char *from_cfg, *target;
     uint64_t given;                       /* bit i: the flag of row i was given */
     FILE *out;                            /* where results go; everything else is stderr */
+    struct ranks *ranks;                  /* who does the command together, NULL = alone; borrowed */
 } options;
 
 typedef struct verb {
     const char *name, *arguments, *help;      /* what usage says of it */
     int min, max;                             /* positional arguments; a sub-verb's behind its name, which is arg[0] */
     int (*run)(options *options, diag *d);    /* 0, or non-zero after adding to `d` what went wrong */
-    const char *flags[MAX_VERB_FLAGS];        /* names of flags, then NULL; it takes those of its sub-verbs, too */
+    const char *flags[MAX_VERB_FLAGS];        /* flags' rows, then NULL; it takes those of its sub-verbs, too */
     const struct verb *const *subs;           /* its sub-verbs, then NULL; NULL: it has none */
     const char *notes;                        /* whole lines behind the flags in its own help; NULL: none */
+    int by_ranks;                             /* several processes can do it together (ranks.h) */
 } verb;
 
 /* Reads argv[0..argc-1] (behind the verb). Unknown flags, flags of other verbs and bad values go to `d`: 0, or what was
@@ -43,7 +47,7 @@ const verb *verb_named(const verb *const *verbs, const char *name);
 const char *verb_nearest(const verb *const *verbs, const char *name);
 /* The seed of augmented views: -view-seed, or else -seed. */
 uint64_t options_view_seed(const options *options);
-/* Was -flag given? */
+/* Was the flag of that row given? */
 int options_given(const options *options, const char *flag);
 /* 0 if the sub-verb takes every flag that was given, else -1 with a message. */
 int options_check_sub(const options *options, const verb *sub, diag *d);

@@ -13,7 +13,7 @@
 static unfinished *volatile first;   /* list, the elements borrowed */
 static pid_t owner;                  /* whose list it is: not that of a child before its exec */
 
-static const int SIGNALS[] = { SIGINT, SIGTERM, SIGHUP };
+static const int SIGNALS[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1 };
 enum { N_SIGNALS = sizeof SIGNALS / sizeof *SIGNALS };
 
 /* ---- signals held back ---- */

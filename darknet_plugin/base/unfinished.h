@@ -31,11 +31,11 @@ void unfinished_end(unfinished *it);                 /* nothing if it never bega
 /* Ends programs and removes files and folders, all there are. Safe in signal handlers. */
 void unfinished_remove(void);
 
-/* SIGINT, SIGTERM and SIGHUP wait from here to unfinished_release, with what unfinished_hold returned. */
+/* SIGINT, SIGTERM, SIGHUP and SIGUSR1 wait from here to unfinished_release, with what unfinished_hold returned. */
 sigset_t unfinished_hold(void);
 void unfinished_release(const sigset_t *before);
 
-/* From here on these three call `handler`, on the main thread; those that are ignored stay so (nohup). */
+/* From here on these call `handler`, on the main thread; those that are ignored stay so (nohup). */
 void unfinished_catch(void (*handler)(int signal));
 /* Such a handler: removes all, then the signal ends the program as if nobody had caught it. */
 void unfinished_end_all(int signal);

@@ -57,12 +57,20 @@ static void shuffle(size_t *order, size_t n, uint64_t seed, uint64_t epoch)
     }
 }
 
+/* How many images of all shares come before batch number `seq` of this one. */
+static uint64_t images_before(const loader_options *options, uint64_t seq)
+{
+    uint64_t step = (uint64_t)options->step_images, mine = step / (uint64_t)options->shares,
+        images = seq * (uint64_t)options->batch;
+    return images / mine * step + (uint64_t)options->share * mine + images % mine;
+}
+
 /* Which images training batch number `seq` holds, at which size. Under the lock. */
 static void plan_training(loader *loader, slot *slot, uint64_t seq)
 {
     const loader_options *options = &loader->options;
     batch *batch = &slot->batch;
-    uint64_t past = seq * (uint64_t)options->batch, at = options->start + past, step = (uint64_t)options->step_images;
+    uint64_t past = images_before(options, seq), at = options->start + past, step = (uint64_t)options->step_images;
     augment_size(options->view_seed, options->start / step + past / step, options->augment.random, options->w,
                  options->h, &batch->w, &batch->h);
     batch->n = options->batch;
@@ -76,15 +84,19 @@ static void plan_training(loader *loader, slot *slot, uint64_t seq)
     }
 }
 
-/* Images `at`, at + 1, ... of views * count (a validation sees each once); the last one again where the last batch is
- * not full. */
+/* Views and validation: the number of the image behind the last; a validation sees each once. */
+static uint64_t images_end(const loader_options *options, uint64_t count)
+{
+    uint64_t all = options->how == LOAD_VIEWS ? (uint64_t)options->views * count : count;
+    return options->end && options->end < all ? options->end : all;
+}
+
+/* Images `at`, at + 1, ... of views * count; the last one again where the last batch is not full. */
 static void plan_in_order(loader *loader, slot *slot, uint64_t seq)
 {
     const loader_options *options = &loader->options;
     batch *batch = &slot->batch;
-    int views = options->how == LOAD_VIEWS;
-    uint64_t at = (views ? options->start : 0) + seq * (uint64_t)options->batch;
-    uint64_t left = (views ? (uint64_t)options->views : 1) * loader->count - at;
+    uint64_t at = options->start + seq * (uint64_t)options->batch, left = images_end(options, loader->count) - at;
     batch->n = left < (uint64_t)options->batch ? (int)left : options->batch;
     batch->epoch = at / loader->count;
     for (int j = 0; j < options->batch; ++j) {
@@ -369,8 +381,8 @@ static int start_threads(loader *loader)
 static void make_ring(loader *loader)
 {
     const loader_options *options = &loader->options;
-    uint64_t batch = (uint64_t)options->batch, images = loader->count;
-    if (options->how == LOAD_VIEWS) images = images * (uint64_t)options->views - options->start;
+    uint64_t batch = (uint64_t)options->batch, end = images_end(options, loader->count);
+    uint64_t images = end > options->start ? end - options->start : 0;
     loader->batches = options->how == LOAD_TRAIN ? UINT64_MAX : (images + batch - 1) / batch;
     int w, h;
     augment_largest_size(options->augment.random, options->w, options->h, &w, &h);
@@ -387,7 +399,8 @@ loader *loader_start(const loader_options *options, diag *d)
     loader *l = mem_calloc(1, sizeof *l);
     l->options = *options;
     if (l->options.threads < 1) l->options.threads = 1;
-    if (l->options.step_images < 1) l->options.step_images = options->batch;
+    if (l->options.shares < 1) l->options.shares = 1;
+    if (l->options.step_images < 1) l->options.step_images = options->batch * l->options.shares;
     if (options->how != LOAD_TRAIN || !options->augment.detector) l->options.augment.random = 0;
     l->count = dataset_count(options->data);
     make_ring(l);

@@ -30,10 +30,14 @@ typedef struct loader_options {
     uint64_t seed;               /* of the order of training images */
     uint64_t view_seed;          /* of everything else that is random */
     int views;                   /* 0: a new view each epoch */
-    uint64_t start;              /* training and views: number of images already consumed */
+    uint64_t start;              /* number of images already consumed */
+    uint64_t end;                /* views and validation: number of the image to end before; 0: the last, too */
+    /* training: this is the loader of share number `share` of every step's images, of `shares` (0: 1) that are equal
+     * and follow each other */
+    int share, shares;
     int threads;                 /* >= 1 */
     int max_boxes;               /* detectors: truths an image (the net's truths / 5); 0: none are wanted */
-    /* training with augment.random: images a step, between which the size changes; 0: batch */
+    /* training: images a step, of all shares, between which augment.random changes the size; 0: batch */
     int step_images;
 } loader_options;
 

@@ -35,27 +35,7 @@ typedef struct side {
 
 enum { WHY = sizeof ((bench_result *)0)->why };
 
-char *bench_text(const lowered *low, int batch, size_t *len)
-{
-    cfg_file *copy = cfg_new(low->cfg->path);
-    for (int i = 0; i < low->cfg->n; ++i) cfg_append_copy(copy, &low->cfg->section[i]);
-    cfg_set(&copy->section[0], "batch", "%d", batch);
-    char *text = cfg_text(copy, len);
-    cfg_free(copy);
-    return text;
-}
-
 /* ---- this runtime and the host ---- */
-
-static int bind_frozen(const side *side, diag *d)
-{
-    cpu_mode *mode = mem_calloc((size_t)side->net->n, sizeof *mode);
-    for (int i = 0; i < side->net->n; ++i) mode[i] = CPU_FROZEN;
-    cpu_options options = { .backend = side->job->backend, .mode = mode, .layouts = 1 };
-    int failed = cpu_bind(side->net, &options, d);
-    free(mode);
-    return failed;
-}
 
 /* The network with its weights; `own` has it bound to our layers. */
 static int open_net(side *side, int own, diag *d)
@@ -67,7 +47,7 @@ static int open_net(side *side, int own, diag *d)
     free(text);
     if (!side->net) return -1;
     side->host_input = side->net->input;
-    if (own && bind_frozen(side, d)) return -1;
+    if (own && bench_bind_frozen(side->net, side->job->backend, d)) return -1;
     if (weights_load(side->net, low->shape, side->job->weights, NULL, d)) return -1;
     if (own) cpu_statistics_loaded(side->net, 0, side->net->n);
     return 0;

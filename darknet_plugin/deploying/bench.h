@@ -30,6 +30,13 @@ typedef struct bench_result {
 
 /* Measures all readers, in turns, so that what else the machine does hits all alike. */
 void bench_readers(const bench_job *job, bench_result result[BENCH_READERS]);
+/* This runtime's alone, with random weights: the median of an image in seconds, measured for about so long; below 0
+ * after reporting. */
+double bench_alone(const lowered *low, cpu_backend backend, double seconds, diag *d);
+/* He's weights and settled statistics: with those of an untrained network, all 0, everything would overflow. */
+void bench_random_weights(network *net, uint64_t seed);
+/* Every layer as it runs when nothing is trained. 0, or not after reporting. */
+int bench_bind_frozen(network *net, cpu_backend backend, diag *d);
 /* The network's text with another batch; the caller frees. */
 char *bench_text(const lowered *low, int batch, size_t *len);
 

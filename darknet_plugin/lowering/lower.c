@@ -225,6 +225,36 @@ lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d)
     return source ? lower_source(source, mode, 0, diag_errors(d) == before, d) : NULL;
 }
 
+/* Can each have a part of its own of a step's images, cut into as many parts as ever? */
+static int check_divisible(const cfg_section *net, int processes, diag *d)
+{
+    int batch = cfg_int(net, "batch", 1), subdivisions = cfg_int(net, "subdivisions", 1);
+    if (subdivisions < 1 || batch < 1 || batch % subdivisions) return 0;   /* said without us */
+    if (subdivisions <= batch / processes && batch % (subdivisions * processes) == 0) return 0;
+    diag_error(d, net->file, cfg_line(net, "batch"), net->name,
+               "batch=%d is not divided by %d processes times subdivisions=%d", batch, processes, subdivisions);
+    diag_hint(d, "batch is what all of them see in a step, subdivisions cuts each one's share");
+    return -1;
+}
+
+/* What the user wrote stays so: runs by other numbers of processes compare it. */
+lowered *lower_read_shared(const char *path, lower_mode mode, int processes, diag *d)
+{
+    int before = diag_errors(d);
+    cfg_file *source = cfg_read(path, d);
+    if (!source || processes < 2 || !cfg_net(source))
+        return source ? lower_source(source, mode, 0, diag_errors(d) == before, d) : NULL;
+    cfg_section *net = &source->section[0];
+    char *text = mem_strdup(cfg_str(net, "subdivisions", ""));
+    int bad = check_divisible(net, processes, d);
+    if (!bad) cfg_set(net, "subdivisions", "%d", cfg_int(net, "subdivisions", 1) * processes);
+    lowered *low = lower_source(source, mode, 0, diag_errors(d) == before, d);
+    if (low && *text) cfg_set(&low->source->section[0], "subdivisions", "%s", text);
+    else if (low) cfg_unset(&low->source->section[0], "subdivisions");
+    free(text);
+    return low;
+}
+
 lowered *lower_read_alone(const char *path, diag *d)
 {
     int before = diag_errors(d);

@@ -104,6 +104,9 @@ typedef struct lowered {
 lowered *lower_read(const char *path, lower_mode mode, diag *d);
 /* The same for that many images at a time, in one go, whatever its [net] says. */
 lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d);
+/* For so many processes that train together, each on its share of every step: batch is what all of them see, and a part
+ * of it at a time is what it were with as many times the subdivisions, which the lowered cfg has. */
+lowered *lower_read_shared(const char *path, lower_mode mode, int processes, diag *d);
 /* For training, but the teachers' weights need not be there. */
 lowered *lower_read_alone(const char *path, diag *d);
 /* The same from text that is already parsed; takes ownership of `source` even if it fails. */
@@ -127,6 +130,24 @@ void teacher_ask_answer(teacher_spec *teacher);
 /* Tap `auto`: the layers that feed the teacher's classifier(s), in order. See tap.c for the rule.
  * Returns how many, 0 after reporting why; *taps is the caller's to free. `at` is the section to blame. */
 int tap_find(const cfg_file *teacher, const net_shape *shape, const cfg_section *at, int **taps, diag *d);
+/* All [teacher] sections of `source`, *n of them; NULL after reporting. `wanted`: their weights files must be there;
+ * maps are asked for, so that they need taps. */
+enum { TEACHERS_WEIGHTS = 1, TEACHERS_TAPS = 2 };
+teacher_spec *teachers_read(const cfg_file *source, int wanted, int *n, diag *d);
+void teachers_free(teacher_spec *teacher, int n);
+
+/* An answer of a network: its output, the layer with weights that answers there, and the layer whose map that reads. */
+typedef struct tap_head {
+    int out, classifier, tap;
+} tap_head;
+/* Why there is none: `why` in words and the layer at fault, borrowed; NULL: nothing in it answers, it ends on `layer`,
+ * which is NULL in a network without layers. */
+typedef struct tap_problem {
+    const char *why;
+    const cfg_section *layer;
+} tap_problem;
+/* All answers of a network, in order, as tap=auto sees them. How many; *heads is the caller's to free. 0: *problem. */
+int tap_heads(const cfg_file *cfg, const net_shape *shape, tap_head **heads, tap_problem *problem);
 /* A detector's outputs: all [yolo] and [region] layers, in order. How many; *out is the caller's to free. */
 int lower_outputs(const cfg_file *cfg, int **out);
 /* The activation the tapped feature went through: "relu", "leaky", ..., "linear" where routes disagree. Borrowed. */

@@ -86,11 +86,6 @@ static inline const teacher_spec *lower_teacher(const lower_build *build, const 
     return &build->low->teacher[head->teacher];
 }
 
-/* All [teacher] sections of `source`, *n of them; NULL after reporting. `wanted`: their weights files must be there;
- * maps are asked for, so that they need taps. */
-enum { TEACHERS_WEIGHTS = 1, TEACHERS_TAPS = 2 };
-teacher_spec *teachers_read(const cfg_file *source, int wanted, int *n, diag *d);
-void teachers_free(teacher_spec *teacher, int n);
 /* Which triple learns from which tap, and whose answers are asked for; 0, or -1 after reporting. */
 int lower_assign_taps(lower_build *build);
 /* Before it: a single teacher with more taps than there are triples keeps those of the triples' strides, in their

@@ -36,38 +36,73 @@ static int no_tap(const cfg_section *at, const cfg_section *layer, diag *d, cons
     return -1;
 }
 
-/* From output layer `out` back to its tap; -1 after reporting. */
-static int walk_back(const cfg_file *teacher, const net_shape *shape, int out, const cfg_section *at, diag *d)
+static int blame(tap_problem *problem, const cfg_section *layer, const char *why)
 {
-    int i = out - 1;
-    for (; i >= 0 && (!shape->layer[i].stored || is_any(cfg_layer(teacher, i)->name, joins)); --i)
-        if (is_any(cfg_layer(teacher, i)->name, joins))
-            return no_tap(at, cfg_layer(teacher, i), d, "layers join between the classifier and its output");
-    if (i < 0) return no_tap(at, cfg_layer(teacher, out), d, "no layer with weights before the output");
-    int classifier = i;
-    for (--i; i >= 0 && is_any(cfg_layer(teacher, i)->name, pooled); --i) {}
-    if (i < 0) return no_tap(at, cfg_layer(teacher, classifier), d,
-                             "the classifier reads the network's input, there is no feature");
-    return i;
+    problem->layer = layer;
+    problem->why = why;
+    return -1;
+}
+
+/* From output layer head->out back to its classifier and tap; -1 with the problem. */
+static int walk_back(const cfg_file *cfg, const net_shape *shape, tap_head *head, tap_problem *problem)
+{
+    int i = head->out - 1;
+    for (; i >= 0 && (!shape->layer[i].stored || is_any(cfg_layer(cfg, i)->name, joins)); --i)
+        if (is_any(cfg_layer(cfg, i)->name, joins))
+            return blame(problem, cfg_layer(cfg, i), "layers join between the classifier and its output");
+    if (i < 0) return blame(problem, cfg_layer(cfg, head->out), "no layer with weights before the output");
+    head->classifier = i;
+    for (--i; i >= 0 && is_any(cfg_layer(cfg, i)->name, pooled); --i) {}
+    if (i < 0) return blame(problem, cfg_layer(cfg, head->classifier),
+                            "the classifier reads the network's input, there is no feature");
+    head->tap = i;
+    return 0;
+}
+
+/* The last layer that is no [cost]; -1: there is none. */
+static int last_layer(const cfg_file *cfg)
+{
+    int last = cfg_layers(cfg) - 1;
+    while (last >= 0 && cfg_is(cfg_layer(cfg, last), "cost")) --last;
+    return last;
+}
+
+/* All answers of a network, in order of their outputs. */
+int tap_heads(const cfg_file *cfg, const net_shape *shape, tap_head **heads, tap_problem *problem)
+{
+    int found = 0, last = last_layer(cfg);
+    *problem = (tap_problem){ .layer = last < 0 ? NULL : cfg_layer(cfg, last) };
+    *heads = mem_calloc((size_t)shape->n + 1, sizeof **heads);
+    for (int i = 0; i <= last && found >= 0; ++i) {
+        const cfg_section *s = cfg_layer(cfg, i);
+        if (!cfg_is_boxes(s) && !(i == last && cfg_is(s, "softmax"))) continue;
+        (*heads)[found] = (tap_head){ .out = i };
+        found = walk_back(cfg, shape, &(*heads)[found], problem) ? -1 : found + 1;
+    }
+    if (found > 0) return found;
+    free(*heads);
+    *heads = NULL;
+    return 0;
 }
 
 /* All taps in order of their outputs; how many, 0 after reporting. */
 static int find_all(const cfg_file *teacher, const net_shape *shape, const cfg_section *at, int *tap, diag *d)
 {
-    int found = 0, last = shape->n - 1;
-    while (last >= 0 && cfg_is(cfg_layer(teacher, last), "cost")) --last;
-    for (int i = 0; i <= last; ++i) {
-        const cfg_section *s = cfg_layer(teacher, i);
-        if (!cfg_is_boxes(s) && !(i == last && cfg_is(s, "softmax"))) continue;
-        if ((tap[found++] = walk_back(teacher, shape, i, at, d)) < 0) return 0;
-    }
-    if (!found) {
+    tap_head *head;
+    tap_problem problem;
+    int found = tap_heads(teacher, shape, &head, &problem);
+    for (int i = 0; i < found; ++i) tap[i] = head[i].tap;
+    free(head);
+    if (found) return found;
+    if (problem.why) {
+        no_tap(at, problem.layer, d, problem.why);
+    } else {
         diag_error(d, at->file, cfg_line(at, "tap"), at->name,
                    "tap=auto: the teacher ends on [%s], not on [softmax], [yolo] or [region]",
-                   last < 0 ? "net" : cfg_layer(teacher, last)->name);
+                   problem.layer ? problem.layer->name : "net");
         diag_hint(d, tap_hint);
     }
-    return found;
+    return 0;
 }
 
 int tap_find(const cfg_file *teacher, const net_shape *shape, const cfg_section *at, int **taps, diag *d)

@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Running counts for one of the two networks. */
 typedef struct tally {
@@ -116,6 +117,80 @@ static void count_batch(counting *counting, const batch *batch)
     e->images += (size_t)batch->n;
 }
 
+/* ---- several ranks ---- */
+
+/* What a rank counted of one network in one comparison. */
+static void add_tally(tally *tally, const double *count, const float *extremes, int classes)
+{
+    tally->top1 += (size_t)count[0];
+    tally->top5 += (size_t)count[1];
+    for (int i = 0; i < classes; ++i) {
+        tally->low[i] = fminf(tally->low[i], extremes[i]);
+        tally->high[i] = fmaxf(tally->high[i], extremes[classes + i]);
+    }
+}
+
+enum { COUNTS = 8 };   /* numbers a comparison: of both networks top1 and top5, agreement, error, images, labelled */
+
+/* Comparison k of this rank, zeroed as it is put there. */
+static void take_counts(counting *counting, int k, double *count, float *extremes)
+{
+    tally *side[] = { &counting->student[k], &counting->teacher[k] };
+    size_t classes = (size_t)counting->classes[k];
+    double *error = &counting->e->of[k].feature_mse;
+    for (int i = 0; i < 2; ++i, extremes += 2 * classes) {
+        count[2 * i] = (double)side[i]->top1;
+        count[2 * i + 1] = (double)side[i]->top5;
+        side[i]->top1 = side[i]->top5 = 0;
+        memcpy(extremes, side[i]->low, classes * sizeof *extremes);
+        memcpy(extremes + classes, side[i]->high, classes * sizeof *extremes);
+    }
+    count[4] = (double)counting->agree[k];
+    count[5] = *error;
+    count[6] = (double)counting->e->images;
+    count[7] = (double)counting->e->labelled;
+    counting->agree[k] = 0;
+    *error = 0;
+}
+
+/* All ranks' counts of comparison k, in their order. */
+static int merge_comparison(counting *counting, int k, diag *d)
+{
+    evaluation *e = counting->e;
+    ranks *ranks = counting->m->ranks;
+    size_t classes = (size_t)counting->classes[k], bytes = COUNTS * sizeof(double) + 4 * classes * sizeof(float);
+    char *mine = mem_calloc(bytes, 1), *all = mem_calloc(bytes, (size_t)ranks_count(ranks));
+    take_counts(counting, k, (double *)(void *)mine, (float *)(void *)(mine + COUNTS * sizeof(double)));
+    int failed = ranks_exchange(ranks, RANKS_EVALUATE, mine, bytes, all, d);
+    size_t images = 0, labelled = 0;
+    for (int i = 0; i < ranks_count(ranks) && !failed; ++i) {
+        double count[COUNTS];
+        const char *at = all + (size_t)i * bytes;
+        const float *extremes = (const float *)(const void *)(at + sizeof count);
+        memcpy(count, at, sizeof count);
+        add_tally(&counting->student[k], count, extremes, (int)classes);
+        add_tally(&counting->teacher[k], count + 2, extremes + 2 * classes, (int)classes);
+        counting->agree[k] += (size_t)count[4];
+        e->of[k].feature_mse += count[5];
+        images += (size_t)count[6];
+        labelled += (size_t)count[7];
+    }
+    if (k == e->n - 1) {
+        e->images = images;
+        e->labelled = labelled;
+    }
+    free(mine);
+    free(all);
+    return failed;
+}
+
+static int merge(counting *counting, diag *d)
+{
+    for (int k = 0; counting->m->ranks && k < counting->e->n; ++k)
+        if (merge_comparison(counting, k, d)) return -1;
+    return 0;
+}
+
 /* From counts to percent. */
 static void finish(counting *counting)
 {
@@ -156,15 +231,17 @@ int evaluate(model *model, const dataset *data, int threads, int who, evaluation
     loader_options lo = {
         .data = data, .how = LOAD_VALID, .batch = model->net->batch, .c = model->low->shape->c,
         .h = model->low->shape->h, .w = model->low->shape->w, .augment = model->low->augment,
-        .threads = threads > 0 ? threads : 1,
+        .threads = threads > 0 ? threads : 1, .start = ranks_share(model->ranks, dataset_count(data), 0),
+        .end = ranks_share(model->ranks, dataset_count(data), 1),
     };
     if (begin(&c, data, who, d)) return -1;
     loader *l = loader_start(&lo, d);
     int before = diag_errors(d);
     for (const batch *b; l && (b = loader_next(l, d));) count_batch(&c, b);
     if (l) loader_stop(l);
+    int failed = !l || diag_errors(d) > before || merge(&c, d);
     finish(&c);
-    return !l || diag_errors(d) > before ? -1 : 0;
+    return failed ? -1 : 0;
 }
 
 /* Guessing gives p = 1 / classes, within three standard deviations; where so few images are labelled that guessing

@@ -28,7 +28,8 @@ typedef struct evaluation {
 
 enum { EVALUATE_STUDENT = 1, EVALUATE_TEACHER = 2 };
 
-/* Runs every image once, in inference mode, in the net's own batch. `who` = EVALUATE_ bits; teachers are left out
+/* Runs every image once, in inference mode, in the net's own batch; several ranks split the images, and each gets the
+ * result of all. `who` = EVALUATE_ bits; teachers are left out
  * where the cfg has none. -1 with a message if images cannot be read or classes differ. */
 int evaluate(model *model, const dataset *data, int threads, int who, evaluation *evaluation, diag *d);
 

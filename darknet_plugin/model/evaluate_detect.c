@@ -148,7 +148,9 @@ static int run_images(measuring *measuring, int threads, diag *d)
     const net_shape *s = measuring->m->low->shape;
     loader_options lo = { .data = measuring->data, .how = LOAD_VALID, .batch = measuring->m->net->batch, .c = s->c,
                           .h = s->h, .w = s->w, .augment = measuring->m->low->augment,
-                          .threads = threads > 0 ? threads : 1 };
+                          .threads = threads > 0 ? threads : 1,
+                          .start = ranks_share(measuring->m->ranks, dataset_count(measuring->data), 0),
+                          .end = ranks_share(measuring->m->ranks, dataset_count(measuring->data), 1) };
     int before = diag_errors(d);
     loader *l = loader_start(&lo, d);
     if (!l) return -1;
@@ -156,6 +158,64 @@ static int run_images(measuring *measuring, int threads, diag *d)
     measuring->e->left_out = loader_left_out(l, d);
     loader_stop(l);
     return diag_errors(d) > before ? -1 : 0;
+}
+
+/* ---- several ranks: each gets the boxes and objects of all, in the order of images ---- */
+
+static int merge_boxes(ranks *ranks, side *side, diag *d)
+{
+    detect_list *list = &side->boxes;
+    size_t total;
+    if (!side->on) return 0;
+    void *all = ranks_gather(ranks, RANKS_EVALUATE, list->box, list->n * sizeof *list->box, &total, d);
+    if (!all) return -1;
+    detect_list_free(list);
+    *list = (detect_list){ .box = all, .n = total / sizeof *list->box, .room = total / sizeof *list->box + 1 };
+    return 0;
+}
+
+static int merge_truths(ranks *ranks, measuring *measuring, diag *d)
+{
+    size_t total, own = measuring->truths * sizeof *measuring->truth;
+    void *all = ranks_gather(ranks, RANKS_EVALUATE, measuring->truth, own, &total, d);
+    if (!all) return -1;
+    free(measuring->truth);
+    measuring->truth = all;
+    measuring->truths = measuring->room = total / sizeof *measuring->truth;
+    return 0;
+}
+
+typedef struct rank_counts {
+    size_t images, left_out;
+    double feature_mse[MAX_TEACHERS];
+} rank_counts;
+
+/* Sums of all ranks, in their order. */
+static int merge_counts(ranks *ranks, detect_evaluation *evaluation, diag *d)
+{
+    size_t n = (size_t)ranks_count(ranks);
+    rank_counts mine = { .images = evaluation->images, .left_out = evaluation->left_out },
+        *all = mem_calloc(n, sizeof *all);
+    for (int k = 0; k < evaluation->n; ++k) mine.feature_mse[k] = evaluation->of[k].feature_mse;
+    int failed = ranks_exchange(ranks, RANKS_EVALUATE, &mine, sizeof mine, all, d);
+    evaluation->images = evaluation->left_out = 0;
+    for (int k = 0; k < evaluation->n; ++k) evaluation->of[k].feature_mse = 0;
+    for (size_t i = 0; i < n; ++i) {
+        evaluation->images += all[i].images;
+        evaluation->left_out += all[i].left_out;
+        for (int k = 0; k < evaluation->n; ++k) evaluation->of[k].feature_mse += all[i].feature_mse[k];
+    }
+    free(all);
+    return failed;
+}
+
+static int merge(measuring *measuring, diag *d)
+{
+    ranks *ranks = measuring->m->ranks;
+    if (!ranks) return 0;
+    for (int k = 0; k < measuring->e->n; ++k)
+        if (merge_boxes(ranks, &measuring->student[k], d) || merge_boxes(ranks, &measuring->teacher[k], d)) return -1;
+    return merge_truths(ranks, measuring, d) || merge_counts(ranks, measuring->e, d);
 }
 
 static void measure(const measuring *measuring, const side *side, map_result *result, double *darknet)
@@ -180,7 +240,7 @@ int evaluate_detector(model *model, const dataset *data, int threads, int who, d
 {
     measuring c = { .m = model, .e = evaluation, .data = data, .how = MEASURE };
     c.how.letterbox = model->low->augment.fit != FIT_STRETCH;
-    int failed = begin(&c, who, d) || run_images(&c, threads, d);
+    int failed = begin(&c, who, d) || run_images(&c, threads, d) || merge(&c, d);
     evaluation->truths = c.truths;
     for (int k = 0; k < evaluation->n; ++k) {
         if (!failed) {

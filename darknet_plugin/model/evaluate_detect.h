@@ -23,7 +23,8 @@ typedef struct detect_evaluation {
     detect_comparison of[MAX_TEACHERS];
 } detect_evaluation;
 
-/* Runs every image once, letterboxed or stretched as the cfg's augment says, in the net's own batch. `who` = EVALUATE_
+/* Runs every image once, letterboxed or stretched as the cfg's augment says, in the net's own batch;
+ * several ranks split the images, and each gets the result of all. `who` = EVALUATE_
  * bits. `data` was opened with DATA_BOXES. Boxes above .001 count, after suppression at an IoU of .45. -1 with
  * messages. The caller ends it with detect_evaluation_free in either case. */
 int evaluate_detector(model *model, const dataset *data, int threads, int who, detect_evaluation *evaluation, diag *d);

@@ -138,7 +138,7 @@ static int measure_file(feature_cache *cache, diag *d)
 static int check_room(const feature_cache *cache, const struct stat *st, diag *d)
 {
     struct statvfs v;
-    if (!cache->writes || fstatvfs(cache->fd, &v)) return 0;
+    if (!cache->writes || cache->s.use == CACHE_SHARD || fstatvfs(cache->fd, &v)) return 0;
     double have = (double)v.f_bavail * (double)v.f_frsize, need = (double)cache->most - (double)st->st_blocks * 512;
     if (need <= have) return 0;
     diag_error(d, cache->path, 0, NULL, "needs up to %.3g GB, %.3g GB free", need / 1e9, have / 1e9);
@@ -215,8 +215,9 @@ static int map_file(feature_cache *cache, diag *d)
 static int open_file(feature_cache *cache, diag *d)
 {
     struct stat st;
-    cache->fd = open(cache->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    cache->writes = cache->fd >= 0;
+    int only = cache->s.use == CACHE_READ ? O_RDONLY : O_RDWR | O_CREAT;
+    cache->fd = open(cache->path, O_CLOEXEC | only, 0666);
+    cache->writes = cache->fd >= 0 && only != O_RDONLY;
     if (cache->fd < 0 && (errno == EACCES || errno == EROFS)) cache->fd = open(cache->path, O_RDONLY | O_CLOEXEC);
     if (cache->fd < 0) return trouble(cache, "cannot be opened", d);
     if (cache->writes && flock(cache->fd, LOCK_EX | LOCK_NB)) {
@@ -365,6 +366,32 @@ void feature_cache_put(feature_cache *cache, uint64_t view, uint64_t image, cons
         return;
     }
     give_up(cache, d);
+}
+
+int feature_cache_writes(const feature_cache *cache) { return cache->writes; }
+
+/* Copies one that `to` lacks, if it is as it was written. */
+static void take_record(feature_cache *to, const feature_cache *from, uint64_t view, uint64_t image, diag *d)
+{
+    index_entry e = entry_of(from, view, image);
+    record_head h;
+    if (!e.at || feature_cache_has(to, view, image) || !within_file(from, e)) return;
+    const char *record = from->map + e.at;
+    memcpy(&h, record, sizeof h);
+    if (h.mark != MARK || h.image != image || h.view != view || h.bytes != e.bytes ||
+        h.crc != crc_of(record + HEAD, e.bytes))
+        return;
+    feature_cache_put(to, view, image, record, HEAD + e.bytes, d);
+}
+
+void feature_cache_take(feature_cache *to, const feature_cache *from, diag *d)
+{
+    for (uint64_t i = 0; from->s.prints && i < from->s.count; ++i) {
+        kept_print kept = print_at(from, i);
+        if (kept.mark == PRINT_MARK && kept.crc == crc_of_print(&kept)) feature_cache_keep_print(to, i, &kept.print, d);
+    }
+    for (uint64_t v = 0; v < from->s.views; ++v)
+        for (uint64_t i = 0; i < from->s.count; ++i) take_record(to, from, v, i, d);
 }
 
 void feature_cache_done(feature_cache *cache, int records)

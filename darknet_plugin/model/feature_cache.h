@@ -27,6 +27,8 @@
 typedef struct feature_cache feature_cache;
 
 enum { FEATURE_TAPS = 16 };
+/* Written to, unless another process is; read only; what one rank of several adds to a cache, until that takes it. */
+typedef enum { CACHE_OWN, CACHE_READ, CACHE_SHARD } feature_cache_use;
 typedef struct feature_cache_spec {
     const char *key;              /* "name=value" lines, all that decides the maps' values; borrowed while opening */
     feature_type type;
@@ -34,6 +36,7 @@ typedef struct feature_cache_spec {
     struct { int c, h, w; } tap[FEATURE_TAPS];
     uint64_t count, views;
     int prints;                   /* images are in files, whose prints are kept */
+    feature_cache_use use;
 } feature_cache_spec;
 
 /* Opens `path` or makes it; an existing file whose key differs is refused, naming what does. Checks that the disk has
@@ -43,6 +46,11 @@ feature_cache *feature_cache_open(const char *path, const feature_cache_spec *sp
 void feature_cache_close(feature_cache *cache);
 /* Waits until what was written is on the disk. 0, or -1 with a message. */
 int feature_cache_sync(feature_cache *cache, diag *d);
+
+/* Does this process write to it? */
+int feature_cache_writes(const feature_cache *cache);
+/* Copies all records that `to` lacks, and what is known of their images, of a cache with the same key. */
+void feature_cache_take(feature_cache *to, const feature_cache *from, diag *d);
 
 /* Bytes of one record's maps, and where each tap's is. */
 size_t feature_cache_maps_bytes(const feature_cache *cache);

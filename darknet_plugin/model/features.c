@@ -6,16 +6,22 @@
 #include "darknet_plugin/base/hash.h"
 #include "darknet_plugin/base/mem.h"
 #include "weights_tools/file/weights_file.h"
+#include "darknet_plugin/base/path.h"
 #include "layers/cpu/parallel.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct features {
     teacher *teacher;          /* borrowed */
     const dataset *data;       /* borrowed */
-    feature_cache *cache;
+    feature_cache *cache;      /* owned; NULL: a rank's host has none */
+    feature_cache *shard;      /* of a rank but the first, owned; NULL: the cache is written to */
+    char *path, *key;          /* of the cache, owned */
     feature_cache_spec spec;
     int batch;
     char *staging;             /* (batch) records' maps, owned */
@@ -27,6 +33,11 @@ struct features {
     const float *live[FEATURE_TAPS];   /* the teacher's maps of this batch, borrowed from it */
     features_count count;
 };
+
+static feature_cache *written_to(const features *features)
+{
+    return features->shard ? features->shard : features->cache;
+}
 
 /* ---- what the maps depend on ---- */
 
@@ -152,16 +163,16 @@ static int describe(features *features, const features_options *options, diag *d
 }
 
 /* Are the images still those that the records are of? What is known of them now is kept. 0, or -1 with a message. */
-static int check_images(features *features, const char *path, diag *d)
+static int check_images(features *features, feature_cache *cache, const char *path, diag *d)
 {
-    if (!features->spec.prints) return 0;
+    if (!features->spec.prints || !cache) return 0;
     size_t n = dataset_prints(features->data);
     data_print *kept = mem_calloc(n, sizeof *kept);
-    feature_cache_prints(features->cache, kept);
+    feature_cache_prints(cache, kept);
     char *differ = dataset_trust(features->data, kept, n);
     for (size_t i = 0; !differ && i < n; ++i) {
         data_print print = print_of(features, i);
-        feature_cache_keep_print(features->cache, i, &print, d);
+        feature_cache_keep_print(cache, i, &print, d);
     }
     if (differ) {
         diag_error(d, path, 0, NULL, "was made from other images: %s", differ);
@@ -172,6 +183,36 @@ static int check_images(features *features, const char *path, diag *d)
     return differ ? -1 : 0;
 }
 
+static feature_cache *open_part(const features *features, const char *path, feature_cache_use use, diag *d)
+{
+    feature_cache_spec spec = features->spec;
+    spec.key = features->key;
+    spec.use = use;
+    return feature_cache_open(path, &spec, d);
+}
+
+/* The first rank's cache, or the only one's. */
+static int open_cache(features *features, diag *d)
+{
+    features->cache = open_part(features, features->path, CACHE_OWN, d);
+    if (!features->cache || check_images(features, features->cache, features->path, d)) return -1;
+    features_take_shards(features, d);
+    return 0;
+}
+
+/* Another rank's: its host may have none. */
+static int open_shard(features *features, int rank, diag *d)
+{
+    char *path = mem_printf("%s.rank%d", features->path, rank);
+    int there = !access(features->path, F_OK);
+    if (there) features->cache = open_part(features, features->path, CACHE_READ, d);
+    if (!there || features->cache) features->shard = open_part(features, path, CACHE_SHARD, d);
+    int bad = !features->shard || check_images(features, features->cache, features->path, d) ||
+              check_images(features, features->shard, path, d);
+    free(path);
+    return bad ? -1 : 0;
+}
+
 features *features_open(teacher *teacher, const features_options *options, diag *d)
 {
     features *f = mem_calloc(1, sizeof *f);
@@ -179,19 +220,16 @@ features *features_open(teacher *teacher, const features_options *options, diag 
     f->teacher = teacher;
     f->data = options->data;
     f->batch = (int)batch;
-    if (!describe(f, options, d)) {
-        char *key = key_of(teacher, options);
-        f->spec.key = key;
-        f->cache = feature_cache_open(options->path, &f->spec, d);
-        f->spec.key = NULL;
-        free(key);
-    }
-    if (!f->cache || check_images(f, options->path, d)) {
+    f->path = mem_strdup(options->path);
+    int bad = describe(f, options, d);
+    if (!bad) f->key = key_of(teacher, options);
+    if (!bad) bad = ranks_leads(options->ranks) ? open_cache(f, d) : open_shard(f, ranks_mine(options->ranks), d);
+    if (bad) {
         features_close(f);
         return NULL;
     }
-    f->staging = mem_aligned(batch, feature_cache_maps_bytes(f->cache));
-    f->packed = mem_aligned(batch, feature_cache_packed_room(f->cache));
+    f->staging = mem_aligned(batch, feature_cache_maps_bytes(written_to(f)));
+    f->packed = mem_aligned(batch, feature_cache_packed_room(written_to(f)));
     f->bytes = mem_calloc(batch, sizeof *f->bytes);
     f->maps = mem_calloc(batch * (size_t)f->spec.taps, sizeof *f->maps);
     f->image = mem_calloc(batch, sizeof *f->image);
@@ -206,6 +244,9 @@ void features_close(features *features)
 {
     if (!features) return;
     feature_cache_close(features->cache);
+    feature_cache_close(features->shard);
+    free(features->path);
+    free(features->key);
     free(features->staging);
     free(features->packed);
     free(features->bytes);
@@ -221,11 +262,22 @@ void features_close(features *features)
 
 static char *maps_of(const features *features, size_t b)
 {
-    return features->staging + b * feature_cache_maps_bytes(features->cache);
+    return features->staging + b * feature_cache_maps_bytes(written_to(features));
 }
 static char *packed_of(const features *features, size_t b)
 {
-    return features->packed + b * feature_cache_packed_room(features->cache);
+    return features->packed + b * feature_cache_packed_room(written_to(features));
+}
+
+/* feature_cache_get of record b: 1 where the cache or this rank's shard has it as it was written. */
+static int find_record(const features *features, size_t b, feature_map *maps)
+{
+    uint64_t view = features->view[b], image = features->image[b], contents = print_of(features, image).hash;
+    void *room = maps_of(features, b);
+    int got = features->cache ? feature_cache_get(features->cache, view, image, contents, room, maps) : 0;
+    if (got > 0 || !features->shard) return got;
+    int own = feature_cache_get(features->shard, view, image, contents, room, maps);
+    return own ? own : got;
 }
 
 static void read_images(void *ctx, size_t begin, size_t end)
@@ -233,8 +285,7 @@ static void read_images(void *ctx, size_t begin, size_t end)
     features *f = ctx;
     feature_map maps[FEATURE_TAPS];
     for (size_t b = begin; b < end; ++b) {
-        uint64_t contents = print_of(f, f->image[b]).hash;
-        f->hit[b] = (signed char)feature_cache_get(f->cache, f->view[b], f->image[b], contents, maps_of(f, b), maps);
+        f->hit[b] = (signed char)find_record(f, b, maps);
         for (int i = 0; f->hit[b] > 0 && i < f->spec.taps; ++i) f->maps[(size_t)i * (size_t)f->batch + b] = maps[i];
     }
 }
@@ -279,11 +330,11 @@ static void store_images(void *ctx, size_t begin, size_t end)
         f->bad[b] = 0;
         if (f->hit[b] > 0) continue;
         for (int i = 0; i < s->taps; ++i) {
-            void *to = maps_of(f, b) + feature_cache_at(f->cache, i);
+            void *to = maps_of(f, b) + feature_cache_at(written_to(f), i);
             if (store_tap(f, b, i, to)) f->bad[b] = 1;
             f->maps[(size_t)i * (size_t)f->batch + b] = feature_stored(s->type, s->tap[i].c, to);
         }
-        f->bytes[b] = feature_cache_pack(f->cache, f->view[b], f->image[b], print_of(f, f->image[b]).hash,
+        f->bytes[b] = feature_cache_pack(written_to(f), f->view[b], f->image[b], print_of(f, f->image[b]).hash,
                                          maps_of(f, b), packed_of(f, b));
     }
 }
@@ -299,8 +350,8 @@ static int write_records(features *features, diag *d)
         }
         if (features->hit[b] > 0) continue;
         data_print print = print_of(features, features->image[b]);
-        feature_cache_keep_print(features->cache, features->image[b], &print, d);
-        feature_cache_put(features->cache, features->view[b], features->image[b], packed_of(features, (size_t)b),
+        feature_cache_keep_print(written_to(features), features->image[b], &print, d);
+        feature_cache_put(written_to(features), features->view[b], features->image[b], packed_of(features, (size_t)b),
                           features->bytes[b], d);
     }
     return 0;
@@ -325,10 +376,66 @@ teaching features_teaching(const features *features, int tap)
                        .means = only_means(features->teacher->spec, tap) };
 }
 
-void features_done(features *features) { feature_cache_done(features->cache, features->batch); }
+void features_done(features *features)
+{
+    if (features->cache) feature_cache_done(features->cache, features->batch);
+    if (features->shard) feature_cache_done(features->shard, features->batch);
+}
 
 features_count features_counts(const features *features) { return features->count; }
 
-feature_cache *features_cache(const features *features) { return features->cache; }
+feature_cache *features_cache(const features *features) { return written_to(features); }
+
+int features_have(const features *features, uint64_t view, uint64_t image)
+{
+    return (features->cache && feature_cache_has(features->cache, view, image)) ||
+           (features->shard && feature_cache_has(features->shard, view, image));
+}
+
+/* ---- shards ---- */
+
+void features_let_go(features *features)
+{
+    feature_cache_close(features->shard);
+    features->shard = NULL;
+}
+
+/* Is this file a shard of the cache named `base`? */
+static int is_shard(const char *name, const char *base)
+{
+    size_t n = strlen(base);
+    return !strncmp(name, base, n) && !strncmp(name + n, ".rank", 5) && isdigit((unsigned char)name[n + 5]);
+}
+
+/* Its records, then it is gone; one that another process still writes to, or that is of something else, stays. */
+static void take_shard(features *features, const char *path, diag *d)
+{
+    diag *aside = diag_aside(d);
+    feature_cache *shard = open_part(features, path, CACHE_SHARD, aside);
+    if (shard && feature_cache_writes(shard) && !check_images(features, shard, path, aside)) {
+        feature_cache_take(features->cache, shard, d);
+        /* a disk that is full leaves some in the shard */
+        if (feature_cache_writes(features->cache) && !feature_cache_sync(features->cache, d)) unlink(path);
+    }
+    feature_cache_close(shard);
+    diag_free(aside);
+}
+
+/* All that lie beside the cache, a killed run's, too. */
+void features_take_shards(features *features, diag *d)
+{
+    if (features->shard || !features->cache || !feature_cache_writes(features->cache)) return;
+    char *folder = path_folder(features->path);
+    const char *where = *folder ? folder : ".";
+    DIR *dir = opendir(where);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        if (!is_shard(entry->d_name, path_base_name(features->path))) continue;
+        char *path = mem_printf("%s/%s", where, entry->d_name);
+        take_shard(features, path, d);
+        free(path);
+    }
+    if (dir) closedir(dir);
+    free(folder);
+}
 
 const char *features_type(const features *features) { return feature_type_name(features->spec.type); }

@@ -3,6 +3,7 @@
 #ifndef DISTILL_FEATURES_H
 #define DISTILL_FEATURES_H
 #include "feature_cache.h"
+#include "darknet_plugin/base/ranks.h"
 #include "darknet_plugin/data/dataset.h"
 #include "teacher.h"
 
@@ -15,7 +16,12 @@ typedef struct features_options {
     uint64_t images;
     const dataset *data;           /* they, borrowed until features_close; NULL: any will do */
     const augment_spec *augment;
+    const ranks *ranks;            /* NULL: alone */
 } features_options;
+
+/* Several ranks: the first writes to the cache, each other one to a shard of its own, PATH.rankN, and reads what the
+ * cache has besides. The first takes shards that it finds as it opens the cache, a killed run's, too, and those of this
+ * run in features_take_shards, when the others have let go of theirs. */
 
 /* Opens or makes the cache for this teacher; one of other images is refused. NULL with messages. `teacher` is
  * borrowed. */
@@ -34,7 +40,10 @@ typedef struct features_count {
     uint64_t read, computed, damaged;
 } features_count;
 features_count features_counts(const features *features);
-feature_cache *features_cache(const features *features);   /* borrowed */
+feature_cache *features_cache(const features *features);   /* what is written to, borrowed; NULL: let go */
+int features_have(const features *features, uint64_t view, uint64_t image);   /* is a record there? */
+void features_let_go(features *features);      /* of its shard, if it has one */
+void features_take_shards(features *features, diag *d);
 const char *features_type(const features *features); /* how they are stored: "f16", ... */
 
 #endif

@@ -157,11 +157,13 @@ static void close_teachers(model *model)
 
 model *model_open(const char *cfg, const model_options *options, diag *d)
 {
-    lowered *low = lower_read_batch(cfg, options->mode, options->batch, d);
+    lowered *low = options->shared ? lower_read_shared(cfg, options->mode, ranks_count(options->ranks), d)
+        : lower_read_batch(cfg, options->mode, options->batch, d);
     if (!low) return NULL;
     model *m = mem_calloc(1, sizeof *m);
     m->low = low;
-    parallel_set_threads(options->threads);
+    m->ranks = options->ranks;
+    parallel_set_threads(options->threads ? options->threads : ranks_threads(options->ranks));
     int failed = open_network(m, cfg, options, d);
     if (!failed && low->teacher && options->mode == LOWER_TRAIN) failed = open_teachers(m, options->backend, d);
     if (failed) {

@@ -5,6 +5,7 @@
 #include "model_truth.h"
 #include "teacher.h"
 #include "weights_tools/file/weights_file.h"
+#include "darknet_plugin/base/ranks.h"
 #include "darknet_plugin/data/dataset.h"
 #include "darknet_plugin/data/loader.h"
 #include "darknet_plugin/lowering/lower.h"
@@ -18,6 +19,8 @@ typedef struct model_options {
     uint64_t seed;
     /* LOWER_DEPLOY: the deployed network, no teacher is opened, batch is 1; LOWER_LABELS: no teacher, either */
     lower_mode mode;
+    ranks *ranks;                /* who works on it together, borrowed as long as it lives; NULL: alone */
+    int shared;                  /* they train: each takes its share of [net] batch */
 } model_options;
 
 typedef struct model {
@@ -27,6 +30,7 @@ typedef struct model {
     features **features;         /* low->teachers, owned; an entry is NULL where that teacher is live at each step */
     float *host_input, *host_truth;   /* as the host allocated them */
     int classes;                 /* outputs of the whole network */
+    ranks *ranks;                /* borrowed; NULL: alone */
 } model;
 
 /* Reads, lowers, parses and binds `cfg`, opens its teacher, initialises every trained weight by seed and copies the
@@ -60,6 +64,9 @@ int model_open_cache(model *model, const model_cache *cache, uint64_t *views, di
 int model_teach(model *model, const float *x, const uint64_t *image, const uint64_t *view, diag *d);
 /* They are not needed any more. */
 void model_taught(model *model);
+/* When no more is taught: *counts is how many targets came from where, of all ranks, whose shards become one cache. 0,
+ * or -1 with a message. */
+int model_merge_caches(model *model, features_count *counts, diag *d);
 /* How many targets came from where, over all caches. */
 features_count model_features_counts(const model *model);
 

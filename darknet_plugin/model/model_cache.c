@@ -58,11 +58,20 @@ static int open_cache(model *model, const model_cache *cache, int i, uint64_t vi
     if (type < 0) diag_error(d, NULL, 0, NULL, "'-type %s': expected f16, f32 or u8", name);
     features_options o = { .path = path, .type = (feature_type)type, .views = views, .seed = cache->seed,
                            .images = cache->images, .data = cache->data,
-                           .augment = &model->low->augment };
+                           .augment = &model->low->augment, .ranks = model->ranks };
     if (path && type >= 0) model->features[i] = features_open(model->teacher[i], &o, d);
     int failed = path && !model->features[i];
     free(path);
     return failed;
+}
+
+static int open_caches(model *model, const model_cache *cache, uint64_t views, diag *d)
+{
+    for (int i = 0; i < model->low->teachers; ++i) {
+        if (model->low->teacher[i].answer >= 0) teacher_ask_answer(&model->low->teacher[i]);
+        if (open_cache(model, cache, i, views, d)) return -1;
+    }
+    return 0;
 }
 
 static int make_folder_of(const char *path, diag *d)
@@ -103,11 +112,10 @@ int model_open_cache(model *model, const model_cache *cache, uint64_t *views, di
     }
     if (own_caches(model, cache, d)) return -1;
     if (!*views) *views = model->low->augment.any ? 4 : 1;
-    for (int i = 0; i < model->low->teachers; ++i) {
-        if (model->low->teacher[i].answer >= 0) teacher_ask_answer(&model->low->teacher[i]);
-        if (open_cache(model, cache, i, *views, d)) return -1;
-    }
-    return 0;
+    int leads = ranks_leads(model->ranks);
+    if (leads && open_caches(model, cache, *views, d)) return -1;
+    if (ranks_meet(model->ranks, RANKS_FEATURES, d)) return -1;   /* then all find what the first has made */
+    return leads ? 0 : open_caches(model, cache, *views, d);
 }
 
 int model_teach(model *model, const float *x, const uint64_t *image, const uint64_t *view, diag *d)
@@ -121,6 +129,25 @@ void model_taught(model *model)
 {
     for (int i = 0; model->teacher && i < model->low->teachers; ++i)
         if (model->features[i]) features_done(model->features[i]);
+}
+
+int model_merge_caches(model *model, features_count *counts, diag *d)
+{
+    size_t n = (size_t)ranks_count(model->ranks);
+    features_count mine = model_features_counts(model), *all = mem_calloc(n, sizeof *all);
+    for (int i = 0; i < model->low->teachers; ++i)
+        if (model->features[i]) features_let_go(model->features[i]);
+    int failed = ranks_exchange(model->ranks, RANKS_FEATURES, &mine, sizeof mine, all, d);
+    *counts = (features_count){ 0 };
+    for (size_t i = 0; i < n && !failed; ++i) {
+        counts->read += all[i].read;
+        counts->computed += all[i].computed;
+        counts->damaged += all[i].damaged;
+    }
+    for (int i = 0; i < model->low->teachers && !failed && model->ranks && ranks_leads(model->ranks); ++i)
+        if (model->features[i]) features_take_shards(model->features[i], d);
+    free(all);
+    return failed;
 }
 
 features_count model_features_counts(const model *model)

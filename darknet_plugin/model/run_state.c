@@ -335,6 +335,19 @@ int run_state_apply(const run_state *state, network *net, int end, const char *p
     return 0;
 }
 
+int run_state_take(const char *text, size_t bytes, network *net, int end, run_progress *progress, diag *d)
+{
+    static const char whose[] = "rank 0";
+    run_state *s = mem_calloc(1, sizeof *s);
+    reader r;
+    int failed = check_file(whose, text, bytes, &r, d);
+    if (!failed && parse(s, r)) failed = bad_file(whose, "is cut short", d);
+    failed = failed || run_state_apply(s, net, end, whose, d);
+    if (!failed) *progress = s->progress;
+    run_state_free(s);
+    return failed ? -1 : 0;
+}
+
 void run_state_free(run_state *state)
 {
     if (!state) return;

@@ -72,6 +72,8 @@ run_state *run_state_read(const char *path, diag *d);
 /* Gives layers 0..end-1 their arrays and counts, and the network its own. Nothing is changed if they do not fit: -1
  * with a message. */
 int run_state_apply(const run_state *state, network *net, int end, const char *path, diag *d);
+/* The same of a state that is in memory, as run_state_write wrote it, with its progress; another rank's. */
+int run_state_take(const char *text, size_t bytes, network *net, int end, run_progress *progress, diag *d);
 void run_state_free(run_state *state);
 
 #endif

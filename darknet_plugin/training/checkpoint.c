@@ -17,6 +17,8 @@
 #define CFG_LINE "cfg=%016" PRIx64 "\n"   /* the key's first */
 #define FIT_LINE "fit="
 #define BY_FLAG " by -fit"
+#define THREADS "threads="
+#define OF_RANKS " of each of %d ranks"      /* behind the threads' number, where there are several */
 
 /* ---- what a run was started with ---- */
 
@@ -47,6 +49,18 @@ static uint64_t hash_data(const dataset *set)
 
 /* ---- its key: a "name=value" line for each thing that decides what comes out ---- */
 
+/* Of a teacher's sections. Its batch is the student's sub-batch: of several ranks all that they see at a time, as it is
+ * where one process trains. */
+static uint64_t hash_teacher(const model *model, const teacher_spec *spec)
+{
+    cfg_section *net = &spec->cfg->section[0];
+    int batch = cfg_int(net, "batch", 1);
+    cfg_set(net, "batch", "%d", batch * ranks_count(model->ranks));
+    uint64_t h = hash_cfg(spec->cfg);
+    cfg_set(net, "batch", "%d", batch);
+    return h;
+}
+
 /* Each [teacher]; the network that is trained from its labels has the teacher's sections only. */
 static void put_teachers(FILE *out, const model *model)
 {
@@ -54,12 +68,12 @@ static void put_teachers(FILE *out, const model *model)
         const teacher_spec *spec = &model->low->teacher[i];
         if (!model->teacher) {
             fprintf(out, "teacher %s=layers %016" PRIx64 ", no weights: from labels\n", spec->name,
-                    hash_cfg(spec->cfg));
+                    hash_teacher(model, spec));
             continue;
         }
         const network *net = model->teacher[i]->net;
         fprintf(out, "teacher %s=layers %016" PRIx64 ", weights %016" PRIx64 ", features %s\n", spec->name,
-                hash_cfg(spec->cfg), weights_hash(net, 0, net->n),
+                hash_teacher(model, spec), weights_hash(net, 0, net->n),
                 model->features[i] ? features_type(model->features[i]) : "live");
     }
 }
@@ -82,6 +96,27 @@ static void put_fit(FILE *out, const lowered *low)
     fprintf(out, FIT_LINE "%s%s\n", augment_fit_name(low->augment.fit), low->fit_by_flag ? BY_FLAG : "");
 }
 
+static void put_run(FILE *out, const checkpoint_run *run)
+{
+    put_teachers(out, run->model);
+    put_images(out, "training", run->train);
+    put_images(out, "validation", run->valid);
+    put_views(out, run);
+    put_fit(out, run->model->low);
+    fprintf(out, "backend=%s\n", run->backend ? run->backend : "dnnl");
+}
+
+char *checkpoint_key(const checkpoint_run *run)
+{
+    char *text;
+    size_t len;
+    FILE *out = mem_stream(&text, &len);
+    fprintf(out, CFG_LINE, hash_cfg(run->model->low->source));
+    put_run(out, run);
+    mem_stream_end(out);
+    return text;
+}
+
 /* The caller frees. */
 static char *make_key(const checkpoint_run *run)
 {
@@ -91,12 +126,10 @@ static char *make_key(const checkpoint_run *run)
     FILE *out = mem_stream(&text, &len);
     fprintf(out, CFG_LINE, hash_cfg(run->model->low->source));
     fprintf(out, "weights at the start=%016" PRIx64 ", %zu images seen\n", weights_hash(net, 0, net->n), *net->seen);
-    put_teachers(out, run->model);
-    put_images(out, "training", run->train);
-    put_images(out, "validation", run->valid);
-    put_views(out, run);
-    put_fit(out, run->model->low);
-    fprintf(out, "backend=%s\nthreads=%d\n%s", run->backend ? run->backend : "dnnl", run->threads, who);
+    put_run(out, run);
+    fprintf(out, THREADS "%d", run->threads);
+    if (run->model->ranks) fprintf(out, OF_RANKS, run->model->ranks->count);
+    fprintf(out, "\n%s", who);
     mem_stream_end(out);
     free(who);
     return text;
@@ -280,6 +313,24 @@ int checkpoint_save(const checkpoint *checkpoint, const model *model, const run_
 
 /* ---- resuming ---- */
 
+/* The ranks of a key's line of threads; 0: it is another line. */
+static int ranks_of(const char *line)
+{
+    int threads, ranks = 1, n = sscanf(line, THREADS "%d" OF_RANKS, &threads, &ranks);
+    return n < 1 ? 0 : ranks;
+}
+
+/* Is all that differs that more ranks train, or fewer? Says so: any number of them can go on. */
+static int other_ranks(const key_difference *difference, const char *path, diag *d)
+{
+    int had = ranks_of(difference->has), has = ranks_of(difference->want);
+    if (!had || !has || had == has) return 0;
+    diag_warn(d, path, 0, NULL,
+              "the run had %d rank%s, now it has %d: it goes on, but not bit for bit as it would have", had,
+              had > 1 ? "s" : "", has);
+    return 1;
+}
+
 /* Every line in which the two runs differ. */
 static int same_run(const checkpoint *checkpoint, const run_state *state, const char *path, int force, diag *d)
 {
@@ -287,6 +338,7 @@ static int same_run(const checkpoint *checkpoint, const run_state *state, const 
     key_difference k;
     int n = 0, more;
     while ((more = key_next_difference(&has, &want, &k)) > 0) {
+        if (other_ranks(&k, path, d)) continue;
         (force ? diag_warn : diag_error)(d, path, 0, NULL, "the run was started with %.*s, now it is %.*s",
                                          k.has_length, k.has, k.want_length, k.want);
         ++n;

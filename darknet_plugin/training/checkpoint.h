@@ -26,6 +26,9 @@ typedef struct checkpoint_run {
     uint64_t seed, view_seed, views;
 } checkpoint_run;
 
+/* What a run is, as "name=value" lines, without what its machine and its first weights are: ranks that train together
+ * have the same. The caller frees. */
+char *checkpoint_key(const checkpoint_run *run);
 /* Called before training, with the weights it starts from. NULL is never returned; free with checkpoint_free. `folder`,
  * `name` and the sets are borrowed. */
 checkpoint *checkpoint_open(const char *folder, const char *name, const checkpoint_run *run);

@@ -16,14 +16,26 @@ static void ask(int signal)
     if (write(STDERR_FILENO, text, strlen(text)) < 0) return;
 }
 
-void stop_catch(void) { unfinished_catch(ask); }
+/* Another rank says it. */
+static void ask_quietly(int signal)
+{
+    if (asked) unfinished_end_all(signal);
+    asked = signal;
+}
+
+void stop_catch(int quietly) { unfinished_catch(quietly ? ask_quietly : ask); }
+
+void stop_ask(int signal)
+{
+    if (!asked) asked = signal;
+}
 
 int stop_asked(void) { return asked; }
 
 const char *stop_name(void)
 {
     static const struct { int signal; const char *name; } names[] = {
-        { SIGINT, "SIGINT" }, { SIGTERM, "SIGTERM" }, { SIGHUP, "SIGHUP" },
+        { SIGINT, "SIGINT" }, { SIGTERM, "SIGTERM" }, { SIGHUP, "SIGHUP" }, { SIGUSR1, "SIGUSR1" },
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
         if (names[i].signal == asked) return names[i].name;

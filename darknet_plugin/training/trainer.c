@@ -19,6 +19,7 @@
 #include "darknet_plugin/base/out_file.h"
 #include "measure.h"
 #include "stop.h"
+#include "together.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -37,6 +38,9 @@ typedef struct run {
     uint64_t every;          /* epochs from one measuring to the next */
     double began, printed;   /* seconds */
     int resumed;
+    together *together;      /* owned; NULL: alone */
+    int stop;                /* the signal that all ranks end for after this step */
+    double *loss;            /* of a step's sub-batches, owned */
     double saved;            /* when the last checkpoint was, seconds */
     uint64_t *step_image;    /* of the current step, owned */
     step_copy *before;       /* what the current step changes, owned; NULL without -skip-nan */
@@ -46,6 +50,17 @@ static uint64_t per_update(const network *net)
 {
     return (uint64_t)net->batch * (uint64_t)net->subdivisions;
 }
+
+static int leads(const run *run) { return ranks_leads(run->model->ranks); }
+
+/* Of a step, how many images are this rank's. */
+static size_t own_images(const run *run)
+{
+    return (size_t)per_update(run->net) / (size_t)ranks_count(run->model->ranks);
+}
+
+/* Ranks agree at every step: a signal that one has got since must not part them. */
+static int stopping(const run *run) { return run->together ? run->stop : stop_asked(); }
 
 /* Where training ends, in images seen. */
 static int find_end(run *run, diag *d)
@@ -116,6 +131,7 @@ static int before_saving(run *run, diag *d)
 
 static int save(run *run, const char *suffix, diag *d)
 {
+    if (!leads(run)) return 0;
     if (before_saving(run, d)) return -1;
     char *path = mem_printf("%s/%s_%s.weights", run->options->folder, run->options->name, suffix);
     int failed = weights_save(run->net, path, d);
@@ -128,6 +144,7 @@ static int save_all(run *run, diag *d)
     run->progress.seen = *run->net->seen;
     run->progress.updates = (uint64_t)*run->net->t;
     run->saved = clock_now();
+    if (!leads(run)) return 0;
     if (before_saving(run, d)) return -1;
     return checkpoint_save(run->disk, run->model, &run->progress, d);
 }
@@ -160,7 +177,7 @@ static int end_epoch(run *run, diag *d)
 {
     uint64_t epoch = epoch_of(run, *run->net->seen);
     measured found = { .score = -1 };
-    if (measure(run, epoch ? epoch : 1, &found, d)) return -1;
+    if (together_check(run->model, d) || measure(run, epoch ? epoch : 1, &found, d)) return -1;
     print_epoch(run, epoch ? epoch : 1, found.text);
     if (found.classes && *run->net->seen >= run->end && !run->options->quiet) fputs(found.classes, run->options->out);
     free(found.classes);
@@ -196,7 +213,9 @@ static int leave_out(run *run, int undo, const diag *why, diag *d)
     unsigned long long step = *run->net->seen / per_update(run->net);
     int skip = undo && (int)run->progress.left_out < run->options->skip_nan;
     diag_append(d, why, skip);
-    list_images(run, d);
+    if (!leads(run) && skip) diag_print(why, stderr);   /* only this rank knows */
+    if (together_images(run->model->ranks, run->step_image, own_images(run), d)) return -1;
+    if (leads(run)) list_images(run, d);
     if (skip) {
         run->progress.left_out++;
         step_copy_undo(run->before, run->model);
@@ -219,37 +238,54 @@ static void count_loss(run_progress *progress, double loss)
 /* What came of a step, or of a part of one. */
 enum { STEP_FAILED = -1, STEP_DONE, STEP_NOT_FINITE };   /* a message; nothing; `why` says what and where */
 
-/* One sub-batch. */
-static int learn(run *run, const batch *batch, diag *why, diag *d)
+/* One sub-batch; *loss is not finite where nothing has come of it. */
+static int learn(run *run, const batch *batch, double *loss, diag *why, diag *d)
 {
     model *model = run->model;
     if (model_resize(model, batch->w, batch->h, d) || model_teach(model, batch->x, batch->index, batch->view, d))
         return STEP_FAILED;
     mixed_labels labels = { .first = batch->label, .second = batch->label2, .factor = batch->mix };
-    double loss = model_train_mixed(model, batch->x, &labels, batch->truth);
-    if (isfinite(loss)) {
-        count_loss(&run->progress, loss);
-        return STEP_DONE;
-    }
-    numbers_explain_loss(model, batch->x, loss, why);
+    *loss = model_train_mixed(model, batch->x, &labels, batch->truth);
+    if (isfinite(*loss)) return STEP_DONE;
+    numbers_explain_loss(model, batch->x, *loss, why);
     return STEP_NOT_FINITE;
 }
 
-/* `subdivisions` sub-batches: all that comes before their update. */
-static int learn_step(run *run, loader *loader, diag *why, diag *d)
+/* The sub-batches of this rank's share. *net->seen counts as if those of other ranks were learnt here, too. */
+static int learn_share(run *run, loader *loader, diag *why, diag *d)
 {
-    size_t n = (size_t)run->net->batch;
+    size_t n = (size_t)run->net->batch, share = own_images(run), before = *run->net->seen;
     int status = STEP_DONE;
-    if (run->before) step_copy_keep(run->before, run->model);
-    for (int s = 0; s < run->net->subdivisions && status != STEP_FAILED; ++s) {
+    *run->net->seen += share * (size_t)ranks_mine(run->model->ranks);
+    for (size_t s = 0; s < share / n; ++s) run->loss[s] = NAN;
+    for (size_t s = 0; s < share / n; ++s) {
         const batch *b = loader_next(loader, d);
         if (!b) return STEP_FAILED;
-        memcpy(run->step_image + (size_t)s * n, b->index, n * sizeof *b->index);
-        if (status == STEP_DONE) status = learn(run, b, why, d);
+        memcpy(run->step_image + s * n, b->index, n * sizeof *b->index);
+        if (status == STEP_DONE) status = learn(run, b, &run->loss[s], why, d);
         else *run->net->seen += n;   /* the rest of a step that will be left out */
+        if (status == STEP_FAILED) return status;
     }
-    if (status == STEP_DONE && numbers_check_updates(run->model, why)) return STEP_NOT_FINITE;
+    *run->net->seen = before + per_update(run->net);
     return status;
+}
+
+/* `subdivisions` sub-batches, those of all ranks: all that comes before their update. A rank that has failed says
+ * nothing here; the others learn it as it ends. */
+static int learn_step(run *run, loader *loader, diag *why, diag *d)
+{
+    if (run->before) step_copy_keep(run->before, run->model);
+    together_begin_step(run->together);
+    step_news news = { .status = learn_share(run, loader, why, d), .stop = stop_asked() };
+    int own = (int)(own_images(run) / (size_t)run->net->batch);
+    if (news.status == STEP_FAILED || together_tell(run->model->ranks, &news, run->loss, own, d)) return STEP_FAILED;
+    run->stop = news.stop;
+    if (run->stop) stop_ask(run->stop);
+    for (int i = 0; i < run->net->subdivisions; ++i)
+        if (isfinite(run->loss[i])) count_loss(&run->progress, run->loss[i]);
+    if (news.status != STEP_DONE) return news.status;
+    if (together_end_step(run->together, d)) return STEP_FAILED;
+    return numbers_check_updates(run->model, why) ? STEP_NOT_FINITE : STEP_DONE;
 }
 
 /* The update of a whole step that was fine so far. */
@@ -279,8 +315,8 @@ static int step(run *run, loader *loader, diag *d)
 /* After a step: an epoch's end is saved before it is measured, which may take long. */
 static int after_step(run *run, diag *d)
 {
-    int ends = run->progress.epoch_due && !stop_asked();
-    int due = run->progress.epoch_due || stop_asked() || clock_now() - run->saved >= run->options->pause;
+    int ends = run->progress.epoch_due && !stopping(run);
+    int due = run->progress.epoch_due || stopping(run) || clock_now() - run->saved >= run->options->pause;
     if (due && (!ends || run->options->valid) && save_all(run, d)) return -1;
     return ends ? end_epoch(run, d) : 0;
 }
@@ -294,19 +330,22 @@ static loader_options training_images(const run *run)
         .data = o->train, .how = LOAD_TRAIN, .batch = run->net->batch, .c = s->c, .h = s->h, .w = s->w,
         .augment = run->model->low->augment, .seed = o->seed, .view_seed = o->view_seed,
         .views = (int)o->views, .start = run->started_at, .threads = o->threads > 0 ? o->threads : 1,
-        .step_images = (int)per_update(run->net),
+        .step_images = (int)per_update(run->net), .share = ranks_mine(run->model->ranks),
+        .shares = ranks_count(run->model->ranks),
         .max_boxes = dataset_has_boxes(o->train) ? run->net->truths / 5 : 0,
     };
 }
 
-static void report_features(const run *run, diag *d)
+static int report_features(const run *run, diag *d)
 {
-    features_count c = model_features_counts(run->model);
+    features_count c;
+    if (model_merge_caches(run->model, &c, d)) return -1;
     fprintf(run->options->out, "features: %llu read from the cache, %llu computed\n", (unsigned long long)c.read,
             (unsigned long long)c.computed);
     if (c.damaged)
         diag_warn(d, NULL, 0, NULL, "%llu records of the feature cache were damaged and have been computed again",
                   (unsigned long long)c.damaged);
+    return 0;
 }
 
 /* Who forgets -resume should know before the old run's state is overwritten. */
@@ -321,8 +360,24 @@ static void mention_unfinished(const run *run)
     fflush(run->options->out);
 }
 
-/* 0 with *run ready to train, or -1 with messages. */
-static int start(run *run, diag *d)
+/* What losses have to know first: of whole batches, as one process reads them. */
+static int prepare(run *run, diag *d)
+{
+    loader_options views = training_images(run);
+    views.share = views.shares = 0;
+    return model_prepare(run->model, &views, run->resumed, run->options->out, d);
+}
+
+static void plan_measuring(run *run)
+{
+    const trainer_options *o = run->options;
+    run->every = o->measure > 0 ? (uint64_t)o->measure : measure_every(run->model, o->train, o->valid);
+    if (o->valid && run->every > 1 && !o->quiet)
+        fprintf(o->out, "measured every %llu epochs and at the end (-measure N)\n", (unsigned long long)run->every);
+}
+
+/* Where the run begins, or goes on; of several ranks the first alone does this. */
+static int start_on_disk(run *run, diag *d)
 {
     const trainer_options *o = run->options;
     checkpoint_run c = { .model = run->model, .train = o->train, .valid = o->valid, .backend = o->backend,
@@ -335,15 +390,30 @@ static int start(run *run, diag *d)
     fflush(o->out);
     run->started_at = *run->net->seen;
     if (!run->resumed) run->progress.measured_at = run->started_at;
-    run->step_image = mem_calloc(per_update(run->net), sizeof *run->step_image);
-    run->before = o->skip_nan ? step_copy_new(run->model) : NULL;
     if (find_end(run, d)) return -1;
     mention_unfinished(run);
-    run->every = o->measure > 0 ? (uint64_t)o->measure : measure_every(run->model, o->train, o->valid);
-    if (o->valid && run->every > 1 && !o->quiet)
-        fprintf(o->out, "measured every %llu epochs and at the end (-measure N)\n", (unsigned long long)run->every);
-    loader_options views = training_images(run);
-    return model_prepare(run->model, &views, run->resumed, o->out, d);
+    plan_measuring(run);
+    return prepare(run, d);
+}
+
+/* 0 with *run ready to train, or -1 with messages. */
+static int start(run *run, diag *d)
+{
+    int nested = run->model->ranks ? run_state_unsupported(run->net, run->model->low->trained) : -1;
+    if (nested >= 0) {
+        diag_error(d, run->model->low->source->path, 0, NULL, "layer %d cannot be trained by several ranks", nested);
+        return -1;
+    }
+    if ((leads(run) && start_on_disk(run, d)) ||
+        together_start(run->model, &run->progress, &run->resumed, d) ||
+        together_introduce(run->model, run->options->threads, run->options->out, d))
+        return -1;
+    run->started_at = *run->net->seen;
+    run->step_image = mem_calloc(per_update(run->net), sizeof *run->step_image);
+    run->loss = mem_calloc((size_t)run->net->subdivisions, sizeof *run->loss);
+    run->before = run->options->skip_nan ? step_copy_new(run->model) : NULL;
+    run->together = together_new(run->model);
+    return find_end(run, d);
 }
 
 /* All steps. 0: to the end; 1: a signal asked to stop, all is saved. */
@@ -352,13 +422,13 @@ static int run_steps(run *run, diag *d)
     loader_options images = training_images(run);
     loader *l = loader_start(&images, d);
     if (!l) return -1;
-    stop_catch();
+    stop_catch(!leads(run));
     run->began = run->printed = run->saved = clock_now();
     int failed = run->progress.epoch_due ? end_epoch(run, d) : 0;
-    while (!failed && *run->net->seen < run->end && !stop_asked()) failed = step(run, l, d) || after_step(run, d);
+    while (!failed && *run->net->seen < run->end && !stopping(run)) failed = step(run, l, d) || after_step(run, d);
     if (run->model->low->augment.detector) (void)loader_left_out(l, d);
     loader_stop(l);
-    if (!failed && stop_asked() && run->progress.seen != *run->net->seen) failed = save_all(run, d);
+    if (!failed && stopping(run) && run->progress.seen != *run->net->seen) failed = save_all(run, d);
     return failed ? -1 : run->progress.epoch_due || *run->net->seen < run->end;
 }
 
@@ -385,7 +455,7 @@ static int train(run *run, diag *d)
 {
     if (start(run, d)) return -1;
     int stopped = run_steps(run, d);
-    if (stopped >= 0 && model_cached(run->model)) report_features(run, d);
+    if (stopped >= 0 && model_cached(run->model) && report_features(run, d)) return -1;
     if (stopped > 0) print_stopped(run);
     if (stopped) return stopped;
     if (save(run, "final", d)) return -1;
@@ -395,11 +465,13 @@ static int train(run *run, diag *d)
 
 int trainer_run(const trainer_options *options, diag *d)
 {
-    run r = { .options = options, .model = options->model, .net = options->model->net,
+    run r = { .options = options, .every = 1, .model = options->model, .net = options->model->net,
               .images = dataset_count(options->train), .progress = { .average = -1, .best = -1 } };
-    int status = weights_make_folder(options->folder, d) ? -1 : train(&r, d);
+    int status = leads(&r) && weights_make_folder(options->folder, d) ? -1 : train(&r, d);
     checkpoint_free(r.disk);
     free(r.step_image);
+    free(r.loss);
+    together_free(r.together);
     step_copy_free(r.before);
     return status;
 }

@@ -4,6 +4,8 @@
 #include "layers/gpu/gpu.h"
 #include "darknet_plugin/model/model.h"
 
+#include "darknet_plugin/base/ranks.h"
+
 #include <string.h>
 
 static int is_gpu(const char *backend) { return backend && !strcmp(backend, "gpu"); }
@@ -25,8 +27,31 @@ int device_named(const options *options, cpu_backend *backend, diag *d)
     return 0;
 }
 
+/* Of the ranks on a host each takes the next device, from the first again where there are fewer. */
+static int choose_in_turn(const ranks *ranks, diag *d)
+{
+    char why[200], device[16];
+    int have = gpu_present(why, sizeof why);
+    snprintf(device, sizeof device, "%d", have ? ranks->place % have : 0);
+    return gpu_choose(device, d);
+}
+
 int device_backend(const options *options, cpu_backend *backend, diag *d)
 {
     if (device_named(options, backend, d)) return -1;
-    return *backend == BACKEND_GPU ? gpu_choose(options->gpus, d) : 0;
+    if (*backend != BACKEND_GPU) return 0;
+    return options->ranks && !options->gpus ? choose_in_turn(options->ranks, d) : gpu_choose(options->gpus, d);
+}
+
+int device_several(const options *options, const char *verb, int by_ranks, diag *d)
+{
+    int n = 1;
+    const char *data = options->n ? options->arg[0] : "DATA", *cfg = options->n > 1 ? options->arg[1] : "CFG";
+    for (const char *at = options->gpus; at && (at = strchr(at, ',')); ++at) ++n;
+    if (n < 2) return 0;
+    diag_error(d, NULL, 0, NULL, "'-gpus %s': one GPU only for a process", options->gpus);
+    if (by_ranks)
+        diag_hint(d, "built with make MPI=1, %d processes take a GPU each: mpirun -n %d ./darknet distill %s %s %s", n,
+                  n, verb, data, cfg);
+    return -1;
 }

@@ -9,5 +9,7 @@
  * flags that contradict each other, no device. */
 int device_named(const options *options, cpu_backend *backend, diag *d);   /* the backend alone: what it would be */
 int device_backend(const options *options, cpu_backend *backend, diag *d);
+/* Does -gpus name several devices? -1 with a message, which says how `verb` takes them, if it can; else 0. */
+int device_several(const options *options, const char *verb, int by_ranks, diag *d);
 
 #endif

@@ -1,8 +1,10 @@
 /* The front door: `darknet distill VERB ...` runs here, everything else goes to the stock Darknet.
  * Exit status: 0 it worked, 1 the input was at fault, 2 wrong usage, 128 + N signal N ended a training early. */
+#include "device.h"
 #include "passthrough.h"
 
 #include "darknet_plugin/base/options.h"
+#include "darknet_plugin/base/ranks.h"
 #include "darknet_plugin/base/unfinished.h"
 #include "darknet_plugin/base/version.h"
 #include "darknet_plugin/host/host.h"
@@ -18,11 +20,11 @@
 
 /* In the order in which usage lists them. */
 extern const verb verb_train, verb_valid, verb_features, verb_export, verb_check, verb_summary, verb_predict;
-extern const verb verb_data, verb_weights, verb_bench;
+extern const verb verb_data, verb_weights, verb_bench, verb_init;
 
 static const verb *const VERBS[] = {
     &verb_train, &verb_valid, &verb_features, &verb_export, &verb_check, &verb_summary, &verb_predict,
-    &verb_data, &verb_weights, &verb_bench, NULL,
+    &verb_data, &verb_weights, &verb_bench, &verb_init, NULL,
 };
 enum { WRONG_USAGE = 2 };
 
@@ -71,24 +73,50 @@ static int was_lost(FILE *out, diag *d)
     return 1;
 }
 
+/* Can several processes do it, if there are? And one of them on several devices? */
+static int refuse_several(const verb *verb, const options *options, diag *d)
+{
+    if (options->ranks && !verb->by_ranks) {
+        diag_error(d, NULL, 0, NULL, "'%s' is for one process, mpirun started %d", verb->name,
+                   ranks_count(options->ranks));
+        return -1;
+    }
+    return device_several(options, verb->name, verb->by_ranks, d);
+}
+
 /* Reads the verb's flags, runs it, and makes sure that what it printed has arrived. */
-static int run_verb(const verb *verb, int argc, char **argv, diag *d)
+static int run_alone(const verb *verb, int argc, char **argv, ranks *ranks, diag *d)
 {
     static options options;
+    options.ranks = ranks;
     options.verify = 16;
     options.checkpoint = 600;
     options.eps = 1e-5;
     int wrong = options_parse(&options, verb, argc, argv, d);
     if (wrong) return wrong == OPTIONS_VALUE ? 1 : WRONG_USAGE;
     if (options.n < verb->min || options.n > verb->max) {
+        if (!ranks_leads(ranks)) return WRONG_USAGE;
         fprintf(stderr, "error: '%s' takes %s\n", verb->name, verb->arguments);
         return verb_usage(verb, stderr);
     }
+    if (refuse_several(verb, &options, d)) return WRONG_USAGE;
     options.out = host_claim_stdout();
+    if (!ranks_leads(ranks) && !freopen("/dev/null", "w", options.out)) return 1;
+    if (ranks) ranks->fast = options.fast_reduce;
     signal(SIGPIPE, SIG_IGN);   /* a reader who leaves is noticed at the end and must not end a training */
     int failed = verb->run(&options, d);
     failed |= was_lost(options.out, d);
     return stop_status(failed || diag_errors(d) ? 1 : 0);
+}
+
+/* The same, perhaps by several processes. */
+static int run_verb(const verb *verb, int argc, char **argv, diag *d)
+{
+    ranks *ranks;
+    if (ranks_begin(&ranks, d)) return 1;
+    int status = run_alone(verb, argc, argv, ranks, d);
+    if (!ranks_end(ranks, status, d)) diag_clear(d);
+    return status;
 }
 
 /* `darknet distill ...`, behind these two words. */

@@ -25,18 +25,6 @@ typedef struct bench_run {
     bench_result result[BENCH_READERS];
 } bench_run;
 
-/* He's weights and settled statistics: with those of an untrained network, all 0, everything would overflow. */
-static void random_weights(network *net, uint64_t seed)
-{
-    weights_tensor t[WEIGHTS_MAX_TENSORS];
-    cpu_init_weights(net, 0, net->n, seed);
-    for (int i = 0; i < net->n; ++i) {
-        int n = weights_tensors(&net->layers[i], t);
-        for (int j = 0; j < n; ++j)
-            for (size_t k = 0; weights_is_variance(t[j].name) && k < t[j].n; ++k) t[j].data[k] = 1;
-    }
-}
-
 static int whole_weights(network *net, const net_shape *shape, const char *path, diag *d)
 {
     weights_info info;
@@ -54,7 +42,7 @@ static int write_files(bench_run *run, const options *options, diag *d)
     network *net = host_parse(text, len, options->arg[0], d);
     int failed = !net || out_file_text(run->cfg, text, len, d);
     if (!failed && options->n > 1) failed = whole_weights(net, run->low->shape, options->arg[1], d);
-    else if (!failed) random_weights(net, (uint64_t)options->seed);
+    else if (!failed) bench_random_weights(net, (uint64_t)options->seed);
     failed = failed || weights_save(net, run->weights, d);
     host_free(net);
     free(text);

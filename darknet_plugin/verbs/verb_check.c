@@ -1,5 +1,6 @@
 /* `darknet distill check CFG`: every mistake in one go, and what will surprise later. */
 #include "results.h"
+#include "verb_check.h"
 
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/base/path.h"
@@ -66,21 +67,27 @@ static void print_sizes(const char *path, const lowered *low, const lowered *dep
 }
 
 /* Lowered for training and for deploying: each may find mistakes of its own. */
-static int run(options *options, diag *d)
+int check_whole_cfg(const char *path, FILE *out, diag *d)
 {
-    lowered *low = lower_read_alone(options->arg[0], d), *deployed = NULL;
+    lowered *low = lower_read_alone(path, d), *deployed = NULL;
     if (low) {
         (void)lower_check_loss(low, 1, d);
         if (low->teacher) lower_warn_training(low, d);
         for (int i = 0; i < low->teachers; ++i) check_teacher_weights(&low->teacher[i], d);
-        deployed = lower_read(options->arg[0], LOWER_DEPLOY, d);
+        deployed = lower_read(path, LOWER_DEPLOY, d);
     }
     if (deployed) lower_warn_projector(deployed, d);
     int failed = diag_errors(d) > 0;
-    if (options->json) failed |= json_print(check_json(d), options->out, d) != 0;
-    else if (!failed) print_sizes(options->arg[0], low, deployed, options->out);
+    if (out && !failed) print_sizes(path, low, deployed, out);
     lower_free(deployed);
     lower_free(low);
+    return failed;
+}
+
+static int run(options *options, diag *d)
+{
+    int failed = check_whole_cfg(options->arg[0], options->json ? NULL : options->out, d);
+    if (options->json) failed |= json_print(check_json(d), options->out, d) != 0;
     return failed;
 }
 

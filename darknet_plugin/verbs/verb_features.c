@@ -24,7 +24,7 @@ typedef struct filling {
 
 static int open_model(const options *options, filling *filling, diag *d)
 {
-    model_options how = { .threads = options->threads, .seed = (uint64_t)options->seed };
+    model_options how = { .ranks = options->ranks, .threads = options->threads, .seed = (uint64_t)options->seed };
     if (device_backend(options, &how.backend, d)) return -1;
     filling->model = model_open(options->arg[1], &how, d);
     return filling->model ? model_fit(filling->model, options->fit, d) : -1;
@@ -67,14 +67,13 @@ static feature_cache *cache_of(const filling *filling, int i)
 static int all_have(const filling *filling, uint64_t view, uint64_t image)
 {
     for (int i = 0; i < filling->model->low->teachers; ++i)
-        if (cache_of(filling, i) && !feature_cache_has(cache_of(filling, i), view, image)) return 0;
+        if (filling->model->features[i] && !features_have(filling->model->features[i], view, image)) return 0;
     return 1;
 }
 
-/* The first record that is not there, in any cache. */
-static uint64_t first_missing(const filling *filling)
+/* The first record from `at` on, and before `all`, that is not there, in any cache. */
+static uint64_t first_missing(const filling *filling, uint64_t at, uint64_t all)
 {
-    uint64_t all = filling->views * filling->images, at = 0;
     while (at < all && all_have(filling, at / filling->images, at % filling->images)) ++at;
     return at;
 }
@@ -87,24 +86,26 @@ static int sync_all(const filling *filling, diag *d)
     return failed;
 }
 
-static loader *start_loader(const options *options, const filling *filling, uint64_t start, diag *d)
+static loader *start_loader(const options *options, const filling *filling, uint64_t start, uint64_t end, diag *d)
 {
     const net_shape *shape = filling->model->low->shape;
     loader_options how = {
         .data = filling->train, .how = LOAD_VIEWS, .batch = filling->model->net->batch, .start = start,
+        .end = end,
         .c = shape->c, .h = shape->h, .w = shape->w, .augment = filling->model->low->augment,
         .view_seed = options_view_seed(options), .views = (int)filling->views, .threads = parallel_threads(),
     };
     return loader_start(&how, d);
 }
 
-/* Computes the records from `start` on, telling every now and then how far it is; *computed says how many. */
-static int fill(const options *options, filling *filling, uint64_t start, uint64_t *computed, diag *d)
+/* Computes the records from `start` on and before `all`, telling every now and then how far it is; *computed says how
+ * many. */
+static int fill(const options *options, filling *filling, uint64_t start, uint64_t all, uint64_t *computed, diag *d)
 {
-    loader *loader = start_loader(options, filling, start, d);
+    loader *loader = start_loader(options, filling, start, all, d);
     if (!loader) return -1;
     double began = clock_now(), printed = began, pause = isatty(fileno(options->out)) ? .5 : 10;
-    uint64_t done = 0, all = filling->views * filling->images;
+    uint64_t done = 0;
     int failed = 0, before = diag_errors(d);
     for (const batch *batch; !failed && (batch = loader_next(loader, d)); ) {
         failed = model_teach(filling->model, batch->x, batch->index, batch->view, d);
@@ -136,11 +137,34 @@ static void report(const options *options, const filling *filling, int i, uint64
         diag_error(d, NULL, 0, NULL, "%" PRIu64 " records could not be stored", missing);
 }
 
-/* Whether what is there is whole is seen when it is read; this skips what has an index entry. */
+/* What all ranks have done becomes one cache; the number of records and of images left out is all ranks'. */
+static int merge(filling *filling, uint64_t *computed, diag *d)
+{
+    ranks *ranks = filling->model->ranks;
+    size_t n = (size_t)ranks_count(ranks);
+    uint64_t mine[2] = { *computed, filling->left_out }, *all = mem_calloc(n, sizeof mine);
+    features_count unsaid;
+    int failed = ranks_exchange(ranks, RANKS_FEATURES, mine, sizeof mine, all, d) ||
+                 model_merge_caches(filling->model, &unsaid, d);
+    *computed = filling->left_out = 0;
+    for (size_t i = 0; i < n; ++i) {
+        *computed += all[2 * i];
+        filling->left_out += all[2 * i + 1];
+    }
+    free(all);
+    return failed;
+}
+
+/* Whether what is there is whole is seen when it is read; this skips what has an index entry. Of several ranks each
+ * computes a stretch of the records. */
 static int fill_missing(const options *options, filling *filling, diag *d)
 {
-    uint64_t start = first_missing(filling), all = filling->views * filling->images, computed = 0;
-    if (start < all && fill(options, filling, start, &computed, d)) return -1;
+    uint64_t records = filling->views * filling->images, computed = 0;
+    uint64_t end = ranks_share(options->ranks, records, 1),
+        start = first_missing(filling, ranks_share(options->ranks, records, 0), end);
+    if (start < end && fill(options, filling, start, end, &computed, d)) return -1;
+    if (merge(filling, &computed, d)) return -1;
+    if (!ranks_leads(options->ranks)) return 0;
     for (int i = 0; i < filling->model->low->teachers; ++i)
         if (cache_of(filling, i)) report(options, filling, i, computed, d);
     return diag_errors(d) > 0;
@@ -158,7 +182,7 @@ static int run(options *options, diag *d)
 }
 
 const verb verb_features = {
-    .name = "features", .arguments = "DATA CFG", .min = 2, .max = 2, .run = run,
+    .name = "features", .arguments = "DATA CFG", .min = 2, .max = 2, .run = run, .by_ranks = 1,
     .help = "compute the teacher's features once, into a cache",
     .flags = { "threads", "backend", "out", "views", "type", "seed", "view-seed", "limit", "holdout", "quiet",
                "gpus", "nogpu", "fit" },

@@ -9,6 +9,7 @@
 #include "darknet_plugin/training/checkpoint.h"
 #include "darknet_plugin/training/preflight.h"
 #include "darknet_plugin/training/teacher_check.h"
+#include "darknet_plugin/training/together.h"
 #include "darknet_plugin/training/trainer.h"
 #include "layers/cpu/parallel.h"
 
@@ -208,12 +209,33 @@ static int open_cache(const options *options, training *training, uint64_t *view
     return model_open_cache(training->model, &cache, views, d);
 }
 
-/* Everything that could go wrong hours later, and what is odd, before the first step. */
+/* Everything that could go wrong hours later, and what is odd, before the first step. Of several ranks the first looks
+ * at disk and images; all measure the teacher. */
 static int look_ahead(const options *options, training *training, const preflight_job *job, diag *d)
 {
+    int leads = ranks_leads(options->ranks);
     int judged = options->resume && checkpoint_exists(job->folder, job->name);   /* when the run was started */
-    int bad = preflight(job, &training->lock, d) || (!judged && check_teacher(options, training, d));
-    if (!bad) diag_flush(d, stderr);
+    if ((leads && preflight(job, &training->lock, d)) || ranks_meet(options->ranks, RANKS_BEGIN, d) ||
+        ranks_broadcast(options->ranks, &judged, sizeof judged, d))
+        return -1;
+    int bad = !judged && check_teacher(options, training, d);
+    if (!bad) diag_flush(d, leads ? stderr : options->out);
+    return bad;
+}
+
+/* Do all ranks train the same? */
+static int compare_ranks(const options *options, const training *training, uint64_t views, diag *d)
+{
+    if (!options->ranks) return 0;
+    checkpoint_run run = { .model = training->model, .train = training->train, .valid = training->valid,
+                           .backend = training->backend, .seed = (uint64_t)options->seed,
+                           .view_seed = options_view_seed(options), .views = views };
+    char *key = checkpoint_key(&run);
+    char *all = mem_printf("%sflags=%d epochs, %d left out, %s\n", key, options->epochs, options->skip_nan,
+                           options->fast_reduce ? "-fast-reduce" : "in order");
+    int bad = together_compare(options->ranks, all, d);
+    free(all);
+    free(key);
     return bad;
 }
 
@@ -249,7 +271,8 @@ static int run_training(const options *options, training *training, diag *d)
         .one_list = !options->limit && data_file_one_list(training->file),
     };
     int failed = preflight_files(&job, options->n > 2 ? options->arg[2] : NULL, d) ||
-                 load_start(options, training, d) || open_cache(options, training, &views, d);
+                 load_start(options, training, d) || open_cache(options, training, &views, d) ||
+                 compare_ranks(options, training, views, d);
     if (!failed && !options->quiet) fprintf(options->out, "images are %s\n", augment_fit_text(low->augment.fit));
     if (!failed) failed = train(options, training, &job, views, d);
     free(name);
@@ -289,7 +312,8 @@ static int run(options *options, diag *d)
 {
     training training = { 0 };
     model_options how = { .threads = options->threads, .seed = (uint64_t)options->seed,
-                          .mode = options->from_labels ? LOWER_LABELS : LOWER_TRAIN };
+                          .mode = options->from_labels ? LOWER_LABELS : LOWER_TRAIN, .ranks = options->ranks,
+                          .shared = 1 };
     if (refuse_both(options, d) || device_backend(options, &how.backend, d)) return -1;
     if (how.backend == BACKEND_HOST) return refuse_host(d);
     training.backend = how.backend == BACKEND_GPU ? "gpu" : options->backend;
@@ -300,11 +324,11 @@ static int run(options *options, diag *d)
 }
 
 const verb verb_train = {
-    .name = "train", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
+    .name = "train", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run, .by_ranks = 1,
     .help = "train a distillation, or a plain classifier cfg",
     .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "view-seed", "limit", "holdout",
-               "labelled", "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "quiet", "backup",
-               "gpus", "nogpu", "fit", "measure" },
+               "labelled", "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "fast-reduce", "quiet",
+               "backup", "gpus", "nogpu", "fit", "measure" },
     .notes = "learning_rate= that did best on images held out, SGD with momentum: Fashion-MNIST .1 distilled, .05\n"
              "from labels; CIFAR-100 .05 distilled (.1 and .02 were worse), .1 from labels. For detectors none\n"
              "was chosen so; by [feature_l2] alone one did best at ten times the rate of labels (.1, .01; one seed).\n",

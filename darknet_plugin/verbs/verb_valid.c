@@ -134,7 +134,8 @@ static int valid_model(const options *options, model *model, diag *d)
 
 static int run(options *options, diag *d)
 {
-    model_options how = { .threads = options->threads, .mode = options->from_labels ? LOWER_LABELS : LOWER_TRAIN };
+    model_options how = { .ranks = options->ranks, .threads = options->threads,
+                          .mode = options->from_labels ? LOWER_LABELS : LOWER_TRAIN };
     if (device_backend(options, &how.backend, d)) return -1;
     verb_take_fit(options, options->arg[1], options->n > 2 ? options->arg[2] : NULL);
     model *model = model_open(options->arg[1], &how, d);
@@ -144,7 +145,7 @@ static int run(options *options, diag *d)
 }
 
 const verb verb_valid = {
-    .name = "valid", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run,
+    .name = "valid", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run, .by_ranks = 1,
     .help = "teacher and student side by side; without WEIGHTS the teacher alone",
     .flags = { "json", "threads", "backend", "fit", "limit", "holdout", "from-labels", "force", "gpus", "nogpu" },
 };

@@ -303,6 +303,17 @@ void cpu_set_statistics_count(layer *l, int count)
     if (state) state->statistics = count < 0 ? 0 : count;
 }
 
+double cpu_statistics_left(int *count, int batches)
+{
+    double left = 1;
+    for (int i = 0; i < batches; ++i) {
+        cpu_state average = { .statistics = *count };
+        left *= 1 - cpu_statistics_rate(&average);
+        *count = average.statistics;
+    }
+    return left;
+}
+
 static int any_statistics(const layer *l)
 {
     for (int i = 0; i < l->out_c; ++i)

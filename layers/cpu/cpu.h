@@ -61,5 +61,8 @@ void cpu_weights_changed(network *net);
 void cpu_statistics_loaded(network *net, int begin, int end);
 int cpu_statistics_count(const layer *l);
 void cpu_set_statistics_count(layer *l, int count);
+/* How much is left of running statistics that average `count` batches when `batches` more have come, 1..0; *count is
+ * then what they average. */
+double cpu_statistics_left(int *count, int batches);
 
 #endif

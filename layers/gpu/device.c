@@ -1,5 +1,5 @@
-/* Which device: `-gpus LIST`, as Darknet has it, but for one device only: two would need a replica each and Darknet's
- * averaging of weights, and that is not built. */
+/* Which device: `-gpus LIST`, as Darknet has it, but for one device only: a process computes on one, and several
+ * processes train together (ranks.h). */
 #include "cuda_call.h"
 #include "gpu.h"
 
@@ -26,7 +26,7 @@ static int number_of(const char *list, diag *d)
     char *end;
     long n = strtol(list, &end, 10);
     if (end != list && *end == ',') {
-        diag_error(d, NULL, 0, NULL, "'-gpus %s': one GPU only, training on several is not supported", list);
+        diag_error(d, NULL, 0, NULL, "'-gpus %s': one GPU only for a process", list);
         diag_hint(d, "-gpus %ld takes the first of them", n);
     } else if (end == list || *end || n < 0 || n > 1000) {
         diag_error(d, NULL, 0, NULL, "'-gpus %s': expected a device's number, such as 0", list);

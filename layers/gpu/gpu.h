@@ -17,7 +17,7 @@ int gpu_built(void);
 int gpu_choose(const char *list, diag *d);
 /* A network just parsed for the CPU: a library built with GPU=1 leaves activations out of [yolo] and [region] there. */
 void gpu_mend_cpu(network *net);
-/* Is there a device? Else `why` says what CUDA says. */
+/* How many devices there are; where none is `why` says what CUDA says. */
 int gpu_present(char *why, size_t len);
 
 /* Is this network on a device? */

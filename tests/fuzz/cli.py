@@ -118,6 +118,12 @@ def commands(rng):
         (['weights', 'import', 'plain.cfg', 'made.onnx', 'out.weights', '-map', 'tensors.map'], ['plain.cfg', 'made.onnx', 'tensors.map'],
          [('weights', 'out.weights')]),
     ]
+    plain = 'plain.cfg' if name != 'detector.cfg' else name
+    choices += [
+        (['init', plain, 'teacher.cfg', 'teacher.weights', '-out', 'out.cfg'], [plain, 'teacher.cfg', 'teacher.weights'],
+         [('cfg', 'out.cfg')]),
+        (['init', '-from', cfg, '-width', '.5', '-depth', '.5', '-out', 'out.cfg'], [cfg], [('cfg', 'out.cfg')]),
+    ]
     if name == 'student.cfg':
         cached = ['-cache', 'seed.feat', '-views', '1', '-quiet', '-force', *TAIL]
         choices += [(['train', 'list.data', cfg, *cached], ['seed.feat', 'train.list', 'images/4_dog.png', *common], final),
