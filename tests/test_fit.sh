@@ -53,7 +53,29 @@ run train "$w/d.data" "$w/s.cfg" -backup "$w/keyed" -quiet >/dev/null 2>&1
 cmp -s "$w/flagged/c_final.weights" "$w/keyed/s_final.weights" && ok "training, too" || not_ok "training, too"
 cmp -s "$w/flagged/c_final.weights" "$w/c_final.weights" && not_ok "and not as crop" || ok "and not as crop"
 status 1 "-resume with another -fit" run train "$w/d.data" "$w/c.cfg" -backup "$w/flagged" -resume
-says err "cfg" "is refused"
+says err "the run was started with fit=stretch by -fit, now it is fit=crop" "is refused"
+status 1 "-resume of a run without -fit" run train "$w/d.data" "$w/s.cfg" -backup "$w/keyed" -resume -fit crop
+says err "the run was started with fit=stretch, now it is fit=crop by -fit" "with one is refused"
+
+# What -fit was in training counts where nothing else is said.
+status 0 "valid of what was trained with -fit stretch" run valid "$w/d.data" "$w/c.cfg" "$w/flagged/c_final.weights"
+says out "c_final.weights were trained with -fit stretch, which counts here too" "says so"
+says out "16 images, 16 labelled, stretched" "and stretches"
+status 0 "predict of it" run predict "$w/d.data" "$w/c.cfg" "$w/flagged/c_best.weights" "$w/a1.ppm" -json
+holds "stretches" '.fit == "stretch"'
+cp "$w/flagged/c_final.weights" "$w/away.weights"
+status 0 "export of it" run export "$w/c.cfg" "$w/flagged/c_final.weights" "$w/far" -data "$w/d.data" -json
+holds "stretches" '.fit == "stretch" and .verified'
+grep -qx letter_box=0 "$w/far.cfg" && ok "writes letter_box=0" || not_ok "writes letter_box=0" "$(cat "$w/far.cfg")"
+holds "which OpenCV and the stock program read" '[.readers[] | select(.ran) .reader] | length >= 3'
+status 0 "valid of the exported" run valid "$w/d.data" "$w/far.cfg" "$w/far.weights" -json
+holds "stretches" '.fit == "stretch"'
+status 0 "-fit crop" run valid "$w/d.data" "$w/c.cfg" "$w/flagged/c_final.weights" -fit crop -json
+holds "has the last word" '.fit == "crop"'
+status 0 "weights elsewhere" run valid "$w/d.data" "$w/c.cfg" "$w/away.weights" -json
+holds "are measured as the cfg says" '.fit == "crop"'
+status 0 "another cfg" run valid "$w/d.data" "$w/s.cfg" "$w/flagged/c_final.weights"
+grep -q "counts here too" "$w/out" && not_ok "is not that run's" || ok "is not that run's"
 
 # What an exported cfg remembers.
 status 0 "export" run export "$w/c.cfg" "$w/c_final.weights" "$w/plain" -data "$w/d.data"

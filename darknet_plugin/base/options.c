@@ -61,6 +61,9 @@ static const flag_row FLAGS[] = {
       "save at least this often, besides every epoch's end (default 600; 0: every step)" },
     { "skip-nan",     FLAG_INT,   AT(skip_nan),     1, 1000000, "N",
       "leave out up to N steps whose loss or gradients are not finite" },
+    { "measure",      FLAG_INT,   AT(measure),      1, 1000000, "N",
+      "measure the student every N epochs and at the end (default: as many images trained on as are looked at, "
+      "a detector's four times)" },
     { "fast-reduce",  FLAG_SET,   AT(fast_reduce),  0, 0, "",
       "several ranks: gradients are added in whatever order MPI likes best; runs then need not repeat to the bit" },
     { "quiet",        FLAG_SET,   AT(quiet),        0, 0, "", "one line an epoch, or a view, only" },

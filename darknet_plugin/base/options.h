@@ -15,7 +15,7 @@ typedef struct options {
     int n;                                /* positional arguments */
     const char *arg[MAX_POSITIONAL];      /* borrowed from argv */
     int json, clear, force, resume, nogpu, quiet, side_by_side, fold, merge, teacher, from_labels, fp16, fast_reduce;
-    int threads, epochs, seed, view_seed, limit, holdout, labelled, views, verify, top, skip_nan;
+    int threads, epochs, seed, view_seed, limit, holdout, labelled, views, verify, top, skip_nan, measure;
     int checkpoint;                       /* seconds */
     int to, from, batch;                  /* to, from: 0 unless given, which options_given tells */
     double tolerance, seconds, threshold, eps;
@@ -34,6 +34,7 @@ typedef struct verb {
     const char *flags[MAX_VERB_FLAGS];        /* flags' rows, then NULL; it takes those of its sub-verbs, too */
     const struct verb *const *subs;           /* its sub-verbs, then NULL; NULL: it has none */
     const char *example;                      /* what may stand behind the command's name; of a sub-verb, too */
+    const char *notes;                        /* whole lines behind the flags in its own help; NULL: none */
     int by_ranks;                             /* several processes can do it together (ranks.h) */
 } verb;
 

@@ -141,8 +141,17 @@ static int put_truth(const image_place *place, data_box box, float *row)
     return 1;
 }
 
+/* What losses on boxes leave out: a first object at x = -1. */
+static int mark_unlabelled(float *truth, int max)
+{
+    memset(truth, 0, 5 * (size_t)max * sizeof *truth);
+    if (max) truth[0] = -1;
+    return 0;
+}
+
 int augment_truth(const data_box *box, int n, const image_place *place, rng *rng, float *truth, int max)
 {
+    if (n < 0) return mark_unlabelled(truth, max);
     int *order = mem_calloc((size_t)n + 1, sizeof *order), found = 0;
     for (int i = 0; i < n; ++i) order[i] = i;
     for (int i = n; rng && i > 1; --i) {

@@ -39,6 +39,7 @@ static const data_key keys[] = {
     { "test", STRING, offsetof(data_lines, test) },
     { "train_labels", STRING, offsetof(data_lines, file.train_labels) },
     { "valid_labels", STRING, offsetof(data_lines, file.valid_labels) },
+    { "unlabelled", STRING, offsetof(data_lines, file.unlabelled) },
     { "format", STRING, offsetof(data_lines, file.format) },
     { "backup", STRING, offsetof(data_lines, file.backup) },
     { "eval", OTHERS, 0 }, { "results", OTHERS, 0 }, { "map", OTHERS, 0 }, { "leaves", OTHERS, 0 },
@@ -261,7 +262,8 @@ static void check_whole(data_lines *lines, int errors, diag *d)
 /* Not every verb opens what the file names, and none may write it. */
 static void note_named(const data_file *file, diag *d)
 {
-    const char *const value[] = { file->train, file->valid, file->train_labels, file->valid_labels };
+    const char *const value[] = { file->train, file->valid, file->train_labels, file->valid_labels,
+                                  file->unlabelled };
     for (size_t i = 0; i < sizeof value / sizeof *value; ++i) {
         int n = 0;
         char **name = value[i] ? data_split_commas(value[i], &n) : NULL;
@@ -299,7 +301,7 @@ void data_file_free(data_file *file)
     data_free_strings(file->name, file->name ? (size_t)file->classes : 0);
     data_free_strings(file->tag, file->tag ? (size_t)file->classes : 0);
     char *text[] = { file->path, file->names_path, file->train, file->valid, file->train_labels, file->valid_labels,
-                     file->format, file->backup };
+                     file->unlabelled, file->format, file->backup };
     for (size_t i = 0; i < sizeof text / sizeof *text; ++i) free(text[i]);
     free(file);
 }

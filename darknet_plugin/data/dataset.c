@@ -116,7 +116,7 @@ static void note_images(const dataset *set, diag *d)
 /* Leaves the set the images of its side: all but the last, or the last. 0 or -1 after reporting. */
 static int hold_out(dataset *set, const data_request *request, diag *d)
 {
-    size_t n = request->data->held_out;
+    size_t n = strcmp(request->key, "unlabelled") ? request->data->held_out : 0;
     if (!n) return 0;
     if (n >= set->count) {
         diag_error(d, request->path[0], 0, NULL, "%zu images are to be held out of %zu (%s= in %s)", n, set->count,
@@ -174,8 +174,25 @@ static void missing_key(const data_request *request, diag *d)
     free(known);
 }
 
+/* No label files are read and no classes kept; a detector's list is one here, too. */
+static dataset *open_unlabelled(const data_file *file, size_t limit, int need, diag *d)
+{
+    int boxes = need & (DATA_DETECTOR | DATA_BOXES) ? DATA_DETECTOR : DATA_IMAGES;
+    data_request request = { .data = file, .key = "unlabelled", .need = boxes | (need & DATA_LOOK), .limit = limit };
+    if (!file->unlabelled) {
+        missing_key(&request, d);
+        return NULL;
+    }
+    request.path = data_split_commas(file->unlabelled, &request.paths);
+    dataset *set = open_request(&request, d);
+    data_free_strings(request.path, (size_t)request.paths);
+    if (set) dataset_forget_labels(set, 0);
+    return set;
+}
+
 dataset *dataset_open(const data_file *file, data_split split, size_t limit, int need, diag *d)
 {
+    if (split == DATA_UNLABELLED) return open_unlabelled(file, limit, need, d);
     int training = split == DATA_TRAIN || file->held_out;
     data_request request = { .data = file, .key = training ? "train" : "valid", .need = need, .limit = limit };
     request.held_out = split == DATA_VALID && file->held_out;
@@ -235,6 +252,10 @@ const data_box *dataset_boxes(const dataset *set, size_t i, int *n)
 {
     *n = 0;
     if (!set->box_at || i >= set->count) return NULL;
+    if (i >= set->labelled) {
+        *n = -1;
+        return NULL;
+    }
     *n = (int)(set->box_at[i + 1] - set->box_at[i]);
     return *n ? set->box + set->box_at[i] : NULL;   /* nothing may be added to a NULL */
 }

@@ -2,6 +2,7 @@
  *
  * A .data file (Darknet's "key = value" lines) names them:
  *   classes, names or labels, train, valid (or test), backup, top      as in stock Darknet
+ *   unlabelled                    images that only a teacher teaches on, behind those of train; of the same kind
  *   train_labels, valid_labels    IDX label files; default: the image file's name with images-idx3 -> labels-idx1
  *   format                        a format's name (its row in dataset.c names its file); default: auto, by content
  * train/valid may name several files, separated by commas. Files are looked up as they stand, then relative to the
@@ -27,7 +28,7 @@ typedef struct data_file {
     char *names_path;           /* resolved names/labels file; NULL if none */
     char **tag;                 /* what lists match paths with: classes lines of labels=, or NULL where it is `name` */
     /* NULL where absent; backup defaults to "backup" */
-    char *train, *valid, *train_labels, *valid_labels, *format, *backup;
+    char *train, *valid, *unlabelled, *train_labels, *valid_labels, *format, *backup;
     /* for the caller to set before it opens a split: the last so many training images are the validation's, whatever
      * valid= names; 0: none */
     size_t held_out;
@@ -40,7 +41,8 @@ int data_file_one_list(const data_file *file);
 /* The name of class i, or its number, written to buf, where it has none; borrowed. */
 const char *data_file_class(const data_file *file, int i, char *buf, size_t len);
 
-typedef enum { DATA_TRAIN, DATA_VALID } data_split;
+/* Images of DATA_UNLABELLED have no labels and no boxes, whatever stands beside them; nothing of them is held out. */
+typedef enum { DATA_TRAIN, DATA_VALID, DATA_UNLABELLED } data_split;
 
 typedef struct dataset dataset;
 
@@ -56,6 +58,9 @@ enum { DATA_IMAGES = 0, DATA_CLASSES = 1, DATA_DETECTOR = 2, DATA_BOXES = 4, DAT
  * reporting. */
 dataset *dataset_open(const data_file *file, data_split split, size_t limit, int need, diag *d);
 void dataset_free(dataset *set);
+/* Opens file->unlabelled, as whose images `set` has them, and puts its images behind those of `set`, a training split
+ * of which nothing was read so far. 0, also where it is NULL, or -1 with messages, the set as it was. */
+int dataset_join_unlabelled(dataset *set, const data_file *file, int need, diag *d);
 size_t dataset_count(const dataset *set);
 int dataset_classes(const dataset *set);
 const char *dataset_format(const dataset *set);                  /* its name, as format= has it; borrowed */
@@ -81,12 +86,12 @@ int dataset_untouched(const dataset *set, const data_print *kept, size_t n);
 int dataset_label(const dataset *set, size_t i);                 /* 0..classes-1, or -1 */
 /* From now on images `from`, from + 1, ... have no label. */
 void dataset_forget_labels(dataset *set, size_t from);
-/* The first so many are those that may have one: all, but for what was forgotten. */
+/* The first so many are those that may have one: all, but for what was forgotten and those of unlabelled=. */
 size_t dataset_labelled(const dataset *set);
 int dataset_ambiguous(const dataset *set, size_t i);             /* its label is -1 because several are in its path */
 int dataset_has_boxes(const dataset *set);                       /* opened with DATA_BOXES */
 /* The *n boxes of image i, relative to it, as its label file has them (they may reach beyond the image); borrowed, NULL
- * where there are none. */
+ * where there are none. *n = -1: of images that dataset_labelled does not count nobody knows. */
 const data_box *dataset_boxes(const dataset *set, size_t i, int *n);
 /* Why a detector's image i is left out, borrowed; NULL where it is used. dataset_read refuses it with that reason. */
 const char *dataset_left_out(const dataset *set, size_t i);

@@ -9,7 +9,7 @@
 /* One split of a .data file. */
 typedef struct data_request {
     const data_file *data;    /* borrowed */
-    const char *key;          /* "train" or "valid" */
+    const char *key;          /* "train", "valid" or "unlabelled" */
     const char *labels;       /* value of train_labels / valid_labels, borrowed, or NULL */
     char **path;              /* paths of them, owned: what the key names, looked up once the format is known */
     int paths;

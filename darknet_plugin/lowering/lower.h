@@ -95,6 +95,7 @@ typedef struct lowered {
     augment_spec augment;
     int *out, outs;                  /* [yolo] and [region] layers of `cfg` that answer, owned; none: a classifier */
     int optimiser;                   /* its number, see layers/optimiser.h; training only */
+    int fit_by_flag;                 /* -fit changed what the cfg says of augment.fit */
     int labels;                      /* training reads labels (or boxes): something compares itself with them */
     int trained;                     /* training runs layers 0..trained-1 (up to the last loss, or all) */
 } lowered;

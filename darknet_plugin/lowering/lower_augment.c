@@ -206,10 +206,10 @@ void augment_check_teachers(const lowered *low, diag *d)
 
 void lower_set_fit(lowered *low, image_fit fit)
 {
-    cfg_file *cfg = low->mode == LOWER_DEPLOY ? low->cfg : low->source;
-    cfg_section *net = &cfg->section[0];
-    if (low->mode != LOWER_DEPLOY && fit == low->augment.fit) return;
+    cfg_section *net = &low->cfg->section[0];
+    low->fit_by_flag |= low->mode != LOWER_DEPLOY && fit != low->augment.fit;
     low->augment.fit = fit;
+    if (low->mode != LOWER_DEPLOY) return;
     if (fit == FIT_CROP) cfg_unset(net, "letter_box");
     else cfg_set(net, "letter_box", "%d", fit == FIT_LETTERBOX);
 }

@@ -80,6 +80,24 @@ static void add_boxes(const measuring *measuring, side *side, const batch *batch
                                (int)batch->index[i], &side->boxes);
 }
 
+/* How far the maps of n images are apart, in comparison k. */
+static void count_maps(measuring *measuring, int k, int n)
+{
+    detect_comparison *of = &measuring->e->of[k];
+    double mse[MAX_LEARNT_MAPS];
+    of->maps = model_features_mse(measuring->m, k, n, mse, MAX_LEARNT_MAPS);
+    for (int i = 0; i < of->maps; ++i) of->map_mse[i] += mse[i] * n;
+}
+
+/* From sums to means. */
+static void finish_maps(detect_comparison *of, size_t images)
+{
+    for (int i = 0; i < of->maps; ++i) {
+        of->map_mse[i] /= (double)images;
+        of->feature_mse += of->map_mse[i] / of->maps;
+    }
+}
+
 /* Boxes of both networks, and how far their maps are apart. */
 static void count_batch(measuring *measuring, const batch *batch)
 {
@@ -91,8 +109,7 @@ static void count_batch(measuring *measuring, const batch *batch)
             add_boxes(measuring, &measuring->student[k], batch, i);
             add_boxes(measuring, &measuring->teacher[k], batch, i);
         }
-        if (e->has_student && e->has_teacher)
-            e->of[k].feature_mse += model_feature_mse(measuring->m, k, batch->n) * batch->n;
+        if (e->has_student && e->has_teacher) count_maps(measuring, k, batch->n);
     }
     for (int i = 0; i < batch->n; ++i) add_truths(measuring, batch->index[i]);
     e->images += (size_t)batch->n;
@@ -230,7 +247,7 @@ int evaluate_detector(model *model, const dataset *data, int threads, int who, d
             measure(&c, &c.student[k], &evaluation->of[k].student, &evaluation->of[k].student_darknet);
             measure(&c, &c.teacher[k], &evaluation->of[k].teacher, &evaluation->of[k].teacher_darknet);
         }
-        if (evaluation->images) evaluation->of[k].feature_mse /= (double)evaluation->images;
+        if (evaluation->images) finish_maps(&evaluation->of[k], evaluation->images);
         close_side(&c.student[k]);
         close_side(&c.teacher[k]);
     }

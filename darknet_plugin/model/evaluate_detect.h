@@ -11,7 +11,9 @@ typedef struct detect_comparison {
     const char *name;        /* the teacher's, borrowed from the model; "" if it has none */
     map_result student, teacher;         /* by COCO's rules */
     double student_darknet, teacher_darknet;   /* mAP@0.5 by those of AlexeyAB's `map`, percent */
-    double feature_mse;      /* mean over all elements of all its taps */
+    double feature_mse;      /* mean of what the triples that learn its maps have */
+    int maps;                /* how many */
+    double map_mse[MAX_LEARNT_MAPS];     /* of each, in the cfg's order */
 } detect_comparison;
 
 typedef struct detect_evaluation {

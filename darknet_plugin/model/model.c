@@ -402,15 +402,19 @@ int model_learns_features(const model *model, int t)
     return 0;
 }
 
+int model_features_mse(const model *model, int t, int n, double *of, int most)
+{
+    int heads = 0;
+    for (int i = 0; i < model->low->heads && heads < most; ++i)
+        if (learns_map(model, &model->low->head[i], t)) of[heads++] = head_mse(model, &model->low->head[i], n);
+    return heads;
+}
+
 double model_feature_mse(const model *model, int t, int n)
 {
-    double sum = 0;
-    int heads = 0;
-    for (int i = 0; i < model->low->heads; ++i) {
-        if (!learns_map(model, &model->low->head[i], t)) continue;
-        sum += head_mse(model, &model->low->head[i], n);
-        ++heads;
-    }
+    double sum = 0, of[MAX_LEARNT_MAPS];
+    int heads = model_features_mse(model, t, n, of, MAX_LEARNT_MAPS);
+    for (int i = 0; i < heads; ++i) sum += of[i];
     return heads ? sum / heads : 0;
 }
 

@@ -100,6 +100,10 @@ int model_learns_features(const model *model, int t);
 /* Mean squared error of teacher t's features of the first n images of the last model_predict and model_run_teachers
  * (same x). */
 double model_feature_mse(const model *model, int t, int n);
+/* The same of each triple that learns one of its maps, in the cfg's order, to of[0], of[1], ..., `most` at most;
+ * returns how many. */
+enum { MAX_LEARNT_MAPS = 32 };
+int model_features_mse(const model *model, int t, int n, double *of, int most);
 
 /* Rewrites the loaded network's variances so that batch norm divides by sqrt(v + epsilon). */
 void model_set_epsilon(model *model, double epsilon);

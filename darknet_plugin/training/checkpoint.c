@@ -6,6 +6,7 @@
 #include "darknet_plugin/base/key_text.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/out_file.h"
+#include "darknet_plugin/data/augment.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,6 +15,8 @@
 #include <unistd.h>
 
 #define CFG_LINE "cfg=%016" PRIx64 "\n"   /* the key's first */
+#define FIT_LINE "fit="
+#define BY_FLAG " by -fit"
 #define THREADS "threads="
 #define OF_RANKS " of each of %d ranks"      /* behind the threads' number, where there are several */
 
@@ -32,13 +35,14 @@ static uint64_t hash_cfg(const cfg_file *cfg)
 static uint64_t hash_data(const dataset *set)
 {
     if (!set) return 0;
-    uint64_t h = dataset_identity(set);
+    uint64_t h = dataset_identity(set), labelled = dataset_labelled(set);
+    if (dataset_has_boxes(set) && labelled < dataset_count(set)) h = hash_bytes(&labelled, sizeof labelled, h);
     for (size_t i = 0; i < dataset_count(set); ++i) {
         int n, label = dataset_label(set, i), left_out = dataset_left_out(set, i) != NULL;
         const data_box *box = dataset_boxes(set, i, &n);
         h = hash_bytes(&label, sizeof label, h);
         h = hash_bytes(&left_out, sizeof left_out, h);
-        h = hash_bytes(box, (size_t)n * sizeof *box, h);
+        h = hash_bytes(box, (size_t)(n > 0 ? n : 0) * sizeof *box, h);
     }
     return h;
 }
@@ -86,12 +90,19 @@ static void put_views(FILE *out, const checkpoint_run *run)
     fputc('\n', out);
 }
 
+/* BY_FLAG: not as the cfg says. */
+static void put_fit(FILE *out, const lowered *low)
+{
+    fprintf(out, FIT_LINE "%s%s\n", augment_fit_name(low->augment.fit), low->fit_by_flag ? BY_FLAG : "");
+}
+
 static void put_run(FILE *out, const checkpoint_run *run)
 {
     put_teachers(out, run->model);
     put_images(out, "training", run->train);
     put_images(out, "validation", run->valid);
     put_views(out, run);
+    put_fit(out, run->model->low);
     fprintf(out, "backend=%s\n", run->backend ? run->backend : "dnnl");
 }
 
@@ -184,16 +195,67 @@ int checkpoint_exists(const char *folder, const char *name)
     return there;
 }
 
-int checkpoint_is_of(const char *folder, const char *name, const cfg_file *cfg)
+/* The state there, if it is one of a run of this cfg, without a word; else NULL. */
+static run_state *state_of(const char *path, const cfg_file *cfg)
 {
-    char *path = path_of(&(checkpoint){ .folder = folder, .name = name }, "state"), line[32];
+    char line[32];
     diag *unsaid = diag_new();
     run_state *s = access(path, F_OK) ? NULL : run_state_read(path, unsaid);
     int n = snprintf(line, sizeof line, CFG_LINE, hash_cfg(cfg)), is = s && !strncmp(s->key, line, (size_t)n);
-    run_state_free(s);
     diag_free(unsaid);
+    if (is) return s;
+    run_state_free(s);
+    return NULL;
+}
+
+int checkpoint_is_of(const char *folder, const char *name, const cfg_file *cfg)
+{
+    char *path = path_of(&(checkpoint){ .folder = folder, .name = name }, "state");
+    run_state *s = state_of(path, cfg);
     free(path);
-    return is;
+    run_state_free(s);
+    return s != NULL;
+}
+
+/* Of X_last.weights, X_best.weights and X_final.weights X_last.state, which the caller frees; NULL of other names. */
+static char *state_beside(const char *weights)
+{
+    static const char *const ends[] = { "_last.weights", "_best.weights", "_final.weights" };
+    size_t n = strlen(weights);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; ++i) {
+        size_t end = strlen(ends[i]);
+        if (n > end && !strcmp(weights + n - end, ends[i]))
+            return mem_printf("%.*s_last.state", (int)(n - end), weights);
+    }
+    return NULL;
+}
+
+/* What a key says that -fit was; -1: nothing. */
+static int fit_in_key(const char *key)
+{
+    const char *line = strstr(key, "\n" FIT_LINE);
+    if (!line) return -1;
+    line += strlen("\n" FIT_LINE);
+    for (int fit = FIT_CROP; fit <= FIT_STRETCH; ++fit) {
+        const char *name = augment_fit_name((image_fit)fit);
+        size_t n = strlen(name);
+        if (!strncmp(line, name, n) && !strncmp(line + n, BY_FLAG "\n", strlen(BY_FLAG "\n"))) return fit;
+    }
+    return -1;
+}
+
+const char *checkpoint_fit(const char *weights, const char *cfg)
+{
+    char *state = state_beside(weights);
+    diag *unsaid = diag_new();
+    cfg_file *source = state && !access(state, F_OK) ? cfg_read(cfg, unsaid) : NULL;
+    run_state *s = source ? state_of(state, source) : NULL;
+    int fit = s ? fit_in_key(s->key) : -1;
+    run_state_free(s);
+    cfg_free(source);
+    diag_free(unsaid);
+    free(state);
+    return fit < 0 ? NULL : augment_fit_name((image_fit)fit);
 }
 
 uint64_t checkpoint_seen(const checkpoint *checkpoint)

@@ -38,6 +38,9 @@ void checkpoint_free(checkpoint *checkpoint);
 int checkpoint_exists(const char *folder, const char *name);
 /* Is what is there the run of this cfg? */
 int checkpoint_is_of(const char *folder, const char *name, const cfg_file *cfg);
+/* How -fit had images fill the input in the run of this cfg that left these weights, by the state beside them: "crop",
+ * "letterbox" or "stretch"; NULL: as the cfg says, or nobody knows. */
+const char *checkpoint_fit(const char *weights, const char *cfg);
 /* How many images a run of the same start had seen whose state is there, 0 = there is none. */
 uint64_t checkpoint_seen(const checkpoint *checkpoint);
 /* Saves the pair. 0, or -1 with a message: the previous pair is intact. */

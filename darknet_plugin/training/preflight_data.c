@@ -94,24 +94,24 @@ static label_count count_labels(const dataset *set, size_t n)
     return c;
 }
 
-/* "a.png, b.png, ..." of the images that have no label, or several, SHOWN at most; the caller frees. */
-static char *unlabelled_names(const dataset *set, int ambiguous)
+/* "a.png, b.png, ..." of the first `images` those that have no label, or several, SHOWN at most; the caller frees. */
+static char *unlabelled_names(const dataset *set, size_t images, int ambiguous)
 {
     char *list = NULL, name[512];
     int names = 0;
-    for (size_t i = 0; i < dataset_count(set) && names <= SHOWN; ++i)
+    for (size_t i = 0; i < images && names <= SHOWN; ++i)
         if (dataset_label(set, i) < 0 && dataset_ambiguous(set, i) == ambiguous)
             words_list(&list, &names, SHOWN, dataset_name(set, i, name, sizeof name));
     return list;
 }
 
-/* n of the set's images have no label, or several. */
-static void warn_unlabelled(const dataset *set, const char *which, size_t n, int ambiguous, diag *d)
+/* n of the set's first `images` have no label, or several. */
+static void warn_unlabelled(const dataset *set, size_t images, const char *which, size_t n, int ambiguous, diag *d)
 {
     if (!n) return;
-    char *names = unlabelled_names(set, ambiguous);
+    char *names = unlabelled_names(set, images, ambiguous);
     diag_warn(d, NULL, 0, NULL, "%zu of %zu %s images have %s and do not count in any accuracy: %s", n,
-              dataset_count(set), which, ambiguous ? "several labels in their paths" : "no label", names);
+              images, which, ambiguous ? "several labels in their paths" : "no label", names);
     diag_hint(d, "write the class behind the path");
     free(names);
 }
@@ -120,10 +120,10 @@ static void warn_unlabelled(const dataset *set, const char *which, size_t n, int
 static void judge_labels(const dataset *set, size_t n, const char *which, diag *d)
 {
     label_count c = count_labels(set, n);
-    if (c.labelled || c.several) warn_unlabelled(set, which, c.none, 0, d);
+    if (c.labelled || c.several) warn_unlabelled(set, n, which, c.none, 0, d);
     else diag_warn(d, NULL, 0, NULL, "none of the %zu %s images has a label: no accuracy can be measured", c.none,
                    which);
-    warn_unlabelled(set, which, c.several, 1, d);
+    warn_unlabelled(set, n, which, c.several, 1, d);
     if (c.labelled > 1 && !c.differ && dataset_classes(set) > 1)
         diag_warn(d, NULL, 0, NULL, "all %zu labelled %s images are of class %d: an accuracy on them says little",
                   c.labelled, which, c.first);

@@ -13,11 +13,11 @@
 #include "layers/gpu/gpu.h"
 #include "checkpoint.h"
 #include "darknet_plugin/base/clock.h"
-#include "darknet_plugin/model/evaluate_detect.h"
 #include "darknet_plugin/data/loader.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/model/numbers.h"
 #include "darknet_plugin/base/out_file.h"
+#include "measure.h"
 #include "stop.h"
 #include "together.h"
 
@@ -35,6 +35,7 @@ typedef struct run {
     uint64_t images;         /* in the training set */
     uint64_t end;            /* `seen` at which training stops */
     uint64_t started_at;     /* `seen` at the start */
+    uint64_t every;          /* epochs from one measuring to the next */
     double began, printed;   /* seconds */
     int resumed;
     together *together;      /* owned; NULL: alone */
@@ -86,6 +87,11 @@ static int find_end(run *run, diag *d)
         return -1;
     }
     return 0;
+}
+
+static uint64_t epoch_of(const run *run, uint64_t seen)
+{
+    return (uint64_t)round((double)seen / (double)run->images);
 }
 
 static void print_time(double seconds, FILE *out)
@@ -143,45 +149,15 @@ static int save_all(run *run, diag *d)
     return checkpoint_save(run->disk, run->model, &run->progress, d);
 }
 
-/* Top-1 to *score, where images have labels, and a line's end to `text`. */
-static int measure_classifier(run *run, double *score, char *text, size_t room, diag *d)
+/* What the student is worth now: measured at every run->every-th epoch's end, and at the end. */
+static int measure(run *run, uint64_t epoch, measured *found, diag *d)
 {
-    evaluation e;
-    if (evaluate(run->model, run->options->valid, run->options->threads, EVALUATE_STUDENT, &e, d)) return -1;
-    const top_comparison *c = &e.of[e.last];
-    if (!e.labelled || !c->rated) return 0;
-    *score = c->student.top1;
-    snprintf(text, room, "  top-1 %.2f %%  top-5 %.2f %%", c->student.top1, c->student.top5);
-    return 0;
-}
-
-/* The same by mean average precision. */
-static int measure_detector(run *run, double *score, char *text, size_t room, diag *d)
-{
-    detect_evaluation e;
-    int failed = evaluate_detector(run->model, run->options->valid, run->options->threads, EVALUATE_STUDENT, &e, d);
-    const map_class *all = &e.of[e.last].student.all;
-    if (!failed) {
-        *score = all->ap50;
-        snprintf(text, room, "  mAP@0.5 %.2f %%  mAP %.2f %%", all->ap50, all->ap);
-    }
-    detect_evaluation_free(&e);
-    return failed;
-}
-
-/* What the student is worth now: *score stays where there is nothing to measure it with. It is measured at the end, and
- * before only when as many images have been trained on as are looked at, four times as many for a detector, which
- * tends to have few. */
-static int measure(run *run, double *score, char *text, size_t room, diag *d)
-{
-    int detector = model_is_detector(run->model);
-    uint64_t seen = *run->net->seen;
-    if (!run->options->valid) return 0;
-    uint64_t least = (detector ? 4u : 1u) * (uint64_t)dataset_count(run->options->valid);
-    if (seen - run->progress.measured_at < least && seen < run->end) return 0;
+    const trainer_options *o = run->options;
+    uint64_t seen = *run->net->seen, before = epoch_of(run, run->progress.measured_at);
+    int due = epoch / run->every > before / run->every || seen >= run->end;
+    if (!o->valid || !due) return 0;
     run->progress.measured_at = seen;
-    if (model_resize(run->model, run->model->low->shape->w, run->model->low->shape->h, d)) return -1;
-    return detector ? measure_detector(run, score, text, room, d) : measure_classifier(run, score, text, room, d);
+    return measure_student(run->model, o->valid, o->names, o->threads, found, d);
 }
 
 static void print_epoch(run *run, uint64_t epoch, const char *text)
@@ -199,16 +175,17 @@ static void print_epoch(run *run, uint64_t epoch, const char *text)
 /* Measures and saves. The best weights are on disk before the state that speaks of them. */
 static int end_epoch(run *run, diag *d)
 {
-    uint64_t epoch = (uint64_t)fmax(1, round((double)*run->net->seen / (double)run->images));
-    double score = -1;
-    char text[80] = "";
-    if (together_check(run->model, d) || measure(run, &score, text, sizeof text, d)) return -1;
-    print_epoch(run, epoch, text);
+    uint64_t epoch = epoch_of(run, *run->net->seen);
+    measured found = { .score = -1 };
+    if (together_check(run->model, d) || measure(run, epoch ? epoch : 1, &found, d)) return -1;
+    print_epoch(run, epoch ? epoch : 1, found.text);
+    if (found.classes && *run->net->seen >= run->end && !run->options->quiet) fputs(found.classes, run->options->out);
+    free(found.classes);
     run->progress.epoch_sum = 0;
     run->progress.epoch_steps = run->progress.epoch_due = 0;
-    if (score > run->progress.best) {
-        run->progress.best = score;
-        run->progress.best_epoch = epoch;
+    if (found.score > run->progress.best) {
+        run->progress.best = found.score;
+        run->progress.best_epoch = epoch ? epoch : 1;
         if (save(run, "best", d)) return -1;
     }
     return save_all(run, d);
@@ -391,6 +368,14 @@ static int prepare(run *run, diag *d)
     return model_prepare(run->model, &views, run->resumed, run->options->out, d);
 }
 
+static void plan_measuring(run *run)
+{
+    const trainer_options *o = run->options;
+    run->every = o->measure > 0 ? (uint64_t)o->measure : measure_every(run->model, o->train, o->valid);
+    if (o->valid && run->every > 1 && !o->quiet)
+        fprintf(o->out, "measured every %llu epochs and at the end (-measure N)\n", (unsigned long long)run->every);
+}
+
 /* Where the run begins, or goes on; of several ranks the first alone does this. */
 static int start_on_disk(run *run, diag *d)
 {
@@ -407,6 +392,7 @@ static int start_on_disk(run *run, diag *d)
     if (!run->resumed) run->progress.measured_at = run->started_at;
     if (find_end(run, d)) return -1;
     mention_unfinished(run);
+    plan_measuring(run);
     return prepare(run, d);
 }
 
@@ -479,7 +465,7 @@ static int train(run *run, diag *d)
 
 int trainer_run(const trainer_options *options, diag *d)
 {
-    run r = { .options = options, .model = options->model, .net = options->model->net,
+    run r = { .options = options, .every = 1, .model = options->model, .net = options->model->net,
               .images = dataset_count(options->train), .progress = { .average = -1, .best = -1 } };
     int status = leads(&r) && weights_make_folder(options->folder, d) ? -1 : train(&r, d);
     checkpoint_free(r.disk);

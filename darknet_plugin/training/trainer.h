@@ -10,6 +10,8 @@
 typedef struct trainer_options {
     model *model;                 /* borrowed, weights loaded */
     const dataset *train, *valid; /* borrowed; valid may be NULL */
+    const data_file *names;       /* of classes, borrowed */
+    int measure;                  /* epochs from one measuring of the student to the next; 0: measure_every's */
     const char *folder, *name;    /* checkpoints are folder/name_last.weights, _best, _final */
     run_lock *lock;               /* looked at before each checkpoint, borrowed; NULL: none */
     int epochs;                   /* 0: max_batches of the cfg */

@@ -8,7 +8,8 @@
 enum { MOST_OF_A_GROUP = 16, OTHERS = HELP_GROUPS - 1 };
 
 static const struct { const char *heading, *flag[MOST_OF_A_GROUP]; } GROUPS[HELP_GROUPS] = {
-    { "length, start and end", { "epochs", "from-labels", "clear", "resume", "checkpoint", "skip-nan", "force" } },
+    { "length, start and end", { "epochs", "from-labels", "clear", "resume", "checkpoint", "measure", "skip-nan",
+                                 "force" } },
     { "images and chance", { "data", "fit", "limit", "holdout", "labelled", "seed", "view-seed" } },
     { "the teacher's features, kept", { "cache", "views", "type" } },
     { "answers", { "t", "thresh", "side-by-side" } },
@@ -59,5 +60,6 @@ void help_verb(const verb *verb, FILE *out)
         fprintf(out, "\n%s:\n", help_heading(i));
         help_flags(verb, i, print_flag, out);
     }
+    if (verb->notes) fprintf(out, "\n%s", verb->notes);
     if (verb->example) fprintf(out, "\nexample:\n  %s %s\n", command_name(), verb->example);
 }

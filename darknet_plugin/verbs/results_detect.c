@@ -33,8 +33,11 @@ static void add_comparison(cJSON *object, const detect_evaluation *evaluation, c
 {
     if (evaluation->has_student) add_side(object, "student", &comparison->student, comparison->student_darknet, file);
     if (evaluation->has_teacher) add_side(object, "teacher", &comparison->teacher, comparison->teacher_darknet, file);
-    if (evaluation->has_student && evaluation->has_teacher)
-        cJSON_AddNumberToObject(object, "feature_mse", comparison->feature_mse);
+    if (!evaluation->has_student || !evaluation->has_teacher) return;
+    cJSON_AddNumberToObject(object, "feature_mse", comparison->feature_mse);
+    cJSON *list = comparison->maps > 1 ? cJSON_AddArrayToObject(object, "head_feature_mse") : NULL;
+    for (int i = 0; list && i < comparison->maps; ++i)
+        cJSON_AddItemToArray(list, cJSON_CreateNumber(comparison->map_mse[i]));
 }
 
 /* The comparison that counts, and, where there are several teachers, all of them. */
@@ -82,6 +85,15 @@ static void print_classes(const detect_evaluation *evaluation, const detect_comp
     }
 }
 
+/* Of all heads, and of each where there are several. */
+static void print_maps(const detect_comparison *comparison, FILE *out)
+{
+    fprintf(out, "features   %9.6f mean squared error", comparison->feature_mse);
+    for (int i = 0; comparison->maps > 1 && i < comparison->maps; ++i)
+        fprintf(out, "%s %.6f", i ? "," : "; by head:", comparison->map_mse[i]);
+    fprintf(out, "\n");
+}
+
 static void print_comparison(const detect_evaluation *evaluation, const detect_comparison *comparison, FILE *out)
 {
     const char *student = evaluation->has_teacher ? "student" : "network";
@@ -90,7 +102,7 @@ static void print_comparison(const detect_evaluation *evaluation, const detect_c
     if (evaluation->has_teacher) print_side("teacher", &comparison->teacher, comparison->teacher_darknet, out);
     if (evaluation->has_student) print_side(student, &comparison->student, comparison->student_darknet, out);
     if (evaluation->has_teacher && evaluation->has_student)
-        fprintf(out, "features   %9.6f mean squared error\n", comparison->feature_mse);
+        print_maps(comparison, out);
 }
 
 void results_print_detect_evaluation(const detect_evaluation *evaluation, const data_file *file, FILE *out)

@@ -27,7 +27,8 @@ typedef struct reason {
 
 /* One split. */
 typedef struct contents {
-    const char *split;           /* "train" or "valid" */
+    const char *split;           /* "train", "valid" or "unlabelled" */
+    int unlabelled_split;              /* its images have no labels at all */
     dataset *set;                /* owned */
     int detector;
     size_t used;                 /* images that are not left out */
@@ -81,6 +82,7 @@ static void count_boxes(contents *split, size_t image)
 {
     int n;
     const data_box *box = dataset_boxes(split->set, image, &n);
+    if (n < 0) n = 0;            /* unlabelled= */
     for (int k = 0; k < n; ++k) ++split->of_class[box[k].class];
     if (!split->used || (size_t)n < split->fewest) split->fewest = (size_t)n;
     if ((size_t)n > split->most) split->most = (size_t)n;
@@ -151,12 +153,15 @@ static void look(contents *split)
     count_sizes(split);
 }
 
-static int open_split(const data_file *file, data_split which, contents *split, diag *d)
+/* `detector`: images of unlabelled= are a detector's where those of train= are. */
+static int open_split(const data_file *file, data_split which, int detector, contents *split, diag *d)
 {
-    *split = (contents){ .split = which == DATA_TRAIN ? "train" : "valid" };
-    split->set = open_detector(file, which, d);
-    split->detector = split->set != NULL;
-    if (!split->set) split->set = dataset_open(file, which, 0, DATA_LOOK, d);
+    static const char *const names[] = { "train", "valid", "unlabelled" };
+    *split = (contents){ .split = names[which], .unlabelled_split = which == DATA_UNLABELLED, .detector = detector };
+    if (!split->unlabelled_split) split->set = open_detector(file, which, d);
+    if (!split->unlabelled_split) split->detector = split->set != NULL;
+    int need = split->detector ? DATA_DETECTOR | DATA_LOOK : DATA_LOOK;
+    if (!split->set) split->set = dataset_open(file, which, 0, need, d);
     if (!split->set) return -1;
     look(split);
     return 0;
@@ -238,10 +243,10 @@ static void print_split(const data_file *file, const contents *split, FILE *out)
     if (split->detector) fprintf(out, ", a detector's");
     if (channels) fprintf(out, ", %d channel%s", channels, channels > 1 ? "s" : "");
     fprintf(out, "\n  images      %zu\n", dataset_count(split->set));
-    if (split->detector) fprintf(out, "  boxes       %zu\n", split->boxes);
+    if (split->detector && !split->unlabelled_split) fprintf(out, "  boxes       %zu\n", split->boxes);
     print_sizes(split, out);
-    print_classes(file, split, out);
-    if (split->unlabelled) fprintf(out, "  no class    %zu\n", split->unlabelled);
+    if (!split->unlabelled_split) print_classes(file, split, out);
+    if (split->unlabelled && !split->unlabelled_split) fprintf(out, "  no class    %zu\n", split->unlabelled);
     if (split->ambiguous)
         fprintf(out, "  several     %zu have several classes' labels in their paths\n", split->ambiguous);
     if (split->unreadable) fprintf(out, "  unreadable  %zu\n", split->unreadable);
@@ -307,9 +312,12 @@ static cJSON *split_json(const data_file *file, const contents *split)
     cJSON_AddNumberToObject(object, "images", (double)dataset_count(split->set));
     if (channels) cJSON_AddNumberToObject(object, "channels", channels);
     add_sizes(object, split);
-    add_classes(object, file, split);
-    if (split->detector) add_boxes(object, split);
-    else {
+    if (!split->unlabelled_split) add_classes(object, file, split);
+    if (split->unlabelled_split) {
+        cJSON_AddNumberToObject(object, "left_out", (double)(dataset_count(split->set) - split->used));
+    } else if (split->detector) {
+        add_boxes(object, split);
+    } else {
         cJSON_AddNumberToObject(object, "unlabelled", (double)split->unlabelled);
         cJSON_AddNumberToObject(object, "ambiguous", (double)split->ambiguous);
     }
@@ -317,28 +325,32 @@ static cJSON *split_json(const data_file *file, const contents *split)
     return object;
 }
 
-/* Looks at one split and tells; `object` is NULL where it is told as text. */
-static int tell_split(const data_file *file, data_split which, cJSON *object, FILE *out, diag *d)
+/* Looks at one split and tells; *detector goes in for unlabelled= and comes out of the others; `object` is NULL where
+ * it is told as text. */
+static int tell_split(const data_file *file, data_split which, int *detector, cJSON *object, FILE *out, diag *d)
 {
     contents split;
-    int failed = open_split(file, which, &split, d);
+    int failed = open_split(file, which, *detector, &split, d);
     int told = which == DATA_VALID && data_file_one_list(file);    /* of train= already */
     if (!failed && !told) report_split(file, &split, d);
     if (!failed && object) cJSON_AddItemToObject(object, split.split, split_json(file, &split));
     else if (!failed) print_split(file, &split, out);
+    *detector = split.detector;
     free_split(&split);
     return failed;
 }
 
+/* All splits, one after another; unlabelled= behind train=, which says whether it is a detector's. */
 static int tell(const data_file *file, const options *options, diag *d)
 {
     cJSON *object = options->json ? cJSON_CreateObject() : NULL;
-    int failed = 0;
+    int failed = 0, detector = 0, other = 0;
     if (object) cJSON_AddNumberToObject(object, "classes", file->classes);
     else fprintf(options->out, "%s: %d classes%s\n", file->path, file->classes, file->name ? "" : " without names");
-    if (file->train) failed |= tell_split(file, DATA_TRAIN, object, options->out, d);
+    if (file->train) failed |= tell_split(file, DATA_TRAIN, &detector, object, options->out, d);
     if (file->valid && !(failed && data_file_one_list(file)))
-        failed |= tell_split(file, DATA_VALID, object, options->out, d);
+        failed |= tell_split(file, DATA_VALID, &other, object, options->out, d);
+    if (file->unlabelled) failed |= tell_split(file, DATA_UNLABELLED, &detector, object, options->out, d);
     return object ? json_print(object, options->out, d) || failed : failed;
 }
 

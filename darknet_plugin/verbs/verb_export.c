@@ -1,10 +1,11 @@
 /* `darknet distill export CFG WEIGHTS OUT`: OUT.cfg and OUT.weights, plain Darknet, and FILE.onnx, verified
  * (export.h). */
-#include "darknet_plugin/base/options.h"
+#include "verb_fit.h"
 #include "darknet_plugin/deploying/export.h"
 
 static int run(options *options, diag *d)
 {
+    verb_take_fit(options, options->arg[0], options->arg[1]);
     return export_network(options, options->arg, options->from_labels ? LOWER_LABELS : LOWER_TRAIN, d);
 }
 

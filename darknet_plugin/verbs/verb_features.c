@@ -30,6 +30,7 @@ static int open_model(const options *options, filling *filling, diag *d)
     return filling->model ? model_fit(filling->model, options->fit, d) : -1;
 }
 
+/* Those that train would see. */
 static int open_images(const options *options, filling *filling, diag *d)
 {
     int need = model_is_detector(filling->model) ? DATA_DETECTOR : DATA_IMAGES;
@@ -38,6 +39,7 @@ static int open_images(const options *options, filling *filling, diag *d)
     filling->file->held_out = (size_t)options->holdout;
     filling->train = dataset_open(filling->file, DATA_TRAIN, (size_t)options->limit, need, d);
     if (!filling->train) return -1;
+    if (!options->limit && dataset_join_unlabelled(filling->train, filling->file, need, d)) return -1;
     filling->images = dataset_count(filling->train);
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "device.h"
 #include "predict_detect.h"
 #include "results.h"
+#include "verb_fit.h"
 
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/options.h"
@@ -140,6 +141,7 @@ static int check_kind(const options *options, model *model, diag *d)
 static int predict(options *options, prediction *prediction, diag *d)
 {
     model *model = prediction->model;
+    verb_take_fit(options, options->arg[1], options->arg[2]);
     if (check_kind(options, model, d) || model_load_whole(model, options->arg[2], d)) return -1;
     if (model_fits_classes(model, prediction->file, d)) return -1;
     if (model_is_detector(model)) return predict_detector(options, model, prediction->file, d);

@@ -68,6 +68,15 @@ static int check_teacher(const options *options, training *training, diag *d)
     return bad;
 }
 
+/* A whole network that begins anew is a student that was distilled before: its reused classifier is the teacher's. */
+static void warn_of_student(const model *model, const char *weights, diag *d)
+{
+    if (!model->teacher || !model->low->heads || !*model->net->seen) return;
+    diag_warn(d, weights, 0, NULL, "is a whole student of this cfg, trained on %zu images; to distil it once more from "
+              "the start was not measured to help", *model->net->seen);
+    diag_hint(d, "'darknet distill weights extract' makes an encoder of it; -resume or no -clear goes on with it");
+}
+
 /* An encoder starts a new training; a whole network goes on where it was. */
 static int load_start(const options *options, training *training, diag *d)
 {
@@ -81,6 +90,7 @@ static int load_start(const options *options, training *training, diag *d)
         *net->seen = 0;
         return 0;
     }
+    if (options->clear) warn_of_student(training->model, options->arg[2], d);
     if (options->clear) *net->seen = 0;
     fprintf(options->out, "%s: whole network loaded, %zu images seen\n", options->arg[2], *net->seen);
     return 0;
@@ -95,6 +105,39 @@ static int needs(const model *model, int labels)
 
 static int few_labels(const options *options) { return options_given(options, "labelled"); }
 
+/* An output that would take images without labels for images of no class, or without objects; NULL: there is none. */
+static const char *takes_for_empty(const lowered *low)
+{
+    static const char *const names[] = { "logistic", "cost", "region" };
+    for (size_t i = 0; low->labels && i < sizeof names / sizeof *names; ++i)
+        if (cfg_first(low->cfg, names[i]) && (!low->heads || low->outs)) return names[i];
+    return NULL;
+}
+
+/* Images that only a teacher teaches on join those of train=; -limit trains on the first of these alone. */
+static int join_unlabelled(const options *options, training *training, int need, diag *d)
+{
+    const data_file *file = training->file;
+    const char *bad = takes_for_empty(training->model->low);
+    size_t n = dataset_count(training->train);
+    if (!file->unlabelled || !training->model->teacher || options->limit) {
+        if (file->unlabelled && !options->quiet)
+            fprintf(options->out, "images of unlabelled= are left out: %s\n",
+                    options->limit ? "-limit trains on the first of train=" : "there is no teacher to teach on them");
+        return 0;
+    }
+    if (bad) {
+        diag_error(d, file->path, 0, NULL, "unlabelled=: [%s] would take its images for empty ones", bad);
+        diag_hint(d, "leave unlabelled= out, or the labels");
+        return -1;
+    }
+    if (dataset_join_unlabelled(training->train, file, need, d)) return -1;
+    if (!options->quiet)
+        fprintf(options->out, "%zu images of unlabelled= teach beside %zu of train=\n",
+                dataset_count(training->train) - n, n);
+    return 0;
+}
+
 /* -labelled N is refused for `why`. */
 static int refuse_labelled(const options *options, const char *why, const char *hint, diag *d)
 {
@@ -107,7 +150,7 @@ static int refuse_labelled(const options *options, const char *why, const char *
 static int forget_labels(const options *options, training *training, diag *d)
 {
     const model *model = training->model;
-    size_t n = (size_t)options->labelled, count = dataset_count(training->train), bare = 0;
+    size_t n = (size_t)options->labelled, count = dataset_labelled(training->train), bare = 0;
     if (!few_labels(options)) return 0;
     if (!model->teacher)
         return refuse_labelled(options, "without a teacher unlabelled images are of no use",
@@ -141,7 +184,8 @@ static int open_data(const options *options, training *training, diag *d)
     training->train = dataset_open(file, DATA_TRAIN, (size_t)options->limit, read, d);
     if (!training->train && data_file_one_list(file)) return -1;    /* the same would be said of valid= */
     if (measured) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
-    if (!training->train || (measured && !training->valid) || forget_labels(options, training, d)) return -1;
+    if (!training->train || (measured && !training->valid)) return -1;
+    if (join_unlabelled(options, training, read, d) || forget_labels(options, training, d)) return -1;
     if (detector && model->low->labels) host_hush();
     return model_fits_classes(model, file, d);
 }
@@ -201,6 +245,7 @@ static int train(const options *options, training *training, const preflight_job
     trainer_options how = {
         .model = training->model, .train = training->train, .valid = training->valid, .folder = job->folder,
         .name = job->name, .lock = &training->lock, .backend = training->backend, .threads = parallel_threads(),
+        .names = training->file, .measure = options->measure,
         .views = views, .epochs = options->epochs, .seed = (uint64_t)options->seed,
         .view_seed = options_view_seed(options), .resume = options->resume, .force = options->force,
         .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet, .out = options->out,
@@ -284,5 +329,8 @@ const verb verb_train = {
     .example = "train my.data student.cfg -epochs 30 -cache features",
     .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "view-seed", "limit", "holdout",
                "labelled", "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "fast-reduce", "quiet",
-               "backup", "gpus", "nogpu", "fit" },
+               "backup", "gpus", "nogpu", "fit", "measure" },
+    .notes = "learning_rate= that did best on images held out, SGD with momentum: Fashion-MNIST .1 distilled, .05\n"
+             "from labels; CIFAR-100 .05 distilled (.1 and .02 were worse), .1 from labels. For detectors none\n"
+             "was chosen so; by [feature_l2] alone one did best at ten times the rate of labels (.1, .01; one seed).\n",
 };

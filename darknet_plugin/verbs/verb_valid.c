@@ -2,6 +2,7 @@
  * alone, with the size, mean= and std= that [teacher] gives it: before training, is it what its author says? */
 #include "device.h"
 #include "results.h"
+#include "verb_fit.h"
 
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/data/augment.h"
@@ -136,6 +137,7 @@ static int run(options *options, diag *d)
     model_options how = { .ranks = options->ranks, .threads = options->threads,
                           .mode = options->from_labels ? LOWER_LABELS : LOWER_TRAIN };
     if (device_backend(options, &how.backend, d)) return -1;
+    verb_take_fit(options, options->arg[1], options->n > 2 ? options->arg[2] : NULL);
     model *model = model_open(options->arg[1], &how, d);
     int failed = !model || valid_model(options, model, d);
     model_close(model);
