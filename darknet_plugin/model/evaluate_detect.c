@@ -6,6 +6,7 @@
 #include "darknet_plugin/base/mem.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const double PRECISION_AT = .25;   /* Darknet's own threshold for precision and recall */
 /* COCO counts no more of a class in an image */
@@ -187,8 +188,16 @@ static int merge_truths(ranks *ranks, measuring *measuring, diag *d)
 
 typedef struct rank_counts {
     size_t images, left_out;
-    double feature_mse[MAX_TEACHERS];
+    int maps[MAX_TEACHERS];  /* 0 on a rank that has seen no image */
+    double map_mse[MAX_TEACHERS][MAX_LEARNT_MAPS];
 } rank_counts;
+
+/* Adds what a rank has of comparison k. */
+static void add_maps(detect_comparison *of, const rank_counts *counts, int k)
+{
+    if (counts->maps[k] > of->maps) of->maps = counts->maps[k];
+    for (int i = 0; i < counts->maps[k]; ++i) of->map_mse[i] += counts->map_mse[k][i];
+}
 
 /* Sums of all ranks, in their order. */
 static int merge_counts(ranks *ranks, detect_evaluation *evaluation, diag *d)
@@ -196,14 +205,17 @@ static int merge_counts(ranks *ranks, detect_evaluation *evaluation, diag *d)
     size_t n = (size_t)ranks_count(ranks);
     rank_counts mine = { .images = evaluation->images, .left_out = evaluation->left_out },
         *all = mem_calloc(n, sizeof *all);
-    for (int k = 0; k < evaluation->n; ++k) mine.feature_mse[k] = evaluation->of[k].feature_mse;
+    for (int k = 0; k < evaluation->n; ++k) {
+        mine.maps[k] = evaluation->of[k].maps;
+        memcpy(mine.map_mse[k], evaluation->of[k].map_mse, sizeof mine.map_mse[k]);
+        memset(evaluation->of[k].map_mse, 0, sizeof mine.map_mse[k]);
+    }
     int failed = ranks_exchange(ranks, RANKS_EVALUATE, &mine, sizeof mine, all, d);
     evaluation->images = evaluation->left_out = 0;
-    for (int k = 0; k < evaluation->n; ++k) evaluation->of[k].feature_mse = 0;
     for (size_t i = 0; i < n; ++i) {
         evaluation->images += all[i].images;
         evaluation->left_out += all[i].left_out;
-        for (int k = 0; k < evaluation->n; ++k) evaluation->of[k].feature_mse += all[i].feature_mse[k];
+        for (int k = 0; k < evaluation->n; ++k) add_maps(&evaluation->of[k], &all[i], k);
     }
     free(all);
     return failed;
