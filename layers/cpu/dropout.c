@@ -163,6 +163,7 @@ ACT_INLINE vec keep_lanes(vec v, uint16_t bits)
     return vec_pick((bit & (int32_t)bits) != 0, v, vec_all(0));
 }
 
+/* y of items [begin, end), masks drawn first where they are to be. */
 static void drop_items(void *ctx, size_t begin, size_t end)
 {
     const blocked_dropout *job = ctx;
@@ -183,6 +184,7 @@ static void drop_blocked(blocked_dropout *job)
     parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), cpu_map(l) * LANES, drop_items, job);
 }
 
+/* A frozen network's passes its input on; where it does not train it copies. */
 void forward_blocked_dropout(const layer *l, cpu_state *state, const layer_call *call)
 {
     const float *x = cpu_blocked_at(state->shared, state->index - 1)->y;

@@ -30,6 +30,7 @@ static int has_depthwise(const network *net)
     return 0;
 }
 
+/* What a test asks for, or what the maps' sizes say; alone, Winograd has wide blocks only. */
 const cpu_kernels *cpu_choose_kernels(const network *net, cpu_layouts layouts)
 {
 #ifdef DNNL
