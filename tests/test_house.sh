@@ -10,7 +10,7 @@ put() { mkdir -p "$(dirname "$tree/$1")"; cat >"$tree/$1"; }
 # A tree that keeps every rule: two rooms, a comment above what is long, a letter that stands in a formula.
 clean() {
     tree=$work/tree; rm -rf "$tree"; mkdir -p "$tree"
-    for f in .ci/run .gitignore CHANGELOG.md LICENSE Makefile README.md cfg/a.cfg docs/guide.md layers/a.h tests/test_a.c weights_tools/file/a.h; do
+    for f in .ci/run .gitignore CHANGELOG.md LICENSE Makefile README.md cfg/a.cfg docs/guide.md layers/a.h packaging/a tests/test_a.c weights_tools/file/a.h; do
         echo "/* $f */" | put $f
     done
     echo '/build/' | put .gitignore

@@ -1,6 +1,7 @@
 /* `darknet distill train DATA CFG [WEIGHTS]`: trains a distillation, or a plain cfg (teachers, baselines). */
 #include "device.h"
 
+#include "darknet_plugin/base/command.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/base/path.h"
@@ -74,7 +75,7 @@ static void warn_of_student(const model *model, const char *weights, diag *d)
     if (!model->teacher || !model->low->heads || !*model->net->seen) return;
     diag_warn(d, weights, 0, NULL, "is a whole student of this cfg, trained on %zu images; to distil it once more from "
               "the start was not measured to help", *model->net->seen);
-    diag_hint(d, "'darknet distill weights extract' makes an encoder of it; -resume or no -clear goes on with it");
+    diag_hint(d, "'%s weights extract' makes an encoder of it; -resume or no -clear goes on with it", command_name());
 }
 
 /* An encoder starts a new training; a whole network goes on where it was. */
