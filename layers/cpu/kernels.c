@@ -30,17 +30,18 @@ static int has_depthwise(const network *net)
     return 0;
 }
 
-/* What a test asks for, or what the maps' sizes say; alone, Winograd has wide blocks only. */
+#ifdef DNNL
+enum { WITH_DNNL = 1 };
+#else
+enum { WITH_DNNL = 0 };
+#endif
+
+/* What a test asks for, or what the maps' sizes say; alone, without oneDNN, Winograd has wide blocks only. */
 const cpu_kernels *cpu_choose_kernels(const network *net, cpu_layouts layouts)
 {
-#ifdef DNNL
+    if (!WITH_DNNL) return &cpu_wide;
     if (layouts == LAYOUTS_NARROW) return &cpu_narrow;
     if (layouts == LAYOUTS_BLOCKED && has_depthwise(net)
         && 10 * moved(net, cpu_wide.lanes) > WORTH_IN_TENTHS * moved(net, cpu_narrow.lanes)) return &cpu_narrow;
-#else
-    (void)layouts;
-    (void)has_depthwise;
-    (void)moved;
-#endif
     return &cpu_wide;
 }
