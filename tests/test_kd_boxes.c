@@ -60,7 +60,8 @@ typedef struct stand {
 
 static char *teacher_text(const record *r)
 {
-    char *boxes = r->softmax ? mem_printf("[region]\nnum=%d\nclasses=%d\nsoftmax=1\nanchors=1,1, 2,2, 3,3\n", r->anchors, r->classes)
+    char *boxes = r->softmax ? mem_printf("[region]\nnum=%d\nclasses=%d\nsoftmax=1\nanchors=%.*s\n", r->anchors, r->classes,
+                                         4 * r->anchors - 1, "1,1,2,2,3,3")
         : mem_printf("[yolo]\nmask=%s\nnum=5\nclasses=%d\nanchors=1,1, 2,2, 3,3, 4,4, 5,5\n", &"4,3,1"[6 - 2 * r->anchors], r->classes);
     char *text = mem_printf("[net]\nbatch=1\nchannels=%d\nheight=%d\nwidth=%d\n[activation]\nactivation=linear\n"
                             "[convolutional]\nfilters=%zu\nsize=1\nactivation=linear\n%s", r->c, r->h, r->w, rows_of(r), boxes);
