@@ -2,6 +2,7 @@
 # What goes through a detector's frozen head, by the command: [kd], labels=, weight=teacher, scale=auto and a head of the
 # student's own. Live and cached, without labels, resumed, exported: a plain network with the teacher's head.
 . tests/tap.sh "$@"
+not_quick "a detector's frozen head by the command"
 w=$work
 same() { if cmp -s "$1" "$2"; then ok "$3"; else not_ok "$3"; fi; }
 cd "$w" && "$OLDPWD/$build/make_shapes" shapes 48 6 >/dev/null && cd "$OLDPWD" || exit 1

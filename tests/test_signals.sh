@@ -2,6 +2,7 @@
 # SIGINT, SIGTERM and SIGHUP in the middle of every verb that writes: nothing half-written stays, in no folder, and what was there
 # before stays as it was; a training saves on all three, and goes on under nohup. Then files that grow beyond `ulimit -f`.
 . tests/tap.sh "$@"
+not_quick "signals in the middle of every verb"
 w=$work
 root=$PWD
 "$build/make_shapes" "$w/shapes" 40 2 >/dev/null
