@@ -19,7 +19,7 @@ key() { sed -n "s/^ *$1 *= *\([^#]*[^# ]\).*/\1/p" "$2" | head -1; }
 found() { if [ -e "$1" ]; then realpath "$1"; else realpath "$(dirname "$data")/$1"; fi; }
 list=$(found "$(key train "$data")") classes=$(key classes "$data")
 printf 'classes=%s\ntrain=%s\n' "$classes" "$list" >"$work/jpeg.data"
-if command -v convert >/dev/null; then
+if convert -version 2>/dev/null | grep -q ImageMagick; then
     mkdir "$work/small"
     width=$(key width "$cfg") height=$(key height "$cfg") n=0
     while read -r image; do
