@@ -8,8 +8,7 @@
 
 char *bench_text(const lowered *low, int batch, size_t *len)
 {
-    cfg_file *copy = cfg_new(low->cfg->path);
-    for (int i = 0; i < low->cfg->n; ++i) cfg_append_copy(copy, &low->cfg->section[i]);
+    cfg_file *copy = cfg_copy(low->cfg);
     cfg_set(&copy->section[0], "batch", "%d", batch);
     char *text = cfg_text(copy, len);
     cfg_free(copy);

@@ -31,7 +31,7 @@ static int see_student(const init_parts *parts, teacher_spec **seen, diag *d)
 static int check(const init_cfg *made, lower_mode mode, diag *d)
 {
     diag *quiet = diag_aside(d);
-    lowered *low = lower_cfg(init_copy(made->cfg), mode, quiet);
+    lowered *low = lower_cfg(cfg_copy(made->cfg), mode, quiet);
     int failed = !low;
     if (failed) diag_append(d, quiet, 0);
     lower_free(low);

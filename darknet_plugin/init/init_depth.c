@@ -169,7 +169,7 @@ static void take_answers(search *search)
 cfg_file *init_shallower(const init_net *teacher, double depth, diag *d)
 {
     size_t n = (size_t)teacher->shape->n;
-    if (depth >= 1) return init_copy(teacher->cfg);
+    if (depth >= 1) return cfg_copy(teacher->cfg);
     search search = { .net = teacher, .kind = mem_calloc(n + 1, sizeof *search.kind),
                       .taken = mem_calloc(n + 1, 1), .stands = mem_calloc(n + 1, sizeof *search.stands) };
     for (int i = 0; i < teacher->shape->n; ++i) search.stands[i] = i;

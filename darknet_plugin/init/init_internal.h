@@ -31,8 +31,6 @@ static inline int init_meant(const cfg_section *section, int number)
 /* A student has no [crop]: a copy of the cfg without one at its beginning, the input as large as what that leaves. It
  * is said; the caller frees. */
 cfg_file *init_uncropped(const cfg_file *cfg, diag *d);
-/* A copy of a cfg; the caller frees. */
-cfg_file *init_copy(const cfg_file *cfg);
 
 /* A student of the teacher's own architecture: new cfgs, the caller's to free. A depth that changes nothing is said. */
 cfg_file *init_shallower(const init_net *teacher, double depth, diag *d);

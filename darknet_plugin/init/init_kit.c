@@ -28,10 +28,3 @@ void init_free(init_cfg *made)
     cfg_free(made->cfg);
     free(made);
 }
-
-cfg_file *init_copy(const cfg_file *cfg)
-{
-    cfg_file *copy = cfg_new(cfg->path);
-    for (int i = 0; i < cfg->n; ++i) cfg_append_copy(copy, &cfg->section[i]);
-    return copy;
-}

@@ -18,7 +18,7 @@ static int measure(const init_job *job, int measured, init_size *size, diag *d)
     smaller.width = size->width;
     smaller.depth = size->depth;
     init_cfg *made = init_make(&smaller, d);
-    lowered *low = made ? lower_cfg(init_copy(made->cfg), LOWER_DEPLOY, d) : NULL;
+    lowered *low = made ? lower_cfg(cfg_copy(made->cfg), LOWER_DEPLOY, d) : NULL;
     init_free(made);
     if (!low) return -1;
     size->params = low->shape->params;

@@ -194,7 +194,7 @@ static void begin(narrowing *now)
 cfg_file *init_narrower(const init_net *teacher, double width)
 {
     size_t n = (size_t)teacher->shape->n;
-    cfg_file *cfg = init_copy(teacher->cfg);
+    cfg_file *cfg = cfg_copy(teacher->cfg);
     if (width >= 1) return cfg;
     narrowing now = { .net = teacher, .width = width, .stays = mem_calloc(n + 1, 1),
                       .filters = mem_calloc(n + 1, sizeof *now.filters),

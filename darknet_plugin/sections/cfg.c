@@ -74,6 +74,13 @@ cfg_section *cfg_append_copy(cfg_file *cfg, const cfg_section *section)
     return copy;
 }
 
+cfg_file *cfg_copy(const cfg_file *cfg)
+{
+    cfg_file *copy = cfg_new(cfg->path);
+    for (int i = 0; i < cfg->n; ++i) cfg_append_copy(copy, &cfg->section[i]);
+    return copy;
+}
+
 void cfg_rename(cfg_section *section, const char *name)
 {
     char *renamed = mem_strdup(name);   /* `name` may be what is replaced */

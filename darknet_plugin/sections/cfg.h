@@ -47,6 +47,8 @@ cfg_file *cfg_new(const char *path);
 cfg_section *cfg_append(cfg_file *cfg, const char *name, const char *file, int line);
 /* Appends a deep copy of `section`, renumbered like cfg_append. */
 cfg_section *cfg_append_copy(cfg_file *cfg, const cfg_section *section);
+/* All of it anew; the caller frees. */
+cfg_file *cfg_copy(const cfg_file *cfg);
 /* Makes it a section of another name, by its full name. */
 void cfg_rename(cfg_section *section, const char *name);
 /* Sets (replaces or adds) or removes a key. */

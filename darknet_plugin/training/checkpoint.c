@@ -212,9 +212,10 @@ int checkpoint_is_of(const char *folder, const char *name, const cfg_file *cfg)
 {
     char *path = path_of(&(checkpoint){ .folder = folder, .name = name }, "state");
     run_state *s = state_of(path, cfg);
+    int is = s != NULL;
     free(path);
     run_state_free(s);
-    return s != NULL;
+    return is;
 }
 
 /* Of X_last.weights, X_best.weights and X_final.weights X_last.state, which the caller frees; NULL of other names. */
