@@ -79,15 +79,15 @@ void network_backward_to(network *net, int end, int begin)
     }
 }
 
-void network_weigh_delta(network *net, int i, int b, float factor)
+void network_weigh_delta(network *net, int i, float factor)
 {
     const layer *l = &net->layers[i];
-    float *delta = l->delta + (size_t)b * (size_t)l->outputs;
+    size_t n = (size_t)l->outputs * (size_t)l->batch;
     if (gpu_has(net)) {
-        gpu_weigh_delta(net, i, b, factor);
+        gpu_weigh_delta(net, i, factor);
         return;
     }
-    for (int k = 0; k < l->outputs; ++k) delta[k] = factor == 0 ? 0 : factor * delta[k];
+    for (size_t k = 0; k < n; ++k) l->delta[k] = factor == 0 ? 0 : factor * l->delta[k];
 }
 
 static size_t steps_done(const network *net)

@@ -353,7 +353,7 @@ double model_train_mixed(model *model, const float *x, const mixed_labels *label
     network *net = model->net;
     model_ask_teachers(model, x);
     if (boxes && model->low->labels)
-        model_take_boxes(model, boxes);
+        memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
     else if (labels->first && model->low->labels)
         model_fill_truth(net, labels, model->low->augment.label_smoothing);
     net->input = (float *)x;     /* layers only read their input */

@@ -10,10 +10,8 @@ void model_ask_teachers(model *model, const float *x);
 /* What a loss's teacher says about the batch, live or out of its cache. */
 teaching model_teaching_of(const model *model, const taught_loss *loss);
 
-/* Boxes that learn from labels (model_boxes.c). Before forward: net->truth from boxes (batch, net->truths), those of
- * images without labels left empty. Between forward and backward: each such layer's delta and cost times its weight and
- * `share`, over the images that have labels; boxes as before, NULL: all have. */
-void model_take_boxes(model *model, const float *boxes);
+/* Boxes that learn from labels (model_boxes.c), between forward and backward: each such layer's delta and cost times
+ * its weight and `share`, over the images of `boxes` (batch, net->truths) that have labels; NULL: all have. */
 void model_weigh_boxes(model *model, const float *boxes, float share);
 
 /* scale=auto (balance.c): is there any? Measures each loss of a triple with one on a batch, adding to sum (one number a

@@ -59,8 +59,8 @@ void gpu_renew_network(network *net, size_t workspace);   /* input, truth and wo
 /* Brings layer i's output to l.output; where the device may read it: l.output_gpu, or l.output of a CPU network. */
 void gpu_pull_output(const network *net, int i);
 const float *gpu_output(const network *net, int i);
-/* Multiplies image b's delta of layer i there; 0 clears it. */
-void gpu_weigh_delta(network *net, int i, int b, float factor);
+/* Multiplies layer i's delta there; 0 clears it. */
+void gpu_weigh_delta(network *net, int i, float factor);
 /* Brings layer i's delta to l.delta. */
 void gpu_pull_delta(const network *net, int i);
 

@@ -40,6 +40,6 @@ void gpu_drop_weights(layer *l) { (void)l; }
 void gpu_make_weights(layer *l) { (void)l; }
 void gpu_renew_network(network *net, size_t workspace) { (void)net, (void)workspace; }
 void gpu_pull_output(const network *net, int i) { (void)net, (void)i; }
-void gpu_weigh_delta(network *net, int i, int b, float factor) { (void)net, (void)i, (void)b, (void)factor; }
+void gpu_weigh_delta(network *net, int i, float factor) { (void)net, (void)i, (void)factor; }
 void gpu_pull_delta(const network *net, int i) { (void)net, (void)i; }
 const float *gpu_output(const network *net, int i) { return net->layers[i].output; }

@@ -54,13 +54,13 @@ void gpu_forward(network *net, int end, int train)
     if (!train && end == net->n) gpu_pull_output(net, output_layer(net));
 }
 
-void gpu_weigh_delta(network *net, int i, int b, float factor)
+void gpu_weigh_delta(network *net, int i, float factor)
 {
     const layer *l = &net->layers[i];
-    float *delta = l->delta_gpu + (size_t)b * (size_t)l->outputs;
+    int n = l->outputs * l->batch;
     cuda_set_device(net->gpu_index);
-    if (factor == 0) fill_gpu(l->outputs, 0, delta, 1);
-    else scal_gpu(l->outputs, factor, delta, 1);
+    if (factor == 0) fill_gpu(n, 0, l->delta_gpu, 1);
+    else scal_gpu(n, factor, l->delta_gpu, 1);
 }
 
 void gpu_pull_delta(const network *net, int i)
