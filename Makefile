@@ -106,6 +106,9 @@ OPT := -O1 -g -march=$(MARCH) -fno-omit-frame-pointer -fsanitize=thread
 OMP := -fopenmp-simd
 endif
 
+# Test programs call what is optimised; their own lines are not worth the compiler's time.
+TEST_OPT := $(if $(filter -O0,$(OPT)),,-O1)
+
 # -std=c11 keeps a * b + c apart; kernels want it in one instruction.
 KERNEL_FLAGS := -ffp-contract=fast $(KERNEL_OPT)
 CFLAGS_ALL := -std=c11 -g $(WARN) $(OPT) $(PIC) $(OMP) $(DEFS) $(INC) $(CFLAGS)
@@ -189,6 +192,7 @@ $(BUILD)/%.narrow.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -DNARROW -MMD -MP -c -o $@ $<
 $(BUILD)/layers/cpu/%.o: CFLAGS_ALL += $(KERNEL_FLAGS)
+$(BUILD)/tests/test_%.o: CFLAGS_ALL += $(TEST_OPT)
 $(BUILD)/%.o: %.cpp $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS_ALL) -MMD -MP -c -o $@ $<
@@ -199,6 +203,9 @@ $(BUILD)/bench: $(BUILD)/tests/bench/bench.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
 $(BUILD)/make_shapes: $(BUILD)/cfg/shapes/make_shapes.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
+# Compiled, not linked: all that a second compiler can warn of.
+.PHONY: test-objects
+test-objects: $(BUILD)/darknet $(TESTS:%=%.o) $(HELP)
 $(TESTS): %: %.o $(HELP) $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) $(LINKER) -o $@ $^ $(LIBS) -lcmocka
 # Our own objects' allocations, not those of libraries, go through this test.
@@ -245,6 +252,11 @@ $(BUILD)/%/darknet: $(BUILD)/%/ranks_mpi.o $(BUILD)/darknet_plugin/verbs/main.o 
 
 setup:
 	@.ci/setup
+
+# Without oneDNN and ONNX, without AVX-512, which valgrind does not know: make plain GOALS=...
+.PHONY: plain
+plain:
+	@$(MAKE) --no-print-directory DNNL=0 ONNX=0 BUILD=build-plain OPT="-O1 -g -march=x86-64-v3" KERNEL_OPT=-O3 $(GOALS)
 
 memcheck:
 	@tests/memcheck.sh

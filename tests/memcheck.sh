@@ -6,10 +6,10 @@
 set -u
 cd "$(dirname "$0")/.."
 command -v valgrind >/dev/null || { echo "skipped: memcheck, valgrind is not installed"; exit 0; }
-build=build-valgrind under=$PWD/build-valgrind/under jobs=$(nproc)
+build=build-plain under=$PWD/build-plain/under jobs=$(nproc)
 wanted=tests
 case " $*" in " " | *.sh*) ;; *) wanted=$(printf "$build/tests/%s " "$@") ;; esac
-make -j"$jobs" --no-print-directory DNNL=0 ONNX=0 BUILD=$build OPT="-O1 -g -march=x86-64-v3" $wanted >"$build.log" 2>&1 ||
+make -j"$jobs" --no-print-directory plain GOALS="$wanted" >"$build.log" 2>&1 ||
     { tail -20 "$build.log"; exit 1; }
 rm -rf "$build.log" "$under"
 

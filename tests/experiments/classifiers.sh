@@ -72,8 +72,10 @@ choices() {
     choice both.02 .02 scale=1 labels=1 ""
     choice kd-alone .05 scale=0 "" ""
     choice simkd .05 scale=1 "" -
+    choice simkd10 .05 scale=10 "" -
     choice both3 .05 scale=3 labels=1 ""
     choice both10 .05 scale=10 labels=1 ""
+    choice both30 .05 scale=30 labels=1 ""
     choice kd.3 .05 scale=.3 "" ""
     choice kd3 .05 scale=3 "" ""
     choice kd10 .05 scale=10 "" ""
