@@ -134,7 +134,7 @@ static int begin(measuring *measuring, int who, diag *d)
     *e = (detect_evaluation){ .has_student = who & EVALUATE_STUDENT,
                               .has_teacher = measuring->m->teacher && (who & EVALUATE_TEACHER),
                               .n = teachers ? teachers : 1,
-                              .last = teachers && low->heads ? low->head[low->heads - 1].teacher : 0 };
+                              .last = teachers && low->heads ? lower_speaker(low) : 0 };
     for (int k = 0; k < e->n; ++k) {
         e->of[k].name = measuring->m->teacher ? low->teacher[k].name : "";
         if (e->has_student && open_side(measuring, &measuring->student[k], k, 0, d)) return -1;

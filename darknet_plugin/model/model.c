@@ -107,6 +107,7 @@ static int copy_tails(model *model, diag *d)
         const lower_head *h = &model->low->head[i];
         failed |= copy_reused_classifier(model->net, h->tail, h->tails, model->teacher[h->teacher]->net, h->tail_of, d);
     }
+    if (!failed) model_fill_combined(model);
     cpu_weights_changed(model->net);
     return failed;
 }
@@ -218,7 +219,7 @@ int model_load(model *model, const char *weights, weights_info *info, diag *d)
     if (!info) info = &own;
     if (weights_load(model->net, model->low->shape, weights, info, d)) return -1;
     int whole = info->layers >= model->net->n;
-    if (whole && tails_are_the_teachers(model, weights, d)) return -1;
+    if (whole && (tails_are_the_teachers(model, weights, d) || model_check_combined(model, weights, d))) return -1;
     if (!whole && copy_tails(model, d)) return -1;
     fill_pools(model);
     cpu_statistics_loaded(model->net, 0, info->layers);
@@ -371,6 +372,13 @@ void model_run_teachers(model *model, const float *x, int whole)
     for (int i = 0; model->teacher && i < model->low->teachers; ++i) teacher_forward(model->teacher[i], x, whole);
 }
 
+const float *model_answer(const model *model)
+{
+    int outputs;
+    if (!model->teacher || model->low->combine.kind != COMBINE_ONE || model->low->outs) return model->net->output;
+    return model_answer_as(model, model->low->combine.one, &outputs);
+}
+
 const float *model_predict(model *model, const float *x)
 {
     network *net = model->net;
@@ -379,7 +387,7 @@ const float *model_predict(model *model, const float *x)
     net->truth = NULL;           /* no loss wanted */
     network_forward(net, net->n, 0);
     net->truth = truth;
-    return net->output;
+    return model_answer(model);
 }
 
 /* Does this triple learn teacher t's map itself, and not just something of it? */

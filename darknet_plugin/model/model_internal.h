@@ -10,6 +10,11 @@ void model_ask_teachers(model *model, const float *x);
 /* What a loss's teacher says about the batch, live or out of its cache. */
 teaching model_teaching_of(const model *model, const taught_loss *loss);
 
+/* Where the cfg combines several teachers' classifiers, and they are there (model_combine.c): fills the combined one;
+ * holds the one just loaded from `weights` against it, 0, or -1 with a message. */
+void model_fill_combined(model *model);
+int model_check_combined(model *model, const char *weights, diag *d);
+
 /* Boxes that learn from labels (model_boxes.c). Before forward: net->truth from boxes (batch, net->truths), those of
  * images without labels left empty. Between forward and backward: each such layer's delta and cost times its weight and
  * `share`, over the images that have labels; boxes as before, NULL: all have. */

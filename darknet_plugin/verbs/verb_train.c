@@ -65,7 +65,8 @@ static int check_teacher(const options *options, training *training, diag *d)
     int bad = 0;
     if (model_is_detector(training->model)) return check_detectors(options, training, d);
     if (evaluate(training->model, training->valid, 1, EVALUATE_TEACHER, &evaluation, d)) return -1;
-    for (int i = 0; i < evaluation.n; ++i) bad |= judge_teacher(options, training, &evaluation, i, d);
+    for (int i = 0; i < evaluation.n - evaluation.combined; ++i)
+        bad |= judge_teacher(options, training, &evaluation, i, d);
     return bad;
 }
 
