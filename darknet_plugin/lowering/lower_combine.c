@@ -195,8 +195,8 @@ static int refuse_tail(const lower_build *build, const lower_head *head, const c
     const char *name = lower_teacher(build, head)->name;
     blame(build, "combine", "classifiers that are not linear cannot become one");
     diag_hint(build->d, "teacher %s's [%s] (%s:%d): %s. Linear is [avgpool] and one 1x1 convolution or [connected], in "
-              "either order, to [softmax]; combine=%s lets it answer alone", name, section->name, section->file,
-              section->line, why, name);
+              "either order, to [softmax]; [teacher] tap= behind it leaves it to the projector, combine=%s lets that "
+              "one answer alone", name, section->name, section->file, section->line, why, name);
     return -1;
 }
 
