@@ -157,6 +157,7 @@ typedef struct linear_tail {
     int at;                       /* the layer that is looked at */
 } linear_tail;
 
+/* Why a layer with weights is not one linear map of the means; NULL: it is. */
 static const char *unfit_weights(const cfg_section *section, const layer_shape *shape)
 {
     int x, y, size = cfg_int(section, "size", 1), padding = cfg_int(section, "padding", 0);
@@ -273,6 +274,7 @@ static void append_classifier(lower_build *build, const int *from, int classes, 
     mark(build);
 }
 
+/* Looks at all tails, then appends what pools, joins and classifies; 0, or -1 after reporting. */
 static int combine_logits(lower_build *build, const net_shape *shape)
 {
     lowered *low = build->low;

@@ -51,6 +51,25 @@ int detect_student_heads(const model *model, int t, detect_heads *heads, diag *d
     return 0;
 }
 
+static int is_deployed(const lowered *low, int layer)
+{
+    for (int i = 0; i < low->heads; ++i) {
+        const lower_head *h = &low->head[i];
+        if (layer >= h->tail && layer < h->tail + h->tails) return h->deploys;
+    }
+    return low->role[layer] != ROLE_LABELS;
+}
+
+int detect_deployed_heads(const model *model, detect_heads *heads, diag *d)
+{
+    int kept = 0;
+    if (detect_heads_of(model->net, model->low->cfg, heads, d)) return -1;
+    for (int i = 0; i < heads->n; ++i)
+        if (is_deployed(model->low, (int)(heads->head[i].l - model->net->layers))) heads->head[kept++] = heads->head[i];
+    heads->n = kept;
+    return 0;
+}
+
 int detect_teacher_heads(const model *model, int t, detect_heads *heads, diag *d)
 {
     const teacher *live = model->teacher[t];

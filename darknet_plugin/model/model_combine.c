@@ -18,6 +18,7 @@ typedef struct part {
     float *weights, *biases;     /* (classes, inputs), (classes), owned */
 } part;
 
+/* The k-th; end it with drop. */
 static part part_of(const model *model, int k)
 {
     const combining *combine = &model->low->combine;
@@ -104,6 +105,7 @@ static int other_weights(const model *model, const layer *l, const char *weights
     return 0;
 }
 
+/* What the file should have is what is filled in again. */
 int model_check_combined(model *model, const char *weights, diag *d)
 {
     if (!model_combines(model)) return 0;

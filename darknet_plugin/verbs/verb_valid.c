@@ -33,6 +33,7 @@ static void print_combined(const evaluation *evaluation, const top_comparison *o
     if (evaluation->has_student) print_score("student", "combined", &of->student, out);
 }
 
+/* Both networks in each comparison. */
 static void print_accuracy(const evaluation *evaluation, FILE *out)
 {
     fprintf(out, "%-*s %8s %8s\n", WIDTH, "", "top-1 %", "top-5 %");
