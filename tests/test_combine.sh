@@ -52,4 +52,12 @@ holds "is the network's" '.teacher == .teachers[0].teacher and .teacher != .teac
 sed 's/^\[kd\]$/[kd]\nteacher=small/' "$w/both.cfg" >"$w/bad.cfg"
 status 1 "[kd] of another teacher than the classifier's" "$darknet" distill check "$w/bad.cfg"
 says err "stands behind the classifier of teacher big, not of small" "is refused"
+
+mkdir "$w/e"
+echo classes=100 >"$w/e/cifar100.data"
+: >"$w/e/resnet56.weights"
+status 0 "the experiment's cfgs and jobs" env EXPERIMENTS="$w/e" tests/experiments/teachers.sh
+says out "19 jobs" "are written"
+rm "$w/e/resnet56.weights"   # then only that they are missing is said
+for cfg in "$w"/e/cfg/*.cfg; do status 0 "check $(basename "$cfg")" "$darknet" distill check "$cfg"; done
 finish
