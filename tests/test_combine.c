@@ -1,8 +1,12 @@
 /* [teachers] combine=: the combined classifier gives the weighted mean of the teachers' class scores, in the training and in the
  * deployed network, in Darknet's library and in OpenCV; the same teacher twice answers as that teacher; a training run's file is the
  * deployed one; combine=NAME leaves one answer; what cannot be combined is refused. */
+#include "layers/feature_l2_internal.h"
+#include "layers/kd.h"
 #include "layers/network.h"
 #include "check_nets.h"
+
+#include "darknet_plugin/model/model_internal.h"
 
 #include "darknet_plugin/deploying/verify.h"
 #include "darknet_plugin/model/evaluate_detect.h"
@@ -288,6 +292,98 @@ static void test_other_weights_and_teachers(void **state)
     diag_free(d);
 }
 
+/* ---- confidence ---- */
+
+static void test_confidence_of_an_image(void **state)
+{
+    (void)state;
+    static const float score[] = { 1, 3, -2 };
+    double all = log(exp(1) + exp(3) + exp(-2)), entropy = 0;
+    for (int i = 0; i < 3; ++i) entropy += exp(score[i] - all) * (score[i] - all);
+    mixed_labels labels = { .first = (int[]){ 2, -1, 3 } };
+    check_close(model_confidence_of(score, 3, &labels, 0), -2 - all, 1e-12, "label", 0);
+    check_close(model_confidence_of(score, 3, &labels, 1), entropy, 1e-12, "no label", 1);
+    check_close(model_confidence_of(score, 3, &labels, 2), entropy, 1e-12, "another's label", 2);
+    check_close(model_confidence_of(score, 3, NULL, 0), entropy, 1e-12, "no labels", 0);
+    mixed_labels mixed = { .first = (int[]){ 0, 0 }, .second = (int[]){ 1, -1 }, .factor = (float[]){ .25f, .25f } };
+    check_close(model_confidence_of(score, 3, &mixed, 0), .25 * 1 + .75 * 3 - all, 1e-12, "two labels", 0);
+    check_close(model_confidence_of(score, 3, &mixed, 1), entropy, 1e-12, "one without", 1);
+}
+
+#define CONFIDENT NET TEACHER(mean) TEACHER(late) "[teachers]\ncombine=logits\nweights=confidence\n" ENCODER \
+    TRIPLE(late) "[kd]\n" BACK TRIPLE(mean)
+
+/* What a loss sends down, (batch, outputs), into `delta`. */
+static void send_down(const model *m, const layer *l, float *delta)
+{
+    network net = *m->net;
+    memset(delta, 0, (size_t)(l->outputs * l->batch) * sizeof *delta);
+    memset(l->delta, 0, (size_t)(l->outputs * l->batch) * sizeof *delta);
+    net.delta = delta;
+    l->backward(*l, net);
+}
+
+/* Each image's loss and gradient are w_k times what they are without weights; the weights of an image have a mean of 1. */
+static void test_confidence_weighs(void **state)
+{
+    (void)state;
+    model *m = check_model("sure", CONFIDENT, 140);
+    size_t n = (size_t)(m->net->inputs * m->net->batch);
+    float *x = mem_calloc(n, sizeof *x), with[4096], without[4096];
+    check_fill(x, n, 20);
+    model_train_step(m, x, (int[]){ 1, -1 }, NULL);
+    const float *w = m->confidence;
+    for (int b = 0; b < 2; ++b) check_close(w[b] + w[2 + b], 2, 1e-6, "mean", (size_t)b);
+    assert_true(w[0] != w[1] && w[0] != w[2]);
+    double s[2][2];
+    for (int t = 0; t < 2; ++t)
+        for (int b = 0; b < 2; ++b)
+            s[t][b] = model_confidence_of(teacher_feature(m->teacher[t], m->low->teacher[t].answer) + b * CLASSES, CLASSES,
+                                          &(mixed_labels){ .first = (int[]){ 1, -1 } }, b);
+    for (int b = 0; b < 2; ++b) check_close(w[b], 2 / (1 + exp(s[1][b] - s[0][b])), 1e-5, "softmax", (size_t)b);
+    assert_int_equal(m->low->losses, 3);
+    for (int i = 0; i < m->low->losses; ++i) {
+        const taught_loss *loss = &m->low->loss[i];
+        const layer *l = &m->net->layers[loss->layer];
+        int kd = loss->type->asks == TEACH_ANSWER;
+        const float **weight = kd ? &kd_state_of(l)->weight : &feature_l2_state_of(l)->weight;
+        const double *part = kd ? kd_state_of(l)->part : feature_l2_state_of(l)->part;
+        double factor = kd ? 16 : 1. / l->outputs;
+        assert_ptr_equal(*weight, w + 2 * loss->teacher);
+        check_close(*l->cost, factor * ((*weight)[0] * part[0] + (*weight)[1] * part[1]), 1e-5, "cost", (size_t)i);
+        send_down(m, l, with);
+        *weight = NULL;
+        send_down(m, l, without);
+        for (int k = 0; k < l->outputs * l->batch; ++k)
+            check_close(with[k], (double)w[2 * loss->teacher + k / l->outputs] * without[k], 1e-5, loss->section->name, (size_t)k);
+    }
+    free(x);
+    model_close(m);
+}
+
+/* Teachers that are alike weigh alike, and nothing changes; it needs no combine=. */
+static void test_confidence_of_equals(void **state)
+{
+    (void)state;
+    static const char *const head[] = { "[teachers]\nweights=confidence\n", "" };
+    uint64_t hash[2];
+    for (int i = 0; i < 2; ++i) {
+        char *text = mem_printf("%s[teacher]\nname=again\ncfg=mean.cfg\nweights=mean.weights\n%s%s", NET TEACHER(mean), head[i],
+                                ENCODER TRIPLE(mean) BACK TRIPLE(again));
+        model *m = check_model("equals", text, 150);
+        size_t n = (size_t)(m->net->inputs * m->net->batch);
+        float *x = mem_calloc(n, sizeof *x);
+        check_fill(x, n, 20);
+        model_train_step(m, x, (int[]){ 1, 3 }, NULL);
+        network_update(m->net, m->low->trained);
+        hash[i] = weights_hash(m->net, 0, m->low->trained);
+        model_close(m);
+        free(x);
+        free(text);
+    }
+    assert_true(hash[0] == hash[1]);
+}
+
 /* ---- one answers ---- */
 
 static void check_deploys(const char *student, const char *expected)
@@ -381,6 +477,18 @@ static void test_refusals(void **state)
             "20: [teachers] combine=mean: its classes are not as many as those of the network's last classifier", "put its triple last");
 }
 
+static void test_confidence_refusals(void **state)
+{
+    (void)state;
+    refused(NET TEACHER(mean) TEACHER(more) "[teachers]\nweights=confidence\n" ENCODER TRIPLE(mean) BACK TRIPLE(more),
+            "20: [teachers] weights=confidence: it takes several teachers that end on [softmax], all of as many classes", "how sure");
+    refused(DETECTOR("[teachers]\nweights=confidence\n"),
+            "20: [teachers] weights=confidence: it takes several teachers that end on [softmax], all of as many classes", "how sure");
+    refused(NET TEACHER(mean) TEACHER(late) "[teachers]\nweights=confidence\n" ENCODER TRIPLE(mean) BACK
+            "[projector]\n[feature_l2]\npooled=1\n[reused_classifier]\n",
+            "35: [feature_l2] does not weigh images, as [teachers] weights=confidence wants", "without pooled=");
+}
+
 int main(void)
 {
     network_init();
@@ -397,7 +505,8 @@ int main(void)
         cmocka_unit_test(test_is_the_mean), cmocka_unit_test(test_deploys), cmocka_unit_test(test_training_file_is_deployed),
         cmocka_unit_test(test_same_teacher_twice), cmocka_unit_test(test_exports), cmocka_unit_test(test_trains),
         cmocka_unit_test(test_from_labels), cmocka_unit_test(test_other_weights_and_teachers), cmocka_unit_test(test_one_answers),
-        cmocka_unit_test(test_one_head), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_one_head), cmocka_unit_test(test_refusals), cmocka_unit_test(test_confidence_of_an_image),
+        cmocka_unit_test(test_confidence_weighs), cmocka_unit_test(test_confidence_of_equals), cmocka_unit_test(test_confidence_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,8 +43,10 @@ cmp -s <(wc -c <"$trained") <(wc -c <"$w/labels/both-labels_final.weights") && o
 both combine=logits weights=1,1 >"$w/equal.cfg"
 status 0 "other weights after training" "$darknet" distill export "$w/equal.cfg" "$trained" "$w/other" -data "$w/few.data"
 says err "was written with [teachers] weights=0.7,0.3: those of the cfg count" "are taken, with a warning"
-both combine=big >"$w/one.cfg"
+both combine=big weights=confidence >"$w/one.cfg"
 status 0 "one of them" "$darknet" distill train "$w/few.data" "$w/one.cfg" -limit $n -epochs 1 -views 1 -quiet -force -backup "$w/one"
+status 0 "images weighed by confidence: cached" "$darknet" distill train "$w/few.data" "$w/one.cfg" -limit $n -epochs 1 -views 1 -quiet -force -backup "$w/two" -cache "$w/f" -type f32
+cmp -s "$w/one/one_final.weights" "$w/two/one_final.weights" && ok "the same weights as live" || not_ok "the same weights as live"
 status 0 "which is not the last" "$darknet" distill export "$w/one.cfg" "$w/one/one_final.weights" "$w/big" -data "$w/few.data"
 status 0 "its answer" "$darknet" distill valid "$w/few.data" "$w/one.cfg" "$w/one/one_final.weights" -json
 holds "is the network's" '.teacher == .teachers[0].teacher and .teacher != .teachers[1].teacher'

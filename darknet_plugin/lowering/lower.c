@@ -195,7 +195,7 @@ static int lower_whole(lower_build *build, int clean)
     augment_read(low->source, low->cfg, &low->augment, build->d);
     augment_check_teachers(low, build->d);
     if (low->mode == LOWER_DEPLOY) lower_set_fit(low, low->augment.fit);
-    return bad | lower_place_losses(build) | lower_check_augment(build);
+    return bad | lower_place_losses(build) | lower_check_augment(build) | lower_check_confidence(build);
 }
 
 /* Takes `source` over, even if it fails. `clean` = 0: the reader has found mistakes in it. */

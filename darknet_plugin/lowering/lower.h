@@ -80,6 +80,7 @@ typedef struct combining {
     int heads, head[MAX_TEACHERS];   /* whose classifiers are in it, in the order of its inputs; unless distilling their
                                         own are gone */
     double weight[MAX_TEACHERS];     /* what each counts; their sum is 1 */
+    int confidence;                  /* training weighs each image's losses by it (model/model_confidence.c) */
 } combining;
 
 /* A loss and what it learns from; its own parameters are its row's to read. */

@@ -93,6 +93,8 @@ net_shape *lower_shapes_so_far(const lower_build *build);
  * are there, the classifier that combines them is appended. 0, or -1 after reporting. */
 int lower_choose_answers(lower_build *build);
 int lower_combine(lower_build *build);
+/* Where weights=confidence asks for it: can all losses weigh images? 0, or -1 after reporting. */
+int lower_check_confidence(const lower_build *build);
 /* When tails have been held against the teacher's: those that are in a combined classifier are in no weights file. */
 void lower_leave_out_combined(lower_build *build);
 

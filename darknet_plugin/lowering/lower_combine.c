@@ -1,4 +1,4 @@
-/* [teachers] combine=: which triples answer in the deployed network, and the one classifier that answers for several.
+/* [teachers]: which triples answer in the deployed network, and the one classifier that answers for several.
  *
  * combine=NAME or last: that teacher's triples answer, the classifiers of the others are for training and measuring.
  * combine=logits: class scores are averaged before one [softmax]. Where each teacher's classifier is linear and reads
@@ -53,8 +53,8 @@ static int has_boxes(const lowered *low)
 static int read_weights(lower_build *build)
 {
     combining *combine = &build->low->combine;
-    float *given;
-    int n = cfg_floats(combine->section, "weights", &given);
+    float *given = NULL;
+    int n = combine->confidence ? 0 : cfg_floats(combine->section, "weights", &given);
     double sum = 0;
     for (int k = 0; k < combine->heads; ++k) sum += combine->weight[k] = n == combine->heads ? given[k] : 1;
     for (int k = 0; k < combine->heads; ++k) combine->weight[k] /= sum;
@@ -100,7 +100,7 @@ static int read_one(lower_build *build, const char *name)
     int one = low->combine.one = strcmp(name, "last") ? find_named(low, name) : last;
     const char *problem = one < 0 ? "no [teacher] has this name" : NULL;
     if (one >= 0 && !answers_of(low, one, &head)) problem = "no triple of this teacher answers";
-    if (!problem && cfg_find(low->combine.section, "weights")) {
+    if (!problem && !low->combine.confidence && cfg_find(low->combine.section, "weights")) {
         blame(build, "weights", "only combine=logits has weights");
         return -1;
     }
@@ -111,12 +111,51 @@ static int read_one(lower_build *build, const char *name)
     return -1;
 }
 
+/* weights=confidence: every teacher has class scores, of as many classes as the others, and runs up to them. */
+static int read_confidence(lower_build *build)
+{
+    lowered *low = build->low;
+    int first = low->teacher[0].answer;
+    low->combine.confidence = 1;
+    for (int t = 0; t < low->teachers; ++t) {
+        teacher_spec *teacher = &low->teacher[t];
+        int alike = first >= 0 && teacher->answer >= 0 &&
+                    teacher->shape->layer[teacher->answer].outputs == low->teacher[0].shape->layer[first].outputs;
+        if (!alike || low->teachers < 2) {
+            blame(build, "weights", "it takes several teachers that end on [softmax], all of as many classes");
+            diag_hint(build->d, "confidence is how sure a teacher is of an image's class beside the others");
+            return -1;
+        }
+        teacher_ask_answer(teacher);
+    }
+    return 0;
+}
+
+int lower_check_confidence(const lower_build *build)
+{
+    const lowered *low = build->low;
+    int bad = 0;
+    for (int i = 0; i < low->losses && low->combine.confidence; ++i) {
+        const taught_loss *loss = &low->loss[i];
+        if (loss->teacher < 0 || (loss->type->weighs && loss->type->weighs(loss->section))) continue;
+        diag_error(build->d, loss->section->file, loss->section->line, loss->section->name,
+                   "does not weigh images, as [teachers] weights=confidence wants");
+        diag_hint(build->d, "[feature_l2] without pooled=, normalise=, metric= and weight=, and [kd] do");
+        bad = -1;
+    }
+    return bad;
+}
+
 /* What [teachers] says; 0, or -1 after reporting. */
 static int read_section(lower_build *build)
 {
     combining *combine = &build->low->combine;
     const char *how = combine->section ? cfg_str(combine->section, "combine", NULL) : NULL;
     if (!combine->section) return 0;
+    if (!strcmp(cfg_str(combine->section, "weights", ""), "confidence")) {
+        if (read_confidence(build)) return -1;
+        if (!how) return 0;
+    }
     if (!how) {
         diag_error(build->d, combine->section->file, combine->section->line, combine->section->name,
                    "combine= is missing");

@@ -190,6 +190,7 @@ void model_close(model *model)
         host_free(model->net);
     }
     close_teachers(model);
+    free(model->confidence);
     lower_free(model->low);
     free(model);
 }
@@ -306,8 +307,11 @@ int model_fits_classes(const model *model, const data_file *file, diag *d)
 teaching model_teaching_of(const model *model, const taught_loss *loss)
 {
     const features *cached = model->features[loss->teacher];
-    if (cached) return features_teaching(cached, loss->tap_index);
-    return (teaching){ .live = teacher_target(model->teacher[loss->teacher], loss->taught) };
+    teaching now = { 0 };
+    if (cached) now = features_teaching(cached, loss->tap_index);
+    else now.live = teacher_target(model->teacher[loss->teacher], loss->taught);
+    if (model->confidence) now.weight = model->confidence + loss->teacher * model->net->batch;
+    return now;
 }
 
 void model_run_live(const model *model, const float *x)
@@ -316,9 +320,10 @@ void model_run_live(const model *model, const float *x)
         if (!model->features[i]) teacher_forward(model->teacher[i], x, 0);
 }
 
-void model_ask_teachers(model *model, const float *x)
+void model_ask_teachers(model *model, const float *x, const mixed_labels *labels)
 {
     model_run_live(model, x);
+    model_weigh_images(model, labels);
     for (int i = 0; i < model->low->losses; ++i) {
         const taught_loss *loss = &model->low->loss[i];
         if (!loss->type->set_target) continue;
@@ -352,7 +357,7 @@ int model_resize(model *model, int w, int h, diag *d)
 double model_train_mixed(model *model, const float *x, const mixed_labels *labels, const float *boxes)
 {
     network *net = model->net;
-    model_ask_teachers(model, x);
+    model_ask_teachers(model, x, labels);
     if (boxes && model->low->labels)
         model_take_boxes(model, boxes);
     else if (labels->first && model->low->labels)

@@ -29,6 +29,7 @@ typedef struct model {
     teacher **teacher;           /* low->teachers, owned; NULL for a plain cfg and unless distilling */
     features **features;         /* low->teachers, owned; an entry is NULL where that teacher is live at each step */
     float *host_input, *host_truth;   /* as the host allocated them */
+    float *confidence;           /* (low->teachers, batch) what each image's losses count by whom; owned, NULL: alike */
     int classes;                 /* outputs of the whole network */
     ranks *ranks;                /* borrowed; NULL: alone */
 } model;

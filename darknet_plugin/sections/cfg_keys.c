@@ -204,7 +204,7 @@ static const key_row teacher_keys[] = {
 /* How several teachers' answers become one. */
 static const key_row teachers_keys[] = {
     TEXT("combine"),
-    { .name = "weights", .type = KEY_FLOATS, .min = 1e-6, .max = 1e6,
+    { .name = "weights", .type = KEY_FLOATS, .min = 1e-6, .max = 1e6, .choices = "confidence",
       .hint = "a teacher whose answer is not to count: leave out its sections, or let combine= name another" }, END
 };
 static const key_row augment_keys[] = {
