@@ -89,6 +89,7 @@ double *scale_of_feature_l2_layer(const layer *l) { return &state_of(l)->p.scale
 void teach_feature_l2_layer(layer *l, const teaching *teaching)
 {
     state_of(l)->means = teaching->means;
+    state_of(l)->weight = teaching->weight;
     if (teaching->live) set_feature_l2_target(l, teaching->live);
     else set_feature_l2_maps(l, teaching->stored);
 }
@@ -99,6 +100,8 @@ static double factor_of(const layer *l)
     const feature_l2_params *p = &state_of(l)->p;
     return p->scale / (p->mean ? (double)l->outputs : 1.0);
 }
+
+static float weight_of(const feature_l2_state *state, size_t b) { return state->weight ? state->weight[b] : 1; }
 
 typedef struct l2_job {
     const layer *l;
@@ -142,7 +145,7 @@ void forward_feature_l2_layer(layer l, host_state net)
     l2_job j = { .l = &l, .s = s };
     double sum = 0;
     parallel_for_work((size_t)l.batch, (size_t)l.outputs, square_images, &j);
-    for (int b = 0; b < l.batch; ++b) sum += s->part[b];
+    for (size_t b = 0; b < (size_t)l.batch; ++b) sum += s->part[b] * weight_of(s, b);
     *l.cost = (float)(sum * factor_of(&l));
 }
 
@@ -152,12 +155,13 @@ INLINE void pass_image(const l2_job *j, size_t b, feature_type type, int k)
     const layer *l = j->l;
     const feature_map *m = &j->s->target[b];
     size_t map = (size_t)l->out_h * (size_t)l->out_w, first = b * (size_t)l->outputs;
+    float factor = j->factor * weight_of(j->s, b);
     for (size_t c = 0; c < (size_t)l->out_c; ++c, first += map) {
         const float *s = l->output + first, *above = l->delta + first;
         float *delta = j->delta + first;
         L2_SIMD()
         for (size_t i = 0; i < map; ++i)
-            delta[i] += feature_l2_delta(s[i], target_at(l, m, type, k, c, i), j->factor) + above[i];
+            delta[i] += feature_l2_delta(s[i], target_at(l, m, type, k, c, i), factor) + above[i];
     }
 }
 

@@ -23,6 +23,7 @@ extern "C" {
 
 struct feature_l2_device {
     double *part;              /* (CUDA_BLOCKS) on the device */
+    float *weight;             /* (batch) what each image counts, on the device */
     char *maps, *pinned;       /* (batch) stored maps: on the device, on their way there */
     size_t room;               /* bytes of each */
     cudaStream_t stream;
@@ -124,6 +125,7 @@ static feature_l2_job job_of(const layer *l)
         j.values = 0;
         j.stride = (size_t)l->outputs * (size_t)(s->p.target_pool * s->p.target_pool) * sizeof(float);
     }
+    j.weight = s->weight ? s->device->weight : NULL;
     j.student = l->output_gpu;
     j.above = l->delta_gpu;
     j.c = (size_t)l->out_c;
@@ -145,6 +147,8 @@ static void forward_feature_l2_layer_gpu(layer l, network net)
     BUG_UNLESS(!net.train || s->has_target, "feature_l2 is trained without a target");
     CUDA_CALL(cudaMemcpyAsync(l.output_gpu, net.input_gpu, n * sizeof(float), cudaMemcpyDeviceToDevice, 0));
     if (!net.train) return;
+    if (s->weight)
+        CUDA_CALL(cudaMemcpy(s->device->weight, s->weight, (size_t)l.batch * sizeof(float), cudaMemcpyHostToDevice));
     if (s->device->uploaded) CUDA_CALL(cudaStreamWaitEvent(0, s->device->copied, 0));
     feature_l2_job j = job_of(&l);
     if (s->metric) {
@@ -172,6 +176,7 @@ extern "C" void bind_feature_l2_layer_gpu(layer *l)
     feature_l2_state *s = feature_l2_state_of(l);
     feature_l2_device *v = (feature_l2_device *)mem_calloc(1, sizeof *v);
     CUDA_CALL(cudaMalloc((void **)&v->part, CUDA_BLOCKS * sizeof *v->part));
+    CUDA_CALL(cudaMalloc((void **)&v->weight, (size_t)l->batch * sizeof(float)));
     CUDA_CALL(cudaStreamCreateWithFlags(&v->stream, cudaStreamNonBlocking));
     CUDA_CALL(cudaEventCreateWithFlags(&v->copied, cudaEventDisableTiming));
     CUDA_CALL(cudaEventCreateWithFlags(&v->read, cudaEventDisableTiming));
@@ -190,6 +195,7 @@ extern "C" void unbind_feature_l2_layer_gpu(layer *l)
     CUDA_CALL(cudaDeviceSynchronize());
     feature_l2_metric_free_gpu(l);
     CUDA_CALL(cudaFree(v->part));
+    CUDA_CALL(cudaFree(v->weight));
     CUDA_CALL(cudaFree(v->maps));
     CUDA_CALL(cudaFreeHost(v->pinned));
     CUDA_CALL(cudaStreamDestroy(v->stream));

@@ -79,6 +79,7 @@ int make_feature_l2_section(layer *l, const cfg_section *section, const loss_pla
 void teach_feature_l2_layer(layer *l, const teaching *teaching);
 #define FEATURE_L2_FLOOR .1   /* A where floor= says nothing */
 int feature_l2_reads_means(const cfg_section *section);
+int feature_l2_weighs(const cfg_section *section);
 void feature_l2_see_teacher(layer *l, const network *teacher);
 loss_facts *feature_l2_facts(const layer *l);
 void feature_l2_look(layer *l, const teaching *views, int images);

@@ -12,6 +12,13 @@
 
 int feature_l2_reads_means(const cfg_section *section) { return cfg_int(section, "pooled", 0); }
 
+/* The plain loss does, feature_l2_metric.c's does not. */
+int feature_l2_weighs(const cfg_section *section)
+{
+    return !feature_l2_reads_means(section) && !strcmp(cfg_str(section, "normalise", "none"), "none") &&
+           !strcmp(cfg_str(section, "metric", "map"), "map") && !strcmp(cfg_str(section, "weight", "none"), "none");
+}
+
 /* How `layer` reads the map, HEAD_NONE if not as one matrix. */
 static feature_l2_head reads_as(const cfg_section *layer, const loss_place *place, int averaged)
 {

@@ -28,6 +28,7 @@ typedef struct feature_l2_state {
     feature_map *target;   /* (batch) maps of (c, h*k, w*k), owned; their values borrowed */
     int has_target;
     int means;             /* these maps are the channels' means only, (c, 1, 1) */
+    const float *weight;   /* (batch) what each image counts, borrowed; NULL: 1. The plain loss's only */
     double *part;          /* (batch) squared error of each image, owned: added up in order, whatever the threads */
     feature_l2_metric *metric;           /* owned; NULL: the plain loss */
     struct feature_l2_device *device;    /* owned by feature_l2.cu; NULL on the CPU */

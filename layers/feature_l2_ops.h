@@ -5,6 +5,8 @@
  *   loss    (s - t)^2                                 to be multiplied by scale/D
  *   delta   2 * scale/D * (t - s)                     minus the gradient, as Darknet wants it
  *
+ * both times what the image counts, where some count more than others.
+ *
  * Chen et al., "Knowledge Distillation with the Reused Teacher Classifier", CVPR 2022, equation 2. */
 #ifndef DISTILL_FEATURE_L2_OPS_H
 #define DISTILL_FEATURE_L2_OPS_H
@@ -40,6 +42,7 @@ FEATURE_FN float feature_l2_delta(float s, float t, float factor)
 /* A batch of maps on a device. Image b's target is a stored map (feature_type.h) at `target` + b * stride. */
 typedef struct feature_l2_job {
     const float *student, *above;   /* (batch, c, h, w): the layer's output and delta */
+    const float *weight;            /* (batch) what each image counts; NULL: 1 */
     const char *target;
     size_t stride, values;          /* bytes from image to image; from a map's ranges to its values */
     feature_type type;
@@ -57,12 +60,17 @@ FEATURE_FN float feature_l2_target_at(const feature_l2_job *job, size_t i)
                              (int)(at / (size_t)job->w), (int)(at % (size_t)job->w));
 }
 
+FEATURE_FN float feature_l2_weight_at(const feature_l2_job *job, size_t i)
+{
+    return job->weight ? job->weight[i / ((size_t)job->h * (size_t)job->w * job->c)] : 1;
+}
+
 /* Thread number `thread` of `threads`: its share of the sum of squared errors. */
 FEATURE_FN double feature_l2_thread_loss(const feature_l2_job *job, size_t thread, size_t threads)
 {
     double sum = 0;
-    for (size_t i = thread; i < job->n; i += threads) sum += feature_l2_loss(job->student[i],
-                                                                             feature_l2_target_at(job, i));
+    for (size_t i = thread; i < job->n; i += threads)
+        sum += feature_l2_loss(job->student[i], feature_l2_target_at(job, i)) * feature_l2_weight_at(job, i);
     return sum;
 }
 
@@ -70,7 +78,8 @@ FEATURE_FN double feature_l2_thread_loss(const feature_l2_job *job, size_t threa
 FEATURE_FN void feature_l2_thread_delta(const feature_l2_job *job, size_t thread, size_t threads, float *delta)
 {
     for (size_t i = thread; i < job->n; i += threads)
-        delta[i] += feature_l2_delta(job->student[i], feature_l2_target_at(job, i), job->factor) + job->above[i];
+        delta[i] += feature_l2_delta(job->student[i], feature_l2_target_at(job, i),
+                                     job->factor * feature_l2_weight_at(job, i)) + job->above[i];
 }
 
 #endif

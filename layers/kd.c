@@ -56,6 +56,12 @@ void free_kd_layer(layer *l)
 
 double *scale_of_kd_layer(const layer *l) { return &kd_state_of(l)->scale; }
 
+int kd_weighs(const cfg_section *section)
+{
+    (void)section;
+    return 1;
+}
+
 /* Class scores out of a cache, as floats. */
 static void hold(kd_state *state, const layer *l, const feature_map *stored)
 {
@@ -68,6 +74,7 @@ void teach_kd_layer(layer *l, const teaching *teaching)
 {
     kd_state *state = kd_state_of(l);
     state->target = teaching->live;
+    state->weight = teaching->weight;
     if (teaching->live) return;
     hold(state, l, teaching->stored);
     if (state->upload) state->upload(l);
@@ -105,7 +112,7 @@ void kd_add_up(layer *l)
 {
     const kd_state *s = kd_state_of(l);
     double sum = 0;
-    for (int b = 0; b < l->batch; ++b) sum += s->part[b];
+    for (int b = 0; b < l->batch; ++b) sum += s->part[b] * kd_weight_of(s->weight, (size_t)b);
     *l->cost = (float)(s->scale * s->how.T * s->how.T * sum);
 }
 
@@ -126,8 +133,8 @@ static void pass_images(void *ctx, size_t begin, size_t end)
     const kd_state *s = kd_state_of(l);
     size_t n = (size_t)l->outputs;
     for (size_t b = begin; b < end; ++b)
-        kd_delta(l->output + b * n, s->target + b * n, n, target_of(job, b), &s->how, s->scale * s->how.T,
-                 l->delta + b * n, job->delta + b * n);
+        kd_delta(l->output + b * n, s->target + b * n, n, target_of(job, b), &s->how,
+                 s->scale * s->how.T * kd_weight_of(s->weight, b), l->delta + b * n, job->delta + b * n);
 }
 
 static void backward_kd_layer(layer l, host_state net)

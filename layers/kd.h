@@ -19,8 +19,10 @@ typedef struct kd_state {
     double scale;
     const float *target;         /* (batch, outputs) teacher's class scores, borrowed; NULL: none yet */
     float *held;                 /* the same out of a cache, owned */
+    const float *weight;         /* (batch) what each image counts, borrowed; NULL: 1 */
     double *part;                /* (batch) each image's loss, owned: added up in order, whatever the threads */
     double *part_gpu;            /* the same on a device, owned by kd.cu */
+    float *weight_gpu;           /* `weight` there, owned by kd.cu */
     float *held_gpu;             /* `held` there, owned by kd.cu; NULL on the CPU */
     void (*upload)(layer *l);    /* `held` is filled: brings it there and makes it the target; NULL on the CPU */
 } kd_state;
@@ -34,6 +36,7 @@ int check_kd_section(const cfg_section *section, const loss_place *place, diag *
 int make_kd_section(layer *l, const cfg_section *section, const loss_place *place, diag *d);
 void free_kd_layer(layer *l);
 void forward_kd_layer(layer l, host_state net);
+int kd_weighs(const cfg_section *section);
 void teach_kd_layer(layer *l, const teaching *teaching);
 double *scale_of_kd_layer(const layer *l);
 /* GPU=1 only (kd.cu). */

@@ -143,4 +143,7 @@ KD_FN void kd_delta(const float *student, const float *teacher, size_t n, size_t
     }
 }
 
+/* What image b counts, of weights that may be NULL. */
+KD_FN double kd_weight_of(const float *weight, size_t b) { return weight ? (double)weight[b] : 1; }
+
 #endif

@@ -47,6 +47,7 @@ typedef struct loss_place {
 typedef struct teaching {
     const float *live;          /* (batch, c, h, w), in the device's memory if the network is there; or NULL: */
     const feature_map *stored;  /* (batch) maps out of a cache, in the host's memory */
+    const float *weight;        /* (batch) what each image counts, in the host's memory; NULL: 1 */
     int means;                  /* of those there is only each channel's mean over places: (batch, c) numbers */
 } teaching;
 
@@ -80,6 +81,8 @@ typedef struct section_type {
     double *(*scale)(const layer *l);      /* what its loss is multiplied by; borrowed */
     /* mean squared error of the first n images of the last run, which `valid` prints of a triple; NULL: it has none */
     double (*error)(const layer *l, const float *target, int n);
+    /* does it weigh images by teaching.weight? NULL: no */
+    int (*weighs)(const cfg_section *section);
     /* does it read each channel's mean over places only, so that nothing else need be stored? NULL: no */
     int (*reads_means)(const cfg_section *section);
     /* once the teacher has its weights: takes what it needs of them; NULL: nothing */

@@ -509,7 +509,7 @@ static void test_tables(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "net", "teacher", "augment", "convolutional", "deconvolutional", "local", "connected", "maxpool", "avgpool", "softmax",
+        "net", "teacher", "teachers", "augment", "convolutional", "deconvolutional", "local", "connected", "maxpool", "avgpool", "softmax",
         "route", "shortcut", "upsample", "reorg", "dropout", "cost", "yolo", "region", "detection", "iseg", "activation",
         "logistic", "l2norm", "normalization", "batchnorm", "crop", "rnn", "gru", "lstm", "crnn",
     };

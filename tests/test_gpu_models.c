@@ -192,6 +192,57 @@ static void test_live_teacher(void **state)
     check_distillation("frozen pooling before the projector", "", "", NULL, NULL);
 }
 
+/* Two teachers, one combined answer, images weighed by confidence, some without a label; live and out of a cache. */
+static void check_several(const char *cache)
+{
+    static const char cfg[] = "[net]\nbatch=4\nsubdivisions=1\nheight=16\nwidth=16\nchannels=3\nlearning_rate=.05\nmomentum=.9\n"
+        "policy=constant\nmax_batches=10\n[teacher]\nname=t\ncfg=t.cfg\nweights=t.weights\n[teacher]\nname=u\ncfg=t.cfg\nweights=u.weights\n"
+        "[teachers]\ncombine=logits\nweights=confidence\n" BN(6, 3, 2, relu) "[projector]\n[feature_l2]\n[reused_classifier]\n[kd]\n"
+        "[route]\nlayers=0\n[projector]\n[feature_l2]\n[reused_classifier]\nlabels=1\n";
+    int labels[4] = { 3, -1, 4, 1 };
+    diag *d = diag_new();
+    check_write("v.cfg", cfg, strlen(cfg));
+    model *m[2];
+    for (int k = 0; k < 2; ++k) {
+        m[k] = open_model(k, "v.cfg");
+        char *path = cache ? mem_printf("%s%d", cache, k) : NULL;
+        if (cache) open_cache(m[k], path);
+        free(path);
+    }
+    size_t n = (size_t)m[0]->net->inputs * 4;
+    float *x = mem_calloc(n, sizeof *x);
+    for (uint64_t step = 0; step < 3; ++step) {
+        double loss[2];
+        check_fill(x, n, 70 + step);
+        for (int k = 0; k < 2; ++k) {
+            assert_int_equal(model_teach(m[k], x, (uint64_t[]){ 4 * step, 4 * step + 1, 4 * step + 2, 4 * step + 3 }, (uint64_t[4]){ 0 }, d), 0);
+            loss[k] = model_train_step(m[k], x, labels, NULL);
+            network_update(m[k]->net, m[k]->low->trained);
+        }
+        check_close(loss[1] / loss[0], 1, 1e-5, "several teachers", step);
+        check_close_n(m[1]->confidence, m[0]->confidence, 8, 1e-4, "confidence");
+    }
+    gpu_pull(m[1]->net);
+    for (int i = 0; i < m[0]->net->n; ++i) check_arrays(m[1]->net, m[0]->net, i, "several teachers");
+    for (int k = 0; k < 2; ++k) model_predict(m[k], x);
+    check_nmse(model_answer(m[1]), model_answer(m[0]), 4 * 5, "several teachers", -1, "combined answer");
+    check_no_errors(d);
+    diag_free(d);
+    free(x);
+    model_close(m[1]);
+    gpu_index = -1;
+    model_close(m[0]);
+}
+
+static void test_several_teachers(void **state)
+{
+    (void)state;
+    in_folder();
+    check_write_network("u", teacher_cfg, 900);
+    check_several(NULL);
+    check_several("several.feat");
+}
+
 static void test_kd(void **state)
 {
     (void)state;
@@ -401,7 +452,7 @@ int main(void)
 {
     network_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_kd), cmocka_unit_test(test_map_losses), cmocka_unit_test(test_cache), cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_live_teacher), cmocka_unit_test(test_kd), cmocka_unit_test(test_several_teachers), cmocka_unit_test(test_map_losses), cmocka_unit_test(test_cache), cmocka_unit_test(test_keys),
         cmocka_unit_test(test_step_stays_on_the_device),
         cmocka_unit_test(test_detectors), cmocka_unit_test(test_heads_of_another_darknet),
     };

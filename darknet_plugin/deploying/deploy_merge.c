@@ -62,19 +62,10 @@ static int is_classifier(const cfg_section *section) { return cfg_is(section, "c
 
 /* ---- why not ---- */
 
-/* The user's [projector] of a head. */
-static const cfg_section *projector_of(const deployed *deployed, int head)
-{
-    const cfg_file *source = deployed->low->source;
-    for (int i = 0; i < source->n; ++i)
-        if (cfg_is(&source->section[i], "projector") && !head--) return &source->section[i];
-    return NULL;
-}
-
 /* The head has no projector layer, or others than one linear 1x1 convolution. */
 static int refuse_projector(const deployed *deployed, int head, const refusal *refusal)
 {
-    const cfg_section *s = projector_of(deployed, head);
+    const cfg_section *s = deployed->low->head[head].at;
     if (!s) return -1;
     if (!deployed->low->head[head].projectors) {
         refusal->say(refusal->d, s->file, s->line, s->name, "nothing to merge: stack=none has no layer");
@@ -88,7 +79,7 @@ static int refuse_projector(const deployed *deployed, int head, const refusal *r
 
 static int refuse_no_classifier(const deployed *deployed, int head, const refusal *refusal)
 {
-    const cfg_section *s = projector_of(deployed, head);
+    const cfg_section *s = deployed->low->head[head].at;
     if (s) refusal->say(refusal->d, s->file, s->line, s->name,
                         "nothing to merge with: the layers behind it only average, or pick pixels");
     return -1;
@@ -266,9 +257,20 @@ static int replace(deployed *deployed, merge *merges, int merged, diag *d)
     return failed;
 }
 
+/* Each projector's classifier is a part of one that reads all of them. */
+static int refuse_combined(const deployed *deployed, diag *d)
+{
+    const cfg_section *at = deployed->low->combine.section;
+    diag_error(d, at->file, cfg_line(at, "combine"), at->name,
+               "projectors cannot be merged with a classifier that reads several of them");
+    diag_hint(d, "export without -merge, or let one teacher answer: combine=NAME");
+    return -1;
+}
+
 /* Each step for all heads at once: dropping layers renumbers the rest. */
 int deploy_merge(deployed *deployed, diag *d)
 {
+    if (deployed->low->combine.kind == COMBINE_LOGITS) return refuse_combined(deployed, d);
     merge *merges = mem_calloc((size_t)deployed->low->heads + 1, sizeof *merges);
     if (!deployed->low->heads) {
         diag_error(d, deployed->low->source->path, 0, NULL, "nothing to merge: it has no [projector]");

@@ -3,7 +3,7 @@
  * size, so that nobody letterboxes anything. */
 #include "verify_boxes.h"
 
-#include "darknet_plugin/model/detect.h"
+#include "darknet_plugin/model/evaluate_detect.h"
 #include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/temp_folder.h"
@@ -284,7 +284,7 @@ int verify_boxes(const verify_job *job, model *model, box_result result[BOX_READ
 {
     const char *names[BOX_READERS] = { image_io_version(), VERIFY_STOCK_PROGRAM };
     detect_heads heads;
-    int failed = detect_heads_of(model->net, model->low->cfg, &heads, d);
+    int failed = detect_deployed_heads(model, &heads, d);
     for (int i = 0; i < BOX_READERS; ++i) {
         result[i] = (box_result){ .reader = names[i] };
         if (heads.n) failed |= verify_reader(job, model, &heads, i, &result[i], d);

@@ -151,7 +151,7 @@ static void take_student(const library_model *it, int images, float *to)
 {
     const model *model = it->model;
     int stride = student_answers(it);
-    if (!model->low->outs) copy_rows(model->net->output, images, stride, to, stride);
+    if (!model->low->outs) copy_rows(model_answer(model), images, stride, to, stride);
     for (int i = 0; i < model->low->outs; ++i) {
         const layer *l = &model->net->layers[model->low->out[i]];
         copy_rows(l->output, images, l->outputs, to, stride);

@@ -90,6 +90,10 @@ static void check_teacher_there(lower_build *build)
     if (asks && !teacher) {
         diag_error(build->d, asks->file, asks->line, asks->name, "there is no [teacher] section to learn from");
         diag_hint(build->d, "add [teacher] with cfg= and weights= after [net]");
+    } else if (!teacher && cfg_first(build->low->source, "teachers")) {
+        const cfg_section *teachers = cfg_first(build->low->source, "teachers");
+        diag_error(build->d, teachers->file, teachers->line, teachers->name, "there is no [teacher] section");
+        diag_hint(build->d, "[teachers] says how the answers of several [teacher] name= become one");
     } else if (teacher && !asks) {
         diag_error(build->d, teacher->file, teacher->line, teacher->name,
                    "nothing is learnt from it: [projector], [feature_l2] and [reused_classifier] are missing");
@@ -122,7 +126,7 @@ static int lower_all(lower_build *build)
         int status = lower_role[build->type ? build->type->role : ROLE_STUDENT](build, i);
         if (status) bad = status;
     }
-    return bad;
+    return bad ? bad : lower_combine(build);
 }
 
 static int read_teachers(lower_build *build)
@@ -166,7 +170,8 @@ static int answering_boxes(lowered *low)
 /* Who learns from what. */
 static int lower_assign(lower_build *build)
 {
-    return lower_assign_taps(build) | lower_assign_answers(build) | lower_assign_layers(build);
+    if (lower_assign_taps(build)) return -1;
+    return lower_choose_answers(build) | lower_assign_answers(build) | lower_assign_layers(build);
 }
 
 /* `clean` = 0: the text has mistakes that would be met again layer by layer, so only what is beside them is checked. */
@@ -180,6 +185,7 @@ static int lower_whole(lower_build *build, int clean)
     if (low->teacher && lower_assign(build)) return -1;
     if (lower_all(build) || !(low->shape = shapes_infer(low->cfg, build->d))) return -1;
     int bad = lower_check_tails(build) | lower_check_end(build);
+    lower_leave_out_combined(build);
     if (low->teacher && build->mode != LOWER_TRAIN && (bad || lower_prune(build))) return -1;
     if (build->mode == LOWER_LABELS && lower_check_labels(build)) return -1;
     int output = output_learns_labels(build);
@@ -189,7 +195,7 @@ static int lower_whole(lower_build *build, int clean)
     augment_read(low->source, low->cfg, &low->augment, build->d);
     augment_check_teachers(low, build->d);
     if (low->mode == LOWER_DEPLOY) lower_set_fit(low, low->augment.fit);
-    return bad | lower_place_losses(build) | lower_check_augment(build);
+    return bad | lower_place_losses(build) | lower_check_augment(build) | lower_check_confidence(build);
 }
 
 /* Takes `source` over, even if it fails. `clean` = 0: the reader has found mistakes in it. */

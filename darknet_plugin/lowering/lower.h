@@ -63,7 +63,25 @@ typedef struct lower_head {
                                         among the losses */
     int answers;                     /* its tail is an answer of the network; 0: only losses read it (deploy=0), and
                                         there is such a head only when distilling */
+    int deploys;                     /* its tail is in the deployed network; 0 also where another answers for it */
+    int linear;                      /* its tail's layer with weights where it is part of a combined classifier */
+    const cfg_section *at;           /* its [projector], borrowed from lowered.source */
 } lower_head;
+
+/* How several teachers' answers become the deployed network's, see lower_combine.c: all stay; those of one teacher do;
+ * one classifier is made of all. */
+typedef enum { COMBINE_NOTHING, COMBINE_ONE, COMBINE_LOGITS } combine_kind;
+
+typedef struct combining {
+    combine_kind kind;
+    const cfg_section *section;      /* [teachers], borrowed from lowered.source; NULL: there is none */
+    int one;                         /* whose, a place in lowered.teacher */
+    int layer;                       /* the combined classifier, a lowered layer; frozen, but LOWER_LABELS trains it */
+    int heads, head[MAX_TEACHERS];   /* whose classifiers are in it, in the order of its inputs; unless distilling their
+                                        own are gone */
+    double weight[MAX_TEACHERS];     /* what each counts; their sum is 1 */
+    int confidence;                  /* training weighs each image's losses by it (model/model_confidence.c) */
+} combining;
 
 /* A loss and what it learns from; its own parameters are its row's to read. */
 typedef struct taught_loss {
@@ -92,6 +110,7 @@ typedef struct lowered {
     taught_loss *loss;               /* in the order of their layers, owned */
     int teachers;
     teacher_spec *teacher;           /* teachers, owned; NULL for a plain cfg */
+    combining combine;
     augment_spec augment;
     int *out, outs;                  /* [yolo] and [region] layers of `cfg` that answer, owned; none: a classifier */
     int optimiser;                   /* its number, see layers/optimiser.h; training only */
@@ -117,6 +136,8 @@ void lower_free(lowered *low);
  * does, so that it is told from one that was trained otherwise. */
 void lower_set_fit(lowered *low, image_fit fit);
 
+/* The teacher whose answer is the network's where no classifier is made of several. */
+int lower_speaker(const lowered *low);
 /* Lowered for training: has it any loss? 0; or -1 with a message where training would change nothing, or where boxes
  * would learn from labels that cannot; with `warn` 0 and a warning. */
 int lower_check_loss(const lowered *low, int warn, diag *d);

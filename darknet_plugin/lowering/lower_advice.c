@@ -109,14 +109,6 @@ void lower_warn_training(const lowered *low, diag *d)
 
 /* ---- projectors ---- */
 
-/* Section number `n` of that name in what the user wrote. */
-static const cfg_section *source_section(const lowered *low, const char *name, int n)
-{
-    for (int i = 0; i < low->source->n; ++i)
-        if (cfg_is(&low->source->section[i], name) && n-- == 0) return &low->source->section[i];
-    return NULL;
-}
-
 static size_t parameters(const lowered *low, const lower_head *head)
 {
     size_t sum = 0;
@@ -146,7 +138,7 @@ static void warn_padding(const lowered *low, diag *d)
 {
     for (int i = 0; i < low->heads; ++i) {
         const lower_head *head = &low->head[i];
-        const cfg_section *section = source_section(low, "projector", i);
+        const cfg_section *section = head->at;
         if (!section || !without_3x3(low, head)) continue;
         diag_warn(d, section->file, section->line, section->name,
                   "%zu parameters, of which a 3x3 convolution sees nothing but padding beside its 1x1 map",

@@ -3,7 +3,7 @@
  *   lower_layers.c   stock sections, [projector], losses         lower_tail.c     [reused_classifier]
  *   teacher_spec.c   [teacher]                                  lower_augment.c  [augment]
  *   lower_prune.c    what only feeds losses goes                lower_labels.c   learning from labels instead
- *   lower_advice.c   what is no mistake, and hardly wanted */
+ *   lower_advice.c   what is no mistake, and hardly wanted      lower_combine.c  [teachers] */
 #ifndef DISTILL_LOWER_BUILD_H
 #define DISTILL_LOWER_BUILD_H
 #include "lower.h"
@@ -85,6 +85,18 @@ static inline const teacher_spec *lower_teacher(const lower_build *build, const 
 {
     return &build->low->teacher[head->teacher];
 }
+
+/* Shapes of what stands so far; NULL after reporting (once: a cfg that is known to be wrong is not blamed again). */
+net_shape *lower_shapes_so_far(const lower_build *build);
+
+/* When it is known which triple is whose: which of them are answers, by deploy= and [teachers]; then, when all layers
+ * are there, the classifier that combines them is appended. 0, or -1 after reporting. */
+int lower_choose_answers(lower_build *build);
+int lower_combine(lower_build *build);
+/* Where weights=confidence asks for it: can all losses weigh images? 0, or -1 after reporting. */
+int lower_check_confidence(const lower_build *build);
+/* When tails have been held against the teacher's: those that are in a combined classifier are in no weights file. */
+void lower_leave_out_combined(lower_build *build);
 
 /* Which triple learns from which tap, and whose answers are asked for; 0, or -1 after reporting. */
 int lower_assign_taps(lower_build *build);

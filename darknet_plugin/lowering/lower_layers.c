@@ -129,8 +129,7 @@ int lower_stock(lower_build *build, int i)
     return bad;
 }
 
-/* Shapes of what stands so far; NULL after reporting (once: a cfg that is known to be wrong is not blamed again). */
-static net_shape *shapes_so_far(const lower_build *build)
+net_shape *lower_shapes_so_far(const lower_build *build)
 {
     diag *quiet = diag_new();
     net_shape *s = shapes_infer(build->low->cfg, quiet);
@@ -236,8 +235,9 @@ int lower_projector(lower_build *build, int i)
     target target = target_of(build, i);
     build->map[i] = build->map[i - 1];
     if (target.head) target.head->feeds = build->map[i];
+    if (target.head) target.head->at = lower_at(build, i);
     if (build->student_bad) return -1;
-    net_shape *shape = shapes_so_far(build);
+    net_shape *shape = lower_shapes_so_far(build);
     if (!shape) return -2;
     layer_shape feed = shape->layer[shape->n - 1];
     shapes_free(shape);
@@ -300,7 +300,7 @@ static taught_loss taught_by(const lower_build *build, const cfg_section *sectio
 static void append_stand_in(lower_build *build, const cfg_section *section, const section_type *type)
 {
     const section_type *lowers = build->type;
-    net_shape *shape = type->append ? shapes_so_far(build) : NULL;
+    net_shape *shape = type->append ? lower_shapes_so_far(build) : NULL;
     if (shape) type->append(build->low->cfg, section, shape->layer[shape->n - 1].c);
     else cfg_set(cfg_append(build->low->cfg, "activation", section->file, section->line), "activation", "linear");
     shapes_free(shape);

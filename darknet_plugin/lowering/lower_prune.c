@@ -1,9 +1,10 @@
 /* Deploying: layers that only feed losses go, as dead code does in a compiler.
  *
  * Alive is what an answer of the network is computed from. Answers are the last layer, every section that answers
- * ([softmax], [yolo], ...) and every layer of a reused classifier, unless one says deploy=0. From the end on, what a
- * live layer reads is alive too. Two kinds of layers are what they read, and go although they are read: a loss's
- * stand-in, and a [route] back to the trunk whose one layer stands right before it once the branch is gone.
+ * ([softmax], [yolo], ...) and every layer of a reused classifier, unless one says deploy=0 or [teachers] lets another
+ * answer. From the end on, what a live layer reads is alive too. Two kinds of layers are what they read, and go
+ * although they are read: a loss's stand-in, and a [route] back to the trunk whose one layer stands right before it
+ * once the branch is gone.
  *
  * A training run's weights file holds what goes, too. So each layer's shape knows how many floats come before its own
  * there, and whoever reads such a file by the deployed shapes skips them (weights_file.c). */
@@ -44,7 +45,7 @@ static const lower_head *head_of_tail(const lowered *low, int i)
 static int is_answer(const lowered *low, int i)
 {
     const lower_head *head = head_of_tail(low, i);
-    if (head) return head->answers;
+    if (head) return head->deploys;
     if (low->role[i] == ROLE_LABELS) return 0;
     return i == low->shape->n - 1 || answers(cfg_layer(low->cfg, i));
 }
@@ -119,16 +120,32 @@ static void move_marks(const pruning *pruning)
     }
 }
 
-/* Heads whose classifier is gone are heads no longer. */
+/* Is it, not having a classifier of its own any more, in the one that is combined? Then the number it has there is the
+ * one that it gets. */
+static int is_combined(lowered *low, int head, int becomes)
+{
+    for (int k = 0; k < low->combine.heads; ++k) {
+        if (low->combine.head[k] != head) continue;
+        low->combine.head[k] = becomes;
+        return 1;
+    }
+    return 0;
+}
+
+/* Heads whose classifier is gone are heads no longer, but for those of a combined one: they have no tail. */
 static void move_heads(const pruning *pruning)
 {
     lowered *low = pruning->build->low;
     int kept = 0;
     for (int i = 0; i < low->heads; ++i) {
         lower_head head = low->head[i];
-        if (!head.answers) {
+        int combined = is_combined(low, i, kept);
+        if (!head.deploys) {
             free(head.tail_of);
-            continue;
+            head.tail_of = NULL;
+            head.tail = -1;
+            head.tails = 0;
+            if (!combined) continue;
         }
         head.feeds = new_number(pruning, head.feeds);
         head.pool = new_number(pruning, head.pool);
@@ -137,6 +154,7 @@ static void move_heads(const pruning *pruning)
         low->head[kept++] = head;
     }
     low->heads = kept;
+    if (low->combine.kind == COMBINE_LOGITS) low->combine.layer = new_number(pruning, low->combine.layer);
 }
 
 /* Tells the shapes what a training run's weights file holds besides. */

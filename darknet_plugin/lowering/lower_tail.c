@@ -271,7 +271,6 @@ int lower_tail(lower_build *build, int i)
     int boxes = ends && cfg_is_boxes(cfg_layer(t->cfg, h->tail_of[h->tails - 1]));
     bad |= check_scores(build, i, boxes);
     if (build->mode == LOWER_DEPLOY && !bad) list_strides(h, t);
-    h->answers = cfg_int(s, "deploy", 1);
     h->tail = h->tails ? build->lowered_layers : -1;
     while (m.done < h->tails && !bad) {
         if (ends && m.done == h->tails - 1) insert_losses(build, &m, i);

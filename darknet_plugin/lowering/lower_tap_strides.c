@@ -14,7 +14,7 @@ static net_shape *student_shapes(const cfg_file *source)
     cfg_file *cfg = cfg_new(source->path);
     for (int i = 0; i < source->n; ++i) {
         const cfg_section *section = &source->section[i];
-        if (cfg_is(section, "teacher") || cfg_is(section, "augment")) continue;
+        if (cfg_is(section, "teacher") || cfg_is(section, "teachers") || cfg_is(section, "augment")) continue;
         if (section_type_named(section->name)) cfg_append(cfg, "activation", section->file, section->line);
         else cfg_append_copy(cfg, section);
     }

@@ -39,7 +39,8 @@ void teachers_free(teacher_spec *teacher, int n)
 static int is_distillation(const cfg_file *cfg)
 {
     for (int i = 0; i < cfg->n; ++i)
-        if (cfg_is(&cfg->section[i], "teacher") || section_type_named(cfg->section[i].name)) return 1;
+        if (cfg_is(&cfg->section[i], "teacher") || cfg_is(&cfg->section[i], "teachers") ||
+            section_type_named(cfg->section[i].name)) return 1;
     return 0;
 }
 

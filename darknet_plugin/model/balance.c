@@ -99,7 +99,7 @@ void model_measure_losses(model *model, const float *x, double *sum)
     int *label = mem_calloc((size_t)net->batch, sizeof *label);
     double *kept = mem_calloc((size_t)low->losses, sizeof *kept);
     for (int i = 0; i < low->losses; ++i) kept[i] = *scale_at(model, &low->loss[i]);
-    model_ask_teachers(model, x);
+    model_ask_teachers(model, x, NULL);
     net->input = (float *)x;
     for (int head = 0; head < low->heads; ++head) {
         if (!wants(low, head)) continue;

@@ -56,9 +56,10 @@ static score finish_tally(tally *tally, int classes, size_t labelled)
     return s;
 }
 
+/* t as in evaluation.of: a teacher, or behind the last of them the combined answer. */
 static const float *student_answer(const model *model, int t, int *outputs)
 {
-    if (model->teacher) return model_answer_as(model, t, outputs);
+    if (model->teacher && t < model->low->teachers) return model_answer_as(model, t, outputs);
     *outputs = model->classes;
     return model->net->output;
 }
@@ -73,7 +74,7 @@ static int classes_of(const model *model, const dataset *data, int t, diag *d)
         diag_error(d, cfg, 0, NULL, "network has %d outputs, data set has %d classes", outputs, dataset_classes(data));
         return 0;
     }
-    if (model->teacher && teacher_outputs(model->teacher[t]) != outputs) {
+    if (model->teacher && t < model->low->teachers && teacher_outputs(model->teacher[t]) != outputs) {
         diag_error(d, cfg, 0, NULL, "teacher has %d outputs, student has %d", teacher_outputs(model->teacher[t]),
                    outputs);
         return 0;
@@ -85,17 +86,26 @@ static int classes_of(const model *model, const dataset *data, int t, diag *d)
 typedef struct counting {
     model *m;
     evaluation *e;
-    int classes[MAX_TEACHERS];
-    tally student[MAX_TEACHERS], teacher[MAX_TEACHERS];
-    size_t agree[MAX_TEACHERS];
+    int classes[MAX_COMPARISONS];
+    tally student[MAX_COMPARISONS], teacher[MAX_COMPARISONS];
+    size_t agree[MAX_COMPARISONS];
+    float *scores;           /* (batch, classes) of the teachers, combined; owned, NULL where they are not */
 } counting;
+
+/* Class scores, not probabilities, of the combined ones: they rank alike. */
+static const float *teachers_answer(const counting *counting, int k)
+{
+    if (k < counting->m->low->teachers) return teacher_answer(counting->m->teacher[k]);
+    model_teachers_scores(counting->m, counting->scores);
+    return counting->scores;
+}
 
 /* Comparison k over one batch. */
 static void count_answers(counting *counting, const batch *batch, int k)
 {
     int n = counting->classes[k], ignore;
     top_comparison *now = &counting->e->of[k];
-    const float *t = counting->e->has_teacher ? teacher_answer(counting->m->teacher[k]) : NULL;
+    const float *t = counting->e->has_teacher ? teachers_answer(counting, k) : NULL;
     const float *s = counting->e->has_student ? student_answer(counting->m, k, &ignore) : NULL;
     for (int i = 0; i < batch->n; ++i) {
         size_t at = (size_t)i * (size_t)n;
@@ -209,15 +219,20 @@ static void finish(counting *counting)
 static int begin(counting *counting, const dataset *data, int who, diag *d)
 {
     const lowered *low = counting->m->low;
-    int n = counting->m->teacher ? low->teachers : 1;
+    int n = counting->m->teacher ? low->teachers : 1, combined = model_combines(counting->m);
+    n += combined;
     *counting->e = (evaluation){ .has_student = who & EVALUATE_STUDENT,
                           .has_teacher = counting->m->teacher && (who & EVALUATE_TEACHER), .n = n,
-                          .last = n > 1 && low->heads ? low->head[low->heads - 1].teacher : 0 };
+                          .last = n > 1 ? lower_speaker(low) : 0, .combined = combined };
+    if (combined) counting->e->last = n - 1;
     for (int k = 0; k < n; ++k)
         if (!(counting->classes[k] = classes_of(counting->m, data, k, d))) return -1;
+    if (combined) counting->scores = mem_calloc((size_t)counting->m->net->batch * (size_t)counting->classes[n - 1],
+                                                sizeof *counting->scores);
     for (int k = 0; k < n; ++k) {
-        counting->e->of[k].name = counting->m->teacher ? low->teacher[k].name : "";
-        counting->e->of[k].has_features = counting->m->teacher && model_learns_features(counting->m, k);
+        int teaches = counting->m->teacher && k < low->teachers;
+        counting->e->of[k].name = teaches ? low->teacher[k].name : "";
+        counting->e->of[k].has_features = teaches && model_learns_features(counting->m, k);
         counting->e->of[k].rated = counting->classes[k] == dataset_classes(data);
         counting->student[k] = make_tally(counting->classes[k]);
         counting->teacher[k] = make_tally(counting->classes[k]);
@@ -241,6 +256,7 @@ int evaluate(model *model, const dataset *data, int threads, int who, evaluation
     if (l) loader_stop(l);
     int failed = !l || diag_errors(d) > before || merge(&c, d);
     finish(&c);
+    free(c.scores);
     return failed ? -1 : 0;
 }
 

@@ -19,11 +19,14 @@ typedef struct top_comparison {
     double feature_mse;      /* mean over all elements of those */
 } top_comparison;
 
+enum { MAX_COMPARISONS = MAX_TEACHERS + 1 };
+
 typedef struct evaluation {
     size_t images, labelled;
     int has_student, has_teacher;
-    int n, last;             /* comparisons; which one is with the teacher whose classifier ends the network */
-    top_comparison of[MAX_TEACHERS];
+    int n, last;             /* comparisons; which one is of the network's answer */
+    int combined;            /* that one, the last, is of several teachers' answers, combined alike in the student */
+    top_comparison of[MAX_COMPARISONS];
 } evaluation;
 
 enum { EVALUATE_STUDENT = 1, EVALUATE_TEACHER = 2 };

@@ -51,6 +51,25 @@ int detect_student_heads(const model *model, int t, detect_heads *heads, diag *d
     return 0;
 }
 
+static int is_deployed(const lowered *low, int layer)
+{
+    for (int i = 0; i < low->heads; ++i) {
+        const lower_head *h = &low->head[i];
+        if (layer >= h->tail && layer < h->tail + h->tails) return h->deploys;
+    }
+    return low->role[layer] != ROLE_LABELS;
+}
+
+int detect_deployed_heads(const model *model, detect_heads *heads, diag *d)
+{
+    int kept = 0;
+    if (detect_heads_of(model->net, model->low->cfg, heads, d)) return -1;
+    for (int i = 0; i < heads->n; ++i)
+        if (is_deployed(model->low, (int)(heads->head[i].l - model->net->layers))) heads->head[kept++] = heads->head[i];
+    heads->n = kept;
+    return 0;
+}
+
 int detect_teacher_heads(const model *model, int t, detect_heads *heads, diag *d)
 {
     const teacher *live = model->teacher[t];
@@ -134,7 +153,7 @@ static int begin(measuring *measuring, int who, diag *d)
     *e = (detect_evaluation){ .has_student = who & EVALUATE_STUDENT,
                               .has_teacher = measuring->m->teacher && (who & EVALUATE_TEACHER),
                               .n = teachers ? teachers : 1,
-                              .last = teachers && low->heads ? low->head[low->heads - 1].teacher : 0 };
+                              .last = teachers && low->heads ? lower_speaker(low) : 0 };
     for (int k = 0; k < e->n; ++k) {
         e->of[k].name = measuring->m->teacher ? low->teacher[k].name : "";
         if (e->has_student && open_side(measuring, &measuring->student[k], k, 0, d)) return -1;

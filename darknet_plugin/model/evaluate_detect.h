@@ -33,6 +33,8 @@ void detect_evaluation_free(detect_evaluation *evaluation);
 /* The heads of the student that answer for teacher t (plain: all), for detect_image. 0, or -1 with a message. The
  * caller ends it with detect_heads_free. */
 int detect_student_heads(const model *model, int t, detect_heads *heads, diag *d);
+/* Those of a model that are in the deployed network, all teachers'. */
+int detect_deployed_heads(const model *model, detect_heads *heads, diag *d);
 /* Those of teacher t itself, for what it answered last. */
 int detect_teacher_heads(const model *model, int t, detect_heads *heads, diag *d);
 

@@ -107,6 +107,7 @@ static int copy_tails(model *model, diag *d)
         const lower_head *h = &model->low->head[i];
         failed |= copy_reused_classifier(model->net, h->tail, h->tails, model->teacher[h->teacher]->net, h->tail_of, d);
     }
+    if (!failed) model_fill_combined(model);
     cpu_weights_changed(model->net);
     return failed;
 }
@@ -189,6 +190,7 @@ void model_close(model *model)
         host_free(model->net);
     }
     close_teachers(model);
+    free(model->confidence);
     lower_free(model->low);
     free(model);
 }
@@ -218,7 +220,7 @@ int model_load(model *model, const char *weights, weights_info *info, diag *d)
     if (!info) info = &own;
     if (weights_load(model->net, model->low->shape, weights, info, d)) return -1;
     int whole = info->layers >= model->net->n;
-    if (whole && tails_are_the_teachers(model, weights, d)) return -1;
+    if (whole && (tails_are_the_teachers(model, weights, d) || model_check_combined(model, weights, d))) return -1;
     if (!whole && copy_tails(model, d)) return -1;
     fill_pools(model);
     cpu_statistics_loaded(model->net, 0, info->layers);
@@ -305,8 +307,11 @@ int model_fits_classes(const model *model, const data_file *file, diag *d)
 teaching model_teaching_of(const model *model, const taught_loss *loss)
 {
     const features *cached = model->features[loss->teacher];
-    if (cached) return features_teaching(cached, loss->tap_index);
-    return (teaching){ .live = teacher_target(model->teacher[loss->teacher], loss->taught) };
+    teaching now = { 0 };
+    if (cached) now = features_teaching(cached, loss->tap_index);
+    else now.live = teacher_target(model->teacher[loss->teacher], loss->taught);
+    if (model->confidence) now.weight = model->confidence + loss->teacher * model->net->batch;
+    return now;
 }
 
 void model_run_live(const model *model, const float *x)
@@ -315,9 +320,10 @@ void model_run_live(const model *model, const float *x)
         if (!model->features[i]) teacher_forward(model->teacher[i], x, 0);
 }
 
-void model_ask_teachers(model *model, const float *x)
+void model_ask_teachers(model *model, const float *x, const mixed_labels *labels)
 {
     model_run_live(model, x);
+    model_weigh_images(model, labels);
     for (int i = 0; i < model->low->losses; ++i) {
         const taught_loss *loss = &model->low->loss[i];
         if (!loss->type->set_target) continue;
@@ -351,7 +357,7 @@ int model_resize(model *model, int w, int h, diag *d)
 double model_train_mixed(model *model, const float *x, const mixed_labels *labels, const float *boxes)
 {
     network *net = model->net;
-    model_ask_teachers(model, x);
+    model_ask_teachers(model, x, labels);
     if (boxes && model->low->labels)
         memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
     else if (labels->first && model->low->labels)
@@ -371,6 +377,13 @@ void model_run_teachers(model *model, const float *x, int whole)
     for (int i = 0; model->teacher && i < model->low->teachers; ++i) teacher_forward(model->teacher[i], x, whole);
 }
 
+const float *model_answer(const model *model)
+{
+    int outputs;
+    if (!model->teacher || model->low->combine.kind != COMBINE_ONE || model->low->outs) return model->net->output;
+    return model_answer_as(model, model->low->combine.one, &outputs);
+}
+
 const float *model_predict(model *model, const float *x)
 {
     network *net = model->net;
@@ -379,7 +392,7 @@ const float *model_predict(model *model, const float *x)
     net->truth = NULL;           /* no loss wanted */
     network_forward(net, net->n, 0);
     net->truth = truth;
-    return net->output;
+    return model_answer(model);
 }
 
 /* Does this triple learn teacher t's map itself, and not just something of it? */

@@ -29,6 +29,7 @@ typedef struct model {
     teacher **teacher;           /* low->teachers, owned; NULL for a plain cfg and unless distilling */
     features **features;         /* low->teachers, owned; an entry is NULL where that teacher is live at each step */
     float *host_input, *host_truth;   /* as the host allocated them */
+    float *confidence;           /* (low->teachers, batch) what each image's losses count by whom; owned, NULL: alike */
     int classes;                 /* outputs of the whole network */
     ranks *ranks;                /* borrowed; NULL: alone */
 } model;
@@ -90,8 +91,15 @@ static inline double model_train_step(model *model, const float *x, const int *l
 int model_resize(model *model, int w, int h, diag *d);
 /* Runs all teachers on x, up to their taps or whole. */
 void model_run_teachers(model *model, const float *x, int whole);
+/* What the network answered last; of several classifiers the one that [teachers] combine= has chosen. */
+const float *model_answer(const model *model);
 /* Inference of the whole network; the result is (batch, classes), borrowed until the next run. */
 const float *model_predict(model *model, const float *x);
+/* Does it answer by a classifier that is made of several teachers'? Then model_predict gives its answer, too. */
+int model_combines(const model *model);
+/* After model_run_teachers: the teachers' own class scores, combined as that classifier combines the student's, to
+ * out[0 .. batch x classes). */
+void model_teachers_scores(const model *model, float *out);
 /* After it: the student's answer through the classifier of teacher `t`, or its own where it reuses none of that
  * teacher's, (batch, *outputs), borrowed as long. */
 const float *model_answer_as(const model *model, int t, int *outputs);

@@ -5,8 +5,8 @@
  * malformed or out-of-range value, missing required key, line without '='. Short names
  * ([conv], [max], ...) are turned into the full ones. A value ends at whitespace + '#'.
  *
- * Layer sections are numbered as the user sees them: [net], [teacher] and [augment]
- * have no number (-1), the rest count from 0. */
+ * Layer sections are numbered as the user sees them: [net], [teacher], [teachers] and
+ * [augment] have no number (-1), the rest count from 0. */
 #ifndef DISTILL_CFG_H
 #define DISTILL_CFG_H
 #include "darknet_plugin/base/diag.h"
@@ -42,7 +42,7 @@ void cfg_free(cfg_file *cfg);
 
 /* An empty cfg to build sections into. `path` is copied. */
 cfg_file *cfg_new(const char *path);
-/* Appends a section (texts copied); index = -1 for net/teacher/augment, else the next layer number.
+/* Appends a section (texts copied); index = -1 for the preamble, else the next layer number.
  * The result is borrowed and valid until the next append. */
 cfg_section *cfg_append(cfg_file *cfg, const char *name, const char *file, int line);
 /* Appends a deep copy of `section`, renumbered like cfg_append. */

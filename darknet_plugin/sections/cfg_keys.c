@@ -201,6 +201,12 @@ static const key_row teacher_keys[] = {
     CHOICE("cache_type", "f16|f32|u8", NULL),
     INT("views", 1, 1000000), END
 };
+/* How several teachers' answers become one. */
+static const key_row teachers_keys[] = {
+    TEXT("combine"),
+    { .name = "weights", .type = KEY_FLOATS, .min = 1e-6, .max = 1e6, .choices = "confidence",
+      .hint = "a teacher whose answer is not to count: leave out its sections, or let combine= name another" }, END
+};
 static const key_row augment_keys[] = {
     INT("pad", 0, BIG), FLAG("flip"), FLOAT("jitter", 0, .9), FLOAT("random", 0, 4),
     CHOICE("fit", "crop|letterbox|stretch", NULL), FLOAT("mixup", 0, 1000), INT("cutout", 0, BIG),
@@ -218,6 +224,7 @@ static const key_row layer_keys[] = {
 static const section_row sections[] = {
     { "net", "network", SECTION_PREAMBLE, net_keys },
     { "teacher", NULL, SECTION_PREAMBLE, teacher_keys },
+    { "teachers", NULL, SECTION_PREAMBLE, teachers_keys },
     { "augment", NULL, SECTION_PREAMBLE, augment_keys },
     { "convolutional", "conv", SECTION_STOCK, convolutional_keys },
     { "deconvolutional", "deconv", SECTION_STOCK, deconvolutional_keys },

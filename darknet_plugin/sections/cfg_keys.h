@@ -31,7 +31,7 @@ typedef enum { SECTION_PREAMBLE, SECTION_STOCK, SECTION_PLUGIN } section_kind;
 typedef struct section_row {
     const char *name;      /* full name */
     const char *aka;       /* Darknet's short name, or NULL */
-    section_kind kind;     /* [net], [teacher], [augment] are preamble */
+    section_kind kind;     /* [net], [teacher], [teachers], [augment] are preamble */
     const key_row *keys;   /* ends on name == NULL */
 } section_row;
 

@@ -347,7 +347,7 @@ static void finish_section(reader *reader)
     rename_section(&reader->cfg->section[reader->cfg->n - 1]);
 }
 
-/* [net], [teacher] and [augment]: once but the teachers, in their place. */
+/* [net], [teacher], [teachers] and [augment]: once but the teachers, in their place. */
 static void check_preamble(reader *reader, const section_row *row)
 {
     const cfg_file *cfg = reader->cfg;

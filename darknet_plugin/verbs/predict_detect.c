@@ -315,9 +315,10 @@ static int choose_out(predictor *predictor, diag *d)
 
 static int open_heads(predictor *predictor, diag *d)
 {
-    if (detect_student_heads(predictor->model, 0, &predictor->student, d)) return -1;
+    int teacher = predictor->model->teacher ? lower_speaker(predictor->model->low) : 0;
+    if (detect_student_heads(predictor->model, teacher, &predictor->student, d)) return -1;
     if (!predictor->options->side_by_side) return 0;
-    return detect_teacher_heads(predictor->model, 0, &predictor->teacher, d);
+    return detect_teacher_heads(predictor->model, teacher, &predictor->teacher, d);
 }
 
 static int predict_all(predictor *predictor, diag *d)

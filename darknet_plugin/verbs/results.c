@@ -31,8 +31,9 @@ cJSON *results_evaluation(const evaluation *evaluation)
     if (labelled != images) cJSON_AddNumberToObject(object, "labelled", (double)labelled);
     add_comparison(object, evaluation, &evaluation->of[evaluation->last]);
     if (evaluation->n < 2) return object;
+    if (evaluation->combined) cJSON_AddBoolToObject(object, "combined", 1);
     cJSON *list = cJSON_AddArrayToObject(object, "teachers");
-    for (int i = 0; i < evaluation->n; ++i) {
+    for (int i = 0; i < evaluation->n - evaluation->combined; ++i) {
         cJSON *one = cJSON_CreateObject();
         cJSON_AddStringToObject(one, "name", evaluation->of[i].name);
         add_comparison(one, evaluation, &evaluation->of[i]);

@@ -5,7 +5,8 @@
 #include "darknet_plugin/model/evaluate_detect.h"
 
 /* {"images":N,"student":{...},"teacher":{...},"agreement":..,"feature_mse":..}; a plain cfg has only student.
- * Several teachers: these are of the one whose classifier ends the network; "teachers":[{"name":...}] has all. */
+ * Several teachers: these are of the one whose classifier ends the network, or, beside "combined":true, of what all
+ * give together; "teachers":[{"name":...}] has all. */
 cJSON *results_evaluation(const evaluation *evaluation);
 /* {"images":N,"objects":N,"student":{"map50":..,"map":..,"precision":..,"recall":..,"map50_darknet":..,
  * "classes":[...]},...}; several teachers as above. */

@@ -1,5 +1,6 @@
 /* `darknet distill summary CFG`: what the deployed network will be, and what distilling it saves.
- * Pruning ratio = 1 - parameters(student, projector, classifier) / parameters(teachers). */
+ * Pruning ratio = 1 - parameters(student, projector, classifier) / parameters(teachers). Of several projectors each
+ * one's share is told, of parameters and of multiply-adds. */
 #include "device.h"
 #include "results.h"
 
@@ -38,6 +39,25 @@ static summary sum_up(const lowered *low, cpu_backend backend)
     return sums;
 }
 
+/* One of several projectors. */
+typedef struct share {
+    const char *teacher;              /* borrowed */
+    size_t parameters;
+    double macs, of_parameters, of_macs;   /* parts of all the deployed network's */
+} share;
+
+static share share_of(const lowered *low, const lower_head *head)
+{
+    share share = { .teacher = low->teacher[head->teacher].name };
+    for (int i = 0; i < head->projectors; ++i) {
+        share.parameters += low->shape->layer[head->projector + i].params;
+        share.macs += low->shape->layer[head->projector + i].macs;
+    }
+    share.of_parameters = low->shape->params ? (double)share.parameters / (double)low->shape->params : 0;
+    share.of_macs = low->shape->macs > 0 ? share.macs / low->shape->macs : 0;
+    return share;
+}
+
 /* Who computes this layer when the network runs. */
 static const char *runs_on(const network *net, int i, cpu_backend backend)
 {
@@ -72,6 +92,23 @@ static void add_savings(cJSON *object, const summary *summary)
     cJSON_AddNumberToObject(object, "projector_share", summary->share);
 }
 
+/* Each triple's, where it has one. */
+static void add_projectors(cJSON *object, const lowered *low)
+{
+    cJSON *list = cJSON_AddArrayToObject(object, "projectors");
+    for (int i = 0; i < low->heads; ++i) {
+        share share = share_of(low, &low->head[i]);
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddStringToObject(one, "teacher", share.teacher);
+        cJSON_AddNumberToObject(one, "parameters", (double)share.parameters);
+        cJSON_AddNumberToObject(one, "share", share.of_parameters);
+        cJSON_AddNumberToObject(one, "multiply_adds", share.macs);
+        cJSON_AddNumberToObject(one, "multiply_adds_share", share.of_macs);
+        cJSON_AddItemToArray(list, one);
+    }
+}
+
+/* All of it; what distilling saves where there is a teacher. */
 static cJSON *summary_json(const lowered *low, const network *net, const summary *summary)
 {
     cJSON *object = cJSON_CreateObject();
@@ -79,6 +116,7 @@ static cJSON *summary_json(const lowered *low, const network *net, const summary
     cJSON_AddNumberToObject(object, "multiply_adds", low->shape->macs);
     cJSON_AddNumberToObject(object, "file_bytes", (double)shapes_file_bytes(low->shape, low->shape->n));
     if (low->teacher) add_savings(object, summary);
+    if (low->teacher) add_projectors(object, low);
     cJSON *list = cJSON_AddArrayToObject(object, "layers");
     for (int i = 0; i < low->shape->n; ++i) cJSON_AddItemToArray(list, layer_json(low, net, i, summary->backend));
     return object;
@@ -94,6 +132,15 @@ static void print_layer(const lowered *low, const network *net, int i, cpu_backe
             map, shape->params, shape->macs / 1e6, runs_on(net, i, backend));
 }
 
+static void print_projectors(const lowered *low, FILE *out)
+{
+    for (int i = 0; i < low->heads && low->heads > 1; ++i) {
+        share share = share_of(low, &low->head[i]);
+        fprintf(out, "  %d %-10s %12zu parameters, %.1f %%, %.3f M multiply-adds, %.1f %%\n", i + 1, share.teacher,
+                share.parameters, 100 * share.of_parameters, share.macs / 1e6, 100 * share.of_macs);
+    }
+}
+
 /* The layers, then sums, and what distilling saves. */
 static void print_summary(const lowered *low, const network *net, const summary *summary, FILE *out)
 {
@@ -107,6 +154,7 @@ static void print_summary(const lowered *low, const network *net, const summary 
             summary->teacher, summary->teacher_macs / 1e6);
     fprintf(out, "pruning ratio  %12.2f %%\n", 100 * summary->pruning);
     fprintf(out, "projector      %12zu parameters, %.1f %% of the student\n", summary->projector, 100 * summary->share);
+    print_projectors(low, out);
 }
 
 /* Parsed with batch 1 and bound as training would bind it, to say who computes what. */

@@ -65,7 +65,8 @@ static int check_teacher(const options *options, training *training, diag *d)
     int bad = 0;
     if (model_is_detector(training->model)) return check_detectors(options, training, d);
     if (evaluate(training->model, training->valid, 1, EVALUATE_TEACHER, &evaluation, d)) return -1;
-    for (int i = 0; i < evaluation.n; ++i) bad |= judge_teacher(options, training, &evaluation, i, d);
+    for (int i = 0; i < evaluation.n - evaluation.combined; ++i)
+        bad |= judge_teacher(options, training, &evaluation, i, d);
     return bad;
 }
 
@@ -164,7 +165,7 @@ static int forget_labels(const options *options, training *training, diag *d)
         diag_error(d, NULL, 0, NULL, "'-labelled %zu': there are %zu training images", n, count);
         return -1;
     }
-    if (!model->low->labels)
+    if (!model->low->labels && !model->low->combine.confidence)
         diag_warn(d, NULL, 0, NULL, "'-labelled %zu': nothing in %s learns from labels", n, options->arg[1]);
     dataset_forget_labels(training->train, n);
     for (size_t i = 0; i < n; ++i) bare += dataset_label(training->train, i) < 0;

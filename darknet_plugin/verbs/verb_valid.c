@@ -26,12 +26,24 @@ static const char *student_name(const evaluation *evaluation)
     return evaluation->n > 1 ? "student as" : "student";
 }
 
+/* The same of teachers' answers that are combined. */
+static void print_combined(const evaluation *evaluation, const top_comparison *of, FILE *out)
+{
+    if (evaluation->has_teacher) print_score("teachers", "combined", &of->teacher, out);
+    if (evaluation->has_student) print_score("student", "combined", &of->student, out);
+}
+
+/* Both networks in each comparison. */
 static void print_accuracy(const evaluation *evaluation, FILE *out)
 {
     fprintf(out, "%-*s %8s %8s\n", WIDTH, "", "top-1 %", "top-5 %");
     for (int i = 0; i < evaluation->n; ++i) {
         const top_comparison *of = &evaluation->of[i];
         if (!of->rated) continue;
+        if (evaluation->combined && i == evaluation->n - 1) {
+            print_combined(evaluation, of, out);
+            continue;
+        }
         if (evaluation->has_teacher) print_score("teacher", of->name, &of->teacher, out);
         if (evaluation->has_student) print_score(student_name(evaluation), of->name, &of->student, out);
     }
@@ -45,7 +57,7 @@ static void print_evaluation(const evaluation *evaluation, const char *fit, FILE
     if (!evaluation->has_teacher || !evaluation->has_student) return;
     for (int i = 0; i < evaluation->n; ++i) {
         const top_comparison *of = &evaluation->of[i];
-        if (*of->name) fprintf(out, "%s\n", of->name);
+        if (*of->name || evaluation->combined) fprintf(out, "%s\n", *of->name ? of->name : "combined");
         fprintf(out, "%-*s %8.2f %% of images get the same class from both\n", WIDTH, "agreement", of->agreement);
         if (of->has_features)
             fprintf(out, "%-*s %8.6f mean squared error\n", WIDTH, "features", of->feature_mse);

@@ -157,6 +157,11 @@ int weights_tensors(const layer *l, weights_tensor *out)
     return n;
 }
 
+int weights_stored(const layer *l, weights_tensor *out)
+{
+    return l->dontsave && l->dontload ? 0 : weights_tensors(l, out);
+}
+
 uint64_t weights_hash(const network *net, int begin, int end)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];

@@ -202,7 +202,8 @@ void weights_drop(weights_contents *contents)
     memset(contents, 0, sizeof *contents);
 }
 
-/* Keys with which the host reads less than, or something else than, what it writes. */
+/* Keys with which the host reads less than, or something else than, what it writes; the first is none beside
+ * dontsave. */
 static const struct { const char *key; size_t field; } half_loaders[] = {
     { "dontload", offsetof(layer, dontload) }, { "numload", offsetof(layer, numload) },
     { "dontloadscales", offsetof(layer, dontloadscales) }, { "flipped", offsetof(layer, flipped) },
@@ -211,7 +212,7 @@ static const struct { const char *key; size_t field; } half_loaders[] = {
 static int refuse_half_loaders(const network *net, const char *path, diag *d)
 {
     for (int i = 0; i < net->n; ++i)
-        for (size_t k = 0; k < sizeof half_loaders / sizeof *half_loaders; ++k)
+        for (size_t k = net->layers[i].dontsave ? 1 : 0; k < sizeof half_loaders / sizeof *half_loaders; ++k)
             if (*(const int *)(const void *)((const char *)&net->layers[i] + half_loaders[k].field)) {
                 diag_error(d, path, 0, NULL, "cannot load: %s= of layer %d is not supported", half_loaders[k].key, i);
                 return -1;
@@ -228,7 +229,7 @@ int weights_check_layers(const network *net, const net_shape *shape, const char 
     }
     for (int i = 0; i < net->n; ++i) {
         size_t sum = 0;
-        int n = weights_tensors(&net->layers[i], t);
+        int n = weights_stored(&net->layers[i], t);
         for (int j = 0; j < n; ++j) sum += t[j].n;
         if (sum == shape->layer[i].stored) continue;
         diag_error(d, path, 0, NULL, "cannot load: layer %d holds %zu values, expected %zu", i, sum,
@@ -263,7 +264,7 @@ static int check_finite(const network *net, int layers, float *values, const cha
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
     for (int i = 0; i < layers; ++i) {
-        int n = weights_tensors(&net->layers[i], t);
+        int n = weights_stored(&net->layers[i], t);
         for (int j = 0; j < n; values += t[j].n, ++j) {
             t[j].data = values;
             if (weights_check_values(&t[j], i, path, d)) return -1;
@@ -276,7 +277,7 @@ static void copy_in(network *net, int layers, const float *values)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];
     for (int i = 0; i < layers; ++i) {
-        int n = weights_tensors(&net->layers[i], t);
+        int n = weights_stored(&net->layers[i], t);
         for (int j = 0; j < n; values += t[j].n, ++j) memcpy(t[j].data, values, t[j].n * sizeof *values);
     }
 }

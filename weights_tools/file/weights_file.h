@@ -40,6 +40,8 @@ typedef struct weights_tensor {
 enum { WEIGHTS_MAX_TENSORS = 40 };
 /* The arrays of one layer in file order; returns how many (0: none stored). `out` has room for WEIGHTS_MAX_TENSORS. */
 int weights_tensors(const layer *l, weights_tensor *out);
+/* The same, but none of a layer that is in no file: dontsave=1 and dontload=1. */
+int weights_stored(const layer *l, weights_tensor *out);
 
 /* Is this an array that may not be negative? */
 int weights_is_variance(const char *name);

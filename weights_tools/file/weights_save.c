@@ -1,5 +1,5 @@
 /* Writing a weights file, whole or not at all (out_file.h). The bytes are those of Darknet's save_weights, but for
- * layers with dontsave=1: they are written too, since the host's loader expects them. */
+ * layers with dontsave=1 and without dontload=1: they are written too, since the host's loader expects them. */
 #include "weights_file.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -15,7 +15,7 @@ int weights_write(const network *net, FILE *file)
     weights_tensor t[WEIGHTS_MAX_TENSORS];
     if (fwrite(version, sizeof version, 1, file) != 1 || fwrite(&seen, sizeof seen, 1, file) != 1) return -1;
     for (int i = 0; i < net->n; ++i) {
-        int n = weights_tensors(&net->layers[i], t);
+        int n = weights_stored(&net->layers[i], t);
         for (int j = 0; j < n; ++j)
             if (fwrite(t[j].data, sizeof *t[j].data, t[j].n, file) != t[j].n) return -1;
     }

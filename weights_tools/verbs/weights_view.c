@@ -39,7 +39,7 @@ int weights_view_arrays(const weights_view *view, const weights_contents *conten
     if (i >= contents->info.layers) return 0;
     float *at = contents->x;
     for (int k = 0; k < i; ++k) at += view->low->shape->layer[k].stored;
-    int n = weights_tensors(&view->net->layers[i], out);
+    int n = weights_stored(&view->net->layers[i], out);
     for (int j = 0; j < n; ++j) {
         out[j].data = at;
         at += out[j].n;
