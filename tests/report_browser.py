@@ -49,7 +49,7 @@ class Driver:
             line = self.process.stdout.readline()
             if not line:
                 raise SystemExit('chromedriver ended')
-            port = re.search(r'on port (\d+)', line)
+            port = re.search(r'started successfully on port (\d+)', line)
         self.base = 'http://127.0.0.1:%s' % port.group(1)
         options = {'goog:chromeOptions': {'args': ARGUMENTS}, 'goog:loggingPrefs': {'browser': 'ALL'}}
         self.base += '/session/' + self.post('/session', {'capabilities': {'alwaysMatch': options}})['sessionId']

@@ -32,8 +32,8 @@ static const flag_row FLAGS[] = {
     { "cache",        FLAG_STR,   AT(cache),        0, 0, "FILE",
       "read the teacher's features here and store what is missing" },
     { "out",          FLAG_STR,   AT(cache_out),    0, 0, "FILE",
-      "features: the cache (default: [teacher] cache=); predict: the picture, or a folder for several; init: the cfg; "
-      "report: the page" },
+      "features: the cache (default: [teacher] cache=); predict: the picture, or a folder for several; init: the "
+      "cfg; report: the page" },
     { "thresh",       FLAG_FLOAT, AT(threshold),    0, 1, "P",
       "detectors: probability above which boxes are shown (default .5)" },
     { "side-by-side", FLAG_SET,   AT(side_by_side), 0, 0, "", "detectors: the teacher's boxes next to the student's" },

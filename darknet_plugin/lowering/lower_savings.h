@@ -6,7 +6,7 @@
 typedef struct lower_savings {
     size_t projector, teacher;   /* parameters; of all teachers */
     double teacher_macs;         /* multiply-adds, of all teachers */
-    double pruning;              /* 1 - parameters(student, projector, classifier) / parameters(teachers); 0: no teacher */
+    double pruning;              /* 1 - parameters(student, projector, classifier) / parameters(teachers), or 0 */
     double share;                /* the projector's, of the student's parameters */
 } lower_savings;
 

@@ -118,12 +118,13 @@ static void put_part(FILE *out, const char *title, const char *html)
     fputs(html, out);
 }
 
+/* All that is said of one run alone. */
 static void put_run(const report *report, int i, FILE *out)
 {
     const report_run *run = &report->run[i];
-    fprintf(out, "<section id=\"run-%d\"><h2><span class=\"dot k%d\"></span>", i, i % 6 + 1);
-    html_text(out, run->name);
-    fputs("</h2><div class=\"beside\">", out);
+    fprintf(out, "<section id=\"run-%d\">", i);
+    report_put_title(report, i, out);
+    fputs("<div class=\"beside\">", out);
     fputs(run->diagram, out);
     put_facts(run, out);
     fputs("</div>", out);
@@ -133,6 +134,7 @@ static void put_run(const report *report, int i, FILE *out)
     fputs("</section>\n", out);
 }
 
+/* The page, under a temporary name until it is whole. */
 static int write_page(const report *report, diag *d)
 {
     out_file page;

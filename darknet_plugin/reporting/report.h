@@ -2,13 +2,13 @@
  * distilled one, feature maps side by side, classes gained and lost, images they disagree on, the network as a diagram.
  * It needs no network and no script, and everything that it says is measured here or read from the runs' own files.
  *
- *   report.c            a run after the other, then the page     report_table.c     the numbers
- *   report_run.c        a run's files                            report_curves.c    which curves; report_chart.c: one chart
- *   report_log.c        NAME.jsonl                               report_classes.c   classes gained and lost
- *   report_measure.c    the networks on the validation images    report_diagram.c   the network
- *   report_maps.c       feature maps                             report_disagree.c  where they disagree; report_boxes.c:
- *   report_page.c       how it looks; report_html.c: its pieces                     the same of detectors
- */
+ *   report.c          a run after the other, then the page    report_table.c     the numbers
+ *   report_run.c      a run's files                           report_curves.c    which curves
+ *   report_log.c      NAME.jsonl                              report_chart.c     one chart
+ *   report_measure.c  the networks on validation images       report_classes.c   classes gained and lost
+ *   report_maps.c     feature maps                            report_disagree.c  images they disagree on
+ *   report_diagram.c  the network                             report_boxes.c     the same of detectors
+ *   report_page.c     how it looks                            report_html.c      text, numbers, pictures */
 #ifndef DISTILL_REPORT_H
 #define DISTILL_REPORT_H
 #include "darknet_plugin/base/diag.h"

@@ -28,6 +28,7 @@ struct report_boxes {
     int run;                     /* its number, for the pictures' names */
 };
 
+/* Heads are looked for once; what they hold changes with each batch. */
 report_boxes *report_boxes_begin(const model *model, const report *report, int run, diag *d)
 {
     report_boxes *boxes = mem_calloc(1, sizeof *boxes);
@@ -76,6 +77,7 @@ static void keep(report_boxes *boxes, shown_image *image)
     boxes->most[at] = *image;
 }
 
+/* Boxes of both networks in each image of the batch. */
 void report_boxes_look(report_boxes *boxes, const batch *batch)
 {
     for (int i = 0; i < batch->n; ++i) {
@@ -137,6 +139,7 @@ static void begin_pane(FILE *out, const char *who, int w, int h)
             who);
 }
 
+/* Both panes of an image; the second shows the picture of the first. */
 static int put_image(const report_boxes *boxes, const report *report, int i, FILE *out, diag *d)
 {
     const shown_image *image = &boxes->most[i];
@@ -166,12 +169,13 @@ static int put_all(const report_boxes *boxes, const report *report, FILE *out, d
     int failed = 0;
     fprintf(out, "<p>In %zu of %zu images one of them sees something that the other does not, of the same class at an "
             "IoU of .5 (boxes above %.0f\xc2\xa0%%). Those where most is at odds; thin white frames are what is "
-            "there:</p><div class=\"cards wide\">", boxes->differ, boxes->asked, 100 * (double)SHOW.threshold);
+            "there:</p><div class=\"cards two\">", boxes->differ, boxes->asked, 100 * (double)SHOW.threshold);
     for (int i = 0; i < boxes->kept && !failed; ++i) failed = put_image(boxes, report, i, out, d);
     fputs("</div>", out);
     return failed;
 }
 
+/* Without a report what was kept is only freed. */
 int report_boxes_end(report_boxes *boxes, const report *report, char **html, diag *d)
 {
     int failed = 0;

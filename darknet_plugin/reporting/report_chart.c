@@ -35,6 +35,7 @@ chart_line *chart_add(chart *chart, int colour, chart_dash dash, const char *fmt
     return line;
 }
 
+/* Another point; room doubles at each power of two. */
 static void add(chart_line *line, double x, double y)
 {
     size_t n = (size_t)line->n;
@@ -105,6 +106,7 @@ static void logarithmic(axis *axis)
         }
 }
 
+/* What all lines have, in round numbers. */
 static axis value_axis(const chart *chart)
 {
     axis axis = { .low = INFINITY, .high = -INFINITY };
@@ -147,18 +149,18 @@ static void put_class(FILE *out, const chart_line *line)
 }
 
 /* The line, thinned where there are more points than can be told apart; a single point is a dot. */
-static void put_line(FILE *out, const chart_line *line, const axis *x, const axis *y)
+static void put_line(FILE *out, const chart_line *line, const axis *across, const axis *up)
 {
     int step = (line->n + MOST_POINTS - 1) / MOST_POINTS;
     fputs("<path ", out);
     put_class(out, line);
     fputs(" d=\"", out);
     if (isnan(line->x[0])) {
-        fprintf(out, "M0 %.2fH100", 100 - place(y, line->y[0]));
+        fprintf(out, "M0 %.2fH100", 100 - place(up, line->y[0]));
     } else {
         for (int i = 0; i < line->n; i += step)
-            fprintf(out, "%c%.2f %.2f", i ? 'L' : 'M', place(x, line->x[i]), 100 - place(y, line->y[i]));
-        fprintf(out, "L%.2f %.2f", place(x, line->x[line->n - 1]), 100 - place(y, line->y[line->n - 1]));
+            fprintf(out, "%c%.2f %.2f", i ? 'L' : 'M', place(across, line->x[i]), 100 - place(up, line->y[i]));
+        fprintf(out, "L%.2f %.2f", place(across, line->x[line->n - 1]), 100 - place(up, line->y[line->n - 1]));
     }
     fputs("\"/>", out);
 }
@@ -170,24 +172,26 @@ static void put_value(FILE *out, const chart *chart, double value)
     fputs(chart->unit, out);
 }
 
-static void put_plot(FILE *out, const chart *chart, const axis *x, const axis *y)
+/* The plot: figures, grid, lines, the first line on top. */
+static void put_plot(FILE *out, const chart *chart, const axis *across, const axis *up)
 {
     fputs("<div class=\"plot\"><div class=\"y\" aria-hidden=\"true\">", out);
-    for (int i = 0; i < y->ticks; ++i)
-        fprintf(out, "<span style=\"top:%.2f%%\">%.6g</span>", 100 - place(y, y->tick[i]), y->tick[i]);
+    for (int i = 0; i < up->ticks; ++i)
+        fprintf(out, "<span style=\"top:%.2f%%\">%.6g</span>", 100 - place(up, up->tick[i]), up->tick[i]);
     fputs("</div><svg viewBox=\"0 0 100 100\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"", out);
     html_text(out, chart->title);
     fputs(" over epochs; the last values are listed below\">", out);
-    for (int i = 0; i < y->ticks; ++i)
-        fprintf(out, "<path class=\"grid\" d=\"M0 %.2fH100\"/>", 100 - place(y, y->tick[i]));
+    for (int i = 0; i < up->ticks; ++i)
+        fprintf(out, "<path class=\"grid\" d=\"M0 %.2fH100\"/>", 100 - place(up, up->tick[i]));
     for (int i = chart->lines; i-- > 0;)
-        if (chart->line[i].n) put_line(out, &chart->line[i], x, y);
+        if (chart->line[i].n) put_line(out, &chart->line[i], across, up);
     fputs("</svg><div class=\"x\" aria-hidden=\"true\">", out);
-    for (int i = 0; i < x->ticks; ++i)
-        fprintf(out, "<span style=\"left:%.2f%%\">%.6g</span>", place(x, x->tick[i]), x->tick[i]);
+    for (int i = 0; i < across->ticks; ++i)
+        fprintf(out, "<span style=\"left:%.2f%%\">%.6g</span>", place(across, across->tick[i]), across->tick[i]);
     fputs("</div></div>", out);
 }
 
+/* Every line by its name, with its last value. */
 static void put_legend(FILE *out, const chart *chart)
 {
     fputs("<ul class=\"legend\">", out);
@@ -216,11 +220,11 @@ static int has_curve(const chart *chart)
 void chart_put(const chart *chart, FILE *out)
 {
     if (!has_curve(chart)) return;
-    axis y = value_axis(chart), x = epoch_axis(chart);
+    axis up = value_axis(chart), across = epoch_axis(chart);
     fputs("<figure class=\"card chart\"><figcaption><h3>", out);
     html_text(out, chart->title);
-    fprintf(out, "</h3><span class=\"note\">over epochs%s</span></figcaption>", y.decades ? ", in decades" : "");
-    put_plot(out, chart, &x, &y);
+    fprintf(out, "</h3><span class=\"note\">over epochs%s</span></figcaption>", up.decades ? ", in decades" : "");
+    put_plot(out, chart, &across, &up);
     put_legend(out, chart);
     fputs("</figure>", out);
 }

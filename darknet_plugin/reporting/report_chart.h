@@ -1,4 +1,4 @@
-/* One chart of lines over epochs, as HTML: an SVG that is stretched to its place, with figures beside it that are not. */
+/* One chart of lines over epochs, as HTML: an SVG stretched to its place, with figures beside it that are not. */
 #ifndef DISTILL_REPORT_CHART_H
 #define DISTILL_REPORT_CHART_H
 #include <stdio.h>

@@ -65,6 +65,7 @@ static void put_side(const report *report, const change *changes, int n, int los
     fprintf(out, "</tbody></table>%s</div>", shown ? "" : "<p class=\"note\">none</p>");
 }
 
+/* A card: the classes whose numbers changed most from one network to the other. */
 static void put_against(const report *report, const char *whom, const report_network *from, const report_network *to,
                         FILE *out)
 {
@@ -82,10 +83,11 @@ static void put_against(const report *report, const char *whom, const report_net
     free(changes);
 }
 
+/* Both yardsticks side by side; where one is missing, how to make it. */
 void report_put_classes(const report *report, const report_run *run, FILE *out)
 {
     const report_network *student = &run->student, *teacher = &run->teacher[run->last].net;
-    fputs("<h3 class=\"part\">Classes gained and lost</h3><div class=\"cards wide\">", out);
+    fputs("<h3 class=\"part\">Classes gained and lost</h3><div class=\"cards two\">", out);
     if (run->labels.of_class) put_against(report, "the same network from labels", &run->labels, student, out);
     else {
         fputs("<div class=\"card\"><h3>against the same network from labels</h3>", out);

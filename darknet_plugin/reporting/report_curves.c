@@ -30,7 +30,7 @@ static void add_teacher(chart *chart, const report_run *run, int i, int finer)
     const report_network *net = &run->teacher[i].net;
     double level = finer ? net->finer : net->score;
     char name[CHART_NAME];
-    snprintf(name, sizeof name, "teacher %s", run->teacher[i].name);
+    snprintf(name, sizeof name, "the teacher, %s", run->teacher[i].name);
     for (int k = 0; k < chart->lines; ++k)
         if (!strcmp(chart->line[k].name, name)) return;
     chart_level(chart_add(chart, -1, LINE_DOTTED, "%s", name), level);
@@ -46,6 +46,7 @@ static void add_labels(chart *chart, const report_run *run, int i, int finer)
     chart_level(chart_add(chart, i, LINE_DASHED, "%s (its end)", name), finer ? run->labels.finer : run->labels.score);
 }
 
+/* Accuracy or mAP of all runs; `finer`: top-5, or mAP over stricter overlaps. */
 static void put_scores(const report *report, int finer, FILE *out)
 {
     chart chart = { .title = finer ? report_finer_name(report) : report_score_name(report), .unit = "\xc2\xa0%",
@@ -135,6 +136,7 @@ static void put_missing(const char *prefix, const char *end, FILE *out)
     fputs("</code>: that file is not there, or no line of it is understood. <code>train</code> writes it.</p>", out);
 }
 
+/* All charts, then which logs are missing. */
 void report_put_curves(const report *report, FILE *out)
 {
     fputs("<section id=\"curves\"><h2>Curves</h2><div class=\"cards\">", out);

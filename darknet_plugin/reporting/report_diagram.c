@@ -53,13 +53,16 @@ static void say_map(block *block, const layer_shape *shape)
 
 static int height_of(const block *block) { return block->lines ? TOP + LINE * (block->lines - 1) + 9 : 0; }
 
+/* Its lines stand in the middle of its height. */
 static void put_box(FILE *out, const block *block, int x, int y, int width, int height)
 {
     if (!block->lines) return;
     fprintf(out, "<g class=\"%s\"><rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"9\"/>", block->kind, x, y, width,
             height);
+    y += (height - height_of(block)) / 2 + TOP - 7;
     for (int i = 0; i < block->lines; ++i) {
-        fprintf(out, "<text x=\"%d\" y=\"%d\"%s>", x + width / 2, y + TOP - 7 + i * LINE, i ? "" : " class=\"title\"");
+        const char *title = i ? "" : " class=\"title\"";
+        fprintf(out, "<text x=\"%d\" y=\"%d\"%s>", x + width / 2, y + i * LINE, title);
         html_short(out, block->line[i], width > BOX ? 2 * LETTERS : LETTERS);
         fputs("</text>", out);
     }

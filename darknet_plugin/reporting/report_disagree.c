@@ -45,6 +45,7 @@ static void keep(disagreements *all, size_t image, double sure)
     all->most[at] = (disagreement){ image, sure };
 }
 
+/* All images once. */
 static disagreements find(const report *report, const report_network *student, const report_network *teacher)
 {
     disagreements all = { 0 };
@@ -67,10 +68,12 @@ static void put_answer(const report *report, const char *who, int answer, double
     const char *mark = answer == label ? "<span class=\"yes\">\xe2\x9c\x93</span>" : "";
     fprintf(out, "<dt>%s</dt><dd>", who);
     html_text(out, data_file_class(report->file, answer, number, sizeof number));
-    if (sure >= 0 && sure <= 1) fprintf(out, " <span class=\"note\">%.0f\xc2\xa0%%</span>", 100 * sure);
-    fprintf(out, "%s</dd>", label >= 0 ? mark : "");
+    fputs(" <span class=\"sure\">", out);
+    if (sure >= 0 && sure <= 1) fprintf(out, "<span class=\"note\">%.0f\xc2\xa0%%</span>", 100 * sure);
+    fprintf(out, "%s</span></dd>", label >= 0 ? mark : "");
 }
 
+/* A thumbnail with both answers and the truth. */
 static int put_one(const report *report, const report_run *run, size_t image, FILE *out, diag *d)
 {
     const report_network *student = &run->student, *teacher = &run->teacher[run->last].net;
@@ -89,6 +92,7 @@ static int put_one(const report *report, const report_run *run, size_t image, FI
     return 0;
 }
 
+/* How many, and who is right about them. */
 static void put_counts(const disagreements *all, FILE *out)
 {
     fputs("<p>Student and teacher name different classes for ", out);

@@ -14,7 +14,7 @@ typedef struct report_network {
     int measured;
     double score, finer;         /* percent: top-1 and top-5, or mAP@0.5 and mAP@[.5:.95] */
     double params, macs, seconds;
-    double *of_class;            /* (classes) percent: its images that are named so, or AP@0.5; NaN: none; owned or NULL */
+    double *of_class;            /* (classes) percent of its images named so, or AP@0.5; NaN: none; owned or NULL */
     int *answer;                 /* of a classifier: (images) the likeliest class, -1: not asked; owned or NULL */
     float *sure;                 /* (images) its probability, owned or NULL */
 } report_network;
@@ -92,15 +92,14 @@ char *report_diagram(const report *report, const report_run *run);
 /* Sections of the page. */
 void report_put_head(const report *report, FILE *out);
 void report_put_foot(const report *report, FILE *out);
+/* A run's name as a heading, with its colour; of a page of one run "The network". */
+void report_put_title(const report *report, int run, FILE *out);
 void report_put_sum(const report *report, FILE *out);
 void report_put_table(const report *report, FILE *out);
 void report_put_curves(const report *report, FILE *out);
 void report_put_classes(const report *report, const report_run *run, FILE *out);
 /* That there is no run from labels, and the command that makes it. */
 void report_put_no_labels(const report_run *run, FILE *out);
-/* What distilling bought against the same network from labels, in points; NaN: nobody knows. *margin: half the 95 %
- * interval for other images of this kind, of a classifier; NaN: not known. */
-double report_gain(const report *report, const report_run *run, double *margin);
 /* How strong a colour 0..1 is drawn: rgb, from dark blue to yellow, ever lighter. */
 void report_colour(double value, uint8_t rgb[3]);
 

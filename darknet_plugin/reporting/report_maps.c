@@ -67,6 +67,7 @@ report_maps *report_maps_begin(const model *model, const dataset *set)
     return NULL;
 }
 
+/* Copies the maps of images that are wanted, when their batch comes by. */
 void report_maps_look(report_maps *maps, const model *model, const batch *batch)
 {
     for (int k = 0; k < IMAGES; ++k)
@@ -128,6 +129,7 @@ typedef struct row {
     double low, high;
 } row;
 
+/* The values of a row, place by place, and what they lie between. */
 static row take_row(const learnt_map *map, const image_maps *of, int channel)
 {
     size_t plane = (size_t)map->h * (size_t)map->w;
@@ -154,6 +156,7 @@ static void free_row(row *row)
     free(row->difference);
 }
 
+/* One map as a picture, a pixel a place; values are taken from `low` on and `width` wide. */
 static int put_map(FILE *out, const learnt_map *map, const float *value, double low, double width, const char *alt,
                    diag *d)
 {
@@ -197,12 +200,14 @@ static void put_distance(FILE *out, const learnt_map *map, const image_maps *of)
             difference / (double)n, size / (double)n);
 }
 
+/* The maps of one image that one head learns. */
 static int put_head(const report_maps *maps, int image, int head, FILE *out, diag *d)
 {
     const learnt_map *map = &maps->map[head];
     const image_maps *of = &maps->of[image][head];
     int chosen[CHANNELS], n = choose_channels(maps, head, chosen), failed = 0;
-    if (maps->heads > 1) fprintf(out, "<h4>Head %d: %d\xc3\x97%d\xc3\x97%d</h4>", map->head + 1, map->c, map->h, map->w);
+    if (maps->heads > 1)
+        fprintf(out, "<h4>Head %d: %d\xc3\x97%d\xc3\x97%d</h4>", map->head + 1, map->c, map->h, map->w);
     fputs("<div class=\"maps\"><div></div><div>teacher</div><div>student</div><div>|difference|</div>", out);
     for (int i = 0; i < n && !failed; ++i) failed = put_row(out, map, of, chosen[i], d);
     failed = failed || put_row(out, map, of, ALL_CHANNELS, d);

@@ -105,6 +105,7 @@ static void take_map(report_network *network, const map_result *map)
     for (int i = 0; i < map->classes; ++i) network->of_class[i] = map->of[i].truths ? map->of[i].ap50 : NAN;
 }
 
+/* The same by average precision. */
 static int measure_detector(report *report, report_run *run, report_network *student, model *model,
                             const evaluate_watch *watch, diag *d)
 {
@@ -127,6 +128,7 @@ typedef struct weighing {
     cpu_backend backend;
 } weighing;
 
+/* With its weights, and images as in training. NULL with messages. */
 static model *open_model(const weighing *weighing, diag *d)
 {
     const report_run *run = weighing->run;
@@ -167,6 +169,7 @@ static int end_parts(const weighing *weighing, watcher *watcher, int failed, dia
     return failed ? -1 : 0;
 }
 
+/* One network of a run from its opening to its numbers. */
 static int weigh(const weighing *weighing, diag *d)
 {
     report *report = weighing->report;

@@ -23,10 +23,12 @@ static const char TEXT[] =
     "section{margin:3.25rem 0}section.sum{margin:2rem 0}p{margin:.5rem 0 1rem;max-width:46rem;overflow-wrap:anywhere}"
     ".note,header p,footer{color:var(--quiet);font-size:.875rem}"
     "code,pre{font:.85em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,\"DejaVu Sans Mono\",monospace}"
-    "code{overflow-wrap:anywhere}pre{background:var(--tint);border-radius:.6rem;padding:.8rem 1rem;overflow-x:auto;"
-    "margin:.5rem 0 1rem}"
+    "code{overflow-wrap:anywhere}pre{background:var(--tint);border-radius:.6rem;padding:.8rem 1rem;"
+    "white-space:pre-wrap;"
+    "overflow-wrap:anywhere;margin:.5rem 0 1rem}.card>:last-child,.scroll+p{margin-bottom:0}"
     "nav{margin-top:1.25rem;font-size:.9rem;display:flex;flex-wrap:wrap;gap:.35rem 1.25rem}"
-    "a{color:var(--accent);text-decoration:none;overflow-wrap:anywhere}a:hover,a:focus-visible{text-decoration:underline}"
+    "a{color:var(--accent);text-decoration:none;overflow-wrap:anywhere}a:hover,"
+    "a:focus-visible{text-decoration:underline}"
     "footer{padding-top:1rem;padding-bottom:3.5rem}.path{overflow-wrap:anywhere}\n";
 
 static const char BOXES[] =
@@ -34,23 +36,26 @@ static const char BOXES[] =
     "min-width:0}"
     ".cards{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,19rem),1fr))}"
     ".cards.wide{grid-template-columns:repeat(auto-fill,minmax(min(100%,20rem),1fr))}"
-    ".cards.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,9.5rem),1fr))}"
+    ".cards.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,10.5rem),1fr))}"
+    ".cards.two{grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr))}"
     ".tiles{display:flex;flex-wrap:wrap;gap:1rem 2.5rem;margin:0 0 1rem}.tile{min-width:7rem}"
     ".tile b{display:block;font-size:1.75rem;line-height:1.25;font-weight:600;letter-spacing:-.02em}"
     ".tile span{color:var(--quiet);font-size:.875rem}.tile.accent b{color:var(--accent)}"
     ".dot{display:inline-block;width:.7rem;height:.7rem;border-radius:50%;margin-right:.55rem}"
     ".k1{background:var(--c1)}.k2{background:var(--c2)}.k3{background:var(--c3)}.k4{background:var(--c4)}"
     ".k5{background:var(--c5)}.k6{background:var(--c6)}\n"
-    ".scroll{overflow-x:auto;margin:0 -.25rem .5rem}table{border-collapse:collapse;width:100%}"
-    "th,td{padding:.55rem .7rem;text-align:right;white-space:nowrap;vertical-align:top}"
+    ".scroll{overflow-x:auto;margin:0 -.25rem .5rem}table{border-collapse:collapse;width:100%;font-size:.95rem}"
+    "th,td{padding:.55rem .6rem;text-align:right;white-space:nowrap;vertical-align:top}"
     "th:first-child,td:first-child{text-align:left;padding-left:.25rem}"
     "thead th{color:var(--quiet);font-size:.8rem;font-weight:550;border-bottom:1px solid var(--line);"
-    "vertical-align:bottom}tbody th{font-weight:500}tbody th .note{display:block;font-size:.8rem;font-weight:400}"
+    "vertical-align:bottom;white-space:normal}tbody th{font-weight:500}tbody th .note{display:block;"
+    "font-size:.8rem;font-weight:400}"
     "tbody tr+tr>*{border-top:1px solid var(--line)}tr.strong>*{font-weight:650}tr.strong .note{font-weight:400}"
     "td.missing{text-align:left;color:var(--quiet);font-style:italic}\n"
-    ".sides{display:grid;gap:0 1.5rem}.classes th,.classes td{padding:.28rem .4rem;border:0!important}"
-    ".classes th{white-space:normal;overflow-wrap:anywhere;font-weight:450}.classes .bar{width:28%}"
-    ".bar span{display:block;height:.5rem;border-radius:.25rem;margin-top:.5rem;min-width:2px}"
+    ".classes{table-layout:fixed;font-size:.9rem}.classes th,.classes td{padding:.28rem .3rem;border:0!important;"
+    "vertical-align:middle}.classes th{width:34%;white-space:normal;overflow-wrap:anywhere;font-weight:450;"
+    "line-height:1.3}.classes td{width:19%}.classes td.note{width:29%;font-size:.8rem}.classes .bar{width:18%}"
+    ".bar span{display:block;height:.5rem;border-radius:.25rem;min-width:2px}"
     ".plus{background:var(--plus)}.minus{background:var(--minus)}.yes{color:var(--plus);margin-left:.3rem}\n";
 
 static const char FIGURES[] =
@@ -73,6 +78,7 @@ static const char FIGURES[] =
     "font-size:.75rem;color:var(--quiet);text-align:center}.maps .row{text-align:left;line-height:1.25}"
     ".map{width:100%;height:auto}.cards.wide figcaption{display:flex;gap:.9rem;align-items:center;margin-bottom:.9rem}"
     ".input{width:4.5rem;height:auto;flex:none}figcaption b,figcaption .path{display:block}"
+    "figcaption .path{color:var(--quiet);font-size:.8rem}.sure{white-space:nowrap}"
     ".ramp{display:inline-block;width:6rem;height:.65rem;border-radius:.35rem;vertical-align:baseline}"
     ".thumb{width:100%;height:auto;margin-bottom:.7rem}dl{display:grid;grid-template-columns:auto 1fr;gap:.1rem .7rem;"
     "margin:0;font-size:.85rem}dt{color:var(--quiet)}dd{margin:0;overflow-wrap:anywhere}\n"
@@ -91,10 +97,12 @@ static const char FIGURES[] =
     "margin-top:.9rem;color:var(--quiet)}.swatch{width:1.1rem;height:.8rem;border-radius:.25rem;flex:none;"
     "border:1.2px solid var(--line);background:var(--page)}.swatch.trained{background:var(--tint);"
     "border-color:var(--accent)}.swatch.frozen{background:none;border:1.2px dashed var(--accent)}\n"
-    ".beside{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));align-items:start}"
-    "dl.facts{grid-template-columns:minmax(7rem,auto) 1fr;gap:.45rem 1.2rem}\n"
+    ".beside{display:grid;gap:1rem;align-items:start}"
+    "@media(min-width:52rem){.beside{grid-template-columns:minmax(0,28rem) minmax(0,1fr)}}"
+    "dl.facts{grid-template-columns:minmax(6.5rem,auto) minmax(0,1fr);gap:.45rem 1rem;margin-top:.7rem}\n"
     "@media(max-width:40rem){header,main,footer{padding-left:.9rem;padding-right:.9rem}header{padding-top:2rem}"
-    "h1{font-size:1.6rem}.card{padding:.95rem}section{margin:2.5rem 0}.tiles{gap:.9rem 1.75rem}.tile b{font-size:1.5rem}"
+    "h1{font-size:1.6rem}tbody th{white-space:normal;min-width:7.5rem}.card{padding:.95rem}section{margin:2.5rem 0}"
+    ".tiles{display:grid;grid-template-columns:1fr 1fr;gap:.9rem 1rem}.tile{min-width:0}.tile b{font-size:1.35rem}"
     ".cards.small{grid-template-columns:1fr 1fr}}\n"
     "@media print{:root{--page:#fff}.card{break-inside:avoid}nav{display:none}}\n";
 
@@ -103,7 +111,7 @@ static void put_links(const report *report, FILE *out)
     fputs("<nav><a href=\"#numbers\">numbers</a><a href=\"#curves\">curves</a>", out);
     for (int i = 0; i < report->runs; ++i) {
         fprintf(out, "<a href=\"#run-%d\">", i);
-        html_short(out, report->run[i].name, 40);
+        html_short(out, report->runs > 1 ? report->run[i].name : "the network", 40);
         fputs("</a>", out);
     }
     fputs("</nav>", out);
@@ -129,6 +137,17 @@ void report_put_head(const report *report, FILE *out)
     fputs("</code></p>", out);
     put_links(report, out);
     fputs("</header>\n<main>", out);
+}
+
+void report_put_title(const report *report, int run, FILE *out)
+{
+    if (report->runs == 1) {
+        fputs("<h2>The network</h2>", out);
+        return;
+    }
+    fprintf(out, "<h2><span class=\"dot k%d\"></span>", run % 6 + 1);
+    html_text(out, report->run[run].name);
+    fputs("</h2>", out);
 }
 
 void report_put_foot(const report *report, FILE *out)

@@ -62,8 +62,7 @@ static char *command_of(const report_run *run, const report *report)
     return text;
 }
 
-/* Where the cfg's name ends in "CFG=backup/NAME": names may hold a '=', so at one behind which a file is. NULL: there is
- * none. */
+/* Where the cfg's name ends in "CFG=backup/NAME": names may hold a '=', so where a file's name does. NULL: nowhere. */
 static const char *cut_of(const char *text)
 {
     const char *first = strchr(text, '=');
@@ -76,6 +75,7 @@ static const char *cut_of(const char *text)
     return first && first > text && first[1] ? first : NULL;
 }
 
+/* The run's own have to be there, those from labels may be missing. */
 static int find_weights(report_run *run, diag *d)
 {
     run->weights = weights_of(run->prefix, "");
@@ -162,6 +162,7 @@ static void forget_network(report_network *network)
     free(network->sure);
 }
 
+/* All that it owns; one that was never opened may be all zeros. */
 void report_run_free(report_run *run)
 {
     char *const owned[] = { run->cfg, run->prefix, run->weights, run->labels_weights, run->labels_command, run->diagram,

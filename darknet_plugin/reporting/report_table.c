@@ -1,5 +1,5 @@
-/* The numbers: what each run is worth in a sentence, then all networks in one table. Nothing is called a gain but what a
- * student is better than the same network trained from labels.
+/* The numbers: what each run is worth in large figures, then all networks in one table. Nothing is called a gain but
+ * what a student is better than the same network trained from labels.
  *
  * Of a classifier the gain has a margin. Both networks were asked about the same n images; b of them the student alone
  * is right about, c the other alone. The gain is (b - c) / n, its standard error
@@ -16,7 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-double report_gain(const report *report, const report_run *run, double *margin)
+/* What distilling bought against the same network from labels, in points; NaN: nobody knows. *margin: half the 95 %
+ * interval for other images of this kind, of a classifier; NaN: not known. */
+static double gain_of(const report *report, const report_run *run, double *margin)
 {
     const report_network *student = &run->student, *labels = &run->labels;
     double alone = 0, other = 0, n = 0;
@@ -42,11 +44,11 @@ void report_put_no_labels(const report_run *run, FILE *out)
     fputs("</pre>", out);
 }
 
-/* ---- in a sentence ---- */
+/* ---- in large figures ---- */
 
 static void put_gain(const report *report, const report_run *run, FILE *out)
 {
-    double margin, gain = report_gain(report, run, &margin);
+    double margin, gain = gain_of(report, run, &margin);
     html_signed(out, gain, 2);
     if (!isnan(margin)) fprintf(out, "\xc2\xa0\xc2\xb1\xc2\xa0%.2f", margin);
 }
@@ -54,8 +56,8 @@ static void put_gain(const report *report, const report_run *run, FILE *out)
 /* What the gain says, in words. */
 static const char *verdict(double gain, double margin)
 {
-    if (!isnan(margin) && fabs(gain) <= margin) return "no more than other images could undo";
-    return gain > 0 ? "distilling paid here" : "distilling did not pay here";
+    if (!isnan(margin) && fabs(gain) <= margin) return "other images might say otherwise";
+    return gain > 0 ? "better, in these runs" : "no better, in these runs";
 }
 
 static void put_tile(FILE *out, const char *what, double value, const char *unit)
@@ -67,7 +69,7 @@ static void put_tile(FILE *out, const char *what, double value, const char *unit
 
 static void put_gain_tile(const report *report, const report_run *run, FILE *out)
 {
-    double margin, gain = report_gain(report, run, &margin);
+    double margin, gain = gain_of(report, run, &margin);
     fputs("<div class=\"tile accent\"><b>", out);
     if (isnan(gain)) {
         fputs("not known</b><span>gain over labels</span></div>", out);
@@ -99,9 +101,8 @@ void report_put_sum(const report *report, FILE *out)
 {
     for (int i = 0; i < report->runs; ++i) {
         const report_run *run = &report->run[i];
-        fprintf(out, "<section class=\"sum\"><h2><span class=\"dot k%d\"></span>", i % 6 + 1);
-        html_text(out, run->name);
-        fputs("</h2>", out);
+        fputs("<section class=\"sum\">", out);
+        if (report->runs > 1) report_put_title(report, i, out);
         put_tiles(report, run, out);
         if (run->labels_command) report_put_no_labels(run, out);
         fputs("</section>", out);
@@ -153,6 +154,7 @@ static int is_told(const report *report, const report_run *run, int teacher)
     return 0;
 }
 
+/* A row for each teacher of all runs. */
 static void put_teachers(const report *report, FILE *out)
 {
     for (int i = 0; i < report->runs; ++i)
@@ -192,10 +194,22 @@ static void put_student_row(const report *report, const report_run *run, FILE *o
     fputs("</tr>", out);
 }
 
+/* This machine's processor, out of what says who computes. */
+static void put_processor(FILE *out)
+{
+    static const char KEY[] = "processor=";
+    char *who = cpu_identity(), *name = strstr(who, KEY);
+    if (name) {
+        name += strlen(KEY);
+        name[strcspn(name, "\n")] = 0;
+    }
+    html_short(out, name ? name : "a CPU", 80);
+    free(who);
+}
+
 /* What was measured, and where. */
 static void put_notes(const report *report, FILE *out)
 {
-    char *who = cpu_identity();
     fputs("<p class=\"note\">Measured by this command on ", out);
     html_count(out, (double)dataset_count(report->set));
     fputs(" validation images of <code>", out);
@@ -205,15 +219,16 @@ static void put_notes(const report *report, FILE *out)
         fputs("\xc2\xb1: where the gain lies for 95 of 100 sets of other such images (paired); other seeds differ, "
               "too. ", out);
     if (report->options.seconds > 0) {
-        fprintf(out, "ms: the median of one image, batch 1, %d threads, random weights, on: ", parallel_threads());
-        html_short(out, who, 200);
+        fprintf(out, "ms: the median of one image, %d thread%s of ", parallel_threads(),
+                parallel_threads() > 1 ? "s" : "");
+        put_processor(out);
         fputs(". ", out);
     }
     fputs("Pruned: parameters that the teachers have and the deployed student has not. Projector: its share of the "
           "student\xe2\x80\x99s parameters.</p>", out);
-    free(who);
 }
 
+/* Teachers first, then run after run, the yardstick above what is held against it. */
 void report_put_table(const report *report, FILE *out)
 {
     fputs("<section id=\"numbers\"><h2>Numbers</h2><div class=\"card\"><div class=\"scroll\" tabindex=\"0\"><table>"

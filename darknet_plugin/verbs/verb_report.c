@@ -5,6 +5,7 @@
 #include "darknet_plugin/base/version.h"
 #include "darknet_plugin/reporting/report.h"
 
+/* Flags become the report's options. */
 static int run(options *options, diag *d)
 {
     cpu_backend backend;
@@ -25,7 +26,7 @@ const verb verb_report = {
     .name = "report", .arguments = "DATA CFG=backup/NAME...", .min = 2, .max = MAX_POSITIONAL, .run = run,
     .help = "one page: curves, numbers, feature maps, disagreements",
     .example = "report my.data student.cfg=backup/student -out report.html",
-    .notes = "Each run is a cfg and what the names of its files begin with, NAME_final.weights and NAME.jsonl; beside it\n"
-             "NAME-labels, the same network that train -from-labels left. Several runs are compared in one page.\n",
+    .notes = "Each run is a cfg and what the names of its files begin with: NAME_final.weights, NAME.jsonl, and beside\n"
+             "them those of NAME-labels, the same network by train -from-labels. Several runs share one page.\n",
     .flags = { "threads", "backend", "gpus", "nogpu", "limit", "holdout", "seconds", "out" },
 };

@@ -49,6 +49,7 @@ static void add_savings(cJSON *object, const lower_savings *savings)
     cJSON_AddNumberToObject(object, "projector_share", savings->share);
 }
 
+/* What print_summary says, for scripts. */
 static cJSON *summary_json(const lowered *low, const network *net, cpu_backend backend)
 {
     cJSON *object = cJSON_CreateObject();
