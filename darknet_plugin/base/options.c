@@ -98,7 +98,8 @@ static const flag_row FLAGS[] = {
       "init -from: the largest size listed that answers in so many ms, or has so many parameters (k, M)" },
     { "batch",        FLAG_INT,   AT(batch),        1, 65536, "N",
       "images a run when throughput is measured (default: the cfg's)" },
-    { "seconds",      FLAG_FLOAT, AT(seconds),      0, 3600, "S", "bench: time for each reader (default 3); report: for each network (default 1; 0: none)" },
+    { "seconds",      FLAG_FLOAT, AT(seconds),      0, 3600, "S",
+      "bench: time for each reader (default 3); report: for each network (default 1; 0: none)" },
 };
 enum { FLAG_COUNT = sizeof FLAGS / sizeof *FLAGS };
 _Static_assert(FLAG_COUNT <= 64, "options.given has a bit for every flag");

@@ -57,8 +57,8 @@ static int height_of(const block *block) { return block->lines ? TOP + LINE * (b
 static void put_box(FILE *out, const block *block, int x, int y, int width, int height)
 {
     if (!block->lines) return;
-    fprintf(out, "<g class=\"%s\"><rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"9\"/>", block->kind, x, y, width,
-            height);
+    fprintf(out, "<g class=\"%s\"><rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"9\"/>", block->kind, x, y,
+            width, height);
     y += (height - height_of(block)) / 2 + TOP - 7;
     for (int i = 0; i < block->lines; ++i) {
         const char *title = i ? "" : " class=\"title\"";
@@ -263,8 +263,8 @@ char *report_diagram(const report *report, const report_run *run)
     put_rows(&drawing, report, run);
     mem_stream_end(drawing.out);
     FILE *out = mem_stream(&html, &len);
-    fprintf(out, "<figure class=\"card diagram\"><svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"the network, from "
-            "image to answer\">", WIDTH, drawing.before + 4);
+    fprintf(out, "<figure class=\"card diagram\"><svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"the network, "
+            "from image to answer\">", WIDTH, drawing.before + 4);
     fputs(svg, out);
     fputs("</svg><figcaption>", out);
     put_legend(run, out);

@@ -26,7 +26,7 @@ const verb verb_report = {
     .name = "report", .arguments = "DATA CFG=backup/NAME...", .min = 2, .max = MAX_POSITIONAL, .run = run,
     .help = "one page: curves, numbers, feature maps, disagreements",
     .example = "report my.data student.cfg=backup/student -out report.html",
-    .notes = "Each run is a cfg and what the names of its files begin with: NAME_final.weights, NAME.jsonl, and beside\n"
-             "them those of NAME-labels, the same network by train -from-labels. Several runs share one page.\n",
+    .notes = "Each run is a cfg and what its files' names begin with: NAME_final.weights, NAME.jsonl, and beside them\n"
+             "those of NAME-labels, the same network by train -from-labels. Several runs share one page.\n",
     .flags = { "threads", "backend", "gpus", "nogpu", "limit", "holdout", "seconds", "out" },
 };
