@@ -4,6 +4,7 @@
 #   make test       build and run every test            make teacher   train the demo's teacher from nothing
 #   make seeds      the demo's three networks, for three seeds
 #   make shapes     detectors: distil one on drawn shapes, beside the same from labels (about ten minutes)
+#   make report-browser   a report in headless Chromium, as on a phone and on a desk, light and dark, with screenshots
 #   make fuzz       every reader of files against hostile ones, SECONDS=60 each (clang)
 #   make fuzz-cli   every verb on mutated files, for SECONDS=60
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
@@ -299,6 +300,11 @@ shapes: setup
 seeds: setup
 	@$(MAKE) --no-print-directory darknet
 	@tests/bench/seeds.sh
+
+.PHONY: report-browser
+report-browser: setup
+	@$(MAKE) --no-print-directory darknet $(BUILD)/make_shapes
+	@tests/report_browser.sh $(BUILD)
 
 bench: setup
 	@$(MAKE) --no-print-directory $(BUILD)/bench

@@ -15,6 +15,8 @@
 
 enum { MOST_POINTS = 400, MOST_TICKS = 12 };
 
+static const double LEAST = 1e-30;   /* of what is drawn by decades: its logarithm is one */
+
 /* One axis: what is at its ends, and its ticks. */
 typedef struct axis {
     double low, high;
@@ -115,7 +117,7 @@ static axis value_axis(const chart *chart)
             axis.low = fmin(axis.low, chart->line[i].y[k]);
             axis.high = fmax(axis.high, chart->line[i].y[k]);
         }
-    if (chart->positive && axis.low > 0 && axis.high > 30 * axis.low) logarithmic(&axis);
+    if (chart->positive && axis.low > LEAST && axis.high > 30 * axis.low) logarithmic(&axis);
     else linear(&axis, 4);
     return axis;
 }

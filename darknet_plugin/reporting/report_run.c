@@ -3,6 +3,7 @@
 #include "report_internal.h"
 
 #include "darknet_plugin/base/command.h"
+#include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 
@@ -135,6 +136,14 @@ static void take_sizes(report_run *run)
     }
 }
 
+/* What is read later on: the page must not be written over it, which is looked at before. */
+static void note_weights(const report_run *run, diag *d)
+{
+    in_file_note(run->weights, d);
+    if (run->labels_weights) in_file_note(run->labels_weights, d);
+    for (int i = 0; i < run->teachers; ++i) in_file_note(run->teacher[i].weights, d);
+}
+
 int report_run_open(report_run *run, const char *text, const report *report, diag *d)
 {
     const char *cut = cut_of(text);
@@ -151,6 +160,7 @@ int report_run_open(report_run *run, const char *text, const report *report, dia
     if (!run->low || refuse_labels(run, d) || find_weights(run, d)) return -1;
     read_logs(run, d);
     take_sizes(run);
+    note_weights(run, d);
     if (report_is_distilled(run) && !run->labels_weights) run->labels_command = command_of(run, report);
     return 0;
 }
