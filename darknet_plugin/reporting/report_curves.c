@@ -28,8 +28,9 @@ static void add_scores(chart *chart, const report_log *log, int colour, chart_da
 static void add_teacher(chart *chart, const report_run *run, int i, int finer)
 {
     const report_network *net = &run->teacher[i].net;
-    double level = finer ? net->finer : net->score;
+    double level = finer ? net->finer : net->score, told = i < run->log.teachers ? run->log.teacher[i] : NAN;
     char name[CHART_NAME];
+    if (!finer && !isnan(told)) level = told;    /* on the images that the curves were measured on */
     snprintf(name, sizeof name, "the teacher, %s", run->teacher[i].name);
     for (int k = 0; k < chart->lines; ++k)
         if (!strcmp(chart->line[k].name, name)) return;

@@ -233,10 +233,11 @@ void report_put_table(const report *report, FILE *out)
 {
     fputs("<section id=\"numbers\"><h2>Numbers</h2><div class=\"card\"><div class=\"scroll\" tabindex=\"0\"><table>"
           "<thead><tr><th scope=\"col\">network</th>", out);
-    fprintf(out, "<th scope=\"col\">%s %%</th><th scope=\"col\">%s %%</th>", report_score_name(report),
+    fprintf(out, "<th scope=\"col\">%s\xc2\xa0%%</th><th scope=\"col\">%s\xc2\xa0%%</th>", report_score_name(report),
             report_finer_name(report));
     fputs("<th scope=\"col\">parameters</th><th scope=\"col\">multiply-adds</th><th scope=\"col\">ms</th>"
-          "<th scope=\"col\">gain over labels</th><th scope=\"col\">pruned %</th><th scope=\"col\">projector %</th>"
+          "<th scope=\"col\">gain over labels</th><th scope=\"col\">pruned\xc2\xa0%</th>"
+          "<th scope=\"col\">projector\xc2\xa0%</th>"
           "</tr></thead><tbody>", out);
     put_teachers(report, out);
     for (int i = 0; i < report->runs; ++i) {
