@@ -4,6 +4,7 @@
 #   make test       build and run every test            make teacher   train the demo's teacher from nothing
 #   make seeds      the demo's three networks, for three seeds
 #   make shapes     detectors: distil one on drawn shapes, beside the same from labels (about ten minutes)
+#   make report-browser   a report in headless Chromium, as on a phone and on a desk, light and dark, with screenshots
 #   make fuzz       every reader of files against hostile ones, SECONDS=60 each (clang)
 #   make fuzz-cli   every verb on mutated files, for SECONDS=60
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
@@ -120,7 +121,8 @@ NVCCFLAGS_ALL := -std=c++17 -O3 $(NVCC_ARCH) -Werror all-warnings -Xcompiler -Wa
 # Tests are many and link in a tenth of the time by this one, where it is.
 LINKER := $(if $(shell command -v ld.gold),-fuse-ld=gold)
 
-ROOMS := $(patsubst %,darknet_plugin/%,base sections host data lowering model training deploying init library verbs) \
+ROOMS := $(patsubst %,darknet_plugin/%,base sections host data lowering model training deploying init reporting \
+           library verbs) \
          $(patsubst %,weights_tools/%,file import onnx verbs) layers layers/cpu
 SRC := $(filter-out darknet_plugin/verbs/main.c,$(wildcard $(ROOMS:%=%/*.c)))
 # The one object that MPI's header is for.
@@ -150,6 +152,7 @@ HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wi
 UNREAD := $(addprefix darknet_plugin/,verbs/% deploying/% init/% model/evaluate% model/detect% model/model% \
           model/features.c model/teacher.c training/trainer.c base/options.c data/loader% data/augment%) \
           layers/network.c layers/reused_classifier.c $(filter-out %/parallel.c,$(wildcard layers/cpu/*.c)) \
+          $(filter-out %/report_log.c,$(wildcard darknet_plugin/reporting/*.c)) \
           $(addprefix weights_tools/,verbs/weights_cut.c verbs/weights_show.c onnx/onnx_write.cpp)
 READERS := $(addsuffix .o,$(addprefix $(BUILD)/,$(basename $(filter-out $(UNREAD),$(SRC) $(CPP)))))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -309,6 +312,11 @@ shapes: setup
 seeds: setup
 	@$(MAKE) --no-print-directory darknet
 	@tests/bench/seeds.sh
+
+.PHONY: report-browser
+report-browser: setup
+	@$(MAKE) --no-print-directory darknet $(BUILD)/make_shapes
+	@tests/report_browser.sh $(BUILD)
 
 bench: setup
 	@$(MAKE) --no-print-directory $(BUILD)/bench

@@ -73,6 +73,10 @@ refused "over the map" "in/m.map: $reads" import in/m.map -map in/m.map
 status 0 "export" export_it x
 status 0 "and again over the last one" export_it x
 
+cp in/student.weights in/run_final.weights; echo '{}' >in/run.jsonl; sums >sums
+for f in t.data t.names valid-images-idx3-ubyte student.cfg teacher.cfg teacher.weights run_final.weights run.jsonl; do
+    refused "report -out $f" "in/$f: $reads" "$darknet" distill report in/t.data in/student.cfg=in/run -seconds 0 -out in/$f
+done
 for f in t.data t.names train-images-idx3-ubyte train-labels-idx1-ubyte valid-images-idx3-ubyte student.cfg teacher.cfg teacher.weights; do
     refused "features -out $f" "in/$f: $reads" "$darknet" distill features in/t.data in/student.cfg -out in/$f
     refused "train -cache $f" "in/$f: $reads" train in/student.cfg -cache in/$f

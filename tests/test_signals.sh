@@ -84,7 +84,7 @@ slowly() {
         ends $signal "$name"
     done
 }
-for f in x.cfg x.weights x.onnx p.png; do echo "old $f" >made/$f; done
+for f in x.cfg x.weights x.onnx p.png r.html; do echo "old $f" >made/$f; done
 old=$(cat made/* | md5sum)
 slowly "export" "$darknet" distill export in/student.cfg in/student.weights made/x
 slowly "init" "$darknet" distill init in/teacher.cfg in/teacher.cfg -out made/x.cfg -force
@@ -96,6 +96,7 @@ printf 'classes=3\n' >in/shapes.data
 picture=$(ls "$w"/shapes/images/train*.png | head -1)
 detector="in/shapes.data $root/cfg/shapes/teacher.cfg $root/cfg/shapes/teacher.weights"
 slowly "predict -out" "$darknet" distill predict $detector "$picture" -out made/p.png
+slowly "report" "$darknet" distill report in/t.data in/student.cfg=b/student -seconds 0 -out made/r.html
 slowly "a training's preflight" "$darknet" distill train in/t.data in/teacher.cfg -backup b
 
 # until NAME COMMAND...: each signal as soon as there is a temporary folder

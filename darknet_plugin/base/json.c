@@ -1,25 +1,9 @@
 /* What all JSON results share (see json.h), written with cJSON. */
 #include "json.h"
 
-#include <stdlib.h>
+#include "utf8.h"
 
-/* Bytes of the UTF-8 sequence that begins here; 0 = it is none. RFC 3629: no longer than needed, no surrogates. */
-static size_t sequence(const unsigned char *p)
-{
-    static const struct { unsigned char from, to, second_from, second_to; size_t n; } rows[] = {
-        { 0x01, 0x7f, 0, 0, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-            { 0xe1, 0xec, 0x80, 0xbf, 3 },
-        { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
-        { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
-        if (*p < rows[i].from || *p > rows[i].to) continue;
-        for (size_t k = 1; k < rows[i].n; ++k)
-            if (p[k] < (k == 1 ? rows[i].second_from : 0x80) || p[k] > (k == 1 ? rows[i].second_to : 0xbf)) return 0;
-        return rows[i].n;
-    }
-    return 0;
-}
+#include <stdlib.h>
 
 /* Names of files and tensors may be any bytes; JSON is UTF-8. A byte that is none becomes the character of its number.
  * */
@@ -28,7 +12,7 @@ static int print_valid(const char *text, FILE *out)
     const unsigned char *p = (const unsigned char *)text;
     int failed = 0;
     while (*p && !failed) {
-        size_t n = sequence(p);
+        size_t n = utf8_sequence(p);
         failed = n ? fwrite(p, 1, n, out) != n : fprintf(out, "\\u%04x", (unsigned)*p) < 0;
         p += n ? n : 1;
     }

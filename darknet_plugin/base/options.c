@@ -32,7 +32,8 @@ static const flag_row FLAGS[] = {
     { "cache",        FLAG_STR,   AT(cache),        0, 0, "FILE",
       "read the teacher's features here and store what is missing" },
     { "out",          FLAG_STR,   AT(cache_out),    0, 0, "FILE",
-      "features: the cache (default: [teacher] cache=); predict: the picture, or a folder for several; init: the cfg" },
+      "features: the cache (default: [teacher] cache=); predict: the picture, or a folder for several; init: the "
+      "cfg; report: the page" },
     { "thresh",       FLAG_FLOAT, AT(threshold),    0, 1, "P",
       "detectors: probability above which boxes are shown (default .5)" },
     { "side-by-side", FLAG_SET,   AT(side_by_side), 0, 0, "", "detectors: the teacher's boxes next to the student's" },
@@ -45,7 +46,7 @@ static const flag_row FLAGS[] = {
     { "view-seed",    FLAG_INT,   AT(view_seed),    0, INT_MAX, "N",
       "seed of the augmented views alone: runs of another -seed share a cache (default: -seed)" },
     { "limit",        FLAG_INT,   AT(limit),        1, INT_MAX, "N",
-      "the first N images only (not valid: of the training images; predict: frames of a video)" },
+      "the first N images only (not valid, report: of the training images; predict: frames of a video)" },
     { "holdout",      FLAG_INT,   AT(holdout),      1, INT_MAX, "N",
       "the last N training images are not trained on, but measured instead of valid=" },
     { "labelled",     FLAG_INT,   AT(labelled),     0, INT_MAX, "N",
@@ -97,7 +98,8 @@ static const flag_row FLAGS[] = {
       "init -from: the largest size listed that answers in so many ms, or has so many parameters (k, M)" },
     { "batch",        FLAG_INT,   AT(batch),        1, 65536, "N",
       "images a run when throughput is measured (default: the cfg's)" },
-    { "seconds",      FLAG_FLOAT, AT(seconds),      0, 3600, "S", "time for each reader (default 3)" },
+    { "seconds",      FLAG_FLOAT, AT(seconds),      0, 3600, "S",
+      "bench: time for each reader (default 3); report: for each network (default 1; 0: none)" },
 };
 enum { FLAG_COUNT = sizeof FLAGS / sizeof *FLAGS };
 _Static_assert(FLAG_COUNT <= 64, "options.given has a bit for every flag");

@@ -140,6 +140,26 @@ extern "C" int image_write(const char *path, const uint8_t *pixels, int w, int h
     return failed;
 }
 
+extern "C" int image_encode(const char *kind, const uint8_t *pixels, int w, int h, int c, int most, uint8_t **bytes,
+                            size_t *n, char *why, size_t why_len)
+{
+    std::vector<uchar> file;
+    double part = most ? (double)most / std::max(w, h) : 1;
+    try {
+        cv::Mat m(h, w, c == 3 ? CV_8UC3 : CV_8UC1, const_cast<uint8_t *>(pixels)), small = m;
+        cv::Size size(std::max(1, (int)std::lround(w * part)), std::max(1, (int)std::lround(h * part)));
+        if (part < 1) cv::resize(m, small, size, 0, 0, cv::INTER_AREA);
+        if (encode(kind, small.data, small.cols, small.rows, c, file, why, why_len)) return -1;
+    } catch (const std::exception &e) {
+        return fail(why, why_len, e);
+    }
+    *n = file.size();
+    *bytes = (uint8_t *)malloc(*n ? *n : 1);
+    if (!*bytes) return fail(why, why_len, "out of memory");
+    memcpy(*bytes, file.data(), *n);
+    return 0;
+}
+
 namespace {
 
 /* A line of text as OpenCV will draw it. */

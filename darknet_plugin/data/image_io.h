@@ -23,6 +23,11 @@ int image_save(const char *path, const uint8_t *pixels, int w, int h, int c, dia
 /* The same of (h, w, c), without the message. */
 int image_write(const char *path, const uint8_t *pixels, int w, int h, int c);
 
+/* The same as bytes of a file of that kind, ".png" or ".jpg", the picture shrunk, in its shape, until neither side is
+ * longer than `most` (0: as it is). *bytes is the caller's to free(). 0, or -1 with a reason in `why`. */
+int image_encode(const char *kind, const uint8_t *pixels, int w, int h, int c, int most, uint8_t **bytes, size_t *n,
+                 char *why, size_t why_len);
+
 /* A rectangle in pixels; right and bottom are the first ones outside. */
 typedef struct image_box {
     int left, top, right, bottom;

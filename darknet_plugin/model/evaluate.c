@@ -86,6 +86,7 @@ static int classes_of(const model *model, const dataset *data, int t, diag *d)
 typedef struct counting {
     model *m;
     evaluation *e;
+    const evaluate_watch *watch;   /* NULL: nobody */
     int classes[MAX_COMPARISONS];
     tally student[MAX_COMPARISONS], teacher[MAX_COMPARISONS];
     size_t agree[MAX_COMPARISONS];
@@ -122,6 +123,7 @@ static void count_batch(counting *counting, const batch *batch)
     evaluation *e = counting->e;
     if (e->has_teacher) model_run_teachers(counting->m, batch->x, 1);
     if (e->has_student) model_predict(counting->m, batch->x);
+    if (counting->watch) counting->watch->look(counting->watch->of, counting->m, batch);
     for (int k = 0; k < e->n; ++k) count_answers(counting, batch, k);
     for (int i = 0; i < batch->n; ++i) e->labelled += batch->label[i] >= 0;
     e->images += (size_t)batch->n;
@@ -242,7 +244,13 @@ static int begin(counting *counting, const dataset *data, int who, diag *d)
 
 int evaluate(model *model, const dataset *data, int threads, int who, evaluation *evaluation, diag *d)
 {
-    counting c = { .m = model, .e = evaluation };
+    return evaluate_watched(model, data, threads, who, NULL, evaluation, d);
+}
+
+int evaluate_watched(model *model, const dataset *data, int threads, int who, const evaluate_watch *watch,
+                     evaluation *evaluation, diag *d)
+{
+    counting c = { .m = model, .e = evaluation, .watch = watch };
     loader_options lo = {
         .data = data, .how = LOAD_VALID, .batch = model->net->batch, .c = model->low->shape->c,
         .h = model->low->shape->h, .w = model->low->shape->w, .augment = model->low->augment,

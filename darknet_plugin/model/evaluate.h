@@ -31,10 +31,19 @@ typedef struct evaluation {
 
 enum { EVALUATE_STUDENT = 1, EVALUATE_TEACHER = 2 };
 
+/* Somebody who looks at each batch, too, when what is measured has run on it; `model` holds its answers. */
+typedef struct evaluate_watch {
+    void (*look)(void *of, const model *model, const batch *batch);
+    void *of;
+} evaluate_watch;
+
 /* Runs every image once, in inference mode, in the net's own batch; several ranks split the images, and each gets the
  * result of all. `who` = EVALUATE_ bits; teachers are left out
  * where the cfg has none. -1 with a message if images cannot be read or classes differ. */
 int evaluate(model *model, const dataset *data, int threads, int who, evaluation *evaluation, diag *d);
+/* The same, watched; `watch` NULL: by nobody. */
+int evaluate_watched(model *model, const dataset *data, int threads, int who, const evaluate_watch *watch,
+                     evaluation *evaluation, diag *d);
 
 /* A teacher nobody should learn from: not above chance, or the same answer to everything. NULL if it looks sane, else
  * why. */

@@ -22,6 +22,7 @@ typedef struct side {
 typedef struct measuring {
     model *m;
     detect_evaluation *e;
+    const evaluate_watch *watch;   /* NULL: nobody */
     const dataset *data;
     detect_options how;
     side student[MAX_TEACHERS], teacher[MAX_TEACHERS];
@@ -124,6 +125,7 @@ static void count_batch(measuring *measuring, const batch *batch)
     detect_evaluation *e = measuring->e;
     if (e->has_teacher) model_run_teachers(measuring->m, batch->x, 1);
     if (e->has_student) model_predict(measuring->m, batch->x);
+    if (measuring->watch) measuring->watch->look(measuring->watch->of, measuring->m, batch);
     for (int k = 0; k < e->n; ++k) {
         for (int i = 0; i < batch->n; ++i) {
             add_boxes(measuring, &measuring->student[k], batch, i);
@@ -269,7 +271,13 @@ static void close_side(side *side)
 
 int evaluate_detector(model *model, const dataset *data, int threads, int who, detect_evaluation *evaluation, diag *d)
 {
-    measuring c = { .m = model, .e = evaluation, .data = data, .how = MEASURE };
+    return evaluate_detector_watched(model, data, threads, who, NULL, evaluation, d);
+}
+
+int evaluate_detector_watched(model *model, const dataset *data, int threads, int who, const evaluate_watch *watch,
+                              detect_evaluation *evaluation, diag *d)
+{
+    measuring c = { .m = model, .e = evaluation, .watch = watch, .data = data, .how = MEASURE };
     c.how.letterbox = model->low->augment.fit != FIT_STRETCH;
     int failed = begin(&c, who, d) || run_images(&c, threads, d) || merge(&c, d);
     evaluation->truths = c.truths;

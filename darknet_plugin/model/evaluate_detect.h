@@ -28,6 +28,9 @@ typedef struct detect_evaluation {
  * bits. `data` was opened with DATA_BOXES. Boxes above .001 count, after suppression at an IoU of .45. -1 with
  * messages. The caller ends it with detect_evaluation_free in either case. */
 int evaluate_detector(model *model, const dataset *data, int threads, int who, detect_evaluation *evaluation, diag *d);
+/* The same, watched; `watch` NULL: by nobody. */
+int evaluate_detector_watched(model *model, const dataset *data, int threads, int who, const evaluate_watch *watch,
+                              detect_evaluation *evaluation, diag *d);
 void detect_evaluation_free(detect_evaluation *evaluation);
 
 /* The heads of the student that answer for teacher t (plain: all), for detect_image. 0, or -1 with a message. The

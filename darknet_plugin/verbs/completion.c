@@ -9,7 +9,7 @@
 /* What arguments are called and how such files' names end; "": any. Besides these, OUT.weights is one that ends so. */
 static const struct { const char *argument, *ending; } ENDINGS[] = {
     { "DATA", "data" }, { "CFG", "cfg" }, { "WEIGHTS", "weights" }, { "A", "weights" }, { "B", "weights" },
-    { "FILE", "" }, { "DIR", "" }, { "MODEL", "" }, { "OUT", "" }, { "IMAGE", "" },
+    { "CFG=backup/NAME", "cfg" }, { "FILE", "" }, { "DIR", "" }, { "MODEL", "" }, { "OUT", "" }, { "IMAGE", "" },
 };
 
 /* The next argument in "DATA CFG [WEIGHTS] IMAGE...", without brackets and dots behind it: its length, 0 at the end. */

@@ -22,11 +22,11 @@
 
 /* In the order in which usage lists them. */
 extern const verb verb_train, verb_valid, verb_features, verb_export, verb_check, verb_summary, verb_predict;
-extern const verb verb_data, verb_weights, verb_bench, verb_init;
+extern const verb verb_data, verb_weights, verb_bench, verb_init, verb_report;
 
 static const verb *const VERBS[] = {
     &verb_train, &verb_valid, &verb_features, &verb_export, &verb_check, &verb_summary, &verb_predict,
-    &verb_data, &verb_weights, &verb_bench, &verb_init, NULL,
+    &verb_data, &verb_weights, &verb_bench, &verb_init, &verb_report, NULL,
 };
 enum { WRONG_USAGE = 2 };
 

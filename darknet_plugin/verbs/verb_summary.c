@@ -1,12 +1,11 @@
-/* `darknet distill summary CFG`: what the deployed network will be, and what distilling it saves.
- * Pruning ratio = 1 - parameters(student, projector, classifier) / parameters(teachers). Of several projectors each
- * one's share is told, of parameters and of multiply-adds. */
+/* `darknet distill summary CFG`: what the deployed network will be, and what distilling it saves. Of several projectors
+ * each one's share is told, of parameters and of multiply-adds. */
 #include "device.h"
 #include "results.h"
 
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/options.h"
-#include "darknet_plugin/lowering/lower.h"
+#include "darknet_plugin/lowering/lower_savings.h"
 #include "darknet_plugin/model/model.h"
 #include "layers/gpu/gpu.h"
 
@@ -16,28 +15,6 @@ static const char *const ROLE_NAME[] = {
     [ROLE_STUDENT] = "student", [ROLE_POOL] = "pooling", [ROLE_PROJECTOR] = "projector", [ROLE_LOSS] = "loss",
     [ROLE_TAIL] = "classifier", [ROLE_OUTPUT] = "untrained", [ROLE_LABELS] = "labels",
 };
-
-typedef struct summary {
-    size_t projector, teacher;        /* parameters; of all teachers */
-    double teacher_macs, pruning, share;
-    cpu_backend backend;
-} summary;
-
-/* The ratios of the head comment, and what they are made of. */
-static summary sum_up(const lowered *low, cpu_backend backend)
-{
-    summary sums = { .backend = backend };
-    size_t all = low->shape->params;
-    for (int i = 0; i < low->shape->n; ++i)
-        if (low->role[i] == ROLE_PROJECTOR) sums.projector += low->shape->layer[i].params;
-    for (int i = 0; i < low->teachers; ++i) {
-        sums.teacher += low->teacher[i].shape->params;
-        sums.teacher_macs += low->teacher[i].shape->macs;
-    }
-    sums.share = all ? (double)sums.projector / (double)all : 0;
-    if (low->teacher) sums.pruning = 1 - (double)all / (double)sums.teacher;
-    return sums;
-}
 
 /* One of several projectors. */
 typedef struct share {
@@ -83,13 +60,13 @@ static cJSON *layer_json(const lowered *low, const network *net, int i, cpu_back
     return object;
 }
 
-static void add_savings(cJSON *object, const summary *summary)
+static void add_savings(cJSON *object, const lower_savings *savings)
 {
-    cJSON_AddNumberToObject(object, "teacher_parameters", (double)summary->teacher);
-    cJSON_AddNumberToObject(object, "teacher_multiply_adds", summary->teacher_macs);
-    cJSON_AddNumberToObject(object, "pruning_ratio", summary->pruning);
-    cJSON_AddNumberToObject(object, "projector_parameters", (double)summary->projector);
-    cJSON_AddNumberToObject(object, "projector_share", summary->share);
+    cJSON_AddNumberToObject(object, "teacher_parameters", (double)savings->teacher);
+    cJSON_AddNumberToObject(object, "teacher_multiply_adds", savings->teacher_macs);
+    cJSON_AddNumberToObject(object, "pruning_ratio", savings->pruning);
+    cJSON_AddNumberToObject(object, "projector_parameters", (double)savings->projector);
+    cJSON_AddNumberToObject(object, "projector_share", savings->share);
 }
 
 /* Each triple's, where it has one. */
@@ -108,17 +85,18 @@ static void add_projectors(cJSON *object, const lowered *low)
     }
 }
 
-/* All of it; what distilling saves where there is a teacher. */
-static cJSON *summary_json(const lowered *low, const network *net, const summary *summary)
+/* What print_summary says, for scripts. */
+static cJSON *summary_json(const lowered *low, const network *net, cpu_backend backend)
 {
     cJSON *object = cJSON_CreateObject();
     cJSON_AddNumberToObject(object, "parameters", (double)low->shape->params);
     cJSON_AddNumberToObject(object, "multiply_adds", low->shape->macs);
     cJSON_AddNumberToObject(object, "file_bytes", (double)shapes_file_bytes(low->shape, low->shape->n));
-    if (low->teacher) add_savings(object, summary);
+    lower_savings savings = lower_saves(low);
+    if (low->teacher) add_savings(object, &savings);
     if (low->teacher) add_projectors(object, low);
     cJSON *list = cJSON_AddArrayToObject(object, "layers");
-    for (int i = 0; i < low->shape->n; ++i) cJSON_AddItemToArray(list, layer_json(low, net, i, summary->backend));
+    for (int i = 0; i < low->shape->n; ++i) cJSON_AddItemToArray(list, layer_json(low, net, i, backend));
     return object;
 }
 
@@ -142,18 +120,19 @@ static void print_projectors(const lowered *low, FILE *out)
 }
 
 /* The layers, then sums, and what distilling saves. */
-static void print_summary(const lowered *low, const network *net, const summary *summary, FILE *out)
+static void print_summary(const lowered *low, const network *net, cpu_backend backend, FILE *out)
 {
     const net_shape *shape = low->shape;
+    lower_savings savings = lower_saves(low);
     fprintf(out, "   #  type           role               output c x h x w   parameters  M mult-adds  runs on\n");
-    for (int i = 0; i < shape->n; ++i) print_layer(low, net, i, summary->backend, out);
+    for (int i = 0; i < shape->n; ++i) print_layer(low, net, i, backend, out);
     fprintf(out, "\nparameters     %12zu\nmultiply-adds  %12.3f M\nweights file   %12zu bytes\n", shape->params,
             shape->macs / 1e6, shapes_file_bytes(shape, shape->n));
     if (!low->teacher) return;
     fprintf(out, "teacher%s       %12zu parameters, %.3f M multiply-adds\n", low->teachers > 1 ? "s" : " ",
-            summary->teacher, summary->teacher_macs / 1e6);
-    fprintf(out, "pruning ratio  %12.2f %%\n", 100 * summary->pruning);
-    fprintf(out, "projector      %12zu parameters, %.1f %% of the student\n", summary->projector, 100 * summary->share);
+            savings.teacher, savings.teacher_macs / 1e6);
+    fprintf(out, "pruning ratio  %12.2f %%\n", 100 * savings.pruning);
+    fprintf(out, "projector      %12zu parameters, %.1f %% of the student\n", savings.projector, 100 * savings.share);
     print_projectors(low, out);
 }
 
@@ -175,11 +154,10 @@ static network *bound_network(const char *path, lowered *low, cpu_backend backen
 
 static int tell(const options *options, lowered *low, cpu_backend backend, diag *d)
 {
-    summary summary = sum_up(low, backend);
     network *net = bound_network(options->arg[0], low, backend, d);
     int failed = !net;
-    if (net && options->json) failed = json_print(summary_json(low, net, &summary), options->out, d);
-    else if (net) print_summary(low, net, &summary, options->out);
+    if (net && options->json) failed = json_print(summary_json(low, net, backend), options->out, d);
+    else if (net) print_summary(low, net, backend, options->out);
     if (net) cpu_unbind(net);
     host_free(net);
     return failed;

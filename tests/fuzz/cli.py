@@ -36,6 +36,9 @@ END = '[avgpool]\n\n' + conv(3, 1, 1, 0, 'linear') + '[softmax]\n'
 TEACHER = '[teacher]\ncfg=teacher.cfg\nweights=teacher.weights\n\n'
 AUGMENT = '[augment]\npad=1\nflip=1\n\n'
 YOLO = '[yolo]\nmask=0,1\nanchors=2,2, 5,5\nclasses=3\nnum=2\nignore_thresh=.7\n'
+LOG = '{"kind":"start","batch":4,"images":8,"seed":0,"epochs":2,"teachers":[{"name":"t","top1":50}]}\n' \
+      '{"kind":"step","step":1,"epoch":1,"loss":2.5,"parts":{"feature_l2":2,"kd":0.5}}\n' \
+      '{"kind":"epoch","step":2,"epoch":1,"loss":2,"parts":{"feature_l2":1.5,"kd":0.5},"top1":40,"top5":100}\n'
 CFGS = {
     'teacher.cfg': NET + conv(8) + conv(12, 3, 2) + END,
     'plain.cfg': NET + AUGMENT + conv(4) + conv(4, 3, 1, 1, 'linear') + '[shortcut]\nfrom=-2\nactivation=leaky\n\n' + END,
@@ -78,6 +81,7 @@ def make_seeds(program, folder):
         cache = ['-cache', 'seed.feat', '-views', '1'] if name == 'student.cfg' else []
         if name != 'teacher.cfg': run('train', 'list.data', name, *quick, *cache)
     for name in CFGS: shutil.copy(f'{folder}/backup/{name[:-4]}_final.weights', f'{folder}/{name[:-4]}.weights')
+    for name in CFGS: write(f'backup/{name[:-4]}.jsonl', LOG)
     run('export', 'plain.cfg', 'plain.weights', 'made', '-onnx', 'made.onnx', '-verify', '0', '-threads', '1')
 
 
@@ -102,6 +106,8 @@ def commands(rng):
         (['train', data, cfg, '-quiet', '-force', '-resume', '-epochs', '3', *TAIL],
          [f'{base}_last.state', f'{base}_last.weights', *common], final),
         (['train', data, cfg, weights, '-clear', '-quiet', '-force', *TAIL], [weights, *common], final),
+        (['report', data, f'{cfg}={base}', '-seconds', '.01', '-out', 'out.html', *TAIL],
+         common + files + [f'{base}_final.weights', f'{base}.jsonl'], [('file', 'out.html')]),
         (['valid', data, cfg, weights, *js, *TAIL], common + files + [weights], []),
         (['predict', data, cfg, weights, 'images/0_cat.png', *js], common + ['images/0_cat.png', weights, 'c.names'], []),
         (['export', cfg, weights, 'out', '-verify', '2', *js, *TAIL], common + [weights],
@@ -168,7 +174,7 @@ def mutate_bytes(data, rng):
     return bytes(data)
 
 
-def is_text(name): return name.endswith(('.cfg', '.data', '.list', '.names', '.map', '.txt'))
+def is_text(name): return name.endswith(('.cfg', '.data', '.list', '.names', '.map', '.txt', '.jsonl'))
 
 
 def finite_weights(data):
@@ -181,6 +187,7 @@ def finite_weights(data):
 def too_large(program, folder, words):
     """Is there a network among the inputs that 20 seconds are too short for?"""
     for word in words:
+        word = word.split('=')[0]
         if not word.endswith('.cfg'): continue
         try:
             done = subprocess.run([program, 'distill', 'summary', word, '-json'], cwd=folder, capture_output=True, timeout=LIMIT)

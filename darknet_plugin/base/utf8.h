@@ -1,0 +1,9 @@
+/* Text that may be any bytes, as names of files are. */
+#ifndef DISTILL_UTF8_H
+#define DISTILL_UTF8_H
+#include <stddef.h>
+
+/* Bytes of the UTF-8 sequence that begins here; 0: it is none, or the end. */
+size_t utf8_sequence(const unsigned char *text);
+
+#endif
