@@ -1,6 +1,7 @@
 /* What all JSON results share (see json.h), written with cJSON. */
 #include "json.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* Bytes of the UTF-8 sequence that begins here; 0 = it is none. RFC 3629: no longer than needed, no surrogates. */
@@ -43,6 +44,26 @@ int json_print(cJSON *object, FILE *out, diag *d)
     free(text);
     cJSON_Delete(object);
     return failed ? -1 : 0;
+}
+
+void json_add(cJSON *object, const char *key, double value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.9g", value);
+    if (isfinite(value)) cJSON_AddNumberToObject(object, key, strtod(text, NULL));
+    else cJSON_AddNullToObject(object, key);
+}
+
+double json_get(const cJSON *object, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+}
+
+const char *json_text(const cJSON *object, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    return cJSON_IsString(item) ? item->valuestring : "";
 }
 
 cJSON *json_messages(const diag *d)

@@ -31,6 +31,8 @@ typedef struct model {
     float *host_input, *host_truth;   /* as the host allocated them */
     int classes;                 /* outputs of the whole network */
     ranks *ranks;                /* borrowed; NULL: alone */
+    double teaching;             /* seconds that live teachers have taken in training steps so far; on a device an
+                                    estimate, from every 16th sub-batch */
 } model;
 
 /* Reads, lowers, parses and binds `cfg`, opens its teacher, initialises every trained weight by seed and copies the
