@@ -22,18 +22,27 @@ static const taught_loss *loss_at(const lowered *low, int index)
     return NULL;
 }
 
+/* Does a stock section learn from labels there? Of frozen tails those do that say labels=. */
+static int learns_from_labels(const lowered *low, int index)
+{
+    int learns = low->role[index] != ROLE_TAIL && low->role[index] != ROLE_OUTPUT;
+    for (int i = 0; i < low->heads; ++i) {
+        const lower_head *h = &low->head[i];
+        if (index >= h->tail && index < h->tail + h->tails && h->labels > 0) learns = 1;
+    }
+    return learns && !cfg_int(cfg_layer(low->cfg, index), "noloss", 0);
+}
+
 /* The caller frees; NULL where layer i adds nothing to the loss. */
 static char *name_of(const model *model, int index)
 {
     const lowered *low = model->low;
     const taught_loss *loss = loss_at(low, index);
-    const cfg_section *section = cfg_layer(low->cfg, index);
     if (!model->net->layers[index].cost) return NULL;
     if (loss && loss->teacher >= 0 && low->teachers > 1)
         return mem_printf("%s:%s", loss->type->name, low->teacher[loss->teacher].name);
     if (loss) return mem_strdup(loss->type->name);
-    if (cfg_int(section, "noloss", 0) || low->role[index] == ROLE_OUTPUT) return NULL;
-    return mem_strdup(section->name);
+    return learns_from_labels(low, index) ? mem_strdup(cfg_layer(low->cfg, index)->name) : NULL;
 }
 
 /* Its place among the parts; more names than there is room for share the last place. Takes `name`. */

@@ -165,7 +165,7 @@ void draw_loss_axis(plot &plot)
         cv::line(plot.mat, cv::Point(box.x, y), cv::Point(box.x + box.width - 1, y), GRID);
         write(plot.mat, tick_text(plot.loss.tick[i]), box.x - 8, y + 5, 2);
     }
-    write(plot.mat, plot.loss.log ? "loss (log)" : "loss", box.x - 8, box.y - 10, 1, SMALL, LOSS);
+    write(plot.mat, plot.loss.log ? "loss (log)" : "loss", box.x - 8, box.y - 13, 1, SMALL, LOSS);
 }
 
 void draw_score_axis(plot &plot, const char *name)
@@ -177,7 +177,7 @@ void draw_score_axis(plot &plot, const char *name)
         cv::line(plot.mat, cv::Point(right, y), cv::Point(right + 5, y), FRAME);
         write(plot.mat, tick_text(plot.score.tick[i]), right + 10, y + 5, 0);
     }
-    write(plot.mat, std::string(name) + " %", right + 8, box.y - 10, 1, SMALL, SCORE);
+    write(plot.mat, std::string(name) + " %", right + 8, box.y - 13, 1, SMALL, SCORE);
 }
 
 void draw_step_axis(plot &plot, const curve &run)
@@ -224,7 +224,7 @@ chart_axis score_axis(const curve &run, const curve *from_labels)
     if (from_labels) add_values(values, from_labels->score);
     values.insert(values.end(), run.teacher, run.teacher + run.teachers);
     double low = *std::min_element(values.begin(), values.end()), high = *std::max_element(values.begin(), values.end());
-    low = std::max(0., std::min(low, high - 5));
+    low = std::max(0., std::min(low - .05 * (high - low), high - 5));
     return chart_axis_linear(low, std::min(100., std::max(high, low + 5)), 7, 1);
 }
 
@@ -304,11 +304,11 @@ cv::Mat draw(const curve &run, const curve *from_labels)
     plot.has_score = run.score.n || run.teachers || from_labels;
     int right = plot.has_score ? RIGHT : MARGIN;
     plot.box = cv::Rect(LEFT, 0, CHART_W - LEFT - right, CHART_H);   /* its width; the rest is the legend's affair */
-    plot.x = chart_axis_linear(0, last_x(run), 10, 0);
+    plot.x = chart_axis_linear(0, last_x(run), (int)std::min(10., last_x(run)), 0);
     add_losses(legend, plot, run);
     add_scores(legend, run, from_labels);
     write(plot.mat, title(run), MARGIN, TITLE - 12, 0, LARGE);
-    plot.box.y = draw_legend(plot.mat, legend) + 34;
+    plot.box.y = draw_legend(plot.mat, legend) + 40;
     plot.box.height = CHART_H - plot.box.y - BOTTOM;
     plot.loss = loss_axis(run);
     draw_step_axis(plot, run);

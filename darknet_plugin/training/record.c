@@ -146,7 +146,9 @@ void record_begin(record *record)
 
 void record_spent(record *record, record_work work)
 {
-    double now = clock_now(), took = now - record->lap, taught = record->options->model->teaching;
+    const model *model = record->options->model;
+    double now = clock_now(), took = now - record->lap, taught = model->teaching;
+    if (work == WORK_RANKS && !model->ranks) work = WORK_STUDENT;
     record->spent[work] += took;
     record->window_seconds += took;
     if (work == WORK_STUDENT) {
