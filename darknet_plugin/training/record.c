@@ -36,7 +36,7 @@ struct record {
     char *chart;             /* its path */
     curve curve;
     sum window, epoch;       /* since the last step's line; of the epoch, parts only */
-    double seconds;          /* of the run before it was resumed */
+    double seconds;          /* that the run took before it was resumed */
     double began, lap;       /* on the clock */
     double taught;           /* model->teaching at the last lap */
     double spent[WORKS];     /* in this epoch, seconds */
@@ -57,14 +57,13 @@ static uint64_t step_of(const record *record, uint64_t seen) { return seen / rec
 
 static uint64_t seen_now(const record *record) { return *record->options->model->net->seen; }
 
-/* The sums of a state in one row: seconds, the window's, the epoch's parts. */
-enum { SUM_SECONDS, SUM_COUNT, SUM_LOSS, SUM_PARTS };
+/* The sums of a state in one row: the window's, the epoch's parts. No times: a run that repeats has the same state. */
+enum { SUM_COUNT, SUM_LOSS, SUM_PARTS };
 
 static void take_sums(record *record, const run_sums *sums)
 {
     size_t bytes = (size_t)record->n * sizeof(double);
     if (sums->n != (uint64_t)(SUM_PARTS + 2 * record->n)) return;   /* of another cfg (-force), or an older version */
-    record->seconds = sums->value[SUM_SECONDS];
     record->window.count = sums->value[SUM_COUNT];
     record->window.loss = sums->value[SUM_LOSS];
     memcpy(record->window.part, sums->value + SUM_PARTS, bytes);
@@ -75,7 +74,6 @@ run_sums record_sums(record *record)
 {
     size_t bytes = (size_t)record->n * sizeof(double);
     run_sums sums = { .n = (uint64_t)(SUM_PARTS + 2 * record->n) };
-    sums.value[SUM_SECONDS] = record->seconds + clock_now() - record->began;
     sums.value[SUM_COUNT] = record->window.count;
     sums.value[SUM_LOSS] = record->window.loss;
     memcpy(sums.value + SUM_PARTS, record->window.part, bytes);
@@ -102,6 +100,7 @@ static int open_files(record *record, diag *d)
     record->progress = progress_new(o->out, o->quiet);
     record->chart = record_chart_path(o->folder, o->name);
     record->log = run_log_open(path, record_line_start(&start), plan->resumed ? &place : NULL, d);
+    record->seconds = place.seconds;
     int failed = !record->log || run_log_read(path, take_line, &record->curve, d);
     free(path);
     return failed;
@@ -314,16 +313,19 @@ static void draw(record *record, diag *d)
     tell(record, warnings, d);
 }
 
+static double seconds_so_far(const record *record) { return record->seconds + clock_now() - record->began; }
+
 void record_epoch(record *record, uint64_t epoch, const measured *found, int best, diag *d)
 {
     const run_progress *p = record->plan.progress;
     record_shares shares = shares_of(record);
-    double seconds = epoch_seconds(record), count = (double)(p->epoch_steps ? p->epoch_steps : 1);
+    double steps = epoch_seconds(record), count = (double)(p->epoch_steps ? p->epoch_steps : 1);
     record->epoch.loss = p->epoch_sum;
     record->epoch.count = count;
     record_numbers numbers = {
         .step = step_of(record, seen_now(record)), .epoch = epoch, .rate = p->epoch_rate,
-        .loss = loss_of(record, &record->epoch), .images_per_s = seconds > 0 ? record->epoch_images / seconds : NAN };
+        .loss = loss_of(record, &record->epoch), .images_per_s = steps > 0 ? record->epoch_images / steps : NAN,
+        .seconds = seconds_so_far(record) };
     if (record->log) add_line(record, record_line_epoch(&numbers, found, best, &shares), d);
     record->epoch = (sum){ .count = 0 };
     record->epoch_images = 0;
@@ -334,10 +336,9 @@ void record_epoch(record *record, uint64_t epoch, const measured *found, int bes
 
 void record_end(record *record, const char *weights, int stopped, diag *d)
 {
-    double seconds = record->seconds + clock_now() - record->began;
     uint64_t seen = seen_now(record);
     if (!record->log) return;
-    add_line(record, record_line_end(step_of(record, seen), (double)seen / (double)record->plan.images, seconds,
-                                     weights, stopped), d);
+    add_line(record, record_line_end(step_of(record, seen), (double)seen / (double)record->plan.images,
+                                     seconds_so_far(record), weights, stopped), d);
     draw(record, d);
 }

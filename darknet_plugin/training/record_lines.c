@@ -124,6 +124,7 @@ cJSON *record_line_epoch(const record_numbers *numbers, const measured *found, i
     add_measure(line, "map50", found->map50);
     add_measure(line, "map", found->map);
     cJSON_AddBoolToObject(line, "best", best);
+    json_add(line, "seconds", numbers->seconds);
     add_shares(line, shares);
     return line;
 }

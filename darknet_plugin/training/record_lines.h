@@ -30,6 +30,7 @@ typedef struct record_numbers {
     uint64_t step, epoch;
     record_loss loss;
     double rate, images_per_s;    /* NAN: no step was made */
+    double seconds;               /* that the run has taken so far; an epoch's only */
 } record_numbers;
 cJSON *record_line_step(const record_numbers *numbers);
 /* found: its measures, of a detector or a classifier. */

@@ -89,7 +89,7 @@ int run_log_check(const char *path, diag *d) { return run_log_read(path, ignore,
 /* ---- going on ---- */
 
 typedef struct kept_lines {
-    const run_log_place *place;
+    run_log_place *place;
     cJSON *start;            /* borrowed; gets what of the old one stays */
     FILE *out;               /* all but the start */
 } kept_lines;
@@ -106,14 +106,15 @@ static void keep_of_start(cJSON *start, const cJSON *old)
 static void keep_line(void *ctx, const char *text, const cJSON *line)
 {
     kept_lines *kept = ctx;
-    double step = json_get(line, "step"), here = (double)kept->place->step;
+    double step = json_get(line, "step"), here = (double)kept->place->step, seconds = json_get(line, "seconds");
+    if (seconds > kept->place->seconds) kept->place->seconds = seconds;
     int again = is_kind(line, "epoch") && kept->place->epoch_due && step >= here;
     if (is_kind(line, "start")) keep_of_start(kept->start, line);
     else if (!(step > here) && !again && !is_kind(line, "end")) fprintf(kept->out, "%s\n", text);
 }
 
 /* The lines that stay, the start's not among them; NULL with a message. The caller frees. */
-static char *lines_before(const char *path, cJSON *start, const run_log_place *place, size_t *len, diag *d)
+static char *lines_before(const char *path, cJSON *start, run_log_place *place, size_t *len, diag *d)
 {
     char *text;
     kept_lines kept = { .place = place, .start = start, .out = mem_stream(&text, len) };
@@ -137,7 +138,7 @@ static int write_first(const char *path, cJSON *start, const char *lines, size_t
     return out_file_close(&f, failed || fwrite(lines, 1, len, f.file) != len, d);
 }
 
-run_log *run_log_open(const char *path, cJSON *start, const run_log_place *place, diag *d)
+run_log *run_log_open(const char *path, cJSON *start, run_log_place *place, diag *d)
 {
     size_t len = 0;
     char *lines = lines_before(path, start, place, &len, d);

@@ -16,12 +16,13 @@ typedef struct run_log run_log;
 typedef struct run_log_place {
     uint64_t step;           /* all lines up to this step stay; */
     int epoch_due;           /* but not that of an epoch that ends there: it comes again */
+    double seconds;          /* set: what the run has taken so far, as far as its lines say */
 } run_log_place;
 
 /* Creates the record with its first line, `start`, in the place of an old one; or goes on with that one where `place`
  * says, its start's time and teachers are kept. Takes `start`. NULL with a message: it cannot be written, or what is
  * there is no record. Close with run_log_close. */
-run_log *run_log_open(const char *path, cJSON *start, const run_log_place *place, diag *d);
+run_log *run_log_open(const char *path, cJSON *start, run_log_place *place, diag *d);
 void run_log_close(run_log *log);
 /* Adds a line, which it takes. Where it cannot be written the first time that is a warning. */
 void run_log_add(run_log *log, cJSON *line, diag *d);
