@@ -1,5 +1,5 @@
-/* What a training loss is made of (see model_parts.h). A part's name is its section's; that of one teacher among several
- * goes with it, "kd:NAME". */
+/* What a training loss is made of (see model_parts.h). A part's name is its section's; that of one teacher among
+ * several goes with it, "kd:NAME". */
 #include "model_parts.h"
 
 #include "darknet_plugin/base/mem.h"

@@ -310,6 +310,7 @@ static int take_facts(reader *reader, const network *net, int end, int set)
     return 0;
 }
 
+/* They are the file's last, and may not be there. */
 static int take_sums(reader *reader, run_sums *sums)
 {
     uint64_t n = 0;

@@ -23,8 +23,8 @@ const int MARGIN = 24, LEFT = 84, RIGHT = 76, BOTTOM = 58, ROW = 22, TITLE = 44,
 const double BIN = 5;        /* pixels */
 const size_t MOST_DOTS = 60, MOST_NAME = 28;
 
-const cv::Scalar INK(40, 40, 40), GRID(228, 228, 228), FRAME(120, 120, 120), LOSS(31, 79, 175), PALE(205, 216, 240), SCORE(204, 32, 32),
-    LABELS(140, 70, 180);
+const cv::Scalar INK(40, 40, 40), GRID(228, 228, 228), FRAME(120, 120, 120), LOSS(31, 79, 175),
+    PALE(205, 216, 240), SCORE(204, 32, 32), LABELS(140, 70, 180);
 const cv::Scalar PART[] = { { 0, 150, 150 }, { 225, 130, 0 }, { 70, 150, 60 }, { 130, 95, 60 }, { 205, 95, 160 },
                             { 120, 130, 30 }, { 90, 110, 140 }, { 60, 180, 220 } };
 const cv::Scalar TEACHER[] = { { 20, 20, 20 }, { 110, 110, 110 }, { 170, 170, 170 } };
@@ -80,7 +80,7 @@ void write(cv::Mat &mat, const std::string &text, int x, int y, int align, doubl
 void dashed_line(cv::Mat &mat, int from, int to, int y, const cv::Scalar &colour, int thick)
 {
     for (int x = from; x < to; x += 10)
-        cv::line(mat, cv::Point(x, y), cv::Point(std::min(x + 6, to), y), colour, thick, cv::LINE_AA);
+        cv::line(mat, cv::Point(x, y), cv::Point(std::min(x + 6, to), y), colour, thick);
 }
 
 cv::Point point_at(const plot &plot, const chart_axis &axis, double x, double y)
@@ -180,6 +180,7 @@ void draw_score_axis(plot &plot, const char *name)
     write(plot.mat, std::string(name) + " %", right + 8, box.y - 13, 1, SMALL, SCORE);
 }
 
+/* Below the plot. */
 void draw_step_axis(plot &plot, const curve &run)
 {
     const cv::Rect &box = plot.box;
@@ -223,7 +224,8 @@ chart_axis score_axis(const curve &run, const curve *from_labels)
     add_values(values, run.score);
     if (from_labels) add_values(values, from_labels->score);
     values.insert(values.end(), run.teacher, run.teacher + run.teachers);
-    double low = *std::min_element(values.begin(), values.end()), high = *std::max_element(values.begin(), values.end());
+    auto ends = std::minmax_element(values.begin(), values.end());
+    double low = *ends.first, high = *ends.second;
     low = std::max(0., std::min(low - .05 * (high - low), high - 5));
     return chart_axis_linear(low, std::min(100., std::max(high, low + 5)), 7, 1);
 }
@@ -241,6 +243,7 @@ void add_losses(std::vector<entry> &legend, const plot &plot, const curve &run)
                                PART[i % PARTS], 1, 0 });
 }
 
+/* Scores of the run, its teachers and of the network beside it. */
 void add_scores(std::vector<entry> &legend, const curve &run, const curve *from_labels)
 {
     if (run.score.n)
@@ -283,6 +286,7 @@ std::string title(const curve &run)
     return text;
 }
 
+/* What matters most is drawn last. */
 void draw_curves(plot &plot, const curve &run, const curve *from_labels)
 {
     draw_series(plot, plot.loss, run.loss, PALE, 1, 0);
@@ -297,6 +301,7 @@ void draw_curves(plot &plot, const curve &run, const curve *from_labels)
     draw_series(plot, plot.score, run.score, SCORE, 2, 1);
 }
 
+/* The whole picture. The legend decides how high the plot is, its numbers how wide. */
 cv::Mat draw(const curve &run, const curve *from_labels)
 {
     plot plot = { cv::Mat(CHART_H, CHART_W, CV_8UC3, cv::Scalar(255, 255, 255)), {}, {}, {}, {}, 0 };

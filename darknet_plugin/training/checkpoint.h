@@ -46,8 +46,9 @@ uint64_t checkpoint_seen(const checkpoint *checkpoint);
 /* Saves the pair. 0, or -1 with a message: the previous pair is intact. */
 int checkpoint_save(const checkpoint *checkpoint, const model *model, const run_progress *progress,
                     const run_sums *sums, diag *d);
-/* Loads the pair into `model`, *progress and *sums: 1. 0: there is none, and no weights either. -1 with messages: damaged, not
- * a pair, or from a run that was started with something else, unless `force`, which makes that a warning. */
+/* Loads the pair into `model`, *progress and *sums: 1. 0: there is none, and no weights either. -1 with messages:
+ * damaged, not a pair, or from a run that was started with something else, unless `force`, which makes that a
+ * warning. */
 int checkpoint_resume(const checkpoint *checkpoint, model *model, run_progress *progress, run_sums *sums, int force,
                       diag *d);
 

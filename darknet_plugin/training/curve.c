@@ -22,6 +22,7 @@ static void add_point(curve_series *series, double x, double y)
     series->y[series->n++] = y;
 }
 
+/* The first line: what is trained, and what teachers are worth. */
 static void take_start(curve *curve, const cJSON *line)
 {
     const cJSON *one;

@@ -1,6 +1,6 @@
-/* The line of a training that is on (see progress.h). A terminal's line is made of pieces with ranks: those of the first
- * ranks are taken as long as they fit, and stand in the order of reading. One column stays free, since many terminals
- * go to the next line when the last is written. Bytes are counted for columns, which is too many at most. */
+/* The line of a training that is on (see progress.h). A terminal's line is made of pieces with ranks: those of the
+ * first ranks are taken as long as they fit, and stand in the order of reading. One column stays free, since many
+ * terminals go to the next line when the last is written. Bytes are counted for columns, which is too many at most. */
 #include "progress.h"
 
 #include "darknet_plugin/base/clock.h"
@@ -112,6 +112,7 @@ static void put_shares(piece *piece, const progress_view *view)
     put(piece, ", student %.0f %%", 100 * view->student);
 }
 
+/* A piece of what is not known stays empty. */
 static void make_pieces(const progress_view *view, piece *piece)
 {
     char left[32];
@@ -139,6 +140,7 @@ static void choose(const piece *piece, int room, int *chosen)
         }
 }
 
+/* As much of it as the terminal has columns for. */
 static void show_live(progress *progress, const progress_view *view)
 {
     piece piece[PIECES] = { 0 };

@@ -143,6 +143,7 @@ void record_begin(record *record)
     record->taught = record->options->model->teaching;
 }
 
+/* Teachers' part is model->teaching; alone nobody waits for ranks. */
 void record_spent(record *record, record_work work)
 {
     const model *model = record->options->model;
@@ -183,6 +184,7 @@ static double time_left(const record *record)
     return done > 0 ? (double)(record->plan.end - seen_now(record)) * took / done : NAN;
 }
 
+/* What there is to see now, where it is time to. */
 static void show(record *record)
 {
     const record_plan *plan = &record->plan;

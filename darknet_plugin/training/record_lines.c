@@ -37,6 +37,7 @@ static void add_measure(cJSON *line, const char *key, double value)
 
 /* ---- the start ---- */
 
+/* By its name, or that of its cfg; with its score where it was measured. */
 static void add_teacher(cJSON *list, const teacher_spec *spec, const run_teacher *score)
 {
     cJSON *one = cJSON_CreateObject();

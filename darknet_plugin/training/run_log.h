@@ -37,7 +37,7 @@ typedef void (*run_log_visit)(void *ctx, const char *text, const cJSON *line);
 int run_log_read(const char *path, run_log_visit visit, void *ctx, diag *d);
 
 /* Does this step have a line? All do up to 200; of later ones those divided by the largest of 1, 2, 5, 10, 20, 50, ...
- * that is at most a hundredth of the step: 350 lines for each tenfold, 1,900 in ten million steps. */
+ * that is at most a hundredth of the step: 350 lines for each tenfold, 1,850 in ten million steps. */
 int run_log_wants(uint64_t step);
 
 #endif

@@ -42,6 +42,7 @@ static int judge_teacher(const options *options, training *training, const evalu
     return teacher_refuse(spec, evaluate_suspicious(&scores->teacher, rated, classes), options->force, d);
 }
 
+/* The same of a detector. */
 static int judge_detector(const options *options, training *training, const detect_evaluation *evaluation, int i,
                           diag *d)
 {
