@@ -253,7 +253,7 @@ static void test_auto(void **state)
     run_progress progress = { .seen = 0 };
     double kept = *scale[0];
     FILE *f = fopen("a.state", "wb");
-    assert_int_equal(run_state_write(f, m->net, low->trained, 1, &progress, "k", (run_images[RUN_SETS]){ 0 }), 0);
+    assert_int_equal(run_state_write(f, m->net, low->trained, 1, &progress, NULL, "k", (run_images[RUN_SETS]){ 0 }), 0);
     fclose(f);
     *scale[0] = 42;
     diag *d = diag_new();

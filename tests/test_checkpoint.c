@@ -116,7 +116,7 @@ static void save(const checkpoint *c, const model *m)
 {
     diag *d = diag_new();
     run_progress p = progress_of(m);
-    assert_int_equal(checkpoint_save(c, m, &p, d), 0);
+    assert_int_equal(checkpoint_save(c, m, &p, NULL, d), 0);
     check_no_errors(d);
     diag_free(d);
 }
@@ -125,7 +125,8 @@ static void save(const checkpoint *c, const model *m)
 static int resume(const checkpoint *c, model *m, run_progress *p, int force, char **text)
 {
     diag *d = diag_new();
-    int found = checkpoint_resume(c, m, p, force, d);
+    run_sums sums;
+    int found = checkpoint_resume(c, m, p, &sums, force, d);
     assert_true((found < 0) == (diag_errors(d) > 0));
     if (text) *text = mem_strdup(diag_count(d) ? diag_get(d, 0)->text : "");
     else if (found < 0) check_no_errors(d);
@@ -191,7 +192,7 @@ static int die(const char *folder, int call, size_t bytes)
         if (bytes) setrlimit(RLIMIT_FSIZE, &most);
         else calls_left = call;
         diag *d = diag_new();
-        if (!checkpoint_save(c, m, &p, d)) raise(SIGUSR1);
+        if (!checkpoint_save(c, m, &p, NULL, d)) raise(SIGUSR1);
         _exit(1);
     }
     assert_int_equal(waitpid(child, &status, 0), child);

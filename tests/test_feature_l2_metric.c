@@ -547,7 +547,7 @@ static void test_state(void **state)
         for (size_t c = 0; c < facts->n; ++c) facts->value[c] = 1. / (3 + (double)c);
         facts->known = written;
         FILE *file = fopen("a.state", "wb");
-        assert_int_equal(run_state_write(file, m->net, end, 7, &progress, "key", (run_images[RUN_SETS]){ 0 }), 0);
+        assert_int_equal(run_state_write(file, m->net, end, 7, &progress, NULL, "key", (run_images[RUN_SETS]){ 0 }), 0);
         fclose(file);
         memset(facts->value, 0, facts->n * sizeof *facts->value);
         facts->known = 0;

@@ -290,7 +290,7 @@ static void test_resumes(void **state)
     for (int i = 0; i < 2; ++i) step(whole);
     for (int i = 0; i < l->n; ++i) assert_true(l->biases[i] != 0);
     FILE *file = fopen("half.state", "wb");
-    assert_int_equal(run_state_write(file, whole->net, whole->low->trained, 1, &(run_progress){ .seen = 8 }, "", (run_images[RUN_SETS]){ 0 }), 0);
+    assert_int_equal(run_state_write(file, whole->net, whole->low->trained, 1, &(run_progress){ .seen = 8 }, NULL, "", (run_images[RUN_SETS]){ 0 }), 0);
     assert_int_equal(fclose(file), 0);
     assert_int_equal(weights_save(whole->net, "half.weights", d), 0);
     run_state *half = run_state_read("half.state", d);

@@ -260,7 +260,8 @@ static void collect(const char *folder, file_left *f, int *n)
         struct stat st;
         if (e->d_name[0] == '.' && (!e->d_name[1] || e->d_name[1] == '.')) continue;
         char *path = mem_printf("%s%s%s", strcmp(folder, ".") ? folder : "", strcmp(folder, ".") ? "/" : "", e->d_name);
-        int wanted = strcmp(folder, ".") || is_result(e->d_name), folder_too = !stat(path, &st) && S_ISDIR(st.st_mode);
+        int timed = strstr(e->d_name, ".jsonl") && !strstr(e->d_name, ".tmp");   /* a record: times differ */
+        int wanted = !timed && (strcmp(folder, ".") || is_result(e->d_name)), folder_too = !stat(path, &st) && S_ISDIR(st.st_mode);
         if (wanted && folder_too) collect(path, f, n);
         if (wanted && !folder_too) {
             assert_true(*n < MOST_FILES);

@@ -68,7 +68,7 @@ cmp -s "$w/whole/s_final.weights" "$w/run$runs/s_final.weights" && equal=$((equa
 [ $killed -eq $kills ] && [ $equal -eq $ended ] && ok "killed $killed times at random instants, $ended runs ended on the same weights" ||
     not_ok "killed at random instants" "$killed kills, $equal of $ended runs equal"
 [ $went_on -ge $((kills / 2)) ] && ok "they were resumed $went_on times" || not_ok "they were resumed" "$went_on times"
-[ "$(ls -A "$w/run$runs" | grep -vc '\.lock$')" -eq 4 ] && ok "and left best, final, last and its state only" || not_ok "leftovers" "$(ls -A "$w/run$runs")"
+[ "$(ls -A "$w/run$runs" | grep -vc '\.lock$')" -eq 6 ] && ok "and left best, final, last and its state, record and chart only" || not_ok "leftovers" "$(ls -A "$w/run$runs")"
 
 # stopped CFG FOLDER SIGNAL STATUS NAME: by one signal, in the middle
 stopped() {

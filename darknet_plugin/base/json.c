@@ -3,6 +3,7 @@
 
 #include "utf8.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* Names of files and tensors may be any bytes; JSON is UTF-8. A byte that is none becomes the character of its number.
@@ -27,6 +28,26 @@ int json_print(cJSON *object, FILE *out, diag *d)
     free(text);
     cJSON_Delete(object);
     return failed ? -1 : 0;
+}
+
+void json_add(cJSON *object, const char *key, double value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.9g", value);
+    if (isfinite(value)) cJSON_AddNumberToObject(object, key, strtod(text, NULL));
+    else cJSON_AddNullToObject(object, key);
+}
+
+double json_get(const cJSON *object, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+}
+
+const char *json_text(const cJSON *object, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    return cJSON_IsString(item) ? item->valuestring : "";
 }
 
 cJSON *json_messages(const diag *d)

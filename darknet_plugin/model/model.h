@@ -32,6 +32,8 @@ typedef struct model {
     float *confidence;           /* (low->teachers, batch) what each image's losses count by whom; owned, NULL: alike */
     int classes;                 /* outputs of the whole network */
     ranks *ranks;                /* borrowed; NULL: alone */
+    double teaching;             /* seconds that live teachers have taken in training steps so far; on a device an
+                                    estimate, from every 16th sub-batch */
 } model;
 
 /* Reads, lowers, parses and binds `cfg`, opens its teacher, initialises every trained weight by seed and copies the

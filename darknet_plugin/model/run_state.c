@@ -104,12 +104,12 @@ static uint64_t trained_layers(const network *net, int end)
     return n;
 }
 
-/* What losses have measured, if any has. */
-static void put_facts(writer *w, const network *net, int end)
+/* What losses have measured, if any has; none is said where something follows. */
+static void put_facts(writer *w, const network *net, int end, int more_follows)
 {
     uint64_t n = 0;
     for (int i = 0; i < end; ++i) n += known_facts(net, i) != NULL;
-    if (n) put_number(w, n);
+    if (n || more_follows) put_number(w, n);
     for (int i = 0; i < end; ++i) {
         const loss_facts *facts = known_facts(net, i);
         if (!facts) continue;
@@ -117,6 +117,13 @@ static void put_facts(writer *w, const network *net, int end)
         put_number(w, facts->n);
         put(w, facts->value, facts->n * sizeof *facts->value);
     }
+}
+
+static void put_sums(writer *w, const run_sums *sums)
+{
+    if (!sums || !sums->n) return;
+    put_number(w, sums->n);
+    put(w, sums->value, sums->n * sizeof *sums->value);
 }
 
 /* The scale of the loss that layer l is; NULL where it is none. */
@@ -143,7 +150,7 @@ static void put_losses(writer *w, const network *net, int end)
 }
 
 int run_state_write(FILE *file, const network *net, int end, uint64_t weights, const run_progress *progress,
-                    const char *key, const run_images images[RUN_SETS])
+                    const run_sums *sums, const char *key, const run_images images[RUN_SETS])
 {
     writer w = { .f = file, .hash = HASH_START };
     put(&w, MAGIC, MAGIC_BYTES);
@@ -159,7 +166,8 @@ int run_state_write(FILE *file, const network *net, int end, uint64_t weights, c
     for (int i = 0; i < end; ++i)
         if (net->layers[i].update) put_layer(&w, net, i);
     put_losses(&w, net, end);
-    put_facts(&w, net, end);
+    put_facts(&w, net, end, sums && sums->n);
+    put_sums(&w, sums);
     put_number(&w, w.hash);
     return w.failed ? -1 : 0;
 }
@@ -302,6 +310,20 @@ static int take_facts(reader *reader, const network *net, int end, int set)
     return 0;
 }
 
+/* They are the file's last, and may not be there. */
+static int take_sums(reader *reader, run_sums *sums)
+{
+    uint64_t n = 0;
+    *sums = (run_sums){ .n = 0 };
+    if (!reader->left) return 0;
+    if (take_number(reader, &n) || !n || n > RUN_MOST_SUMS) return -1;
+    const char *p = take(reader, n * sizeof *sums->value);
+    if (!p) return -1;
+    memcpy(sums->value, p, n * sizeof *sums->value);
+    sums->n = n;
+    return 0;
+}
+
 /* The losses' scales, as take_layer. */
 static int take_losses(reader *reader, const network *net, int end, int set)
 {
@@ -316,17 +338,18 @@ static int take_losses(reader *reader, const network *net, int end, int set)
     return 0;
 }
 
-static int take_layers(const run_state *state, network *net, int end, int set)
+static int take_layers(run_state *state, network *net, int end, int set)
 {
     reader r = { state->layers, state->layers_bytes };
     uint64_t layers;
     if (take_number(&r, &layers) || layers != trained_layers(net, end)) return -1;
     for (uint64_t i = 0; i < layers; ++i)
         if (take_layer(&r, net, end, set)) return -1;
-    return take_losses(&r, net, end, set) || take_facts(&r, net, end, set) || r.left ? -1 : 0;
+    int bad = take_losses(&r, net, end, set) || take_facts(&r, net, end, set) || take_sums(&r, &state->sums);
+    return bad || r.left ? -1 : 0;
 }
 
-int run_state_apply(const run_state *state, network *net, int end, const char *path, diag *d)
+int run_state_apply(run_state *state, network *net, int end, const char *path, diag *d)
 {
     if (take_layers(state, net, end, 0)) return bad_file(path, "is the state of another network: its layers differ", d);
     (void)take_layers(state, net, end, 1);

@@ -11,7 +11,8 @@
  *               a step changes besides weights: momentum, Adam's m and v, BN's last mean, each with its length
  *   losses      how many; then the scale of each
  *   facts       how many losses measured something before step 1 (loss_facts); then for each its layer's number, a
- *               length and float64 numbers; nothing at all where none did
+ *               length and float64 numbers; nothing at all where none did and no sums follow
+ *   sums        how many; then each, float64: run_sums; nothing at all where there are none
  *   checksum    of all before (64-bit FNV-1a)
  *
  * Numbers are 64-bit, arrays float32, all as the processor has them: a state is of no use on another one anyway. */
@@ -38,6 +39,13 @@ typedef struct run_progress {
     uint64_t left_out;       /* steps that were not finite (-skip-nan) */
 } run_progress;
 
+/* What the record of a run (training/record.h) has added up and not written yet. It decides nothing. */
+enum { RUN_MOST_SUMS = 64 };
+typedef struct run_sums {
+    double value[RUN_MOST_SUMS];
+    uint64_t n;
+} run_sums;
+
 /* What the images of a set held, of those that have been read. */
 typedef struct run_images {
     data_print *print;       /* n, owned by who made it */
@@ -50,6 +58,7 @@ enum { RUN_SETS = 2 };
 typedef struct run_state {
     uint64_t weights;
     run_progress progress;
+    run_sums sums;           /* after run_state_apply */
     char *key;               /* owned */
     run_images images[RUN_SETS];   /* owned */
     const char *layers;      /* in `file` */
@@ -64,14 +73,14 @@ void run_state_arrays(const network *net, int begin, int end, run_state_visit vi
  * exactly. */
 int run_state_unsupported(const network *net, int end);
 
-/* Writes the state of layers 0..end-1 to `file`. 0, or -1 and errno. */
+/* Writes the state of layers 0..end-1 to `file`; sums may be NULL. 0, or -1 and errno. */
 int run_state_write(FILE *file, const network *net, int end, uint64_t weights, const run_progress *progress,
-                    const char *key, const run_images images[RUN_SETS]);
+                    const run_sums *sums, const char *key, const run_images images[RUN_SETS]);
 /* Reads `path` and checks it against its checksum. NULL with a message; free with run_state_free. */
 run_state *run_state_read(const char *path, diag *d);
 /* Gives layers 0..end-1 their arrays and counts, and the network its own. Nothing is changed if they do not fit: -1
  * with a message. */
-int run_state_apply(const run_state *state, network *net, int end, const char *path, diag *d);
+int run_state_apply(run_state *state, network *net, int end, const char *path, diag *d);
 /* The same of a state that is in memory, as run_state_write wrote it, with its progress; another rank's. */
 int run_state_take(const char *text, size_t bytes, network *net, int end, run_progress *progress, diag *d);
 void run_state_free(run_state *state);

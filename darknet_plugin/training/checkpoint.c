@@ -275,15 +275,15 @@ uint64_t checkpoint_seen(const checkpoint *checkpoint)
 }
 
 /* The state as a file, whole. */
-static int save_state(const checkpoint *checkpoint, const model *model, const run_progress *progress, const char *path,
-                      diag *d)
+static int save_state(const checkpoint *checkpoint, const model *model, const run_progress *progress,
+                      const run_sums *sums, const char *path, diag *d)
 {
     out_file f;
     run_images images[RUN_SETS];
     if (out_file_open(&f, path, d)) return -1;
     for (int i = 0; i < RUN_SETS; ++i) images[i] = images_of(checkpoint->set[i]);
     int failed = run_state_write(f.file, model->net, model->low->trained, weights_hash(model->net, 0, model->net->n),
-                                 progress, checkpoint->key, images);
+                                 progress, sums, checkpoint->key, images);
     for (int i = 0; i < RUN_SETS; ++i) free(images[i].print);
     return out_file_close(&f, failed, d);
 }
@@ -296,12 +296,13 @@ static int move_weights(const char *from, const char *to, diag *d)
     return -1;
 }
 
-int checkpoint_save(const checkpoint *checkpoint, const model *model, const run_progress *progress, diag *d)
+int checkpoint_save(const checkpoint *checkpoint, const model *model, const run_progress *progress,
+                    const run_sums *sums, diag *d)
 {
     char *weights = path_of(checkpoint, "weights"), *fresh = path_of(checkpoint, "weights.new"),
         *state = path_of(checkpoint, "state");
     int failed = weights_save(model->net, fresh, d);
-    if (!failed && save_state(checkpoint, model, progress, state, d)) {
+    if (!failed && save_state(checkpoint, model, progress, sums, state, d)) {
         failed = -1;
         unlink(fresh);
     }
@@ -394,8 +395,8 @@ static int can_resume(const model *model, diag *d)
 }
 
 /* checkpoint_resume, by the paths of its files. */
-static int resume(const checkpoint *checkpoint, model *model, run_progress *progress, int force, const char *state,
-                  const char *weights, const char *fresh, diag *d)
+static int resume(const checkpoint *checkpoint, model *model, run_progress *progress, run_sums *sums, int force,
+                  const char *state, const char *weights, const char *fresh, diag *d)
 {
     if (access(state, F_OK)) return without_state(weights, d);
     if (!can_resume(model, d)) return -1;
@@ -405,17 +406,19 @@ static int resume(const checkpoint *checkpoint, model *model, run_progress *prog
                  || run_state_apply(s, model->net, model->low->trained, state, d);
     if (!failed) {
         *progress = s->progress;
+        *sums = s->sums;
         gpu_push(model->net);
     }
     run_state_free(s);
     return failed ? -1 : 1;
 }
 
-int checkpoint_resume(const checkpoint *checkpoint, model *model, run_progress *progress, int force, diag *d)
+int checkpoint_resume(const checkpoint *checkpoint, model *model, run_progress *progress, run_sums *sums, int force,
+                      diag *d)
 {
     char *weights = path_of(checkpoint, "weights"), *fresh = path_of(checkpoint, "weights.new"),
         *state = path_of(checkpoint, "state");
-    int found = resume(checkpoint, model, progress, force, state, weights, fresh, d);
+    int found = resume(checkpoint, model, progress, sums, force, state, weights, fresh, d);
     free(weights);
     free(fresh);
     free(state);

@@ -44,9 +44,12 @@ const char *checkpoint_fit(const char *weights, const char *cfg);
 /* How many images a run of the same start had seen whose state is there, 0 = there is none. */
 uint64_t checkpoint_seen(const checkpoint *checkpoint);
 /* Saves the pair. 0, or -1 with a message: the previous pair is intact. */
-int checkpoint_save(const checkpoint *checkpoint, const model *model, const run_progress *progress, diag *d);
-/* Loads the pair into `model` and *progress: 1. 0: there is none, and no weights either. -1 with messages: damaged, not
- * a pair, or from a run that was started with something else, unless `force`, which makes that a warning. */
-int checkpoint_resume(const checkpoint *checkpoint, model *model, run_progress *progress, int force, diag *d);
+int checkpoint_save(const checkpoint *checkpoint, const model *model, const run_progress *progress,
+                    const run_sums *sums, diag *d);
+/* Loads the pair into `model`, *progress and *sums: 1. 0: there is none, and no weights either. -1 with messages:
+ * damaged, not a pair, or from a run that was started with something else, unless `force`, which makes that a
+ * warning. */
+int checkpoint_resume(const checkpoint *checkpoint, model *model, run_progress *progress, run_sums *sums, int force,
+                      diag *d);
 
 #endif

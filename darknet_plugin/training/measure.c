@@ -20,7 +20,8 @@ static int measure_classifier(model *model, const dataset *valid, int threads, m
     if (evaluate(model, valid, threads, EVALUATE_STUDENT, &e, d)) return -1;
     const top_comparison *c = &e.of[e.last];
     if (!e.labelled || !c->rated) return 0;
-    measured->score = c->student.top1;
+    measured->score = measured->top1 = c->student.top1;
+    measured->top5 = c->student.top5;
     snprintf(measured->text, sizeof measured->text, "  top-1 %.2f %%  top-5 %.2f %%", c->student.top1,
              c->student.top5);
     return 0;
@@ -49,7 +50,8 @@ static int measure_detector(model *model, const dataset *valid, const data_file 
     int failed = evaluate_detector(model, valid, threads, EVALUATE_STUDENT, &e, d);
     const map_result *student = &e.of[e.last].student;
     if (!failed) {
-        measured->score = student->all.ap50;
+        measured->score = measured->map50 = student->all.ap50;
+        measured->map = student->all.ap;
         snprintf(measured->text, sizeof measured->text, "  mAP@0.5 %.2f %%  mAP %.2f %%", student->all.ap50,
                  student->all.ap);
         measured->classes = list_classes(student, names);
@@ -61,7 +63,7 @@ static int measure_detector(model *model, const dataset *valid, const data_file 
 int measure_student(model *model, const dataset *valid, const data_file *names, int threads, measured *measured,
                     diag *d)
 {
-    *measured = (struct measured){ .score = -1 };
+    *measured = measured_nothing();
     if (model_resize(model, model->low->shape->w, model->low->shape->h, d)) return -1;
     if (model_is_detector(model)) return measure_detector(model, valid, names, threads, measured, d);
     return measure_classifier(model, valid, threads, measured, d);

@@ -34,16 +34,25 @@ static int try_file(const char *folder, const char *name, const char *suffix, di
     return failed;
 }
 
-/* `.NAME_last.weights.tmp.123`, as out_file.c calls what it has not finished. */
+/* Does the text begin so? What follows then; else NULL. */
+static const char *behind(const char *text, const char *beginning)
+{
+    size_t n = strlen(beginning);
+    return strncmp(text, beginning, n) ? NULL : text + n;
+}
+
+/* `.NAME_last.weights.tmp.123`, as out_file.c calls what it has not finished; of record and chart, too. */
 static int is_leftover(const char *entry, const char *name)
 {
-    size_t n = strlen(name);
-    if (entry[0] != '.' || strncmp(entry + 1, name, n) || entry[1 + n] != '_' || !strstr(entry, ".tmp.")) return 0;
-    for (int i = 0; i < N_CHECKPOINTS; ++i) {
-        size_t k = strlen(CHECKPOINTS[i]);
-        if (!strncmp(entry + n + 2, CHECKPOINTS[i], k) && entry[n + 2 + k] == '.') return 1;
+    const char *chart = behind(entry, ".chart_"), *own = behind(chart ? chart : entry, chart ? name : ".");
+    if (!strstr(entry, ".tmp.") || !own) return 0;
+    if (chart) return behind(own, ".png.tmp.") != NULL;
+    if (!(own = behind(own, name))) return 0;
+    for (int i = 0; i < N_CHECKPOINTS && *own == '_'; ++i) {
+        const char *end = behind(own + 1, CHECKPOINTS[i]);
+        if (end && *end == '.') return 1;
     }
-    return 0;
+    return behind(own, ".jsonl.tmp.") != NULL;
 }
 
 /* What a run that was killed left half written. The lock says that nobody is writing it now. */

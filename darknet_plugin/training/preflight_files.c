@@ -3,23 +3,27 @@
 #include "preflight.h"
 
 #include "checkpoint.h"
+#include "record.h"
+#include "run_log.h"
 #include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/out_file.h"
 
 #include <stdlib.h>
 
-/* All that a run writes besides caches; `%s/%s` is folder and name. */
+/* All that a run writes besides caches, record and chart; `%s/%s` is folder and name. */
 static const char *const SUFFIXES[] = {
     "_last.weights", "_last.weights.new", "_last.state", "_best.weights", "_final.weights", "_nan.list", ".lock",
 };
-enum { FILES = sizeof SUFFIXES / sizeof *SUFFIXES };
+enum { SUFFIXED = sizeof SUFFIXES / sizeof *SUFFIXES, FILES = SUFFIXED + 2 };
 
 static int own_all(const char *folder, const char *name, diag *d)
 {
     char *path[FILES];
-    for (int i = 0; i < FILES; ++i) path[i] = mem_printf("%s/%s%s", folder, name, SUFFIXES[i]);
-    int bad = out_file_own((const char *const *)path, FILES, d);
+    for (int i = 0; i < SUFFIXED; ++i) path[i] = mem_printf("%s/%s%s", folder, name, SUFFIXES[i]);
+    path[SUFFIXED] = record_path(folder, name);
+    path[SUFFIXED + 1] = record_chart_path(folder, name);
+    int bad = out_file_own((const char *const *)path, FILES, d) || run_log_check(path[SUFFIXED], d) ? -1 : 0;
     for (int i = 0; i < FILES; ++i) free(path[i]);
     return bad;
 }

@@ -8,11 +8,14 @@
 
 static volatile sig_atomic_t asked;
 
+static const char *before = "\n";      /* what ends or erases a line that is being drawn */
+
 static void ask(int signal)
 {
-    static const char text[] = "\nfinishing this step and saving; once more ends at once\n";
+    static const char text[] = "finishing this step and saving; once more ends at once\n";
     if (asked) unfinished_end_all(signal);
     asked = signal;
+    if (write(STDERR_FILENO, before, strlen(before)) < 0) return;
     if (write(STDERR_FILENO, text, strlen(text)) < 0) return;
 }
 
@@ -23,7 +26,11 @@ static void ask_quietly(int signal)
     asked = signal;
 }
 
-void stop_catch(int quietly) { unfinished_catch(quietly ? ask_quietly : ask); }
+void stop_catch(int quietly, int live)
+{
+    before = live && isatty(STDERR_FILENO) ? "\r\033[K" : "\n";
+    unfinished_catch(quietly ? ask_quietly : ask);
+}
 
 void stop_ask(int signal)
 {

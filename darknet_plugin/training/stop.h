@@ -3,8 +3,9 @@
 #ifndef DISTILL_STOP_H
 #define DISTILL_STOP_H
 
-/* From here on all are caught, unless they were ignored (nohup). `quietly`: another rank says so. */
-void stop_catch(int quietly);
+/* From here on all are caught, unless they were ignored (nohup). `quietly`: another rank says so. `live`: there is a
+ * line on the terminal that goes first (progress.h). */
+void stop_catch(int quietly, int live);
 /* As if `signal` had come, unless one has: another rank has got it. */
 void stop_ask(int signal);
 /* The signal that asked for an end, 0 = none did. */

@@ -184,7 +184,7 @@ static char *state_text(const model *model, const run_progress *progress, size_t
     run_progress now = *progress;
     now.seen = *model->net->seen;
     now.updates = (uint64_t)*model->net->t;
-    (void)run_state_write(out, model->net, model->low->trained, 0, &now, "", none);
+    (void)run_state_write(out, model->net, model->low->trained, 0, &now, NULL, "", none);
     mem_stream_end(out);
     return text;
 }

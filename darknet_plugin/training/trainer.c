@@ -18,13 +18,14 @@
 #include "darknet_plugin/model/numbers.h"
 #include "darknet_plugin/base/out_file.h"
 #include "measure.h"
+#include "progress.h"
+#include "record.h"
 #include "stop.h"
 #include "together.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct run {
     const trainer_options *options;
@@ -36,11 +37,13 @@ typedef struct run {
     uint64_t end;            /* `seen` at which training stops */
     uint64_t started_at;     /* `seen` at the start */
     uint64_t every;          /* epochs from one measuring to the next */
-    double began, printed;   /* seconds */
+    double began;            /* seconds */
     int resumed;
     together *together;      /* owned; NULL: alone */
     int stop;                /* the signal that all ranks end for after this step */
-    double *loss;            /* of a step's sub-batches, owned */
+    record *record;          /* owned; what is printed and drawn of it */
+    run_sums sums;           /* the record's, of the state that was resumed */
+    double *loss;            /* of a step's sub-batches, record_width numbers each, the first the loss; owned */
     double saved;            /* when the last checkpoint was, seconds */
     uint64_t *step_image;    /* of the current step, owned */
     step_copy *before;       /* what the current step changes, owned; NULL without -skip-nan */
@@ -94,33 +97,6 @@ static uint64_t epoch_of(const run *run, uint64_t seen)
     return (uint64_t)round((double)seen / (double)run->images);
 }
 
-static void print_time(double seconds, FILE *out)
-{
-    int s = (int)(seconds + .5);
-    if (s >= 3600) fprintf(out, "%dh%02dm", s / 3600, s / 60 % 60);
-    else if (s >= 60) fprintf(out, "%dm%02ds", s / 60, s % 60);
-    else fprintf(out, "%ds", s);
-}
-
-/* On a terminal the line is rewritten twice a second, in a log one is added every ten seconds. */
-static void print_progress(run *run, double rate)
-{
-    FILE *out = run->options->out;
-    int tty = isatty(fileno(out));
-    double t = clock_now(), pause = tty ? .5 : 10;
-    if (run->options->quiet || t - run->printed < pause) return;
-    run->printed = t;
-    uint64_t seen = *run->net->seen, step = per_update(run->net);
-    double speed = (double)(seen - run->started_at) / (t - run->began);
-    fprintf(out, "%sepoch %.2f/%.4g  step %llu/%llu  loss %.6f  rate %.5g  %.0f images/s  left ", tty ? "\r\033[K" : "",
-            (double)seen / (double)run->images, (double)run->end / (double)run->images,
-            (unsigned long long)(seen / step), (unsigned long long)(run->end / step), run->progress.average, rate,
-            speed);
-    print_time((double)(run->end - seen) / speed, out);
-    fprintf(out, "%s", tty ? "" : "\n");
-    fflush(out);
-}
-
 /* The name is still ours, and the weights are where they can be written from. */
 static int before_saving(run *run, diag *d)
 {
@@ -146,7 +122,8 @@ static int save_all(run *run, diag *d)
     run->saved = clock_now();
     if (!leads(run)) return 0;
     if (before_saving(run, d)) return -1;
-    return checkpoint_save(run->disk, run->model, &run->progress, d);
+    run_sums sums = record_sums(run->record);
+    return checkpoint_save(run->disk, run->model, &run->progress, &sums, d);
 }
 
 /* What the student is worth now: measured at every run->every-th epoch's end, and at the end. */
@@ -157,6 +134,7 @@ static int measure(run *run, uint64_t epoch, measured *found, diag *d)
     int due = epoch / run->every > before / run->every || seen >= run->end;
     if (!o->valid || !due) return 0;
     run->progress.measured_at = seen;
+    record_say(run->record, "measuring ...");
     return measure_student(run->model, o->valid, o->names, o->threads, found, d);
 }
 
@@ -164,11 +142,10 @@ static void print_epoch(run *run, uint64_t epoch, const char *text)
 {
     const run_progress *p = &run->progress;
     FILE *out = run->options->out;
-    int over = !run->options->quiet && isatty(fileno(out));   /* the line of print_progress */
     double speed = (double)(*run->net->seen - run->started_at) / (clock_now() - run->began);
-    fprintf(out, "%sepoch %llu  loss %.6f  rate %.5g  %.0f images/s%s\n", over ? "\r\033[K" : "",
-            (unsigned long long)epoch, p->epoch_sum / (double)(p->epoch_steps ? p->epoch_steps : 1), p->epoch_rate,
-            speed, text);
+    record_hush(run->record);
+    fprintf(out, "epoch %llu  loss %.6f  rate %.5g  %.0f images/s%s\n", (unsigned long long)epoch,
+            p->epoch_sum / (double)(p->epoch_steps ? p->epoch_steps : 1), p->epoch_rate, speed, text);
     fflush(out);
 }
 
@@ -176,16 +153,19 @@ static void print_epoch(run *run, uint64_t epoch, const char *text)
 static int end_epoch(run *run, diag *d)
 {
     uint64_t epoch = epoch_of(run, *run->net->seen);
-    measured found = { .score = -1 };
-    if (together_check(run->model, d) || measure(run, epoch ? epoch : 1, &found, d)) return -1;
-    print_epoch(run, epoch ? epoch : 1, found.text);
+    measured found = measured_nothing();
+    if (!epoch) epoch = 1;
+    if (together_check(run->model, d) || measure(run, epoch, &found, d)) return -1;
+    int best = found.score > run->progress.best;
+    print_epoch(run, epoch, found.text);
+    record_epoch(run->record, epoch, &found, best, d);
     if (found.classes && *run->net->seen >= run->end && !run->options->quiet) fputs(found.classes, run->options->out);
     free(found.classes);
     run->progress.epoch_sum = 0;
     run->progress.epoch_steps = run->progress.epoch_due = 0;
-    if (found.score > run->progress.best) {
+    if (best) {
         run->progress.best = found.score;
-        run->progress.best_epoch = epoch ? epoch : 1;
+        run->progress.best_epoch = epoch;
         if (save(run, "best", d)) return -1;
     }
     return save_all(run, d);
@@ -212,6 +192,7 @@ static int leave_out(run *run, int undo, const diag *why, diag *d)
 {
     unsigned long long step = *run->net->seen / per_update(run->net);
     int skip = undo && (int)run->progress.left_out < run->options->skip_nan;
+    record_hush(run->record);
     diag_append(d, why, skip);
     if (!leads(run) && skip) diag_print(why, stderr);   /* only this rank knows */
     if (together_images(run->model->ranks, run->step_image, own_images(run), d)) return -1;
@@ -238,14 +219,17 @@ static void count_loss(run_progress *progress, double loss)
 /* What came of a step, or of a part of one. */
 enum { STEP_FAILED = -1, STEP_DONE, STEP_NOT_FINITE };   /* a message; nothing; `why` says what and where */
 
-/* One sub-batch; *loss is not finite where nothing has come of it. */
+/* One sub-batch, its loss and the parts of that; *loss is not finite where nothing has come of it. */
 static int learn(run *run, const batch *batch, double *loss, diag *why, diag *d)
 {
     model *model = run->model;
     if (model_resize(model, batch->w, batch->h, d) || model_teach(model, batch->x, batch->index, batch->view, d))
         return STEP_FAILED;
+    record_spent(run->record, WORK_TEACHER);
     mixed_labels labels = { .first = batch->label, .second = batch->label2, .factor = batch->mix };
     *loss = model_train_mixed(model, batch->x, &labels, batch->truth);
+    record_spent(run->record, WORK_STUDENT);
+    record_sub_batch(run->record, loss);
     if (isfinite(*loss)) return STEP_DONE;
     numbers_explain_loss(model, batch->x, *loss, why);
     return STEP_NOT_FINITE;
@@ -254,15 +238,17 @@ static int learn(run *run, const batch *batch, double *loss, diag *why, diag *d)
 /* The sub-batches of this rank's share. *net->seen counts as if those of other ranks were learnt here, too. */
 static int learn_share(run *run, loader *loader, diag *why, diag *d)
 {
-    size_t n = (size_t)run->net->batch, share = own_images(run), before = *run->net->seen;
+    size_t n = (size_t)run->net->batch, share = own_images(run), before = *run->net->seen,
+        width = record_width(run->record);
     int status = STEP_DONE;
     *run->net->seen += share * (size_t)ranks_mine(run->model->ranks);
-    for (size_t s = 0; s < share / n; ++s) run->loss[s] = NAN;
+    for (size_t s = 0; s < share / n; ++s) run->loss[s * width] = NAN;
     for (size_t s = 0; s < share / n; ++s) {
         const batch *b = loader_next(loader, d);
         if (!b) return STEP_FAILED;
+        record_spent(run->record, WORK_DATA);
         memcpy(run->step_image + s * n, b->index, n * sizeof *b->index);
-        if (status == STEP_DONE) status = learn(run, b, &run->loss[s], why, d);
+        if (status == STEP_DONE) status = learn(run, b, run->loss + s * width, why, d);
         else *run->net->seen += n;   /* the rest of a step that will be left out */
         if (status == STEP_FAILED) return status;
     }
@@ -277,14 +263,15 @@ static int learn_step(run *run, loader *loader, diag *why, diag *d)
     if (run->before) step_copy_keep(run->before, run->model);
     together_begin_step(run->together);
     step_news news = { .status = learn_share(run, loader, why, d), .stop = stop_asked() };
-    int own = (int)(own_images(run) / (size_t)run->net->batch);
+    int width = (int)record_width(run->record), own = width * (int)(own_images(run) / (size_t)run->net->batch);
     if (news.status == STEP_FAILED || together_tell(run->model->ranks, &news, run->loss, own, d)) return STEP_FAILED;
     run->stop = news.stop;
     if (run->stop) stop_ask(run->stop);
     for (int i = 0; i < run->net->subdivisions; ++i)
-        if (isfinite(run->loss[i])) count_loss(&run->progress, run->loss[i]);
+        if (isfinite(run->loss[i * width])) count_loss(&run->progress, run->loss[i * width]);
     if (news.status != STEP_DONE) return news.status;
     if (together_end_step(run->together, d)) return STEP_FAILED;
+    record_spent(run->record, WORK_RANKS);
     return numbers_check_updates(run->model, why) ? STEP_NOT_FINITE : STEP_DONE;
 }
 
@@ -300,13 +287,15 @@ static int step(run *run, loader *loader, diag *d)
 {
     uint64_t epochs = *run->net->seen / run->images;
     diag *why = diag_new();
+    record_begin(run->record);
     int status = learn_step(run, loader, why, d), undo = status == STEP_NOT_FINITE;
     double rate = network_rate(run->net);
     if (status == STEP_DONE) status = update(run, why);
     if (status == STEP_NOT_FINITE) status = leave_out(run, undo, why, d);
     diag_free(why);
     if (status) return -1;
-    print_progress(run, rate);
+    record_spent(run->record, WORK_STUDENT);
+    record_step(run->record, run->loss, run->net->subdivisions, rate, d);
     run->progress.epoch_due = *run->net->seen / run->images > epochs || *run->net->seen >= run->end;
     run->progress.epoch_rate = rate;
     return 0;
@@ -383,7 +372,7 @@ static int start_on_disk(run *run, diag *d)
     checkpoint_run c = { .model = run->model, .train = o->train, .valid = o->valid, .backend = o->backend,
                          .threads = o->threads, .seed = o->seed, .view_seed = o->view_seed, .views = o->views };
     run->disk = checkpoint_open(o->folder, o->name, &c);
-    run->resumed = o->resume ? checkpoint_resume(run->disk, run->model, &run->progress, o->force, d) : 0;
+    run->resumed = o->resume ? checkpoint_resume(run->disk, run->model, &run->progress, &run->sums, o->force, d) : 0;
     if (run->resumed < 0) return -1;
     if (run->resumed) fprintf(o->out, "resumed after %llu images\n", (unsigned long long)run->progress.seen);
     else if (o->resume) fprintf(o->out, "nothing to resume in %s, training starts\n", o->folder);
@@ -394,6 +383,17 @@ static int start_on_disk(run *run, diag *d)
     mention_unfinished(run);
     plan_measuring(run);
     return prepare(run, d);
+}
+
+static int open_record(run *run, diag *d)
+{
+    record_plan plan = { .images = run->images, .per_step = per_update(run->net), .end = run->end,
+                         .from = run->started_at, .resumed = run->resumed, .progress = &run->progress,
+                         .sums = &run->sums };
+    run->record = record_open(run->options, &plan, d);
+    if (!run->record) return -1;
+    run->loss = mem_calloc((size_t)run->net->subdivisions * record_width(run->record), sizeof *run->loss);
+    return 0;
 }
 
 /* 0 with *run ready to train, or -1 with messages. */
@@ -410,10 +410,9 @@ static int start(run *run, diag *d)
         return -1;
     run->started_at = *run->net->seen;
     run->step_image = mem_calloc(per_update(run->net), sizeof *run->step_image);
-    run->loss = mem_calloc((size_t)run->net->subdivisions, sizeof *run->loss);
     run->before = run->options->skip_nan ? step_copy_new(run->model) : NULL;
     run->together = together_new(run->model);
-    return find_end(run, d);
+    return find_end(run, d) || open_record(run, d) ? -1 : 0;
 }
 
 /* All steps. 0: to the end; 1: a signal asked to stop, all is saved. */
@@ -422,13 +421,14 @@ static int run_steps(run *run, diag *d)
     loader_options images = training_images(run);
     loader *l = loader_start(&images, d);
     if (!l) return -1;
-    stop_catch(!leads(run));
-    run->began = run->printed = run->saved = clock_now();
+    stop_catch(!leads(run), record_is_live(run->record));
+    run->began = run->saved = clock_now();
     int failed = run->progress.epoch_due ? end_epoch(run, d) : 0;
     while (!failed && *run->net->seen < run->end && !stopping(run)) failed = step(run, l, d) || after_step(run, d);
     if (run->model->low->augment.detector) (void)loader_left_out(l, d);
     loader_stop(l);
     if (!failed && stopping(run) && run->progress.seen != *run->net->seen) failed = save_all(run, d);
+    record_hush(run->record);
     return failed ? -1 : run->progress.epoch_due || *run->net->seen < run->end;
 }
 
@@ -443,12 +443,23 @@ static void print_stopped(const run *run)
 static void print_end(const run *run)
 {
     const trainer_options *o = run->options;
+    char took[32];
     if (run->progress.best >= 0)
         fprintf(o->out, "best %s %.2f %% after epoch %llu; ", model_is_detector(run->model) ? "mAP@0.5" : "top-1",
                 run->progress.best, (unsigned long long)run->progress.best_epoch);
-    fprintf(o->out, "weights in %s/%s_final.weights, ", o->folder, o->name);
-    print_time(clock_now() - run->began, o->out);
-    fprintf(o->out, "\n");
+    progress_time(clock_now() - run->began, took, sizeof took);
+    fprintf(o->out, "weights in %s/%s_final.weights, %s\n", o->folder, o->name, took);
+}
+
+/* The last words: to the record, too. */
+static void say_end(run *run, int stopped, diag *d)
+{
+    const trainer_options *o = run->options;
+    char *weights = mem_printf("%s/%s_%s.weights", o->folder, o->name, stopped ? "last" : "final");
+    record_end(run->record, weights, stopped, d);
+    free(weights);
+    if (stopped) print_stopped(run);
+    else print_end(run);
 }
 
 static int train(run *run, diag *d)
@@ -456,11 +467,9 @@ static int train(run *run, diag *d)
     if (start(run, d)) return -1;
     int stopped = run_steps(run, d);
     if (stopped >= 0 && model_cached(run->model) && report_features(run, d)) return -1;
-    if (stopped > 0) print_stopped(run);
-    if (stopped) return stopped;
-    if (save(run, "final", d)) return -1;
-    print_end(run);
-    return 0;
+    if (stopped < 0 || (!stopped && save(run, "final", d))) return -1;
+    say_end(run, stopped, d);
+    return stopped;
 }
 
 int trainer_run(const trainer_options *options, diag *d)
@@ -468,6 +477,7 @@ int trainer_run(const trainer_options *options, diag *d)
     run r = { .options = options, .every = 1, .model = options->model, .net = options->model->net,
               .images = dataset_count(options->train), .progress = { .average = -1, .best = -1 } };
     int status = leads(&r) && weights_make_folder(options->folder, d) ? -1 : train(&r, d);
+    record_close(r.record);
     checkpoint_free(r.disk);
     free(r.step_image);
     free(r.loss);

@@ -7,6 +7,11 @@
 
 #include <stdio.h>
 
+/* What a teacher was worth when the run was started, percent; NAN: not measured. */
+typedef struct run_teacher {
+    double top1, top5, map50, map;
+} run_teacher;
+
 typedef struct trainer_options {
     model *model;                 /* borrowed, weights loaded */
     const dataset *train, *valid; /* borrowed; valid may be NULL */
@@ -18,6 +23,7 @@ typedef struct trainer_options {
     int threads;                  /* loader threads */
     uint64_t seed;                /* of weights and the order of images */
     uint64_t view_seed, views;    /* views: 0 = a new one each epoch */
+    const run_teacher *teachers;  /* one a [teacher], borrowed; NULL: none was measured */
     const char *backend;          /* as the user names it, NULL = the default */
     /* go on where NAME_last.state says; even if that run was started with something else */
     int resume, force;

@@ -14,6 +14,7 @@
 #include "darknet_plugin/training/trainer.h"
 #include "layers/cpu/parallel.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 typedef struct training {
@@ -22,27 +23,34 @@ typedef struct training {
     model *model;
     const char *backend;     /* as the user would name it; NULL = the default */
     run_lock lock;
+    run_teacher teacher[MAX_TEACHERS];   /* their scores */
 } training;
 
 /* Teacher i of a classifier, which fails where its score is no better than guessing. */
-static int judge_teacher(const options *options, const training *training, const evaluation *evaluation, int i, diag *d)
+static int judge_teacher(const options *options, training *training, const evaluation *evaluation, int i, diag *d)
 {
     const teacher_spec *spec = &training->model->low->teacher[i];
     const top_comparison *scores = &evaluation->of[i];
     size_t rated = scores->rated ? evaluation->labelled : 0;
     int classes = teacher_outputs(training->model->teacher[i]);
-    if (rated)
+    if (rated) {
+        training->teacher[i].top1 = scores->teacher.top1;
+        training->teacher[i].top5 = scores->teacher.top5;
         fprintf(options->out, "teacher %s: top-1 %.2f %%, top-5 %.2f %% of %zu images\n", spec->cfg_path,
                 scores->teacher.top1, scores->teacher.top5, rated);
+    }
     return teacher_refuse(spec, evaluate_suspicious(&scores->teacher, rated, classes), options->force, d);
 }
 
-static int judge_detector(const options *options, const training *training, const detect_evaluation *evaluation, int i,
+/* The same of a detector. */
+static int judge_detector(const options *options, training *training, const detect_evaluation *evaluation, int i,
                           diag *d)
 {
     const teacher_spec *spec = &training->model->low->teacher[i];
     const map_class *all = &evaluation->of[i].teacher.all;
     const char *why = evaluation->truths && all->ap50 < .5 ? "finds next to nothing" : NULL;
+    training->teacher[i].map50 = all->ap50;
+    training->teacher[i].map = all->ap;
     fprintf(options->out, "teacher %s: mAP@0.5 %.2f %%, mAP@[.5:.95] %.2f %% of %zu images\n", spec->cfg_path,
             all->ap50, all->ap, evaluation->images);
     return teacher_refuse(spec, why, options->force, d);
@@ -247,7 +255,7 @@ static int train(const options *options, training *training, const preflight_job
     trainer_options how = {
         .model = training->model, .train = training->train, .valid = training->valid, .folder = job->folder,
         .name = job->name, .lock = &training->lock, .backend = training->backend, .threads = parallel_threads(),
-        .names = training->file, .measure = options->measure,
+        .names = training->file, .teachers = training->teacher, .measure = options->measure,
         .views = views, .epochs = options->epochs, .seed = (uint64_t)options->seed,
         .view_seed = options_view_seed(options), .resume = options->resume, .force = options->force,
         .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet, .out = options->out,
@@ -313,6 +321,7 @@ static int refuse_host(diag *d)
 static int run(options *options, diag *d)
 {
     training training = { 0 };
+    for (int i = 0; i < MAX_TEACHERS; ++i) training.teacher[i] = (run_teacher){ NAN, NAN, NAN, NAN };
     model_options how = { .threads = options->threads, .seed = (uint64_t)options->seed,
                           .mode = options->from_labels ? LOWER_LABELS : LOWER_TRAIN, .ranks = options->ranks,
                           .shared = 1 };
