@@ -23,6 +23,7 @@ typedef struct data_format {
     const char *name;         /* of format= */
     const char *what;         /* "an IDX file" */
     int boxes;                /* a detector's images may stand in it: it keeps paths, which lead to label files */
+    int by_class;             /* its files are sorted by class, so it is none for images without labels */
     /* why `path` cannot be opened as one, borrowed; NULL if it can */
     const char *(*problem)(const char *path);
     int (*probe)(const char *path, int classes);                        /* is it one of these? NULL: anything is */
@@ -127,6 +128,8 @@ typedef struct data_names {
 void data_names_add(data_names *names, char *const *name, int classes);
 /* The class of that name, DATA_NO_CLASS, or DATA_SEVERAL_CLASSES where it stands twice. */
 int data_class_named(const data_names *names, const char *name);
+/* The same, where a class may also be written as its number, 0..classes-1. */
+int data_class_written(const data_names *names, const char *text, int classes);
 /* Reports labels first .. first + n - 1 that are outside 0..classes-1 (the first and how many). 0 or -1. */
 int data_check_labels(const dataset *set, size_t first, size_t n, const char *file, diag *d);
 
@@ -164,6 +167,29 @@ void data_files_free(dataset *set);
 
 /* The format= of the CIFAR whose records a file would be, by its size alone: NULL, none, or its classes, *classes. */
 const char *data_cifar_format(const char *path, size_t *records, int *classes);
+
+/* ---- folders (dataset_walk.c) ---- */
+
+/* How many there are of something, and the names of the first ten for a message. Begins empty, { 0 }. */
+typedef struct data_noted {
+    size_t n;
+    char *names;              /* owned: the user frees it; NULL where there are none */
+    int words;
+} data_noted;
+void data_note(data_noted *noted, const char *name);
+
+/* Why `path` is no folder that can be read, borrowed; NULL if it is one. */
+const char *data_folder_problem(const char *path);
+int data_is_folder(const char *path);
+int data_has_folders(const char *path);     /* is a folder in it that is not hidden? */
+int data_is_image(const char *name);        /* by how it ends */
+/* Paths of all that is in a folder and not hidden, in the order of their bytes, each owned, as is the array. NULL after
+ * reporting, or where there is nothing. */
+char **data_paths_in(const char *folder, int *count, diag *d);
+/* "cat, dog, ..." as the .data file names classes, NULL without names; the caller frees. */
+char *data_expected_names(const data_file *data);
+/* Reports a folder that has no folder a class. */
+void data_report_no_classes(const data_request *request, const char *folder, diag *d);
 
 /* ---- what files hold (dataset_prints.c) ---- */
 
