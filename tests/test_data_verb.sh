@@ -88,6 +88,26 @@ status 1 "a class out of range" "$darknet" distill data "$work/road.data"
 says err "12.txt:1: warning: box dropped: the class is out of range" "is named with its line"
 if [ "$(grep -n 'boxes were dropped (' "$work/err" | cut -d: -f1)" -lt "$(grep -n 'box dropped:' "$work/err" | head -1 | cut -d: -f1)" ]; then ok "how many comes first"; else not_ok "how many comes first" "$(cat "$work/err")"; fi
 
+# ---- a detector's, with COCO's and VOC's labels ----
+mkdir -p "$work/sea/Annotations"
+for i in 1 2 3 4; do pnm "sea/$i.ppm" 64 48; done
+images= boxes=
+for i in 1 2 3 4; do
+    images="$images${images:+,}{\"id\":$i,\"file_name\":\"$i.ppm\",\"width\":64,\"height\":48}"
+    boxes="$boxes${boxes:+,}{\"image_id\":$i,\"category_id\":9,\"bbox\":[1,2,$((i * 10)),20],\"iscrowd\":$((i == 3))}"
+    words "<annotation><size><width>64</width><height>48</height></size><object><name>cat</name><bndbox><xmin>2</xmin><ymin>3</ymin><xmax>22</xmax><ymax>13</ymax></bndbox></object></annotation>" >"$work/sea/Annotations/$i.xml"
+done
+words "{\"images\":[$images],\"annotations\":[$boxes],\"categories\":[{\"id\":9,\"name\":\"cat\"}]}" >"$work/sea.json"
+words classes=2 names=two train=sea train_labels=sea.json valid=sea valid_labels=sea/Annotations >"$work/sea.data"
+status 0 "COCO's and VOC's labels" "$darknet" distill data "$work/sea.data"
+says out "passed over 1 objects that are difficult, or crowds" "crowds are counted"
+says err "1 of 2 classes in names= are no category of it: dog" "a class that COCO's file does not have is named"
+status 0 "the same as JSON" "$darknet" distill data "$work/sea.data" -json
+holds "boxes" '.train.boxes == 3 and .train.passed_over == 1 and .valid.boxes == 4 and .train.format == "images"'
+words '{"images": [}' >"$work/sea.json"
+status 1 "a broken file of labels" "$darknet" distill data "$work/sea.data"
+says err "sea.json:1: not JSON, or cut short (byte 13)" "is named with its place"
+
 # ---- files with their pixels in memory ----
 { printf '\003'; head -c 3072 /dev/zero; printf '\007'; head -c 3072 /dev/zero; } >"$work/batch.bin"
 words classes=10 "valid=$work/batch.bin" >"$work/cifar.data"

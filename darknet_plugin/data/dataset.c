@@ -251,6 +251,7 @@ void dataset_forget_labels(dataset *set, size_t from)
 
 size_t dataset_labelled(const dataset *set) { return set->labelled; }
 
+size_t dataset_passed_over(const dataset *set) { return set->passed_over; }
 int dataset_has_boxes(const dataset *set) { return set->box_at != NULL; }
 
 const data_box *dataset_boxes(const dataset *set, size_t i, int *n)
@@ -267,13 +268,15 @@ const data_box *dataset_boxes(const dataset *set, size_t i, int *n)
 
 const char *dataset_left_out(const dataset *set, size_t i)
 {
-    static const char *const why[] = { NULL, "not there or not readable", "no label file" };
+    static const char *const why[] = { NULL, "not there or not readable", "no label file", "not in the file of labels",
+                                       "a label file that cannot be read" };
     return set->left_out && i < set->count ? why[set->left_out[i]] : NULL;
 }
 
 int dataset_lacks_labels(const dataset *set, size_t i)
 {
-    return set->left_out && i < set->count && set->left_out[i] == DATA_NO_LABELS;
+    return set->left_out && i < set->count &&
+           (set->left_out[i] == DATA_NO_LABELS || set->left_out[i] == DATA_NO_ENTRY);
 }
 
 const char *dataset_name(const dataset *set, size_t i, char *buf, size_t len)

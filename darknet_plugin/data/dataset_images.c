@@ -59,6 +59,7 @@ static void read_file(images_reader *reader, char *path)
     free(path);
 }
 
+/* All that is in a folder, and in those below. */
 static void read_folder(images_reader *reader, const char *folder, const folder_chain *around)
 {
     struct stat st;

@@ -10,7 +10,9 @@
 typedef struct data_request {
     const data_file *data;    /* borrowed */
     const char *key;          /* "train", "valid" or "unlabelled" */
-    const char *labels;       /* value of train_labels / valid_labels, borrowed, or NULL */
+    /* value of train_labels / valid_labels, borrowed, or NULL: IDX files; of a detector's images a COCO file or
+     * folders of label files */
+    const char *labels;
     char **path;              /* paths of them, owned: what the key names, looked up once the format is known */
     int paths;
     int need;                 /* DATA_CLASSES, DATA_DETECTOR, DATA_BOXES, DATA_LOOK */
@@ -45,7 +47,7 @@ typedef struct data_format {
     .read = data_files_read, .size = data_files_size, .name_of = data_files_name, .free = data_files_free
 
 enum { DATA_NO_CLASS = -1, DATA_SEVERAL_CLASSES = -2 };   /* what stands for a label where there is none */
-typedef enum { DATA_USED, DATA_NO_IMAGE, DATA_NO_LABELS } data_left_out;
+typedef enum { DATA_USED, DATA_NO_IMAGE, DATA_NO_LABELS, DATA_NO_ENTRY, DATA_BAD_LABELS, DATA_LEFT_OUT } data_left_out;
 
 /* The images of one file: first .. first of the next part - 1. */
 typedef struct data_part {
@@ -77,6 +79,7 @@ struct dataset {
     data_prints *prints;      /* owned; formats kept in files, once opened */
     data_box *box;            /* owned; those of image i are box_at[i] .. box_at[i + 1] - 1 */
     size_t *box_at;           /* (count + 1), owned; NULL where label files were not read */
+    size_t passed_over;       /* objects that label files call difficult or crowds */
 };
 
 /* ---- texts ---- */
@@ -209,8 +212,9 @@ int data_print_read(const char *path, data_print *print);
 int data_read_boxes(dataset *set, const data_request *request, diag *d);
 /* Reports images that are left out and their number; -1 where they are more than 1 %. */
 int data_report_left_out(const dataset *set, const data_request *request, diag *d);
-/* Where the label file of an image is (dataset_label_path.c): that which is there, or else where Darknet looks for it.
- * The caller frees. */
-char *data_label_path(const char *image);
+/* Where the label file of an image is (dataset_label_path.c), .txt or .xml: in these folders, or where there are
+ * none (folders 0) where Darknet or VOC has it; else where Darknet, or in which folder one, looks for it. The caller
+ * frees. */
+char *data_label_path(const char *image, char *const *folder, int folders);
 
 #endif

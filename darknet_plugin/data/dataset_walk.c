@@ -1,5 +1,6 @@
-/* What formats of folders share (see dataset_internal.h): what is in a folder, in the order of the names' bytes, whatever
- * the locale, and what of it is an image. Names that begin with a dot are hidden; symbolic links are followed. */
+/* What formats of folders share (see dataset_internal.h): what is in a folder, in the order of the names' bytes,
+ * whatever the locale, and what of it is an image. Names that begin with a dot are hidden; symbolic links are
+ * followed. */
 #include "dataset_internal.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/words.h"

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REASONS = 2, SHOWN = 10 };
+enum { REASONS = 4, SHOWN = 10 };
 
 typedef struct dims {
     int w, h;
@@ -56,12 +56,13 @@ static int has_label_files(const dataset *set)
     return 2 * have >= dataset_count(set);
 }
 
-/* The split as a detector's list; NULL if it is none. Messages come only where it is. */
+/* The split as a detector's; NULL if it is none. Messages come only where it is, or is meant to be. */
 static dataset *open_detector(const data_file *file, data_split split, diag *d)
 {
     diag *quiet = diag_aside(d);
     dataset *set = dataset_open(file, split, 0, DATA_BOXES | DATA_LOOK, quiet);
-    if (set && has_label_files(set)) diag_append(d, quiet, 0);
+    int sure = dataset_names_boxes(file, split);
+    if (sure || (set && has_label_files(set))) diag_append(d, quiet, 0);
     else {
         dataset_free(set);
         set = NULL;
@@ -158,8 +159,10 @@ static int open_split(const data_file *file, data_split which, int detector, con
 {
     static const char *const names[] = { "train", "valid", "unlabelled" };
     *split = (contents){ .split = names[which], .unlabelled_split = which == DATA_UNLABELLED, .detector = detector };
+    int errors = diag_errors(d);
     if (!split->unlabelled_split) split->set = open_detector(file, which, d);
     if (!split->unlabelled_split) split->detector = split->set != NULL;
+    if (!split->set && diag_errors(d) > errors) return -1;
     int need = split->detector ? DATA_DETECTOR | DATA_LOOK : DATA_LOOK;
     if (!split->set) split->set = dataset_open(file, which, 0, need, d);
     if (!split->set) return -1;
@@ -244,6 +247,8 @@ static void print_split(const data_file *file, const contents *split, FILE *out)
     if (channels) fprintf(out, ", %d channel%s", channels, channels > 1 ? "s" : "");
     fprintf(out, "\n  images      %zu\n", dataset_count(split->set));
     if (split->detector && !split->unlabelled_split) fprintf(out, "  boxes       %zu\n", split->boxes);
+    if (dataset_passed_over(split->set))
+        fprintf(out, "  passed over %zu objects that are difficult, or crowds\n", dataset_passed_over(split->set));
     print_sizes(split, out);
     if (!split->unlabelled_split) print_classes(file, split, out);
     if (split->unlabelled && !split->unlabelled_split) fprintf(out, "  no class    %zu\n", split->unlabelled);
@@ -289,7 +294,8 @@ static void add_classes(cJSON *object, const data_file *file, const contents *sp
 static void add_boxes(cJSON *object, const contents *split)
 {
     const struct { const char *key; size_t value; } rows[] = {
-        { "boxes", split->boxes }, { "fewest_boxes", split->fewest }, { "most_boxes", split->most },
+        { "boxes", split->boxes }, { "passed_over", dataset_passed_over(split->set) },
+        { "fewest_boxes", split->fewest }, { "most_boxes", split->most },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i)
         cJSON_AddNumberToObject(object, rows[i].key, (double)rows[i].value);
