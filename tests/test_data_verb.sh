@@ -45,6 +45,21 @@ says err "1 of 8 images are not images that can be read: $work/pets/dog3.ppm" "i
 says out "unreadable  1" "and counted"
 says out "images      8" "beside the others"
 
+
+# ---- images of valid= that are in train=, too ----
+mkdir "$work/twins"
+for i in 1 2 3; do pnm "twins/cat$i.ppm" 40 "3$i"; done
+cp "$work/twins/cat2.ppm" "$work/twins/dog1.ppm"
+pnm twins/dog2.ppm 40 99
+printf '%s\n' "$work"/twins/cat?.ppm >"$work/twins/train.list"
+printf '%s\n' "$work"/twins/dog?.ppm >"$work/twins/valid.list"
+words classes=3 "names=$work/names" train=twins/train.list valid=twins/valid.list >"$work/twins.data"
+status 0 "an image of valid= that is in train=, too" "$darknet" distill data "$work/twins.data"
+says err "1 of 2 images of valid= are in train=, too: $work/twins/dog1.ppm = $work/twins/cat2.ppm" "is named"
+says out "in train=   1 of these images" "and counted"
+status 0 "as JSON" "$darknet" distill data "$work/twins.data" -json
+holds "too" '.valid.in_train == 1 and (.train | has("in_train") | not)'
+
 # ---- a folder a class ----
 mkdir "$work/tree"
 words cat dog >"$work/two"

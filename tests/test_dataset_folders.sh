@@ -58,8 +58,9 @@ status 1 "so does valid of what has no teacher" "$darknet" distill valid "$w/fla
 says err "none of the 20 images has a class" "in words"
 sed "s#^\[augment\]#[teacher]\ncfg=$PWD/cfg/fashion-teacher.cfg\nweights=$PWD/cfg/fashion-teacher.weights\n\n[augment]#; s#^\[softmax\]#[kd]\n[softmax]\nnoloss=1#" cfg/fashion-student.cfg >"$w/kd.cfg"
 status 0 "[kd] alone" train flat "$w/kd.cfg"
-printf 'classes=10\nnames=names\ntrain=few.list\nunlabelled=flat\n' >"$w/more.data"
+printf 'classes=10\nnames=names\ntrain=few.list\nvalid=flat\nunlabelled=flat\n' >"$w/more.data"
 grep -v /bag/ "$w/train.list" >"$w/few.list"
 status 0 "as unlabelled= beside a list" "$darknet" distill train "$w/more.data" "$w/kd.cfg" -force -epochs 1 -backup "$w/b/more"
 says out "20 images of unlabelled= teach beside 88 of train=" "they teach"
+says err "20 of 20 validation images are among the training images, too: $w/flat/00.pgm = " "and are seen where they are measured, too"
 finish

@@ -85,6 +85,10 @@ data_print dataset_print(const dataset *set, size_t i);
 char *dataset_trust(const dataset *set, const data_print *kept, size_t n);
 /* Would dataset_trust believe all of them, without reading a file? */
 int dataset_untouched(const dataset *set, const data_print *kept, size_t n);
+/* How many images of `set` are in `other`, too: files of the same bytes, or the same pixels in memory. Files are read
+ * where sizes agree, unless those are more than `most` bytes: then 0. *names: "a.png = b.png, ..." of the first, the
+ * caller's to free; NULL where there are none. */
+size_t dataset_twins(const dataset *set, const dataset *other, uint64_t most, char **names);
 int dataset_label(const dataset *set, size_t i);                 /* 0..classes-1, or -1 */
 /* From now on images `from`, from + 1, ... have no label. */
 void dataset_forget_labels(dataset *set, size_t from);
