@@ -62,5 +62,5 @@ printf 'classes=10\nnames=names\ntrain=few.list\nvalid=flat\nunlabelled=flat\n' 
 grep -v /bag/ "$w/train.list" >"$w/few.list"
 status 0 "as unlabelled= beside a list" "$darknet" distill train "$w/more.data" "$w/kd.cfg" -force -epochs 1 -backup "$w/b/more"
 says out "20 images of unlabelled= teach beside 88 of train=" "they teach"
-says err "20 of 20 validation images are among the training images, too: $w/flat/00.pgm = " "and are seen where they are measured, too"
+says err "20 of 20 validation images are among the training images, too: $w/flat/" "and are seen where they are measured, too"
 finish

@@ -57,8 +57,8 @@ static int by_image(const void *left, const void *right)
 /* Sorts by id; -1 after reporting one that stands twice. */
 static int sort_tables(coco_file *file, diag *d)
 {
-    qsort(file->image, file->images, sizeof *file->image, by_image_id);
-    qsort(file->category, file->categories, sizeof *file->category, by_category_id);
+    if (file->images) qsort(file->image, file->images, sizeof *file->image, by_image_id);
+    if (file->categories) qsort(file->category, file->categories, sizeof *file->category, by_category_id);
     for (size_t i = 1; i < file->images; ++i)
         if (file->image[i].id == file->image[i - 1].id) {
             diag_error(d, file->path, 0, NULL, "two images have the id %.0f: %s and %s", file->image[i].id,
@@ -103,7 +103,7 @@ static void share_out(coco_file *file, box_reader *reader)
         free(place);
     }
     file->boxes = kept;
-    qsort(file->box, kept, sizeof *file->box, by_image);
+    if (kept) qsort(file->box, kept, sizeof *file->box, by_image);
     for (size_t i = kept; i-- > 0;) {
         coco_image *image = &file->image[(size_t)file->box[i].image];
         image->first = i;

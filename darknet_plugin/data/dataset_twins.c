@@ -1,8 +1,8 @@
 /* Images of one set that are in another, too (see dataset.h): an accuracy measured on what was trained on says little.
  *
- * Files are the same where their bytes are: sizes first, which cost no reading, then hashes of those that agree in size with
- * one of the other set. Images in memory are the same where their pixels are. A picture that was saved anew, or scaled,
- * is another one here. */
+ * Files are the same where their bytes are: sizes first, which cost no reading, then hashes of those that agree in
+ * size with one of the other set. Images in memory are the same where their pixels are. A picture that was saved
+ * anew, or scaled, is another one here. */
 #include "dataset_internal.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/words.h"

@@ -7,6 +7,8 @@
 #define DISTILL_VERB_DATA_H
 #include "darknet_plugin/base/json.h"
 #include "darknet_plugin/base/options.h"
+#include "darknet_plugin/data/augment_spec.h"
+#include "darknet_plugin/data/boxes_anchors.h"
 #include "darknet_plugin/data/dataset.h"
 
 enum { DATA_REASONS = 4 };
@@ -40,14 +42,30 @@ typedef struct contents {
     reason left_out[DATA_REASONS];
 } contents;
 
-/* Opens a split and goes through it. `detector`: images of unlabelled= are a detector's where those of train= are. 0, or -1
- * with messages; the caller frees with verb_data_free either way. */
+/* Opens a split and goes through it. `detector`: images of unlabelled= are a detector's where those of train= are.
+ * 0, or -1 with messages; the caller frees with verb_data_free either way. */
 int verb_data_look(const data_file *file, data_split which, int detector, contents *split, diag *d);
 /* Looks for images of valid= in train=. */
 void verb_data_twins(contents *valid, const contents *train);
 /* Says what training would refuse, and what is odd. */
 void verb_data_report(const data_file *file, const contents *split, diag *d);
 void verb_data_free(contents *split);
+
+/* The network that the images are for. */
+typedef struct data_input {
+    const char *cfg;             /* borrowed; NULL: none was named */
+    int c, w, h;
+    augment_spec augment;
+    int anchors;                 /* how many are wanted; 0: none */
+    box_size *old;               /* those of the cfg, old_anchors of them, owned */
+    int old_anchors;
+    uint64_t seed;
+} data_input;
+
+/* Anchors for the boxes of train=, into `object` unless it is NULL, else to `out`. 0, or -1 with messages. */
+int verb_data_anchors(const contents *train, const data_input *input, cJSON *object, FILE *out, diag *d);
+/* Writes the picture. 0, or -1 with messages. */
+int verb_data_sheet(const data_file *file, const contents *train, const data_input *input, const char *path, diag *d);
 
 const dims *verb_data_common_size(const contents *split);      /* borrowed */
 const char *verb_data_counted(const contents *split);           /* "boxes" or "images" */
