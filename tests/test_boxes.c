@@ -114,7 +114,7 @@ static void test_labels_are_left_alone_where_not_wanted(void **state)
 static void check_path(const char *image, const char *label)
 {
     char *base = mem_printf("%s/%s", check_folder(), image), *want = mem_printf("%s/%s", check_folder(), label);
-    char *path = data_label_path(base);
+    char *path = data_label_path(base, NULL, 0);
     assert_string_equal(path, want);
     free(base), free(want), free(path);
 }

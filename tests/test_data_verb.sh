@@ -45,6 +45,21 @@ says err "1 of 8 images are not images that can be read: $work/pets/dog3.ppm" "i
 says out "unreadable  1" "and counted"
 says out "images      8" "beside the others"
 
+
+# ---- images of valid= that are in train=, too ----
+mkdir "$work/twins"
+for i in 1 2 3; do pnm "twins/cat$i.ppm" 40 "3$i"; done
+cp "$work/twins/cat2.ppm" "$work/twins/dog1.ppm"
+pnm twins/dog2.ppm 40 99
+printf '%s\n' "$work"/twins/cat?.ppm >"$work/twins/train.list"
+printf '%s\n' "$work"/twins/dog?.ppm >"$work/twins/valid.list"
+words classes=3 "names=$work/names" train=twins/train.list valid=twins/valid.list >"$work/twins.data"
+status 0 "an image of valid= that is in train=, too" "$darknet" distill data "$work/twins.data"
+says err "1 of 2 images of valid= are in train=, too: $work/twins/dog1.ppm = $work/twins/cat2.ppm" "is named"
+says out "in train=   1 of these images" "and counted"
+status 0 "as JSON" "$darknet" distill data "$work/twins.data" -json
+holds "too" '.valid.in_train == 1 and (.train | has("in_train") | not)'
+
 # ---- a folder a class ----
 mkdir "$work/tree"
 words cat dog >"$work/two"
@@ -87,6 +102,26 @@ words "5 .5 .5 .2 .2" >"$work/road/labels/12.txt"
 status 1 "a class out of range" "$darknet" distill data "$work/road.data"
 says err "12.txt:1: warning: box dropped: the class is out of range" "is named with its line"
 if [ "$(grep -n 'boxes were dropped (' "$work/err" | cut -d: -f1)" -lt "$(grep -n 'box dropped:' "$work/err" | head -1 | cut -d: -f1)" ]; then ok "how many comes first"; else not_ok "how many comes first" "$(cat "$work/err")"; fi
+
+# ---- a detector's, with COCO's and VOC's labels ----
+mkdir -p "$work/sea/Annotations"
+for i in 1 2 3 4; do pnm "sea/$i.ppm" 64 48; done
+images= boxes=
+for i in 1 2 3 4; do
+    images="$images${images:+,}{\"id\":$i,\"file_name\":\"$i.ppm\",\"width\":64,\"height\":48}"
+    boxes="$boxes${boxes:+,}{\"image_id\":$i,\"category_id\":9,\"bbox\":[1,2,$((i * 10)),20],\"iscrowd\":$((i == 3))}"
+    words "<annotation><size><width>64</width><height>48</height></size><object><name>cat</name><bndbox><xmin>2</xmin><ymin>3</ymin><xmax>22</xmax><ymax>13</ymax></bndbox></object></annotation>" >"$work/sea/Annotations/$i.xml"
+done
+words "{\"images\":[$images],\"annotations\":[$boxes],\"categories\":[{\"id\":9,\"name\":\"cat\"}]}" >"$work/sea.json"
+words classes=2 names=two train=sea train_labels=sea.json valid=sea valid_labels=sea/Annotations >"$work/sea.data"
+status 0 "COCO's and VOC's labels" "$darknet" distill data "$work/sea.data"
+says out "passed over 1 objects that are difficult, or crowds" "crowds are counted"
+says err "1 of 2 classes in names= are no category of it: dog" "a class that COCO's file does not have is named"
+status 0 "the same as JSON" "$darknet" distill data "$work/sea.data" -json
+holds "boxes" '.train.boxes == 3 and .train.passed_over == 1 and .valid.boxes == 4 and .train.format == "images"'
+words '{"images": [}' >"$work/sea.json"
+status 1 "a broken file of labels" "$darknet" distill data "$work/sea.data"
+says err "sea.json:1: not JSON, or cut short (byte 13)" "is named with its place"
 
 # ---- files with their pixels in memory ----
 { printf '\003'; head -c 3072 /dev/zero; printf '\007'; head -c 3072 /dev/zero; } >"$work/batch.bin"

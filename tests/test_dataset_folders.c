@@ -95,7 +95,8 @@ static dataset *open_warned(const char *data, const char *warning)
     return s;
 }
 
-/* Numbers come from names=, the order from the names' bytes; no label is looked for in a path. */
+/* Numbers come from names=, the order from the names' bytes, classes mixed: cat 1/4, dog and fire truck 1/2, cat 3/4. No
+ * label is looked for in a path. */
 static void test_classes_and_order(void **state)
 {
     (void)state;
@@ -106,9 +107,9 @@ static void test_classes_and_order(void **state)
         dataset *s = open_warned(data[i], NULL);
         assert_int_equal(dataset_count(s), 4);
         check_image(s, 0, "/photos/cat/a dog.png", 10, 1);
-        check_image(s, 1, "/photos/cat/b.PNG", 20, 1);
-        check_image(s, 2, "/photos/dog/B.Png", 30, 0);
-        check_image(s, 3, "/photos/fire truck/1.png", 40, 2);
+        check_image(s, 1, "/photos/dog/B.Png", 30, 0);
+        check_image(s, 2, "/photos/fire truck/1.png", 40, 2);
+        check_image(s, 3, "/photos/cat/b.PNG", 20, 1);
         assert_false(dataset_ambiguous(s, 0));
         dataset_free(s);
     }
@@ -139,7 +140,7 @@ static void test_where(void **state)
     put_photos();
     char *data = mem_printf("classes=3\nnames=pets\ntrain=%s/photos//\n", check_folder());
     dataset *s = open_warned(data, NULL);
-    check_image(s, 3, "/photos/fire truck/1.png", 40, 2);
+    check_image(s, 2, "/photos/fire truck/1.png", 40, 2);
     dataset_free(s);
     free(data);
     data_put_text("tests", "photos/dog/B.Png\n");   /* tests/ is a folder of the working directory */
@@ -151,7 +152,7 @@ static void test_where(void **state)
     refused("classes=3\nnames=pets\ntrain=more.list,photos\n", 1, "not a regular file (train= in ", NULL);
     refused("classes=3\nnames=pets\ntrain=more.list\nformat=folders\n", 1, "not a folder (train= in ", NULL);
     refused("classes=3\nnames=pets\ntrain=none\nformat=folders\n", 1, "No such file or directory (train= in ", NULL);
-    refused("classes=3\nnames=pets\ntrain=photos\nformat=folder\n", 1, "is not one of auto, idx, cifar10, cifar100, list, folders",
+    refused("classes=3\nnames=pets\ntrain=photos\nformat=folder\n", 1, "is not one of auto, idx, cifar10, cifar100, list, folders, images",
             NULL);
     refused("classes=3\nvalid=photos\n", 1, "train= is missing", "a list of images, a folder with a folder of images for each class");
 }
@@ -167,6 +168,7 @@ static void test_several(void **state)
     assert_int_equal(dataset_count(s), 5);
     check_image(s, 0, "/more/dog/x.jpg.png", 50, 0);
     check_image(s, 1, "/photos/cat/a dog.png", 10, 1);
+    check_image(s, 2, "/photos/fire truck/1.png", 40, 2);
     dataset_free(s);
 }
 
@@ -176,8 +178,8 @@ static void test_prints(void **state)
     (void)state;
     put_photos();
     dataset *s = data_must_open(PETS, 0, 1);
-    char *list = mem_printf("%1$s/photos/cat/a dog.png cat\n%1$s/photos/cat/b.PNG cat\n%1$s/photos/dog/B.Png dog\n"
-                            "%1$s/photos/fire truck/1.png 2\n", check_folder());
+    char *list = mem_printf("%1$s/photos/cat/a dog.png cat\n%1$s/photos/dog/B.Png dog\n"
+                            "%1$s/photos/fire truck/1.png 2\n%1$s/photos/cat/b.PNG cat\n", check_folder());
     data_put_text("l.list", list);
     dataset *listed = data_must_open("classes=3\nnames=pets\ntrain=l.list\n", 0, 1);
     assert_true(dataset_identity(s) == dataset_identity(listed));
@@ -219,7 +221,7 @@ static void test_what_is_an_image(void **state)
     assert_int_equal(symlink(folder, from), 0);
     dataset *s = open_warned(PETS, NULL);
     assert_int_equal(dataset_count(s), 4 + 9 + 1);
-    check_image(s, 13 - 1, "/photos/dog/link.png", 20, 0);
+    check_image(s, 13, "/photos/dog/link.png", 20, 0);
     dataset_free(s);
     s = open_warned("classes=3\nnames=pets\ntrain=linked\n", "2 of 3 classes have no images: dog, fire truck");
     assert_int_equal(dataset_count(s), 2);
@@ -268,7 +270,7 @@ static void test_mistakes(void **state)
     make_folder("photos/bird");
     make_folder("photos/Dog");
     refused(PETS, 1, "2 of 5 folders have no class's name: Dog, bird", "the names of the 3 classes, from ");
-    refused(PETS, 1, "2 of 5", "/pets: dog, cat, fire truck");
+    refused(PETS, 1, "2 of 5", "/pets: dog, cat, fire truck; format=images takes all images without a class");
     data_put_text("pets", "dog\ncat\nfire truck\nbird\nDog\n");
     dataset *s = open_warned("classes=5\nnames=pets\ntrain=photos\n", "2 of 5 classes have no images: bird, Dog");
     dataset_free(s);
@@ -277,8 +279,121 @@ static void test_mistakes(void **state)
     make_folder("flat");
     refused("classes=6\nnames=pets\ntrain=flat\n", 1, "there is no folder in it, expected one for each class: dog, cat, ", "let train= name a list");
     put_image("flat/1.png", 1);
-    refused("classes=6\nnames=pets\ntrain=flat\n", 2, "there is no folder in it", "move each image into the folder of its class");
-    refused("classes=6\ntrain=flat\n", 2, "there is no folder in it, expected one for each class", NULL);
+    refused("classes=6\nnames=pets\ntrain=flat\n", 1, "there is no folder in it", "move each image into the folder of its class");
+    refused("classes=6\ntrain=flat\n", 1, "there is no folder in it, expected one for each class", NULL);
+}
+
+/* A class's folder may be named by its number, as a list's line may end on one. */
+static void test_numbers(void **state)
+{
+    (void)state;
+    empty();
+    make_folder("photos");
+    make_folder("photos/0");
+    make_folder("photos/02");
+    make_folder("photos/cat");
+    put_image("photos/0/a.png", 1);
+    put_image("photos/02/a.png", 2);
+    put_image("photos/cat/a.png", 3);
+    dataset *s = open_warned(PETS, NULL);
+    check_image(s, 0, "/photos/0/a.png", 1, 0);
+    check_image(s, 1, "/photos/02/a.png", 2, 2);
+    check_image(s, 2, "/photos/cat/a.png", 3, 1);
+    dataset_free(s);
+    refused("classes=3\ntrain=photos\n", 1, "3 folders, whose classes have no names in ", NULL);
+    char *cat = at("photos/cat"), *one = at("photos/1");
+    assert_int_equal(rename(cat, one), 0);
+    s = open_warned("classes=4\ntrain=photos\n", "1 of 4 classes have no images: 3");
+    check_image(s, 2, "/photos/1/a.png", 3, 1);
+    dataset_free(s);
+    free(cat);
+    free(one);
+}
+
+/* What is held out, and what has labels, is of all classes in their shares. */
+static void test_shares(void **state)
+{
+    (void)state;
+    empty();
+    make_folder("photos");
+    make_folder("photos/cat");
+    make_folder("photos/dog");
+    for (int i = 0; i < 12; ++i) {
+        char *name = mem_printf("photos/%s/%02d.png", i < 8 ? "cat" : "dog", i);
+        put_image(name, (uint8_t)i);
+        free(name);
+    }
+    diag *d = diag_new();
+    data_file *file = data_read_text("classes=2\nlabels=two\ntrain=photos\n", d);
+    assert_null(file);
+    diag_free(d);
+    data_put_text("two", "dog\ncat\n");
+    d = diag_new();
+    file = data_read_text("classes=2\nlabels=two\ntrain=photos\n", d);
+    assert_non_null(file);
+    file->held_out = 3;
+    dataset *train = dataset_open(file, DATA_TRAIN, 6, DATA_CLASSES, d), *valid = dataset_open(file, DATA_VALID, 0, DATA_CLASSES, d);
+    check_no_errors(d);
+    int dogs = 0, held = 0;
+    for (size_t i = 0; i < 6; ++i) dogs += dataset_label(train, i) == 0;
+    for (size_t i = 0; i < 3; ++i) held += dataset_label(valid, i) == 0;
+    assert_int_equal(dogs, 2);
+    assert_int_equal(held, 1);
+    dataset_free(train);
+    dataset_free(valid);
+    data_file_free(file);
+    diag_free(d);
+}
+
+/* Without classes: whoever needs none gets all images of a folder and of those below, in order; so do unlabelled= and
+ * format=images, whatever the folders are called. */
+static void test_images_alone(void **state)
+{
+    (void)state;
+    put_photos();
+    make_folder("flat");
+    put_image("flat/2.png", 2);
+    put_image("flat/1.png", 1);
+    data_put_text("flat/readme.md", "");
+    diag *d = diag_new();
+    dataset *s = data_open_train("classes=3\nnames=pets\ntrain=flat\n", 0, DATA_IMAGES, d);
+    check_no_errors(d);
+    said(d, 0, "1 files in it are ignored, as no images: ", NULL);
+    assert_string_equal(dataset_format(s), "images");
+    check_image(s, 0, "/flat/1.png", 1, -1);
+    check_image(s, 1, "/flat/2.png", 2, -1);
+    dataset_free(s);
+    char *from = at("flat/up"), *to = at("flat"), *kind = at("flat/deeper");
+    assert_int_equal(symlink(to, from), 0);    /* does not go round and round */
+    make_folder("flat/deeper");
+    put_image("flat/deeper/0.png", 7);
+    s = data_open_train("classes=3\nnames=pets\nformat=images\ntrain=flat,photos\n", 0, DATA_IMAGES, d);
+    check_no_errors(d);
+    assert_int_equal(dataset_count(s), 3 + 4);
+    check_image(s, 2, "/flat/deeper/0.png", 7, -1);
+    check_image(s, 3, "/photos/cat/a dog.png", 10, -1);
+    check_image(s, 6, "/photos/fire truck/1.png", 40, -1);
+    dataset_free(s);
+    refused("classes=3\nnames=pets\nformat=images\ntrain=flat\n", 1, "there is no folder in it, expected one for each class", NULL);
+    data_file *file = data_read_text("classes=3\nnames=pets\ntrain=photos\nunlabelled=flat\n", d);
+    s = dataset_open(file, DATA_TRAIN, 0, DATA_CLASSES, d);
+    assert_int_equal(dataset_join_unlabelled(s, file, DATA_CLASSES, d), 0);
+    check_no_errors(d);
+    assert_true(dataset_count(s) == 7 && dataset_labelled(s) == 4);
+    check_image(s, 6, "/flat/deeper/0.png", 7, -1);
+    dataset_free(s);
+    data_file_free(file);
+    diag_free(d);
+    char *broken = at("flat/broken.png");
+    assert_int_equal(symlink("nowhere", broken), 0);
+    d = diag_new();
+    assert_null(data_open_train("classes=3\ntrain=flat\nformat=images\n", 0, DATA_IMAGES, d));
+    said(d, 0, "No such file or directory", NULL);
+    diag_free(d);
+    free(broken);
+    free(from);
+    free(to);
+    free(kind);
 }
 
 /* Ten are named, then "...". */
@@ -288,11 +403,11 @@ static void test_many(void **state)
     empty();
     make_folder("photos");
     for (int i = 0; i < 12; ++i) {
-        char *name = mem_printf("photos/%02d", i);
+        char *name = mem_printf("photos/x%02d", i);
         make_folder(name);
         free(name);
     }
-    refused(PETS, 1, "12 of 12 folders have no class's name: 00, 01, 02, 03, 04, 05, 06, 07, 08, 09, ...", NULL);
+    refused(PETS, 1, "12 of 12 folders have no class's name: x00, x01, x02, x03, x04, x05, x06, x07, x08, x09, ...", NULL);
 }
 
 static void test_unreadable(void **state)
@@ -316,18 +431,38 @@ static void test_unreadable(void **state)
     free(folder);
 }
 
-static void test_detectors_are_refused(void **state)
+/* A detector's images lie in folders of any name, beside label files or in labels/ beside images/. */
+static void test_detectors(void **state)
 {
     (void)state;
-    put_photos();
-    static const int needs[] = { DATA_DETECTOR, DATA_BOXES };
-    for (int i = 0; i < 4; ++i) {
-        diag *d = diag_new();
-        assert_null(data_open_train(i < 2 ? PETS : PETS "format=folders\n", 0, needs[i % 2], d));
-        assert_int_equal(diag_count(d), 1);
-        said(d, 0, "format=folders has no boxes: a detector's images stand in a list", i < 2 ? "train= names a folder" : NULL);
-        diag_free(d);
+    static const char *const folder[] = { "road", "road/images", "road/labels", "road/images/night", "road/labels/night" };
+    empty();
+    for (size_t i = 0; i < sizeof folder / sizeof *folder; ++i) make_folder(folder[i]);
+    put_image("road/images/b.png", 1);
+    put_image("road/images/a.png", 2);
+    put_image("road/images/night/c.png", 3);
+    data_put_text("road/labels/a.txt", "1 .5 .5 .25 .25\n");
+    data_put_text("road/images/b.txt", "");
+    data_put_text("road/labels/night/c.txt", "0 .5 .5 .5 .5\n2 .5 .5 .5 .5\n");
+    diag *d = diag_new();
+    static const char *const train[] = { "road/images", "road" };
+    for (int i = 0; i < 2; ++i) {
+        char *data = mem_printf("classes=3\nnames=pets\ntrain=%s\n", train[i]);
+        dataset *s = data_open_train(data, 0, DATA_BOXES, d);
+        int n;
+        check_no_errors(d);
+        assert_int_equal(diag_count(d), 0);
+        assert_int_equal(dataset_count(s), 3);
+        check_image(s, 0, "/road/images/a.png", 2, -1);
+        assert_int_equal(dataset_boxes(s, 0, &n)->class, 1);
+        assert_true(dataset_boxes(s, 1, &n) == NULL && n == 0);
+        assert_int_equal(dataset_boxes(s, 2, &n)[1].class, 2);
+        dataset_free(s);
+        free(data);
     }
+    assert_null(data_open_train("classes=3\nnames=pets\ntrain=road\nformat=folders\n", 0, DATA_DETECTOR, d));
+    said(d, 0, "format=folders has no boxes: a detector's images stand in a list or lie in a folder", "format=images");
+    diag_free(d);
 }
 
 int main(void)
@@ -343,7 +478,10 @@ int main(void)
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_unreadable),
-        cmocka_unit_test(test_detectors_are_refused),
+        cmocka_unit_test(test_detectors),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_images_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

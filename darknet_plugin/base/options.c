@@ -98,6 +98,12 @@ static const flag_row FLAGS[] = {
       "init -from: the largest size listed that answers in so many ms, or has so many parameters (k, M)" },
     { "batch",        FLAG_INT,   AT(batch),        1, 65536, "N",
       "images a run when throughput is measured (default: the cfg's)" },
+    { "anchors",      FLAG_INT,   AT(anchors),      1, 1000, "N",
+      "anchors for a detector's cfg, by k-means of the boxes of train= (default with CFG: as many as it has)" },
+    { "input-width",  FLAG_INT,   AT(input_width),  1, 16384, "W", "the network's input (default: CFG's, else 416)" },
+    { "input-height", FLAG_INT,   AT(input_height), 1, 16384, "H", "the network's input (default: CFG's, else 416)" },
+    { "sheet",        FLAG_STR,   AT(sheet),        0, 0, "FILE.png",
+      "a picture of 16 training images with their labels, with CFG as training sees them first" },
     { "seconds",      FLAG_FLOAT, AT(seconds),      0, 3600, "S",
       "bench: time for each reader (default 3); report: for each network (default 1; 0: none)" },
 };
@@ -105,7 +111,9 @@ enum { FLAG_COUNT = sizeof FLAGS / sizeof *FLAGS };
 _Static_assert(FLAG_COUNT <= 64, "options.given has a bit for every flag");
 
 /* Flags that mean something else to other verbs: what the user writes for such a row. */
-static const struct { const char *row, *written; } SHARED[] = { { "from-cfg", "from" } };
+static const struct { const char *row, *written; } SHARED[] = {
+    { "from-cfg", "from" }, { "input-width", "width" }, { "input-height", "height" },
+};
 
 static const char *written(const flag_row *flag)
 {
@@ -171,7 +179,7 @@ static int set_int(options *options, const flag_row *flag, const char *text, dia
     errno = 0;
     long v = strtol(text, &end, 10);
     if (errno || end == text || *end || v < flag->min || v > flag->max) {
-        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a whole number from %d to %d", flag->name, text,
+        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a whole number from %d to %d", written(flag), text,
                    flag->min, flag->max);
         return -1;
     }
@@ -185,7 +193,7 @@ static int set_float(options *options, const flag_row *flag, const char *text, d
     char *end;
     double v = strtod(text, &end);
     if (end == text || *end || !(v >= flag->min && v <= flag->max)) {
-        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a number from %d to %d", flag->name, text,
+        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a number from %d to %d", written(flag), text,
                    flag->min, flag->max);
         return -1;
     }
@@ -207,7 +215,7 @@ static const flag_row *find_taken(const options *options, const char *arg, diag 
         unknown_flag(arg, name, d);
         return NULL;
     }
-    diag_error(d, NULL, 0, NULL, "'-%s' means nothing to '%s'", flag->name, options->verb->name);
+    diag_error(d, NULL, 0, NULL, "'-%s' means nothing to '%s'", written(flag), options->verb->name);
     return NULL;
 }
 

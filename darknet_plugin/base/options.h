@@ -20,8 +20,9 @@ typedef struct options {
     int to, from, batch;                  /* to, from: 0 unless given, which options_given tells */
     double tolerance, seconds, threshold, eps;
     double width, depth;
+    int anchors, input_width, input_height;
     const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *fit, *onnx;
-    const char *from_cfg, *target;
+    const char *from_cfg, *target, *sheet;
     uint64_t given;                       /* bit i: the flag of row i was given */
     FILE *out;                            /* where results go; everything else is stderr */
     struct ranks *ranks;                  /* who does the command together, NULL = alone; borrowed */

@@ -16,8 +16,9 @@
 #include <unistd.h>
 
 /* In the order they are tried. A list may be any file, so formats of files stand before it. */
-extern const data_format data_idx, data_cifar10, data_cifar100, data_list, data_folders;
-static const data_format *const formats[] = { &data_idx, &data_cifar10, &data_cifar100, &data_list, &data_folders };
+extern const data_format data_idx, data_cifar10, data_cifar100, data_list, data_folders, data_images;
+static const data_format *const formats[] = { &data_idx, &data_cifar10, &data_cifar100, &data_list, &data_folders,
+                                              &data_images };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
 static const data_format *format_by_name(const char *name)
@@ -40,11 +41,16 @@ static int fits(const data_format *format, const data_request *request)
     return fits;
 }
 
+/* Images without labels lie in folders of any name. */
+static int wants_no_class(const data_request *request) { return !strcmp(request->key, "unlabelled"); }
+
 /* The first format that fits, of all or of those with boxes; NULL if none does. */
 static const data_format *format_by_content(const data_request *request, int boxes)
 {
     for (int i = 0; i < FORMATS; ++i)
-        if ((formats[i]->boxes || !boxes) && fits(formats[i], request)) return formats[i];
+        if ((formats[i]->boxes || !boxes) && !(formats[i]->by_class && wants_no_class(request)) &&
+            fits(formats[i], request))
+            return formats[i];
     return NULL;
 }
 
@@ -58,17 +64,14 @@ static void unknown_format(const data_request *request, diag *d)
     free(known);
 }
 
-/* What to do where a folder stands for a list; 0 where it is none. */
-static int hint_folder(const data_request *request, const char *name, diag *d)
+/* What to do where a folder stands for a file. */
+static void hint_folder(const data_request *request, const char *name, diag *d)
 {
     struct stat st;
     char *path = path_found_in(request->data->path, name, path_missing);
-    int folder = !stat(path, &st) && S_ISDIR(st.st_mode);
-    if (folder)
-        diag_hint(d, "%s= names a folder; make a list of what is in it, `find %s -name '*.jpg' | sort > %s.list`, and "
-                  "write %s=%s.list", request->key, path, request->key, request->key, request->key);
+    if (!stat(path, &st) && S_ISDIR(st.st_mode))
+        diag_hint(d, "it is a folder: what %s= names is all folders or all files", request->key);
     free(path);
-    return folder;
 }
 
 /* By name, or else by content; what is not there at all counts as a list, which says so. NULL after reporting. */
@@ -83,10 +86,12 @@ static const data_format *find_format(const data_request *request, diag *d)
     }
     if (!format && boxes) format = format_by_content(request, 0);
     if (!format) format = &data_list;
+    if (format->by_class && wants_no_class(request)) format = &data_images;
     if (format->boxes || !boxes) return format;
-    diag_error(d, request->data->path, 0, NULL, "format=%s has no boxes: a detector's images stand in a list",
-               format->name);
-    if (!hint_folder(request, request->path[0], d) && !named) diag_hint(d, "%s= names %s", request->key, format->what);
+    diag_error(d, request->data->path, 0, NULL, "format=%s has no boxes: a detector's images stand in a list or lie in "
+               "a folder", format->name);
+    if (format->by_class) diag_hint(d, "format=images takes all images in a folder");
+    else if (!named) diag_hint(d, "%s= names %s", request->key, format->what);
     return NULL;
 }
 
@@ -246,6 +251,7 @@ void dataset_forget_labels(dataset *set, size_t from)
 
 size_t dataset_labelled(const dataset *set) { return set->labelled; }
 
+size_t dataset_passed_over(const dataset *set) { return set->passed_over; }
 int dataset_has_boxes(const dataset *set) { return set->box_at != NULL; }
 
 const data_box *dataset_boxes(const dataset *set, size_t i, int *n)
@@ -262,13 +268,15 @@ const data_box *dataset_boxes(const dataset *set, size_t i, int *n)
 
 const char *dataset_left_out(const dataset *set, size_t i)
 {
-    static const char *const why[] = { NULL, "not there or not readable", "no label file" };
+    static const char *const why[] = { NULL, "not there or not readable", "no label file", "not in the file of labels",
+                                       "a label file that cannot be read" };
     return set->left_out && i < set->count ? why[set->left_out[i]] : NULL;
 }
 
 int dataset_lacks_labels(const dataset *set, size_t i)
 {
-    return set->left_out && i < set->count && set->left_out[i] == DATA_NO_LABELS;
+    return set->left_out && i < set->count &&
+           (set->left_out[i] == DATA_NO_LABELS || set->left_out[i] == DATA_NO_ENTRY);
 }
 
 const char *dataset_name(const dataset *set, size_t i, char *buf, size_t len)

@@ -3,15 +3,17 @@
  * A .data file (Darknet's "key = value" lines) names them:
  *   classes, names or labels, train, valid (or test), backup, top      as in stock Darknet
  *   unlabelled                    images that only a teacher teaches on, behind those of train; of the same kind
- *   train_labels, valid_labels    IDX label files; default: the image file's name with images-idx3 -> labels-idx1
+ *   train_labels, valid_labels    IDX label files; default: the image file's name with images-idx3 -> labels-idx1;
+ *                                 a detector's: COCO's JSON, or folders of label files
  *   format                        a format's name (its row in dataset.c names its file); default: auto, by content
  * train/valid may name several files, separated by commas. Files are looked up as they stand, then relative to the
  * .data file's folder. In a list a line is `path` or `path class` (a number or a label's name); without a class
  * Darknet's rule holds (a label that is a substring of the path), but none or several matches are an error.
  *
- * A detector's list looks the same, so the caller says that it is one: a line is a path and nothing else, and the boxes
- * stand in a text file an image (see dataset_boxes.c). There an image without its file, or, where boxes are wanted,
- * without its label file, is left out; too many of them are an error (dataset_too_many_left_out). */
+ * A detector's list looks the same, so the caller says that it is one: a line is a path and nothing else, and the
+ * boxes stand in a file an image, or in one for all (see dataset_boxes.c). There an image without its file, or,
+ * where boxes are wanted, without its label file, is left out; too many of them are an error
+ * (dataset_too_many_left_out). */
 #ifndef DISTILL_DATASET_H
 #define DISTILL_DATASET_H
 #include "boxes.h"
@@ -83,6 +85,10 @@ data_print dataset_print(const dataset *set, size_t i);
 char *dataset_trust(const dataset *set, const data_print *kept, size_t n);
 /* Would dataset_trust believe all of them, without reading a file? */
 int dataset_untouched(const dataset *set, const data_print *kept, size_t n);
+/* How many images of `set` are in `other`, too: files of the same bytes, or the same pixels in memory. Files are read
+ * where sizes agree, unless those are more than `most` bytes: then 0. *names: "a.png = b.png, ..." of the first, the
+ * caller's to free; NULL where there are none. */
+size_t dataset_twins(const dataset *set, const dataset *other, uint64_t most, char **names);
 int dataset_label(const dataset *set, size_t i);                 /* 0..classes-1, or -1 */
 /* From now on images `from`, from + 1, ... have no label. */
 void dataset_forget_labels(dataset *set, size_t from);
@@ -95,7 +101,10 @@ int dataset_has_boxes(const dataset *set);                       /* opened with 
 const data_box *dataset_boxes(const dataset *set, size_t i, int *n);
 /* Why a detector's image i is left out, borrowed; NULL where it is used. dataset_read refuses it with that reason. */
 const char *dataset_left_out(const dataset *set, size_t i);
-int dataset_lacks_labels(const dataset *set, size_t i);          /* it is left out for want of a label file */
+/* Does the split's key name labels as detectors have them, a COCO file or folders? */
+int dataset_names_boxes(const data_file *file, data_split split);
+int dataset_lacks_labels(const dataset *set, size_t i);          /* it is left out for want of labels */
+size_t dataset_passed_over(const dataset *set);                  /* objects that labels call difficult or crowds */
 /* The rule of how many images may be left out: up to 1 %, not counting less than five that only lack a label file, and
  * never all. */
 int dataset_too_many_left_out(const dataset *set, size_t images, size_t unlabelled);

@@ -21,7 +21,9 @@ static char *places(const data_flood *flood)
     int words = 0;
     for (size_t i = 0; i < FLOOD_SHOWN; ++i) {
         const data_mistake *at = &flood->first[i];
-        char *place = mem_printf("%s:%d%s%s", at->file, at->line, at->detail ? " " : "", at->detail ? at->detail : "");
+        const char *gap = at->detail ? " " : "", *detail = at->detail ? at->detail : "";
+        char *place = at->line ? mem_printf("%s:%d%s%s", at->file, at->line, gap, detail)
+                               : mem_printf("%s%s%s", at->file, gap, detail);
         words_list(&list, &words, FLOOD_SHOWN, place);
         free(place);
     }

@@ -10,7 +10,9 @@
 typedef struct data_request {
     const data_file *data;    /* borrowed */
     const char *key;          /* "train", "valid" or "unlabelled" */
-    const char *labels;       /* value of train_labels / valid_labels, borrowed, or NULL */
+    /* value of train_labels / valid_labels, borrowed, or NULL: IDX files; of a detector's images a COCO file or
+     * folders of label files */
+    const char *labels;
     char **path;              /* paths of them, owned: what the key names, looked up once the format is known */
     int paths;
     int need;                 /* DATA_CLASSES, DATA_DETECTOR, DATA_BOXES, DATA_LOOK */
@@ -23,6 +25,7 @@ typedef struct data_format {
     const char *name;         /* of format= */
     const char *what;         /* "an IDX file" */
     int boxes;                /* a detector's images may stand in it: it keeps paths, which lead to label files */
+    int by_class;             /* its files are sorted by class, so it is none for images without labels */
     /* why `path` cannot be opened as one, borrowed; NULL if it can */
     const char *(*problem)(const char *path);
     int (*probe)(const char *path, int classes);                        /* is it one of these? NULL: anything is */
@@ -44,7 +47,7 @@ typedef struct data_format {
     .read = data_files_read, .size = data_files_size, .name_of = data_files_name, .free = data_files_free
 
 enum { DATA_NO_CLASS = -1, DATA_SEVERAL_CLASSES = -2 };   /* what stands for a label where there is none */
-typedef enum { DATA_USED, DATA_NO_IMAGE, DATA_NO_LABELS } data_left_out;
+typedef enum { DATA_USED, DATA_NO_IMAGE, DATA_NO_LABELS, DATA_NO_ENTRY, DATA_BAD_LABELS, DATA_LEFT_OUT } data_left_out;
 
 /* The images of one file: first .. first of the next part - 1. */
 typedef struct data_part {
@@ -76,6 +79,7 @@ struct dataset {
     data_prints *prints;      /* owned; formats kept in files, once opened */
     data_box *box;            /* owned; those of image i are box_at[i] .. box_at[i + 1] - 1 */
     size_t *box_at;           /* (count + 1), owned; NULL where label files were not read */
+    size_t passed_over;       /* objects that label files call difficult or crowds */
 };
 
 /* ---- texts ---- */
@@ -127,6 +131,8 @@ typedef struct data_names {
 void data_names_add(data_names *names, char *const *name, int classes);
 /* The class of that name, DATA_NO_CLASS, or DATA_SEVERAL_CLASSES where it stands twice. */
 int data_class_named(const data_names *names, const char *name);
+/* The same, where a class may also be written as its number, 0..classes-1. */
+int data_class_written(const data_names *names, const char *text, int classes);
 /* Reports labels first .. first + n - 1 that are outside 0..classes-1 (the first and how many). 0 or -1. */
 int data_check_labels(const dataset *set, size_t first, size_t n, const char *file, diag *d);
 
@@ -165,6 +171,29 @@ void data_files_free(dataset *set);
 /* The format= of the CIFAR whose records a file would be, by its size alone: NULL, none, or its classes, *classes. */
 const char *data_cifar_format(const char *path, size_t *records, int *classes);
 
+/* ---- folders (dataset_walk.c) ---- */
+
+/* How many there are of something, and the names of the first ten for a message. Begins empty, { 0 }. */
+typedef struct data_noted {
+    size_t n;
+    char *names;              /* owned: the user frees it; NULL where there are none */
+    int words;
+} data_noted;
+void data_note(data_noted *noted, const char *name);
+
+/* Why `path` is no folder that can be read, borrowed; NULL if it is one. */
+const char *data_folder_problem(const char *path);
+int data_is_folder(const char *path);
+int data_has_folders(const char *path);     /* is a folder in it that is not hidden? */
+int data_is_image(const char *name);        /* by how it ends */
+/* Paths of all that is in a folder and not hidden, in the order of their bytes, each owned, as is the array. NULL after
+ * reporting, or where there is nothing. */
+char **data_paths_in(const char *folder, int *count, diag *d);
+/* "cat, dog, ..." as the .data file names classes, NULL without names; the caller frees. */
+char *data_expected_names(const data_file *data);
+/* Reports a folder that has no folder a class. */
+void data_report_no_classes(const data_request *request, const char *folder, diag *d);
+
 /* ---- what files hold (dataset_prints.c) ---- */
 
 /* The caller frees with data_prints_free. */
@@ -183,8 +212,9 @@ int data_print_read(const char *path, data_print *print);
 int data_read_boxes(dataset *set, const data_request *request, diag *d);
 /* Reports images that are left out and their number; -1 where they are more than 1 %. */
 int data_report_left_out(const dataset *set, const data_request *request, diag *d);
-/* Where the label file of an image is (dataset_label_path.c): that which is there, or else where Darknet looks for it.
- * The caller frees. */
-char *data_label_path(const char *image);
+/* Where the label file of an image is (dataset_label_path.c), .txt or .xml: in these folders, or where there are
+ * none (folders 0) where Darknet or VOC has it; else where Darknet, or in which folder one, looks for it. The caller
+ * frees. */
+char *data_label_path(const char *image, char *const *folder, int folders);
 
 #endif

@@ -96,6 +96,15 @@ int data_class_named(const data_names *names, const char *name)
     return class;
 }
 
+int data_class_written(const data_names *names, const char *text, int classes)
+{
+    size_t digits = strspn(text, "0123456789");
+    int class = data_class_named(names, text);
+    if (class != DATA_NO_CLASS || !digits || text[digits] || digits > 9) return class;
+    long n = strtol(text, NULL, 10);
+    return n < classes ? (int)n : DATA_NO_CLASS;
+}
+
 int data_check_labels(const dataset *set, size_t first, size_t n, const char *file, diag *d)
 {
     size_t bad = 0, at = 0;

@@ -35,14 +35,6 @@ static void sort_names(list_reader *reader)
     data_names_add(&reader->label, data->tag ? data->tag : data->name, data->classes);
 }
 
-static int class_by_number(const list_reader *reader, const char *text)
-{
-    size_t digits = strspn(text, "0123456789");
-    if (!digits || text[digits] || digits > 9) return DATA_NO_CLASS;
-    long n = strtol(text, NULL, 10);
-    return n < reader->set->classes ? (int)n : DATA_NO_CLASS;
-}
-
 /* The first label in [lo, hi), which agree in their first k bytes, whose byte k is at least c. */
 static size_t first_from(const named_class *label, size_t lo, size_t hi, size_t k, int c)
 {
@@ -93,8 +85,7 @@ static char *split_class(const list_reader *reader, char *text, int *class)
     for (char *p = text + strcspn(text, " \t"); *p; p += strcspn(p, " \t")) {
         char *gap = p, blank = *p;
         p += strspn(p, " \t");
-        *class = data_class_named(&reader->known, p);
-        if (*class == DATA_NO_CLASS) *class = class_by_number(reader, p);
+        *class = data_class_written(&reader->known, p, reader->set->classes);
         if (*class == DATA_NO_CLASS) continue;
         *gap = 0;
         char *path = find_image(reader, text);

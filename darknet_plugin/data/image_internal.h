@@ -1,6 +1,8 @@
 /* What image_io.cpp and image_dnn.cpp share. */
 #ifndef DISTILL_IMAGE_INTERNAL_H
 #define DISTILL_IMAGE_INTERNAL_H
+#include "image_file.h"
+
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -21,6 +23,10 @@ inline int fail(char *why, size_t len, const std::exception &problem)
     std::string text = own ? own->err : problem.what();
     return fail(why, len, text.substr(0, text.find('\n')).c_str());
 }
+
+/* Decodes the file's bytes with OpenCV's flags for colour or grey to 8 bits a channel, whatever it has
+ * (image_depth.cpp). An exception where its numbers are floats or have a sign; empty where it is no image. */
+cv::Mat image_decode_deep(const image_file *file, const cv::Mat &bytes, int flags);
 
 inline void quiet()
 {

@@ -69,7 +69,7 @@ cv::Mat decode(const image_file *file, int channels)
 {
     int jpeg = file->n > 1 && file->byte[0] == 0xff && file->byte[1] == 0xd8;
     cv::Mat bytes(1, (int)file->n + (jpeg ? IMAGE_PADDING : 0), CV_8UC1, file->byte);
-    cv::Mat m = cv::imdecode(bytes, channels == 3 ? cv::IMREAD_COLOR : cv::IMREAD_GRAYSCALE);
+    cv::Mat m = image_decode_deep(file, bytes, channels == 3 ? cv::IMREAD_COLOR : cv::IMREAD_GRAYSCALE);
     if (!m.empty() && channels == 3) cv::cvtColor(m, m, cv::COLOR_BGR2RGB);
     return m;
 }

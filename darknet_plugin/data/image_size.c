@@ -70,21 +70,47 @@ static int is_frame(int marker)
     return marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
 }
 
-/* Up to the frame header, passing over every other segment. */
+/* EXIF's orientation, 1 to 8, of a segment of n bytes that begins here; 0: it has none. Nothing is left where it
+ * was. */
+static int exif_orientation(FILE *file, size_t n)
+{
+    enum { ORIENTATION = 0x112, HEAD = 14 };
+    unsigned char b[HEAD], e[12];
+    long begin = ftell(file) + 6;
+    if (n < HEAD || fread(b, 1, HEAD, file) != HEAD || memcmp(b, "Exif\0", 6)) return 0;
+    size_t (*word)(const unsigned char *, int) = b[6] == 'I' ? little : big;
+    size_t at = word(b + 10, 4);
+    if (at > n || fseek(file, begin + (long)at, SEEK_SET) || fread(e, 1, 2, file) != 2) return 0;
+    for (size_t entries = word(e, 2); entries && fread(e, 1, 12, file) == 12; --entries)
+        if (word(e, 2) == ORIENTATION) return (int)word(e + 8, 2);
+    return 0;
+}
+
+/* Passes over a segment of n bytes, and notes in *turned whether it is one of EXIF that has the image on its side. */
+static int jpeg_pass(FILE *file, int marker, size_t n, int *turned)
+{
+    long begin = ftell(file);
+    int orientation = marker == 0xe1 ? exif_orientation(file, n) : 0;
+    if (orientation) *turned = orientation >= 5 && orientation <= 8;
+    return fseek(file, begin + (long)n, SEEK_SET);
+}
+
+/* Up to the frame header, passing over every other segment. An image on its side is decoded upright. */
 static int jpeg(FILE *file, const unsigned char *start, image_size *size)
 {
     unsigned char b[7];
+    int turned = 0;
     (void)start;
     for (int m; (m = jpeg_marker(file)) >= 0;) {
         if (stands_alone(m)) continue;
         if (m == 0xd9 || m == 0xda || fread(b, 1, 2, file) != 2 || big(b, 2) < 2) return -1;
         if (!is_frame(m)) {
-            if (fseek(file, (long)big(b, 2) - 2, SEEK_CUR)) return -1;
+            if (jpeg_pass(file, m, big(b, 2) - 2, &turned)) return -1;
             continue;
         }
         if (fread(b, 1, 5, file) != 5) return -1;
-        size->h = big(b + 1, 2);
-        size->w = big(b + 3, 2);
+        size->h = big(b + (turned ? 3 : 1), 2);
+        size->w = big(b + (turned ? 1 : 3), 2);
         return 0;
     }
     return -1;

@@ -178,6 +178,20 @@ static const char *valid_name(const preflight_job *job)
     return job->held_out ? "held-out" : "validation";
 }
 
+/* Images that are measured and trained on: looked for where that takes no second. */
+static void judge_twins(const preflight_job *job, diag *d)
+{
+    static const uint64_t most = (uint64_t)1 << 26;
+    char *names;
+    size_t n = dataset_twins(job->valid, job->train, most, &names);
+    if (n) {
+        diag_warn(d, NULL, 0, NULL, "%zu of %zu %s images are among the training images, too: %s", n,
+                  dataset_count(job->valid), valid_name(job), names);
+        diag_hint(d, "what is measured on them says how well they are remembered");
+    }
+    free(names);
+}
+
 int preflight_data(const preflight_job *job, diag *d)
 {
     int bad = try_images(job, job->train, d), one = job->valid && job->one_list;
@@ -185,6 +199,7 @@ int preflight_data(const preflight_job *job, diag *d)
     if (!job->valid) return bad;
     if (!one) bad |= try_images(job, job->valid, d);
     judge(job, job->valid, valid_name(job), d);
+    if (!one) judge_twins(job, d);
     if (job->held_out && count_labels(job->train, dataset_count(job->train)).labelled) judge_holdout(job, d);
     return bad;
 }

@@ -65,6 +65,14 @@ static int draw_one(uint8_t *pixels, int w, int h, const detect_box *box, char *
     return image_draw_box(pixels, w, h, in_pixels(box, w, h), colour, text);
 }
 
+int detect_draw_label(uint8_t *pixels, int w, int h, const data_box *box, const char *name, int classes)
+{
+    detect_box placed = { .x = box->x, .y = box->y, .w = box->w, .h = box->h };
+    uint8_t colour[3];
+    class_colour(box->class, classes, colour);
+    return image_draw_box(pixels, w, h, in_pixels(&placed, w, h), colour, name);
+}
+
 int detect_draw(uint8_t *pixels, int w, int h, const detect_box *box, size_t n, float threshold, char *const *name,
                 int classes)
 {

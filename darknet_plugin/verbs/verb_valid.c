@@ -88,11 +88,23 @@ static size_t count_ambiguous(const dataset *set)
     return n;
 }
 
+/* Without classes a teacher's answers are what a student's are held against; where there is none, nothing is. */
+static int check_classes(const model *model, const dataset *set, diag *d)
+{
+    size_t n = dataset_count(set), i = 0;
+    while (i < n && dataset_label(set, i) < 0 && !dataset_ambiguous(set, i)) ++i;
+    if (i < n || model->teacher) return 0;
+    diag_error(d, NULL, 0, NULL, "none of the %zu images has a class, and without a teacher there is nothing else to "
+               "measure by", n);
+    diag_hint(d, "name a list with a class behind each path, or a folder with a folder for each class");
+    return -1;
+}
+
 /* Images whose labels are ambiguous are there with -force alone. */
 static int valid_classifier(const options *options, model *model, const dataset *set, int who, diag *d)
 {
     evaluation evaluation;
-    if (evaluate(model, set, 1, who, &evaluation, d)) return -1;
+    if (check_classes(model, set, d) || evaluate(model, set, 1, who, &evaluation, d)) return -1;
     size_t ambiguous = count_ambiguous(set);
     if (options->json) {
         cJSON *object = with_fit(results_evaluation(&evaluation), model);
