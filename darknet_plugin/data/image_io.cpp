@@ -93,8 +93,8 @@ int encode(const char *kind, const uint8_t *pixels, int w, int h, int c, std::ve
 
 }
 
-extern "C" int image_decode_file(const image_file *file, int channels, uint8_t **pixels, int *w, int *h, char *why,
-                                 size_t why_len)
+extern "C" int image_decode_opencv(const image_file *file, int channels, uint8_t **pixels, int *w, int *h, char *why,
+                                   size_t why_len)
 {
     *pixels = NULL;
     if (channels != 1 && channels != 3) return fail(why, why_len, "images have 1 or 3 channels");
@@ -106,16 +106,6 @@ extern "C" int image_decode_file(const image_file *file, int channels, uint8_t *
     } catch (const std::exception &e) {
         return fail(why, why_len, e);
     }
-}
-
-extern "C" int image_decode(const char *path, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len)
-{
-    image_file file;
-    *pixels = NULL;
-    if (image_file_read(path, &file, why, why_len)) return -1;
-    int failed = image_decode_file(&file, channels, pixels, w, h, why, why_len);
-    image_file_free(&file);
-    return failed;
 }
 
 extern "C" int image_save(const char *path, const uint8_t *pixels, int w, int h, int c, diag *d)

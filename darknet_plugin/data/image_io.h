@@ -1,4 +1,5 @@
-/* OpenCV behind a C face: pictures, drawing, video and its DNN module. Built as C++ (image_io.cpp). */
+/* OpenCV behind a C face: pictures, drawing, video and its DNN module. Built as C++ (image_io.cpp); JPEG is decoded
+ * beside it (image_decode.c). */
 #ifndef DISTILL_IMAGE_IO_H
 #define DISTILL_IMAGE_IO_H
 #include "image_file.h"
@@ -17,6 +18,9 @@ int image_decode(const char *path, int channels, uint8_t **pixels, int *w, int *
 /* The same of a file that has been read. */
 int image_decode_file(const image_file *file, int channels, uint8_t **pixels, int *w, int *h, char *why,
                       size_t why_len);
+/* The same by OpenCV, whatever kind it is: the same bytes, later. */
+int image_decode_opencv(const image_file *file, int channels, uint8_t **pixels, int *w, int *h, char *why,
+                        size_t why_len);
 /* Writes an 8-bit (h, w, c) RGB or grey image as PNG/JPEG by the name's extension, whole or not at all (see
  * out_file.h). 0, or -1 with a message. */
 int image_save(const char *path, const uint8_t *pixels, int w, int h, int c, diag *d);
