@@ -1,7 +1,7 @@
 /* Decoding (see image_io.h): everyday JPEG by libjpeg alone, all else by OpenCV.
  *
- * OpenCV asks the same library, then swaps red and blue in a plain loop, and who wants RGB swaps them back: a quarter of
- * the time, and two more pictures in memory. Whatever is not an everyday file is left to OpenCV, so that no picture
+ * OpenCV asks the same library, then swaps red and blue in a plain loop, and who wants RGB swaps them back: a quarter
+ * of the time, and two more pictures in memory. Whatever is not an everyday file is left to OpenCV, so that no picture
  * depends on who decoded it: four components, a picture that Exif turns, and all that the library warns of. */
 #include "image_io.h"
 
@@ -119,4 +119,16 @@ int image_decode(const char *path, int channels, uint8_t **pixels, int *w, int *
     int failed = image_decode_file(&file, channels, pixels, w, h, why, why_len);
     image_file_free(&file);
     return failed;
+}
+
+#define QUOTED(text) #text
+#define TEXT(macro) QUOTED(macro)
+
+const char *image_decode_version(void)
+{
+#ifdef LIBJPEG_TURBO_VERSION
+    return "libjpeg-turbo " TEXT(LIBJPEG_TURBO_VERSION);
+#else
+    return "libjpeg " TEXT(JPEG_LIB_VERSION);
+#endif
 }
