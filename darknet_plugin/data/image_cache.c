@@ -7,7 +7,7 @@
  * Pixels are written before their entry, a block before the one before it names it. They are read by pread, not by a
  * map: a file that another process cuts short would end a map's reader in SIGBUS. They are not compressed: zstd at
  * level 1 saves a sixth of a photograph (`zstd -b1 -B900000` on the cache of 128 of them: 1.20 times fewer bytes) and
- * costs milliseconds, where JPEG costs three. A disk is never filled to its end: the run's checkpoints go there, too. */
+ * costs milliseconds, where JPEG costs three. A disk is never filled to its end: checkpoints go there, too. */
 #include "image_cache.h"
 
 #include "image_cache_table.h"
