@@ -57,7 +57,7 @@ DEFS := -D_GNU_SOURCE -DDARKNET_HOST='"$(DARKNET)"'
 INC := -I. -isystem $(DARKNET)/include
 LIBS := -L$(DARKNET) -l:libdarknet.so -Wl,-rpath,$(DARKNET) \
         -lopencv_dnn -lopencv_videoio -lopencv_imgcodecs -lopencv_imgproc -lopencv_core \
-        -lcjson -lexpat -lz -lzip -lzstd -lpthread -lm
+        -lcjson -lexpat -ljpeg -lz -lzip -lzstd -lpthread -lm
 # gcc's OpenMP is oneDNN's too: one runtime in the process. clang's is another, so clang builds run single-threaded.
 ifneq ($(findstring clang,$(CC)),)
 OMP := -fopenmp-simd

@@ -84,7 +84,7 @@ int box_head_find(const cfg_section *section, const char *key, const loss_place 
     const cfg_section *first = n ? cfg_layer(place->teacher, layer[0]) : NULL;
     const cfg_section *boxes = n > 1 ? cfg_layer(place->teacher, layer[1]) : NULL;
     const char *unknown = boxes && cfg_is_boxes(boxes) ? unknown_boxes(boxes) : NULL;
-    *head = (box_head){ .layer = layer[0] };
+    *head = (box_head){ .layer = layer[0], .boxes = layer[1] };
     if (!boxes) return refuse(section, key, NULL, "no detector's head is reused behind the tap", d);
     if (unknown) return refuse(section, key, boxes, unknown, d);
     if (!is_linear_1x1(first)) return refuse(section, key, first, "is no linear 1x1 [convolutional]", d);

@@ -9,7 +9,7 @@
 
 typedef struct box_head {
     box_form form;
-    int layer;                  /* the teacher's, a 1x1 [convolutional] */
+    int layer, boxes;           /* the teacher's: a 1x1 [convolutional], its [yolo] or [region] */
     size_t rows, width;
     float *weights, *biases;    /* (rows, width), (rows), batch norm folded in; owned; NULL: not seen yet */
 } box_head;

@@ -8,12 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Its keys, and one score a class of as many classes as the teacher knows. */
 int check_kd_section(const cfg_section *section, const loss_place *place, diag *d)
 {
+    static const char *const detectors[][2] = {
+        { "focal", "objectness" }, { "iou_loss", "boxes" }, { "iou_normalizer", "boxes" } };
     int taught = place->teacher_c * place->teacher_h * place->teacher_w;
-    if (cfg_find(section, "focal")) {
-        diag_error(d, section->file, cfg_line(section, "focal"), section->name,
-                   "focal= is for a detector's objectness, and this one stands on class scores");
+    for (size_t i = 0; i < sizeof detectors / sizeof *detectors; ++i) {
+        const char *key = detectors[i][0];
+        if (!cfg_find(section, key)) continue;
+        diag_error(d, section->file, cfg_line(section, key), section->name,
+                   "%s= is for a detector's %s, and this one stands on class scores", key, detectors[i][1]);
         diag_hint(d, "decouple= weighs the classes apart");
         return -1;
     }

@@ -2,9 +2,11 @@
 #include "kd_boxes.h"
 
 #include "darknet_plugin/base/bug.h"
+#include "darknet_plugin/base/mem.h"
 #include "layers/cpu/parallel.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- where it stands ---- */
 
@@ -48,6 +50,34 @@ static size_t doubles(const layer *l)
 
 static void backward_kd_boxes_layer(layer l, host_state net);
 
+/* By its name, which is [yolo]'s for the same. */
+static int kind_of(const cfg_section *section)
+{
+    static const char *const kinds[] = { "iou", "giou", "diou", "ciou" };   /* as IOU_... count */
+    const char *value = cfg_str(section, "iou_loss", "mse");
+    for (int i = 0; i < 4; ++i)
+        if (!strcmp(value, kinds[i])) return i;
+    return KD_BOXES_SQUARES;
+}
+
+/* What becomes boxes of the head's numbers: the anchors of a [yolo] that are its own, or a [region]'s. */
+static void take_anchors(kd_boxes_state *state, const cfg_section *boxes)
+{
+    int *mask;
+    float *size;
+    int masks = cfg_ints(boxes, "mask", &mask), sizes = cfg_floats(boxes, "anchors", &size);
+    int anchors = (int)state->head.form.anchors;
+    state->pixels = !cfg_is(boxes, "region");
+    state->grid = state->pixels ? cfg_float(boxes, "scale_x_y", 1) : 1;
+    state->sizes = mem_calloc(2 * (size_t)anchors, sizeof *state->sizes);
+    for (int i = 0; i < 2 * anchors; ++i) {
+        int at = 2 * (state->pixels && i / 2 < masks ? mask[i / 2] : i / 2) + i % 2;
+        state->sizes[i] = at >= 0 && at < sizes ? size[at] : .5f;   /* the host's where there is none */
+    }
+    free(mask);
+    free(size);
+}
+
 /* Behind a tail that something measures itself by ([reused_classifier] is its section then) it is of no weight. */
 int make_kd_boxes_section(layer *l, const cfg_section *section, const loss_place *place, diag *d)
 {
@@ -58,8 +88,16 @@ int make_kd_boxes_section(layer *l, const cfg_section *section, const loss_place
         return -1;
     kd_boxes_state *state = kd_boxes_of(l);
     state->head = head;
-    if (cfg_is(section, "kd")) state->focal = cfg_float(section, "focal", 0);
-    else state->base.scale = 0;
+    take_anchors(state, cfg_layer(place->teacher, head.boxes));
+    state->kind = KD_BOXES_SQUARES;
+    state->box_weight = 1;
+    if (!cfg_is(section, "kd")) {
+        state->base.scale = 0;
+        return 0;
+    }
+    state->focal = cfg_float(section, "focal", 0);
+    state->kind = kind_of(section);
+    state->box_weight = cfg_float(section, "iou_normalizer", 1);
     return 0;
 }
 
@@ -77,6 +115,7 @@ void kd_boxes_see_teacher(layer *l, const network *teacher)
     box_head_see(head, teacher);
     state->weights = put(&state->base, state->weights, head->weights, head->rows * head->width);
     state->biases = put(&state->base, state->biases, head->biases, head->rows);
+    state->anchor = put(&state->base, state->anchor, state->sizes, 2 * head->form.anchors);
 }
 
 void free_kd_boxes_layer(layer *l)
@@ -85,6 +124,8 @@ void free_kd_boxes_layer(layer *l)
     state->base.memory->release(state->weights);
     state->base.memory->release(state->biases);
     state->base.memory->release(state->answer);
+    state->base.memory->release(state->anchor);
+    free(state->sizes);
     box_head_free(&state->head);
     map_loss_free(l);
 }
@@ -103,11 +144,14 @@ kd_boxes_answer kd_boxes_answer_of(const layer *l)
                               .width = state->head.width, .places = places_of(l) };
 }
 
-kd_boxes_job kd_boxes_job_of(const layer *l)
+kd_boxes_job kd_boxes_job_of(const layer *l, const host_state *net)
 {
     const kd_boxes_state *state = kd_boxes_of(l);
     return (kd_boxes_job){ .teacher = state->answer, .form = state->head.form, .batch = (size_t)l->batch,
                            .places = places_of(l), .focal = state->focal, .scale = state->base.scale,
+                           .box_weight = state->box_weight, .kind = state->kind, .anchor = state->anchor,
+                           .cells_x = state->pixels ? (double)l->out_w / net->w : 1,
+                           .cells_y = state->pixels ? (double)l->out_h / net->h : 1, .grid = state->grid,
                            .part = state->base.work };
 }
 
@@ -134,7 +178,7 @@ void forward_kd_boxes_layer(layer l, host_state net)
     if (!map_loss_pass(&l, &net)) return;
     kd_boxes_answer answer = kd_boxes_answer_of(&l);
     parallel_for_work(answer.batch, answer.rows * answer.width * answer.places, answer_images, &l);
-    kd_boxes_job job = kd_boxes_job_of(&l);
+    kd_boxes_job job = kd_boxes_job_of(&l, &net);
     job.student = l.output;
     parallel_for_work(kd_boxes_elements(&job), 100 * box_entries(&job.form), lose_anchors, &job);
     kd_boxes_add_up(&l);
@@ -147,7 +191,7 @@ static void pass_anchors(void *context, size_t begin, size_t end)
 
 static void backward_kd_boxes_layer(layer l, host_state net)
 {
-    kd_boxes_job job = kd_boxes_job_of(&l);
+    kd_boxes_job job = kd_boxes_job_of(&l, &net);
     if (!net.delta) return;
     BUG_UNLESS(job.teacher, "kd is trained without a target");
     job.student = l.output;

@@ -25,7 +25,7 @@ static void forward_kd_boxes_layer_gpu(layer l, network net)
     BUG_UNLESS(kd_boxes_of(&l)->base.target, "kd is trained without a target");
     kd_boxes_answer_kernel<<<cuda_blocks(n), CUDA_THREADS, 0, 0>>>(kd_boxes_answer_of(&l));
     CUDA_LAUNCHED(kd_boxes_answer_kernel);
-    kd_boxes_job job = kd_boxes_job_of(&l);
+    kd_boxes_job job = kd_boxes_job_of(&l, &net);
     job.student = l.output_gpu;
     kd_boxes_loss_kernel<<<cuda_blocks(kd_boxes_elements(&job)), CUDA_THREADS, 0, 0>>>(job);
     CUDA_LAUNCHED(kd_boxes_loss_kernel);
@@ -35,7 +35,7 @@ static void forward_kd_boxes_layer_gpu(layer l, network net)
 /* Adds its delta, and what came from above, to what lies below. */
 static void backward_kd_boxes_layer_gpu(layer l, network net)
 {
-    kd_boxes_job job = kd_boxes_job_of(&l);
+    kd_boxes_job job = kd_boxes_job_of(&l, &net);
     if (!net.delta_gpu) return;
     BUG_UNLESS(job.teacher, "kd is trained without a target");
     job.student = l.output_gpu;
@@ -58,6 +58,7 @@ extern "C" void unbind_kd_boxes_layer_gpu(layer *l)
     CUDA_CALL(cudaFree(state->weights));
     CUDA_CALL(cudaFree(state->biases));
     CUDA_CALL(cudaFree(state->answer));
-    state->weights = state->biases = state->answer = NULL;
+    CUDA_CALL(cudaFree(state->anchor));
+    state->weights = state->biases = state->answer = state->anchor = NULL;
     state->answer_room = 0;
 }

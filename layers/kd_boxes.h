@@ -17,14 +17,19 @@
 typedef struct kd_boxes_state {
     map_loss base;               /* its target is the map at the tap */
     box_head head;
-    double focal;
+    double focal, box_weight;
+    int kind;                    /* of the boxes' loss: an IOU_..., KD_BOXES_SQUARES */
+    double grid;                 /* scale_x_y */
+    int pixels;                  /* anchors are in pixels of the input, not in cells */
+    float *sizes;                /* (anchors, 2), owned: of this head's anchors */
+    float *anchor;               /* the same where the network is, owned */
     float *weights, *biases, *answer;   /* where the network is, owned: the head's; what the teacher answers */
     size_t answer_room;          /* in numbers */
 } kd_boxes_state;
 
 static inline kd_boxes_state *kd_boxes_of(const layer *l) { return (kd_boxes_state *)stand_in_state(l); }
 /* The layer's jobs, with room for the answer. */
-kd_boxes_job kd_boxes_job_of(const layer *l);
+kd_boxes_job kd_boxes_job_of(const layer *l, const host_state *net);
 kd_boxes_answer kd_boxes_answer_of(const layer *l);
 /* The layer's cost from the parts. */
 void kd_boxes_add_up(layer *l);

@@ -45,7 +45,8 @@ static const key_row reused_classifier_keys[] = {
 };
 static const key_row kd_keys[] = {
     NUMBER("temperature", 1e-3, 1e3), SCALE, { .name = "standardise", .type = KEY_INT, .max = 1 },
-    NUMBER("decouple", 0, 1e3), NUMBER("focal", 0, 5), TEXT("teacher"), END
+    NUMBER("decouple", 0, 1e3), NUMBER("focal", 0, 5), CHOICE("iou_loss", "mse|iou|giou|diou|ciou"),
+    NUMBER("iou_normalizer", 0, 1e30), TEXT("teacher"), END
 };
 static const key_row cross_entropy_keys[] = { NUMBER("scale", 0, 1e30), END };
 static const key_row logits_l2_keys[] = { NUMBER("scale", 0, 1e30), TEXT("teacher"), END };

@@ -342,7 +342,7 @@ static const char detector_cfg[] = DETECTOR_NET BN(16, 3, 2, leaky) BN(24, 3, 2,
     "[route]\nlayers=2\n[upsample]\nstride=2\n[route]\nlayers=-1,1\n" BN(12, 3, 1, leaky) triple
 /* What goes through the frozen heads. */
 static const char *const detector_students[] = {
-    DETECTOR_STUDENT("", TRIPLE), DETECTOR_STUDENT("", TRIPLE_WITH("", "[kd]\nscale=.3\n")), DETECTOR_STUDENT("", TRIPLE_WITH("weight=teacher\n", "[kd]\nfocal=1\n")),
+    DETECTOR_STUDENT("", TRIPLE), DETECTOR_STUDENT("", TRIPLE_WITH("", "[kd]\nscale=.3\n")), DETECTOR_STUDENT("", TRIPLE_WITH("weight=teacher\n", "[kd]\nfocal=1\niou_loss=ciou\n")),
     DETECTOR_STUDENT("", TRIPLE_WITH("weight=teacher\nnormalise=channel\nmetric=head\n", "")), DETECTOR_STUDENT("", TRIPLE_WITH("", "labels=.5\n[kd]\n")),
     DETECTOR_STUDENT(YOLO("2,3") "deploy=0\n[route]\nlayers=2\n", TRIPLE_WITH("", "labels=.2\n")),
 };

@@ -34,7 +34,7 @@ typedef struct pixel_rect {
 /* The rectangle of a (w, h) image letterboxed into (out_w, out_h). */
 pixel_rect augment_letterbox_rect(int w, int h, int out_w, int out_h);
 /* Darknet's place_image on a canvas of 0.5 grey: pixel (x, y) of the rectangle reads the image at (x W/w, y H/h),
- * bilinear, zero beyond the last pixel. out: (c, out_h, out_w). */
+ * bilinear, zero beyond the last pixel. out: (c, out_h, out_w). (augment_place.c) */
 void augment_place(const pixel_view *view, pixel_rect at, float *out, int out_w, int out_h);
 /* Draws hue, saturation and exposure and distorts n pixels x of c channels; does and draws nothing where nothing is to
  * be distorted, or where they are not RGB. */

@@ -63,6 +63,8 @@ void augment_resample(const pixel_view *view, float *out, int w, int h, size_t s
     free(rows);
 }
 
+enum { BYTES = 256 };
+
 /* The value of channel k between four pixels, those outside the view being 0. */
 static inline float bilinear(const pixel_view *view, int k, float x, float y)
 {
@@ -77,32 +79,34 @@ static inline float bilinear(const pixel_view *view, int k, float x, float y)
     return (1 - dy) * (1 - dx) * a + dy * (1 - dx) * b + (1 - dy) * dx * c + dy * dx * d;
 }
 
-void augment_place(const pixel_view *view, pixel_rect at, float *out, int out_w, int out_h)
+/* The same of all channels of bytes, `plane` floats apart in `out`, where all four pixels are inside; unit: their
+ * values. */
+static inline void bilinear_inside(const pixel_view *view, const float *unit, float x, float y, float *out,
+                                   size_t plane)
 {
-    size_t plane = (size_t)out_w * (size_t)out_h;
-    for (size_t i = 0; i < plane * (size_t)view->c; ++i) out[i] = .5f;
-    int x0 = at.x > 0 ? at.x : 0, y0 = at.y > 0 ? at.y : 0;
-    int x1 = at.x < out_w - at.w ? at.x + at.w : out_w, y1 = at.y < out_h - at.h ? at.y + at.h : out_h;
-    for (int y = y0; y < y1; ++y) {
-        float ry = (float)(y - at.y) / (float)at.h * (float)view->h;
-        for (int x = x0; x < x1; ++x) {
-            float rx = (float)(x - at.x) / (float)at.w * (float)view->w;
-            float *p = out + (size_t)y * (size_t)out_w + (size_t)x;
-            for (int k = 0; k < view->c; ++k) p[(size_t)k * plane] = bilinear(view, k, rx, ry);
-        }
-    }
+    int ix = (int)x, iy = (int)y;
+    float dx = x - (float)ix, dy = y - (float)iy;
+    float wa = (1 - dy) * (1 - dx), wb = dy * (1 - dx), wc = (1 - dy) * dx, wd = dy * dx;
+    size_t c = (size_t)view->c, line = (size_t)view->full_w * c;
+    const uint8_t *p = view->u8 + (size_t)(view->y0 + iy) * line + (size_t)(view->x0 + ix) * c;
+    for (size_t k = 0; k < c; ++k, ++p, out += plane)
+        *out = wa * unit[p[0]] + wb * unit[p[line]] + wc * unit[p[c]] + wd * unit[p[line + c]];
 }
 
 void augment_rotate_crop(const pixel_view *view, const crop_geometry *geometry, float *out, int w, int h)
 {
     double cosine = cos(geometry->rad), sine = sin(geometry->rad), cx = view->w / 2., cy = view->h / 2.;
+    float last_x = (float)(view->w - 1), last_y = (float)(view->h - 1), unit[BYTES];
     size_t plane = (size_t)w * (size_t)h;
+    for (int i = 0; i < BYTES; ++i) unit[i] = augment_unit((uint8_t)i);
     for (int y = 0; y < h; ++y) {
         double t = (y - h / 2. + geometry->dy) / geometry->scale;
         for (int x = 0; x < w; ++x, ++out) {
             double s = (x - w / 2. + geometry->dx) / geometry->scale * geometry->aspect;
             float rx = (float)(cosine * s - sine * t + cx), ry = (float)(sine * s + cosine * t + cy);
-            for (int k = 0; k < view->c; ++k) out[(size_t)k * plane] = bilinear(view, k, rx, ry);
+            if (view->u8 && rx >= 0 && ry >= 0 && rx < last_x && ry < last_y)
+                bilinear_inside(view, unit, rx, ry, out, plane);
+            else for (int k = 0; k < view->c; ++k) out[(size_t)k * plane] = bilinear(view, k, rx, ry);
         }
     }
 }

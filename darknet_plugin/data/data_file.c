@@ -42,6 +42,8 @@ static const data_key keys[] = {
     { "unlabelled", STRING, offsetof(data_lines, file.unlabelled) },
     { "format", STRING, offsetof(data_lines, file.format) },
     { "backup", STRING, offsetof(data_lines, file.backup) },
+    { "image_cache", STRING, offsetof(data_lines, file.image_cache) },
+    { "image_cache_side", NUMBER, offsetof(data_lines, file.image_cache_side) },
     { "eval", OTHERS, 0 }, { "results", OTHERS, 0 }, { "map", OTHERS, 0 }, { "leaves", OTHERS, 0 },
     { "tree", OTHERS, 0 }, { "difficult", OTHERS, 0 }, { "prefix", OTHERS, 0 }, { "hierarchy", OTHERS, 0 },
 };
@@ -255,6 +257,10 @@ static void check_whole(data_lines *lines, int errors, diag *d)
     if (!file->top) file->top = file->classes < 5 ? file->classes : 5;
     if (file->classes && file->top > file->classes)
         diag_error(d, file->path, 0, NULL, "top=%d is more than classes=%d", file->top, file->classes);
+    if (file->image_cache_side && !file->image_cache) {
+        diag_error(d, file->path, 0, NULL, "image_cache_side=%d without image_cache=", file->image_cache_side);
+        diag_hint(d, "it says how large the images are that an image cache keeps: name one");
+    }
     if (!file->backup) file->backup = mem_strdup("backup");
     if (!file->valid && lines->test) file->valid = mem_strdup(lines->test);
 }
@@ -301,7 +307,7 @@ void data_file_free(data_file *file)
     data_free_strings(file->name, file->name ? (size_t)file->classes : 0);
     data_free_strings(file->tag, file->tag ? (size_t)file->classes : 0);
     char *text[] = { file->path, file->names_path, file->train, file->valid, file->train_labels, file->valid_labels,
-                     file->unlabelled, file->format, file->backup };
+                     file->unlabelled, file->format, file->backup, file->image_cache };
     for (size_t i = 0; i < sizeof text / sizeof *text; ++i) free(text[i]);
     free(file);
 }

@@ -237,7 +237,21 @@ int dataset_size(const dataset *set, size_t i, int *w, int *h)
 uint64_t dataset_identity(const dataset *set)
 {
     static const char files[] = "images in files, which have prints";
-    return set->format->identity ? set->format->identity(set) : hash_bytes(files, sizeof files, HASH_START);
+    if (set->format->identity) return set->format->identity(set);
+    uint64_t hash = hash_bytes(files, sizeof files, HASH_START);
+    return set->side ? hash_bytes(&set->side, sizeof set->side, hash) : hash;
+}
+
+void dataset_use_cache(dataset *set, image_cache *cache, int side)
+{
+    if (set->format->identity) return;
+    set->cache = cache;
+    set->side = side;
+}
+
+void dataset_cache_trouble(const dataset *set, diag *d)
+{
+    if (set->cache) image_cache_trouble(set->cache, d);
 }
 
 int dataset_label(const dataset *set, size_t i) { return i < set->count && set->label[i] >= 0 ? set->label[i] : -1; }

@@ -5,6 +5,8 @@
  *   unlabelled                    images that only a teacher teaches on, behind those of train; of the same kind
  *   train_labels, valid_labels    IDX label files; default: the image file's name with images-idx3 -> labels-idx1;
  *                                 a detector's: COCO's JSON, or folders of label files
+ *   image_cache                   a file that keeps decoded images (image_cache.h); where it is not there it is made
+ *   image_cache_side              training images are first shrunk to that many pixels on their shorter side
  *   format                        a format's name (its row in dataset.c names its file); default: auto, by content
  * train/valid may name several files, separated by commas. Files are looked up as they stand, then relative to the
  * .data file's folder. In a list a line is `path` or `path class` (a number or a label's name); without a class
@@ -18,6 +20,7 @@
 #define DISTILL_DATASET_H
 #include "boxes.h"
 #include "dataset_prints.h"
+#include "image_cache.h"
 #include "darknet_plugin/base/diag.h"
 
 #include <stddef.h>
@@ -30,7 +33,8 @@ typedef struct data_file {
     char *names_path;           /* resolved names/labels file; NULL if none */
     char **tag;                 /* what lists match paths with: classes lines of labels=, or NULL where it is `name` */
     /* NULL where absent; backup defaults to "backup" */
-    char *train, *valid, *unlabelled, *train_labels, *valid_labels, *format, *backup;
+    char *train, *valid, *unlabelled, *train_labels, *valid_labels, *format, *backup, *image_cache;
+    int image_cache_side;       /* 0: images stay as large as they are */
     /* for the caller to set before it opens a split: the last so many training images are the validation's, whatever
      * valid= names; 0: none */
     size_t held_out;
@@ -63,6 +67,12 @@ void dataset_free(dataset *set);
 /* Opens file->unlabelled, as whose images `set` has them, and puts its images behind those of `set`, a training split
  * of which nothing was read so far. 0, also where it is NULL, or -1 with messages, the set as it was. */
 int dataset_join_unlabelled(dataset *set, const data_file *file, int need, diag *d);
+/* From now on images come from the cache (NULL: from none) where they are in it, and go there where they are not,
+ * their shorter side at most `side` pixels (0: any number). It is borrowed for the set's life. Images that lie in
+ * memory stay there. */
+void dataset_use_cache(dataset *set, image_cache *cache, int side);
+/* Says, once, that the cache takes no more. */
+void dataset_cache_trouble(const dataset *set, diag *d);
 size_t dataset_count(const dataset *set);
 int dataset_classes(const dataset *set);
 const char *dataset_format(const dataset *set);                  /* its name, as format= has it; borrowed */

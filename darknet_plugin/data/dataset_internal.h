@@ -77,6 +77,8 @@ struct dataset {
     uint8_t *left_out;        /* listed, owned; formats kept in files: a data_left_out each */
     size_t listed, room;      /* images in the files, of which the first `count` are used; allocated entries of path */
     data_prints *prints;      /* owned; formats kept in files, once opened */
+    image_cache *cache;       /* borrowed; formats kept in files; NULL: none */
+    int side;                 /* of images in files, the most pixels of the shorter side; 0: any number */
     data_box *box;            /* owned; those of image i are box_at[i] .. box_at[i + 1] - 1 */
     size_t *box_at;           /* (count + 1), owned; NULL where label files were not read */
     size_t passed_over;       /* objects that label files call difficult or crowds */

@@ -242,8 +242,34 @@ static void note_unreadable(const dataset *set, size_t i)
     if (!data_print_read(set->path[i], &print)) (void)data_prints_met(set->prints, i, &print);
 }
 
-int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
-                    size_t why_len)
+/* Is it known what the file of image i holds, without reading it? Then `print` has its hash. Less than 0: it held
+ * something else before. */
+static int know_print(const dataset *set, size_t i, data_print *print)
+{
+    struct stat st;
+    if (!set->cache || stat(set->path[i], &st) || !S_ISREG(st.st_mode)) return 0;
+    *print = data_print_of(&st);
+    if (!data_prints_know(set->prints, i, print) && !image_cache_know(set->cache, print)) return 0;
+    return data_prints_met(set->prints, i, print) ? DATA_CHANGED : 1;
+}
+
+/* Decodes a file, shrinks it where that is wanted, and stores what came of it. */
+static int decode_file(const dataset *set, const image_file *file, image_kind kind, image_pixels *image, char *why,
+                       size_t why_len)
+{
+    if (image_decode_file(file, kind.channels, &image->pixels, &image->w, &image->h, why, why_len)) return -1;
+    if (kind.side && image_reduce(&image->pixels, &image->w, &image->h, kind.channels, kind.side, why, why_len)) {
+        free(image->pixels);
+        image->pixels = NULL;
+        return -1;
+    }
+    if (set->cache) image_cache_put(set->cache, &file->print, kind, image);
+    return 0;
+}
+
+/* Image i by its file; `known`: the cache was asked for it before, by its print. */
+static int read_file(const dataset *set, size_t i, image_kind kind, int known, image_pixels *image, char *why,
+                     size_t why_len)
 {
     image_file file;
     if (image_file_read(set->path[i], &file, why, why_len)) {
@@ -251,9 +277,25 @@ int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels
         return DATA_UNREADABLE;
     }
     int failed = check_print(set, i, &file.print, &file) ? DATA_CHANGED : 0;
-    if (failed) snprintf(why, why_len, "holds something else than when it was first read");
-    else failed = image_decode_file(&file, channels, pixels, w, h, why, why_len);
+    int cached = !failed && set->cache && !known && image_cache_get(set->cache, &file.print, kind, image);
+    if (!failed && !cached) failed = decode_file(set, &file, kind, image, why, why_len);
     image_file_free(&file);
+    return failed;
+}
+
+int data_files_read(const dataset *set, size_t i, int channels, uint8_t **pixels, int *w, int *h, char *why,
+                    size_t why_len)
+{
+    image_kind kind = { channels, set->side };
+    image_pixels image = { 0 };
+    data_print print = { 0 };
+    int known = know_print(set, i, &print), failed = known < 0 ? DATA_CHANGED : 0;
+    if (!failed && !(known && image_cache_get(set->cache, &print, kind, &image)))
+        failed = read_file(set, i, kind, known, &image, why, why_len);
+    if (failed == DATA_CHANGED) snprintf(why, why_len, "holds something else than when it was first read");
+    *pixels = image.pixels;
+    *w = image.w;
+    *h = image.h;
     return failed;
 }
 

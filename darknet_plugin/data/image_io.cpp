@@ -93,8 +93,8 @@ int encode(const char *kind, const uint8_t *pixels, int w, int h, int c, std::ve
 
 }
 
-extern "C" int image_decode_file(const image_file *file, int channels, uint8_t **pixels, int *w, int *h, char *why,
-                                 size_t why_len)
+extern "C" int image_decode_opencv(const image_file *file, int channels, uint8_t **pixels, int *w, int *h, char *why,
+                                   size_t why_len)
 {
     *pixels = NULL;
     if (channels != 1 && channels != 3) return fail(why, why_len, "images have 1 or 3 channels");
@@ -108,14 +108,21 @@ extern "C" int image_decode_file(const image_file *file, int channels, uint8_t *
     }
 }
 
-extern "C" int image_decode(const char *path, int channels, uint8_t **pixels, int *w, int *h, char *why, size_t why_len)
+extern "C" int image_reduce(uint8_t **pixels, int *w, int *h, int channels, int side, char *why, size_t why_len)
 {
-    image_file file;
-    *pixels = NULL;
-    if (image_file_read(path, &file, why, why_len)) return -1;
-    int failed = image_decode_file(&file, channels, pixels, w, h, why, why_len);
-    image_file_free(&file);
-    return failed;
+    int shorter = std::min(*w, *h);
+    if (shorter <= side) return 0;
+    try {
+        cv::Mat from(*h, *w, channels == 3 ? CV_8UC3 : CV_8UC1, *pixels), to;
+        auto reduced = [&](int length) { return std::max(1, (int)((int64_t)length * side / shorter)); };
+        cv::resize(from, to, cv::Size(reduced(*w), reduced(*h)), 0, 0, cv::INTER_AREA);
+        uint8_t *before = *pixels;
+        if (hand_over(to, pixels, w, h, why, why_len)) return -1;
+        free(before);
+        return 0;
+    } catch (const std::exception &e) {
+        return fail(why, why_len, e);
+    }
 }
 
 extern "C" int image_save(const char *path, const uint8_t *pixels, int w, int h, int c, diag *d)

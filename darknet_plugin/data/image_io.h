@@ -1,4 +1,5 @@
-/* OpenCV behind a C face: pictures, drawing, video and its DNN module. Built as C++ (image_io.cpp). */
+/* OpenCV behind a C face: pictures, drawing, video and its DNN module. Built as C++ (image_io.cpp); JPEG is decoded
+ * beside it (image_decode.c). */
 #ifndef DISTILL_IMAGE_IO_H
 #define DISTILL_IMAGE_IO_H
 #include "image_file.h"
@@ -17,6 +18,12 @@ int image_decode(const char *path, int channels, uint8_t **pixels, int *w, int *
 /* The same of a file that has been read. */
 int image_decode_file(const image_file *file, int channels, uint8_t **pixels, int *w, int *h, char *why,
                       size_t why_len);
+/* The same by OpenCV, whatever kind it is: the same bytes, later. */
+int image_decode_opencv(const image_file *file, int channels, uint8_t **pixels, int *w, int *h, char *why,
+                        size_t why_len);
+/* Shrinks a picture, (h, w, channels), to at most `side` pixels on its shorter side, each the mean of those it covers;
+ * *pixels is replaced. 0, or -1 with a reason, then it is as it was. */
+int image_reduce(uint8_t **pixels, int *w, int *h, int channels, int side, char *why, size_t why_len);
 /* Writes an 8-bit (h, w, c) RGB or grey image as PNG/JPEG by the name's extension, whole or not at all (see
  * out_file.h). 0, or -1 with a message. */
 int image_save(const char *path, const uint8_t *pixels, int w, int h, int c, diag *d);
@@ -86,6 +93,7 @@ int dnn_run(dnn_net *net, const float *images, int n, int c, int h, int w, char 
 void dnn_set_threads(int threads);    /* how many OpenCV computes with; dnn_read_darknet sets 1 */
 void dnn_free(dnn_net *net);
 const char *image_io_version(void);         /* "OpenCV 4.6.0" */
+const char *image_decode_version(void);     /* "libjpeg-turbo 2.1.5" */
 const char *image_io_version_onnx(void);    /* "OpenCV 4.6.0 ONNX" */
 
 #ifdef __cplusplus

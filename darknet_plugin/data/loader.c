@@ -440,6 +440,7 @@ size_t loader_left_out(const loader *loader, diag *d)
 static int accept(loader *loader, slot *slot, diag *d)
 {
     lost_merge(&loader->lost, &slot->lost);
+    dataset_cache_trouble(loader->options.data, d);
     size_t unlabelled = 0;
     for (size_t i = 0; i < loader->lost.n; ++i)
         unlabelled += (size_t)dataset_lacks_labels(loader->options.data, loader->lost.image[i].index);

@@ -17,6 +17,7 @@
 typedef struct filling {
     data_file *file;
     dataset *train;
+    image_cache *decoded;    /* NULL: none */
     model *model;
     uint64_t views, images;
     uint64_t left_out;       /* images that cannot be read: they have no records */
@@ -41,7 +42,11 @@ static int open_images(const options *options, filling *filling, diag *d)
     if (!filling->train) return -1;
     if (!options->limit && dataset_join_unlabelled(filling->train, filling->file, need, d)) return -1;
     filling->images = dataset_count(filling->train);
-    return 0;
+    const data_file *file = filling->file;
+    if (!file->image_cache) return 0;
+    filling->decoded = image_cache_open(file->image_cache, ranks_leads(options->ranks), d);
+    if (filling->decoded) dataset_use_cache(filling->train, filling->decoded, file->image_cache_side);
+    return filling->decoded ? 0 : -1;
 }
 
 /* -1 with a message where neither flags nor cfg name one. */
@@ -176,6 +181,7 @@ static int run(options *options, diag *d)
     int failed = open_model(options, &filling, d) || open_images(options, &filling, d) ||
                  open_cache(options, &filling, d) || fill_missing(options, &filling, d);
     dataset_free(filling.train);
+    image_cache_close(filling.decoded);
     data_file_free(filling.file);
     model_close(filling.model);
     return failed;

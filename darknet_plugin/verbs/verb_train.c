@@ -21,6 +21,7 @@ typedef struct training {
     data_file *file;
     dataset *train, *valid;
     model *model;
+    image_cache *images;     /* decoded; NULL: none is kept */
     const char *backend;     /* as the user would name it; NULL = the default */
     run_lock lock;
     run_teacher teacher[MAX_TEACHERS];   /* their scores */
@@ -182,6 +183,35 @@ static int forget_labels(const options *options, training *training, diag *d)
     return -1;
 }
 
+/* Where image_cache= names one; of several ranks the first fills it. Images are measured as large as they are. */
+static int open_image_cache(const options *options, training *training, diag *d)
+{
+    const data_file *file = training->file;
+    if (!file->image_cache) return 0;
+    if (!dataset_prints(training->train) && !options->quiet)
+        fprintf(options->out, "image_cache= keeps nothing: these images lie in memory\n");
+    training->images = image_cache_open(file->image_cache, ranks_leads(options->ranks), d);
+    if (!training->images) return -1;
+    dataset_use_cache(training->train, training->images, file->image_cache_side);
+    if (training->valid) dataset_use_cache(training->valid, training->images, 0);
+    if (file->image_cache_side && !options->quiet)
+        fprintf(options->out, "training images are shrunk to %d pixels on their shorter side (image_cache_side=)\n",
+                file->image_cache_side);
+    return 0;
+}
+
+/* What came from the image cache, and what it holds now. */
+static void report_images(const options *options, const training *training)
+{
+    if (!training->images || options->quiet) return;
+    image_cache_count count = image_cache_counts(training->images);
+    fprintf(options->out, "images: %llu read from %s, %llu decoded", (unsigned long long)count.read,
+            training->file->image_cache, (unsigned long long)count.missed);
+    if (count.damaged)
+        fprintf(options->out, " (of these %llu that were damaged there)", (unsigned long long)count.damaged);
+    fprintf(options->out, "; it holds %llu, %.1f MB\n", (unsigned long long)count.images, (double)count.bytes / 1e6);
+}
+
 /* valid= may be missing; train= may not. */
 static int open_data(const options *options, training *training, diag *d)
 {
@@ -196,6 +226,7 @@ static int open_data(const options *options, training *training, diag *d)
     if (measured) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
     if (!training->train || (measured && !training->valid)) return -1;
     if (join_unlabelled(options, training, read, d) || forget_labels(options, training, d)) return -1;
+    if (open_image_cache(options, training, d)) return -1;
     if (detector && model->low->labels) host_hush();
     return model_fits_classes(model, file, d);
 }
@@ -260,7 +291,10 @@ static int train(const options *options, training *training, const preflight_job
         .view_seed = options_view_seed(options), .resume = options->resume, .force = options->force,
         .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet, .out = options->out,
     };
-    return look_ahead(options, training, job, d) || trainer_run(&how, d);
+    if (look_ahead(options, training, job, d)) return -1;
+    int status = trainer_run(&how, d);
+    if (status >= 0) report_images(options, training);
+    return status;
 }
 
 /* All that a training reads; whose files it would write; then the training itself. */
@@ -295,6 +329,7 @@ static void free_training(training *training)
     run_lock_release(&training->lock);
     dataset_free(training->train);
     dataset_free(training->valid);
+    image_cache_close(training->images);
     data_file_free(training->file);
     model_close(training->model);
 }

@@ -3,6 +3,7 @@
 #
 #   step     one training step of CFG on images that lie in memory (build/bench), for SECONDS
 #   train    `distill train` on the images of DATA, EPOCHS passes without measuring, checkpoints at each epoch's end included
+#   cached   the same with image_cache=, which a training before has filled
 #   decode   the same images as binary PNM of the network's size, made by Debian's `convert` (imagemagick): what decoding and
 #            shrinking JPEGs costs is the difference to `train`. Left out where there is no `convert`
 #
@@ -19,6 +20,8 @@ key() { sed -n "s/^ *$1 *= *\([^#]*[^# ]\).*/\1/p" "$2" | head -1; }
 found() { if [ -e "$1" ]; then realpath "$1"; else realpath "$(dirname "$data")/$1"; fi; }
 list=$(found "$(key train "$data")") classes=$(key classes "$data")
 printf 'classes=%s\ntrain=%s\n' "$classes" "$list" >"$work/jpeg.data"
+cp "$work/jpeg.data" "$work/cached.data"
+echo "image_cache=$work/images.cache" >>"$work/cached.data"
 if convert -version 2>/dev/null | grep -q ImageMagick; then
     mkdir "$work/small"
     width=$(key width "$cfg") height=$(key height "$cfg") n=0
@@ -40,12 +43,19 @@ whole() {
         sed -n 's/^epoch .* \([0-9.]*\) images\/s.*/\1/p' | tail -1
 }
 
-echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores; $cfg, medians of $rounds rounds"
+echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, load $(cut -d" " -f1 /proc/loadavg); $cfg, medians of $rounds rounds"
+epochs=1 whole cached >/dev/null
 for ((i = 0; i < rounds; ++i)); do
     "$bench" "$cfg" -seconds "$seconds" 2>/dev/null | sed -n 's/^student //p' >>"$work/step"
     whole jpeg >>"$work/train"
+    whole cached >>"$work/cached"
     [ ! -e "$work/small.data" ] || whole small >>"$work/decode"
 done
-step=$(median <"$work/step") train=$(median <"$work/train")
-printf 'step    %8s images/s\ntrain   %8s images/s, %s %% of it\n' "$step" "$train" "$(awk -v a="$train" -v b="$step" 'BEGIN { printf "%.0f", 100 * a / b }')"
-[ ! -e "$work/decode" ] || printf 'decode  %8s images/s without it\n' "$(median <"$work/decode")"
+step=$(median <"$work/step")
+# row NAME: its median, and how much of the step's that is
+row() { median <"$work/$1" | awk -v name="$1" -v step="$step" '{ printf "%-7s %8s images/s, %.0f %% of it\n", name, $1, 100 * $1 / step }'; }
+printf 'step    %8s images/s\n' "$step"
+row train
+row cached
+ls -l "$work/images.cache" | awk '{ printf "        the cache takes %.1f MB\n", $5 / 1e6 }'
+[ ! -e "$work/decode" ] || row decode
