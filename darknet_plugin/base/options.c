@@ -97,6 +97,17 @@ static const flag_row FLAGS[] = {
       "init -from: the largest size listed that answers in so many ms, or has so many parameters (k, M)" },
     { "batch",        FLAG_INT,   AT(batch),        1, 65536, "N",
       "images a run when throughput is measured (default: the cfg's)" },
+    { "n",            FLAG_INT,   AT(images),       1, 10000000, "N", "images to make (default 5000)" },
+    { "method",       FLAG_STR,   AT(method),       0, 0, "generator|pixels",
+      "a network makes them and learns with them, or pixel by pixel, slower (default: generator)" },
+    { "steps",        FLAG_INT,   AT(steps),        1, 1000000, "N", "of each batch (default: generator 10, pixels 200)" },
+    { "rate",         FLAG_FLOAT, AT(rate),         0, 10, "R",
+      "learning rate, Adam's (default: generator .005, pixels .05)" },
+    { "bn",           FLAG_FLOAT, AT(bn),           0, 1000000, "W",
+      "weight of batch norms' statistics (default 10)" },
+    { "ce",           FLAG_FLOAT, AT(ce),           0, 1000000, "W", "weight of the class that was drawn (default 1)" },
+    { "tv",           FLAG_FLOAT, AT(tv),           0, 1000000, "W",
+      "weight of smoothness (default: generator 0, pixels 1)" },
     { "seconds",      FLAG_FLOAT, AT(seconds),      0, 3600, "S", "time for each reader (default 3)" },
 };
 enum { FLAG_COUNT = sizeof FLAGS / sizeof *FLAGS };
