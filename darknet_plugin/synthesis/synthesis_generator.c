@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NOISE = 16, NARROWEST = 32, WIDEST = 128, SHORT_SIDE = 4, MOST_DOUBLINGS = 6, WARM_ROUNDS = 20 };
+enum { NOISE = 16, NARROWEST = 16, WIDEST = 64, SHORT_SIDE = 4, MOST_DOUBLINGS = 6, WARM_ROUNDS = 20 };
 /* Numbers of rounds that no batch has. */
 static const uint64_t warm_from = (uint64_t)1 << 40;
 
