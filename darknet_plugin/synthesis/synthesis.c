@@ -27,28 +27,6 @@ const synthesis_way *synthesis_way_named(const char *name, diag *d)
     return NULL;
 }
 
-/* ---- candidates ---- */
-
-void making_restart(making *making) { making->of_best.all = INFINITY; }
-
-int making_look(making *making, const float *images, const int *class, float *delta)
-{
-    judgement of = judge_look(making->judge, images, class, delta);
-    if (!isfinite(of.all)) return -1;
-    if (of.all >= making->of_best.all) return 0;
-    making->of_best = of;
-    memcpy(making->best, images, judge_floats(making->judge) * sizeof *images);
-    return 0;
-}
-
-int making_lost(const making *making, uint64_t at, diag *d)
-{
-    (void)at;
-    diag_error(d, NULL, 0, NULL, "the loss is no number any more");
-    diag_hint(d, "a smaller -rate than %g", making->job->rate);
-    return -1;
-}
-
 /* ---- a set ---- */
 
 typedef struct set {
@@ -183,7 +161,8 @@ static int run(set *set, diag *d)
     if (!judge || folder_open(&set->folder, &set->job, judge_identity(judge), judge->classes, d)) return -1;
     make_room(set);
     set->way = set->job.way->open(&set->making, d);
-    if (!set->way || make_set(set, d) || folder_finish(&set->folder, set->job.n, judge, d)) return -1;
+    if (!set->way || make_set(set, d) || folder_finish(&set->folder, set->job.n, judge->classes, d) ||
+        folder_sheet(&set->folder, set->job.n, judge, d)) return -1;
     print_end(set);
     return 0;
 }

@@ -26,7 +26,8 @@ typedef struct synthesis_way synthesis_way;
 const synthesis_way *synthesis_way_named(const char *name, diag *d);
 
 typedef struct synthesis_job {
-    const char *cfg, *weights, *out;       /* borrowed; weights NULL: cfg is a distillation's, which names its teacher */
+    /* borrowed; weights NULL: cfg is a distillation's, which names its teacher */
+    const char *cfg, *weights, *out;
     const synthesis_way *way;
     int n, batch;                          /* images; of them at a time */
     int steps;                             /* 0: the way's own, as of the numbers that follow where they are below 0 */

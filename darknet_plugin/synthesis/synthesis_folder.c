@@ -7,8 +7,8 @@
  *   synthesis.txt              whose images they are, and how far they go: with it the same command goes on
  *   generator-N.weights        the generator behind batch N, of the way that has one
  *
- * Behind every batch the images come first, then the list, the generator and, when all of that is there, the state: what
- * ends in between costs a batch. A folder that holds anything else is left alone. */
+ * Behind every batch the images come first, then the list, the generator and, when all of that is there, the state:
+ * what ends in between costs a batch. A folder that holds anything else is left alone. */
 #include "synthesis_internal.h"
 
 #include "darknet_plugin/base/in_file.h"
@@ -105,8 +105,8 @@ static int take_state(synthesis_folder *folder, const synthesis_job *job, const 
     if (job->force) return 0;
     if (strncmp(lines, folder->identity, strlen(folder->identity))) {
         const char *other = first_other(lines, folder->identity);
-        diag_error(d, folder->out, 0, NULL, "holds images that were made otherwise: now %.*s", (int)strcspn(other, "\n"),
-                   other);
+        diag_error(d, folder->out, 0, NULL, "holds images that were made otherwise: now %.*s",
+                   (int)strcspn(other, "\n"), other);
         diag_hint(d, "another folder, or -force to begin anew in this one (%s says how they were made)", folder->state);
         return -1;
     }
@@ -135,6 +135,7 @@ static int read_labels(synthesis_folder *folder, int classes, diag *d)
     return -1;
 }
 
+/* Whose folder it is: this command's, a new one, or somebody's. */
 static int read_folder(synthesis_folder *folder, const synthesis_job *job, diag *d)
 {
     int before = diag_errors(d), failed = 0;
@@ -253,16 +254,16 @@ int folder_note(synthesis_folder *folder, int images, int whole, network *net, d
     return 0;
 }
 
-int folder_finish(const synthesis_folder *folder, int n, const judge *judge, diag *d)
+int folder_finish(const synthesis_folder *folder, int n, int classes, diag *d)
 {
     for (int i = n; i < folder->images; ++i) {
         char *path = folder_image(folder, i);
         (void)unlink(path);
         free(path);
     }
-    char *text = mem_printf("# made by distill synthesize; valid= wants real images\nclasses=%d\ntrain=synthetic.list\n",
-                            judge->classes);
+    char *text = mem_printf("# made by distill synthesize; valid= wants real images\n"
+                            "classes=%d\ntrain=synthetic.list\n", classes);
     int failed = out_file_text(folder->data, text, strlen(text), d);
     free(text);
-    return failed ? -1 : folder_sheet(folder, n, judge, d);
+    return failed;
 }

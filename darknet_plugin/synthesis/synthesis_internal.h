@@ -82,7 +82,7 @@ struct synthesis_way {
 };
 extern const synthesis_way synthesis_generator, synthesis_pixels;
 /* Where a loss is no number any more: says so. */
-int making_lost(const making *making, uint64_t at, diag *d);
+int making_lost(const making *making, diag *d);
 
 /* ---- the folder (synthesis_folder.c) ---- */
 
@@ -105,9 +105,9 @@ int folder_put(const synthesis_folder *folder, const uint8_t *bytes, int first, 
 int folder_note(synthesis_folder *folder, int images, int whole, network *net, diag *d);
 /* Image i's path; the caller frees. */
 char *folder_image(const synthesis_folder *folder, int i);
-/* sheet.png (synthesis_sheet.c). */
+/* sheet.png of the first of n images (synthesis_sheet.c). */
 int folder_sheet(const synthesis_folder *folder, int n, const judge *judge, diag *d);
-/* The .data file and sheet.png of all n images. Images behind them, of a larger older set, go. */
-int folder_finish(const synthesis_folder *folder, int n, const judge *judge, diag *d);
+/* The .data file. Images behind the first n, of a larger older set, go. */
+int folder_finish(const synthesis_folder *folder, int n, int classes, diag *d);
 
 #endif

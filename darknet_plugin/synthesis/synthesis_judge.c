@@ -114,6 +114,7 @@ static int check_statistics(const judge *judge, diag *d)
     return refuse(judge->spec->weights_path, NULL, d, "its batch norms have no running statistics: it was not trained");
 }
 
+/* A teacher must be whole, and trained. */
 static int load_teacher(judge *judge, diag *d)
 {
     const teacher_spec *spec = judge->spec;
@@ -188,6 +189,7 @@ judge *judge_open(const synthesis_job *job, diag *d)
     return j;
 }
 
+/* The host frees the input that it has made, so that goes back first. */
 void judge_close(judge *judge)
 {
     if (!judge) return;

@@ -18,28 +18,29 @@ typedef struct pixels {
     adam adam;
 } pixels;
 
+/* Room for a batch. */
 static void *open_pixels(making *making, diag *d)
 {
     (void)d;
     size_t n = judge_floats(making->judge);
-    pixels *p = mem_calloc(1, sizeof *p);
-    p->x = mem_calloc(n, sizeof *p->x);
-    p->shifted = mem_calloc(n, sizeof *p->shifted);
-    p->delta = mem_calloc(n, sizeof *p->delta);
-    p->back = mem_calloc(n, sizeof *p->back);
-    p->adam = adam_new(n, making->job->rate, .5, .9);
-    return p;
+    pixels *own = mem_calloc(1, sizeof *own);
+    own->x = mem_calloc(n, sizeof *own->x);
+    own->shifted = mem_calloc(n, sizeof *own->shifted);
+    own->delta = mem_calloc(n, sizeof *own->delta);
+    own->back = mem_calloc(n, sizeof *own->back);
+    own->adam = adam_new(n, making->job->rate, .5, .9);
+    return own;
 }
 
 static void close_pixels(void *state)
 {
-    pixels *p = state;
-    adam_free(&p->adam);
-    free(p->x);
-    free(p->shifted);
-    free(p->delta);
-    free(p->back);
-    free(p);
+    pixels *own = state;
+    adam_free(&own->adam);
+    free(own->x);
+    free(own->shifted);
+    free(own->delta);
+    free(own->back);
+    free(own);
 }
 
 static float within(float x)
@@ -49,14 +50,14 @@ static float within(float x)
 }
 
 /* Normal numbers about the mean, grey where none is given. */
-static void draw(pixels *p, const judge *judge, rng *rng)
+static void draw(pixels *own, const judge *judge, rng *rng)
 {
     size_t map = (size_t)judge->h * (size_t)judge->w, c = (size_t)judge->c;
-    for (size_t i = 0; i < p->adam.n; ++i) {
+    for (size_t i = 0; i < own->adam.n; ++i) {
         size_t channel = i / map % c % 3;
         double mean = judge->spec->normalise ? judge->spec->mean[channel] : .5,
                deviation = judge->spec->normalise ? judge->spec->std[channel] : .25;
-        p->x[i] = within((float)(mean + deviation * rng_normal(rng)));
+        own->x[i] = within((float)(mean + deviation * rng_normal(rng)));
     }
 }
 
@@ -77,27 +78,27 @@ static int shift_by(rng *rng, int side)
 }
 
 /* A candidate, what the judge says of it shifted, and a step. -1: no number any more. */
-static int step(pixels *p, making *making, const int *class, rng *rng)
+static int step(pixels *own, making *making, const int *class, rng *rng)
 {
     const judge *judge = making->judge;
     int down = shift_by(rng, judge->h), right = shift_by(rng, judge->w);
-    shift(judge, p->x, p->shifted, down, right);
-    if (making_look(making, p->shifted, class, p->delta)) return -1;
-    shift(judge, p->delta, p->back, (judge->h - down) % judge->h, (judge->w - right) % judge->w);
-    adam_step(&p->adam, p->x, p->back);
-    for (size_t i = 0; i < p->adam.n; ++i) p->x[i] = within(p->x[i]);
+    shift(judge, own->x, own->shifted, down, right);
+    if (making_look(making, own->shifted, class, own->delta)) return -1;
+    shift(judge, own->delta, own->back, (judge->h - down) % judge->h, (judge->w - right) % judge->w);
+    adam_step(&own->adam, own->x, own->back);
+    for (size_t i = 0; i < own->adam.n; ++i) own->x[i] = within(own->x[i]);
     return 0;
 }
 
 static int make(void *state, making *making, uint64_t at, const int *class, diag *d)
 {
-    pixels *p = state;
+    pixels *own = state;
     rng rng = rng_make(making->job->seed, at, 0, RNG_SYNTHESIS);
-    draw(p, making->judge, &rng);
-    adam_restart(&p->adam);
+    draw(own, making->judge, &rng);
+    adam_restart(&own->adam);
     making_restart(making);
     for (int i = 0; i < making->job->steps; ++i)
-        if (step(p, making, class, &rng)) return making_lost(making, at, d);
+        if (step(own, making, class, &rng)) return making_lost(making, d);
     return 0;
 }
 

@@ -16,6 +16,7 @@ typedef struct sheet {
     int columns, times;      /* tiles in a row; how much they are enlarged */
 } sheet;
 
+/* An empty sheet for n images. */
 static sheet sheet_of(int n, const judge *judge)
 {
     int side = judge->h > judge->w ? judge->h : judge->w;

@@ -23,6 +23,7 @@ static int read_backend(const options *options, cpu_backend *backend, diag *d)
     return -1;
 }
 
+/* Flags to a job, and the job. */
 static int run(options *options, diag *d)
 {
     int weights = options->n > 2;

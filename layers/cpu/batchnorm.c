@@ -315,6 +315,7 @@ typedef struct pull_job {
     float weight;
 } pull_job;
 
+/* Adds to the deltas of channels [begin, end). */
 static void pull_channels(void *ctx, size_t begin, size_t end)
 {
     const pull_job *job = ctx;

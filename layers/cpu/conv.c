@@ -170,6 +170,7 @@ static void forward_inference(const layer *l, conv_plan *plan, cpu_state *state,
     activate_forward(l, plan->x);
 }
 
+/* Measured, in inference or in training. */
 static void forward_plain(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
     if (cpu_measures(l, state)) {

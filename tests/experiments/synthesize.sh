@@ -29,7 +29,7 @@ net() {   # RATE STEPS [AUGMENT]
 answer() { printf '[avgpool]\n\n[convolutional]\nfilters=10\nsize=1\nstride=1\nactivation=linear\n\n'; }
 accuracy() { "$program" distill valid $work/test.data "$1" "$2" -threads $threads -json | /usr/bin/python3 -c 'import json, sys
 r = json.load(sys.stdin)
-print("%.1f" % (100 * r["student"]["top1"]))'; }
+print("%.1f" % r["student"]["top1"])'; }
 
 small() {
     /usr/bin/python3 - $work <<'PY'
