@@ -121,8 +121,8 @@ NVCCFLAGS_ALL := -std=c++17 -O3 $(NVCC_ARCH) -Werror all-warnings -Xcompiler -Wa
 # Tests are many and link in a tenth of the time by this one, where it is.
 LINKER := $(if $(shell command -v ld.gold),-fuse-ld=gold)
 
-ROOMS := $(patsubst %,darknet_plugin/%,base sections host data lowering model training deploying init reporting \
-           library verbs) \
+ROOMS := $(patsubst %,darknet_plugin/%,base sections host data lowering model training deploying init synthesis \
+           reporting library verbs) \
          $(patsubst %,weights_tools/%,file import onnx verbs) layers layers/cpu
 SRC := $(filter-out darknet_plugin/verbs/main.c,$(wildcard $(ROOMS:%=%/*.c)))
 # The one object that MPI's header is for.
@@ -149,8 +149,8 @@ TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
 # What no fuzz target needs is not built for them.
-UNREAD := $(addprefix darknet_plugin/,verbs/% deploying/% init/% model/evaluate% model/detect% model/model% \
-          model/features.c model/teacher.c training/trainer.c base/options.c data/loader% data/augment%) \
+UNREAD := $(addprefix darknet_plugin/,verbs/% deploying/% init/% synthesis/% model/evaluate% model/detect% \
+          model/model% model/features.c model/teacher.c training/trainer.c base/options.c data/loader% data/augment%) \
           layers/network.c layers/reused_classifier.c $(filter-out %/parallel.c,$(wildcard layers/cpu/*.c)) \
           $(filter-out %/report_log.c,$(wildcard darknet_plugin/reporting/*.c)) \
           $(addprefix weights_tools/,verbs/weights_cut.c verbs/weights_show.c onnx/onnx_write.cpp)

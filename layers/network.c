@@ -1,6 +1,7 @@
 /* Forward, backward, update and resizing of a network, wherever it is (see network.h). */
 #include "network.h"
 
+#include "darknet_plugin/base/bug.h"
 #include "layers/cpu/cpu.h"
 #include "layers/fork_layers.h"
 #include "layers/gpu/gpu.h"
@@ -60,23 +61,32 @@ void network_forward(network *net, int end, int train)
     net->truth = truth;
 }
 
-void network_backward(network *net, int end) { network_backward_to(net, end, 0); }
-
-void network_backward_to(network *net, int end, int begin)
+/* Layers end-1 down to begin; `delta` is the input's, or NULL. */
+static void run_backward(network *net, int end, int begin, float *delta)
 {
-    if (gpu_has(net)) {
-        gpu_backward(net, end, begin);
-        return;
-    }
     for (int i = end - 1; i >= begin; --i) {
         layer l = net->layers[i];
         if (l.stopbackward) break;
         network state = *net;
         state.index = i;
         state.input = i ? net->layers[i - 1].output : net->input;
-        state.delta = i ? net->layers[i - 1].delta : NULL;
+        state.delta = i ? net->layers[i - 1].delta : delta;
         l.backward(l, state);
     }
+}
+
+void network_backward(network *net, int end) { network_backward_to(net, end, 0); }
+
+void network_backward_to(network *net, int end, int begin)
+{
+    if (gpu_has(net)) gpu_backward(net, end, begin);
+    else run_backward(net, end, begin, NULL);
+}
+
+void network_backward_input(network *net, int end, float *delta)
+{
+    BUG_UNLESS(!gpu_has(net), "the gradient of a network's input is asked of a device");
+    run_backward(net, end, 0, delta);
 }
 
 void network_weigh_delta(network *net, int i, float factor)

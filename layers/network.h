@@ -15,6 +15,9 @@ void network_backward(network *net, int end);     /* from layer end-1 down; net-
 void network_backward_to(network *net, int end, int begin);   /* the same, down to layer begin */
 /* Between forward and backward: multiplies layer i's delta, wherever it is; 0 clears it, whatever it was. */
 void network_weigh_delta(network *net, int i, float factor);
+/* Backward, all of it; minus the gradient of the network's input is added to delta, (batch, inputs). The network was
+ * bound with cpu_options.input_delta; on the CPU only. */
+void network_backward_input(network *net, int end, float *delta);
 void network_update(network *net, int end);       /* rate from network_rate(), batch * subdivisions as divisor */
 double network_rate(const network *net);          /* current learning rate by policy, burn_in, *net->seen */
 /* All layers for an input of w x h. net->input and net->truth must be the host's own: it allocates new ones. 0, or -1

@@ -18,7 +18,7 @@ from house_source import CODE, Source, nested_choices
 # From the ground: a room knows the rooms above it in this list, itself, and no other.
 ROOMS = '''darknet_plugin/base darknet_plugin/sections darknet_plugin/host weights_tools/file layers darknet_plugin/data
            darknet_plugin/lowering darknet_plugin/model weights_tools/onnx weights_tools/import darknet_plugin/deploying
-           darknet_plugin/init weights_tools/verbs darknet_plugin/training darknet_plugin/reporting
+           darknet_plugin/init darknet_plugin/synthesis weights_tools/verbs darknet_plugin/training darknet_plugin/reporting
            darknet_plugin/library darknet_plugin/verbs'''.split()
 TOP = '''.ci .gitignore CHANGELOG.md LICENSE Makefile README.md cfg darknet_plugin docs layers packaging
          tests weights_tools'''.split()

@@ -17,12 +17,14 @@ typedef struct options {
     int json, clear, force, resume, nogpu, quiet, side_by_side, fold, merge, teacher, from_labels, fp16, fast_reduce;
     int threads, epochs, seed, view_seed, limit, holdout, labelled, views, verify, top, skip_nan, measure;
     int checkpoint;                       /* seconds */
+    int images, steps;
     int to, from, batch;                  /* to, from: 0 unless given, which options_given tells */
     double tolerance, seconds, threshold, eps;
     double width, depth;
     int anchors, input_width, input_height;
+    double rate, bn, ce, tv;
     const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *fit, *onnx;
-    const char *from_cfg, *target, *sheet;
+    const char *from_cfg, *target, *sheet, *method;
     uint64_t given;                       /* bit i: the flag of row i was given */
     FILE *out;                            /* where results go; everything else is stderr */
     struct ranks *ranks;                  /* who does the command together, NULL = alone; borrowed */

@@ -9,7 +9,7 @@
 /* The numbers go into what is drawn, so they stay. */
 enum rng_use {
     RNG_SHUFFLE = 1, RNG_AUGMENT = 2, RNG_INIT = 3, RNG_DROPOUT = 4, RNG_TEST = 5, RNG_SIZE = 6, RNG_SUBSTITUTE = 7,
-    RNG_PICTURE = 8, RNG_MIX = 9, RNG_ANCHORS = 10
+    RNG_PICTURE = 8, RNG_MIX = 9, RNG_ANCHORS = 10, RNG_SYNTHESIS = 11
 };
 
 typedef struct rng {

@@ -15,6 +15,7 @@ static const struct { const char *heading, *flag[MOST_OF_A_GROUP]; } GROUPS[HELP
     { "answers", { "t", "thresh", "side-by-side" } },
     { "what is deployed", { "verify", "fold", "merge", "teacher", "onnx", "fp16" } },
     { "weights", { "map", "eps", "to", "from", "tolerance" } },
+    { "images that are made", { "n", "method", "steps", "rate", "bn", "ce", "tv" } },
     { "the student's size", { "from-cfg", "width", "depth", "target" } },
     { "time", { "batch", "seconds" } },
     { "who computes", { "threads", "backend", "gpus", "nogpu", "fast-reduce" } },

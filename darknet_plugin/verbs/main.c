@@ -22,11 +22,11 @@
 
 /* In the order in which usage lists them. */
 extern const verb verb_train, verb_valid, verb_features, verb_export, verb_check, verb_summary, verb_predict;
-extern const verb verb_data, verb_weights, verb_bench, verb_init, verb_report;
+extern const verb verb_data, verb_weights, verb_bench, verb_init, verb_synthesize, verb_report;
 
 static const verb *const VERBS[] = {
     &verb_train, &verb_valid, &verb_features, &verb_export, &verb_check, &verb_summary, &verb_predict,
-    &verb_data, &verb_weights, &verb_bench, &verb_init, &verb_report, NULL,
+    &verb_data, &verb_weights, &verb_bench, &verb_init, &verb_synthesize, &verb_report, NULL,
 };
 enum { WRONG_USAGE = 2 };
 
@@ -34,7 +34,7 @@ static int usage(FILE *out)
 {
     fprintf(out, "usage: %s VERB ...\n\n", command_name());
     for (const verb *const *verb = VERBS; *verb; ++verb)
-        fprintf(out, "  %-8s %-26s %s\n", (*verb)->name, (*verb)->arguments, (*verb)->help);
+        fprintf(out, "  %-10s %-26s %s\n", (*verb)->name, (*verb)->arguments, (*verb)->help);
     fprintf(out, "\n'%s VERB -help' lists a verb's flags, '%s -version' says the version%s\n", command_name(),
             command_name(), command_is_installed() ? "" : ";\nany other command goes to the stock darknet");
     return WRONG_USAGE;

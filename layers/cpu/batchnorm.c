@@ -6,6 +6,8 @@
  *   backward   dz = dy * act';      db += sum(dz);   dg += sum(dz * h)
  *              dx = g * r * (dz - mean(dz) - h * mean(dz * h) * (s + e) / s)    (s = 0: h is 0 anyway)
  *   inference  M and V in place of m and v, and then dx = g * dz / (sqrt(V) + e)
+ *   measured   as inference; w (||m - M|| + ||v - V||), the norms over channels, is a loss of its own, whose
+ *              dL/dx = w / N * ((m - M) / ||m - M|| + 2 (x - m) (v - V) / ||v - V||) is added, N numbers a channel
  *
  * Maps are (batch, c, map); n are so many neighbours of one.
  *
@@ -93,6 +95,7 @@ void batchnorm_keep_statistics(const layer *l, size_t c, double mean, double var
     double unbiased = n > 1 ? variance * n / (n - 1) : variance;
     l->mean[c] = (float)mean;
     l->variance[c] = (float)variance;
+    if (rate == 0) return;
     l->rolling_mean[c] += (float)(rate * (mean - l->rolling_mean[c]));
     l->rolling_variance[c] += (float)(rate * (unbiased - l->rolling_variance[c]));
 }
@@ -140,6 +143,23 @@ void batchnorm_forward_inference(const layer *l, const float *x, float *y)
 {
     bn_job job = { .l = l, .x = x, .y = y };
     parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), inference_channels, &job);
+}
+
+static void measure_channels(void *ctx, size_t begin, size_t end)
+{
+    const bn_job *job = ctx;
+    for (size_t c = begin; c < end; ++c) {
+        double mean, variance;
+        measure_channel(job->l, job->x, c, &mean, &variance);
+        batchnorm_keep_statistics(job->l, c, mean, variance, 0);
+    }
+}
+
+void batchnorm_forward_measured(const layer *l, const float *x, float *y)
+{
+    bn_job job = { .l = l, .x = x };
+    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), measure_channels, &job);
+    batchnorm_forward_inference(l, x, y);
 }
 
 /* n neighbours' delta *= act', v being what act_slope takes. */
@@ -264,6 +284,59 @@ void batchnorm_backward(const layer *l, const float *before, int train, int upda
 {
     bn_job job = { .l = l, .before = before, .train = train, .updates = updates };
     parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), backward_channels, &job);
+}
+
+batchnorm_distance batchnorm_far(const layer *l)
+{
+    double mean = 0, variance = 0;
+    for (int c = 0; c < l->out_c; ++c) {
+        double m = (double)l->mean[c] - l->rolling_mean[c], v = (double)l->variance[c] - l->rolling_variance[c];
+        if (l->scales[c] == 0) continue;
+        mean += m * m;
+        variance += v * v;
+    }
+    return (batchnorm_distance){ sqrt(mean), sqrt(variance) };
+}
+
+/* Minus the formula above, where x - m = (x - M) - (m - M). */
+batchnorm_line batchnorm_pull_of(const layer *l, size_t c, batchnorm_distance far, double weight)
+{
+    double n = (double)l->batch * (double)map_size(l);
+    double m = (double)l->mean[c] - l->rolling_mean[c], v = (double)l->variance[c] - l->rolling_variance[c];
+    double slope = far.variance > 0 ? -2 * weight / n * v / far.variance : 0;
+    double level = far.mean > 0 ? -weight / n * m / far.mean : 0;
+    if (l->scales[c] == 0) return (batchnorm_line){ 0, 0 };
+    return (batchnorm_line){ level - slope * m, slope };
+}
+
+typedef struct pull_job {
+    const layer *l;
+    batchnorm_distance far;
+    float weight;
+} pull_job;
+
+/* Adds to the deltas of channels [begin, end). */
+static void pull_channels(void *ctx, size_t begin, size_t end)
+{
+    const pull_job *job = ctx;
+    const layer *l = job->l;
+    for (size_t c = begin; c < end; ++c) {
+        batchnorm_line line = batchnorm_pull_of(l, c, job->far, job->weight);
+        float level = (float)line.level, slope = (float)line.slope, mean = l->rolling_mean[c];
+        for (size_t b = 0; b < (size_t)l->batch; ++b) {
+            float *d = l->delta + map_at(l, b, c);
+            const float *x = l->x + map_at(l, b, c);
+            size_t n = map_size(l);
+#pragma omp simd
+            for (size_t i = 0; i < n; ++i) d[i] += level + slope * (x[i] - mean);
+        }
+    }
+}
+
+void batchnorm_pull(const layer *l, float weight)
+{
+    pull_job job = { .l = l, .far = batchnorm_far(l), .weight = weight };
+    parallel_for_work((size_t)l->out_c, (size_t)l->batch * map_size(l), pull_channels, &job);
 }
 
 static void bias_channels(void *ctx, size_t begin, size_t end)

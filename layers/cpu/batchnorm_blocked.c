@@ -173,6 +173,13 @@ void batchnorm_finish(const layer *l, const float *x, size_t parts, float rate, 
     fill_row(l, shared, ROW_SHIFT, l->mean);
 }
 
+void batchnorm_take_running(const layer *l, cpu_shared *shared)
+{
+    float *factor = row_of(l, shared, ROW_FACTOR);
+    for (size_t c = 0; c < (size_t)l->out_c; ++c) factor[c] = factor_of(l, c, 0);
+    fill_row(l, shared, ROW_SHIFT, l->rolling_mean);
+}
+
 /* Normalises one item, adds the other map, activates. */
 ACT_INLINE void apply_item(const bn_job *job, size_t item, ACTIVATION act)
 {
@@ -325,6 +332,18 @@ static void prepare(const layer *l, bn_job *job, cpu_shared *shared)
     job->sums = batchnorm_sums(l, shared);
 }
 
+/* What the second pass subtracts for the loss of statistics, which is multiplied by factor there. */
+static void pull_rows(const layer *l, const bn_job *job, float *centre, float *slope)
+{
+    batchnorm_distance far = batchnorm_far(l);
+    for (size_t c = 0; c < (size_t)l->out_c; ++c) {
+        batchnorm_line line = batchnorm_pull_of(l, c, far, job->gradient->pull);
+        if (job->factor[c] == 0) continue;
+        centre[c] = (float)(-line.level / job->factor[c]);
+        slope[c] = (float)(-line.slope / job->factor[c]);
+    }
+}
+
 /* Updates of scales and biases, and what the second pass subtracts. */
 static void finish_sums(const layer *l, bn_job *job, cpu_shared *shared)
 {
@@ -343,6 +362,7 @@ static void finish_sums(const layer *l, bn_job *job, cpu_shared *shared)
         centre[c] = (float)(sum / count);
         slope[c] = s > 0 ? (float)(with_x * r / count * r * (s + HOST_EPSILON) / s) : 0;
     }
+    if (gradient->pull != 0) pull_rows(l, job, centre, slope);
     job->centre = centre;
     job->slope = slope;
 }

@@ -15,6 +15,8 @@ void batchnorm_measure(const layer *l, const float *x, cpu_shared *shared);
 /* l.mean, l.variance and, by `rate`, the running ones from the parts of x. A channel that `shift` was too far from to
  * tell its variance is measured again, exactly. */
 void batchnorm_finish(const layer *l, const float *x, size_t parts, float rate, cpu_shared *shared);
+/* Between that and batchnorm_apply: by the running statistics. */
+void batchnorm_take_running(const layer *l, cpu_shared *shared);
 
 /* y = act(BN(x) + add) with the batch's statistics; add may be NULL. */
 void batchnorm_apply(const layer *l, const float *x, const float *add, ACTIVATION act, float *y, cpu_shared *shared);
@@ -30,6 +32,7 @@ typedef struct batchnorm_gradient {
     const float *add;       /* what was added to BN(x) before such an activation, with `y` NULL; NULL: nothing */
     ACTIVATION activation;
     int train, updates;
+    float pull;             /* not 0, without `train`: adds that much of the loss of statistics (batchnorm.h) */
     float *d;               /* delta of y; afterwards that of what the activation was given, unless `y` and `add` are
                                NULL */
     float *also;            /* this delta is added here, too; NULL = nowhere */

@@ -5,6 +5,7 @@
  * types of the table leave alone and free_layer does not free. A frozen layer is bound whatever its type: where the
  * table has no row for it, its own functions run behind the wrapper. */
 #include "activate.h"
+#include "batchnorm.h"
 #include "cpu.h"
 #include "state.h"
 
@@ -13,6 +14,7 @@
 #include "layers/sections.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Any other layer, bound only because it is frozen. */
 static const cpu_row host_row = { .type = BLANK };
@@ -174,6 +176,8 @@ static cpu_shared *make_shared(const network *net, const cpu_options *options)
     shared->kernels = has_layouts(options) ? cpu_choose_kernels(net, options->layouts) : &cpu_wide;
     shared->users = 1;
     shared->layers = net->layers;
+    shared->input_delta = options->input_delta;
+    shared->statistics = options->statistics;
     shared->state = mem_calloc((size_t)net->n, sizeof *shared->state);
     return shared;
 }
@@ -270,6 +274,30 @@ double cpu_statistics_left(int *count, int batches)
         *count = average.statistics;
     }
     return left;
+}
+
+double cpu_statistics_loss(const network *net, int *layers)
+{
+    double sum = 0;
+    int measured = 0;
+    for (int i = 0; i < net->n; ++i) {
+        const layer *l = &net->layers[i];
+        const cpu_state *state = cpu_state_of(l);
+        if (!state || !cpu_measures(l, state)) continue;
+        batchnorm_distance far = batchnorm_far(l);
+        sum += far.mean + far.variance;
+        ++measured;
+    }
+    if (layers) *layers = measured;
+    return sum;
+}
+
+void cpu_statistics_forget(network *net)
+{
+    for (int i = 0; i < net->n; ++i) {
+        const layer *l = &net->layers[i];
+        if (l->batch_normalize && l->mean) memcpy(l->mean, l->rolling_mean, (size_t)l->out_c * sizeof *l->mean);
+    }
 }
 
 static int any_statistics(const layer *l)

@@ -176,7 +176,7 @@ void forward_blocked_maxpool(const layer *l, cpu_state *state, const layer_call 
 {
     (void)call;
     map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = cpu_output(l, state) };
-    if (state->mode == CPU_TRAINED) {
+    if (state->mode != CPU_FROZEN) {
         state->plan = mem_realloc(state->plan, cpu_blocked_floats(l), sizeof(int32_t));
         job.index = state->plan;
     }

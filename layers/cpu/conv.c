@@ -1,6 +1,7 @@
 /* Convolutional and connected layers: y = act(BN(conv(x, w))) or act(conv(x, w) + b).
  *
  *   training, BN     conv -> l.x, then one pass per channel does BN and activation -> l.output
+ *   measured, BN     the same, by the running statistics (cpu_options.statistics)
  *   inference, BN    w * factor and b - mean * factor stand for BN, and oneDNN does everything in one go;
  *                    the plain loops keep the two passes, so that they check the folding too
  *   backward         delta through activation and BN in place, then dw += , then net.delta +=
@@ -117,14 +118,14 @@ int make_cpu_conv(layer *l, cpu_state *state, diag *d)
 {
     (void)d;
     conv_plan *plan = mem_calloc(1, sizeof *plan);
+    int keeps_x = (l->batch_normalize && state->mode == CPU_TRAINED) || cpu_measures(l, state);
     plan->shape = shape_of(l, state);
-    plan->splits = act_needs_input(l->activation) && state->mode != CPU_FROZEN
-                && !(l->batch_normalize && state->mode == CPU_TRAINED);
+    plan->splits = act_needs_input(l->activation) && state->mode != CPU_FROZEN && !keeps_x;
     plan->needs.activation = plan->splits ? LINEAR : l->activation;
     plan->needs.batchnorm = l->batch_normalize;
-    plan->needs.raw = l->batch_normalize && state->mode == CPU_TRAINED;
+    plan->needs.raw = keeps_x;
     plan->needs.weights = state->mode == CPU_TRAINED;
-    plan->needs.data = state->mode != CPU_FROZEN && state->index > 0;
+    plan->needs.data = state->mode != CPU_FROZEN && (state->index > 0 || state->shared->input_delta);
     plan->needs.constant = state->mode == CPU_FROZEN;
     plan->bias = mem_aligned(vec_blocks(plan->shape.n) * LANES, sizeof(float));
     state->plan = plan;
@@ -169,8 +170,14 @@ static void forward_inference(const layer *l, conv_plan *plan, cpu_state *state,
     activate_forward(l, plan->x);
 }
 
+/* Measured, in inference or in training. */
 static void forward_plain(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
+    if (cpu_measures(l, state)) {
+        plan->math->forward(plan->impl, call->input, l->weights, NULL, l->x);
+        batchnorm_forward_measured(l, l->x, l->output);
+        return;
+    }
     if (!l->batch_normalize || !call->train) {
         forward_inference(l, plan, state, call->input);
         return;
@@ -190,6 +197,7 @@ static void backward_plain(const layer *l, conv_plan *plan, cpu_state *state, co
         if (!call->train && updates)   /* folded: there is no l.x */
             plan->math->forward(plan->impl, call->input, l->weights, NULL, l->x);
         batchnorm_backward(l, before, call->train, updates);
+        if (cpu_measures(l, state)) batchnorm_pull(l, state->shared->statistics);
     }
     if (updates) plan->math->backward_weights(plan->impl, call->input, l->delta, l->weight_updates);
     if (call->delta) plan->math->backward_data(plan->impl, l->weights, l->delta, call->delta, 1);

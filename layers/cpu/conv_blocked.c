@@ -1,6 +1,7 @@
 /* Convolutional layers on blocked maps (vec.h), batch norm and a following shortcut included.
  *
  *   training, BN     x = conv -> p->x, with its sums where the arithmetic makes them; y = act(BN(x) [+ z])
+ *   measured, BN     the same by the running statistics (cpu_options.statistics), without z
  *   else             y = act(conv(x, w) + b [+ z]), batch norm folded into w and b; two steps where the plan `splits`
  *   backward         delta through activation and BN, z's share added or handed over; then dw +=, then the delta of
  *                    what the layer read
@@ -41,9 +42,10 @@ static float *room_for_x(const layer *l, conv_plan *plan, cpu_state *state)
     return conv_room_for_x(plan, state, cpu_blocked_floats(l));
 }
 
-/* Convolves, measures and normalises: the arithmetic sums while it is at it, where it can. */
-static void forward_train(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z,
-                          ACTIVATION act, float *y)
+/* Convolves, measures and normalises: the arithmetic sums while it is at it, where it can. `train`: by this batch's
+ * statistics, which move the running ones; else by those. */
+static void forward_measuring(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z,
+                              ACTIVATION act, int train, float *y)
 {
     float *x = room_for_x(l, plan, state);
     size_t parts = (size_t)l->batch;
@@ -55,7 +57,8 @@ static void forward_train(const layer *l, conv_plan *plan, cpu_state *state, con
         plan->math->forward(plan->impl, in, l->weights, NULL, x);
         batchnorm_measure(l, x, state->shared);
     }
-    batchnorm_finish(l, x, parts, cpu_statistics_rate(state), state->shared);
+    batchnorm_finish(l, x, parts, train ? cpu_statistics_rate(state) : 0, state->shared);
+    if (!train) batchnorm_take_running(l, state->shared);
     batchnorm_apply(l, x, z, act, y, state->shared);
 }
 
@@ -81,7 +84,8 @@ void forward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, con
     joined to = joined_of(l, state, call);
     const float *in = input_of(l, plan, state, call), *z = to.z ? to.z->y : NULL;
     float *y = cpu_output(to.l, to.state);
-    if (l->batch_normalize && call->train) forward_train(l, plan, state, in, z, to.l->activation, y);
+    int train = l->batch_normalize && call->train;
+    if (train || cpu_measures(l, state)) forward_measuring(l, plan, state, in, z, to.l->activation, train, y);
     else forward_folded(l, plan, state, in, z, to.l->activation, y);
 }
 
@@ -95,7 +99,8 @@ static float *own_delta(const layer *l, const conv_plan *plan, cpu_state *state,
     joined to = joined_of(l, state, call);
     batchnorm_gradient gradient = { .activation = to.l->activation, .train = call->train,
                                     .updates = state->mode == CPU_TRAINED, .d = cpu_take_delta(to.l, to.state) };
-    if (l->batch_normalize && gradient.updates) gradient.x = plan->x;
+    if (cpu_measures(l, state)) gradient.pull = state->shared->statistics;
+    if (l->batch_normalize && (gradient.updates || gradient.pull != 0)) gradient.x = plan->x;
     if (plan->splits) gradient.y = plan->x;
     else if (act_needs_input(gradient.activation)) gradient.add = to.z ? to.z->y : NULL;
     else if (to.z || !gradient.x) gradient.y = to.state->y;   /* x alone does not tell the slope */

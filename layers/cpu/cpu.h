@@ -30,6 +30,10 @@ typedef struct cpu_options {
     const cpu_mode *mode;     /* net->n modes, or NULL = all trained */
     cpu_layouts layouts;      /* blocked maps from layer to layer where that is faster (BACKEND_DNNL only) */
     const char *keep;         /* net->n marks, or NULL: layers whose l.output is read from outside, besides the last */
+    int input_delta;          /* network_backward_input will ask for the gradient of the network's input */
+    /* Not 0: batch norm of CPU_FROZEN_WEIGHTS layers measures what it is given and pulls it towards what it was trained
+     * on, by the loss of cpu_statistics_loss times this; channels whose scale is 0 are left out. */
+    float statistics;
 } cpu_options;
 
 /* Binds layers of a freshly parsed network. Returns 0, or -1 with a message. BACKEND_HOST binds nothing
@@ -67,5 +71,16 @@ void cpu_set_statistics_count(layer *l, int count);
 /* How much is left of running statistics that average `count` batches when `batches` more have come, 1..0; *count is
  * then what they average. */
 double cpu_statistics_left(int *count, int batches);
+
+/* With options.statistics, after a forward of the whole batch: the sum over layers of
+ *
+ *   ||m - M|| + ||v - V||     m, v: each channel's mean and variance (over N) of batch norm's input in this batch;
+ *                             M, V: the running ones
+ *
+ * whose gradient, times options.statistics, the layers' backward adds (Yin et al., "Dreaming to distill", CVPR 2020,
+ * equation 4). *layers is how many such layers there are; may be NULL. */
+double cpu_statistics_loss(const network *net, int *layers);
+/* Forgets the last batch: what is measured next does not depend on it, not even in its rounding. */
+void cpu_statistics_forget(network *net);
 
 #endif

@@ -39,6 +39,7 @@
 #define batchnorm_shift batchnorm_shift_narrow
 #define batchnorm_sums batchnorm_sums_narrow
 #define batchnorm_sums_floats batchnorm_sums_floats_narrow
+#define batchnorm_take_running batchnorm_take_running_narrow
 #define blocked_activate blocked_activate_narrow
 #define blocked_add_activate blocked_add_activate_narrow
 #define conv_dnnl conv_dnnl_narrow

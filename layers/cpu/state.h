@@ -32,6 +32,8 @@ typedef struct cpu_shared {
     size_t bytes[SLOTS];
     cpu_block *block;      /* owned */
     int blocks;
+    int input_delta;       /* of cpu_options */
+    float statistics;
 } cpu_shared;
 
 /* One call of a layer's forward or backward, on the CPU or a device. All borrowed, for as long as it lasts. The layer's
@@ -109,6 +111,11 @@ struct cpu_state {
 
 /* The state of a bound layer, NULL if it is not bound. */
 cpu_state *cpu_state_of(const layer *l);
+/* Does its batch norm, which has settled, measure what it is given (cpu_options.statistics)? */
+static inline int cpu_measures(const layer *l, const cpu_state *state)
+{
+    return l->batch_normalize && state->mode == CPU_FROZEN_WEIGHTS && state->shared->statistics != 0;
+}
 /* By how much this batch moves the layer's running statistics: a true average of the first CPU_SETTLED, 1 % then.
  * Counts it. */
 enum { CPU_SETTLED = 100 };
