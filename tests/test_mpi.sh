@@ -99,6 +99,13 @@ same() { if cmp -s "$1" "$2"; then ok "$3"; else not_ok "$3"; fi; }
 
 for c in sgd adam adamw boxes labels; do status 0 "$c: one process" alone $c.2 alone; done
 
+# alike ONE OTHER NAME: records of ranks and of one process have the same steps and parts, up to rounding
+alike() {
+    jq -en --slurpfile one "$1" --slurpfile other "$2" '[$one, $other] | map(map(select(.kind == "step"))) | transpose | length > 0 and
+        all((.[0].parts | keys) == (.[1].parts | keys) and .[0].step == .[1].step and ((.[0].parts | add) / (.[1].parts | add) - 1 | fabs) < .01)' >/dev/null &&
+        jq -es '[.[] | select(.kind == "epoch").wait.ranks] | length > 0 and all(. >= 0)' "$1" >/dev/null && ok "$3" || not_ok "$3" "$(head -3 "$1" "$2")"
+}
+
 # tries MPI NAME: all with one of them
 tries() {
     local program=$PWD/$build/$1/darknet m=$w/$2 run="timeout 90 mpirun.$2" c
@@ -108,6 +115,7 @@ tries() {
     for c in sgd boxes; do
         status 0 "$2: $c by two ranks" two $c.1 a
         near "$w/$c.1.cfg" "$m/a/$c.1_final.weights" "$w/alone/$c.2_final.weights" each "is what one process comes to with twice the subdivisions"
+        alike "$m/a/$c.1.jsonl" "$w/alone/$c.2.jsonl" "and so does its record"
     done
     says out "rank 1: process" "and says who they are"
     status 0 "$2: once more" two sgd.1 b
