@@ -171,7 +171,7 @@ int data_read_boxes(dataset *set, const data_request *request, diag *d)
     set->box_at = mem_calloc(set->count + 1, sizeof *set->box_at);
     for (size_t i = 0; i < set->count; ++i) {
         set->box_at[i] = reader.boxes;
-        if (set->left_out[i]) continue;
+        if (set->left_out[i] || i >= set->labelled) continue;
         char *path = data_label_path(set->path[i]);
         FILE *in = open_labels(path, d);
         if (in) read_boxes_of(&reader, path, in);
