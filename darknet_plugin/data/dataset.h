@@ -36,7 +36,7 @@ typedef struct data_file {
     /* for the caller to set before it opens a split: the last so many training images are the validation's, whatever
      * valid= names; 0: none */
     size_t held_out;
-    /* likewise: of a detector's training images the first `labelled` alone have labels; no label file of others is read */
+    /* likewise: of a detector's training images the first `labelled` alone have labels, no other label file is read */
     int few_labels;
     size_t labelled;
 } data_file;
