@@ -356,10 +356,39 @@ static void refuses_recurrent(void **state)
     model_close(m);
 }
 
+/* The key is in the head of a state, and no more than that is read or has to be there. */
+static void test_key_alone(void **state)
+{
+    (void)state;
+    static const char magic[] = "distill state 3\n", key[] = "cfg=1\nfit=crop\n";
+    enum { HEAD = sizeof magic - 1, AT = HEAD + 8 + sizeof(run_progress), ALL = AT + 8 + sizeof key - 1 };
+    char file[ALL + 100] = "", *path = mem_printf("%s/head.state", check_folder());
+    uint64_t n = sizeof key - 1;
+    memcpy(file, magic, HEAD), memcpy(file + AT, &n, 8), memcpy(file + AT + 8, key, n);
+    for (size_t bytes = 0; bytes <= sizeof file; ++bytes) {
+        check_write(path, file, bytes);
+        char *got = run_state_key(path);
+        if (bytes < ALL) assert_null(got);
+        else assert_string_equal(got, key);
+        free(got);
+    }
+    static const uint64_t lengths[] = { 1000, 1 << 21, UINT64_MAX, UINT64_MAX - 7 };
+    for (size_t i = 0; i < 4; ++i) {
+        memcpy(file + AT, &lengths[i], 8);
+        check_write(path, file, sizeof file);
+        assert_null(run_state_key(path));
+    }
+    memcpy(file + AT, &n, 8), file[0] = 'D';
+    check_write(path, file, sizeof file);
+    assert_null(run_state_key(path));
+    free(path);
+}
+
 int main(void)
 {
     network_init();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_key_alone),
         cmocka_unit_test(resumes_bit_for_bit), cmocka_unit_test(survives_every_instant), cmocka_unit_test(survives_every_write),
         cmocka_unit_test(says_what_is_wrong), cmocka_unit_test(another_run), cmocka_unit_test(refuses_recurrent),
     };

@@ -49,8 +49,4 @@ says err "hint: -limit N trains on the first N images alone" "another flag is"
 sed "s#x#x#" cfg/fashion-student.cfg >"$w/plain.cfg"
 status 1 "nor without a teacher" train plain no -labelled 10
 says err "without a teacher unlabelled images are of no use" "says so"
-sed 's/ .*//' "$w/list" >"$w/boxes.list"
-printf 'classes=3\ntrain=%s\n' "$w/boxes.list" >"$w/boxes.data"
-status 1 "nor for detectors" "$darknet" distill train "$w/boxes.data" cfg/shapes/simkd.cfg -labelled 10 -backup "$w/no"
-says err "'-labelled 10': a detector's labels are all or none" "says so"
 finish

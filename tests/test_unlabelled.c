@@ -74,6 +74,38 @@ static void test_boxes(void **state)
     dataset_free(set);
 }
 
+/* -labelled 1 of a detector: label files of the others are not read, and need not be there. */
+static void test_few_labels(void **state)
+{
+    (void)state;
+    put_boxes();
+    char *lost = mem_printf("%s/1.txt", check_folder());
+    remove(lost);
+    diag *d = diag_new();
+    data_file *file = data_read_text("classes=2\ntrain=t.list\nunlabelled=u.list\n", d);
+    file->few_labels = 1;
+    file->labelled = 1;
+    dataset *set = dataset_open(file, DATA_TRAIN, 0, DATA_BOXES, d);
+    check_no_errors(d);
+    assert_int_equal(diag_count(d), 0);
+    assert_int_equal(dataset_join_unlabelled(set, file, DATA_BOXES, d), 0);
+    int n;
+    assert_true(dataset_count(set) == 4 && dataset_labelled(set) == 1);
+    for (size_t i = 0; i < 4; ++i) {
+        assert_null(dataset_left_out(set, i));
+        assert_int_equal(dataset_boxes(set, i, &n) != NULL, i == 0);
+        assert_int_equal(n, i ? -1 : 1);
+    }
+    dataset_free(set);
+    file->labelled = 2;    /* of these each must have one */
+    set = dataset_open(file, DATA_TRAIN, 0, DATA_BOXES, d);
+    assert_string_equal(dataset_left_out(set, 1), "no label file");
+    dataset_free(set);
+    data_file_free(file);
+    diag_free(d);
+    free(lost);
+}
+
 static void test_held_out(void **state)
 {
     (void)state;
@@ -131,7 +163,7 @@ static void test_truth(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_boxes), cmocka_unit_test(test_held_out), cmocka_unit_test(test_memory), cmocka_unit_test(test_truth),
+        cmocka_unit_test(test_boxes), cmocka_unit_test(test_few_labels), cmocka_unit_test(test_held_out), cmocka_unit_test(test_memory), cmocka_unit_test(test_truth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

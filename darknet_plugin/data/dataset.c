@@ -133,6 +133,14 @@ static int hold_out(dataset *set, const data_request *request, diag *d)
     return 0;
 }
 
+/* How many of the images may have labels. */
+static size_t labelled_images(const dataset *set, const data_request *request)
+{
+    const data_file *file = request->data;
+    int few = file->few_labels && is_detector(request) && !strcmp(request->key, "train") && !request->held_out;
+    return few && file->labelled < set->count ? file->labelled : set->count;
+}
+
 /* Fills the set: images and labels, then what a detector's images want besides. 0 or -1 after reporting. */
 static int fill(dataset *set, const data_request *request, diag *d)
 {
@@ -145,7 +153,7 @@ static int fill(dataset *set, const data_request *request, diag *d)
     }
     if (!bad) bad = hold_out(set, request, d);
     if (!bad && request->limit && request->limit < set->count) set->count = request->limit;
-    set->labelled = set->count;
+    set->labelled = labelled_images(set, request);
     if (!set->format->identity) set->prints = data_prints_new(set->count);
     if (!bad && request->need & DATA_BOXES) bad = data_read_boxes(set, request, d);
     if (!bad && is_detector(request) && !(request->need & DATA_LOOK)) bad = data_report_left_out(set, request, d);

@@ -38,6 +38,9 @@ typedef struct data_file {
     /* for the caller to set before it opens a split: the last so many training images are the validation's, whatever
      * valid= names; 0: none */
     size_t held_out;
+    /* likewise: of a detector's training images the first `labelled` alone have labels, no other label file is read */
+    int few_labels;
+    size_t labelled;
 } data_file;
 
 data_file *data_file_read(const char *path, diag *d);   /* NULL after reporting; the caller frees with data_file_free */

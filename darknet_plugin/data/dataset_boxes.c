@@ -174,7 +174,7 @@ static int read_images(box_reader *reader)
     int errors = diag_errors(reader->d);
     for (size_t i = 0; i < set->count; ++i) {
         set->box_at[i] = reader->first_of_image = reader->boxes;
-        if (!set->left_out[i]) read_image(reader, i);
+        if (!set->left_out[i] && i < set->labelled) read_image(reader, i);
     }
     set->box_at[set->count] = reader->boxes;
     int unread = diag_errors(reader->d) > errors, bad = reader->coco && coco_end(reader);

@@ -273,6 +273,39 @@ run_state *run_state_read(const char *path, diag *d)
     return NULL;
 }
 
+/* The next n bytes of a file, the caller's to free; NULL: they are not there. */
+static char *take_bytes(int fd, size_t n, size_t *left)
+{
+    if (n > *left) return NULL;
+    *left -= n;
+    return (char *)in_file_take(fd, n);
+}
+
+/* The head of an open state: magic, weights, progress, the key's length, the key. */
+static char *take_key(int fd, size_t left)
+{
+    enum { BEFORE = MAGIC_BYTES + sizeof(uint64_t) + sizeof(run_progress) };
+    uint64_t n = 0;
+    char *head = take_bytes(fd, BEFORE + sizeof n, &left), *bytes = NULL, *key = NULL;
+    if (head) memcpy(&n, head + BEFORE, sizeof n);
+    if (head && !memcmp(head, MAGIC, MAGIC_BYTES) && n <= MOST_KEY) bytes = take_bytes(fd, n, &left);
+    if (bytes) key = mem_printf("%.*s", (int)n, bytes);
+    free(head);
+    free(bytes);
+    return key;
+}
+
+char *run_state_key(const char *path)
+{
+    size_t bytes = 0;
+    diag *unsaid = diag_new();
+    int fd = in_file_open(path, "this state", &bytes, unsaid);
+    char *key = fd < 0 ? NULL : take_key(fd, bytes);
+    if (fd >= 0) close(fd);
+    diag_free(unsaid);
+    return key;
+}
+
 /* One layer's part; `set` = 0 only looks whether it fits. */
 static int take_layer(reader *reader, network *net, int end, int set)
 {

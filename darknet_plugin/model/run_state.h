@@ -78,6 +78,9 @@ int run_state_write(FILE *file, const network *net, int end, uint64_t weights, c
                     const run_sums *sums, const char *key, const run_images images[RUN_SETS]);
 /* Reads `path` and checks it against its checksum. NULL with a message; free with run_state_free. */
 run_state *run_state_read(const char *path, diag *d);
+/* What the run of the state at `path` was started with, its key alone: only the file's head is read, so its checksum is
+ * not looked at. NULL: there is none; the caller frees. */
+char *run_state_key(const char *path);
 /* Gives layers 0..end-1 their arrays and counts, and the network its own. Nothing is changed if they do not fit: -1
  * with a message. */
 int run_state_apply(run_state *state, network *net, int end, const char *path, diag *d);

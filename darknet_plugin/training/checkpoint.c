@@ -195,25 +195,22 @@ int checkpoint_exists(const char *folder, const char *name)
     return there;
 }
 
-/* The state there, if it is one of a run of this cfg, without a word; else NULL. */
-static run_state *state_of(const char *path, const cfg_file *cfg)
+/* Is that key one of a run of this cfg? */
+static int key_is_of(const char *key, const cfg_file *cfg)
 {
     char line[32];
-    diag *unsaid = diag_new();
-    run_state *s = access(path, F_OK) ? NULL : run_state_read(path, unsaid);
-    int n = snprintf(line, sizeof line, CFG_LINE, hash_cfg(cfg)), is = s && !strncmp(s->key, line, (size_t)n);
-    diag_free(unsaid);
-    if (is) return s;
-    run_state_free(s);
-    return NULL;
+    int n = snprintf(line, sizeof line, CFG_LINE, hash_cfg(cfg));
+    return key && !strncmp(key, line, (size_t)n);
 }
 
 int checkpoint_is_of(const char *folder, const char *name, const cfg_file *cfg)
 {
     char *path = path_of(&(checkpoint){ .folder = folder, .name = name }, "state");
-    run_state *s = state_of(path, cfg);
-    int is = s != NULL;
+    diag *unsaid = diag_new();
+    run_state *s = access(path, F_OK) ? NULL : run_state_read(path, unsaid);
+    int is = s && key_is_of(s->key, cfg);
     free(path);
+    diag_free(unsaid);
     run_state_free(s);
     return is;
 }
@@ -250,9 +247,9 @@ const char *checkpoint_fit(const char *weights, const char *cfg)
     char *state = state_beside(weights);
     diag *unsaid = diag_new();
     cfg_file *source = state && !access(state, F_OK) ? cfg_read(cfg, unsaid) : NULL;
-    run_state *s = source ? state_of(state, source) : NULL;
-    int fit = s ? fit_in_key(s->key) : -1;
-    run_state_free(s);
+    char *key = source ? run_state_key(state) : NULL;
+    int fit = key && key_is_of(key, source) ? fit_in_key(key) : -1;
+    free(key);
     cfg_free(source);
     diag_free(unsaid);
     free(state);

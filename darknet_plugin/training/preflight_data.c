@@ -138,8 +138,9 @@ static void judge_boxes(const dataset *set, const char *which, diag *d)
         const data_box *box = dataset_boxes(set, i, &n);
         for (int k = 0; k < n; ++k) count_label(&c, box[k].class, 0);
     }
-    if (!c.labelled) diag_warn(d, NULL, 0, NULL, "no object is marked in any of the %zu %s images", dataset_count(set),
-                               which);
+    size_t looked = dataset_labelled(set);
+    if (!looked) return;
+    if (!c.labelled) diag_warn(d, NULL, 0, NULL, "no object is marked in any of the %zu %s images", looked, which);
     else if (c.labelled > 1 && !c.differ && dataset_classes(set) > 1)
         diag_warn(d, NULL, 0, NULL, "all %zu objects in the %s images are of class %d", c.labelled, which, c.first);
 }

@@ -157,19 +157,40 @@ static int refuse_labelled(const options *options, const char *why, const char *
     return -1;
 }
 
-/* All images but the first N lose their labels. 0, or -1 with a message where that would be of no use. */
-static int forget_labels(const options *options, training *training, diag *d)
+/* Would something take images without labels for empty ones? Then why -labelled is refused. */
+static int refuse_empty_ones(const options *options, const model *model, diag *d)
+{
+    const char *bad = model_is_detector(model) ? takes_for_empty(model->low) : NULL;
+    char *why = bad ? mem_printf("[%s] would take the others for images without objects", bad) : NULL;
+    if (why) refuse_labelled(options, why, "[yolo] leaves them out", d);
+    free(why);
+    if (bad) return -1;
+    if (!model->low->heads && (cfg_first(model->low->cfg, "logistic") || cfg_first(model->low->cfg, "cost")))
+        return refuse_labelled(options, "[logistic] and [cost] would take the others for images of no class",
+                               "[softmax] leaves them out", d);
+    return 0;
+}
+
+/* How many of the first n images have no label; a detector's data set has counted those that lack a label file. */
+static size_t count_bare(const training *training, size_t n)
+{
+    size_t bare = 0;
+    if (model_is_detector(training->model)) return 0;
+    for (size_t i = 0; i < n; ++i) bare += dataset_label(training->train, i) < 0;
+    return bare;
+}
+
+/* All images but the first N lose their labels; `count` are those of train=. 0, or -1 with a message where that would
+ * be of no use. */
+static int forget_labels(const options *options, training *training, size_t count, diag *d)
 {
     const model *model = training->model;
-    size_t n = (size_t)options->labelled, count = dataset_labelled(training->train), bare = 0;
+    size_t n = (size_t)options->labelled;
     if (!few_labels(options)) return 0;
     if (!model->teacher)
         return refuse_labelled(options, "without a teacher unlabelled images are of no use",
                                "-limit N trains on the first N images alone", d);
-    if (model_is_detector(model)) return refuse_labelled(options, "a detector's labels are all or none", NULL, d);
-    if (!model->low->heads && (cfg_first(model->low->cfg, "logistic") || cfg_first(model->low->cfg, "cost")))
-        return refuse_labelled(options, "[logistic] and [cost] would take the others for images of no class",
-                               "[softmax] leaves them out", d);
+    if (refuse_empty_ones(options, model, d)) return -1;
     if (n > count) {
         diag_error(d, NULL, 0, NULL, "'-labelled %zu': there are %zu training images", n, count);
         return -1;
@@ -177,7 +198,7 @@ static int forget_labels(const options *options, training *training, diag *d)
     if (!model->low->labels && !model->low->combine.confidence)
         diag_warn(d, NULL, 0, NULL, "'-labelled %zu': nothing in %s learns from labels", n, options->arg[1]);
     dataset_forget_labels(training->train, n);
-    for (size_t i = 0; i < n; ++i) bare += dataset_label(training->train, i) < 0;
+    size_t bare = count_bare(training, n);
     if (!bare || !model->low->labels) return 0;
     diag_error(d, NULL, 0, NULL, "'-labelled %zu': %zu of these images have no label", n, bare);
     return -1;
@@ -220,12 +241,16 @@ static int open_data(const options *options, training *training, diag *d)
     data_file *file = training->file = data_file_read(options->arg[0], d);
     if (!file) return -1;
     file->held_out = (size_t)options->holdout;
-    int measured = file->valid || file->held_out, read = needs(model, model->low->labels && !few_labels(options));
+    file->few_labels = few_labels(options);
+    file->labelled = (size_t)options->labelled;
+    int measured = file->valid || file->held_out;
+    int read = needs(model, model->low->labels && (detector || !few_labels(options)));
     training->train = dataset_open(file, DATA_TRAIN, (size_t)options->limit, read, d);
     if (!training->train && data_file_one_list(file)) return -1;    /* the same would be said of valid= */
     if (measured) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
     if (!training->train || (measured && !training->valid)) return -1;
-    if (join_unlabelled(options, training, read, d) || forget_labels(options, training, d)) return -1;
+    size_t images = dataset_count(training->train);
+    if (join_unlabelled(options, training, read, d) || forget_labels(options, training, images, d)) return -1;
     if (open_image_cache(options, training, d)) return -1;
     if (detector && model->low->labels) host_hush();
     return model_fits_classes(model, file, d);
