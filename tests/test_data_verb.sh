@@ -123,6 +123,31 @@ words '{"images": [}' >"$work/sea.json"
 status 1 "a broken file of labels" "$darknet" distill data "$work/sea.data"
 says err "sea.json:1: not JSON, or cut short (byte 13)" "is named with its place"
 
+# ---- anchors, and a picture ----
+if [ -x "$build/make_shapes" ] && "$build/make_shapes" "$work/shapes" >/dev/null 2>&1; then
+    data=$work/shapes/shapes.data
+    status 0 "anchors of a cfg's number" "$darknet" distill data "$data" cfg/shapes/student.cfg -sheet "$work/sheet.png"
+    says out "5935 of train=, at 96 x 96, letterbox" "for its input"
+    says out "; of those in cfg/shapes/student.cfg 0." "beside its own"
+    grep '^  anchors=' "$work/out" | sed 's/^ *//' >"$work/anchors"
+    sed "s/^anchors *=.*/$(cat "$work/anchors")/" cfg/shapes/student.cfg >"$work/anchored.cfg"
+    status 0 "are a line of a cfg" "$darknet" distill check "$work/anchored.cfg"
+    if [ "$(head -c 4 "$work/sheet.png" | tail -c 3)" = PNG ]; then ok "a picture of what it sees"; else not_ok "a picture of what it sees"; fi
+    cp "$work/sheet.png" "$work/first.png"
+    status 0 "once more" "$darknet" distill data "$data" cfg/shapes/student.cfg -sheet "$work/sheet.png"
+    if cmp -s "$work/sheet.png" "$work/first.png"; then ok "is the same"; else not_ok "is the same"; fi
+    status 0 "another -seed" "$darknet" distill data "$data" cfg/shapes/student.cfg -sheet "$work/sheet.png" -seed 1
+    if cmp -s "$work/sheet.png" "$work/first.png"; then not_ok "another one"; else ok "another one"; fi
+    status 0 "any number for any input, as JSON" "$darknet" distill data "$data" -anchors 3 -width 192 -height 96 -fit stretch -json
+    holds "and their boxes' shapes" '.anchors | .w == 192 and .fit == "stretch" and (.anchors | length) == 6 and .anchors[0] > 1.5 * .anchors[1] and .mean_iou > .7 and .mean_iou < 1'
+    status 0 "without a cfg" "$darknet" distill data "$data" -sheet "$work/plain.png" -width 96 -height 96
+    status 1 "a picture over a label file" "$darknet" distill data "$data" -sheet "$data"
+    status 1 "too many anchors" "$darknet" distill data "$work/sea.data" -anchors 500
+    status 1 "anchors of what has no boxes" "$darknet" distill data "$work/tree.data" -anchors 2
+    says err "anchors are made of boxes, and train= has none" "say so"
+    status 0 "a picture of a folder's classes" "$darknet" distill data "$work/tree.data" -json
+fi
+
 # ---- files with their pixels in memory ----
 { printf '\003'; head -c 3072 /dev/zero; printf '\007'; head -c 3072 /dev/zero; } >"$work/batch.bin"
 words classes=10 "valid=$work/batch.bin" >"$work/cifar.data"

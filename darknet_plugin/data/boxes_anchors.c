@@ -12,10 +12,10 @@
 
 enum { STARTS = 8, FEWER = 50000, MOST_STEPS = 300 };
 
-static double iou(box_size a, box_size b)
+static double iou(box_size one, box_size other)
 {
-    double both = (double)fminf(a.w, b.w) * (double)fminf(a.h, b.h);
-    return both / ((double)a.w * (double)a.h + (double)b.w * (double)b.h - both);
+    double both = (double)fminf(one.w, other.w) * (double)fminf(one.h, other.h);
+    return both / ((double)one.w * (double)one.h + (double)other.w * (double)other.h - both);
 }
 
 /* The anchor that fits a size best, and how well. */
@@ -74,9 +74,10 @@ static double step(const box_size *size, size_t n, int k, box_size *anchor, doub
         its[2] += 1;
         sum += fit;
     }
-    for (int i = 0; i < k; ++i)
-        if (total[3 * i + 2] > 0)
-            anchor[i] = (box_size){ (float)(total[3 * i] / total[3 * i + 2]), (float)(total[3 * i + 1] / total[3 * i + 2]) };
+    for (int i = 0; i < k; ++i) {
+        const double *its = total + 3 * i;
+        if (its[2] > 0) anchor[i] = (box_size){ (float)(its[0] / its[2]), (float)(its[1] / its[2]) };
+    }
     return sum / (double)n;
 }
 

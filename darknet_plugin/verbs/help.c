@@ -17,9 +17,10 @@ static const struct { const char *heading, *flag[MOST_OF_A_GROUP]; } GROUPS[HELP
     { "weights", { "map", "eps", "to", "from", "tolerance" } },
     { "images that are made", { "n", "method", "steps", "rate", "bn", "ce", "tv" } },
     { "the student's size", { "from-cfg", "width", "depth", "target" } },
+    { "the network that images are for", { "anchors", "input-width", "input-height" } },
     { "time", { "batch", "seconds" } },
     { "who computes", { "threads", "backend", "gpus", "nogpu", "fast-reduce" } },
-    { "what is written", { "out", "backup", "json", "quiet" } },
+    { "what is written", { "out", "sheet", "backup", "json", "quiet" } },
     { "more", { NULL } },
 };
 

@@ -23,6 +23,7 @@ static const cfg_section *find_anchors(const cfg_file *cfg)
     return found;
 }
 
+/* The cfg's own, to compare with, and their number. */
 static void take_anchors(data_input *input, const cfg_file *cfg)
 {
     const cfg_section *section = find_anchors(cfg);
@@ -42,7 +43,8 @@ static void take_anchors(data_input *input, const cfg_file *cfg)
 static int read_input(const options *options, data_input *input, diag *d)
 {
     int fit = options->fit ? augment_fit_named(options->fit) : -1;
-    *input = (data_input){ .c = 3, .w = 416, .h = 416, .augment.fit = FIT_LETTERBOX, .anchors = options->anchors,
+    *input = (data_input){ .c = 3, .w = 416, .h = 416, .anchors = options->anchors,
+                           .augment = { .fit = FIT_LETTERBOX, .aspect = 1, .saturation = 1, .exposure = 1 },
                            .seed = (uint64_t)options->seed };
     if (options->fit && fit < 0) {
         diag_error(d, NULL, 0, NULL, "'-fit %s' is not crop, letterbox or stretch", options->fit);
@@ -62,6 +64,7 @@ static int read_input(const options *options, data_input *input, diag *d)
     if (options->input_width) input->w = options->input_width;
     if (options->input_height) input->h = options->input_height;
     if (fit >= 0) input->augment.fit = (image_fit)fit;
+    if (!input->cfg) input->augment.min_crop = input->augment.max_crop = input->w;
     return 0;
 }
 
@@ -112,7 +115,7 @@ static int make(telling *telling, const options *options, const data_input *inpu
         return -1;
     }
     if (input->anchors && !train->detector) {
-        diag_error(telling->d, telling->file->path, 0, NULL, "anchors are made of boxes, and images of train= have none");
+        diag_error(telling->d, telling->file->path, 0, NULL, "anchors are made of boxes, and train= has none");
         return -1;
     }
     if (input->anchors) failed = verb_data_anchors(train, input, telling->object, telling->out, telling->d);

@@ -40,6 +40,7 @@ static void print(const data_input *input, const box_size *anchor, int k, size_t
     fprintf(out, "\n");
 }
 
+/* The same for programs. */
 static cJSON *as_json(const data_input *input, const box_size *anchor, int k, size_t n, double mean, double old)
 {
     cJSON *object = cJSON_CreateObject();

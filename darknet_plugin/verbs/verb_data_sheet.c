@@ -1,5 +1,6 @@
 /* A picture of sixteen training images with their labels (see verb_data.h): with a cfg those that a training of this
- * -seed sees first, augmented by the loader that trains; without one the first of train=, whole, within grey.
+ * -seed sees first, augmented by the loader that trains; without one some that are drawn from train=, whole, within
+ * grey.
  *
  * A detector's boxes are those that it learns from, clipped, the small ones dropped; an image's class is the frame
  * around it, of an image that is mixed with another both are named. */
@@ -105,7 +106,7 @@ int verb_data_sheet(const data_file *file, const contents *train, const data_inp
     dataset *set = open_train(file, detector, d);
     if (!set) return -1;
     loader_options how = {
-        .data = set, .how = input->cfg ? LOAD_TRAIN : LOAD_VALID, .batch = TILES, .c = input->c, .h = input->h,
+        .data = set, .how = LOAD_TRAIN, .batch = TILES, .c = input->c, .h = input->h,
         .w = input->w, .augment = input->augment, .seed = input->seed, .view_seed = input->seed, .threads = 2,
         .max_boxes = detector ? MOST_BOXES : 0, .step_images = TILES,
     };
