@@ -5,7 +5,7 @@
 
 /* A verb's flags in groups, each group in the table's order; NULL: flags that no group names. */
 typedef void (*help_flag)(const flag_help *flag, void *of);
-enum { HELP_GROUPS = 12 };
+enum { HELP_GROUPS = 13 };
 /* The heading of a group, 0 to HELP_GROUPS - 1. */
 const char *help_heading(int group);
 /* Calls tell(flag, of) for each flag of the verb in that group. How many there were. */
