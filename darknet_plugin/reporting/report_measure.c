@@ -41,6 +41,7 @@ static void note(report_network *network, const float *answer, int outputs, cons
     }
 }
 
+/* What networks answered about a batch, and their maps and boxes. */
 static void look(void *of, const model *model, const batch *batch)
 {
     const watcher *watcher = of;
