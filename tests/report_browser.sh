@@ -10,15 +10,15 @@ done
 darknet=$PWD/$build/darknet
 mkdir -p "$out"
 train() { "$darknet" distill train "$1" "$2" -quiet -backup "$out" "${@:3}" >"$out/train.log" || { cat "$out/train.log" >&2; exit 1; }; }
-# With the curves of a run: `train` writes NAME.jsonl.
-for cfg in fashion-distilled fashion-simkd; do train cfg/fashion.data cfg/$cfg.cfg -limit 3000 -epochs 4; done
-train cfg/fashion.data cfg/fashion-distilled.cfg -limit 3000 -epochs 4 -from-labels
-[ -s "$out/shapes/shapes.data" ] || "$build/make_shapes" "$out/shapes" 300 100 >/dev/null
-train "$out/shapes/shapes.data" cfg/shapes/simkd.cfg -epochs 6
-train "$out/shapes/shapes.data" cfg/shapes/simkd.cfg -epochs 6 -from-labels
-"$darknet" distill report cfg/fashion.data cfg/fashion-distilled.cfg="$out/fashion-distilled" -limit 2000 -out "$out/classifier.html"
+few="-limit 1000 -holdout 500 -epochs 4"
+for cfg in fashion-distilled fashion-simkd; do train cfg/fashion.data cfg/$cfg.cfg $few; done
+train cfg/fashion.data cfg/fashion-distilled.cfg $few -from-labels
+[ -s "$out/shapes/shapes.data" ] || "$build/make_shapes" "$out/shapes" 100 40 >/dev/null
+train "$out/shapes/shapes.data" cfg/shapes/simkd.cfg -epochs 5
+train "$out/shapes/shapes.data" cfg/shapes/simkd.cfg -epochs 5 -from-labels
+"$darknet" distill report cfg/fashion.data cfg/fashion-distilled.cfg="$out/fashion-distilled" -holdout 500 -out "$out/classifier.html"
 "$darknet" distill report cfg/fashion.data cfg/fashion-distilled.cfg="$out/fashion-distilled" cfg/fashion-simkd.cfg="$out/fashion-simkd" \
-    -limit 2000 -out "$out/two.html"
+    -holdout 500 -out "$out/two.html"
 "$darknet" distill report "$out/shapes/shapes.data" cfg/shapes/simkd.cfg="$out/simkd" -out "$out/detector.html"
 python3 tests/report_browser.py "$out" "$out/classifier.html" "$out/two.html" "$out/detector.html"
 echo "screenshots in $out"

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { SHOWN = 6, SIDE = 480, NAMED = 14 };
+enum { SHOWN = 6, SIDE = 480, NAMED = 14, DRAWN = 12 };
 static const float SAME = .5f;
 static const detect_options SHOW = { .threshold = .3f, .nms = .45f, .most = 50 };
 
@@ -117,7 +117,7 @@ static void put_name(FILE *out, const report *report, const detect_box *box, int
     fprintf(out, " %.0f</text>", 100 * (double)box->probability);
 }
 
-/* The picture once more, by its id, with these boxes. */
+/* What is there and these boxes, the likeliest ones, over the picture. */
 static void put_pane(FILE *out, const report *report, const shown_image *image, const detect_list *list,
                      const char *who, int w, int h)
 {
@@ -125,12 +125,15 @@ static void put_pane(FILE *out, const report *report, const shown_image *image, 
     const data_box *truth = dataset_boxes(report->set, image->image, &truths);
     for (int i = 0; i < truths; ++i)
         put_rect(out, "truth", (double)truth[i].x, (double)truth[i].y, (double)truth[i].w, (double)truth[i].h, w, h);
-    for (size_t i = list->n; i-- > 0;) {
+    size_t drawn = list->n < DRAWN ? list->n : DRAWN;
+    for (size_t i = drawn; i-- > 0;) {
         const detect_box *box = &list->box[i];
         put_rect(out, who, (double)box->x, (double)box->y, (double)box->w, (double)box->h, w, h);
         put_name(out, report, box, w, h);
     }
-    fprintf(out, "</svg><figcaption>%s</figcaption></figure>", who);
+    fprintf(out, "</svg><figcaption>%s", who);
+    if (drawn < list->n) fprintf(out, ", %zu of %zu boxes", drawn, list->n);
+    fputs("</figcaption></figure>", out);
 }
 
 static void begin_pane(FILE *out, const char *who, int w, int h)

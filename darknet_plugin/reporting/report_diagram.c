@@ -123,7 +123,8 @@ static block encoder_box(const report_run *run)
     double params;
     int n = count_role(run->low, ROLE_STUDENT, &params);
     block block = { .kind = "trained" };
-    say(&block, "%s", report_is_distilled(run) ? "student\xe2\x80\x99s encoder" : "network");
+    const char *student = run->low->heads ? "student\xe2\x80\x99s encoder" : "student";
+    say(&block, "%s", report_is_distilled(run) ? student : "network");
     say_size(&block, n, params);
     return block;
 }

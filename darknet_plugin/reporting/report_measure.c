@@ -16,6 +16,7 @@
 typedef struct watcher {
     report_network *student, *teacher;   /* whose answers are noted; borrowed, `teacher` NULL: there is none */
     int last;                            /* which teacher that is */
+    int classes;                         /* of the data set: answers of other classes have no names there */
     report_maps *maps;                   /* NULL: none are wanted */
     report_boxes *boxes;
 } watcher;
@@ -40,6 +41,7 @@ static void note(report_network *network, const float *answer, int outputs, cons
     }
 }
 
+/* What networks answered about a batch, and their maps and boxes. */
 static void look(void *of, const model *model, const batch *batch)
 {
     const watcher *watcher = of;
@@ -48,6 +50,7 @@ static void look(void *of, const model *model, const batch *batch)
     if (!watcher->student->answer) return;
     int outputs = model->classes;
     const float *student = model->teacher ? model_answer_as(model, watcher->last, &outputs) : model->net->output;
+    if (outputs != watcher->classes) return;
     note(watcher->student, student, outputs, batch);
     if (watcher->teacher) note(watcher->teacher, teacher_answer(model->teacher[watcher->last]), outputs, batch);
 }
@@ -175,7 +178,7 @@ static int weigh(const weighing *weighing, diag *d)
     report *report = weighing->report;
     report_run *run = weighing->run;
     report_network *student = weighing->from_labels ? &run->labels : &run->student;
-    watcher watcher = { .student = student };
+    watcher watcher = { .student = student, .classes = dataset_classes(report->set) };
     const evaluate_watch watch = { look, &watcher };
     model *model = open_model(weighing, d);
     if (!model) return -1;

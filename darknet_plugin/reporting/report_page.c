@@ -48,7 +48,7 @@ static const char BOXES[] =
     "th,td{padding:.55rem .6rem;text-align:right;white-space:nowrap;vertical-align:top}"
     "th:first-child,td:first-child{text-align:left;padding-left:.25rem}"
     "thead th{color:var(--quiet);font-size:.8rem;font-weight:550;border-bottom:1px solid var(--line);"
-    "vertical-align:bottom;white-space:normal}tbody th{font-weight:500}tbody th .note{display:block;"
+    "vertical-align:bottom;white-space:normal}thead th+th:nth-child(-n+3){white-space:nowrap}tbody th{font-weight:500}tbody th .note{display:block;"
     "font-size:.8rem;font-weight:400}"
     "tbody tr+tr>*{border-top:1px solid var(--line)}tr.strong>*{font-weight:650}tr.strong .note{font-weight:400}"
     "td.missing{text-align:left;color:var(--quiet);font-style:italic}\n"
