@@ -4,14 +4,14 @@
  *   z (16 channels, h / 2^k, w / 2^k), normal, plus a pattern of the class's own, which is as normal and stays
  *   conv 3x3 + batch norm + leaky, k times: upsample 2, conv 3x3 + batch norm + leaky;   conv 3x3 + logistic -> image
  *
- * k halvings leave about four pixels of the shorter side. A batch begins with new z; for a few steps z, ten times
- * as fast, and the network go down the judge's gradient by Adam, and the images of the best step are kept. The network goes on from batch to
- * batch, which is what makes a few steps enough; before the first it has WARM_ROUNDS batches whose images are dropped.
- * Adam begins anew with each batch, so that what goes on is the network's weights alone.
+ * k halvings leave about four pixels of the shorter side. A batch begins with new z; for a few steps z, ten times as
+ * fast, and the network go down the judge's gradient by Adam, and the images of the best step are kept. The network
+ * goes on from batch to batch, which is what makes a few steps enough; before the first it has WARM_ROUNDS batches
+ * whose images are dropped. Adam begins anew with each batch: what goes on is the network's weights alone.
  *
  * Fang et al., "Up to 100x faster data-free knowledge distillation", AAAI 2022, algorithm 1 without the outer loop.
- * Left out: their meta-learning of where z and network begin. The patterns are not theirs: in a few steps z alone hardly
- * says which class is meant. */
+ * Left out: their meta-learning of where z and network begin. The patterns are not theirs: in a few steps z alone
+ * hardly says which class is meant. */
 #include "synthesis_internal.h"
 
 #include "darknet_plugin/base/mem.h"
