@@ -1,17 +1,17 @@
 /* Way 1: a small network makes the images out of noise, and learns with it. It is a cfg like any other, trained by the
  * same engine:
  *
- *   z (16 channels, h / 2^k, w / 2^k), normal, plus a pattern of the class's own, which is as normal and stays
+ *   z (16 channels, h / 2^k, w / 2^k), normal, plus .4 of a pattern of the class's own, as normal, which stays
  *   conv 3x3 + batch norm + leaky, k times: upsample 2, conv 3x3 + batch norm + leaky;   conv 3x3 + logistic -> image
  *
- * k halvings leave about four pixels of the shorter side. A batch begins with new z; for a few steps z, ten times
- * as fast, and the network go down the judge's gradient by Adam, and the images of the best step are kept. The network goes on from batch to
- * batch, which is what makes a few steps enough; before the first it has WARM_ROUNDS batches whose images are dropped.
- * Adam begins anew with each batch, so that what goes on is the network's weights alone.
+ * k halvings leave about four pixels of the shorter side. A batch begins with new z; for a few steps z, ten times as
+ * fast, and the network go down the judge's gradient by Adam, and the images of the best step are kept. The network
+ * goes on from batch to batch, which is what makes a few steps enough; before the first it has WARM_ROUNDS batches
+ * whose images are dropped. Adam begins anew with each batch: what goes on is the network's weights alone.
  *
  * Fang et al., "Up to 100x faster data-free knowledge distillation", AAAI 2022, algorithm 1 without the outer loop.
- * Left out: their meta-learning of where z and network begin. The patterns are not theirs: in a few steps z alone hardly
- * says which class is meant. */
+ * Left out: their meta-learning of where z and network begin. The patterns are not theirs: in a few steps z alone
+ * hardly says which class is meant. */
 #include "synthesis_internal.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -26,6 +26,7 @@ enum { NOISE = 16, NARROWEST = 16, WIDEST = 64, SHORT_SIDE = 4, MOST_DOUBLINGS =
 /* Numbers of rounds, and of patterns, that no batch has. */
 static const uint64_t warm_from = (uint64_t)1 << 40, patterns = (uint64_t)1 << 41;
 static const double z_rate = 10;         /* times the network's */
+static const double pattern_share = .4;  /* at 1 all images of a class became alike */
 
 typedef struct generator {
     cfg_file *cfg;           /* owned */
@@ -173,7 +174,7 @@ static void begin_round(generator *maker, uint64_t seed, uint64_t at, const int 
     for (int b = 0; b < maker->net->batch; ++b) {
         rng pattern = rng_make(seed, patterns, (uint64_t)class[b], RNG_SYNTHESIS);
         float *z = maker->z + (size_t)b * inputs;
-        for (size_t i = 0; i < inputs; ++i) z[i] = (float)(rng_normal(&draw) + rng_normal(&pattern));
+        for (size_t i = 0; i < inputs; ++i) z[i] = (float)(rng_normal(&draw) + pattern_share * rng_normal(&pattern));
     }
     adam_restart(&maker->adam);
     *maker->net->t = 0;
