@@ -4,10 +4,10 @@
  *       = sum over classes y of p_k(y) log p_k(y)        where it has none
  *   w_k = K exp(s_k) / sum over j of exp(s_j)
  *
- * p_k is teacher k's softmax of the image, q the label's distribution (1 at the label; with mixup= of two labels), K the
- * number of teachers: s_k is minus the cross-entropy to the label, or minus the entropy, and the w_k of an image have a
- * mean of 1. The distance of maps and [kd] of teacher k count w_k times; losses on labels count 1. Class scores are the
- * live teacher's or its cache's. The deployed network knows nothing of it: w_k follows the image. */
+ * p_k is teacher k's softmax of the image, q the label's distribution (1 at the label; with mixup= of two labels), K
+ * the number of teachers: s_k is minus the cross-entropy to the label, or minus the entropy, and the w_k of an image
+ * have a mean of 1. The distance of maps and [kd] of teacher k count w_k times; losses on labels count 1. Class scores
+ * are the live teacher's or its cache's. The deployed network knows nothing of it: w_k follows the image. */
 #include "model_internal.h"
 
 #include "darknet_plugin/base/mem.h"
