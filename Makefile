@@ -259,7 +259,8 @@ setup:
 # Without oneDNN and ONNX, without AVX-512, which valgrind does not know: make plain GOALS=...
 .PHONY: plain
 plain:
-	@$(MAKE) --no-print-directory DNNL=0 ONNX=0 BUILD=build-plain OPT="-O1 -g -march=x86-64-v3" KERNEL_OPT=-O3 $(GOALS)
+	@$(MAKE) --no-print-directory DNNL=0 ONNX=0 BUILD=build-plain OPT="-O1 -g -march=x86-64-v3" \
+	    KERNEL_OPT=-O3 $(GOALS)
 
 memcheck:
 	@tests/memcheck.sh
