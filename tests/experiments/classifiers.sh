@@ -29,7 +29,7 @@ jobs=experiments/classifiers.jobs
 [ $# -gt 0 ] || set -- choices compare
 : >"$jobs"
 labels_rate=.1     # of .02, .05 and .1 the best on held-out images
-recipe=(.05 scale=1)   # RATE L2-KEYS; then TAIL-KEYS KD-KEYS
+recipe=(.05 scale=10)   # RATE L2-KEYS, then TAIL-KEYS KD-KEYS; of 1, 3 and 10 the best on held-out images
 
 # retimed NAME FROM STEPS: a cfg for that many steps, its files found from experiments/cfg
 retimed() {
