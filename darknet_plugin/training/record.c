@@ -12,6 +12,7 @@
 #include "darknet_plugin/model/model_parts.h"
 #include "progress.h"
 #include "record_lines.h"
+#include "run_lock.h"
 #include "run_log.h"
 
 #include <math.h>
@@ -298,9 +299,19 @@ static const curve *labels_curve(const record *record, curve *curve)
     return curve->score.n ? curve : NULL;
 }
 
+/* Is the folder the one that the run began in, and the name the run's? Where not, saving says so. */
+static int is_at_home(const record *record, diag *d)
+{
+    diag *why = diag_aside(d);
+    int gone = record->options->lock && run_lock_check(record->options->lock, why);
+    diag_free(why);
+    return !gone;
+}
+
 /* A picture that cannot be written is no reason to end. */
 static void draw(record *record, diag *d)
 {
+    if (!is_at_home(record, d)) return;
     curve labels = { .name = NULL };
     int warnings = diag_warnings(d);
     diag *why = diag_aside(d);
