@@ -35,9 +35,10 @@ says err "was made with data set=" "is refused"
 status 1 "all of them" train all -holdout 300
 says err "300 images are to be held out of 300" "is too many"
 
-mkdir -p "$w/photos/a" "$w/photos/b"
-for k in 1 2 3; do for c in a b; do printf 'P5\n28 28\n255\n%s' "$(head -c 784 /dev/zero | tr '\0' $c$k)" >"$w/photos/$c/$k.pgm"; done; done
-printf 'classes=2\ntrain=%s\nnames=%s\nbackup=%s\n' "$w/photos" "$w/ab" "$w/ab-backup" >"$w/sorted.data"
+mkdir -p "$w/photos"
+for grey in 1 2 3 x y z; do printf 'P5\n28 28\n255\n%s' "$(head -c 784 /dev/zero | tr '\0' $grey)" >"$w/photos/$grey.pgm"; done
+printf '%s\n' {1,2,3}.pgm\ a {x,y,z}.pgm\ b | sed "s#^#$w/photos/#" >"$w/sorted.list"
+printf 'classes=2\ntrain=%s\nnames=%s\nbackup=%s\n' "$w/sorted.list" "$w/ab" "$w/ab-backup" >"$w/sorted.data"
 printf 'a\nb\n' >"$w/ab"
 sed '/^filters=10/s/10/2/' cfg/fashion-student.cfg >"$w/two.cfg"
 status 0 "images class by class" "$darknet" distill train "$w/sorted.data" "$w/two.cfg" -epochs 1 -quiet -holdout 3
