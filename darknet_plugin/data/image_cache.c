@@ -31,7 +31,8 @@
 #include <zlib.h>
 
 #define MAGIC "darknet-distill images 1\n"
-enum { HEADER = 4096, UNIT = 128, ENTRIES = 512, BLOCK = UNIT * ENTRIES, MARK = 0x47414d49, BLOCK_MARK = 0x4b434c42 };
+enum { HEADER = 4096, UNIT = 128, ENTRIES = 512, BLOCK_BYTES = UNIT * ENTRIES };
+enum { MARK = 0x47414d49, BLOCK_MARK = 0x4b434c42 };
 static const double SPARE = 2e8;         /* bytes of a disk that are left to others */
 
 _Static_assert(sizeof(image_entry) == UNIT, "an entry's size is the file's");
@@ -111,14 +112,14 @@ static int write_block(image_cache *cache)
     block_head head = { .mark = BLOCK_MARK }, before = { .next = at, .mark = BLOCK_MARK };
     head.crc = head_crc(&head);
     before.crc = head_crc(&before);
-    char *zeros = mem_calloc(BLOCK, 1);
+    char *zeros = mem_calloc(BLOCK_BYTES, 1);
     memcpy(zeros, &head, sizeof head);
-    int failed = write_all(cache->fd, zeros, BLOCK, at);
+    int failed = write_all(cache->fd, zeros, BLOCK_BYTES, at);
     free(zeros);
     if (failed || (cache->block && write_all(cache->fd, &before, sizeof before, cache->block))) return -1;
     cache->block = at;
     cache->used = 1;
-    cache->end = at + BLOCK;
+    cache->end = at + BLOCK_BYTES;
     return 0;
 }
 
@@ -160,7 +161,7 @@ static int is_sound(const image_cache *cache, const image_entry *entry)
     if (entry->channels != 1 && entry->channels != 3) return 0;
     if (image_check_size(entry->w, entry->h, why, sizeof why)) return 0;
     uint64_t bytes = (uint64_t)entry->w * entry->h * entry->channels;
-    return entry->at % UNIT == 0 && entry->at >= HEADER + BLOCK && entry->at <= cache->end &&
+    return entry->at % UNIT == 0 && entry->at >= HEADER + BLOCK_BYTES && entry->at <= cache->end &&
            bytes <= cache->end - entry->at;
 }
 
@@ -168,7 +169,7 @@ static int is_sound(const image_cache *cache, const image_entry *entry)
 static int read_block(image_cache *cache, image_entry *block, uint64_t *next)
 {
     block_head head;
-    if (read_all(cache->fd, block, BLOCK, cache->block)) return -1;
+    if (read_all(cache->fd, block, BLOCK_BYTES, cache->block)) return -1;
     memcpy(&head, block, sizeof head);
     if (head.mark != BLOCK_MARK || head.crc != head_crc(&head) || (head.next && head.next <= cache->block)) return -1;
     cache->used = 1;
@@ -185,7 +186,7 @@ static int read_block(image_cache *cache, image_entry *block, uint64_t *next)
 /* All blocks, each further back in the file than the one before. */
 static int read_blocks(image_cache *cache, diag *d)
 {
-    image_entry *block = mem_calloc(1, BLOCK);
+    image_entry *block = mem_calloc(1, BLOCK_BYTES);
     uint64_t next = HEADER;
     int failed = 0;
     while (next && !failed) {
@@ -210,7 +211,7 @@ static int open_contents(image_cache *cache, diag *d)
     }
     cache->end = (uint64_t)st.st_size;
     if (st.st_size && check_header(cache, d)) return -1;
-    if (cache->end >= HEADER + BLOCK) return read_blocks(cache, d);
+    if (cache->end >= HEADER + BLOCK_BYTES) return read_blocks(cache, d);
     return cache->writes ? make_file(cache, d) : 0;
 }
 
