@@ -36,9 +36,10 @@ static void text_file(const char *name, const char *text) { check_write(name, te
 static int make_files(void **state)
 {
     (void)state;
-    static const char *const names[] = { "a-cat.png", "b-dog.png", "c-cow.png", "d-catdog.png", "e-fish.png" };
+    static const char *const names[] = { "a-cat.png", "b-dog.png", "c-cow.png", "d-catdog.png", "e-fish.png", "g-cat.png",
+                                        "h-dog.png" };
     if (chdir(check_folder())) return -1;
-    for (int i = 0; i < 5; ++i) {
+    for (int i = 0; i < 7; ++i) {
         char *label = mem_printf("%.*s.txt", (int)strlen(names[i]) - 4, names[i]), *box = mem_printf("%d .5 .5 .2 .2\n", i % 3);
         picture(names[i]);
         text_file(label, i < 3 ? box : "");
@@ -95,7 +96,7 @@ static void says(const diag *d, int i, diag_level level, const char *text)
 static void all_is_well(void **state)
 {
     (void)state;
-    fixture f = begin_job(classifier, "a-cat.png\nb-dog.png\n", "b-dog.png\nc-cow.png\n", DATA_CLASSES, DATA_IMAGES);
+    fixture f = begin_job(classifier, "a-cat.png\nb-dog.png\n", "h-dog.png\nc-cow.png\n", DATA_CLASSES, DATA_IMAGES);
     assert_int_equal(preflight(&f.p, &f.lock, f.d), 0);
     assert_int_equal(diag_count(f.d), 0);
     assert_int_equal(check_files_in("run/deep"), 1);   /* the lock, and no probe */
@@ -188,13 +189,14 @@ typedef struct label_row {
 } label_row;
 
 static const label_row label_rows[] = {
-    { "a-cat.png\nb-dog.png\n", "d-catdog.png\na-cat.png\nb-dog.png\n", DATA_CLASSES,
+    { "a-cat.png\nb-dog.png\n", "d-catdog.png\ng-cat.png\nh-dog.png\n", DATA_CLASSES,
       { "1 of 3 validation images have several labels in their paths and do not count in any accuracy: d-catdog.png" } },
-    { "a-cat.png\nb-dog.png\n", "d-catdog.png\na-cat.png\ne-fish.png\nb-dog.png\n", DATA_CLASSES,
+    { "a-cat.png\nb-dog.png\n", "d-catdog.png\ng-cat.png\ne-fish.png\nh-dog.png\n", DATA_CLASSES,
       { "1 of 4 validation images have no label and do not count in any accuracy: e-fish.png", "1 of 4 validation images have several labels" } },
     { "a-cat.png\nb-dog.png\n", "e-fish.png\n", DATA_CLASSES, { "none of the 1 validation images has a label: no accuracy can be measured" } },
     { "a-cat.png\na-cat.png\n", NULL, DATA_CLASSES, { "all 2 labelled training images are of class 0: an accuracy on them says little" } },
     { "a-cat.png\nb-dog.png\n", "c-cow.png\ne-fish.png cow\n", DATA_CLASSES, { "all 2 labelled validation images are of class 2" } },
+    { "a-cat.png\nb-dog.png\n", "a-cat.png\nh-dog.png\n", DATA_CLASSES, { "1 of 2 validation images are among the training images" } },
 };
 
 static void labels(void **state)

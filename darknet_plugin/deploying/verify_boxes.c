@@ -24,10 +24,14 @@ enum { ASKED, NOT_ASKED };                /* what asking a reader gives, or -1: 
 
 /* ---- comparing ---- */
 
+/* Of sides longer than the image's, part of the side: an untrained network's are exponentials of anything, thousands of
+ * images wide, of which floats keep six digits. */
+static double sides_apart(double side, double other) { return fabs(side - other) / fmax(1, side); }
+
 static double apart(const detect_box *box, const detect_box *place)
 {
     double x = fmax(fabs((double)box->x - (double)place->x), fabs((double)box->y - (double)place->y));
-    double w = fmax(fabs((double)box->w - (double)place->w), fabs((double)box->h - (double)place->h));
+    double w = fmax(sides_apart(box->w, place->w), sides_apart(box->h, place->h));
     return fmax(fmax(x, w), fabs((double)box->probability - (double)place->probability));
 }
 
