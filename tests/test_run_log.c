@@ -243,8 +243,8 @@ static void test_odd_charts(void **unused)
     (void)unused;
     static const char *const texts[] = {
         "", "{\"kind\":\"start\"}\n", "{\"kind\":\"start\",\"steps\":1}\n{\"kind\":\"step\",\"step\":1,\"loss\":0}\n",
-        "{\"kind\":\"start\",\"name\":\"\303\244\\u0001%s%n\",\"steps\":-5,\"epochs\":1e308}\n{\"kind\":\"step\",\"step\":1e308,\"loss\":1e308,\"parts\":{\"\":-1e308}}\n"
-        "{\"kind\":\"step\",\"step\":-1e308,\"loss\":-1e308,\"parts\":{\"\":1e-308,\"%s\":5}}\n{\"kind\":\"epoch\",\"step\":5,\"top1\":1e300}\n",
+        ("{\"kind\":\"start\",\"name\":\"\303\244\\u0001%s%n\",\"steps\":-5,\"epochs\":1e308}\n{\"kind\":\"step\",\"step\":1e308,\"loss\":1e308,\"parts\":{\"\":-1e308}}\n"
+        "{\"kind\":\"step\",\"step\":-1e308,\"loss\":-1e308,\"parts\":{\"\":1e-308,\"%s\":5}}\n{\"kind\":\"epoch\",\"step\":5,\"top1\":1e300}\n"),
         "{\"kind\":\"start\",\"teachers\":[{\"top1\":-7},{\"top1\":1e9},{},5]}\n{\"kind\":\"epoch\",\"step\":\"x\",\"top1\":3}\n",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; ++i) {
