@@ -210,6 +210,14 @@ static long pixels_of(const char *path, int r, int g, int b)
     return n;
 }
 
+static int chart_write(const curve *run, const curve *labels, const char *path, diag *d)
+{
+    uint8_t *pixels = chart_draw(run, labels, d);
+    int failed = !pixels || image_save(path, pixels, CHART_W, CHART_H, 3, d);
+    free(pixels);
+    return failed;
+}
+
 static void test_chart(void **unused)
 {
     (void)unused;

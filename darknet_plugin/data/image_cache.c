@@ -12,6 +12,7 @@
 
 #include "image_cache_table.h"
 #include "image_io.h"
+#include "darknet_plugin/base/file_at.h"
 #include "darknet_plugin/base/key_text.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/out_file.h"
@@ -62,36 +63,6 @@ static uint32_t crc_of(const void *data, size_t n) { return (uint32_t)crc32_z(0,
 static uint32_t entry_crc(const image_entry *entry) { return crc_of(entry, offsetof(image_entry, crc)); }
 static uint32_t head_crc(const block_head *head) { return crc_of(head, offsetof(block_head, crc)); }
 
-/* All n bytes at `at`; 0, or -1 with errno set. */
-static int write_all(int fd, const void *data, size_t n, uint64_t at)
-{
-    const char *p = data;
-    while (n) {
-        ssize_t w = pwrite(fd, p, n, (off_t)at);
-        if (w < 0 && errno == EINTR) continue;
-        if (w <= 0) return -1;
-        p += w;
-        at += (uint64_t)w;
-        n -= (size_t)w;
-    }
-    return 0;
-}
-
-/* All n bytes at `at`; 0, or -1 where they are not there. */
-static int read_all(int fd, void *data, size_t n, uint64_t at)
-{
-    char *p = data;
-    while (n) {
-        ssize_t r = pread(fd, p, n, (off_t)at);
-        if (r < 0 && errno == EINTR) continue;
-        if (r <= 0) return -1;
-        p += r;
-        at += (uint64_t)r;
-        n -= (size_t)r;
-    }
-    return 0;
-}
-
 /* ---- opening ---- */
 
 static int trouble(const image_cache *cache, const char *what, diag *d)
@@ -114,9 +85,9 @@ static int write_block(image_cache *cache)
     before.crc = head_crc(&before);
     char *zeros = mem_calloc(BLOCK_BYTES, 1);
     memcpy(zeros, &head, sizeof head);
-    int failed = write_all(cache->fd, zeros, BLOCK_BYTES, at);
+    int failed = file_write_at(cache->fd, zeros, BLOCK_BYTES, at);
     free(zeros);
-    if (failed || (cache->block && write_all(cache->fd, &before, sizeof before, cache->block))) return -1;
+    if (failed || (cache->block && file_write_at(cache->fd, &before, sizeof before, cache->block))) return -1;
     cache->block = at;
     cache->used = 1;
     cache->end = at + BLOCK_BYTES;
@@ -130,7 +101,7 @@ static int make_file(image_cache *cache, diag *d)
     strncat(header, text, sizeof header - sizeof MAGIC);
     free(text);
     cache->end = HEADER;
-    if (!write_all(cache->fd, header, HEADER, 0) && !write_block(cache)) return 0;
+    if (!file_write_at(cache->fd, header, HEADER, 0) && !write_block(cache)) return 0;
     (void)trouble(cache, "cannot be written", d);
     return ftruncate(cache->fd, 0) - 1;
 }
@@ -139,7 +110,7 @@ static int make_file(image_cache *cache, diag *d)
 static int check_header(const image_cache *cache, diag *d)
 {
     char header[HEADER + 1] = "", *want = key();
-    if (read_all(cache->fd, header, HEADER, 0)) header[0] = 0;
+    if (file_read_at(cache->fd, header, HEADER, 0)) header[0] = 0;
     const char *has = header + strlen(MAGIC), *wanted = want;
     key_difference k;
     int magic = !strncmp(header, MAGIC, strlen(MAGIC)), differs = magic ? key_next_difference(&has, &wanted, &k) : 0;
@@ -169,7 +140,7 @@ static int is_sound(const image_cache *cache, const image_entry *entry)
 static int read_block(image_cache *cache, image_entry *block, uint64_t *next)
 {
     block_head head;
-    if (read_all(cache->fd, block, BLOCK_BYTES, cache->block)) return -1;
+    if (file_read_at(cache->fd, block, BLOCK_BYTES, cache->block)) return -1;
     memcpy(&head, block, sizeof head);
     if (head.mark != BLOCK_MARK || head.crc != head_crc(&head) || (head.next && head.next <= cache->block)) return -1;
     cache->used = 1;
@@ -292,7 +263,7 @@ static uint8_t *read_pixels(const image_cache *cache, const image_entry *entry)
 {
     size_t n = (size_t)entry->w * entry->h * entry->channels;
     uint8_t *pixels = malloc(n);
-    if (pixels && !read_all(cache->fd, pixels, n, entry->at) && data_hash(pixels, n) == entry->hash) return pixels;
+    if (pixels && !file_read_at(cache->fd, pixels, n, entry->at) && data_hash(pixels, n) == entry->hash) return pixels;
     free(pixels);
     return NULL;
 }
@@ -385,8 +356,8 @@ void image_cache_put(image_cache *cache, const data_print *print, image_kind kin
     if (!print->hash || reserve(cache, &entry, n, &entry.at, &entry_at)) return;
     entry.hash = data_hash(image->pixels, n);
     entry.crc = entry_crc(&entry);
-    int failed = write_all(cache->fd, image->pixels, n, entry.at) ||
-                 write_all(cache->fd, &entry, sizeof entry, entry_at);
+    int failed = file_write_at(cache->fd, image->pixels, n, entry.at) ||
+                 file_write_at(cache->fd, &entry, sizeof entry, entry_at);
     int problem = errno;
     pthread_mutex_lock(&cache->lock);
     if (failed) {

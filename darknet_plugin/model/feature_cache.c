@@ -6,6 +6,7 @@
  * which for a student's thousand images a second is some 2 % of the time. */
 #include "feature_cache.h"
 
+#include "darknet_plugin/base/file_at.h"
 #include "darknet_plugin/base/key_text.h"
 #include "darknet_plugin/base/mem.h"
 
@@ -82,21 +83,6 @@ static int keys_differ(const char *path, const char *has, const char *want, diag
     return -1;
 }
 
-/* All n bytes at `at`; 0, or -1 with errno set. */
-static int write_all(int fd, const void *data, size_t n, size_t at)
-{
-    const char *p = data;
-    while (n) {
-        ssize_t w = pwrite(fd, p, n, (off_t)at);
-        if (w < 0 && errno == EINTR) continue;
-        if (w <= 0) return -1;
-        p += w;
-        at += (size_t)w;
-        n -= (size_t)w;
-    }
-    return 0;
-}
-
 /* ---- opening ---- */
 
 static int trouble(const feature_cache *cache, const char *what, diag *d)
@@ -165,7 +151,7 @@ static int make_file(feature_cache *cache, diag *d)
     }
     strcat(header, cache->s.key);
     cache->end = cache->records;
-    if (!write_all(cache->fd, header, HEADER, 0) && !take_room(cache)) return 0;
+    if (!file_write_at(cache->fd, header, HEADER, 0) && !take_room(cache)) return 0;
     (void)trouble(cache, "cannot be written", d);
     return ftruncate(cache->fd, 0) - 1;   /* an empty one goes again */
 }
@@ -317,7 +303,7 @@ void feature_cache_keep_print(feature_cache *cache, uint64_t image, const data_p
     kept_print kept = { .print = *print, .mark = PRINT_MARK }, there = print_at(cache, image);
     kept.crc = crc_of_print(&kept);
     if (!memcmp(&kept, &there, sizeof kept)) return;
-    if (write_all(cache->fd, &kept, sizeof kept, cache->prints + (size_t)image * sizeof kept)) give_up(cache, d);
+    if (file_write_at(cache->fd, &kept, sizeof kept, cache->prints + (size_t)image * sizeof kept)) give_up(cache, d);
 }
 
 int feature_cache_get(const feature_cache *cache, uint64_t view, uint64_t image, uint64_t contents, void *room,
@@ -360,7 +346,7 @@ void feature_cache_put(feature_cache *cache, uint64_t view, uint64_t image, cons
     index_entry e = { .at = at, .bytes = bytes - HEAD };
     if (!cache->writes) return;
     if (at + bytes > cache->most) errno = EFBIG;
-    else if (!write_all(cache->fd, packed, bytes, at) && !write_all(cache->fd, &e, sizeof e,
+    else if (!file_write_at(cache->fd, packed, bytes, at) && !file_write_at(cache->fd, &e, sizeof e,
                                                                     entry_at(cache, view, image))) {
         cache->end = at + bytes;
         return;

@@ -3,11 +3,14 @@
 #include "chart.h"
 
 #include "chart_axis.h"
-#include "darknet_plugin/data/image_io.h"
+extern "C" {
+#include "darknet_plugin/base/mem.h"
+}
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <string>
 #include <vector>
@@ -329,13 +332,14 @@ cv::Mat draw(const curve &run, const curve *from_labels)
 
 }
 
-extern "C" int chart_write(const curve *run, const curve *from_labels, const char *path, diag *d)
+extern "C" uint8_t *chart_draw(const curve *run, const curve *from_labels, diag *d)
 {
     try {
         cv::Mat mat = draw(*run, from_labels);
-        return image_save(path, mat.data, mat.cols, mat.rows, 3, d);
+        size_t n = mat.total() * mat.elemSize();
+        return static_cast<uint8_t *>(std::memcpy(mem_calloc(n, 1), mat.data, n));
     } catch (const std::exception &problem) {
-        diag_error(d, path, 0, NULL, "cannot draw this chart: %s", problem.what());
-        return -1;
+        diag_error(d, NULL, 0, NULL, "cannot draw the chart: %s", problem.what());
+        return NULL;
     }
 }

@@ -5,15 +5,17 @@
 #include "curve.h"
 #include "darknet_plugin/base/diag.h"
 
+#include <stdint.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 enum { CHART_W = 1000, CHART_H = 700 };
 
-/* Draws it and writes it to `path`, a PNG, whole or not at all. from_labels: the other network's run, or NULL. 0, or -1
- * with a message. */
-int chart_write(const curve *run, const curve *from_labels, const char *path, diag *d);
+/* Its pixels, (CHART_H, CHART_W, 3), RGB, the caller's to free; NULL with a message. from_labels: the other network's
+ * run, or NULL. */
+uint8_t *chart_draw(const curve *run, const curve *from_labels, diag *d);
 
 #ifdef __cplusplus
 }

@@ -9,6 +9,8 @@
 #include "chart.h"
 #include "darknet_plugin/base/clock.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/out_file.h"
+#include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/model/model_parts.h"
 #include "progress.h"
 #include "record_lines.h"
@@ -308,15 +310,31 @@ static int is_at_home(const record *record, diag *d)
     return !gone;
 }
 
+/* Drawn and packed before it is asked where it would go: both take a while. 0, or -1 with a message. */
+static int draw_chart(record *record, const curve *labels, diag *d)
+{
+    uint8_t *pixels = chart_draw(&record->curve, labels, d), *png = NULL;
+    char why[256] = "";
+    size_t n = 0;
+    int failed = !pixels;
+    if (pixels && image_encode(".png", pixels, CHART_W, CHART_H, 3, 0, &png, &n, why, sizeof why)) {
+        diag_error(d, record->chart, 0, NULL, "cannot write this picture: %s", why);
+        failed = -1;
+    }
+    if (!failed && is_at_home(record, d)) failed = out_file_text(record->chart, (const char *)png, n, d);
+    free(pixels);
+    free(png);
+    return failed;
+}
+
 /* A picture that cannot be written is no reason to end. */
 static void draw(record *record, diag *d)
 {
-    if (!is_at_home(record, d)) return;
     curve labels = { .name = NULL };
     int warnings = diag_warnings(d);
     diag *why = diag_aside(d);
     double began = clock_now();
-    int failed = chart_write(&record->curve, labels_curve(record, &labels), record->chart, why);
+    int failed = draw_chart(record, labels_curve(record, &labels), why);
     record->drawn = clock_now();
     record->cost = record->drawn - began;
     if (failed && !record->undrawable) diag_append(d, why, 1);
