@@ -52,6 +52,17 @@ status 0 "losses behind the classifier" "$darknet" distill train "$w/d.data" "$w
 same b/more-labels_final.weights b/s-labels_final.weights "are left out"
 status 0 "and its export's layers are found" "$darknet" distill export "$w/more.cfg" "$w/b/more-labels_final.weights" "$w/more-out" -data "$w/d.data" -from-labels
 
+# A rate of its own
+sed 's/^learning_rate=.*/learning_rate=.05/' "$w/s.cfg" >"$w/fast.cfg"
+status 0 "at another rate by the cfg" "$darknet" distill train "$w/d.data" "$w/fast.cfg" -threads 1 -quiet -from-labels -epochs 3
+status 0 "and by the flag" train -from-labels -epochs 3 -rate .05 -backup "$w/rate"
+same b/fast-labels_final.weights rate/s-labels_final.weights "ends on the same weights"
+status 0 "the beginning of a run" train -from-labels -epochs 2 -rate .05 -backup "$w/begun"
+status 1 "does not go on at another rate" train -from-labels -epochs 3 -rate .1 -backup "$w/begun" -resume
+says err "learning rate" "which is said"
+status 0 "it goes on at its own" train -from-labels -epochs 3 -rate .05 -backup "$w/begun" -resume
+same begun/s-labels_final.weights rate/s-labels_final.weights "to the same weights"
+
 # With the teacher
 status 0 "a teacher" "$darknet" distill train "$w/d.data" "$w/teacher.cfg" -epochs 40 -quiet -backup "$w/t"
 status 0 "distilled beside it" train -epochs 3

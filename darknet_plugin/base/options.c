@@ -106,7 +106,7 @@ static const flag_row FLAGS[] = {
     { "steps",        FLAG_INT,   AT(steps),        1, 1000000, "N",
       "of each batch (default: generator 10, pixels 200)" },
     { "rate",         FLAG_FLOAT, AT(rate),         0, 10, "R",
-      "learning rate, Adam's (default: generator .005, pixels .05)" },
+      "train: learning rate instead of the cfg's; synthesize: Adam's (default: generator .005, pixels .05)" },
     { "bn",           FLAG_FLOAT, AT(bn),           0, 1000000, "W",
       "weight of batch norms' statistics (default 10)" },
     { "ce",           FLAG_FLOAT, AT(ce),           0, 1000000, "W", "weight of the class that was drawn (default 1)" },

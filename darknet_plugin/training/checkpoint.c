@@ -103,6 +103,7 @@ static void put_run(FILE *out, const checkpoint_run *run)
     put_images(out, "validation", run->valid);
     put_views(out, run);
     put_fit(out, run->model->low);
+    if (run->rate > 0) fprintf(out, "learning rate=%.9g by -rate\n", run->rate);
     fprintf(out, "backend=%s\n", run->backend ? run->backend : "dnnl");
 }
 

@@ -24,6 +24,7 @@ typedef struct checkpoint_run {
     const char *backend;            /* as the user names it */
     int threads;
     uint64_t seed, view_seed, views;
+    double rate;                    /* by -rate, 0: the cfg's */
 } checkpoint_run;
 
 /* What a run is, as "name=value" lines, without what its machine and its first weights are: ranks that train together

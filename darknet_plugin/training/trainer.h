@@ -22,6 +22,7 @@ typedef struct trainer_options {
     int epochs;                   /* 0: max_batches of the cfg */
     int threads;                  /* loader threads */
     uint64_t seed;                /* of weights and the order of images */
+    double rate;                  /* the learning rate that the net was given instead of the cfg's; 0: none */
     uint64_t view_seed, views;    /* views: 0 = a new one each epoch */
     const run_teacher *teachers;  /* one a [teacher], borrowed; NULL: none was measured */
     const char *backend;          /* as the user names it, NULL = the default */

@@ -8,14 +8,14 @@
 enum { MOST_OF_A_GROUP = 16, OTHERS = HELP_GROUPS - 1 };
 
 static const struct { const char *heading, *flag[MOST_OF_A_GROUP]; } GROUPS[HELP_GROUPS] = {
-    { "length, start and end", { "epochs", "from-labels", "clear", "resume", "checkpoint", "measure", "skip-nan",
-                                 "force" } },
+    { "length, start and end", { "epochs", "rate", "from-labels", "clear", "resume", "checkpoint", "measure",
+                                 "skip-nan", "force" } },
     { "images and chance", { "data", "fit", "limit", "holdout", "labelled", "seed", "view-seed" } },
     { "the teacher's features, kept", { "cache", "views", "type" } },
     { "answers", { "t", "thresh", "side-by-side" } },
     { "what is deployed", { "verify", "fold", "merge", "teacher", "onnx", "fp16" } },
     { "weights", { "map", "eps", "to", "from", "tolerance" } },
-    { "images that are made", { "n", "method", "steps", "rate", "bn", "ce", "tv" } },
+    { "images that are made", { "n", "method", "steps", "bn", "ce", "tv" } },
     { "the student's size", { "from-cfg", "width", "depth", "target" } },
     { "the network that images are for", { "anchors", "input-width", "input-height" } },
     { "time", { "batch", "seconds" } },

@@ -295,7 +295,7 @@ static int compare_ranks(const options *options, const training *training, uint6
     if (!options->ranks) return 0;
     checkpoint_run run = { .model = training->model, .train = training->train, .valid = training->valid,
                            .backend = training->backend, .seed = (uint64_t)options->seed,
-                           .view_seed = options_view_seed(options), .views = views };
+                           .view_seed = options_view_seed(options), .views = views, .rate = options->rate };
     char *key = checkpoint_key(&run);
     char *all = mem_printf("%sflags=%d epochs, %d left out, %s\n", key, options->epochs, options->skip_nan,
                            options->fast_reduce ? "-fast-reduce" : "in order");
@@ -314,7 +314,8 @@ static int train(const options *options, training *training, const preflight_job
         .names = training->file, .teachers = training->teacher, .measure = options->measure,
         .views = views, .epochs = options->epochs, .seed = (uint64_t)options->seed,
         .view_seed = options_view_seed(options), .resume = options->resume, .force = options->force,
-        .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet, .out = options->out,
+        .rate = options->rate, .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet,
+        .out = options->out,
     };
     if (look_ahead(options, training, job, d)) return -1;
     int status = trainer_run(&how, d);
@@ -329,6 +330,7 @@ static int run_training(const options *options, training *training, diag *d)
     const lowered *low = training->model->low;
     lower_warn_training(low, d);
     if (model_fit(training->model, options->fit, d)) return -1;
+    if (options->rate > 0) training->model->net->learning_rate = (float)options->rate;
     if (refuse_crop(low->cfg, d) || lower_check_loss(low, 0, d) || open_data(options, training, d)) return -1;
     char *stem = path_stem(options->arg[1]);
     char *name = mem_printf("%s%s", stem, options->from_labels ? MODEL_FROM_LABELS : "");
@@ -398,8 +400,8 @@ const verb verb_train = {
     .name = "train", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run, .by_ranks = 1,
     .help = "train a distillation, or a plain classifier cfg",
     .example = "train my.data student.cfg -epochs 30 -cache features",
-    .flags = { "threads", "backend", "epochs", "cache", "views", "type", "seed", "view-seed", "limit", "holdout",
-               "labelled", "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "fast-reduce", "quiet",
+    .flags = { "threads", "backend", "epochs", "rate", "cache", "views", "type", "seed", "view-seed", "limit",
+               "holdout", "labelled", "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "fast-reduce", "quiet",
                "backup", "gpus", "nogpu", "fit", "measure" },
     .notes = "learning_rate= that did best on images held out, SGD with momentum: Fashion-MNIST .1 distilled, .05\n"
              "from labels; CIFAR-100 .05 distilled (.1 and .02 were worse), .1 from labels. For detectors none\n"
