@@ -1,7 +1,7 @@
 /* Way 1: a small network makes the images out of noise, and learns with it. It is a cfg like any other, trained by the
  * same engine:
  *
- *   z (16 channels, h / 2^k, w / 2^k), normal, plus .4 of a pattern of the class's own, as normal, which stays
+ *   z (16 channels, h / 2^k, w / 2^k), normal
  *   conv 3x3 + batch norm + leaky, k times: upsample 2, conv 3x3 + batch norm + leaky;   conv 3x3 + logistic -> image
  *
  * k halvings leave about four pixels of the shorter side. A batch begins with new z; for a few steps z, ten times as
@@ -10,8 +10,9 @@
  * whose images are dropped. Adam begins anew with each batch: what goes on is the network's weights alone.
  *
  * Fang et al., "Up to 100x faster data-free knowledge distillation", AAAI 2022, algorithm 1 without the outer loop.
- * Left out: their meta-learning of where z and network begin. The patterns are not theirs: in a few steps z alone
- * hardly says which class is meant. */
+ * Left out: their meta-learning of where z and network begin. In a few steps z hardly learns which class is meant, so
+ * that few images are of the class that was drawn; a pattern of the class's own in z mended that, and the student
+ * learnt less: what it wants of images is that they differ. */
 #include "synthesis_internal.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -23,10 +24,8 @@
 #include <string.h>
 
 enum { NOISE = 16, NARROWEST = 16, WIDEST = 64, SHORT_SIDE = 4, MOST_DOUBLINGS = 6, WARM_ROUNDS = 20 };
-/* Numbers of rounds, and of patterns, that no batch has. */
-static const uint64_t warm_from = (uint64_t)1 << 40, patterns = (uint64_t)1 << 41;
-static const double z_rate = 10;         /* times the network's */
-static const double pattern_share = .4;  /* at 1 all images of a class became alike */
+static const uint64_t warm_from = (uint64_t)1 << 40;   /* numbers of rounds that no batch has */
+static const double z_rate = 10;   /* times the network's */
 
 typedef struct generator {
     cfg_file *cfg;           /* owned */
@@ -166,16 +165,11 @@ static void cut_out(const generator *maker, const judge *judge, int back)
     }
 }
 
-/* New noise about the classes' patterns, and moments of none. */
-static void begin_round(generator *maker, uint64_t seed, uint64_t at, const int *class)
+/* New noise, and moments of none. */
+static void begin_round(generator *maker, uint64_t seed, uint64_t at)
 {
-    size_t inputs = (size_t)maker->net->inputs;
     rng draw = rng_make(seed, at, 0, RNG_SYNTHESIS);
-    for (int b = 0; b < maker->net->batch; ++b) {
-        rng pattern = rng_make(seed, patterns, (uint64_t)class[b], RNG_SYNTHESIS);
-        float *z = maker->z + (size_t)b * inputs;
-        for (size_t i = 0; i < inputs; ++i) z[i] = (float)(rng_normal(&draw) + pattern_share * rng_normal(&pattern));
-    }
+    for (size_t i = 0; i < maker->adam.n; ++i) maker->z[i] = (float)rng_normal(&draw);
     adam_restart(&maker->adam);
     *maker->net->t = 0;
     for (int i = 0; i < maker->net->n; ++i) {
@@ -208,7 +202,7 @@ static int step(generator *maker, making *making, const int *class)
 static int make(void *state, making *making, uint64_t at, const int *class, diag *d)
 {
     generator *maker = state;
-    begin_round(maker, making->job->seed, at, class);
+    begin_round(maker, making->job->seed, at);
     making_restart(making);
     for (int i = 0; i < making->job->steps; ++i)
         if (step(maker, making, class)) return making_lost(making, d);

@@ -13,7 +13,7 @@
 # BUILD=build  MPI=ompi-c|mpich  DEMO_EPOCHS=12  EPOCHS=1  LIMIT=20000  REPEATS=5  RATES="1000 100" (Mbit/s)  FLOATS="1000 100000 1000000 5000000"
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-build=${BUILD:-build} mpi=${MPI:-ompi-c} epochs=${EPOCHS:-1} limit=${LIMIT:-20000} repeats=${REPEATS:-5} hosts=4
+build=$(realpath -m "${BUILD:-build}") mpi=${MPI:-ompi-c} epochs=${EPOCHS:-1} limit=${LIMIT:-20000} repeats=${REPEATS:-5} hosts=4
 rates=${RATES:-1000 100} floats=${FLOATS:-1000 100000 1000000 5000000} limit_s=${TIME_LIMIT:-600}
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 w=$(mktemp -d)
@@ -42,7 +42,7 @@ machine() {
     printf '%12s %12s %8s\n' "one process" "two ranks" ratio
     for ((i = 0; i < repeats; i++)); do
         one=$(train process 2 a "$build/darknet")
-        two=$(train ranks 1 b run 2 "$PWD/$build/$mpi/darknet")
+        two=$(train ranks 1 b run 2 "$build/$mpi/darknet")
         awk -v a="$one" -v b="$two" 'BEGIN { printf "%12d %12d %8.3f\n", a, b, b / a }'
     done | tee "$w/table"
     awk '{ print $3 }' "$w/table" | sort -n | awk '{ r[NR] = $1 } END { printf "middle of %d ratios: %.3f\n", NR, r[int((NR + 1) / 2)] }'
@@ -58,7 +58,7 @@ accuracy() {
     }
     printf '%-6s %12s %12s\n' seed "one process" "two ranks"
     for seed in 0 1 2; do
-        printf '%-6s %12.2f %12.2f\n' $seed "$(top1 process 2 "a$seed" "$build/darknet")" "$(top1 ranks 1 "b$seed" run 2 "$PWD/$build/$mpi/darknet")"
+        printf '%-6s %12.2f %12.2f\n' $seed "$(top1 process 2 "a$seed" "$build/darknet")" "$(top1 ranks 1 "b$seed" run 2 "$build/$mpi/darknet")"
     done | tee "$w/table"
     awk 'NR == 1 { least = most = $2 }
         { one += $2; two += $3; if ($2 < least) least = $2; if ($2 > most) most = $2 }
@@ -116,7 +116,7 @@ network() {
     for rate in $rates; do
         shape "$rate"
         echo "== $rate Mbit/s, $hosts hosts, $mpi"
-        across "$PWD/$build/$mpi/allreduce" $floats | tee "$w/bare"
+        across "$build/$mpi/allreduce" $floats | tee "$w/bare"
         most=$(awk '/^sum/ && $2 >= 1000000 { if ($6 > m) m = $6 } END { print m + 0 }' "$w/bare")
         awk -v m="$most" -v r="$rate" 'BEGIN { l = r / 8
             if (!m) { print "no sum was long enough to tell whether the link was obeyed"; exit }
