@@ -51,7 +51,8 @@ network *conv_case_net(const conv_case *k, cpu_backend backend, cpu_mode mode)
                                       k->stride, k->pad, k->groups)
                          : mem_printf("[connected]\noutput=%d\n", k->n);
     char *cfg = mem_printf("%s%sbatch_normalize=%d\nactivation=%s\n", head, tail, k->bn, k->activation);
-    network *net = check_bound_as(cfg, &(cpu_options){ .backend = backend, .seed = 7, .mode = modes, .layouts = k->layouts });
+    network *net = check_bound_as(cfg, &(cpu_options){ .backend = backend, .seed = 7, .mode = modes, .layouts = k->layouts,
+                                                  .precision = k->precision });
     layer *l = &net->layers[1];
     check_fill(l->weights, (size_t)(k->size ? l->nweights : l->inputs * l->outputs), 11);
     check_fill(l->biases, (size_t)l->out_c, 12);

@@ -24,6 +24,7 @@ typedef struct conv_case {
     int batch, c, h, w, n, size, stride, pad, groups, bn;   /* size 0: a connected layer */
     const char *activation;                                 /* one that check_activation knows */
     int layouts;                                            /* blocked maps (BACKEND_DNNL) */
+    cpu_precision precision;
 } conv_case;
 
 /* [activation] linear, then the layer. The caller releases. Parameters are random, BN's running values too. */

@@ -75,7 +75,7 @@ static void check_weights(const network *net, const float *want, double toleranc
     }
 }
 
-static network *student(const fixture *f, cpu_backend backend, int layouts)
+static network *student(const fixture *f, cpu_backend backend, int layouts, cpu_precision precision)
 {
     network *net = check_parse(cfg);
     feature_l2_params p = { .scale = 1, .mean = 1, .target_pool = 1, .c = f->n[C], .h = f->n[H], .w = f->n[W] };
@@ -85,7 +85,7 @@ static network *student(const fixture *f, cpu_backend backend, int layouts)
     assert_true(net->batch == f->n[BATCH] && net->learning_rate == f->rate && net->momentum == f->momentum
                 && net->decay == f->decay);
     assert_int_equal(make_feature_l2_layer(&net->layers[LOSS], p, d), 0);
-    assert_int_equal(cpu_bind(net, &(cpu_options){ .backend = backend, .seed = 1, .layouts = layouts }, d), 0);
+    assert_int_equal(cpu_bind(net, &(cpu_options){ .backend = backend, .precision = precision, .seed = 1, .layouts = layouts }, d), 0);
     assert_int_equal(gpu_bind(net, d), 0);
     check_no_errors(d);
     diag_free(d);
@@ -120,7 +120,7 @@ static double one_step(network *net, const float *input, const float *target)
 static void check_ten_steps(cpu_backend backend, int layouts)
 {
     fixture f = load();
-    network *net = student(&f, backend, layouts);
+    network *net = student(&f, backend, layouts, PRECISION_FP32);
     size_t in = (size_t)net->inputs * (size_t)net->batch;
     size_t out = (size_t)net->layers[LOSS].outputs * (size_t)net->batch;
     for (int i = 0; i < f.n[COUNT]; ++i) {
@@ -154,6 +154,27 @@ static void test_blocked_maps(void **state)
 {
     (void)state;
     check_ten_steps(BACKEND_DNNL, 1);
+}
+
+/* Rounded operands: each loss within 1 % of fp32's, and not the same. */
+static void test_bf16(void **state)
+{
+    (void)state;
+    fixture f = load();
+    network *net = student(&f, BACKEND_DNNL, 1, PRECISION_BF16);
+    size_t in = (size_t)net->inputs * (size_t)net->batch;
+    size_t out = (size_t)net->layers[LOSS].outputs * (size_t)net->batch;
+    double most = 0;
+    for (int i = 0; i < f.n[COUNT]; ++i) {
+        double loss = one_step(net, f.inputs + (size_t)i * in, f.targets + (size_t)i * out);
+        check_close(loss / f.loss[i], 1, 1e-2, "loss / PyTorch's in fp32", (size_t)i);
+        most = fmax(most, fabs(loss / f.loss[i] - 1));
+    }
+    assert_true(most > 1e-5);
+    cpu_unbind(net);
+    free_feature_l2_layer(&net->layers[LOSS]);
+    host_free(net);
+    free(f.bytes);
 }
 
 /* On a device: Darknet's convolutions, our batch norm and loss. */
@@ -201,7 +222,7 @@ int main(void)
         cmocka_unit_test(test_fixture_moves_everything),
         cmocka_unit_test(test_reference_backend),
         cmocka_unit_test(test_dnnl_backend),
-        cmocka_unit_test(test_blocked_maps),
+        cmocka_unit_test(test_blocked_maps), cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_gpu_backend),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

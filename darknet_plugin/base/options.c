@@ -27,6 +27,8 @@ static const flag_row FLAGS[] = {
     { "threads",      FLAG_INT,   AT(threads),      1, 1024, "N", "threads to compute with (default: one a core)" },
     { "backend",      FLAG_STR,   AT(backend),      0, 0, "dnnl|reference|host|gpu",
       "who computes (default: dnnl; where the program was built with GPU=1, gpu)" },
+    { "precision",    FLAG_STR,   AT(precision),    0, 0, "fp32|bf16",
+      "what convolutions multiply: operands as they are (default), or rounded to bfloat16 and summed in fp32" },
     { "epochs",       FLAG_INT,   AT(epochs),       1, 1000000, "N",
       "end after N passes over the training images, whatever max_batches says" },
     { "cache",        FLAG_STR,   AT(cache),        0, 0, "FILE",
@@ -55,8 +57,8 @@ static const flag_row FLAGS[] = {
       "the network that this distillation deploys, trained from labels and without its teacher" },
     { "clear",        FLAG_SET,   AT(clear),        0, 0, "", "count images from 0 again" },
     { "force",        FLAG_SET,   AT(force),        0, 0, "",
-      "train even with a teacher that looks untrained, resume even what was started otherwise; init: write over -out; "
-      "synthesize: begin anew in a folder of images made otherwise" },
+      "train even with a teacher that looks untrained, resume even what was started otherwise, read a cache of another "
+      "precision; init: write over -out; synthesize: begin anew in a folder of images made otherwise" },
     { "resume",       FLAG_SET,   AT(resume),       0, 0, "",
       "go on where an interrupted run of the same command was, bit for bit" },
     { "checkpoint",   FLAG_INT,   AT(checkpoint),   0, 1000000, "SECONDS",

@@ -24,7 +24,7 @@ typedef struct options {
     int anchors, input_width, input_height;
     double rate, bn, ce, tv;
     const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *fit, *onnx;
-    const char *from_cfg, *target, *sheet, *method;
+    const char *from_cfg, *target, *sheet, *method, *precision;
     uint64_t given;                       /* bit i: the flag of row i was given */
     FILE *out;                            /* where results go; everything else is stderr */
     struct ranks *ranks;                  /* who does the command together, NULL = alone; borrowed */

@@ -109,7 +109,7 @@ static char *augment_text(const features_options *options)
 }
 
 /* All that a stored map depends on, a line for each: a cache with another key is refused. */
-static char *key_of(const teacher *teacher, const features_options *options)
+static char *key_of(const teacher *teacher, const features_options *options, cpu_precision precision)
 {
     const teacher_spec *spec = teacher->spec;
     char *key, *taps = taps_text(spec), *augment = augment_text(options);
@@ -122,7 +122,8 @@ static char *key_of(const teacher *teacher, const features_options *options)
     fprintf(out, "teacher's input=%dx%dx%d, ", spec->shape->c, spec->shape->h, spec->shape->w);
     fprintf(out, "mean %.9g %.9g %.9g, ", spec->mean[0], spec->mean[1], spec->mean[2]);
     fprintf(out, "std %.9g %.9g %.9g\n", spec->std[0], spec->std[1], spec->std[2]);
-    fprintf(out, "type=%s\n", feature_type_name(options->type));
+    fprintf(out, "type=%s%s\n", feature_type_name(options->type),
+            precision == PRECISION_BF16 ? ", computed in bf16" : "");
     fprintf(out, "data set=%016" PRIx64 "\n", options->data ? dataset_identity(options->data) : 0);
     fprintf(out, "images=%" PRIu64 "\nviews=%" PRIu64 "\n", options->images, options->views);
     fprintf(out, "augmentation=%s\n", augment);
@@ -213,6 +214,28 @@ static int open_shard(features *features, int rank, diag *d)
     return bad ? -1 : 0;
 }
 
+/* A cache like this one, but computed in the other precision, is read if the user insists, and not written to. */
+static void open_other_precision(features *features, const features_options *options, diag *d)
+{
+    const cpu_precision other = features->teacher->precision == PRECISION_BF16 ? PRECISION_FP32 : PRECISION_BF16;
+    if (options->ranks || access(features->path, F_OK)) return;
+    diag *unsaid = diag_aside(d);
+    feature_cache_spec spec = features->spec;
+    char *key = key_of(features->teacher, options, other);
+    spec.key = key;
+    spec.use = CACHE_READ;
+    features->cache = feature_cache_open(features->path, &spec, unsaid);
+    if (features->cache && check_images(features, features->cache, features->path, unsaid)) {
+        feature_cache_close(features->cache);
+        features->cache = NULL;
+    }
+    if (features->cache)
+        diag_warn(d, features->path, 0, NULL, "was computed in %s, this run computes in %s: it is read, and what is "
+                  "missing is not stored", cpu_precision_name(other), cpu_precision_name(features->teacher->precision));
+    free(key);
+    diag_free(unsaid);
+}
+
 features *features_open(teacher *teacher, const features_options *options, diag *d)
 {
     features *f = mem_calloc(1, sizeof *f);
@@ -222,8 +245,10 @@ features *features_open(teacher *teacher, const features_options *options, diag 
     f->batch = (int)batch;
     f->path = mem_strdup(options->path);
     int bad = describe(f, options, d);
-    if (!bad) f->key = key_of(teacher, options);
-    if (!bad) bad = ranks_leads(options->ranks) ? open_cache(f, d) : open_shard(f, ranks_mine(options->ranks), d);
+    if (!bad) f->key = key_of(teacher, options, teacher->precision);
+    if (!bad && options->force) open_other_precision(f, options, d);
+    if (!bad && !f->cache)
+        bad = ranks_leads(options->ranks) ? open_cache(f, d) : open_shard(f, ranks_mine(options->ranks), d);
     if (bad) {
         features_close(f);
         return NULL;

@@ -17,6 +17,7 @@ typedef struct features_options {
     const dataset *data;           /* they, borrowed until features_close; NULL: any will do */
     const augment_spec *augment;
     const ranks *ranks;            /* NULL: alone */
+    int force;                     /* read one that was computed in another precision, too; only alone */
 } features_options;
 
 /* Several ranks: the first writes to the cache, each other one to a shard of its own, PATH.rankN, and reads what the

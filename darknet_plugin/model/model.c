@@ -64,7 +64,8 @@ static int bind_layers(model *model, const model_options *options, diag *d)
     for (int i = 0; i < model->low->heads; ++i)
         if (model->low->head[i].tails) keep[end_of_tail(&model->low->head[i])] = 1;
     for (int i = 0; i < model->low->outs; ++i) keep[model->low->out[i]] = 1;
-    cpu_options c = { .backend = options->backend, .seed = options->seed, .mode = mode, .layouts = 1, .keep = keep };
+    cpu_options c = { .backend = options->backend, .precision = options->precision, .seed = options->seed, .mode = mode,
+                      .layouts = 1, .keep = keep };
     int failed = cpu_bind(model->net, &c, d) || gpu_bind(model->net, d);
     free(keep);
     free(mode);
@@ -131,13 +132,14 @@ static int open_network(model *model, const char *cfg, const model_options *opti
 }
 
 /* Opens them all, gives the tails their weights, and lets losses see them. */
-static int open_teachers(model *model, cpu_backend backend, diag *d)
+static int open_teachers(model *model, const model_options *options, diag *d)
 {
     const lowered *low = model->low;
     model->teacher = mem_calloc((size_t)low->teachers, sizeof *model->teacher);
     model->features = mem_calloc((size_t)low->teachers, sizeof *model->features);
     for (int i = 0; i < low->teachers; ++i) {
-        model->teacher[i] = teacher_open(&low->teacher[i], low->shape->c, low->shape->h, low->shape->w, backend, d);
+        teacher_options how = { low->shape->c, low->shape->h, low->shape->w, options->backend, options->precision };
+        model->teacher[i] = teacher_open(&low->teacher[i], &how, d);
         if (!model->teacher[i]) return -1;
     }
     for (int i = 0; i < low->losses; ++i) {
@@ -168,7 +170,7 @@ model *model_open(const char *cfg, const model_options *options, diag *d)
     m->ranks = options->ranks;
     parallel_set_threads(options->threads ? options->threads : ranks_threads(options->ranks));
     int failed = open_network(m, cfg, options, d);
-    if (!failed && low->teacher && options->mode == LOWER_TRAIN) failed = open_teachers(m, options->backend, d);
+    if (!failed && low->teacher && options->mode == LOWER_TRAIN) failed = open_teachers(m, options, d);
     if (failed) {
         model_close(m);
         return NULL;

@@ -14,6 +14,7 @@
 
 typedef struct model_options {
     cpu_backend backend;
+    cpu_precision precision;     /* of student and teachers */
     int threads;                 /* 0: one a core */
     int batch;                   /* 0: as the cfg says */
     uint64_t seed;
@@ -57,6 +58,7 @@ typedef struct model_cache {
     uint64_t seed;                 /* of the views */
     uint64_t images;               /* how many images */
     const dataset *data;           /* they, borrowed as long as the model lives; NULL: any will do */
+    int force;                     /* read one that was computed in another precision, too */
 } model_cache;
 /* Is one open? */
 int model_cached(const model *model);

@@ -58,7 +58,7 @@ static int open_cache(model *model, const model_cache *cache, int i, uint64_t vi
     if (type < 0) diag_error(d, NULL, 0, NULL, "'-type %s': expected f16, f32 or u8", name);
     features_options o = { .path = path, .type = (feature_type)type, .views = views, .seed = cache->seed,
                            .images = cache->images, .data = cache->data,
-                           .augment = &model->low->augment, .ranks = model->ranks };
+                           .augment = &model->low->augment, .ranks = model->ranks, .force = cache->force };
     if (path && type >= 0) model->features[i] = features_open(model->teacher[i], &o, d);
     int failed = path && !model->features[i];
     free(path);

@@ -14,14 +14,15 @@
 #include <string.h>
 
 /* All layers in inference; those whose outputs are read keep them plain. */
-static int bind_frozen(network *net, const teacher_spec *spec, cpu_backend backend, diag *d)
+static int bind_frozen(network *net, const teacher_spec *spec, const teacher_options *options, diag *d)
 {
     cpu_mode *mode = mem_calloc((size_t)net->n, sizeof *mode);
     for (int i = 0; i < net->n; ++i) mode[i] = CPU_FROZEN;
     char *keep = mem_calloc((size_t)net->n, 1);
     for (int i = 0; i < teacher_kept(spec); ++i) keep[teacher_kept_layer(spec, i)] = 1;
     for (int i = 0; i < spec->outs; ++i) keep[spec->out[i]] = 1;
-    cpu_options o = { .backend = backend, .mode = mode, .layouts = 1, .keep = keep };
+    cpu_options o = { .backend = options->backend, .precision = options->precision, .mode = mode, .layouts = 1,
+                      .keep = keep };
     int failed = cpu_bind(net, &o, d) || gpu_bind(net, d);
     free(keep);
     free(mode);
@@ -90,7 +91,7 @@ static void make_room(teacher *teacher)
     teacher->answer = mem_realloc(teacher->answer, batch * (size_t)net->outputs, sizeof(float));
 }
 
-teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend backend, diag *d)
+teacher *teacher_open(const teacher_spec *spec, const teacher_options *options, diag *d)
 {
     size_t len;
     char *text = cfg_text(spec->cfg, &len);
@@ -98,10 +99,11 @@ teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend
     free(text);
     if (!net) return NULL;
     teacher *t = mem_calloc(1, sizeof *t);
-    *t = (teacher){ .net = net, .spec = spec, .host_input = net->input, .c = c, .h = h, .w = w };
-    divide_batch(t, backend);
+    *t = (teacher){ .net = net, .spec = spec, .host_input = net->input, .c = options->c, .h = options->h,
+                     .w = options->w, .precision = options->precision };
+    divide_batch(t, options->backend);
     make_room(t);
-    if (bind_frozen(net, spec, backend, d) || load_weights_of(t, d)) {
+    if (bind_frozen(net, spec, options, d) || load_weights_of(t, d)) {
         teacher_close(t);
         return NULL;
     }

@@ -15,6 +15,7 @@ typedef struct teacher {
     /* (net->batch, c, h, w) normalised or resized, owned; NULL if the student's batch will do */
     float *prepared;
     int c, h, w;                 /* the student's input */
+    cpu_precision precision;
     int parts;                   /* the student's batch is this many of net->batch */
     float **feature;             /* per teacher_kept layer: (batch, tc, th, tw), owned; NULL if parts is 1 */
     float *answer;               /* (batch, outputs), owned; NULL if parts is 1 */
@@ -29,9 +30,14 @@ static inline int teacher_kept_layer(const teacher_spec *spec, int i)
     return i < spec->taps ? spec->tap[i] : spec->answer;
 }
 
-/* Parses, binds and loads the teacher. c, h, w: the student's input. NULL with messages in `d`; close with
- * teacher_close. */
-teacher *teacher_open(const teacher_spec *spec, int c, int h, int w, cpu_backend backend, diag *d);
+typedef struct teacher_options {
+    int c, h, w;                 /* the student's input */
+    cpu_backend backend;
+    cpu_precision precision;
+} teacher_options;
+
+/* Parses, binds and loads the teacher. NULL with messages in `d`; close with teacher_close. */
+teacher *teacher_open(const teacher_spec *spec, const teacher_options *options, diag *d);
 void teacher_close(teacher *teacher);
 
 /* Runs layers up to the deepest tap or the answer, or all of them (whole = 1), on the student's batch

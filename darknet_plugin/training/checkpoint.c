@@ -87,6 +87,7 @@ static void put_views(FILE *out, const checkpoint_run *run)
 {
     fprintf(out, "seed=%" PRIu64 "\nviews=%" PRIu64, run->seed, run->views);
     if (run->view_seed != run->seed) fprintf(out, " of seed %" PRIu64, run->view_seed);
+    if (run->rate > 0) fprintf(out, ", learning rate %.9g by -rate", run->rate);
     fputc('\n', out);
 }
 
@@ -103,8 +104,8 @@ static void put_run(FILE *out, const checkpoint_run *run)
     put_images(out, "validation", run->valid);
     put_views(out, run);
     put_fit(out, run->model->low);
-    if (run->rate > 0) fprintf(out, "learning rate=%.9g by -rate\n", run->rate);
-    fprintf(out, "backend=%s\n", run->backend ? run->backend : "dnnl");
+    fprintf(out, "backend=%s%s\n", run->backend ? run->backend : "dnnl",
+            run->precision == PRECISION_BF16 ? ", bf16" : "");
 }
 
 char *checkpoint_key(const checkpoint_run *run)

@@ -22,6 +22,7 @@ typedef struct checkpoint_run {
     const model *model;
     const dataset *train, *valid;   /* valid may be NULL */
     const char *backend;            /* as the user names it */
+    cpu_precision precision;
     int threads;
     uint64_t seed, view_seed, views;
     double rate;                    /* by -rate, 0: the cfg's */

@@ -44,6 +44,39 @@ int device_backend(const options *options, cpu_backend *backend, diag *d)
     return options->ranks && !options->gpus ? choose_in_turn(options->ranks, d) : gpu_choose(options->gpus, d);
 }
 
+/* Which, by name. */
+static int read_precision(const char *name, cpu_precision *precision, diag *d)
+{
+    *precision = PRECISION_FP32;
+    for (int i = PRECISION_FP32; name && i <= PRECISION_BF16; ++i)
+        if (!strcmp(name, cpu_precision_name((cpu_precision)i))) {
+            *precision = (cpu_precision)i;
+            return 0;
+        }
+    if (!name) return 0;
+    diag_error(d, NULL, 0, NULL, "unknown precision '%s', expected fp32 or bf16", name);
+    return -1;
+}
+
+int device_precision(const options *options, cpu_precision *precision, diag *d)
+{
+    cpu_backend backend;
+    if (read_precision(options->precision, precision, d)) return -1;
+    if (*precision == PRECISION_FP32) return 0;
+    if (device_named(options, &backend, d)) return -1;
+    if (backend != BACKEND_GPU && backend != BACKEND_HOST) return 0;
+    diag_error(d, NULL, 0, NULL, "'-precision %s': %s computes in fp32", options->precision,
+               backend == BACKEND_GPU ? "a GPU" : "'-backend host'");
+    if (backend == BACKEND_GPU) diag_hint(d, "'-nogpu' computes on the CPU");
+    return -1;
+}
+
+void device_say_precision(const options *options, cpu_precision precision)
+{
+    if (precision == PRECISION_FP32 || options->quiet) return;
+    fprintf(options->out, "bf16: operands are rounded here before each convolution, which is slower than fp32\n");
+}
+
 int device_several(const options *options, const char *verb, int by_ranks, diag *d)
 {
     int n = 1;

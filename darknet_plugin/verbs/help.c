@@ -19,7 +19,7 @@ static const struct { const char *heading, *flag[MOST_OF_A_GROUP]; } GROUPS[HELP
     { "the student's size", { "from-cfg", "width", "depth", "target" } },
     { "the network that images are for", { "anchors", "input-width", "input-height" } },
     { "time", { "batch", "seconds" } },
-    { "who computes", { "threads", "backend", "gpus", "nogpu", "fast-reduce" } },
+    { "who computes", { "threads", "backend", "precision", "gpus", "nogpu", "fast-reduce" } },
     { "what is written", { "out", "sheet", "backup", "json", "quiet" } },
     { "more", { NULL } },
 };

@@ -74,7 +74,7 @@ static int was_lost(FILE *out, diag *d)
     return 1;
 }
 
-/* Can several processes do it, if there are? And one of them on several devices? */
+/* Can several processes do it, if there are? And one of them on several devices, in that precision? */
 static int refuse_several(const verb *verb, const options *options, diag *d)
 {
     if (options->ranks && !verb->by_ranks) {
@@ -82,7 +82,8 @@ static int refuse_several(const verb *verb, const options *options, diag *d)
                    ranks_count(options->ranks));
         return -1;
     }
-    return device_several(options, verb->name, verb->by_ranks, d);
+    cpu_precision precision;
+    return device_several(options, verb->name, verb->by_ranks, d) || device_precision(options, &precision, d);
 }
 
 /* Reads the verb's flags, runs it, and makes sure that what it printed has arrived. */

@@ -26,7 +26,8 @@ typedef struct filling {
 static int open_model(const options *options, filling *filling, diag *d)
 {
     model_options how = { .ranks = options->ranks, .threads = options->threads, .seed = (uint64_t)options->seed };
-    if (device_backend(options, &how.backend, d)) return -1;
+    if (device_backend(options, &how.backend, d) || device_precision(options, &how.precision, d)) return -1;
+    device_say_precision(options, how.precision);
     filling->model = model_open(options->arg[1], &how, d);
     return filling->model ? model_fit(filling->model, options->fit, d) : -1;
 }
@@ -191,6 +192,6 @@ const verb verb_features = {
     .name = "features", .arguments = "DATA CFG", .min = 2, .max = 2, .run = run, .by_ranks = 1,
     .help = "compute the teacher's features once, into a cache",
     .example = "features my.data student.cfg -out features -type u8",
-    .flags = { "threads", "backend", "out", "views", "type", "seed", "view-seed", "limit", "holdout", "quiet",
-               "gpus", "nogpu", "fit" },
+    .flags = { "threads", "backend", "precision", "out", "views", "type", "seed", "view-seed", "limit", "holdout",
+               "quiet", "gpus", "nogpu", "fit" },
 };

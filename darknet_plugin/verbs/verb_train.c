@@ -23,6 +23,7 @@ typedef struct training {
     model *model;
     image_cache *images;     /* decoded; NULL: none is kept */
     const char *backend;     /* as the user would name it; NULL = the default */
+    cpu_precision precision;
     run_lock lock;
     run_teacher teacher[MAX_TEACHERS];   /* their scores */
 } training;
@@ -270,7 +271,7 @@ static int open_cache(const options *options, training *training, uint64_t *view
 {
     model_cache cache = {
         .path = options->cache, .type = options->type, .views = options->views, .seed = options_view_seed(options),
-        .images = dataset_count(training->train), .data = training->train,
+        .images = dataset_count(training->train), .data = training->train, .force = options->force,
     };
     return model_open_cache(training->model, &cache, views, d);
 }
@@ -295,7 +296,8 @@ static int compare_ranks(const options *options, const training *training, uint6
     if (!options->ranks) return 0;
     checkpoint_run run = { .model = training->model, .train = training->train, .valid = training->valid,
                            .backend = training->backend, .seed = (uint64_t)options->seed,
-                           .view_seed = options_view_seed(options), .views = views, .rate = options->rate };
+                           .view_seed = options_view_seed(options), .views = views, .rate = options->rate,
+                           .precision = training->precision };
     char *key = checkpoint_key(&run);
     char *all = mem_printf("%sflags=%d epochs, %d left out, %s\n", key, options->epochs, options->skip_nan,
                            options->fast_reduce ? "-fast-reduce" : "in order");
@@ -314,8 +316,8 @@ static int train(const options *options, training *training, const preflight_job
         .names = training->file, .teachers = training->teacher, .measure = options->measure,
         .views = views, .epochs = options->epochs, .seed = (uint64_t)options->seed,
         .view_seed = options_view_seed(options), .resume = options->resume, .force = options->force,
-        .rate = options->rate, .pause = options->checkpoint, .skip_nan = options->skip_nan, .quiet = options->quiet,
-        .out = options->out,
+        .precision = training->precision, .rate = options->rate, .pause = options->checkpoint,
+        .skip_nan = options->skip_nan, .quiet = options->quiet, .out = options->out,
     };
     if (look_ahead(options, training, job, d)) return -1;
     int status = trainer_run(&how, d);
@@ -387,9 +389,13 @@ static int run(options *options, diag *d)
     model_options how = { .threads = options->threads, .seed = (uint64_t)options->seed,
                           .mode = options->from_labels ? LOWER_LABELS : LOWER_TRAIN, .ranks = options->ranks,
                           .shared = 1 };
-    if (refuse_both(options, d) || device_backend(options, &how.backend, d)) return -1;
+    if (refuse_both(options, d) || device_backend(options, &how.backend, d) ||
+        device_precision(options, &how.precision, d))
+        return -1;
     if (how.backend == BACKEND_HOST) return refuse_host(d);
     training.backend = how.backend == BACKEND_GPU ? "gpu" : options->backend;
+    training.precision = how.precision;
+    device_say_precision(options, how.precision);
     training.model = model_open(options->arg[1], &how, d);
     int failed = !training.model || run_training(options, &training, d);
     free_training(&training);
@@ -400,9 +406,9 @@ const verb verb_train = {
     .name = "train", .arguments = "DATA CFG [WEIGHTS]", .min = 2, .max = 3, .run = run, .by_ranks = 1,
     .help = "train a distillation, or a plain classifier cfg",
     .example = "train my.data student.cfg -epochs 30 -cache features",
-    .flags = { "threads", "backend", "epochs", "rate", "cache", "views", "type", "seed", "view-seed", "limit",
-               "holdout", "labelled", "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "fast-reduce", "quiet",
-               "backup", "gpus", "nogpu", "fit", "measure" },
+    .flags = { "threads", "backend", "precision", "epochs", "rate", "cache", "views", "type", "seed", "view-seed",
+               "limit", "holdout", "labelled", "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan",
+               "fast-reduce", "quiet", "backup", "gpus", "nogpu", "fit", "measure" },
     .notes = "learning_rate= that did best on images held out, SGD with momentum: Fashion-MNIST .1 distilled, .05\n"
              "from labels; CIFAR-100 .05 distilled (.1 and .02 were worse), .1 from labels. For detectors none\n"
              "has been chosen so.\n",

@@ -170,12 +170,14 @@ static void refresh_output(network *net)
     if (net->layers[i].type == DROPOUT) net->output = net->layers[i].output;
 }
 
+/* Makes what the network's layers share, as the options have it. */
 static cpu_shared *make_shared(const network *net, const cpu_options *options)
 {
     cpu_shared *shared = mem_calloc(1, sizeof *shared);
     shared->kernels = has_layouts(options) ? cpu_choose_kernels(net, options->layouts) : &cpu_wide;
     shared->users = 1;
     shared->layers = net->layers;
+    shared->precision = options->precision;
     shared->input_delta = options->input_delta;
     shared->statistics = options->statistics;
     shared->state = mem_calloc((size_t)net->n, sizeof *shared->state);
@@ -218,6 +220,8 @@ void cpu_unbind(network *net)
     for (int i = 0; i < net->n; ++i) unbind_layer(&net->layers[i]);
     refresh_output(net);
 }
+
+const char *cpu_precision_name(cpu_precision precision) { return precision == PRECISION_BF16 ? "bf16" : "fp32"; }
 
 const char *cpu_layer_runs_on(const layer *l)
 {

@@ -71,6 +71,7 @@ static const char *plan_with(conv_plan *plan, const conv_math *math, cpu_shared 
     if (!math || (plan->shape.y_blocked && !math->blocked)) return NULL;
     if (math->biases && plan->needs.batchnorm) cpu_reserve(shared, SLOT_FOLD, folded_bytes(&plan->shape));
     plan->impl = math->make(&plan->shape, &plan->needs, shared);
+    if (plan->impl) conv_reserve_operands(plan, shared);
     return plan->impl ? math->name : NULL;
 }
 
@@ -150,10 +151,10 @@ static void forward_to(const layer *l, conv_plan *plan, cpu_state *state, const 
     if (plan->math->biases) {
         const float *w = conv_folded(l, plan, state);
         conv_after after = { .bias = plan->bias, .activation = l->activation };
-        plan->math->forward(plan->impl, x, w, &after, y);
+        conv_forward(plan, state->shared, x, w, &after, y);
         return;
     }
-    plan->math->forward(plan->impl, x, l->weights, NULL, y);
+    conv_forward(plan, state->shared, x, l->weights, NULL, y);
     if (l->batch_normalize) batchnorm_forward_inference(l, y, y);
     else bias_forward(l, l->biases, y);
 }
@@ -174,7 +175,7 @@ static void forward_inference(const layer *l, conv_plan *plan, cpu_state *state,
 static void forward_plain(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
     if (cpu_measures(l, state)) {
-        plan->math->forward(plan->impl, call->input, l->weights, NULL, l->x);
+        conv_forward(plan, state->shared, call->input, l->weights, NULL, l->x);
         batchnorm_forward_measured(l, l->x, l->output);
         return;
     }
@@ -182,7 +183,7 @@ static void forward_plain(const layer *l, conv_plan *plan, cpu_state *state, con
         forward_inference(l, plan, state, call->input);
         return;
     }
-    plan->math->forward(plan->impl, call->input, l->weights, NULL, l->x);
+    conv_forward(plan, state->shared, call->input, l->weights, NULL, l->x);
     batchnorm_forward_train(l, l->x, l->output, cpu_statistics_rate(state));
 }
 
@@ -195,12 +196,12 @@ static void backward_plain(const layer *l, conv_plan *plan, cpu_state *state, co
         bias_backward(l, before, updates);
     } else {
         if (!call->train && updates)   /* folded: there is no l.x */
-            plan->math->forward(plan->impl, call->input, l->weights, NULL, l->x);
+            conv_forward(plan, state->shared, call->input, l->weights, NULL, l->x);
         batchnorm_backward(l, before, call->train, updates);
         if (cpu_measures(l, state)) batchnorm_pull(l, state->shared->statistics);
     }
-    if (updates) plan->math->backward_weights(plan->impl, call->input, l->delta, l->weight_updates);
-    if (call->delta) plan->math->backward_data(plan->impl, l->weights, l->delta, call->delta, 1);
+    if (updates) conv_backward_weights(plan, state->shared, call->input, l->delta, l->weight_updates);
+    if (call->delta) conv_backward_data(plan, state->shared, l->weights, l->delta, call->delta, 1);
 }
 
 void forward_cpu_conv(const layer *l, cpu_state *state, const layer_call *call)

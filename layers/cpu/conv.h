@@ -106,6 +106,13 @@ typedef struct conv_plan {
     size_t x_floats;
 } conv_plan;
 
+/* Runs the plan's arithmetic on operands of its network's precision (conv_call.c); arguments as conv_math's. */
+void conv_forward(conv_plan *plan, cpu_shared *shared, const float *x, const float *w, const conv_after *after,
+                  float *y);
+void conv_backward_weights(conv_plan *plan, cpu_shared *shared, const float *x, const float *dy, float *dw);
+void conv_backward_data(conv_plan *plan, cpu_shared *shared, const float *w, const float *dy, float *dx, int add);
+void conv_reserve_operands(const conv_plan *plan, cpu_shared *shared);   /* their scratch, while planning */
+
 /* Room for plan->x, of so many floats. */
 float *conv_room_for_x(conv_plan *plan, cpu_state *state, size_t floats);
 /* Weights to give to forward in inference, batch norm folded in and the biases in p->bias; NULL: the last call's. */

@@ -52,9 +52,9 @@ static void forward_measuring(const layer *l, conv_plan *plan, cpu_state *state,
     if (plan->math->parts) {
         conv_after after = { .sums = batchnorm_sums(l, state->shared), .shift = batchnorm_shift(l, state->shared) };
         parts = plan->math->parts(plan->impl);
-        plan->math->forward(plan->impl, in, l->weights, &after, x);
+        conv_forward(plan, state->shared, in, l->weights, &after, x);
     } else {
-        plan->math->forward(plan->impl, in, l->weights, NULL, x);
+        conv_forward(plan, state->shared, in, l->weights, NULL, x);
         batchnorm_measure(l, x, state->shared);
     }
     batchnorm_finish(l, x, parts, train ? cpu_statistics_rate(state) : 0, state->shared);
@@ -69,13 +69,13 @@ static void forward_folded(const layer *l, conv_plan *plan, cpu_state *state, co
     const float *w = conv_folded(l, plan, state);
     if (plan->splits) {
         conv_after linear = { .bias = plan->bias, .activation = LINEAR };
-        plan->math->forward(plan->impl, in, w, &linear, room_for_x(l, plan, state));
+        conv_forward(plan, state->shared, in, w, &linear, room_for_x(l, plan, state));
         blocked_activate(l, plan->x, act, y);
         return;
     }
     int adds = plan->math->adds;
     conv_after after = { .bias = plan->bias, .add = adds ? z : NULL, .activation = z && !adds ? LINEAR : act };
-    plan->math->forward(plan->impl, in, w, &after, y);
+    conv_forward(plan, state->shared, in, w, &after, y);
     if (z && !adds) blocked_add_activate(l, z, act, y);
 }
 
@@ -113,19 +113,19 @@ static float *own_delta(const layer *l, const conv_plan *plan, cpu_state *state,
 }
 
 /* From d, the convolution's own, the delta of what it read: a blocked map's, or the plain call->delta. */
-static void backward_input(const layer *l, const conv_plan *plan, const cpu_state *state, const layer_call *call,
+static void backward_input(const layer *l, conv_plan *plan, const cpu_state *state, const layer_call *call,
                            const float *d)
 {
     if (cpu_blocked_at(state->shared, state->index - 1)) {
         int add;
         float *to = cpu_delta_of(state, state->index - 1, &add);
-        if (to) plan->math->backward_data(plan->impl, l->weights, d, to, add);
+        if (to) conv_backward_data(plan, state->shared, l->weights, d, to, add);
     } else if (call->delta && plan->shape.x_blocked) {
         float *to = state->shared->slot[SLOT_INPUT];
-        plan->math->backward_data(plan->impl, l->weights, d, to, 0);
+        conv_backward_data(plan, state->shared, l->weights, d, to, 0);
         cpu_add_plain(to, l->batch, l->c, input_map(l), call->delta);
     } else if (call->delta) {
-        plan->math->backward_data(plan->impl, l->weights, d, call->delta, 1);
+        conv_backward_data(plan, state->shared, l->weights, d, call->delta, 1);
     }
 }
 
@@ -134,9 +134,9 @@ void backward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, co
     int updates = state->mode == CPU_TRAINED;
     const float *in = updates ? input_of(l, plan, state, call) : NULL;
     if (updates && l->batch_normalize && !call->train)   /* folded: x was never computed */
-        plan->math->forward(plan->impl, in, l->weights, NULL, room_for_x(l, plan, state));
+        conv_forward(plan, state->shared, in, l->weights, NULL, room_for_x(l, plan, state));
     float *d = own_delta(l, plan, state, call);
-    if (updates) plan->math->backward_weights(plan->impl, in, d, l->weight_updates);
+    if (updates) conv_backward_weights(plan, state->shared, in, d, l->weight_updates);
     backward_input(l, plan, state, call, d);
     cpu_give(state->shared, d);
 }

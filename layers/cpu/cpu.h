@@ -15,6 +15,9 @@
 /* BACKEND_GPU: the network is on a device, and gpu_bind (layers/gpu/gpu.h) follows; cpu_bind binds the reference. */
 typedef enum { BACKEND_DNNL, BACKEND_REFERENCE, BACKEND_HOST, BACKEND_GPU } cpu_backend;
 
+/* What convolutions and connected layers multiply: operands as they are, or rounded to bfloat16 and summed in fp32. */
+typedef enum { PRECISION_FP32, PRECISION_BF16 } cpu_precision;
+
 typedef enum {
     CPU_TRAINED,          /* forward, backward, update */
     CPU_FROZEN_WEIGHTS,   /* gradient passes to the input, weights never move, BN in inference mode */
@@ -26,6 +29,7 @@ typedef enum { LAYOUTS_PLAIN, LAYOUTS_BLOCKED, LAYOUTS_WIDE, LAYOUTS_NARROW } cp
 
 typedef struct cpu_options {
     cpu_backend backend;
+    cpu_precision precision;  /* BACKEND_DNNL and BACKEND_REFERENCE */
     uint64_t seed;            /* for dropout */
     const cpu_mode *mode;     /* net->n modes, or NULL = all trained */
     cpu_layouts layouts;      /* blocked maps from layer to layer where that is faster (BACKEND_DNNL only) */
@@ -35,6 +39,8 @@ typedef struct cpu_options {
      * on, by the loss of cpu_statistics_loss times this; channels whose scale is 0 are left out. */
     float statistics;
 } cpu_options;
+
+const char *cpu_precision_name(cpu_precision precision);   /* as "-precision" has it */
 
 /* Binds layers of a freshly parsed network. Returns 0, or -1 with a message. BACKEND_HOST binds nothing
  * but the frozen modes. Call cpu_unbind before host_free. */

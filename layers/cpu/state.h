@@ -20,8 +20,9 @@ typedef struct cpu_state cpu_state;
 
 /* What all layers of one network share. Slots are scratch that no layer expects to find again, grown while layers plan:
  * oneDNN's source, destination and weights in its own layouts (Winograd's weights, too), weights with batch norm folded
- * in, Winograd's tiles and weight gradients, sums for batch norm, a plain input made blocked. */
-enum { SLOT_SRC, SLOT_DST, SLOT_WEIGHTS, SLOT_FOLD, SLOT_TILES, SLOT_PARTIAL, SLOT_SUMS, SLOT_INPUT, SLOTS };
+ * in, Winograd's tiles and weight gradients, sums for batch norm, a plain input made blocked, operands in bf16. */
+enum { SLOT_SRC, SLOT_DST, SLOT_WEIGHTS, SLOT_FOLD, SLOT_TILES, SLOT_PARTIAL, SLOT_SUMS, SLOT_INPUT, SLOT_ROUND_X,
+       SLOT_ROUND_Y, SLOT_ROUND_W, SLOTS };
 typedef struct cpu_kernels cpu_kernels;
 typedef struct cpu_shared {
     const cpu_kernels *kernels;
@@ -32,7 +33,8 @@ typedef struct cpu_shared {
     size_t bytes[SLOTS];
     cpu_block *block;      /* owned */
     int blocks;
-    int input_delta;       /* of cpu_options */
+    cpu_precision precision;   /* of cpu_options, as what follows */
+    int input_delta;
     float statistics;
 } cpu_shared;
 

@@ -54,11 +54,11 @@ accuracy() {
     # top1 CFG THREADS FOLDER COMMAND...: of what it trains
     top1() {
         "${@:4}" distill train cfg/fashion.data "$w/$1.cfg" -threads "$2" -epochs "${DEMO_EPOCHS:-12}" -seed "$seed" -quiet -backup "$w/$3" >>"$w/log"
-        "$build/darknet" distill valid cfg/fashion.data "$w/$1.cfg" "$w/$3/$1_final.weights" -threads 2 -json | jq .student.top1
+        "$build/darknet" distill valid cfg/fashion.data "$w/$1.cfg" "$w/$3/$1_final.weights" -threads 1 -json | jq .student.top1
     }
     printf '%-6s %12s %12s\n' seed "one process" "two ranks"
     for seed in 0 1 2; do
-        printf '%-6s %12.2f %12.2f\n' $seed "$(top1 process 2 "a$seed" "$build/darknet")" "$(top1 ranks 1 "b$seed" run 2 "$build/$mpi/darknet")"
+        printf '%-6s %12.2f %12.2f\n' $seed "$(top1 process 1 "a$seed" "$build/darknet")" "$(top1 ranks 1 "b$seed" run 2 "$build/$mpi/darknet")"
     done | tee "$w/table"
     awk 'NR == 1 { least = most = $2 }
         { one += $2; two += $3; if ($2 < least) least = $2; if ($2 > most) most = $2 }
