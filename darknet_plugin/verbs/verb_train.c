@@ -401,8 +401,8 @@ const verb verb_train = {
     .help = "train a distillation, or a plain classifier cfg",
     .example = "train my.data student.cfg -epochs 30 -cache features",
     .flags = { "threads", "backend", "epochs", "rate", "cache", "views", "type", "seed", "view-seed", "limit",
-               "holdout", "labelled", "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan", "fast-reduce", "quiet",
-               "backup", "gpus", "nogpu", "fit", "measure" },
+               "holdout", "labelled", "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan",
+               "fast-reduce", "quiet", "backup", "gpus", "nogpu", "fit", "measure" },
     .notes = "learning_rate= that did best on images held out, SGD with momentum: Fashion-MNIST .1 distilled, .05\n"
              "from labels; CIFAR-100 .05 distilled (.1 and .02 were worse), .1 from labels. For detectors none\n"
              "has been chosen so.\n",
