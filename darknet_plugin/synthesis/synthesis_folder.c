@@ -166,11 +166,8 @@ static int check_folder(synthesis_folder *folder, const synthesis_job *job, diag
 /* From here on nobody else writes there, so that the state is looked at once more. */
 static int lock_folder(synthesis_folder *folder, const synthesis_job *job, diag *d)
 {
-    char *images = inside(folder, "images");
-    int failed = weights_make_folder(images, d) || run_lock_take(&folder->lock, folder->out, LOCK_NAME, d) ||
-                 read_state(folder, job, d) < 0;
-    free(images);
-    return failed ? -1 : 0;
+    if (weights_make_folder(folder->out, d) || run_lock_take(&folder->lock, folder->out, LOCK_NAME, d)) return -1;
+    return read_state(folder, job, d) < 0 ? -1 : 0;
 }
 
 static int write_state(const synthesis_folder *folder, int images, int whole, diag *d)
@@ -179,6 +176,16 @@ static int write_state(const synthesis_folder *folder, int images, int whole, di
     int failed = out_file_text(folder->state, text, strlen(text), d);
     free(text);
     return failed;
+}
+
+/* A state that says how far it is comes first: without one the folder would be somebody's. */
+static int begin_folder(synthesis_folder *folder, int classes, diag *d)
+{
+    char *images = inside(folder, "images");
+    int failed = folder->images ? read_labels(folder, classes, d) : write_state(folder, 0, 0, d);
+    failed = failed || weights_make_folder(images, d);
+    free(images);
+    return failed ? -1 : 0;
 }
 
 /* May its files be written? They are this command's own from here on. */
@@ -197,7 +204,7 @@ int folder_open(synthesis_folder *folder, const synthesis_job *job, uint64_t tea
     folder->state = inside(folder, "synthesis.txt");
     if (own_files(folder, d) || check_folder(folder, job, d) || lock_folder(folder, job, d)) return -1;
     folder->label = mem_calloc((size_t)(folder->images > job->n ? folder->images : job->n) + 1, sizeof *folder->label);
-    return folder->images ? read_labels(folder, classes, d) : write_state(folder, 0, 0, d);
+    return begin_folder(folder, classes, d);
 }
 
 void folder_close(synthesis_folder *folder)
