@@ -35,7 +35,7 @@ OPENED_ELSEWHERE = {
     'darknet_plugin/data/dataset_idx.c': 'through zlib; noted there',
     'darknet_plugin/model/feature_cache.c': "the command's own cache",
     'darknet_plugin/data/image_cache.c': "the command's own cache",
-    'darknet_plugin/training/run_lock.c': "a run's own lock",
+    'darknet_plugin/base/run_lock.c': "a run's own lock",
     'darknet_plugin/training/run_log.c': "a run's own record, to add to",
     'darknet_plugin/deploying/verify_boxes.c': 'a temporary folder of ours',
     'darknet_plugin/deploying/verify_stock.c': 'a temporary folder of ours',

@@ -57,6 +57,8 @@ sed 's/^learning_rate=.*/learning_rate=.05/' "$w/s.cfg" >"$w/fast.cfg"
 status 0 "at another rate by the cfg" "$darknet" distill train "$w/d.data" "$w/fast.cfg" -threads 1 -quiet -from-labels -epochs 3
 status 0 "and by the flag" train -from-labels -epochs 3 -rate .05 -backup "$w/rate"
 same b/fast-labels_final.weights rate/s-labels_final.weights "ends on the same weights"
+status 1 "a rate of nothing" train -from-labels -epochs 3 -rate 0 -backup "$w/rate"
+says err "'-rate 0': expected a number from 1e-06 to 10" "is refused"
 status 0 "the beginning of a run" train -from-labels -epochs 2 -rate .05 -backup "$w/begun"
 status 1 "does not go on at another rate" train -from-labels -epochs 3 -rate .1 -backup "$w/begun" -resume
 says err "learning rate" "which is said"

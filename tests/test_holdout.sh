@@ -34,6 +34,7 @@ status 1 "a cache of other images" train cached -cache "$w/f" -views 1
 says err "was made with data set=" "is refused"
 status 1 "all of them" train all -holdout 300
 says err "300 images are to be held out of 300" "is too many"
+[ "$(grep -c "to be held out" "$work/err")" = 1 ] && ok "said once" || not_ok "said once" "$(cat "$work/err")"
 
 mkdir -p "$w/photos"
 for grey in 1 2 3 x y z; do printf 'P5\n28 28\n255\n%s' "$(head -c 784 /dev/zero | tr '\0' $grey)" >"$w/photos/$grey.pgm"; done

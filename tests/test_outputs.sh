@@ -81,6 +81,23 @@ for f in t.data t.names train-images-idx3-ubyte train-labels-idx1-ubyte valid-im
     refused "features -out $f" "in/$f: $reads" "$darknet" distill features in/t.data in/student.cfg -out in/$f
     refused "train -cache $f" "in/$f: $reads" train in/student.cfg -cache in/$f
 done
+for f in t.data t.names train-images-idx3-ubyte valid-images-idx3-ubyte student.cfg; do
+    refused "data -sheet $f" "in/$f: $reads" "$darknet" distill data in/t.data in/student.cfg -sheet in/$f
+done
+synthesize() { "$darknet" distill synthesize in/student.cfg made "$@" -batch 4 -steps 1 -threads 1; }
+refused "synthesize into the folder of its cfg" "in: is not empty, and no folder of synthesize's" "$darknet" distill synthesize in/student.cfg in -n 4
+status 0 "synthesize" synthesize -n 4
+for f in synthesis.txt synthetic.list synthetic.data sheet.png; do
+    mv made/$f kept; ln in/teacher.weights made/$f
+    refused "synthesize over the teacher's weights, a hard link called $f" "made/$f: $reads" synthesize -n 8
+    mv -f kept made/$f
+done
+for f in images/000004.png generator-2.weights; do
+    ln in/teacher.weights made/$f
+    refused "and one called $f" "made/$f: $reads" synthesize -n 8
+    rm made/$f
+done
+status 0 "without them it goes on" synthesize -n 8
 refused "train -cache of its own checkpoint" "$twice" train in/student.cfg -cache b/student_best.weights
 : >in/empty.txt; sed 's#^names=.*#names=in/t.names#; s#^train=.*#train=in/empty.txt#' in/t.data >in/e.data; sums >sums
 refused "a list that is empty is no cache" "in/empty.txt" "$darknet" distill features in/e.data in/student.cfg -out in/empty.txt
@@ -139,6 +156,10 @@ refused "several, into their own folder" "pictures/p.jpg: $reads" predict in/0.p
 refused "two of one name" "out/p.jpg: $twice" predict pictures/p.jpg other/p.png -out out
 [ ! -e out/p.jpg ] && ok "of which none is drawn" || not_ok "of which none is drawn"
 rm -f out
+printf 'in/0.png 0\nin/1.png 1\n' >in/two.list; printf 'classes=3\nnames=in/names.png\ntrain=in/two.list\n' >in/two.data
+sums >sums
+refused "data -sheet over a picture" "in/1.png: $reads" "$darknet" distill data in/two.data -sheet in/1.png
+refused "over a link to the names" "links/folder/names.png: $reads" "$darknet" distill data in/two.data -sheet links/folder/names.png
 status 0 "two of other names" predict in/0.png in/1.png -out drawn
 sums | cmp -s - sums && ok "and all inputs are what they were" || not_ok "and all inputs are what they were"
 finish

@@ -114,8 +114,13 @@ bad "weights of another network" "b/teacher" s.cfg=b/teacher
 head -c 300 b/s_final.weights >b/short_final.weights
 bad "weights that were cut short" "short_final.weights" s.cfg=b/short
 status 1 "a page where a folder is missing" report s.cfg=b/s -out none/r.html
+[ -s "$work/out" ] && not_ok "is told before anything is measured" "$(cat "$work/out")" || ok "is told before anything is measured"
 [ "$(md5sum <r.html)" = "$before" ] && ok "the page that was there stays" || not_ok "the page that was there stays"
 status 2 "no run" "$darknet" distill report d.data
+mkdir folder.html
+status 1 "a page over a folder" report s.cfg=b/s -out folder.html
+says err "folder.html: cannot write: Is a directory" "is told"
+[ -s "$work/out" ] && not_ok "before anything is measured" "$(cat "$work/out")" || ok "before anything is measured"
 status 1 "a page over the weights" report s.cfg=b/s -out b/s_final.weights
 says err "would be overwritten, and it is what is read" "is refused"
 printf 'nonsense\n[[[[\n{"kind":"epoch"}\n' >b/s.jsonl

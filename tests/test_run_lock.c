@@ -2,7 +2,7 @@
 #include "layers/network.h"
 #include "check.h"
 
-#include "darknet_plugin/training/run_lock.h"
+#include "darknet_plugin/base/run_lock.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -84,7 +84,7 @@ slowly() {
         ends $signal "$name"
     done
 }
-for f in x.cfg x.weights x.onnx p.png r.html; do echo "old $f" >made/$f; done
+for f in x.cfg x.weights x.onnx p.png s.png r.html; do echo "old $f" >made/$f; done
 old=$(cat made/* | md5sum)
 slowly "export" "$darknet" distill export in/student.cfg in/student.weights made/x
 slowly "init" "$darknet" distill init in/teacher.cfg in/teacher.cfg -out made/x.cfg -force
@@ -96,6 +96,9 @@ printf 'classes=3\n' >in/shapes.data
 picture=$(ls "$w"/shapes/images/train*.png | head -1)
 detector="in/shapes.data $root/cfg/shapes/teacher.cfg $root/cfg/shapes/teacher.weights"
 slowly "predict -out" "$darknet" distill predict $detector "$picture" -out made/p.png
+slowly "data -sheet" "$darknet" distill data in/t.data in/student.cfg -sheet made/s.png
+slowly "synthesize" "$darknet" distill synthesize in/student.cfg set -n 8 -batch 4 -steps 1 -threads 1
+status 0 "which goes on afterwards" "$darknet" distill synthesize in/student.cfg set -n 8 -batch 4 -steps 1 -threads 1
 slowly "report" "$darknet" distill report in/t.data in/student.cfg=b/student -seconds 0 -out made/r.html
 slowly "a training's preflight" "$darknet" distill train in/t.data in/teacher.cfg -backup b
 
@@ -163,6 +166,8 @@ too_large "weights fold" 16 "$darknet" distill weights fold in/teacher.cfg in/te
 too_large "weights strip" 16 "$darknet" distill weights strip in/teacher.cfg in/teacher.weights made/x
 [ ! -e in/model.safetensors ] || too_large "weights import" 16 "$darknet" distill weights import in/teacher.cfg in/model.safetensors made/x.weights
 too_large "predict -out" 4 "$darknet" distill predict $detector "$picture" -out made/p.png
+too_large "data -sheet" 4 "$darknet" distill data in/t.data in/student.cfg -sheet made/s.png
+too_large "synthesize" 4 "$darknet" distill synthesize in/student.cfg set2 -n 8 -batch 4 -steps 1 -threads 1
 too_large "features" 64 "$darknet" distill features in/t.data in/student.cfg -out cache -quiet
 rm -f cache
 too_large "train" 16 "$darknet" distill train in/t.data in/teacher.cfg -quiet -epochs 1 -limit 50 -backup b3

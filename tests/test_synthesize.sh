@@ -49,6 +49,21 @@ status 0 "and the command goes on" make killed s.cfg -n 30
 cmp -s whole/synthetic.list killed/synthetic.list && ok "to what it was to be" || not_ok "to what it was to be"
 cmp -s whole/images/000029.png killed/images/000029.png && ok "bit for bit" || not_ok "bit for bit"
 
+begin() {   # one that never ends its first batch
+    "$darknet" distill synthesize s.cfg early -n 12 -batch 12 -steps 1000000 -threads 1 >/dev/null 2>"$w/slow" & slow=$!
+    for ((i = 0; i < 300; i++)); do [ -s early/synthesis.lock ] && [ -s early/synthesis.txt ] && break; sleep .1; done
+}
+begin
+cp early/synthesis.txt before.txt
+status 1 "a second command in the folder of one that runs, even by force" make early s.cfg -n 12 -force
+says err "early/synthesis is in use by process " "says who has it"
+cmp -s early/synthesis.txt before.txt && ok "and leaves it alone" || not_ok "and leaves it alone"
+kill $slow; wait $slow 2>/dev/null
+[ ! -e early/synthesis.lock ] && ok "the lock goes with the first" || not_ok "the lock goes with the first"
+begin
+[ -e early/synthesis.lock ] && ok "ended in its first batch, it begins again" || not_ok "ended in its first batch, it begins again" "$(cat slow)"
+kill $slow; wait $slow 2>/dev/null
+
 status 0 "by pixels" make pixels s.cfg -n 12 -method pixels
 status 0 "again" make pixels2 t.cfg t_final.weights -n 12 -method pixels
 same pixels pixels2 "are the same"

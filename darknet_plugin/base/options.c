@@ -16,7 +16,7 @@ typedef struct flag_row {
     const char *name;
     flag_type type;
     size_t offset;          /* of the int, double or const char * in options */
-    int min, max;
+    double min, max;
     const char *argument, *help;
 } flag_row;
 
@@ -107,7 +107,7 @@ static const flag_row FLAGS[] = {
       "a network makes them and learns with them, or pixel by pixel, slower (default: generator)" },
     { "steps",        FLAG_INT,   AT(steps),        1, 1000000, "N",
       "of each batch (default: generator 10, pixels 200)" },
-    { "rate",         FLAG_FLOAT, AT(rate),         0, 10, "R",
+    { "rate",         FLAG_FLOAT, AT(rate),         1e-6, 10, "R",
       "train: learning rate instead of the cfg's; synthesize: Adam's (default: generator .005, pixels .05)" },
     { "bn",           FLAG_FLOAT, AT(bn),           0, 1000000, "W",
       "weight of batch norms' statistics (default 10)" },
@@ -195,7 +195,7 @@ static int set_int(options *options, const flag_row *flag, const char *text, dia
     errno = 0;
     long v = strtol(text, &end, 10);
     if (errno || end == text || *end || v < flag->min || v > flag->max) {
-        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a whole number from %d to %d", written(flag), text,
+        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a whole number from %.0f to %.0f", written(flag), text,
                    flag->min, flag->max);
         return -1;
     }
@@ -209,7 +209,7 @@ static int set_float(options *options, const flag_row *flag, const char *text, d
     char *end;
     double v = strtod(text, &end);
     if (end == text || *end || !(v >= flag->min && v <= flag->max)) {
-        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a number from %d to %d", written(flag), text,
+        diag_error(d, NULL, 0, NULL, "'-%s %s': expected a number from %.9g to %.9g", written(flag), text,
                    flag->min, flag->max);
         return -1;
     }

@@ -74,17 +74,34 @@ static int check_inputs(const target *it, diag *d)
     return refuse(it->path, "would be overwritten, and it is what is read", d);
 }
 
+/* What would only be noticed when all is computed. */
+static int check_folder(const target *it, diag *d)
+{
+    if (!it->path || !it->exists || !S_ISDIR(it->file.st_mode)) return 0;
+    diag_error(d, it->path, 0, NULL, "cannot write: %s", strerror(EISDIR));
+    return -1;
+}
+
 int out_file_check(const char *const *path, int n, diag *d)
 {
     target *all = mem_calloc((size_t)n, sizeof *all);
     int bad = 0;
     for (int i = 0; i < n && !bad; ++i) {
         all[i] = target_of(path[i]);
-        bad = check_inputs(&all[i], d);
+        bad = check_folder(&all[i], d) || check_inputs(&all[i], d) ? -1 : 0;
         for (int j = 0; j < i && !bad; ++j)
             if (same_target(&all[i], &all[j])) bad = refuse(path[i], SAME_TWICE, d);
     }
     free(all);
+    return bad;
+}
+
+int out_file_check_place(const char *path, diag *d)
+{
+    char *folder = path_folder(path);
+    int bad = access(*folder ? folder : ".", W_OK | X_OK);
+    if (bad) diag_error(d, path, 0, NULL, "cannot write: %s", strerror(errno));
+    free(folder);
     return bad;
 }
 

@@ -32,6 +32,8 @@ typedef struct out_file {
 
 /* May these n files be written, as far as is known? NULL: no file. -1 with a message. */
 int out_file_check(const char *const *path, int n, diag *d);
+/* Is the folder there that this file would be in, and may be written? -1 with a message that names the file. */
+int out_file_check_place(const char *path, diag *d);
 /* The same; from here on they are the command's own: it may read and write them, as often as it likes. */
 int out_file_own(const char *const *path, int n, diag *d);
 

@@ -8,10 +8,8 @@
 #include "darknet_plugin/base/temp_folder.h"
 #include "readers.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static void take_names(export_job *job)
 {
@@ -23,12 +21,6 @@ static void take_names(export_job *job)
 /* What would only be noticed when the first of the files has its name already, and whether they are what was read. */
 static int check_names(const export_job *job, diag *d)
 {
-    struct stat st;
-    for (int i = 0; i < EXPORT_FILES; ++i) {
-        if (!job->name[i] || stat(job->name[i], &st) || !S_ISDIR(st.st_mode)) continue;
-        diag_error(d, job->name[i], 0, NULL, "cannot write: %s", strerror(EISDIR));
-        return -1;
-    }
     return out_file_check((const char *const *)job->name, EXPORT_FILES, d);
 }
 

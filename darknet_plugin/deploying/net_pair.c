@@ -3,21 +3,14 @@
 #include "weights_tools/file/weights_file.h"
 
 #include "darknet_plugin/base/mem.h"
-#include "darknet_plugin/base/path.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 int net_pair_begin(net_pair *pair, const char *out, diag *d)
 {
-    char *folder = path_folder(out);
-    int bad = access(*folder ? folder : ".", W_OK | X_OK);
-    if (bad) diag_error(d, out, 0, NULL, "cannot write: %s", strerror(errno));
-    free(folder);
     *pair = (net_pair){ 0 };
-    if (bad) return -1;
+    if (out_file_check_place(out, d)) return -1;
     pair->cfg = mem_printf("%s.cfg", out);
     pair->weights = mem_printf("%s.weights", out);
     return 0;

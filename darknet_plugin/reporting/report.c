@@ -66,7 +66,7 @@ report *report_begin(const report_options *options, diag *d)
     report->options = *options;
     parallel_set_threads(options->threads ? options->threads : ranks_threads(NULL));
     if (!open_runs(report, d) && !open_data(report, d) && !out_file_check(&options->path, 1, d) &&
-        !report_time(report, d))
+        !out_file_check_place(options->path, d) && !report_time(report, d))
         return report;
     report_free(report);
     return NULL;

@@ -6,9 +6,11 @@
  *   sheet.png                  the first of them side by side (synthesis_sheet.c)
  *   synthesis.txt              whose images they are, and how far they go: with it the same command goes on
  *   generator-N.weights        the generator behind batch N, of the way that has one
+ *   synthesis.lock             while somebody makes some
  *
- * Behind every batch the images come first, then the list, the generator and, when all of that is there, the state:
- * what ends in between costs a batch. A folder that holds anything else is left alone. */
+ * The state is there before the first image. Behind every batch the images come first, then the list, the generator
+ * and, when all of that is there, the state: what ends in between costs a batch. A folder that holds anything else is
+ * left alone. */
 #include "synthesis_internal.h"
 
 #include "darknet_plugin/base/in_file.h"
@@ -25,6 +27,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LOCK_NAME "synthesis"
 #define FIRST_LINE "# images made by distill synthesize: the same command goes on from here\n"
 enum { MOST_IMAGES = 10000000 };
 
@@ -73,7 +76,7 @@ static char *read_text(const char *path, diag *d)
     return whole;
 }
 
-/* 1 where it holds nothing, or is not there; -1 with a message where that cannot be told. */
+/* 1 where it holds nothing but a lock, or is not there; -1 with a message where that cannot be told. */
 static int is_empty(const char *path, diag *d)
 {
     DIR *dir = opendir(path);
@@ -84,7 +87,7 @@ static int is_empty(const char *path, diag *d)
         return -1;
     }
     for (const struct dirent *e; (e = readdir(dir)); )
-        entries += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+        entries += strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, LOCK_NAME ".lock");
     closedir(dir);
     return !entries;
 }
@@ -135,23 +138,53 @@ static int read_labels(synthesis_folder *folder, int classes, diag *d)
     return -1;
 }
 
-/* Whose folder it is: this command's, a new one, or somebody's. */
-static int read_folder(synthesis_folder *folder, const synthesis_job *job, diag *d)
+/* The state, if there is one. 1: there is, and it is this command's; 0: there is none; -1 with messages. */
+static int read_state(synthesis_folder *folder, const synthesis_job *job, diag *d)
 {
-    int before = diag_errors(d), failed = 0;
+    int before = diag_errors(d), failed = 0, ours;
     char *text = read_text(folder->state, d);
     if (diag_errors(d) > before) return -1;
-    if (text && !strncmp(text, FIRST_LINE, strlen(FIRST_LINE))) {
-        failed = take_state(folder, job, text, d);
-    } else {
-        int empty = is_empty(folder->out, d);
-        failed = empty < 1;
-        if (!empty) {
-            diag_error(d, folder->out, 0, NULL, "is not empty, and no folder of synthesize's");
-            diag_hint(d, "name a new one");
-        }
-    }
+    ours = text && !strncmp(text, FIRST_LINE, strlen(FIRST_LINE));
+    if (ours) failed = take_state(folder, job, text, d);
     free(text);
+    return failed ? -1 : ours;
+}
+
+/* Whose folder it is: this command's, a new one, or somebody's. */
+static int check_folder(synthesis_folder *folder, const synthesis_job *job, diag *d)
+{
+    int ours = read_state(folder, job, d), empty;
+    if (ours) return ours < 0 ? -1 : 0;
+    empty = is_empty(folder->out, d);
+    if (!empty) {
+        diag_error(d, folder->out, 0, NULL, "is not empty, and no folder of synthesize's");
+        diag_hint(d, "name a new one");
+    }
+    return empty < 1 ? -1 : 0;
+}
+
+/* From here on nobody else writes there, so that the state is looked at once more. */
+static int lock_folder(synthesis_folder *folder, const synthesis_job *job, diag *d)
+{
+    if (weights_make_folder(folder->out, d) || run_lock_take(&folder->lock, folder->out, LOCK_NAME, d)) return -1;
+    return read_state(folder, job, d) < 0 ? -1 : 0;
+}
+
+static int write_state(const synthesis_folder *folder, int images, int whole, diag *d)
+{
+    char *text = mem_printf("%s%swhole=%d\nimages=%d\n", FIRST_LINE, folder->identity, whole, images);
+    int failed = out_file_text(folder->state, text, strlen(text), d);
+    free(text);
+    return failed;
+}
+
+/* A state that says how far it is comes first: without one the folder would be somebody's. */
+static int begin_folder(synthesis_folder *folder, int classes, diag *d)
+{
+    char *images = inside(folder, "images");
+    int failed = folder->images ? read_labels(folder, classes, d) : write_state(folder, 0, 0, d);
+    failed = failed || weights_make_folder(images, d);
+    free(images);
     return failed ? -1 : 0;
 }
 
@@ -169,17 +202,14 @@ int folder_open(synthesis_folder *folder, const synthesis_job *job, uint64_t tea
     folder->data = inside(folder, "synthetic.data");
     folder->sheet = inside(folder, "sheet.png");
     folder->state = inside(folder, "synthesis.txt");
-    if (own_files(folder, d) || read_folder(folder, job, d)) return -1;
+    if (own_files(folder, d) || check_folder(folder, job, d) || lock_folder(folder, job, d)) return -1;
     folder->label = mem_calloc((size_t)(folder->images > job->n ? folder->images : job->n) + 1, sizeof *folder->label);
-    if (folder->images && read_labels(folder, classes, d)) return -1;
-    char *images = inside(folder, "images");
-    int failed = weights_make_folder(images, d);
-    free(images);
-    return failed;
+    return begin_folder(folder, classes, d);
 }
 
 void folder_close(synthesis_folder *folder)
 {
+    run_lock_release(&folder->lock);
     free(folder->out);
     free(folder->list);
     free(folder->data);
@@ -226,14 +256,6 @@ static int write_list(const synthesis_folder *folder, int images, diag *d)
     return out_file_close(&f, failed, d);
 }
 
-static int write_state(const synthesis_folder *folder, int images, int whole, diag *d)
-{
-    char *text = mem_printf("%s%swhole=%d\nimages=%d\n", FIRST_LINE, folder->identity, whole, images);
-    int failed = out_file_text(folder->state, text, strlen(text), d);
-    free(text);
-    return failed;
-}
-
 /* The generator of an earlier batch. */
 static void remove_weights(const synthesis_folder *folder, int whole)
 {
@@ -245,7 +267,7 @@ static void remove_weights(const synthesis_folder *folder, int whole)
 int folder_note(synthesis_folder *folder, int images, int whole, network *net, diag *d)
 {
     char *path = weights_name(folder, whole);
-    int grown = whole > folder->done, failed = write_list(folder, images, d);
+    int grown = whole > folder->done, failed = run_lock_check(&folder->lock, d) || write_list(folder, images, d);
     if (!failed && net && grown) failed = weights_save(net, path, d);
     free(path);
     if (failed || write_state(folder, images, whole, d)) return -1;

@@ -2,6 +2,7 @@
 #ifndef DISTILL_SYNTHESIS_INTERNAL_H
 #define DISTILL_SYNTHESIS_INTERNAL_H
 #include "synthesis.h"
+#include "darknet_plugin/base/run_lock.h"
 #include "darknet_plugin/lowering/lower.h"
 
 /* ---- the teacher, frozen (synthesis_judge.c) ---- */
@@ -92,9 +93,11 @@ typedef struct synthesis_folder {
     int done;                                      /* whole batches that are there */
     int images;                                    /* how many the state speaks of */
     int *label;                                    /* of all images, job->n or more, owned */
+    run_lock lock;                                 /* one command at a time writes there */
 } synthesis_folder;
 
-/* Looks at the folder, or makes it; reads how far it is. -1 with messages. */
+/* Looks at the folder, or makes it, and locks it; reads how far it is. *folder stays where it is until it is closed.
+ * -1 with messages. */
 int folder_open(synthesis_folder *folder, const synthesis_job *job, uint64_t teacher, int classes, diag *d);
 void folder_close(synthesis_folder *folder);
 /* The network that goes from batch to batch, as it was after `done` batches. */

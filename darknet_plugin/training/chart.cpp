@@ -194,7 +194,9 @@ void draw_step_axis(plot &plot, const curve &run)
         write(plot.mat, tick_text(plot.x.tick[i]), x, bottom + 20, 1);
     }
     std::string name = "step";
-    if (run.epochs > 0 && run.steps > 0) name += number(" (%.6g an epoch)", std::round(run.steps / run.epochs));
+    double each = run.epochs > 0 ? run.steps / run.epochs : 0;
+    double rounded = each < 10 ? std::round(10 * each) / 10 : std::round(each);
+    if (rounded > 0) name += number(" (%.6g an epoch)", rounded);
     write(plot.mat, name, box.x + box.width / 2, bottom + 42, 1);
 }
 

@@ -8,7 +8,7 @@
 #define DISTILL_PREFLIGHT_H
 #include "darknet_plugin/data/dataset.h"
 #include "darknet_plugin/model/model.h"
-#include "run_lock.h"
+#include "darknet_plugin/base/run_lock.h"
 
 typedef struct preflight_job {
     model *model;                 /* weights loaded, cache opened; borrowed, as all below */

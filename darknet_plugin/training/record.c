@@ -14,7 +14,7 @@
 #include "darknet_plugin/model/model_parts.h"
 #include "progress.h"
 #include "record_lines.h"
-#include "run_lock.h"
+#include "darknet_plugin/base/run_lock.h"
 #include "run_log.h"
 
 #include <math.h>

@@ -3,7 +3,7 @@
 #define DISTILL_TRAINER_H
 #include "darknet_plugin/data/dataset.h"
 #include "darknet_plugin/model/model.h"
-#include "run_lock.h"
+#include "darknet_plugin/base/run_lock.h"
 
 #include <stdio.h>
 

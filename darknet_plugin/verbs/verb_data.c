@@ -131,7 +131,8 @@ static int tell(const data_file *file, const options *options, const data_input 
         telling.object = cJSON_CreateObject();
         cJSON_AddNumberToObject(telling.object, "classes", file->classes);
     } else {
-        fprintf(options->out, "%s: %d classes%s\n", file->path, file->classes, file->name ? "" : " without names");
+        fprintf(options->out, "%s: %d class%s%s\n", file->path, file->classes, file->classes == 1 ? "" : "es",
+                file->name ? "" : " without names");
     }
     int failed = tell_splits(&telling);
     failed |= make(&telling, options, input);

@@ -20,14 +20,19 @@ static int extreme_class(const contents *split, int sign)
     return best;
 }
 
+/* By area; the most common one where there is one. */
 static void print_sizes(const contents *split, FILE *out)
 {
     const dims *first = split->size, *last = split->size + split->sizes - 1, *common = verb_data_common_size(split);
     if (!split->sizes) return;
-    if (split->sizes == 1) fprintf(out, "  size        %d x %d\n", first->w, first->h);
-    else
-        fprintf(out, "  sizes       %d x %d to %d x %d, %zu different; most common %d x %d, %zu images\n", first->w,
-                first->h, last->w, last->h, split->sizes, common->w, common->h, common->images);
+    if (split->sizes == 1) {
+        fprintf(out, "  size        %d x %d\n", first->w, first->h);
+        return;
+    }
+    fprintf(out, "  sizes       %d x %d to %d x %d, %zu different", first->w, first->h, last->w, last->h, split->sizes);
+    if (common->images > 1)
+        fprintf(out, "; most common %d x %d, %zu images", common->w, common->h, common->images);
+    fprintf(out, "\n");
 }
 
 const char *verb_data_counted(const contents *split) { return split->detector ? "boxes" : "images"; }
@@ -44,8 +49,11 @@ static void print_classes(const data_file *file, const contents *split, FILE *ou
         fprintf(out, "  a class     %zu (%s) to %zu (%s) %s\n", fewest, data_file_class(file, low, buf, sizeof buf),
                 most, data_file_class(file, high, other, sizeof other), verb_data_counted(split));
     if (!split->detector) return;
-    fprintf(out, "  an image    %zu to %zu boxes, %.2f on average\n", split->fewest, split->most,
-            split->used ? (double)split->boxes / (double)split->used : 0);
+    if (split->fewest == split->most)
+        fprintf(out, "  an image    %zu box%s\n", split->most, split->most == 1 ? "" : "es");
+    else
+        fprintf(out, "  an image    %zu to %zu boxes, %.2f on average\n", split->fewest, split->most,
+                split->used ? (double)split->boxes / (double)split->used : 0);
 }
 
 /* What there is of everything; what there is none of is left out. */

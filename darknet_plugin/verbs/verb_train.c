@@ -247,7 +247,7 @@ static int open_data(const options *options, training *training, diag *d)
     int measured = file->valid || file->held_out;
     int read = needs(model, model->low->labels && (detector || !few_labels(options)));
     training->train = dataset_open(file, DATA_TRAIN, (size_t)options->limit, read, d);
-    if (!training->train && data_file_one_list(file)) return -1;    /* the same would be said of valid= */
+    if (!training->train && (data_file_one_list(file) || file->held_out)) return -1;   /* valid= would say the same */
     if (measured) training->valid = dataset_open(file, DATA_VALID, 0, needs(model, detector), d);
     if (!training->train || (measured && !training->valid)) return -1;
     size_t images = dataset_count(training->train);

@@ -82,6 +82,7 @@ def make_seeds(program, folder):
         if name != 'teacher.cfg': run('train', 'list.data', name, *quick, *cache)
     for name in CFGS: shutil.copy(f'{folder}/backup/{name[:-4]}_final.weights', f'{folder}/{name[:-4]}.weights')
     for name in CFGS: write(f'backup/{name[:-4]}.jsonl', LOG)
+    run('synthesize', 'teacher.cfg', 'teacher.weights', 'set', '-n', '4', '-batch', '4', '-steps', '2', '-threads', '1')
     run('export', 'plain.cfg', 'plain.weights', 'made', '-onnx', 'made.onnx', '-verify', '0', '-threads', '1')
 
 
@@ -102,6 +103,7 @@ def commands(rng):
         (['check', cfg, *js], common, []),
         (['summary', cfg, *js], common, []),
         (['data', data, *js], files, []),
+        (['data', data, cfg, '-sheet', 'out.png', *js], common + files, [('file', 'out.png')]),
         (['train', data, cfg, '-quiet', '-force', *TAIL], common + files, final),
         (['train', data, cfg, '-quiet', '-force', '-resume', '-epochs', '3', *TAIL],
          [f'{base}_last.state', f'{base}_last.weights', *common], final),
@@ -129,6 +131,13 @@ def commands(rng):
         (['init', plain, 'teacher.cfg', 'teacher.weights', '-out', 'out.cfg'], [plain, 'teacher.cfg', 'teacher.weights'],
          [('cfg', 'out.cfg')]),
         (['init', '-from', cfg, '-width', '.5', '-depth', '.5', '-out', 'out.cfg'], [cfg], [('cfg', 'out.cfg')]),
+    ]
+    set_of = ['-batch', '4', '-steps', '2', *TAIL]
+    choices += [
+        (['synthesize', 'teacher.cfg', 'teacher.weights', 'out', '-n', '4', *set_of], ['teacher.cfg', 'teacher.weights'],
+         [('file', 'out/synthetic.list'), ('file', 'out/sheet.png')]),
+        (['synthesize', 'teacher.cfg', 'teacher.weights', 'set', '-n', '8', *set_of],
+         ['set/synthesis.txt', 'set/synthetic.list', 'set/generator-1.weights'], [('file', 'set/sheet.png')]),
     ]
     if name == 'student.cfg':
         cached = ['-cache', 'seed.feat', '-views', '1', '-quiet', '-force', *TAIL]

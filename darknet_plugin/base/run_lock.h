@@ -1,11 +1,11 @@
-/* One training run a NAME in a backup folder: two would overwrite each other's checkpoints.
+/* One run a NAME in a folder, of a training in its backup folder: two would overwrite each other's files.
  *
  * The lock is flock on `FOLDER/NAME.lock`, which the system drops when the process ends, however it ends: a file left
  * by a killed run locks nobody out. The file says who holds it, for the message; at a normal end it is removed. */
 #ifndef DISTILL_RUN_LOCK_H
 #define DISTILL_RUN_LOCK_H
-#include "darknet_plugin/base/diag.h"
-#include "darknet_plugin/base/unfinished.h"
+#include "diag.h"
+#include "unfinished.h"
 
 #include <sys/stat.h>
 

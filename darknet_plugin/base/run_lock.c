@@ -1,11 +1,11 @@
-/* flock on a file of the backup folder (see run_lock.h).
+/* flock on a file of the folder that a run writes to (see run_lock.h).
  *
  * Removing a lock file is a race: who has opened it just before waits for a file that has no name any more, while the
  * next one makes a new file and locks that. So the name is removed while the lock is held, and whoever gets a lock
  * looks whether its file still has the name, else begins again. */
 #include "run_lock.h"
 
-#include "darknet_plugin/base/mem.h"
+#include "mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -82,7 +82,7 @@ static void report_held(const run_lock *lock, int fd, diag *d)
     char *who = holder(fd);
     int stem = (int)(strlen(lock->path) - strlen(".lock"));
     diag_error(d, NULL, 0, NULL, "%.*s is in use by %s", stem, lock->path, who);
-    diag_hint(d, "two runs would overwrite each other's checkpoints: give another -backup folder, or wait");
+    diag_hint(d, "two runs would overwrite each other's files: give another folder (train: -backup), or wait");
     free(who);
 }
 
