@@ -1,7 +1,6 @@
 /* Networks of random weights (see check_nets.h). */
 #include "check_nets.h"
 
-#include "layers/reused_classifier.h"
 #include "weights_tools/onnx/onnx_layers.h"
 
 static void fill_layer(layer *l, uint64_t stream)

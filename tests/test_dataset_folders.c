@@ -1,5 +1,4 @@
 /* Folders of folders: classes by their names, order, what is passed over, and every way they can be wrong. */
-#include "layers/network.h"
 #include "check_data.h"
 
 #include "darknet_plugin/base/hash.h"

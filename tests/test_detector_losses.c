@@ -7,8 +7,6 @@
 
 #include "darknet_plugin/data/boxes.h"
 #include "darknet_plugin/model/model_internal.h"
-#include "layers/feature_l2.h"
-#include "layers/kd_boxes.h"
 #include "layers/reused_classifier.h"
 
 #include <unistd.h>

@@ -1,5 +1,4 @@
 /* Images of 16 bits, and PNM files of any largest number, beside their twins of 8 bits; what is refused; orientation by EXIF. */
-#include "layers/network.h"
 #include "check_data.h"
 
 #include "darknet_plugin/data/image_io.h"

@@ -1,6 +1,5 @@
 /* Boxes from COCO's JSON and VOC's XML: the same boxes as Darknet's texts, where they are looked for, what is left out, and every
  * way they can be wrong. */
-#include "layers/network.h"
 #include "check_data.h"
 
 #include "darknet_plugin/base/json_walk.h"

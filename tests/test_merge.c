@@ -3,7 +3,6 @@
 #include "layers/network.h"
 #include "check_nets.h"
 
-#include "darknet_plugin/lowering/lower_build.h"
 
 #include <unistd.h>
 

@@ -1,5 +1,4 @@
 /* unlabelled= of a .data file: images behind those of train= that have no labels and no boxes, of files and in memory. */
-#include "layers/network.h"
 #include "check_data.h"
 
 #include "darknet_plugin/data/augment.h"

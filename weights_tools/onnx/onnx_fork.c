@@ -7,7 +7,6 @@
  *                          other channels, Add */
 #include "onnx_build.h"
 
-#include "layers/fork_layers.h"
 #include "layers/shortcut_sum_ops.h"
 
 #include <stdlib.h>
