@@ -61,3 +61,13 @@ void data_refuse_set(const char *data, const char *message)
     data_expect(d, message);
     diag_free(d);
 }
+
+data_box data_box_in_image(const image_place *place, data_box box)
+{
+    if (place->mirrored) box.x = 1 - box.x;
+    box.x = (box.x - place->x) / place->w;
+    box.y = (box.y - place->y) / place->h;
+    box.w /= place->w;
+    box.h /= place->h;
+    return box;
+}

@@ -18,4 +18,7 @@ dataset *data_open_train(const char *data, size_t limit, int need_labels, diag *
 dataset *data_must_open(const char *data, size_t limit, int need_labels);
 void data_refuse_set(const char *data, const char *message);
 
+/* A box of the input in the image: boxes_to_input undone. */
+data_box data_box_in_image(const image_place *place, data_box box);
+
 #endif

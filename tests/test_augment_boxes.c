@@ -1,7 +1,7 @@
 /* Augmentation of detectors: boxes go where their pixels go, whatever is drawn, and come back; placing and resizing
  * against the host's own functions; the sizes of multi-scale training. */
 #include "layers/network.h"
-#include "check.h"
+#include "check_data.h"
 
 #include "darknet_plugin/data/augment.h"
 #include "darknet_plugin/data/augment_internal.h"
@@ -159,7 +159,7 @@ static void test_flip(void **state)
     check_close(truth[0], 26. / 32, 1e-6, "x", 0);
     check_close(truth[1], 10. / 32, 1e-6, "y", 0);
     check_close(truth[2], 8. / 32, 1e-6, "w", 0);
-    data_box back = boxes_to_image(&p, (data_box){ truth[0], truth[1], truth[2], truth[3], 1 });
+    data_box back = data_box_in_image(&p, (data_box){ truth[0], truth[1], truth[2], truth[3], 1 });
     check_close(back.x, box.x, 1e-6, "back", 0);
     free(b);
 }
@@ -179,7 +179,7 @@ static void test_boxes_come_back(void **state)
         if (i % 2) augment_detect(b, w, h, 1, &a, &q, x, 96, 64, &p);
         else augment_fit(b, w, h, 1, a.fit == FIT_STRETCH, x, 96, 64, &p);
         data_box box = { (float)rng_uniform(&r, 0, 1), (float)rng_uniform(&r, 0, 1), (float)rng_uniform(&r, 0, 1), (float)rng_uniform(&r, 0, 1), 3 };
-        data_box back = boxes_to_image(&p, boxes_to_input(&p, box));
+        data_box back = data_box_in_image(&p, boxes_to_input(&p, box));
         check_close(back.x, box.x, 1e-4, "x", (size_t)i), check_close(back.y, box.y, 1e-4, "y", (size_t)i);
         check_close(back.w, box.w, 1e-4, "w", (size_t)i), check_close(back.h, box.h, 1e-4, "h", (size_t)i);
         assert_int_equal(back.class, 3);

@@ -24,7 +24,7 @@
 #define LOGITS "combine=logits\n"
 #define WEIGHTED LOGITS "weights=.7,.3\n"
 
-enum { CLASSES = 5, MAX_HEADS = 3, FLOATS = 3 * 8 * 8 };
+enum { CLASSES = 5, FLOATS = 3 * 8 * 8 };
 
 /* averages, then classifies; the other way round; an [avgpool] and a [connected] with batch norm; a map of another size */
 static const char mean_cfg[] = NET CONV(6, 2) CONV(10, 1) "[avgpool]\n" POINT(5) "[softmax]\n[cost]\n";

@@ -35,7 +35,7 @@ static const char small_cfg[] = "[net]\nbatch=1\nheight=4\nwidth=4\nchannels=2\n
     "[convolutional]\nfilters=2\nsize=1\nbatch_normalize=1\nactivation=relu\n[maxpool]\nsize=2\nstride=2\n"
     "[connected]\noutput=2\nactivation=linear\n[softmax]\n";
 static const size_t small[] = { 2 + 6 + 4, 0, 2 + 16, 0 };
-enum { SMALL = sizeof small / sizeof *small, SMALL_BYTES = 20 + 30 * 4 };
+enum { SMALL = sizeof small / sizeof *small };
 
 static net_shape *shape_of(const size_t *stored, int n)
 {
