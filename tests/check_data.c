@@ -1,4 +1,4 @@
-/* Shared by the tests of datasets (see check_data.h). */
+/* Shared by the tests of datasets and loaders (see check_data.h). */
 #include "check_data.h"
 
 void data_put(const char *name, const void *data, size_t len)
@@ -60,6 +60,20 @@ void data_refuse_set(const char *data, const char *message)
     assert_null(data_open_train(data, 0, 1, d));
     data_expect(d, message);
     diag_free(d);
+}
+
+int data_each_image(const loader_options *options, int batches, data_take take, void *ctx)
+{
+    diag *d = diag_new();
+    loader *l = loader_start(options, d);
+    int images = 0;
+    assert_non_null(l);
+    for (const batch *b; batches-- && (b = loader_next(l, d)); images += b->n)
+        for (int j = 0; j < b->n; ++j) take(ctx, b, j);
+    check_no_errors(d);
+    loader_stop(l);
+    diag_free(d);
+    return images;
 }
 
 data_box data_box_in_image(const image_place *place, data_box box)
