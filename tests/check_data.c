@@ -1,6 +1,8 @@
 /* Shared by the tests of datasets and loaders (see check_data.h). */
 #include "check_data.h"
 
+#include "darknet_plugin/data/image_io.h"
+
 void data_put(const char *name, const void *data, size_t len)
 {
     char *path = mem_printf("%s/%s", check_folder(), name);
@@ -9,6 +11,14 @@ void data_put(const char *name, const void *data, size_t len)
 }
 
 void data_put_text(const char *name, const char *text) { data_put(name, text, strlen(text)); }
+
+void data_put_image(const char *name, uint8_t grey)
+{
+    char *path = mem_printf("%s/%s", check_folder(), name);
+    uint8_t p[6] = { grey, grey, grey, grey, grey, grey };
+    assert_int_equal(image_write(path, p, 3, 2, 1), 0);
+    free(path);
+}
 
 data_file *data_read_text(const char *text, diag *d)
 {

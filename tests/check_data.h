@@ -8,6 +8,8 @@
 
 void data_put(const char *name, const void *data, size_t len);
 void data_put_text(const char *name, const char *text);
+/* A picture of 3x2 grey pixels. */
+void data_put_image(const char *name, uint8_t grey);
 /* Writes the text as t.data and reads it; NULL if it was refused. */
 data_file *data_read_text(const char *text, diag *d);
 /* Some message holds `text`. */
@@ -19,7 +21,7 @@ dataset *data_open_train(const char *data, size_t limit, int need_labels, diag *
 dataset *data_must_open(const char *data, size_t limit, int need_labels);
 void data_refuse_set(const char *data, const char *message);
 
-/* Calls take(ctx, batch, j) for each image of so many batches, of all if there are fewer; how many images that were. Fails if
+/* Calls take(ctx, batch, j) for each image of so many batches, -1: of all there are; how many images that were. Fails if
  * one could not be loaded. */
 typedef void (*data_take)(void *ctx, const batch *batch, int j);
 int data_each_image(const loader_options *options, int batches, data_take take, void *ctx);

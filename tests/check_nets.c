@@ -68,6 +68,16 @@ model *check_model(const char *name, const char *cfg, uint64_t stream)
     return m;
 }
 
+void check_make_up_facts(model *model)
+{
+    for (int i = 0; i < model->low->losses; ++i) {
+        const taught_loss *loss = &model->low->loss[i];
+        loss_facts *facts = loss->type->facts ? loss->type->facts(&model->net->layers[loss->layer]) : NULL;
+        for (size_t k = 0; facts && k < facts->n; ++k) facts->value[k] = .1 + (double)(k % 5);
+        if (facts) facts->known = 1;
+    }
+}
+
 int check_write_onnx(const network *net, const cfg_file *cfg, const int *output, int outputs, const char *path, diag *d)
 {
     out_file f;

@@ -205,14 +205,6 @@ static void test_letterbox_place(void **state)
     }
 }
 
-static image host_image(const uint8_t *b, int w, int h, int c)
-{
-    image im = make_image(w, h, c);
-    for (int k = 0; k < c; ++k)
-        for (int i = 0; i < w * h; ++i) im.data[k * w * h + i] = (float)((float)b[i * c + k] / 255.);
-    return im;
-}
-
 /* letterbox_image and resize_image of the host, but for the last row, which it leaves near black at some sizes. */
 static void test_fit_is_the_hosts(void **state)
 {
@@ -223,7 +215,7 @@ static void test_fit_is_the_hosts(void **state)
         uint8_t *b = mem_calloc((size_t)w * (size_t)h * 3, 1);
         rng r = rng_make(31, 0, i, RNG_TEST);
         for (int k = 0; k < w * h * 3; ++k) b[k] = (uint8_t)rng_below(&r, 256);
-        image im = host_image(b, w, h, 3);
+        image im = check_host_image(b, w, h, 3);
         float *x = mem_calloc((size_t)ow * (size_t)oh * 3, sizeof *x);
         for (int stretch = 0; stretch < 2; ++stretch) {
             image host = stretch ? resize_image(im, ow, oh) : letterbox_image(im, ow, oh);
@@ -246,7 +238,7 @@ static void test_place_is_the_hosts(void **state)
     uint8_t b[W * H * 3];
     for (int i = 0; i < W * H; ++i)
         for (int k = 0; k < 3; ++k) b[3 * i + k] = (uint8_t)((i % W) * 2 + (i / W) * (k + 1));
-    image im = host_image(b, W, H, 3), canvas = make_image(OW, OH, 3);
+    image im = check_host_image(b, W, H, 3), canvas = make_image(OW, OH, 3);
     pixel_view v = { .u8 = b, .full_w = W, .full_h = H, .c = 3, .w = W, .h = H };
     static float x[OW * OH * 3];
     rng r = rng_make(41, 0, 0, RNG_TEST);

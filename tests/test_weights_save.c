@@ -27,16 +27,6 @@ static char *path_of(const char *name)
     return mem_printf("%s/%s", check_folder(), name);
 }
 
-static void check_same_file(const char *a, const char *b)
-{
-    size_t n, m;
-    char *x = check_read(a, &n), *y = check_read(b, &m);
-    assert_int_equal(n, m);
-    assert_memory_equal(x, y, n);
-    free(x);
-    free(y);
-}
-
 static void save(const network *net, const char *path)
 {
     diag *d = diag_new();
