@@ -2,7 +2,6 @@
 #include "layers/network.h"
 #include "check_data.h"
 
-
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>

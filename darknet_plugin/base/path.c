@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 const char *path_base_name(const char *path)
@@ -43,3 +42,8 @@ char *path_found_in(const char *base, const char *name, const char *(*problem)(c
 }
 
 char *path_named_in(const char *base, const char *name) { return path_found_in(base, name, path_problem); }
+
+int path_same_file(const struct stat *one, const struct stat *other)
+{
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+}

@@ -6,6 +6,7 @@
 #include "run_lock.h"
 
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,15 +22,10 @@ enum { ATTEMPTS = 100, TEXT = 256 };
 /* Where nothing of this sort is known to the file system. */
 static int has_no_locks(int why) { return why == ENOLCK || why == ENOSYS || why == EOPNOTSUPP || why == EINVAL; }
 
-static int same_file(const struct stat *one, const struct stat *other)
-{
-    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
-}
-
 static int is_named(int fd, const char *path)
 {
     struct stat mine, named;
-    return !fstat(fd, &mine) && !stat(path, &named) && same_file(&mine, &named);
+    return !fstat(fd, &mine) && !stat(path, &named) && path_same_file(&mine, &named);
 }
 
 /* ---- who holds it ---- */
@@ -169,7 +165,7 @@ static int check_folder(const run_lock *lock, diag *d)
         diag_error(d, lock->folder, 0, NULL, "cannot write: %s", strerror(errno));
         return -1;
     }
-    if (same_file(&now, &lock->there)) return 0;
+    if (path_same_file(&now, &lock->there)) return 0;
     diag_error(d, lock->folder, 0, NULL, "is not the folder that it was when the run began: unmounted, or replaced");
     return -1;
 }

@@ -1,7 +1,6 @@
 /* What every user of a model's graph needs (see model_graph.h). */
 #include "model_graph.h"
 
-
 #include <stdlib.h>
 #include <string.h>
 
