@@ -90,30 +90,30 @@ static void renew(float **array, size_t n)
 }
 
 /* What stays as it is while the layer lives. */
-static feature_l2_metric_device *make_device(const feature_l2_metric *m, const feature_l2_metric_job *j)
+static feature_l2_metric_device *make_device(const feature_l2_metric *metric, const feature_l2_metric_job *job)
 {
     feature_l2_metric_device *device = (feature_l2_metric_device *)mem_calloc(1, sizeof *device);
-    device->weigh = sent(j->weigh, j->c);
-    if (j->rows) device->head = sent(j->head, j->rows * j->width);
-    if (j->rows) device->turned = sent(j->turned, j->rows * j->width);
-    if (m->boxes.rows) device->box_weights = sent(m->boxes.weights, m->boxes.rows * m->boxes.width);
-    if (m->boxes.rows) device->box_biases = sent(m->boxes.biases, m->boxes.rows);
+    device->weigh = sent(job->weigh, job->c);
+    if (job->rows) device->head = sent(job->head, job->rows * job->width);
+    if (job->rows) device->turned = sent(job->turned, job->rows * job->width);
+    if (metric->boxes.rows) device->box_weights = sent(metric->boxes.weights, metric->boxes.rows * metric->boxes.width);
+    if (metric->boxes.rows) device->box_biases = sent(metric->boxes.biases, metric->boxes.rows);
     CUDA_CALL(cudaMalloc((void **)&device->part, CUDA_BLOCKS * sizeof *device->part));
     return device;
 }
 
 /* Room for a batch of maps, which may have grown. */
-static void make_room(const feature_l2_metric *m, const feature_l2_metric_job *j)
+static void make_room(const feature_l2_metric *metric, const feature_l2_metric_job *job)
 {
-    feature_l2_metric_device *device = m->device;
-    if (device->room >= j->batch * j->c * j->map) return;
-    device->room = j->batch * j->c * j->map;
+    feature_l2_metric_device *device = metric->device;
+    if (device->room >= job->batch * job->c * job->map) return;
+    device->room = job->batch * job->c * job->map;
     renew(&device->error, device->room);
-    renew(&device->means, j->batch * j->c);
-    if (j->rows) renew(&device->seen, j->batch * j->rows * j->places);
-    if (j->rows) renew(&device->pull, j->batch * j->width * j->places);
-    if (m->boxes.rows) renew(&device->raw, j->batch * m->boxes.rows * j->map);
-    if (m->boxes.rows) renew(&device->place, j->batch * j->map);
+    renew(&device->means, job->batch * job->c);
+    if (job->rows) renew(&device->seen, job->batch * job->rows * job->places);
+    if (job->rows) renew(&device->pull, job->batch * job->width * job->places);
+    if (metric->boxes.rows) renew(&device->raw, job->batch * metric->boxes.rows * job->map);
+    if (metric->boxes.rows) renew(&device->place, job->batch * job->map);
 }
 
 /* The layer's job, all of it on the device. */
