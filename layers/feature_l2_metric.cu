@@ -89,30 +89,41 @@ static void renew(float **array, size_t n)
     CUDA_CALL(cudaMalloc((void **)array, n * sizeof **array));
 }
 
+/* What stays as it is while the layer lives. */
+static feature_l2_metric_device *make_device(const feature_l2_metric *metric, const feature_l2_metric_job *job)
+{
+    feature_l2_metric_device *device = (feature_l2_metric_device *)mem_calloc(1, sizeof *device);
+    device->weigh = sent(job->weigh, job->c);
+    if (job->rows) device->head = sent(job->head, job->rows * job->width);
+    if (job->rows) device->turned = sent(job->turned, job->rows * job->width);
+    if (metric->boxes.rows) device->box_weights = sent(metric->boxes.weights, metric->boxes.rows * metric->boxes.width);
+    if (metric->boxes.rows) device->box_biases = sent(metric->boxes.biases, metric->boxes.rows);
+    CUDA_CALL(cudaMalloc((void **)&device->part, CUDA_BLOCKS * sizeof *device->part));
+    return device;
+}
+
+/* Room for a batch of maps, which may have grown. */
+static void make_room(const feature_l2_metric *metric, const feature_l2_metric_job *job)
+{
+    feature_l2_metric_device *device = metric->device;
+    if (device->room >= job->batch * job->c * job->map) return;
+    device->room = job->batch * job->c * job->map;
+    renew(&device->error, device->room);
+    renew(&device->means, job->batch * job->c);
+    if (job->rows) renew(&device->seen, job->batch * job->rows * job->places);
+    if (job->rows) renew(&device->pull, job->batch * job->width * job->places);
+    if (metric->boxes.rows) renew(&device->raw, job->batch * metric->boxes.rows * job->map);
+    if (metric->boxes.rows) renew(&device->place, job->batch * job->map);
+}
+
 /* The layer's job, all of it on the device. */
 static feature_l2_metric_job job_there(layer *l)
 {
     feature_l2_metric *m = feature_l2_state_of(l)->metric;
     feature_l2_metric_job j = feature_l2_metric_job_of(l);
-    if (!m->device) {
-        m->device = (feature_l2_metric_device *)mem_calloc(1, sizeof *m->device);
-        m->device->weigh = sent(j.weigh, j.c);
-        if (j.rows) m->device->head = sent(j.head, j.rows * j.width);
-        if (j.rows) m->device->turned = sent(j.turned, j.rows * j.width);
-        if (m->boxes.rows) m->device->box_weights = sent(m->boxes.weights, m->boxes.rows * m->boxes.width);
-        if (m->boxes.rows) m->device->box_biases = sent(m->boxes.biases, m->boxes.rows);
-        CUDA_CALL(cudaMalloc((void **)&m->device->part, CUDA_BLOCKS * sizeof *m->device->part));
-    }
-    feature_l2_metric_device *v = m->device;
-    if (v->room < j.batch * j.c * j.map) {
-        v->room = j.batch * j.c * j.map;
-        renew(&v->error, v->room);
-        renew(&v->means, j.batch * j.c);
-        if (j.rows) renew(&v->seen, j.batch * j.rows * j.places);
-        if (j.rows) renew(&v->pull, j.batch * j.width * j.places);
-        if (m->boxes.rows) renew(&v->raw, j.batch * m->boxes.rows * j.map);
-        if (m->boxes.rows) renew(&v->place, j.batch * j.map);
-    }
+    if (!m->device) m->device = make_device(m, &j);
+    make_room(m, &j);
+    const feature_l2_metric_device *v = m->device;
     j.weigh = v->weigh;
     j.head = v->head;
     j.turned = v->turned;

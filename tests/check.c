@@ -61,6 +61,8 @@ const char *check_folder(void)
     return folder;
 }
 
+char *check_path(const char *name) { return mem_printf("%s/%s", check_folder(), name); }
+
 char *check_read(const char *path, size_t *len)
 {
     FILE *f = fopen(path, "rb");
@@ -81,6 +83,24 @@ void check_write(const char *path, const void *data, size_t len)
 {
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(data, 1, len, f) != len || fclose(f)) fail_msg("cannot write %s", path);
+}
+
+void check_same_file(const char *one, const char *other)
+{
+    size_t n, m;
+    char *a = check_read(one, &n), *b = check_read(other, &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(a, b, n);
+    free(a);
+    free(b);
+}
+
+image check_host_image(const uint8_t *pixels, int w, int h, int c)
+{
+    image im = make_image(w, h, c);
+    for (int k = 0; k < c; ++k)
+        for (int i = 0; i < w * h; ++i) im.data[k * w * h + i] = (float)((float)pixels[i * c + k] / 255.);
+    return im;
 }
 
 int check_files_in(const char *folder)

@@ -28,11 +28,17 @@ network *check_parse(const char *text);
 void check_no_errors(const diag *d);
 /* A fresh folder under $TMPDIR, removed at exit; borrowed. */
 const char *check_folder(void);
+/* The path of a file there; the caller frees. */
+char *check_path(const char *name);
 /* How many entries a folder has. */
 int check_files_in(const char *folder);
 /* Whole file as text; the caller frees; fails the test if unreadable. */
 char *check_read(const char *path, size_t *len);
 void check_write(const char *path, const void *data, size_t len);
+/* Two files hold the same bytes. */
+void check_same_file(const char *one, const char *other);
+/* Pixels (h, w, c) as the host has them; free with free_image. */
+image check_host_image(const uint8_t *pixels, int w, int h, int c);
 /* Under valgrind (tests/memcheck.sh), where a test does less of the same. */
 int check_memcheck(void);
 

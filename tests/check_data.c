@@ -1,14 +1,24 @@
-/* Shared by the tests of datasets (see check_data.h). */
+/* Shared by the tests of datasets and loaders (see check_data.h). */
 #include "check_data.h"
+
+#include "darknet_plugin/data/image_io.h"
 
 void data_put(const char *name, const void *data, size_t len)
 {
-    char *path = mem_printf("%s/%s", check_folder(), name);
+    char *path = check_path(name);
     check_write(path, data, len);
     free(path);
 }
 
 void data_put_text(const char *name, const char *text) { data_put(name, text, strlen(text)); }
+
+void data_put_image(const char *name, uint8_t grey)
+{
+    char *path = check_path(name);
+    uint8_t p[6] = { grey, grey, grey, grey, grey, grey };
+    assert_int_equal(image_write(path, p, 3, 2, 1), 0);
+    free(path);
+}
 
 data_file *data_read_text(const char *text, diag *d)
 {
@@ -60,4 +70,28 @@ void data_refuse_set(const char *data, const char *message)
     assert_null(data_open_train(data, 0, 1, d));
     data_expect(d, message);
     diag_free(d);
+}
+
+int data_each_image(const loader_options *options, int batches, data_take take, void *ctx)
+{
+    diag *d = diag_new();
+    loader *l = loader_start(options, d);
+    int images = 0;
+    assert_non_null(l);
+    for (const batch *b; batches-- && (b = loader_next(l, d)); images += b->n)
+        for (int j = 0; j < b->n; ++j) take(ctx, b, j);
+    check_no_errors(d);
+    loader_stop(l);
+    diag_free(d);
+    return images;
+}
+
+data_box data_box_in_image(const image_place *place, data_box box)
+{
+    if (place->mirrored) box.x = 1 - box.x;
+    box.x = (box.x - place->x) / place->w;
+    box.y = (box.y - place->y) / place->h;
+    box.w /= place->w;
+    box.h /= place->h;
+    return box;
 }

@@ -11,6 +11,8 @@ void check_fill_network(network *net, uint64_t stream);
 void check_write_network(const char *name, const char *cfg, uint64_t stream);
 /* Writes NAME.cfg, opens it as training would with random weights and the teacher's classifier, and writes NAME.weights. */
 model *check_model(const char *name, const char *cfg, uint64_t stream);
+/* What its losses have to know before they train, made up: a variance a channel, and what the classifier sees of them. */
+void check_make_up_facts(model *model);
 /* Writes `net`, parsed from `cfg`, as the ONNX file `path`; 0, or -1 with messages. */
 int check_write_onnx(const network *net, const cfg_file *cfg, const int *output, int outputs, const char *path, diag *d);
 /* `text`, read as s.cfg, lowers without an error; free with lower_free. */

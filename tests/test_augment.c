@@ -20,14 +20,6 @@ static uint8_t *noise(int w, int h, int c, uint64_t stream)
     return b;
 }
 
-static image host_image(const uint8_t *b, int w, int h, int c)
-{
-    image im = make_image(w, h, c);
-    for (int k = 0; k < c; ++k)
-        for (int i = 0; i < w * h; ++i) im.data[k * w * h + i] = (float)((float)b[i * c + k] / 255.);
-    return im;
-}
-
 static pixel_view view_of(const uint8_t *b, int w, int h, int c)
 {
     return (pixel_view){ .u8 = b, .full_w = w, .full_h = h, .c = c, .w = w, .h = h };
@@ -50,7 +42,7 @@ static void test_bytes_become_the_hosts_floats(void **state)
     (void)state;
     uint8_t b[256];
     for (int i = 0; i < 256; ++i) b[i] = (uint8_t)i;
-    image im = host_image(b, 16, 16, 1);
+    image im = check_host_image(b, 16, 16, 1);
     float x[256];
     augment_spec a = off(16);
     rng r = rng_make(1, 2, 3, RNG_AUGMENT);
@@ -69,7 +61,7 @@ static void compare_still(const int *s, const char *what)
     size_t n = (size_t)nw * (size_t)nh * (size_t)c;
     uint8_t *b = noise(w, h, c, 3);
     float *x = mem_calloc(n, sizeof *x);
-    image im = host_image(b, w, h, c);
+    image im = check_host_image(b, w, h, c);
     image host;
     switch (what[0]) {
     case 'c': host = center_crop_image(im, nw, nh), augment_centre(b, w, h, c, x, nw, nh); break;
@@ -134,7 +126,7 @@ static void test_rotate_crop_is_the_hosts(void **state)
     uint8_t b[W * H * 3];
     for (int i = 0; i < W * H; ++i)
         for (int k = 0; k < 3; ++k) b[3 * i + k] = (uint8_t)((i % W) * 3 + (i / W) * (k + 2));
-    image im = host_image(b, W, H, 3);
+    image im = check_host_image(b, W, H, 3);
     float x[NW * NH * 3];
     rng r = rng_make(4, 0, 0, RNG_TEST);
     for (int trial = 0; trial < 50; ++trial) {
@@ -179,7 +171,7 @@ static void test_distort_is_the_hosts(void **state)
     for (int k = 0; k < 9; ++k) b[k] = (uint8_t)(k < 3 ? 0 : k < 6 ? 255 : 77);   /* black, white, grey */
     const float v[][3] = { { 0, 1, 1 }, { .1f, 1.5f, 1.5f }, { -.1f, .6f, .7f }, { .45f, 1, 2 }, { -.4f, 3, .2f } };
     for (size_t i = 0; i < sizeof v / sizeof *v; ++i) {
-        image im = host_image(b, 16, 16, 3);
+        image im = check_host_image(b, 16, 16, 3);
         float x[768];
         memcpy(x, im.data, sizeof x);
         distort_image(im, v[i][0], v[i][1], v[i][2]);

@@ -1,7 +1,7 @@
 /* Augmentation of detectors: boxes go where their pixels go, whatever is drawn, and come back; placing and resizing
  * against the host's own functions; the sizes of multi-scale training. */
 #include "layers/network.h"
-#include "check.h"
+#include "check_data.h"
 
 #include "darknet_plugin/data/augment.h"
 #include "darknet_plugin/data/augment_internal.h"
@@ -159,7 +159,7 @@ static void test_flip(void **state)
     check_close(truth[0], 26. / 32, 1e-6, "x", 0);
     check_close(truth[1], 10. / 32, 1e-6, "y", 0);
     check_close(truth[2], 8. / 32, 1e-6, "w", 0);
-    data_box back = boxes_to_image(&p, (data_box){ truth[0], truth[1], truth[2], truth[3], 1 });
+    data_box back = data_box_in_image(&p, (data_box){ truth[0], truth[1], truth[2], truth[3], 1 });
     check_close(back.x, box.x, 1e-6, "back", 0);
     free(b);
 }
@@ -179,7 +179,7 @@ static void test_boxes_come_back(void **state)
         if (i % 2) augment_detect(b, w, h, 1, &a, &q, x, 96, 64, &p);
         else augment_fit(b, w, h, 1, a.fit == FIT_STRETCH, x, 96, 64, &p);
         data_box box = { (float)rng_uniform(&r, 0, 1), (float)rng_uniform(&r, 0, 1), (float)rng_uniform(&r, 0, 1), (float)rng_uniform(&r, 0, 1), 3 };
-        data_box back = boxes_to_image(&p, boxes_to_input(&p, box));
+        data_box back = data_box_in_image(&p, boxes_to_input(&p, box));
         check_close(back.x, box.x, 1e-4, "x", (size_t)i), check_close(back.y, box.y, 1e-4, "y", (size_t)i);
         check_close(back.w, box.w, 1e-4, "w", (size_t)i), check_close(back.h, box.h, 1e-4, "h", (size_t)i);
         assert_int_equal(back.class, 3);
@@ -205,14 +205,6 @@ static void test_letterbox_place(void **state)
     }
 }
 
-static image host_image(const uint8_t *b, int w, int h, int c)
-{
-    image im = make_image(w, h, c);
-    for (int k = 0; k < c; ++k)
-        for (int i = 0; i < w * h; ++i) im.data[k * w * h + i] = (float)((float)b[i * c + k] / 255.);
-    return im;
-}
-
 /* letterbox_image and resize_image of the host, but for the last row, which it leaves near black at some sizes. */
 static void test_fit_is_the_hosts(void **state)
 {
@@ -223,7 +215,7 @@ static void test_fit_is_the_hosts(void **state)
         uint8_t *b = mem_calloc((size_t)w * (size_t)h * 3, 1);
         rng r = rng_make(31, 0, i, RNG_TEST);
         for (int k = 0; k < w * h * 3; ++k) b[k] = (uint8_t)rng_below(&r, 256);
-        image im = host_image(b, w, h, 3);
+        image im = check_host_image(b, w, h, 3);
         float *x = mem_calloc((size_t)ow * (size_t)oh * 3, sizeof *x);
         for (int stretch = 0; stretch < 2; ++stretch) {
             image host = stretch ? resize_image(im, ow, oh) : letterbox_image(im, ow, oh);
@@ -246,7 +238,7 @@ static void test_place_is_the_hosts(void **state)
     uint8_t b[W * H * 3];
     for (int i = 0; i < W * H; ++i)
         for (int k = 0; k < 3; ++k) b[3 * i + k] = (uint8_t)((i % W) * 2 + (i / W) * (k + 1));
-    image im = host_image(b, W, H, 3), canvas = make_image(OW, OH, 3);
+    image im = check_host_image(b, W, H, 3), canvas = make_image(OW, OH, 3);
     pixel_view v = { .u8 = b, .full_w = W, .full_h = H, .c = 3, .w = W, .h = H };
     static float x[OW * OH * 3];
     rng r = rng_make(41, 0, 0, RNG_TEST);

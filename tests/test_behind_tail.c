@@ -7,9 +7,7 @@
 
 #include "darknet_plugin/model/model_internal.h"
 #include "darknet_plugin/model/run_state.h"
-#include "layers/cross_entropy.h"
 #include "layers/cross_entropy_ops.h"
-#include "layers/kd.h"
 #include "layers/reused_classifier.h"
 
 #include <unistd.h>

@@ -4,7 +4,6 @@
 #include "check_data.h"
 
 #include "darknet_plugin/data/image_io.h"
-#include "darknet_plugin/data/loader.h"
 
 #include <sys/stat.h>
 
@@ -78,21 +77,18 @@ typedef struct shown {
     int times;
 } shown;
 
+static void keep_image(void *ctx, const batch *b, int j)
+{
+    shown *s = ctx;
+    assert_true(!b->mix && !b->label2);
+    memcpy(s->x[b->view[j]][b->index[j]], b->x + j * AREA, AREA * sizeof(float));
+    memcpy(s->truth[b->view[j]][b->index[j]], b->truth + j * MOST * ROW, MOST * ROW * sizeof(float));
+}
+
 static shown *collect(const loader_options *o, int batches)
 {
-    diag *d = diag_new();
     shown *s = mem_calloc(1, sizeof *s);
-    loader *l = loader_start(o, d);
-    assert_non_null(l);
-    for (const batch *b; batches-- && (b = loader_next(l, d));)
-        for (int j = 0; j < b->n; ++j, ++s->times) {
-            assert_true(!b->mix && !b->label2);
-            memcpy(s->x[b->view[j]][b->index[j]], b->x + j * AREA, AREA * sizeof(float));
-            memcpy(s->truth[b->view[j]][b->index[j]], b->truth + j * MOST * ROW, MOST * ROW * sizeof(float));
-        }
-    check_no_errors(d);
-    loader_stop(l);
-    diag_free(d);
+    s->times = data_each_image(o, batches, keep_image, s);
     return s;
 }
 

@@ -24,7 +24,7 @@
 #define LOGITS "combine=logits\n"
 #define WEIGHTED LOGITS "weights=.7,.3\n"
 
-enum { CLASSES = 5, MAX_HEADS = 3, FLOATS = 3 * 8 * 8 };
+enum { CLASSES = 5, FLOATS = 3 * 8 * 8 };
 
 /* averages, then classifies; the other way round; an [avgpool] and a [connected] with batch norm; a map of another size */
 static const char mean_cfg[] = NET CONV(6, 2) CONV(10, 1) "[avgpool]\n" POINT(5) "[softmax]\n[cost]\n";
@@ -116,16 +116,6 @@ static void test_deploys(void **state)
     lower_free(l);
 }
 
-static void check_files_equal(const char *one, const char *other)
-{
-    size_t n, m;
-    char *a = check_read(one, &n), *b = check_read(other, &m);
-    assert_int_equal(n, m);
-    assert_memory_equal(a, b, n);
-    free(a);
-    free(b);
-}
-
 static void test_training_file_is_deployed(void **state)
 {
     (void)state;
@@ -134,7 +124,7 @@ static void test_training_file_is_deployed(void **state)
     deployed *out = deploy_open(m, "file.cfg", d);
     check_no_errors(d);
     assert_int_equal(weights_save(out->net, "deployed.weights", d), 0);
-    check_files_equal("file.weights", "deployed.weights");
+    check_same_file("file.weights", "deployed.weights");
     assert_int_equal(model_load_whole(m, "deployed.weights", d), 0);
     check_no_errors(d);
     deploy_close(out);
@@ -281,7 +271,7 @@ static void test_other_weights_and_teachers(void **state)
     check_no_errors(d);
     assert_string_equal(diag_get(d, 0)->text, "was written with [teachers] weights=0.7,0.3: those of the cfg count");
     assert_int_equal(weights_save(m->net, "again.weights", d), 0);
-    check_files_equal("again.weights", "equal.weights");
+    check_same_file("again.weights", "equal.weights");
     model_close(m);
     check_write_network("mean", mean_cfg, 501);
     m = open_as("equal.cfg", LOWER_TRAIN);

@@ -2,30 +2,20 @@
 #include "layers/network.h"
 #include "check_data.h"
 
-#include "darknet_plugin/data/image_io.h"
-
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static void put_image(const char *name, uint8_t grey)
-{
-    char *path = mem_printf("%s/%s", check_folder(), name);
-    uint8_t p[6] = { grey, grey, grey, grey, grey, grey };
-    assert_int_equal(image_write(path, p, 3, 2, 1), 0);
-    free(path);
-}
 
 static void put_images(void)
 {
     char *dir = mem_printf("%s/cat", check_folder());
     mkdir(dir, 0700);
     free(dir);
-    put_image("cat/1.png", 10);
-    put_image("cat/a dog.png", 20);
-    put_image("dog-2.png", 30);
-    put_image("two words.png", 40);
-    put_image("other.png", 50);
+    data_put_image("cat/1.png", 10);
+    data_put_image("cat/a dog.png", 20);
+    data_put_image("dog-2.png", 30);
+    data_put_image("two words.png", 40);
+    data_put_image("other.png", 50);
     data_put_text("pets", "cat\ndog\nfire truck\n");
 }
 
@@ -79,7 +69,7 @@ static int read_image(const dataset *s, size_t i)
 
 static void set_old(const char *name)
 {
-    char *path = mem_printf("%s/%s", check_folder(), name);
+    char *path = check_path(name);
     const struct timespec old[2] = { { 1000000000, 1 }, { 1000000000, 1 } };
     assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
     usleep(30000);   /* what changed just now could change once more within the same tick */
@@ -91,7 +81,7 @@ static void test_list_prints(void **state)
 {
     (void)state;
     put_images();
-    put_image("same.png", 10);
+    data_put_image("same.png", 10);
     set_old("dog-2.png");
     data_put_text("l.list", "cat/1.png\ndog-2.png\nsame.png cat\n");
     dataset *s = data_must_open(PETS, 0, 1);
@@ -102,10 +92,10 @@ static void test_list_prints(void **state)
     assert_true(dataset_print(s, 1).hash != dataset_print(s, 0).hash);
     data_print before = dataset_print(s, 1);
     assert_true(before.inode && before.modified == 1000000000 * (int64_t)1000000000 + 1);
-    put_image("dog-2.png", 30);   /* another file, the same picture */
+    data_put_image("dog-2.png", 30);   /* another file, the same picture */
     assert_int_equal(read_image(s, 1), 0);
     assert_true(dataset_print(s, 1).hash == before.hash && !data_print_agrees(&before, &(data_print){ 0 }));
-    put_image("dog-2.png", 31);
+    data_put_image("dog-2.png", 31);
     set_old("dog-2.png");
     assert_int_equal(read_image(s, 1), DATA_CHANGED);
     dataset_free(s);
@@ -169,7 +159,7 @@ static void test_list_mistakes(void **state)
 static void test_list_label_within_label(void **state)
 {
     (void)state;
-    put_image("woman-1.png", 1);
+    data_put_image("woman-1.png", 1);
     data_put_text("people", "man\nwoman\n");
     data_put_text("l.list", "woman-1.png\n");
     data_refuse_set("classes=2\nnames=people\ntrain=l.list\n", "labels \"woman\" and \"man\" are both in its path");
@@ -183,9 +173,9 @@ static void test_list_label_within_label(void **state)
 static void test_list_substring_rule(void **state)
 {
     (void)state;
-    put_image("--bcd.png", 1);
-    put_image("xz.PNG", 1);
-    put_image("\xc3\xa9t\xc3\xa9.PNG", 1);
+    data_put_image("--bcd.png", 1);
+    data_put_image("xz.PNG", 1);
+    data_put_image("\xc3\xa9t\xc3\xa9.PNG", 1);
     data_put_text("many", "abc\nab\nbcd\nz\n\xc3\xa9t\xc3\xa9\nbc\nq.png\n");
     data_put_text("l.list", "xz.PNG\n\xc3\xa9t\xc3\xa9.PNG\n");
     dataset *s = data_must_open("classes=7\nnames=many\ntrain=l.list\n", 0, 1);
@@ -201,7 +191,7 @@ static void test_list_substring_rule(void **state)
 static void test_list_tags(void **state)
 {
     (void)state;
-    put_image("n02_5.png", 9);
+    data_put_image("n02_5.png", 9);
     data_put_text("ids", "n01\nn02\n");
     data_put_text("short", "n0\nn\n");
     data_put_text("l.list", "n02_5.png\n");

@@ -7,8 +7,6 @@
 
 #include "darknet_plugin/data/boxes.h"
 #include "darknet_plugin/model/model_internal.h"
-#include "layers/feature_l2.h"
-#include "layers/kd_boxes.h"
 #include "layers/reused_classifier.h"
 
 #include <unistd.h>
@@ -61,16 +59,6 @@ static float *boxes(void)
     return truth;
 }
 
-static void give_facts(model *m)
-{
-    for (int i = 0; i < m->low->losses; ++i) {
-        const taught_loss *loss = &m->low->loss[i];
-        loss_facts *facts = loss->type->facts ? loss->type->facts(&m->net->layers[loss->layer]) : NULL;
-        for (size_t k = 0; facts && k < facts->n; ++k) facts->value[k] = .1 + (double)(k % 5);
-        if (facts) facts->known = 1;
-    }
-}
-
 static void tails_are_the_teachers(const model *m)
 {
     for (int i = 0; i < m->low->heads; ++i) {
@@ -101,7 +89,7 @@ static void check_gradient(const char *student, cpu_backend backend)
     model *m = open_text(student, backend);
     float *x = images(20), gradient[4];
     layer *first = &m->net->layers[0];
-    give_facts(m);
+    check_make_up_facts(m);
     memset(first->bias_updates, 0, sizeof gradient);
     total(m, x);
     memcpy(gradient, first->bias_updates, sizeof gradient);

@@ -4,7 +4,6 @@
 #include "check.h"
 
 #include "darknet_plugin/model/model.h"
-#include "layers/feature_l2.h"
 
 #include <unistd.h>
 

@@ -41,24 +41,13 @@ static void open_cache(model *m, const char *path)
     diag_free(d);
 }
 
-/* What the loss has to know first, here made up: a variance a channel, and what the classifier sees of them. */
-static void make_up_facts(model *m)
-{
-    for (int k = 0; k < m->low->losses; ++k) {
-        const taught_loss *loss = &m->low->loss[k];
-        loss_facts *facts = loss->type->facts ? loss->type->facts(&m->net->layers[loss->layer]) : NULL;
-        for (size_t i = 0; facts && i < facts->n; ++i) facts->value[i] = .1 + (double)(i % 5);
-        if (facts) facts->known = 1;
-    }
-}
-
 /* Three steps on images 0 to 11. */
 static void train_model(model *m, double loss[3])
 {
     diag *d = diag_new();
     size_t n = (size_t)m->net->inputs * 4;
     float *x = mem_calloc(n, sizeof *x);
-    make_up_facts(m);
+    check_make_up_facts(m);
     for (uint64_t step = 0; step < 3; ++step) {
         uint64_t image[4] = { 4 * step, 4 * step + 1, 4 * step + 2, 4 * step + 3 }, view[4] = { 0 };
         check_fill(x, n, 70 + step);
@@ -355,7 +344,7 @@ static double detector_step(model *m, int labels, uint64_t stream)
     check_fill(x, n, stream);
     for (size_t i = 0; i < 4 * truths; ++i) boxes[i] = i % 5 == 4 ? (float)(i % 2) : .2f + .6f * (float)(i * 7 % 10) / 10;
     if (m->teacher) boxes[3 * truths] = BOXES_UNLABELLED;
-    make_up_facts(m);
+    check_make_up_facts(m);
     double loss = model_train_step(m, x, NULL, labels ? boxes : NULL);
     network_update(m->net, m->low->trained);
     gpu_pull(m->net);

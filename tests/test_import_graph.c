@@ -5,7 +5,6 @@
 #include "check_nets.h"
 
 #include "darknet_plugin/model/model.h"
-#include "weights_tools/import/import.h"
 #include "darknet_plugin/base/options.h"
 
 #include <sys/stat.h>

@@ -214,7 +214,7 @@ static void test_validation_goes_on_without(void **state)
                     int n;
                     const data_box *box = dataset_boxes(s, next, &n);
                     const float *t = b->truth + (size_t)j * MAX_BOXES * 5;
-                    data_box back = boxes_to_image(&b->place[j], (data_box){ t[0], t[1], t[2], t[3], 0 });
+                    data_box back = data_box_in_image(&b->place[j], (data_box){ t[0], t[1], t[2], t[3], 0 });
                     check_close(back.x, box->x, 1e-5, "x", next), check_close(back.h, box->h, 1e-5, "h", next);
                     assert_int_equal(b->place[j].image_w, next % 2 ? 30 : SIDE);
                     if (stretch) assert_true(b->place[j].w == 1 && b->place[j].h == 1);

@@ -3,8 +3,6 @@
 #include "layers/network.h"
 #include "check_nets.h"
 
-#include "darknet_plugin/lowering/lower_build.h"
-
 #include <unistd.h>
 
 #define NET "[net]\nbatch=2\nsubdivisions=1\nwidth=16\nheight=16\nchannels=3\n"

@@ -1,11 +1,10 @@
 /* mixup, cutout and label smoothing: pixels, factors and targets against a second computation, the same in any batch and
  * number of threads; the loss of [softmax] by targets that are not one-hot. */
 #include "layers/network.h"
-#include "check.h"
+#include "check_data.h"
 
 #include "darknet_plugin/data/augment_internal.h"
 #include "darknet_plugin/data/image_io.h"
-#include "darknet_plugin/data/loader.h"
 #include "darknet_plugin/model/model.h"
 
 #include <unistd.h>
@@ -15,20 +14,8 @@ enum { SIDE = 8, AREA = SIDE * SIDE, IMAGES = 30, VIEWS = 3 };
 static uint8_t byte_of(uint64_t image, int i) { return (uint8_t)(40 + 5 * image + 3 * (uint64_t)i); }
 static int label_of(uint64_t image) { return (int)(image * 7 % 10); }
 
-static dataset *open_split(const char *data, data_split split, int need)
-{
-    diag *d = diag_new();
-    data_file *f = data_file_read(data, d);
-    dataset *s = f ? dataset_open(f, split, 0, need, d) : NULL;
-    check_no_errors(d);
-    assert_non_null(s);
-    data_file_free(f);
-    diag_free(d);
-    return s;
-}
-
 /* Grey images whose pixels and labels say which one they are. */
-static dataset *small_set(data_split split)
+static dataset *small_set(void)
 {
     uint8_t pixels[16 + IMAGES * AREA] = { 0, 0, 8, 3, 0, 0, 0, IMAGES, 0, 0, 0, SIDE, 0, 0, 0, SIDE };
     uint8_t labels[8 + IMAGES] = { 0, 0, 8, 1, 0, 0, 0, IMAGES };
@@ -36,11 +23,9 @@ static dataset *small_set(data_split split)
         for (int i = 0; i < AREA; ++i) pixels[16 + image * AREA + (uint64_t)i] = byte_of(image, i);
         labels[8 + image] = (uint8_t)label_of(image);
     }
-    check_write("m-images-idx3-ubyte", pixels, sizeof pixels);
-    check_write("m-labels-idx1-ubyte", labels, sizeof labels);
-    static const char text[] = "classes=10\ntrain=m-images-idx3-ubyte\nvalid=m-images-idx3-ubyte\n";
-    check_write("m.data", text, strlen(text));
-    return open_split("m.data", split, DATA_CLASSES);
+    data_put("m-images-idx3-ubyte", pixels, sizeof pixels);
+    data_put("m-labels-idx1-ubyte", labels, sizeof labels);
+    return data_must_open("classes=10\ntrain=m-images-idx3-ubyte\n", 0, DATA_CLASSES);
 }
 
 static loader_options options_of(const dataset *s, load_how how, int batch, int threads, float mixup, int cutout)
@@ -97,24 +82,21 @@ static double mix_of(uint64_t view, uint64_t image, double alpha, uint64_t *part
 /* All views of all images, by view and image. */
 typedef struct shown { float x[VIEWS][IMAGES][AREA], mix[VIEWS][IMAGES]; int label[VIEWS][IMAGES], label2[VIEWS][IMAGES], times; } shown;
 
+static void keep_image(void *ctx, const batch *b, int j)
+{
+    shown *s = ctx;
+    memcpy(s->x[b->view[j]][b->index[j]], b->x + j * AREA, AREA * sizeof(float));
+    s->label[b->view[j]][b->index[j]] = b->label[j];
+    assert_int_equal(!b->mix, !b->label2);
+    if (!b->mix) return;
+    s->mix[b->view[j]][b->index[j]] = b->mix[j];
+    s->label2[b->view[j]][b->index[j]] = b->label2[j];
+}
+
 static shown *collect(const loader_options *o, int batches)
 {
-    diag *d = diag_new();
     shown *s = mem_calloc(1, sizeof *s);
-    loader *l = loader_start(o, d);
-    assert_non_null(l);
-    for (const batch *b; batches-- && (b = loader_next(l, d));)
-        for (int j = 0; j < b->n; ++j, ++s->times) {
-            memcpy(s->x[b->view[j]][b->index[j]], b->x + j * AREA, AREA * sizeof(float));
-            s->label[b->view[j]][b->index[j]] = b->label[j];
-            assert_int_equal(!b->mix, !b->label2);
-            if (!b->mix) continue;
-            s->mix[b->view[j]][b->index[j]] = b->mix[j];
-            s->label2[b->view[j]][b->index[j]] = b->label2[j];
-        }
-    check_no_errors(d);
-    loader_stop(l);
-    diag_free(d);
+    s->times = data_each_image(o, batches, keep_image, s);
     return s;
 }
 
@@ -138,7 +120,7 @@ static void check_shown(const shown *s, float alpha, int cutout)
 static void test_pixels_and_labels(void **state)
 {
     (void)state;
-    dataset *s = small_set(DATA_TRAIN);
+    dataset *s = small_set();
     for (int k = 0; k < 3; ++k) {
         const float alpha = k == 2 ? 5 : .3f;
         loader_options o = options_of(s, LOAD_VIEWS, 7, 2, alpha, k ? 3 : 0);
@@ -153,7 +135,7 @@ static void test_pixels_and_labels(void **state)
 static void test_batches_and_threads_do_not_matter(void **state)
 {
     (void)state;
-    dataset *s = small_set(DATA_TRAIN);
+    dataset *s = small_set();
     loader_options o = options_of(s, LOAD_VIEWS, 7, 1, .4f, 3);
     shown *one = collect(&o, -1);
     for (int threads = 1; threads <= 4; ++threads) {
@@ -175,46 +157,42 @@ static void test_batches_and_threads_do_not_matter(void **state)
     dataset_free(s);
 }
 
+/* An image of a batch that is mixed with none: the view alone, with this cutout. */
+static void is_alone(void *ctx, const batch *b, int j)
+{
+    const int *cutout = ctx;
+    float want[AREA];
+    assert_true(!b->mix && !b->label2);
+    shown_alone(b->view[j], b->index[j], *cutout, want);
+    assert_memory_equal(want, b->x + j * AREA, sizeof want);
+}
+
 /* Without mixup there is no second label, and cutout alone changes nothing else. */
 static void test_off_and_cutout_alone(void **state)
 {
     (void)state;
-    dataset *s = small_set(DATA_TRAIN);
+    dataset *s = small_set();
     for (int cutout = 0; cutout <= 5; ++cutout) {
         loader_options o = options_of(s, LOAD_VIEWS, 8, 2, 0, cutout);
-        diag *d = diag_new();
-        loader *l = loader_start(&o, d);
-        for (const batch *b; (b = loader_next(l, d));) {
-            assert_null(b->mix);
-            assert_null(b->label2);
-            for (int j = 0; j < b->n; ++j) {
-                float want[AREA];
-                shown_alone(b->view[j], b->index[j], cutout, want);
-                assert_memory_equal(want, b->x + j * AREA, sizeof want);
-            }
-        }
-        check_no_errors(d);
-        loader_stop(l);
-        diag_free(d);
+        assert_int_equal(data_each_image(&o, -1, is_alone, &cutout), VIEWS * IMAGES);
     }
     dataset_free(s);
+}
+
+static void is_as_stored(void *ctx, const batch *b, int j)
+{
+    (void)ctx;
+    assert_null(b->mix);
+    for (int i = 0; i < AREA; ++i) assert_true(b->x[j * AREA + i] == (float)byte_of(b->index[j], i) / 255.f);
 }
 
 /* Validation and prediction show images as they are. */
 static void test_only_training_is_mixed(void **state)
 {
     (void)state;
-    dataset *s = small_set(DATA_VALID);
+    dataset *s = small_set();
     loader_options o = options_of(s, LOAD_VALID, 8, 2, 1, 4);
-    diag *d = diag_new();
-    loader *l = loader_start(&o, d);
-    for (const batch *b; (b = loader_next(l, d));) {
-        assert_null(b->mix);
-        for (int j = 0; j < b->n; ++j)
-            for (int i = 0; i < AREA; ++i) assert_true(b->x[j * AREA + i] == (float)byte_of(b->index[j], i) / 255.f);
-    }
-    loader_stop(l);
-    diag_free(d);
+    assert_int_equal(data_each_image(&o, -1, is_as_stored, NULL), IMAGES);
     dataset_free(s);
 }
 
@@ -223,13 +201,11 @@ static void test_broken_partner_is_named(void **state)
 {
     (void)state;
     const uint8_t grey[4] = { 50, 60, 70, 80 };
-    static const char text[] = "classes=3\ntrain=b.list\n", list[] = "b0.png 0\nb1.png 1\nb2.png 2\n";
     assert_int_equal(image_write("b0.png", grey, 2, 2, 1), 0);
     assert_int_equal(image_write("b2.png", grey, 2, 2, 1), 0);
     check_write("b1.png", "no picture", 10);
-    check_write("b.list", list, strlen(list));
-    check_write("b.data", text, strlen(text));
-    dataset *s = open_split("b.data", DATA_TRAIN, DATA_CLASSES);
+    data_put_text("b.list", "b0.png 0\nb1.png 1\nb2.png 2\n");
+    dataset *s = data_must_open("classes=3\ntrain=b.list\n", 0, DATA_CLASSES);
     for (int threads = 1; threads <= 4; ++threads) {
         loader_options o = options_of(s, LOAD_TRAIN, 1, threads, 1, 0);
         diag *d = diag_new();

@@ -13,7 +13,7 @@
 
 static char *make_folder(const char *name)
 {
-    char *path = mem_printf("%s/%s", check_folder(), name);
+    char *path = check_path(name);
     assert_int_equal(mkdir(path, 0777), 0);
     return path;
 }
@@ -207,6 +207,37 @@ static void vanished(void **state)
     for (int i = 0; i < 3; ++i) free(all[i]);
 }
 
+static const char *moved;    /* the folder that `replace` moves away */
+
+/* As if the folder were replaced between our look at it and our lock, once. */
+static int replace(int fd, int operation)
+{
+    char *away = mem_printf("%s.away", moved ? moved : "");
+    if (moved) assert_false(rename(moved, away) || mkdir(moved, 0777));
+    moved = NULL;
+    free(away);
+    return (int)syscall(SYS_flock, fd, operation);
+}
+
+/* Its lock was removed and is made again, in the folder that has come in between: there nothing stays. */
+static void replaced_meanwhile(void **state)
+{
+    (void)state;
+    char *folder = make_folder("swap"), *path = mem_printf("%s/x.lock", folder);
+    run_lock l;
+    taken(&l, folder, "x");
+    assert_int_equal(unlink(path), 0);
+    moved = folder;
+    locking = replace;
+    check_fails(&l, "is not the folder that it was");
+    locking = NULL;
+    assert_null(moved);
+    assert_int_equal(check_files_in(folder), 0);
+    run_lock_release(&l);
+    free(path);
+    free(folder);
+}
+
 /* A list of somebody's that is called so. */
 static void a_file_that_is_no_lock(void **state)
 {
@@ -246,6 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(second_is_refused), cmocka_unit_test(killed_locks_nobody_out), cmocka_unit_test(hostile_text),
         cmocka_unit_test(without_locks_it_warns), cmocka_unit_test(a_file_without_its_name_is_no_lock), cmocka_unit_test(vanished),
+        cmocka_unit_test(replaced_meanwhile),
         cmocka_unit_test(unwritable), cmocka_unit_test(a_file_that_is_no_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

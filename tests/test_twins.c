@@ -1,5 +1,4 @@
 /* Images of one set that are in another, too. */
-#include "layers/network.h"
 #include "check_data.h"
 
 static size_t twins(const char *text, uint64_t most, char **names)

@@ -1,27 +1,17 @@
 /* unlabelled= of a .data file: images behind those of train= that have no labels and no boxes, of files and in memory. */
-#include "layers/network.h"
 #include "check_data.h"
 
 #include "darknet_plugin/data/augment.h"
-#include "darknet_plugin/data/image_io.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static void put_image(const char *name, uint8_t grey)
-{
-    char *path = mem_printf("%s/%s", check_folder(), name);
-    uint8_t p[6] = { grey, grey, grey, grey, grey, grey };
-    assert_int_equal(image_write(path, p, 3, 2, 1), 0);
-    free(path);
-}
 
 /* Four images with a box each, the first two in t.list, the others in u.list. */
 static void put_boxes(void)
 {
     for (int i = 0; i < 4; ++i) {
         char *name = mem_printf("%d.png", i), *label = mem_printf("%d.txt", i);
-        put_image(name, (uint8_t)(10 * i + 10));
+        data_put_image(name, (uint8_t)(10 * i + 10));
         data_put_text(label, "1 .5 .5 .5 .5\n");
         free(name);
         free(label);

@@ -46,17 +46,13 @@ static target target_of(const char *path)
     return it;
 }
 
-static int same_inode(const struct stat *one, const struct stat *other)
-{
-    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
-}
-
 static int same_target(const target *one, const target *other)
 {
     if (!one->path || !other->path || one->exists != other->exists) return 0;
-    if (one->exists) return S_ISREG(one->file.st_mode) && same_inode(&one->file, &other->file);
+    if (one->exists) return S_ISREG(one->file.st_mode) && path_same_file(&one->file, &other->file);
     if (!one->placed || !other->placed) return !strcmp(one->path, other->path);
-    return same_inode(&one->folder, &other->folder) && !strcmp(path_base_name(one->path), path_base_name(other->path));
+    return path_same_file(&one->folder, &other->folder) &&
+           !strcmp(path_base_name(one->path), path_base_name(other->path));
 }
 
 static int refuse(const char *path, const char *why, diag *d)
@@ -251,7 +247,7 @@ static int is_taken(const out_file *out, int i)
     struct stat there, other;
     if (stat(out[i].path, &there)) return 0;
     for (int j = 0; j < i; ++j)
-        if (out[j].temp && !stat(out[j].path, &other) && same_inode(&there, &other)) return 1;
+        if (out[j].temp && !stat(out[j].path, &other) && path_same_file(&there, &other)) return 1;
     return 0;
 }
 

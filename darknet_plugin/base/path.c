@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <strings.h>
 #include <unistd.h>
 
 const char *path_base_name(const char *path)
@@ -43,3 +43,16 @@ char *path_found_in(const char *base, const char *name, const char *(*problem)(c
 }
 
 char *path_named_in(const char *base, const char *name) { return path_found_in(base, name, path_problem); }
+
+int path_ends_in(const char *path, const char *const *endings, size_t n)
+{
+    const char *dot = strrchr(path, '.');
+    for (size_t i = 0; dot && i < n; ++i)
+        if (!strcasecmp(dot, endings[i])) return 1;
+    return 0;
+}
+
+int path_same_file(const struct stat *one, const struct stat *other)
+{
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+}

@@ -1,7 +1,8 @@
-/* Names of files: their parts, whether they can be read, files named in other files. */
+/* Names of files: their parts, whether they can be read, files named in other files, two names of one file. */
 #ifndef DISTILL_PATH_H
 #define DISTILL_PATH_H
-#include "diag.h"
+#include <stddef.h>
+#include <sys/stat.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,6 +21,10 @@ const char *path_problem(const char *path);
 char *path_named_in(const char *base, const char *name);
 /* The same of whatever `problem` finds nothing wrong with. */
 char *path_found_in(const char *base, const char *name, const char *(*problem)(const char *path));
+/* Does it end in one of these n, such as ".png", capitals or not? */
+int path_ends_in(const char *path, const char *const *endings, size_t n);
+/* Are these one file, whatever it was called? */
+int path_same_file(const struct stat *one, const struct stat *other);
 
 #ifdef __cplusplus
 }

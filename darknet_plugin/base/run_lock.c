@@ -6,6 +6,7 @@
 #include "run_lock.h"
 
 #include "mem.h"
+#include "path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,15 +22,10 @@ enum { ATTEMPTS = 100, TEXT = 256 };
 /* Where nothing of this sort is known to the file system. */
 static int has_no_locks(int why) { return why == ENOLCK || why == ENOSYS || why == EOPNOTSUPP || why == EINVAL; }
 
-static int same_file(const struct stat *one, const struct stat *other)
-{
-    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
-}
-
 static int is_named(int fd, const char *path)
 {
     struct stat mine, named;
-    return !fstat(fd, &mine) && !stat(path, &named) && same_file(&mine, &named);
+    return !fstat(fd, &mine) && !stat(path, &named) && path_same_file(&mine, &named);
 }
 
 /* ---- who holds it ---- */
@@ -161,20 +157,29 @@ int run_lock_take(run_lock *lock, const char *folder, const char *name, diag *d)
     return diag_errors(d) > errors ? -1 : 0;
 }
 
-int run_lock_check(run_lock *lock, diag *d)
+/* Is the folder the one that it was? */
+static int check_folder(const run_lock *lock, diag *d)
 {
     struct stat now;
-    if (!lock->path) return 0;
     if (stat(lock->folder, &now)) {
         diag_error(d, lock->folder, 0, NULL, "cannot write: %s", strerror(errno));
         return -1;
     }
-    if (!same_file(&now, &lock->there)) {
-        diag_error(d, lock->folder, 0, NULL,
-                   "is not the folder that it was when the run began: unmounted, or replaced");
-        return -1;
-    }
-    return is_named(lock->fd, lock->path) ? 0 : take(lock, d);
+    if (path_same_file(&now, &lock->there)) return 0;
+    diag_error(d, lock->folder, 0, NULL, "is not the folder that it was when the run began: unmounted, or replaced");
+    return -1;
+}
+
+/* A file that is made again may have come into another folder, which took the place of the first just now. */
+int run_lock_check(run_lock *lock, diag *d)
+{
+    if (!lock->path) return 0;
+    if (check_folder(lock, d)) return -1;
+    if (is_named(lock->fd, lock->path)) return 0;
+    if (take(lock, d)) return -1;
+    if (!check_folder(lock, d)) return 0;
+    unlink(lock->path);
+    return -1;
 }
 
 void run_lock_release(run_lock *lock)

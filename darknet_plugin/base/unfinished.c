@@ -37,8 +37,10 @@ void unfinished_release(const sigset_t *before) { pthread_sigmask(SIG_SETMASK, b
 
 /* ---- the list ---- */
 
+/* Whoever is in the list already leaves it first: twice in it, it would make a ring. */
 void unfinished_begin(unfinished *it, const char *path)
 {
+    unfinished_end(it);
     owner = getpid();
     *it = (unfinished){ .path = path, .next = first };
     first = it;
@@ -82,6 +84,7 @@ void unfinished_remove(void)
         if (it->child > 0 && !kill(it->child, SIGKILL)) waitpid(it->child, NULL, 0);
     for (const unfinished *it = first; it; it = it->next)
         if (it->path && unlink(it->path) && errno == EISDIR) remove_folder(it->path);
+    first = NULL;
     errno = why;
 }
 
@@ -136,7 +139,7 @@ pid_t unfinished_fork(unfinished *it)
         usual_signals(&before);
         return 0;
     }
-    unfinished_begin(it, NULL);
+    if (child > 0) unfinished_begin(it, NULL);
     it->child = child;
     unfinished_release(&before);
     return child;

@@ -26,9 +26,9 @@ typedef struct unfinished {
     struct unfinished *next;
 } unfinished;
 
-void unfinished_begin(unfinished *it, const char *path);
+void unfinished_begin(unfinished *it, const char *path);    /* begun again it has that path only */
 void unfinished_end(unfinished *it);                 /* nothing if it never began */
-/* Ends programs and removes files and folders, all there are. Safe in signal handlers. */
+/* Ends programs and removes files and folders, all there are; none is left to end. Safe in signal handlers. */
 void unfinished_remove(void);
 
 /* SIGINT, SIGTERM, SIGHUP and SIGUSR1 wait from here to unfinished_release, with what unfinished_hold returned. */
@@ -40,7 +40,8 @@ void unfinished_catch(void (*handler)(int signal));
 /* Such a handler: removes all, then the signal ends the program as if nobody had caught it. */
 void unfinished_end_all(int signal);
 
-/* Starts a program: in the child 0, with signals as a program expects them; the child's number; -1 and errno. */
+/* Starts a program: in the child 0, with signals as a program expects them; the child's number; -1 and errno, then
+ * waiting for it fails, too. */
 pid_t unfinished_fork(unfinished *it);
 /* Its end: a status as waitpid's, or -1 and errno. */
 int unfinished_wait(unfinished *it);

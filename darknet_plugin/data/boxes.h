@@ -3,8 +3,8 @@
  * A box is Darknet's: centre and size, relative to what it lies in (0..1). The image fills a rectangle of the input, or
  * reaches beyond it, and may be mirrored:
  *   x_input = x + w x_image, mirrored: 1 - (x + w x_image); sizes are scaled by w (and so for y, h)
- * with all of them relative. So a box of the image becomes one of the input by boxes_to_input, and what a network finds
- * becomes one of the image by boxes_to_image. */
+ * with all of them relative: so a box of the image becomes one of the input by boxes_to_input. What a network finds
+ * goes the other way in detect.h. */
 #ifndef DISTILL_BOXES_H
 #define DISTILL_BOXES_H
 
@@ -31,16 +31,6 @@ static inline data_box boxes_to_input(const image_place *place, data_box box)
     box.w *= place->w;
     box.h *= place->h;
     if (place->mirrored) box.x = 1 - box.x;
-    return box;
-}
-
-static inline data_box boxes_to_image(const image_place *place, data_box box)
-{
-    if (place->mirrored) box.x = 1 - box.x;
-    box.x = (box.x - place->x) / place->w;
-    box.y = (box.y - place->y) / place->h;
-    box.w /= place->w;
-    box.h /= place->h;
     return box;
 }
 

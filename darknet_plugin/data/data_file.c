@@ -1,7 +1,6 @@
 /* Darknet's .data files: "key = value" lines; lines that begin with # or ; are comments, as is what follows a # after
  * white space. Stock Darknet takes any text for a number, the first of two equal keys, and never says that a key is
  * unknown; here each of these is reported with its line. Keys that only other commands read are accepted. */
-#include "darknet_plugin/sections/cfg_keys.h"
 #include "dataset_internal.h"
 #include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"

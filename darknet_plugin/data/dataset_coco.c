@@ -7,7 +7,6 @@
 #include "dataset_coco.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
-#include "darknet_plugin/base/words.h"
 
 #include <math.h>
 #include <stdlib.h>

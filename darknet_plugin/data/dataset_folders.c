@@ -9,7 +9,6 @@
 #include "dataset_internal.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
-#include "darknet_plugin/base/words.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 typedef struct images_reader {
@@ -39,10 +38,7 @@ static int is_around(const folder_chain *chain, const struct stat *st)
 static int is_labels(const char *name)
 {
     static const char *const endings[] = { ".txt", ".xml", ".json" };
-    const char *dot = strrchr(name, '.');
-    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; ++i)
-        if (!strcasecmp(dot, endings[i])) return 1;
-    return 0;
+    return path_ends_in(name, endings, sizeof endings / sizeof *endings);
 }
 
 /* Takes `path`. */

@@ -3,13 +3,13 @@
  * followed. */
 #include "dataset_internal.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 #include "darknet_plugin/base/words.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,10 +38,7 @@ int data_is_folder(const char *path)
 int data_is_image(const char *name)
 {
     static const char *const endings[] = { ".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm", ".tif", ".tiff", ".webp" };
-    const char *dot = strrchr(name, '.');
-    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; ++i)
-        if (!strcasecmp(dot, endings[i])) return 1;
-    return 0;
+    return path_ends_in(name, endings, sizeof endings / sizeof *endings);
 }
 
 static int is_visible(const struct dirent *entry) { return entry->d_name[0] != '.'; }

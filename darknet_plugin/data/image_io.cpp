@@ -40,6 +40,7 @@ struct video_out {
     int w, h;
     int frames;
     unfinished left;          /* `part`, until it is finished */
+    ~video_out() { unfinished_end(&left); }
 };
 
 namespace {
@@ -373,7 +374,6 @@ int start_video(video_out *video, double fps, char *why, size_t len)
         unfinished_begin(&video->left, video->part.c_str());
         if (video->writer.open(video->part, cv::CAP_FFMPEG, row.codec, fps, cv::Size(video->w, video->h))) return 0;
         unlink(video->part.c_str());
-        unfinished_end(&video->left);
         return fail(why, len, "cannot be created, or OpenCV cannot write such a video");
     }
     return fail(why, len, "a video's name ends in .mp4 or .avi");
@@ -457,7 +457,6 @@ extern "C" int video_finish(video_out *video, int keep, char *why, size_t why_le
         failed = fail(why, why_len, e);
     }
     if (!keep || failed) unlink(video->part.c_str());
-    unfinished_end(&video->left);
     delete video;
     return failed;
 }

@@ -8,7 +8,6 @@
 #include "deploy.h"
 
 #include "weights_tools/file/fold.h"
-#include "darknet_plugin/lowering/lower_build.h"
 #include "darknet_plugin/base/mem.h"
 
 #include <stdlib.h>

@@ -2,7 +2,6 @@
  * [teacher] section. As lines, or as one JSON object. */
 #include "darknet_plugin/data/augment.h"
 #include "export.h"
-#include "darknet_plugin/base/mem.h"
 #include "readers.h"
 #include "darknet_plugin/base/json.h"
 

@@ -4,7 +4,6 @@
  * several such layers. So the files are read as [teacher] would read them, with auto and, where that finds another
  * layer, with the number. */
 #include "export.h"
-#include "darknet_plugin/lowering/lower_build.h"
 #include "darknet_plugin/base/mem.h"
 
 #include <stdlib.h>

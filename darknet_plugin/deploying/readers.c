@@ -53,7 +53,6 @@ static int listed(const char *text, const char *const *list)
     return 0;
 }
 
-
 /* ---- what only AlexeyAB's Darknet has ---- */
 
 static int is_smooth(const reader_site *at)

@@ -1,7 +1,6 @@
 /* Deployed files against the training network (see verify.h): the unmodified host library with no layer of ours bound,
  * or this program where the network has layers that the library lacks, OpenCV's DNN module on cfg + weights and on the
  * ONNX file, and the stock program. To add a reader write its function and add its row. */
-#include "darknet_plugin/sections/cfg.h"
 #include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/model/model.h"

@@ -159,13 +159,6 @@ static cfg_file *without(const search *search)
     return out;
 }
 
-static void take_answers(search *search)
-{
-    const init_net *net = search->net;
-    for (int i = 0; i < net->heads; ++i)
-        for (int k = net->head[i].tap + 1; k <= init_head_end(net, &net->head[i]); ++k) search->taken[k] = 1;
-}
-
 cfg_file *init_shallower(const init_net *teacher, double depth, diag *d)
 {
     size_t n = (size_t)teacher->shape->n;
@@ -174,7 +167,7 @@ cfg_file *init_shallower(const init_net *teacher, double depth, diag *d)
                       .taken = mem_calloc(n + 1, 1), .stands = mem_calloc(n + 1, sizeof *search.stands) };
     for (int i = 0; i < teacher->shape->n; ++i) search.stands[i] = i;
     find_kinds(&search);
-    take_answers(&search);
+    init_mark_answers(teacher, search.taken);
     int rows = 0;
     for (row row = find_row(&search); row.times; row = find_row(&search), ++rows) shorten(&search, &row, depth);
     if (!rows)

@@ -19,6 +19,8 @@ int init_net_read(init_net *net, const char *path, int encoder, diag *d);
 void init_net_free(init_net *net);
 /* The last layer that goes when an answer does: what follows its tap up to there is replaced. */
 int init_head_end(const init_net *net, const tap_head *head);
+/* Sets the marks, one a layer, of all that goes with the answers. */
+void init_mark_answers(const init_net *net, char *mark);
 /* Does it find boxes? */
 int init_is_detector(const init_net *net);
 /* How many classes an answer knows; 0: unknown. */

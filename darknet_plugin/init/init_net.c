@@ -145,6 +145,12 @@ int init_head_end(const init_net *net, const tap_head *head)
     return answers ? head->out : net->shape->n - 1;   /* a [cost] behind [softmax] goes, too */
 }
 
+void init_mark_answers(const init_net *net, char *mark)
+{
+    for (int i = 0; i < net->heads; ++i)
+        for (int k = net->head[i].tap + 1; k <= init_head_end(net, &net->head[i]); ++k) mark[k] = 1;
+}
+
 int init_is_detector(const init_net *net)
 {
     return net->heads && net->head->out >= 0 && cfg_is_boxes(cfg_layer(net->cfg, net->head->out));

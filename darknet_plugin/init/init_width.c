@@ -181,8 +181,7 @@ static void write_layer(const narrowing *now, int i, cfg_section *copy)
 static void begin(narrowing *now)
 {
     const init_net *net = now->net;
-    for (int i = 0; i < net->heads; ++i)
-        for (int k = net->head[i].tap + 1; k <= init_head_end(net, &net->head[i]); ++k) now->stays[k] = 1;
+    init_mark_answers(net, now->stays);
     for (int i = 0; i < net->shape->n; ++i) {
         int filters = has_filters(at(now, i)) ? shape_of(now, i)->c : 0;
         now->filters[i] = now->stays[i] ? filters : narrowed(now, filters);

@@ -218,6 +218,15 @@ lowered *lower_cfg(cfg_file *source, lower_mode mode, diag *d)
     return lower_source(source, mode, 0, 1, d);
 }
 
+const lower_head *lower_head_of(const lowered *low, int layer)
+{
+    for (int i = 0; i < low->heads; ++i) {
+        const lower_head *head = &low->head[i];
+        if (layer >= head->tail && layer < head->tail + head->tails) return head;
+    }
+    return NULL;
+}
+
 lowered *lower_read(const char *path, lower_mode mode, diag *d) { return lower_read_batch(path, mode, 0, d); }
 
 lowered *lower_read_batch(const char *path, lower_mode mode, int batch, diag *d)

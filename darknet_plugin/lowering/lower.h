@@ -136,6 +136,8 @@ void lower_free(lowered *low);
  * does, so that it is told from one that was trained otherwise. */
 void lower_set_fit(lowered *low, image_fit fit);
 
+/* Whose tail this layer of `cfg` is part of, borrowed; NULL: it is part of none. */
+const lower_head *lower_head_of(const lowered *low, int layer);
 /* The teacher whose answer is the network's where no classifier is made of several. */
 int lower_speaker(const lowered *low);
 /* Lowered for training: has it any loss? 0; or -1 with a message where training would change nothing, or where boxes

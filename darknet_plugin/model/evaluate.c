@@ -165,31 +165,34 @@ static void take_counts(counting *counting, int k, double *count, float *extreme
     *error = 0;
 }
 
+/* Adds what take_counts put there for a rank; its images and labelled ones to `seen`. */
+static void add_counts(counting *counting, int k, const char *counted, size_t seen[2])
+{
+    double count[COUNTS];
+    int classes = counting->classes[k];
+    const float *extremes = (const float *)(const void *)(counted + sizeof count);
+    memcpy(count, counted, sizeof count);
+    add_tally(&counting->student[k], count, extremes, classes);
+    add_tally(&counting->teacher[k], count + 2, extremes + 2 * (size_t)classes, classes);
+    counting->agree[k] += (size_t)count[4];
+    counting->e->of[k].feature_mse += count[5];
+    seen[0] += (size_t)count[6];
+    seen[1] += (size_t)count[7];
+}
+
 /* All ranks' counts of comparison k, in their order. */
 static int merge_comparison(counting *counting, int k, diag *d)
 {
     evaluation *e = counting->e;
     ranks *ranks = counting->m->ranks;
-    size_t classes = (size_t)counting->classes[k], bytes = COUNTS * sizeof(double) + 4 * classes * sizeof(float);
+    size_t bytes = COUNTS * sizeof(double) + 4 * (size_t)counting->classes[k] * sizeof(float), seen[2] = { 0 };
     char *mine = mem_calloc(bytes, 1), *all = mem_calloc(bytes, (size_t)ranks_count(ranks));
     take_counts(counting, k, (double *)(void *)mine, (float *)(void *)(mine + COUNTS * sizeof(double)));
     int failed = ranks_exchange(ranks, RANKS_EVALUATE, mine, bytes, all, d);
-    size_t images = 0, labelled = 0;
-    for (int i = 0; i < ranks_count(ranks) && !failed; ++i) {
-        double count[COUNTS];
-        const char *at = all + (size_t)i * bytes;
-        const float *extremes = (const float *)(const void *)(at + sizeof count);
-        memcpy(count, at, sizeof count);
-        add_tally(&counting->student[k], count, extremes, (int)classes);
-        add_tally(&counting->teacher[k], count + 2, extremes + 2 * classes, (int)classes);
-        counting->agree[k] += (size_t)count[4];
-        e->of[k].feature_mse += count[5];
-        images += (size_t)count[6];
-        labelled += (size_t)count[7];
-    }
+    for (int i = 0; i < ranks_count(ranks) && !failed; ++i) add_counts(counting, k, all + (size_t)i * bytes, seen);
     if (k == e->n - 1) {
-        e->images = images;
-        e->labelled = labelled;
+        e->images = seen[0];
+        e->labelled = seen[1];
     }
     free(mine);
     free(all);

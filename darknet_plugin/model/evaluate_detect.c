@@ -34,11 +34,8 @@ typedef struct measuring {
 
 static int answers_for(const lowered *low, int layer, int t)
 {
-    for (int i = 0; i < low->heads; ++i) {
-        const lower_head *h = &low->head[i];
-        if (layer >= h->tail && layer < h->tail + h->tails) return h->answers && h->teacher == t;
-    }
-    return 1;
+    const lower_head *head = lower_head_of(low, layer);
+    return !head || (head->answers && head->teacher == t);
 }
 
 int detect_student_heads(const model *model, int t, detect_heads *heads, diag *d)
@@ -54,11 +51,8 @@ int detect_student_heads(const model *model, int t, detect_heads *heads, diag *d
 
 static int is_deployed(const lowered *low, int layer)
 {
-    for (int i = 0; i < low->heads; ++i) {
-        const lower_head *h = &low->head[i];
-        if (layer >= h->tail && layer < h->tail + h->tails) return h->deploys;
-    }
-    return low->role[layer] != ROLE_LABELS;
+    const lower_head *head = lower_head_of(low, layer);
+    return head ? head->deploys : low->role[layer] != ROLE_LABELS;
 }
 
 int detect_deployed_heads(const model *model, detect_heads *heads, diag *d)

@@ -11,11 +11,8 @@
 static double weight_of(const lowered *low, int i)
 {
     if (!cfg_is_boxes(cfg_layer(low->cfg, i)) || low->role[i] == ROLE_OUTPUT) return 0;
-    for (int k = 0; k < low->heads; ++k) {
-        const lower_head *head = &low->head[k];
-        if (i >= head->tail && i < head->tail + head->tails) return head->labels;
-    }
-    return 1;
+    const lower_head *head = lower_head_of(low, i);
+    return head ? head->labels : 1;
 }
 
 /* How many images have labels. */

@@ -25,11 +25,8 @@ static const taught_loss *loss_at(const lowered *low, int index)
 /* Does a stock section learn from labels there? Of frozen tails those do that say labels=. */
 static int learns_from_labels(const lowered *low, int index)
 {
-    int learns = low->role[index] != ROLE_TAIL && low->role[index] != ROLE_OUTPUT;
-    for (int i = 0; i < low->heads; ++i) {
-        const lower_head *h = &low->head[i];
-        if (index >= h->tail && index < h->tail + h->tails && h->labels > 0) learns = 1;
-    }
+    const lower_head *head = lower_head_of(low, index);
+    int learns = (low->role[index] != ROLE_TAIL && low->role[index] != ROLE_OUTPUT) || (head && head->labels > 0);
     return learns && !cfg_int(cfg_layer(low->cfg, index), "noloss", 0);
 }
 

@@ -310,8 +310,21 @@ static int is_at_home(const record *record, diag *d)
     return !gone;
 }
 
-/* Drawn and packed before it is asked where it would go: both take a while. 0, or -1 with a message. */
-static int draw_chart(record *record, const curve *labels, diag *d)
+/* Asked before it is written and before it gets its name. In between the folder may have become another one: it cannot
+ * get its name there, since it lies beside it. 0, or -1 with a message. */
+static int write_chart(const record *record, const uint8_t *png, size_t n, diag *d)
+{
+    out_file file;
+    if (!is_at_home(record, d)) return 0;
+    if (out_file_open(&file, record->chart, d)) return -1;
+    int failed = out_file_finish(&file, fwrite(png, 1, n, file.file) != n, d);
+    if (!failed && is_at_home(record, d)) failed = out_file_keep(&file, 1, d);
+    out_file_drop(&file);
+    return failed;
+}
+
+/* 0, or -1 with a message. */
+static int draw_chart(const record *record, const curve *labels, diag *d)
 {
     uint8_t *pixels = chart_draw(&record->curve, labels, d), *png = NULL;
     char why[256] = "";
@@ -321,7 +334,7 @@ static int draw_chart(record *record, const curve *labels, diag *d)
         diag_error(d, record->chart, 0, NULL, "cannot write this picture: %s", why);
         failed = -1;
     }
-    if (!failed && is_at_home(record, d)) failed = out_file_text(record->chart, (const char *)png, n, d);
+    if (!failed) failed = write_chart(record, png, n, d);
     free(pixels);
     free(png);
     return failed;

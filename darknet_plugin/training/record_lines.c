@@ -1,7 +1,6 @@
 /* What a record says, as JSON (see record_lines.h). Keys are never renamed: programs read them. */
 #include "record_lines.h"
 
-#include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/path.h"
 
 #include <math.h>

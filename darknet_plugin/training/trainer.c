@@ -121,8 +121,8 @@ static int save_all(run *run, diag *d)
     run->progress.updates = (uint64_t)*run->net->t;
     run->saved = clock_now();
     if (!leads(run)) return 0;
+    run_sums sums = record_sums(run->record);   /* waits for the disk */
     if (before_saving(run, d)) return -1;
-    run_sums sums = record_sums(run->record);
     return checkpoint_save(run->disk, run->model, &run->progress, &sums, d);
 }
 

@@ -13,7 +13,6 @@
 #include "darknet_plugin/base/temp_folder.h"
 #include "darknet_plugin/data/image_io.h"
 #include "darknet_plugin/deploying/readers.h"
-#include "darknet_plugin/host/host.h"
 #include "darknet_plugin/lowering/lower.h"
 #include "weights_tools/file/weights_file.h"
 

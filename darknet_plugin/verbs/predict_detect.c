@@ -16,7 +16,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 enum { SMALL = 256, NO_FRAME = -1 };          /* SMALL: pixels of a picture's longer side */
@@ -136,11 +135,8 @@ static void tell(const predictor *predictor, const char *input, int frame, const
 static int is_video(const char *input)
 {
     static const char *const endings[] = { ".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg" };
-    const char *dot = strrchr(input, '.');
     size_t digits = strspn(input, "0123456789");
-    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; ++i)
-        if (!strcasecmp(dot, endings[i])) return 1;
-    return digits && !input[digits];
+    return path_ends_in(input, endings, sizeof endings / sizeof *endings) || (digits && !input[digits]);
 }
 
 static const char *ending_of(const char *input) { return is_video(input) ? ".avi" : ".jpg"; }

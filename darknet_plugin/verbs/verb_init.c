@@ -1,6 +1,5 @@
 /* `darknet distill init`: writes the distillation cfg of a student and a teacher, or of a teacher alone, whose student
  * is then made smaller (see darknet_plugin/init/init.h). What is written is checked as `check` does. */
-#include "results.h"
 #include "verb_check.h"
 
 #include "darknet_plugin/base/command.h"

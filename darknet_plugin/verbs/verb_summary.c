@@ -3,10 +3,8 @@
 #include "device.h"
 #include "results.h"
 
-#include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/options.h"
 #include "darknet_plugin/lowering/lower_savings.h"
-#include "darknet_plugin/model/model.h"
 #include "layers/gpu/gpu.h"
 
 #include <stdlib.h>

@@ -2,7 +2,6 @@
  * simple.c and maxpool.c. An item of work is one block of channels of one image, and no two items meet.
  *
  * Left to the plain code: shortcuts of unlike shapes. */
-#include "batchnorm_blocked.h"
 #include "parallel.h"
 #include "state.h"
 #include "vec.h"

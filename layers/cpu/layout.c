@@ -14,7 +14,6 @@
 #include "state.h"
 #include "vec.h"
 
-#include "darknet_plugin/base/mem.h"
 #include "layers/fork_layers.h"
 
 #include <stdlib.h>

@@ -4,7 +4,6 @@
  *   reorg3d    y[o c + k][i][j] = x[k][i s + o / s][j s + o % s];                               dx += the same way back
  *
  * On blocked maps (vec.h) whole blocks are copied where part and place begin with one, single lanes elsewhere. */
-#include "layers/fork_layers.h"
 #include "parallel.h"
 #include "state.h"
 #include "vec.h"

@@ -117,7 +117,6 @@ static void split_channels(void *ctx, size_t begin, size_t end)
     free(sum_of);
 }
 
-
 /* The normalised weights, (n + 1, groups), ones where there are none; the caller frees. */
 static float *normalised(const layer *l)
 {

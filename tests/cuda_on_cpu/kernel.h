@@ -1,6 +1,6 @@
 /* The words of a CUDA kernel in C++: included by cuda_runtime.h where that is compiled as C++.
  *
- * A launch packs its arguments into a closure that runs one thread, and hands that to device.cpp with a list of the
+ * A launch packs its arguments into a closure that runs one thread, and hands that to launch.cpp with a list of the
  * pointers among the arguments: only the device memory they point into is opened while the kernel runs, and a pointer
  * to memory of the host is refused. */
 #ifndef CUDA_ON_CPU_KERNEL_H
@@ -19,7 +19,7 @@
 #define __shared__ static thread_local     /* a processor thread runs one block at a time */
 #define __constant__ static
 
-/* Where a thread is; set by device.cpp before it runs. */
+/* Where a thread is; set by launch.cpp before it runs. */
 extern __thread uint3 threadIdx, blockIdx, blockDim, gridDim __attribute__((tls_model("initial-exec")));
 enum { warpSize = 32 };
 extern "C" void cuda_on_cpu_barrier(void);

@@ -1,8 +1,6 @@
 /* What every user of a model's graph needs (see model_graph.h). */
 #include "model_graph.h"
 
-#include "darknet_plugin/base/mem.h"
-
 #include <stdlib.h>
 #include <string.h>
 

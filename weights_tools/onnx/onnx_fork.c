@@ -114,7 +114,7 @@ static const char *weighed(build *graph, int i, int k, const char *map, const fl
 int onnx_sum(build *graph, int i)
 {
     const layer *l = at(graph, i);
-    int groups = l->nweights > l->n + 1 ? l->out_c : 1;
+    int groups = fork_sum_groups(l);
     float *v = mem_calloc((size_t)(l->n + 1) * (size_t)groups, sizeof *v);
     for (int c = 0; c < groups; ++c) shortcut_sum_normalise(l->weights, l->n + 1, groups, c, l->softmax, v);
     const char *sum = weighed(graph, i, 0, as_map(graph, i - 1), v, groups), *out = onnx_before_activation(graph, i);

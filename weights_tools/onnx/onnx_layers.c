@@ -12,7 +12,6 @@
  * row. */
 #include "onnx_build.h"
 
-#include "darknet_plugin/host/host_facts.h"
 #include "layers/fork_layers.h"
 #include "weights_tools/file/fold.h"
 
