@@ -108,7 +108,7 @@ OMP := -fopenmp-simd
 endif
 
 # Test programs call what is optimised; their own lines are not worth the compiler's time.
-TEST_OPT := $(if $(filter -O0,$(OPT)),,-O1)
+TEST_OPT := $(if $(filter -O0,$(OPT)),,$(if $(SAN),-O0,-O1))
 
 # -std=c11 keeps a * b + c apart; kernels want it in one instruction.
 KERNEL_FLAGS := -ffp-contract=fast $(KERNEL_OPT)
@@ -206,9 +206,17 @@ $(BUILD)/bench: $(BUILD)/tests/bench/bench.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
 $(BUILD)/make_shapes: $(BUILD)/cfg/shapes/make_shapes.o $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) -o $@ $^ $(LIBS)
-# Compiled, not linked: all that a second compiler can warn of.
-.PHONY: test-objects
-test-objects: $(BUILD)/darknet $(TESTS:%=%.o) $(HELP)
+# What a second compiler warns of where no fuzz target is made of it, which is compiled for them: no objects.
+SYNTAX := $(patsubst %.o,%.syntax,$(filter-out $(READERS),$(OBJ) $(HELP)) $(TESTS:%=%.o)) \
+          $(BUILD)/darknet_plugin/verbs/main.syntax
+.PHONY: syntax
+syntax: $(SYNTAX)
+$(BUILD)/%.syntax: %.c FORCE
+	$(CC) $(CFLAGS_ALL) -fsyntax-only $<
+$(BUILD)/%.narrow.syntax: %.c FORCE
+	$(CC) $(CFLAGS_ALL) -DNARROW -fsyntax-only $<
+$(BUILD)/%.syntax: %.cpp FORCE
+	$(CXX) $(CXXFLAGS_ALL) -fsyntax-only $<
 $(TESTS): %: %.o $(HELP) $(BUILD)/libdistill.a
 	$(CXX) $(OPT) $(OMP) $(LINKER) -o $@ $^ $(LIBS) -lcmocka
 # Our own objects' allocations, not those of libraries, go through this test.
@@ -325,11 +333,12 @@ bench: setup
 	@BENCH=$(BUILD)/bench DIRECT=$(BUILD)-direct/bench tests/bench/bench.sh
 
 # nvcc, CUDA's libraries and Debian's Darknet with GPU=1, all of tests/cuda_on_cpu: no GPU, no CUDA.
-# SAN=1: kernels, too.
+# SAN=1: kernels, too. All but kernels is compiled at -O1, in half the time.
 EMULATED := $(CURDIR)/build-emulated$(if $(filter 1,$(SAN)),-asan)
 DEVICE_FLAGS := $(if $(filter 1,$(SAN)),-fsanitize=address)
-ON_EMULATED := GPU=1 CUDNN=0 NVCC=$(EMULATED)/cuda/bin/nvcc NVCC_ARCH= NVCCFLAGS=$(DEVICE_FLAGS) \
-    DARKNET=$(EMULATED)/host BUILD=$(notdir $(EMULATED))
+ON_EMULATED := GPU=1 CUDNN=0 ONNX=0 NVCC=$(EMULATED)/cuda/bin/nvcc NVCC_ARCH= NVCCFLAGS=$(DEVICE_FLAGS) \
+    DARKNET=$(EMULATED)/host BUILD=$(notdir $(EMULATED)) \
+    $(if $(SAN),,OPT="$(patsubst -O3,-O1,$(OPT))" KERNEL_OPT=-O3)
 .PHONY: gpu-emulated
 gpu-emulated: setup
 	@got=0; DEVICE_FLAGS=$(DEVICE_FLAGS) tests/cuda_on_cpu/build.sh $(EMULATED) || got=$$?; \
