@@ -9,6 +9,8 @@
 #   make fuzz-cli   every verb on mutated files, for SECONDS=60
 #   make bench      images/s beside PyTorch (where python3-torch is installed) and stock Darknet
 #   make init-all   init between every two networks at hand, a training step of each made smaller (half an hour, 16 GB)
+#   make stock-all  a training step of every network of Debian's with up to 65 million weights; tests stop at 20 million
+#   make published  the public ResNet-56 on all 10,000 test images; tests measure it on 1,000
 #   make memcheck   all tests under valgrind (about an hour)
 #   make gpu-emulated   what tests/gpu.sh wants, with GPU=1, on a CUDA device emulated by the processor: build-emulated
 #   make gpu-check  where nvcc is: builds Debian's Darknet with GPU=1, all kernels, and links it (no device needed)
@@ -280,6 +282,12 @@ test: setup
 .PHONY: init-all
 init-all: $(BUILD)/tests/test_init
 	@DISTILL_INIT_ALL=1 $(BUILD)/tests/test_init
+
+.PHONY: stock-all published
+stock-all: $(BUILD)/tests/test_stock_cfgs
+	@DISTILL_STOCK_ALL=1 $(BUILD)/tests/test_stock_cfgs
+published: $(BUILD)/darknet
+	@DISTILL_PUBLISHED=1 tests/run.sh $(BUILD) 1 test_import.sh
 
 # clang's sanitizers and libFuzzer; the objects are apart from all others.
 fuzzers: $(FUZZERS)
