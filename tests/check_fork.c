@@ -262,9 +262,10 @@ static const struct { const char *section; void (*run)(fork_reference *r, int n,
     { "scale_channels", scale }, { "sam", sam }, { "reorg3d", reorg3d }, { "shortcut", add },
 };
 
-void fork_reference_run(fork_reference *r)
+/* From that layer on: what comes before it is as it was. */
+static void run_from(fork_reference *r, int first)
 {
-    for (int n = 0; n < r->net->n; ++n) {
+    for (int n = first; n < r->net->n; ++n) {
         const cfg_section *s = section_of(r, n);
         size_t k = 0;
         while (k < sizeof rows / sizeof *rows && !cfg_is(s, rows[k].section)) ++k;
@@ -273,38 +274,47 @@ void fork_reference_run(fork_reference *r)
     }
 }
 
+void fork_reference_run(fork_reference *r) { run_from(r, 0); }
+
 /* ---- gradients ---- */
 
-static double loss(fork_reference *r, const float *coefficient)
+/* Where layer `changed` has other weights than when it ran last. */
+static double loss(fork_reference *r, int changed, const float *coefficient)
 {
     const map *y = &r->layer[r->net->n - 1];
     double sum = 0;
-    fork_reference_run(r);
+    run_from(r, changed);
     for (size_t i = 0; i < size_of(y, r->net->batch); ++i) sum += coefficient[i] * y->y[i];
     return sum;
 }
 
-static void check_array(fork_reference *r, const float *coefficient, double *p, const float *got, size_t n, double times, const char *what)
+/* Parameters p of layer i: got[k] must be d loss / d p[k], so many times. */
+static void check_array(fork_reference *r, int i, const float *coefficient, double *p, const float *got, size_t n,
+                        double times, const char *what)
 {
     const double h = 1e-6;
-    for (size_t i = 0; i < n; i += n > 100 ? 23 : 1) {
-        double keep = p[i];
-        p[i] = keep + h;
-        double up = loss(r, coefficient);
-        p[i] = keep - h;
-        double down = loss(r, coefficient);
-        p[i] = keep;
-        check_close(got[i], times * (up - down) / (2 * h), 1e-4, what, i);
+    for (size_t k = 0; k < n; k += n > 100 ? 23 : 1) {
+        double keep = p[k];
+        p[k] = keep + h;
+        double up = loss(r, i, coefficient);
+        p[k] = keep - h;
+        double down = loss(r, i, coefficient);
+        p[k] = keep;
+        check_close(got[k], times * (up - down) / (2 * h), 1e-4, what, k);
     }
 }
 
+/* A layer's loss takes what the layers before it gave last, so each runs once more with its own weights. */
 void fork_reference_check(fork_reference *r, const float *coefficient, double times, const char *name)
 {
+    fork_reference_run(r);
     for (int i = 0; i < r->net->n; ++i) {
         const layer *l = &r->net->layers[i];
         char *what = mem_printf("%s, layer %d", name, i);
-        if (r->weights[i]) check_array(r, coefficient, r->weights[i], l->weight_updates, (size_t)l->nweights, times, what);
-        if (r->biases[i]) check_array(r, coefficient, r->biases[i], l->bias_updates, (size_t)l->n, times, what);
+        size_t weights = (size_t)l->nweights, biases = (size_t)l->n;
+        if (r->weights[i]) check_array(r, i, coefficient, r->weights[i], l->weight_updates, weights, times, what);
+        if (r->biases[i]) check_array(r, i, coefficient, r->biases[i], l->bias_updates, biases, times, what);
+        if (r->weights[i] || r->biases[i]) run_from(r, i);
         free(what);
     }
 }

@@ -74,7 +74,7 @@ typedef struct ref {
     const layer *l;
     int c, size, stride, pad, groups, train;
     size_t nx, nw, ny;
-    double *x, *w, *b, *g, *y, *k, *mean, *variance;
+    double *x, *w, *b, *g, *sums, *y, *k, *mean, *variance;   /* sums: what the convolution gives */
     double nearest_kink;
 } ref;
 
@@ -102,34 +102,85 @@ static double ref_tap(const ref *r, size_t b, int o, int i, int j)
     return sum;
 }
 
-static void ref_conv(ref *r)
+/* Sums of the convolution: of so many images, channels, rows and columns from the first of each. */
+typedef struct {
+    int image, images, channel, channels, row, rows, column, columns;
+} part;
+
+static part whole(const ref *r)
+{
+    return (part){ .images = r->l->batch, .channels = r->l->out_c, .rows = r->l->out_h, .columns = r->l->out_w };
+}
+
+static part of_weight(const ref *r, size_t i)
+{
+    part p = whole(r);
+    p.channel = (int)(i / (r->nw / (size_t)r->l->out_c));
+    p.channels = 1;
+    return p;
+}
+
+/* Outputs from `first` on, `count` of them, whose windows hold the input `at`. */
+static void windows_of(const ref *r, int at, int outputs, int *first, int *count)
+{
+    int last = (at + r->pad) / r->stride, before = at + r->pad - r->size;   /* the last input before a window that holds it */
+    *first = before < 0 ? 0 : before / r->stride + 1;
+    *count = (last < outputs ? last + 1 : outputs) - *first;
+}
+
+static part of_input(const ref *r, size_t i)
 {
     const layer *l = r->l;
-    double *y = r->y;
-    for (size_t b = 0; b < (size_t)l->batch; ++b)
-        for (int o = 0; o < l->out_c; ++o)
-            for (int i = 0; i < l->out_h; ++i)
-                for (int j = 0; j < l->out_w; ++j) *y++ = ref_tap(r, b, o, i, j);
+    int at = (int)(i % (r->nx / (size_t)l->batch)), map = l->h * l->w, channels = l->out_c / r->groups;
+    part p = { .image = (int)(i / (r->nx / (size_t)l->batch)), .images = 1, .channels = channels };
+    p.channel = at / map / (r->c / r->groups) * channels;
+    windows_of(r, at % map / l->w, l->out_h, &p.row, &p.rows);
+    windows_of(r, at % l->w, l->out_w, &p.column, &p.columns);
+    return p;
+}
+
+static part of_nothing(const ref *r, size_t i)
+{
+    (void)r;
+    (void)i;
+    return (part){ 0 };
+}
+
+static void ref_conv(ref *r, part p)
+{
+    const layer *l = r->l;
+    for (int b = p.image; b < p.image + p.images; ++b)
+        for (int o = p.channel; o < p.channel + p.channels; ++o)
+            for (int i = p.row; i < p.row + p.rows; ++i)
+                for (int j = p.column; j < p.column + p.columns; ++j)
+                    r->sums[((b * l->out_c + o) * l->out_h + i) * l->out_w + j] = ref_tap(r, (size_t)b, o, i, j);
+}
+
+/* Of one channel. */
+static void ref_statistics(const ref *r, size_t o, size_t map, double *mean, double *variance)
+{
+    const layer *l = r->l;
+    size_t c = (size_t)l->out_c, batch = (size_t)l->batch;
+    double m = 0, v = 0, n = (double)(batch * map);
+    for (size_t b = 0; b < batch; ++b)
+        for (size_t i = 0; i < map; ++i) m += r->y[(b * c + o) * map + i] / n;
+    for (size_t b = 0; b < batch; ++b)
+        for (size_t i = 0; i < map; ++i) v += pow(r->y[(b * c + o) * map + i] - m, 2) / n;
+    *mean = r->train ? m : l->rolling_mean[o];
+    *variance = r->train ? v : l->rolling_variance[o];
 }
 
 static void ref_batchnorm(ref *r)
 {
-    const layer *l = r->l;
-    size_t map = (size_t)l->out_h * (size_t)l->out_w, c = (size_t)l->out_c, n = (size_t)l->batch * map;
+    size_t map = (size_t)r->l->out_h * (size_t)r->l->out_w, c = (size_t)r->l->out_c;
     for (size_t o = 0; o < c; ++o) {
-        double m = 0, v = 0;
-        for (size_t i = 0; i < n; ++i) m += r->y[(i / map * c + o) * map + i % map] / (double)n;
-        for (size_t i = 0; i < n; ++i) v += pow(r->y[(i / map * c + o) * map + i % map] - m, 2) / (double)n;
-        if (!r->train) {
-            m = l->rolling_mean[o];
-            v = l->rolling_variance[o];
-        }
-        r->mean[o] = m;
-        r->variance[o] = v;
-        for (size_t i = 0; i < n; ++i) {
-            double *y = &r->y[(i / map * c + o) * map + i % map];
-            *y = (*y - m) / (sqrt(v) + 1e-6) * r->g[o];
-        }
+        ref_statistics(r, o, map, &r->mean[o], &r->variance[o]);
+        double deviation = sqrt(r->variance[o]) + 1e-6;
+        for (size_t b = 0; b < (size_t)r->l->batch; ++b)
+            for (size_t i = 0; i < map; ++i) {
+                double *y = &r->y[(b * c + o) * map + i];
+                *y = (*y - r->mean[o]) / deviation * r->g[o];
+            }
     }
 }
 
@@ -181,12 +232,13 @@ static double kink_of(double x, int activation)
     }
 }
 
+/* From the convolution's sums on. */
 static double ref_loss(ref *r)
 {
     const layer *l = r->l;
     size_t map = (size_t)l->out_h * (size_t)l->out_w;
     double loss = 0;
-    ref_conv(r);
+    memcpy(r->y, r->sums, r->ny * sizeof *r->y);
     if (l->batch_normalize) ref_batchnorm(r);
     r->nearest_kink = 1;
     for (size_t i = 0; i < r->ny; ++i) {
@@ -213,29 +265,39 @@ static ref ref_of(const network *net, const float *k, int train)
     r.g = doubles(l->scales, (size_t)l->out_c);
     r.k = doubles(k, r.ny);
     r.y = doubles(NULL, r.ny);
+    r.sums = doubles(NULL, r.ny);
     r.mean = doubles(NULL, (size_t)l->out_c);
     r.variance = doubles(NULL, (size_t)l->out_c);
+    ref_conv(&r, whole(&r));
     return r;
 }
 
 static void ref_free(ref *r)
 {
-    double *all[] = { r->x, r->w, r->b, r->g, r->k, r->y, r->mean, r->variance };
+    double *all[] = { r->x, r->w, r->b, r->g, r->k, r->sums, r->y, r->mean, r->variance };
     for (size_t i = 0; i < sizeof all / sizeof *all; ++i) free(all[i]);
 }
 
-/* got - before must be d loss / d p. */
-static void check_gradient(ref *r, double *p, size_t n, const float *got, const float *before, const char *name, const char *what)
+/* The loss where x, which the sums of that part are made of, is `value`. */
+static double loss_where(ref *r, double *x, double value, part sums)
+{
+    *x = value;
+    ref_conv(r, sums);
+    return ref_loss(r);
+}
+
+/* got - before must be d loss / d p; sums_of(i) are those that p[i] has a share in. */
+static void check_gradient(ref *r, double *p, size_t n, part (*sums_of)(const ref *, size_t), const float *got,
+                           const float *before, const char *name, const char *what)
 {
     const double h = 1e-6;
     char *label = mem_printf("%s: d %s", name, what);
     for (size_t i = 0; i < n; ++i) {
         double keep = p[i];
-        p[i] = keep + h;
-        double up = ref_loss(r);
-        p[i] = keep - h;
-        double down = ref_loss(r);
+        part sums = sums_of(r, i);
+        double up = loss_where(r, &p[i], keep + h, sums), down = loss_where(r, &p[i], keep - h, sums);
         p[i] = keep;
+        ref_conv(r, sums);
         check_close((double)got[i] - before[i], (up - down) / (2 * h), 1e-4, label, i);
     }
     free(label);
@@ -258,9 +320,10 @@ static void check_parameters(ref *r, layer *l, float *before[4], const char *nam
         check_close_n(l->bias_updates, before[2], (size_t)l->out_c, 0, "frozen bias updates");
         return;
     }
-    check_gradient(r, r->w, r->nw, l->weight_updates, before[1], name, "weights");
-    check_gradient(r, r->b, (size_t)l->out_c, l->bias_updates, before[2], name, "biases");
-    if (l->batch_normalize) check_gradient(r, r->g, (size_t)l->out_c, l->scale_updates, before[3], name, "scales");
+    check_gradient(r, r->w, r->nw, of_weight, l->weight_updates, before[1], name, "weights");
+    check_gradient(r, r->b, (size_t)l->out_c, of_nothing, l->bias_updates, before[2], name, "biases");
+    if (l->batch_normalize)
+        check_gradient(r, r->g, (size_t)l->out_c, of_nothing, l->scale_updates, before[3], name, "scales");
 }
 
 /* Random inputs that keep clear of kinks. */
@@ -291,7 +354,7 @@ void conv_case_check(const conv_case *k, cpu_backend backend, cpu_mode mode, int
                         filled(l->bias_updates, n, 33), k->bn ? filled(l->scale_updates, n, 34) : NULL };
     memcpy(l->delta, coefficients, ny * sizeof(float));
     check_backward(net, 1, train);
-    check_gradient(&r, r.x, r.nx, net->layers[0].delta, before[0], k->name, "input");
+    check_gradient(&r, r.x, r.nx, of_input, net->layers[0].delta, before[0], k->name, "input");
     check_parameters(&r, l, before, k->name, mode);
     for (int i = 0; i < 4; ++i) free(before[i]);
     free(coefficients);

@@ -3,6 +3,7 @@
 # everything where flags change. On a copy of the sources, with a compiler that only writes down what it is asked for; at last,
 # for a removed header, with a real one.
 . tests/tap.sh "$@"
+not_quick "what make builds anew"
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CFLAGS CXXFLAGS BUILD   # of a make that runs this
 tree=$work/tree bin=$work/bin
 mkdir -p "$tree/tests" "$tree/cfg" "$bin"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # weights import at the command line, export of 1x1 convolutions with a stride, and the proof on a public model: CIFAR-100
-# ResNet-56 must keep its published accuracy.
+# ResNet-56 must keep its published accuracy. DISTILL_PUBLISHED=1 measures that on all 10,000 images (make published);
+# otherwise it is what that measurement found for the first 1,000.
 set -u
 . tests/tap.sh
 models=tests/fixtures/import
@@ -146,20 +147,27 @@ says err "no weights to measure it with" "is refused"
 
 shared=../shared/data
 teacher=$shared/teachers/cifar100_resnet56-f2eff4c8.pt
+# The test images alone: of the other 50,000 nothing is asked.
+unpack_test() {
+    mkdir "$work/cifar100" && ln -s "$PWD/$shared/cifar100/test" "$work/cifar100/test" &&
+        sed "/^    ('train', /d" $shared/cifar100/unpack.py >"$work/cifar100/unpack.py" &&
+        /usr/bin/python3 "$work/cifar100/unpack.py" "$work"
+}
 if [ -n "${DISTILL_QUICK:-}" ]; then
     echo "skipped: the public ResNet-56's accuracy, measured without sanitizers"
 elif [ ! -r $teacher ] || [ ! -r $shared/cifar100/unpack.py ]; then
     echo "skipped: the public ResNet-56, $teacher is not there"
-elif ! /usr/bin/python3 $shared/cifar100/unpack.py "$work" >/dev/null 2>&1; then
+elif ! unpack_test >/dev/null 2>&1; then
     echo "skipped: the public ResNet-56, CIFAR-100 cannot be unpacked (python3-numpy and python3-pil)"
 else
     status 0 "import of the public ResNet-56" "$darknet" distill weights import cfg/cifar100/resnet56.cfg $teacher "$work/resnet56.weights"
     says out "layer2.0.downsample.0.weight -> [convolutional] #32 32x16x1x1, batch norm layer2.0.downsample.1" "finds its shortcut convolutions"
     sed "s|^weights=.*|weights=$work/resnet56.weights\nmean=0.5070,0.4865,0.4409\nstd=0.2673,0.2564,0.2761|" \
         cfg/cifar100/resnet56-resnet20.cfg >"$work/distill.cfg"
-    printf 'classes=100\nnames=%s\ntrain=%s\nvalid=%s\n' "$work/fine_label_names.txt" "$work/train.bin" "$work/test.bin" >"$work/cifar.data"
-    status 0 "its accuracy as a teacher" "$darknet" distill valid "$work/cifar.data" "$work/distill.cfg" -json
-    holds "72.63 % top-1 and 91.94 % top-5 of 10,000 images, as published" \
-        '.images == 10000 and (.teacher.top1 * 100 | round) == 7263 and (.teacher.top5 * 100 | round) == 9194 and (has("student") | not)'
+    printf 'classes=100\nnames=%s\nvalid=%s\n' "$work/fine_label_names.txt" "$work/test.bin" >"$work/cifar.data"
+    images=1000 top1=7320 top5=9260 what="73.20 % top-1 and 92.60 % top-5 of the first 1,000 images, which are part of what is published"
+    [ -z "${DISTILL_PUBLISHED:-}" ] || images=10000 top1=7263 top5=9194 what="72.63 % top-1 and 91.94 % top-5 of 10,000 images, as published"
+    status 0 "its accuracy as a teacher" "$darknet" distill valid "$work/cifar.data" "$work/distill.cfg" -limit $images -json
+    holds "$what" ".images == $images and (.teacher.top1 * 100 | round) == $top1 and (.teacher.top5 * 100 | round) == $top5 and (has(\"student\") | not)"
 fi
 finish

@@ -2,6 +2,7 @@
 # Blocked layers are compiled twice (layers/cpu/narrow.h): are all that know how wide a block is, and does no object for narrow
 # blocks call one for wide ones? A name that narrow.h forgets would read maps of the wrong layout.
 . tests/tap.sh "$@"
+not_quick "the names in objects"
 objects=$build/layers/cpu
 defines() { nm -P -g "$@" | awk '$2 ~ /^[TDRB]$/ { print $1 }' | sort -u; }
 wants() { nm -P -g "$@" | awk '$2 == "U" { print $1 }' | sort -u; }

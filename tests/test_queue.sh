@@ -2,6 +2,7 @@
 # The queue of experiments, with a program that only pretends: what was interrupted is resumed by the program it began with, what is
 # finished is skipped, two queues share the jobs.
 . tests/tap.sh "$@"
+not_quick "the queue of experiments"
 w=$work
 export EXPERIMENTS=$w/e RESULTS=$w/r PROGRAM=$w/program FAKE=$w
 queue() { tests/experiments/queue.sh "$w/jobs" "$@"; }

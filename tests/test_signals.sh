@@ -28,7 +28,7 @@ idx() {
     { printf '\0\0\10\3\0\0'; printf "\\$(printf %o $(($2 / 256)))\\$(printf %o $(($2 % 256)))"; printf '\0\0\0\34\0\0\0\34'; yes abcdefghij | head -c $(($2 * 784)); } >"in/$1-images-idx3-ubyte"
     { printf '\0\0\10\1\0\0'; printf "\\$(printf %o $(($2 / 256)))\\$(printf %o $(($2 % 256)))"; yes "$(printf '\1\n\2')" | head -c "$2" | tr '\n' '\3'; } >"in/$1-labels-idx1-ubyte"
 }
-idx train 5000
+idx train 2500
 idx valid 20
 seq 10 >in/t.names
 printf 'classes=10\nnames=in/t.names\ntrain=in/train-images-idx3-ubyte\nvalid=in/valid-images-idx3-ubyte\nbackup=b\n' >in/t.data

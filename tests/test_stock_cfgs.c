@@ -1,16 +1,22 @@
 /* Any stock cfg that the host trains on a CPU still trains: every cfg that Debian ships, made small, runs a training step on
- * the fast path (its own layers beside the host's), and then answers in inference as the host's own code does. */
+ * the fast path (its own layers beside the host's), and then answers in inference as the host's own code does. What has
+ * the layers of one before it is that network once more, and left out. DISTILL_STOCK_ALL=1: larger ones, too. */
 #include "layers/network.h"
 #include "check_layers.h"
 
-#include "darknet_plugin/sections/cfg.h"
+#include "darknet_plugin/sections/shapes.h"
 
 #include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define SHIPPED "/usr/share/darknet"
-enum { SIZE = 64, LARGEST = 30000000, LARGEST_MEMCHECK = 8000000 };
+enum { SIZE = 64, MOST_PRODUCTS = 400000000, MOST_CFGS = 100 };
+
+typedef struct {
+    int trained, compared, twins, left_out, seen;
+    char *layers[MOST_CFGS], *name[MOST_CFGS];   /* of those that were trained */
+} tally;
 
 /* As in test_shapes.c: the host's own first weights do not matter and take long. */
 float rand_normal(void);
@@ -36,32 +42,73 @@ static int is_recurrent(const network *net)
     return 0;
 }
 
-static size_t weights_of(const network *net)
+/* So many parameters at most, each seconds of ten million. */
+static size_t largest(void)
 {
-    size_t sum = 0;
-    for (int i = 0; i < net->n; ++i)
-        sum += net->layers[i].type == CONNECTED ? (size_t)net->layers[i].inputs * (size_t)net->layers[i].outputs : (size_t)net->layers[i].nweights;
-    return sum;
+    if (check_memcheck()) return 8000000;
+    return getenv("DISTILL_STOCK_ALL") ? 65000000 : 20000000;
 }
 
-/* The cfg with two images of at most 64x64. */
-static network *small(const char *path, diag *d)
+/* All that makes one network another, but for its weights, as text. */
+static char *layers_of(const network *net)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+    assert_non_null(f);
+    for (int i = 0; i < net->n; ++i) {
+        const layer *l = &net->layers[i];
+        fprintf(f, "%d %d %dx%dx%d %d %d %d %d %d %d %d %d %g\n", l->type, l->inputs, l->out_w, l->out_h, l->out_c, l->n,
+                l->size, l->stride, l->pad, l->groups, l->batch_normalize, l->activation, l->index, l->probability);
+    }
+    fclose(f);
+    return text;
+}
+
+static void at_most(cfg_section *s, const char *key, int size)
+{
+    if (cfg_int(s, key, 0) > size) cfg_set(s, key, "%d", size);
+}
+
+static void make_small(cfg_file *cfg, int size)
+{
+    cfg_section *net = &cfg->section[0];
+    if (cfg_int(net, "inputs", 0)) return;
+    cfg_set(net, "batch", "2");
+    cfg_set(net, "subdivisions", "1");
+    at_most(net, "width", size);
+    at_most(net, "height", size);
+    for (int i = 1; i < cfg->n; ++i) {
+        at_most(&cfg->section[i], "crop_width", size);
+        at_most(&cfg->section[i], "crop_height", size);
+    }
+}
+
+static network *parse(const cfg_file *cfg, const char *path, diag *d)
 {
     size_t len;
-    cfg_file *c = cfg_read(path, d);
-    if (!c || diag_errors(d)) return cfg_free(c), NULL;
-    cfg_section *net = &c->section[0];
-    if (!cfg_int(net, "inputs", 0)) {
-        cfg_set(net, "batch", "2");
-        cfg_set(net, "subdivisions", "1");
-        if (cfg_int(net, "width", 0) > SIZE) cfg_set(net, "width", "%d", SIZE);
-        if (cfg_int(net, "height", 0) > SIZE) cfg_set(net, "height", "%d", SIZE);
-    }
-    char *text = cfg_text(c, &len);
-    network *n = host_parse(text, len, path, d);
+    char *text = cfg_text(cfg, &len);
+    network *net = host_parse(text, len, path, d);
     free(text);
-    cfg_free(c);
-    return n;
+    return net;
+}
+
+/* The network of a cfg with two images of at most SIZE x SIZE, half of that for one with many products; NULL: why not. */
+static network *small(const char *path, diag *d, const char **why)
+{
+    cfg_file *cfg = cfg_read(path, d);
+    network *net = NULL;
+    *why = "it does not parse at this size";
+    if (cfg && !diag_errors(d)) {
+        make_small(cfg, SIZE);
+        net_shape *shape = shapes_infer(cfg, d);
+        if (shape && shape->macs > MOST_PRODUCTS) make_small(cfg, cfg_int(&cfg->section[0], "width", 0) / 2);
+        if (shape && shape->params > largest()) *why = "it has too many weights for a test";
+        else if (shape) net = parse(cfg, path, d);
+        shapes_free(shape);
+    }
+    cfg_free(cfg);
+    return net;
 }
 
 static void bind_as(network *net, cpu_backend backend)
@@ -128,29 +175,52 @@ static double compare_inference(network *net)
     return largest > 0 ? apart / largest : apart;
 }
 
-static void check_cfg(const char *name, int counts[3])
+/* Is it a network that was trained before, under another name? If not, it is from now on. */
+static int is_twin(const network *net, const char *name, tally *t)
+{
+    char *layers = layers_of(net);
+    for (int i = 0; i < t->seen; ++i) {
+        if (strcmp(t->layers[i], layers)) continue;
+        print_message("left out: %s: it has the layers of %s\n", name, t->name[i]);
+        free(layers);
+        return 1;
+    }
+    assert_true(t->seen < MOST_CFGS);
+    t->layers[t->seen] = layers;
+    t->name[t->seen++] = mem_printf("%s", name);
+    return 0;
+}
+
+static void train_and_compare(network *net, const char *name, tally *t)
+{
+    bind_as(net, BACKEND_DNNL);
+    int bad = train_step(net);
+    if (bad) fail_msg("%s: weights of layer %d are not finite after a step", name, bad - 1);
+    ++t->trained;
+    const char *why = not_comparable(net);
+    if (why) {
+        print_message("only trained: %s: %s\n", name, why);
+        cpu_unbind(net);
+        return;
+    }
+    double apart = compare_inference(net);
+    if (!(apart < 5e-5)) fail_msg("%s: inference differs from the host's by %g", name, apart);
+    ++t->compared;
+}
+
+static void check_cfg(const char *name, tally *t)
 {
     char *path = mem_printf(SHIPPED "/cfg/%s", name);
     diag *d = diag_new();
-    network *net = small(path, d);
-    const char *why = !net ? "it does not parse at this size" : is_recurrent(net) ? "the host corrupts its memory" : weights_of(net) > (check_memcheck() ? LARGEST_MEMCHECK : LARGEST) ? "it has too many weights for a test" : NULL;
-    if (why) {
-        print_message("left out: %s: %s\n", name, why);
-        ++counts[2];
+    const char *why;
+    network *net = small(path, d, &why);
+    if (!net || is_recurrent(net)) {
+        print_message("left out: %s: %s\n", name, net ? "the host corrupts its memory" : why);
+        ++t->left_out;
+    } else if (is_twin(net, name, t)) {
+        ++t->twins;
     } else {
-        bind_as(net, BACKEND_DNNL);
-        int bad = train_step(net);
-        if (bad) fail_msg("%s: weights of layer %d are not finite after a step", name, bad - 1);
-        ++counts[0];
-        why = not_comparable(net);
-        if (why) {
-            print_message("only trained: %s: %s\n", name, why);
-            cpu_unbind(net);
-        } else {
-            double apart = compare_inference(net);
-            if (!(apart < 5e-5)) fail_msg("%s: inference differs from the host's by %g", name, apart);
-            ++counts[1];
-        }
+        train_and_compare(net, name, t);
     }
     host_free(net);
     diag_free(d);
@@ -160,7 +230,7 @@ static void check_cfg(const char *name, int counts[3])
 static void every_shipped_cfg(void **unused)
 {
     (void)unused;
-    int counts[3] = { 0 };
+    tally t = { 0 };
     if (getenv("DISTILL_QUICK") && !check_memcheck()) {
         print_message("skipped: training every shipped cfg, done without sanitizers\n");
         skip();
@@ -173,12 +243,17 @@ static void every_shipped_cfg(void **unused)
     assert_int_equal(chdir(SHIPPED), 0);
     for (struct dirent *e; (e = readdir(dir)); ) {
         size_t len = strlen(e->d_name);
-        if (len > 4 && !strcmp(e->d_name + len - 4, ".cfg")) check_cfg(e->d_name, counts);
+        if (len > 4 && !strcmp(e->d_name + len - 4, ".cfg")) check_cfg(e->d_name, &t);
     }
     closedir(dir);
-    print_message("%d trained, %d of them compared with the host, %d left out\n", counts[0], counts[1], counts[2]);
-    if (check_memcheck()) assert_true(counts[0] >= 5 && counts[1] >= 5);
-    else assert_true(counts[0] >= 25 && counts[1] >= 15);
+    print_message("%d trained, %d of them compared with the host, %d like another, %d left out\n", t.trained, t.compared,
+                  t.twins, t.left_out);
+    if (check_memcheck()) assert_true(t.trained + t.twins >= 5 && t.compared + t.twins >= 5);
+    else assert_true(t.trained + t.twins >= 16 && t.compared + t.twins >= 16);
+    for (int i = 0; i < t.seen; ++i) {
+        free(t.layers[i]);
+        free(t.name[i]);
+    }
 }
 
 int main(void)

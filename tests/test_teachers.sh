@@ -2,14 +2,14 @@
 # Several teachers and several taps in one student: each triple learns from its own, live and cached alike.
 . tests/tap.sh "$@"
 w=$work
-n=$(many 600 100)   # images of a training
-few_images $(many 1000 100)
+n=$(many 200 100)   # images of a training
+few_images $(many 400 100)
 same() { if cmp -s "$1" "$2"; then ok "$3"; else not_ok "$3"; fi; }
 encoder=$(sed -n '/^\[convolutional\]/,/^\[projector\]/p' cfg/fashion-simkd.cfg | grep -v projector)
 net=$(sed -n '/^\[net\]/,/^\[teacher\]/p' cfg/fashion-simkd.cfg | grep -v teacher)
 big="cfg=$PWD/cfg/fashion-teacher.cfg
 weights=$PWD/cfg/fashion-teacher.weights"
-status 0 "a second teacher" "$darknet" distill train "$w/few.data" cfg/fashion-student.cfg -epochs 4 -limit $(many 12000 200) -quiet -backup "$w"
+status 0 "a second teacher" "$darknet" distill train "$w/few.data" cfg/fashion-student.cfg -epochs 4 -limit $(many 6000 200) -quiet -backup "$w"
 small="cfg=$PWD/cfg/fashion-student.cfg
 weights=$w/fashion-student_final.weights"
 cat >"$w/two.cfg" <<END

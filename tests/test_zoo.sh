@@ -1,6 +1,7 @@
 #!/bin/bash
 # The published networks that tests/zoo writes: as large as published, and one of them distilled, cached and exported.
 . tests/tap.sh "$@"
+not_quick "published networks by the command"
 w=$work
 make_cfg() { python3 tests/zoo/make_cfg.py "$@"; }
 same() { if cmp -s "$1" "$2"; then ok "$3"; else not_ok "$3"; fi; }
