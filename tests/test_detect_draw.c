@@ -125,6 +125,22 @@ static void test_boxes_beyond_the_picture(void **state)
 }
 
 /* Pictures of a few pixels, smaller than any label. */
+/* The font has ASCII only: a name is drawn as its letters without marks, a '?' for what is none, one a character. */
+static void test_names_of_any_letters(void **state)
+{
+    (void)state;
+    const char *const names[][2] = { { "B\xc3\xa4r", "Bar" }, { "\xc3\x89t\xc3\xbd", "Ety" }, { "\xe7\x8c\xab 1", "? 1" },
+                                     { "\xf0\x9f\x90\xb1", "?" }, { "a\xff" "b", "a?b" } };
+    for (size_t i = 0; i < sizeof names / sizeof *names; ++i) {
+        uint8_t *p = blank(W, H), *q = blank(W, H);
+        assert_int_equal(image_draw_box(p, W, H, (image_box){ 50, 40, 150, 100 }, red, names[i][0]), 0);
+        assert_int_equal(image_draw_box(q, W, H, (image_box){ 50, 40, 150, 100 }, red, names[i][1]), 0);
+        assert_memory_equal(p, q, (size_t)W * H * 3);
+        free(p);
+        free(q);
+    }
+}
+
 static void test_tiny_pictures(void **state)
 {
     (void)state;
@@ -323,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_label_above),
         cmocka_unit_test(test_label_stays_inside),
         cmocka_unit_test(test_boxes_beyond_the_picture),
+        cmocka_unit_test(test_names_of_any_letters),
         cmocka_unit_test(test_tiny_pictures),
         cmocka_unit_test(test_lines_grow),
         cmocka_unit_test(test_side_by_side),

@@ -17,6 +17,14 @@ says out "-epochs" "help lists the flags"
 for verb in $("$darknet" distill -help | awk '/^  [a-z]/ { print $1 }'); do
     status 0 "$verb -help: the flags in its row are in the table" "$darknet" distill "$verb" -help
 done
+printf 'classes=2\ntrain=%s\n' "$work" >"$work/turned.data"
+status 1 "a .data file where the cfg stands" "$darknet" distill check "$work/turned.data"
+says err "hint: a cfg begins with [net]; a .data file is named before it" "says what a cfg is"
+printf 'format=idx\n' >>"$work/turned.data"
+status 1 "a folder where format= wants a file" "$darknet" distill data "$work/turned.data"
+says err "hint: it is a folder: format=idx is for files" "is told"
+status 2 "help for a verb" "$darknet" distill help
+says err "distill -help' lists what there is" "is told where it is"
 status 2 "an unknown verb" "$darknet" distill trian
 says err "did you mean 'train'?" "suggests the nearest verb"
 status 2 "an unknown flag" "$darknet" distill check cfg/fashion-student.cfg -jsn

@@ -18,3 +18,23 @@ size_t utf8_sequence(const unsigned char *text)
     }
     return 0;
 }
+
+/* The letter of U+00C0 to U+00FF that ASCII has for it. */
+static char plain_letter(const unsigned char *text)
+{
+    static const char letters[] = "AAAAAAACEEEEIIIIDNOOOOOxOUUUUYTsaaaaaaaceeeeiiiidnooooo/ouuuuyty";
+    return *text == 0xc3 ? letters[text[1] & 0x3f] : '?';
+}
+
+void utf8_plain(char *text)
+{
+    const unsigned char *from = (const unsigned char *)text;
+    char *to = text;
+    while (*from) {
+        size_t n = utf8_sequence(from);
+        if (n == 1) *to++ = (char)*from;
+        else *to++ = n ? plain_letter(from) : '?';
+        from += n ? n : 1;
+    }
+    *to = 0;
+}

@@ -69,8 +69,10 @@ static void hint_folder(const data_request *request, const char *name, diag *d)
 {
     struct stat st;
     char *path = path_found_in(request->data->path, name, path_missing);
-    if (!stat(path, &st) && S_ISDIR(st.st_mode))
-        diag_hint(d, "it is a folder: what %s= names is all folders or all files", request->key);
+    const char *format = request->data->format;
+    int folder = !stat(path, &st) && S_ISDIR(st.st_mode);
+    if (folder && format && strcmp(format, "auto")) diag_hint(d, "it is a folder: format=%s is for files", format);
+    else if (folder) diag_hint(d, "it is a folder: what %s= names is all folders or all files", request->key);
     free(path);
 }
 

@@ -6,6 +6,7 @@
 #include "image_internal.h"
 #include "darknet_plugin/base/out_file.h"
 #include "darknet_plugin/base/path.h"
+#include "darknet_plugin/base/utf8.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -177,6 +178,15 @@ struct text_line {
     int base;                               /* how much hangs */
 };
 
+/* What the font has of a text. */
+std::string drawable(const char *text)
+{
+    std::string plain(text);
+    utf8_plain(&plain[0]);
+    plain.resize(strlen(plain.c_str()));
+    return plain;
+}
+
 /* For a picture of w x h pixels. */
 text_line measure_text(const char *text, int w, int h)
 {
@@ -184,7 +194,7 @@ text_line measure_text(const char *text, int w, int h)
     double size = std::max(9., std::min(w, h) / 40.);   /* of a capital letter, in pixels */
     t.scale = size / 21;                                /* which this font has at scale 1 */
     t.thickness = std::max(1, (int)std::lround(t.scale * 1.4));
-    cv::Size s = cv::getTextSize(text, cv::FONT_HERSHEY_SIMPLEX, t.scale, t.thickness, &t.base);
+    cv::Size s = cv::getTextSize(drawable(text), cv::FONT_HERSHEY_SIMPLEX, t.scale, t.thickness, &t.base);
     t.width = s.width;
     t.height = s.height + t.base;
     t.margin = std::max(2, (int)std::lround(size / 5));
@@ -193,8 +203,8 @@ text_line measure_text(const char *text, int w, int h)
 
 void put_text(cv::Mat &mat, const char *text, const text_line &line, int left, int top, const cv::Scalar &colour)
 {
-    cv::putText(mat, text, cv::Point(left, top + line.height - line.base), cv::FONT_HERSHEY_SIMPLEX, line.scale, colour,
-                line.thickness, cv::LINE_AA);
+    cv::Point at(left, top + line.height - line.base);
+    cv::putText(mat, drawable(text), at, cv::FONT_HERSHEY_SIMPLEX, line.scale, colour, line.thickness, cv::LINE_AA);
 }
 
 /* Black on light, white on dark (luma of ITU-R BT.601). */

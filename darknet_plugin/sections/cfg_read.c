@@ -444,7 +444,10 @@ cfg_file *cfg_parse(const char *path, const char *text, size_t len, diag *d)
     }
     finish_section(&reader);
     finish_elsewhere(&reader);
-    if (!reader.cfg->n) diag_error(d, path, 0, NULL, "no sections in it");
+    if (!reader.cfg->n) {
+        diag_error(d, path, 0, NULL, "no sections in it");
+        diag_hint(d, "a cfg begins with [net]; a .data file is named before it");
+    }
     return reader.cfg;
 }
 

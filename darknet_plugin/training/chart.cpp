@@ -5,6 +5,7 @@
 #include "chart_axis.h"
 extern "C" {
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/utf8.h"
 }
 
 #include <algorithm>
@@ -75,7 +76,9 @@ void write(cv::Mat &mat, const std::string &text, int x, int y, int align, doubl
            const cv::Scalar &colour = INK)
 {
     int left = x - width_of(text, scale) * align / 2;
-    cv::putText(mat, text, cv::Point(left, y), FONT, scale, colour, 1, cv::LINE_AA);
+    std::string plain(text);
+    utf8_plain(&plain[0]);
+    cv::putText(mat, plain.c_str(), cv::Point(left, y), FONT, scale, colour, 1, cv::LINE_AA);
 }
 
 /* ---- lines ---- */

@@ -51,6 +51,7 @@ static int unknown_verb(const char *name)
     const char *near = verb_nearest(VERBS, name);
     fprintf(stderr, "error: unknown verb '%s'\n", name);
     if (near) fprintf(stderr, "hint: did you mean '%s'?\n", near);
+    else fprintf(stderr, "hint: '%s -help' lists what there is\n", command_name());
     return WRONG_USAGE;
 }
 
