@@ -61,6 +61,8 @@ const char *check_folder(void)
     return folder;
 }
 
+char *check_path(const char *name) { return mem_printf("%s/%s", check_folder(), name); }
+
 char *check_read(const char *path, size_t *len)
 {
     FILE *f = fopen(path, "rb");

@@ -28,6 +28,8 @@ network *check_parse(const char *text);
 void check_no_errors(const diag *d);
 /* A fresh folder under $TMPDIR, removed at exit; borrowed. */
 const char *check_folder(void);
+/* The path of a file there; the caller frees. */
+char *check_path(const char *name);
 /* How many entries a folder has. */
 int check_files_in(const char *folder);
 /* Whole file as text; the caller frees; fails the test if unreadable. */

@@ -5,7 +5,7 @@
 
 void data_put(const char *name, const void *data, size_t len)
 {
-    char *path = mem_printf("%s/%s", check_folder(), name);
+    char *path = check_path(name);
     check_write(path, data, len);
     free(path);
 }
@@ -14,7 +14,7 @@ void data_put_text(const char *name, const char *text) { data_put(name, text, st
 
 void data_put_image(const char *name, uint8_t grey)
 {
-    char *path = mem_printf("%s/%s", check_folder(), name);
+    char *path = check_path(name);
     uint8_t p[6] = { grey, grey, grey, grey, grey, grey };
     assert_int_equal(image_write(path, p, 3, 2, 1), 0);
     free(path);

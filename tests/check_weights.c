@@ -12,8 +12,6 @@ static const char cfg[] = "[net]\nbatch=4\nsubdivisions=2\nheight=12\nwidth=12\n
     "[convolutional]\nfilters=6\nsize=1\nactivation=linear\n"                                              /* 7 */
     "[avgpool]\n[dropout]\n[connected]\noutput=5\nactivation=linear\n[softmax]\n[cost]\ntype=sse\n";       /* 8 to 12 */
 
-char *path_of(const char *name) { return mem_printf("%s/%s", check_folder(), name); }
-
 outcome run(const verb *sub, char *const *argument)
 {
     static options o;
@@ -69,8 +67,8 @@ int make_files(void **state)
 {
     (void)state;
     diag *d = diag_new();
-    cfg_path = path_of("net.cfg");
-    weights_path = path_of("net.weights");
+    cfg_path = check_path("net.cfg");
+    weights_path = check_path("net.weights");
     check_write(cfg_path, cfg, sizeof cfg - 1);
     weights_view *v = weights_view_open(cfg_path, d);
     check_no_errors(d);
@@ -93,7 +91,7 @@ int drop_files(void **state)
 char *altered(const char *name, size_t n, const size_t *at, const float *value, int count)
 {
     size_t len;
-    char *path = path_of(name), *bytes = check_read(weights_path, &len);
+    char *path = check_path(name), *bytes = check_read(weights_path, &len);
     for (int i = 0; i < count; ++i) memcpy(bytes + 20 + 4 * at[i], &value[i], sizeof *value);
     check_write(path, bytes, n ? n : len);
     free(bytes);

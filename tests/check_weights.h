@@ -6,13 +6,13 @@
 #include "darknet_plugin/base/options.h"
 #include "weights_tools/verbs/weights_view.h"
 
-/* net.cfg and net.weights in the test's folder: 13 layers, layer 0 stores 32 + 216 floats, 1234 images seen. */
+/* net.cfg and net.weights in the test's folder: 13 layers, layer 0 stores 32 + 216 floats, 1234 images seen. Paths that
+ * are returned below are the caller's to free. */
 enum { LAYERS = 13, FLOATS_0 = 32 + 8 * 27 };
 extern char *cfg_path, *weights_path;
 int make_files(void **state);     /* group set-up */
 int drop_files(void **state);     /* and its end */
 
-char *path_of(const char *name);  /* in the test's folder; the caller frees, as all paths below */
 /* Every array with numbers of its own, variances positive. */
 void fill_weights(network *net);
 /* A copy of net.weights, `n` bytes of it (0: all), with the float at each `at` set. */

@@ -12,14 +12,14 @@
 
 static void folder(const char *name)
 {
-    char *path = mem_printf("%s/%s", check_folder(), name);
+    char *path = check_path(name);
     mkdir(path, 0700);
     free(path);
 }
 
 static void put_image(const char *name)
 {
-    char *path = mem_printf("%s/%s", check_folder(), name);
+    char *path = check_path(name);
     uint8_t p[6] = { 1, 2, 3, 4, 5, 6 };
     assert_int_equal(image_write(path, p, 3, 2, 1), 0);
     free(path);
@@ -111,9 +111,9 @@ static void test_labels_are_left_alone_where_not_wanted(void **state)
     refuse(DATA_BOXES, "1 of 1 images have no label file; up to 1 % are left out: ");
 }
 
-static void check_path(const char *image, const char *label)
+static void check_label_path(const char *image, const char *label)
 {
-    char *base = mem_printf("%s/%s", check_folder(), image), *want = mem_printf("%s/%s", check_folder(), label);
+    char *base = check_path(image), *want = check_path(label);
     char *path = data_label_path(base, NULL, 0);
     assert_string_equal(path, want);
     free(base), free(want), free(path);
@@ -125,23 +125,23 @@ static void test_where_label_files_are(void **state)
     const char *folders[] = { "p", "p/images", "p/labels", "p/JPEGImages", "p/raw", "p/obj", "my_images", "my_images/images",
                               "my_images/labels", "my_labels", "my_labels/images" };
     for (size_t i = 0; i < sizeof folders / sizeof *folders; ++i) folder(folders[i]);
-    check_path("p/images/a.jpg", "p/labels/a.txt");   /* not there: where Darknet looks */
-    check_path("p/JPEGImages/a.JPEG", "p/labels/a.txt");
-    check_path("p/raw/a.png", "p/labels/a.txt");
-    check_path("p/images/a.b.bmp", "p/labels/a.b.txt");
-    check_path("p/images/noext", "p/labels/noext.txt");
-    check_path("p/obj/a.jpg", "p/obj/a.txt");
+    check_label_path("p/images/a.jpg", "p/labels/a.txt");   /* not there: where Darknet looks */
+    check_label_path("p/JPEGImages/a.JPEG", "p/labels/a.txt");
+    check_label_path("p/raw/a.png", "p/labels/a.txt");
+    check_label_path("p/images/a.b.bmp", "p/labels/a.b.txt");
+    check_label_path("p/images/noext", "p/labels/noext.txt");
+    check_label_path("p/obj/a.jpg", "p/obj/a.txt");
     data_put_text("p/obj/a.txt", "");
-    check_path("p/obj/a.jpg", "p/obj/a.txt");
+    check_label_path("p/obj/a.jpg", "p/obj/a.txt");
     data_put_text("p/images/a.txt", "");
-    check_path("p/images/a.jpg", "p/images/a.txt");   /* beside the image, as AlexeyAB's users have it */
+    check_label_path("p/images/a.jpg", "p/images/a.txt");   /* beside the image, as AlexeyAB's users have it */
     data_put_text("p/labels/a.txt", "");
-    check_path("p/images/a.jpg", "p/labels/a.txt");
-    check_path("my_images/images/a.jpg", "my_images/labels/a.txt");
+    check_label_path("p/images/a.jpg", "p/labels/a.txt");
+    check_label_path("my_images/images/a.jpg", "my_images/labels/a.txt");
     data_put_text("my_images/labels/a.txt", "");
-    check_path("my_images/images/a.jpg", "my_images/labels/a.txt");
+    check_label_path("my_images/images/a.jpg", "my_images/labels/a.txt");
     data_put_text("my_labels/images/a.txt", "");
-    check_path("my_images/images/a.jpg", "my_labels/images/a.txt");   /* what stock Darknet would read goes first */
+    check_label_path("my_images/images/a.jpg", "my_labels/images/a.txt");   /* what stock Darknet would read goes first */
 }
 
 /* The line is dropped with this reason, the good one around it stays. */
@@ -310,7 +310,7 @@ static void put_many(int n, int bad, int mute)
     char *list = mem_calloc((size_t)n, 32);
     for (int i = 0; i < n; ++i) {
         char *image = mem_printf("many/images/%d.png", i), *label = mem_printf("many/labels/%d.txt", i);
-        char *image_path = mem_printf("%s/%s", check_folder(), image), *label_path = mem_printf("%s/%s", check_folder(), label);
+        char *image_path = check_path(image), *label_path = check_path(label);
         unlink(image_path), unlink(label_path);
         if (i >= bad) put_image(image);
         if (i < n - mute) data_put_text(label, "0 .5 .5 .5 .5\n");

@@ -9,7 +9,7 @@
 
 static void put_gz(const char *name, const void *data, size_t len)
 {
-    char *path = mem_printf("%s/%s", check_folder(), name);
+    char *path = check_path(name);
     gzFile z = gzopen(path, "wb");
     assert_int_equal(gzwrite(z, data, (unsigned)len), len);
     assert_int_equal(gzclose(z), Z_OK);

@@ -9,18 +9,16 @@
 
 #define PETS "classes=3\nnames=pets\ntrain=photos\n"
 
-static char *at(const char *name) { return mem_printf("%s/%s", check_folder(), name); }
-
 static void make_folder(const char *name)
 {
-    char *path = at(name);
+    char *path = check_path(name);
     mkdir(path, 0700);
     free(path);
 }
 
 static void put_image(const char *name, uint8_t grey)
 {
-    char *path = at(name), *png = at("image.png");
+    char *path = check_path(name), *png = check_path("image.png");
     uint8_t p[6] = { grey, grey, grey, grey, grey, grey };
     assert_int_equal(image_write(png, p, 3, 2, 1), 0);
     assert_int_equal(rename(png, path), 0);
@@ -212,11 +210,11 @@ static void test_what_is_an_image(void **state)
     }
     put_image("photos/dog/.hidden.png", 5);
     make_folder("photos/.cache");
-    char *from = at("photos/dog/link.png"), *to = at("photos/cat/b.PNG"), *folder = at("photos/cat"), *other_folder = at("linked");
+    char *from = check_path("photos/dog/link.png"), *to = check_path("photos/cat/b.PNG"), *folder = check_path("photos/cat"), *other_folder = check_path("linked");
     assert_int_equal(symlink(to, from), 0);
     make_folder("linked");
     free(from);
-    from = at("linked/cat");
+    from = check_path("linked/cat");
     assert_int_equal(symlink(folder, from), 0);
     dataset *s = open_warned(PETS, NULL);
     assert_int_equal(dataset_count(s), 4 + 9 + 1);
@@ -246,7 +244,7 @@ static void test_empty_classes(void **state)
 {
     (void)state;
     put_photos();
-    char *one = at("photos/dog/B.Png");
+    char *one = check_path("photos/dog/B.Png");
     unlink(one);
     free(one);
     dataset *s = open_warned(PETS, "1 of 3 classes have no images: dog");
@@ -300,7 +298,7 @@ static void test_numbers(void **state)
     check_image(s, 2, "/photos/cat/a.png", 3, 1);
     dataset_free(s);
     refused("classes=3\ntrain=photos\n", 1, "3 folders, whose classes have no names in ", NULL);
-    char *cat = at("photos/cat"), *one = at("photos/1");
+    char *cat = check_path("photos/cat"), *one = check_path("photos/1");
     assert_int_equal(rename(cat, one), 0);
     s = open_warned("classes=4\ntrain=photos\n", "1 of 4 classes have no images: 3");
     check_image(s, 2, "/photos/1/a.png", 3, 1);
@@ -362,7 +360,7 @@ static void test_images_alone(void **state)
     check_image(s, 0, "/flat/1.png", 1, -1);
     check_image(s, 1, "/flat/2.png", 2, -1);
     dataset_free(s);
-    char *from = at("flat/up"), *to = at("flat"), *kind = at("flat/deeper");
+    char *from = check_path("flat/up"), *to = check_path("flat"), *kind = check_path("flat/deeper");
     assert_int_equal(symlink(to, from), 0);    /* does not go round and round */
     make_folder("flat/deeper");
     put_image("flat/deeper/0.png", 7);
@@ -383,7 +381,7 @@ static void test_images_alone(void **state)
     dataset_free(s);
     data_file_free(file);
     diag_free(d);
-    char *broken = at("flat/broken.png");
+    char *broken = check_path("flat/broken.png");
     assert_int_equal(symlink("nowhere", broken), 0);
     d = diag_new();
     assert_null(data_open_train("classes=3\ntrain=flat\nformat=images\n", 0, DATA_IMAGES, d));
@@ -413,7 +411,7 @@ static void test_unreadable(void **state)
 {
     (void)state;
     put_photos();
-    char *link = at("photos/dog/broken.png"), *pipe = at("photos/cat/pipe.jpg");
+    char *link = check_path("photos/dog/broken.png"), *pipe = check_path("photos/cat/pipe.jpg");
     assert_int_equal(symlink("nowhere", link), 0);
     assert_int_equal(mkfifo(pipe, 0600), 0);   /* does not hang */
     refused(PETS, 1, "2 images in it cannot be read: ", NULL);
@@ -423,7 +421,7 @@ static void test_unreadable(void **state)
     unlink(pipe);
     free(link);
     free(pipe);
-    char *folder = at("photos/dog");
+    char *folder = check_path("photos/dog");
     assert_int_equal(chmod(folder, 0), 0);
     if (access(folder, R_OK)) refused(PETS, 1, "cannot be read: Permission denied", NULL);   /* not for root */
     assert_int_equal(chmod(folder, 0700), 0);

@@ -105,7 +105,7 @@ static void test_cifar(void **state)
 
 static void put_image(const char *name, int grey)
 {
-    char *path = mem_printf("%s/%s", check_folder(), name);
+    char *path = check_path(name);
     uint8_t p[6];
     memset(p, grey, sizeof p);
     assert_int_equal(image_write(path, p, 3, 2, 1), 0);

@@ -10,8 +10,6 @@ enum { W = 8, H = 4, N = W * H };
 static uint16_t deep(int i) { return (uint16_t)(i * 2114 % 65536); }
 static uint8_t nearest(uint16_t v) { return (uint8_t)((v + 128) / 257); }
 
-static char *at(const char *name) { return mem_printf("%s/%s", check_folder(), name); }
-
 static void put32(uint8_t *to, uint32_t v) { to[0] = (uint8_t)(v >> 24), to[1] = (uint8_t)(v >> 16), to[2] = (uint8_t)(v >> 8), to[3] = (uint8_t)v; }
 
 static size_t chunk(uint8_t *to, const char *name, const uint8_t *data, size_t n)
@@ -70,7 +68,7 @@ static void put_tiff(const char *name, int bits, int format, const void *pixels)
 
 static uint8_t *decode(const char *name, int channels, int want_w, int want_h)
 {
-    char *path = at(name), why[300] = "";
+    char *path = check_path(name), why[300] = "";
     uint8_t *pixels = NULL;
     int w = 0, h = 0;
     if (image_decode(path, channels, &pixels, &w, &h, why, sizeof why)) fail_msg("%s: %s", name, why);
@@ -154,7 +152,7 @@ static void test_refused(void **state)
     put_tiff("sign.tif", 16, 2, with_sign);
     static const char *const names[] = { "real.tif", "sign.tif" };
     for (int i = 0; i < 4; ++i) {
-        char *path = at(names[i / 2]), why[300] = "";
+        char *path = check_path(names[i / 2]), why[300] = "";
         uint8_t *pixels = NULL;
         int w, h;
         assert_int_equal(image_decode(path, i % 2 ? 3 : 1, &pixels, &w, &h, why, sizeof why), -1);
@@ -163,7 +161,7 @@ static void test_refused(void **state)
         free(path);
     }
     data_put_text("a.hdr", "#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 1\nabcd");
-    char *path = at("a.hdr"), why[300] = "";
+    char *path = check_path("a.hdr"), why[300] = "";
     uint8_t *pixels = NULL;
     int w, h;
     assert_int_equal(image_decode(path, 3, &pixels, &w, &h, why, sizeof why), -1);
@@ -178,7 +176,7 @@ static void test_orientation(void **state)
     static const uint8_t exif[] = "\xff\xe1\x00\x22" "Exif\0\0" "II*\0\x08\0\0\0" "\x01\0" "\x12\x01\x03\0\x01\0\0\0\x06\0\0\0" "\0\0\0\0";
     uint8_t pixels[16 * 8], file[4096];
     for (int i = 0; i < 16 * 8; ++i) pixels[i] = i % 16 < 8 ? 0 : 255;
-    char *path = at("turn.jpg");
+    char *path = check_path("turn.jpg");
     assert_int_equal(image_write(path, pixels, 16, 8, 1), 0);
     FILE *f = fopen(path, "rb");
     size_t n = fread(file, 1, sizeof file - sizeof exif, f);

@@ -9,11 +9,6 @@
 
 static char why[256];
 
-static char *in_folder(const char *name)
-{
-    return mem_printf("%s/%s", check_folder(), name);
-}
-
 static void expect_refused(const char *path, const char *reason)
 {
     uint8_t *p = (uint8_t *)why;
@@ -30,7 +25,7 @@ static void test_png_round_trip(void **state)
     for (int c = 1; c <= 3; c += 2) {
         uint8_t in[7 * 5 * 3], *out;
         for (size_t i = 0; i < sizeof in; ++i) in[i] = (uint8_t)(i * 37);
-        char *path = in_folder("round.png");
+        char *path = check_path("round.png");
         int w, h;
         assert_int_equal(image_write(path, in, 7, 5, c), 0);
         assert_int_equal(image_decode(path, c, &out, &w, &h, why, sizeof why), 0);
@@ -47,7 +42,7 @@ static void test_channels(void **state)
 {
     (void)state;
     const uint8_t red[3] = { 200, 10, 60 }, grey[1] = { 99 };
-    char *path = in_folder("one.png");
+    char *path = check_path("one.png");
     uint8_t *out;
     int w, h;
     assert_int_equal(image_write(path, red, 1, 1, 3), 0);
@@ -68,14 +63,14 @@ static void test_channels(void **state)
 static void test_refuses_what_is_no_image(void **state)
 {
     (void)state;
-    char *path = in_folder("text.jpg");
+    char *path = check_path("text.jpg");
     check_write(path, "not a picture", 13);
     expect_refused(path, "not an image");
     check_write(path, "", 0);
     expect_refused(path, "not an image");
     expect_refused("/nowhere/at/all.png", "No such file");
     expect_refused(check_folder(), "not a regular file");
-    char *fifo = in_folder("fifo.png");
+    char *fifo = check_path("fifo.png");
     assert_int_equal(mkfifo(fifo, 0600), 0);
     expect_refused(fifo, "not a regular file");
     char long_name[5000];
@@ -93,7 +88,7 @@ static void test_refuses_bombs(void **state)
                         0x30, 8, 2 };
     uint8_t jpeg[] = { 0xff, 0xd8, 0xff, 0xe0, 0, 4, 0, 0, 0xff, 0xc0, 0, 17, 8, 0xff, 0xff, 0xff, 0xff, 3, 1, 0x11, 0, 2, 0x11, 0, 3,
                        0x11, 0 };
-    char *path = in_folder("bomb.png");
+    char *path = check_path("bomb.png");
     check_write(path, png, sizeof png);
     expect_refused(path, "30000x30000 pixels, at most");
     check_write(path, jpeg, sizeof jpeg);
@@ -108,7 +103,7 @@ static void test_every_format_is_read(void **state)
     for (size_t i = 0; i < sizeof in; ++i) in[i] = (uint8_t)(i / 90 * 8);
     static const char *const kinds[] = { "a.jpg", "a.png", "a.bmp", "a.ppm", "a.tiff", "a.webp" };
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; ++k) {
-        char *path = in_folder(kinds[k]);
+        char *path = check_path(kinds[k]);
         uint8_t *out;
         int w, h;
         assert_int_equal(image_write(path, in, 30, 40, 3), 0);
@@ -147,7 +142,7 @@ static void test_headers_are_checked(void **state)
         { BYTES("RIFF....WEBPVP8X............\xff\xff\xff\xff\xff\xff"), "pixels, at most" }, { BYTES("RIFF....WEBP"), "not an image" },
         { BYTES("#?RADIANCE\n-Y 30000 +X 30000\n"), "not an image (JPEG, PNG, BMP, PNM, TIFF or WebP), or damaged" },
     };
-    char *path = in_folder("header");
+    char *path = check_path("header");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
         check_write(path, rows[i].bytes, rows[i].n);
         uint8_t *p;
@@ -166,7 +161,7 @@ static void test_truncated_images_do_not_crash(void **state)
     for (size_t i = 0; i < sizeof noise; ++i) noise[i] = (uint8_t)(i * i * 31);
     const char *kind[] = { "cut.png", "cut.jpg", "cut.bmp" };
     for (int k = 0; k < 3; ++k) {
-        char *path = in_folder(kind[k]);
+        char *path = check_path(kind[k]);
         size_t len;
         assert_int_equal(image_write(path, noise, 64, 64, 3), 0);
         char *all = check_read(path, &len);
@@ -186,9 +181,9 @@ static void test_truncated_images_do_not_crash(void **state)
 static void test_names_run_nothing(void **state)
 {
     (void)state;
-    char *mark = in_folder("touched"), *name = mem_printf("%s/a; touch %s; .png", check_folder(), mark);
+    char *mark = check_path("touched"), *name = mem_printf("%s/a; touch %s; .png", check_folder(), mark);
     expect_refused(name, "No such file");
-    char *plain = in_folder("; touch touched;.png");
+    char *plain = check_path("; touch touched;.png");
     check_write(plain, "no image", 8);
     expect_refused(plain, "not an image");
     assert_int_equal(access(mark, F_OK), -1);
@@ -201,7 +196,7 @@ static void test_write_fails_cleanly(void **state)
     (void)state;
     const uint8_t x[4] = { 0 };
     assert_int_equal(image_write("/nowhere/x.png", x, 1, 1, 1), -1);
-    char *path = in_folder("x.unknown");
+    char *path = check_path("x.unknown");
     assert_int_equal(image_write(path, x, 1, 1, 1), -1);
     assert_int_equal(image_write(path, x, 1, 1, 4), -1);
     assert_int_equal(image_write(path, x, 0, 1, 1), -1);
@@ -217,7 +212,7 @@ static const char net_text[] =
 static void test_dnn_agrees_with_the_host(void **state)
 {
     (void)state;
-    char *cfg = in_folder("n.cfg"), *weights = in_folder("n.weights");
+    char *cfg = check_path("n.cfg"), *weights = check_path("n.weights");
     check_write(cfg, net_text, strlen(net_text));
     network *net = check_parse(net_text);
     check_fill(net->layers[0].weights, 6 * 27, 1);
@@ -243,7 +238,7 @@ static void test_dnn_agrees_with_the_host(void **state)
 static void test_dnn_refuses_with_a_reason(void **state)
 {
     (void)state;
-    char *cfg = in_folder("bad.cfg");
+    char *cfg = check_path("bad.cfg");
     why[0] = 0;
     assert_null(dnn_read_darknet("/nowhere.cfg", "/nowhere.weights", why, sizeof why));
     assert_true(strlen(why) > 10);
@@ -290,7 +285,7 @@ static void test_cut_short(void **state)
     uint8_t in[W * H * 3];
     for (size_t i = 0; i < sizeof in; ++i) in[i] = (uint8_t)(i * i / 7 + i / 120 * 11);
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; ++k) {
-        char *path = in_folder(kinds[k].name);
+        char *path = check_path(kinds[k].name);
         image_size size;
         size_t n;
         assert_int_equal(image_write(path, in, W, H, 3), 0);
@@ -315,7 +310,7 @@ static void test_cut_short(void **state)
 static void test_far_too_long(void **state)
 {
     (void)state;
-    char *path = in_folder("long.ppm");
+    char *path = check_path("long.ppm");
     uint8_t in[3] = { 1, 2, 3 };
     assert_int_equal(image_write(path, in, 1, 1, 3), 0);
     assert_int_equal(truncate(path, 1 << 27), 0);

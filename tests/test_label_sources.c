@@ -17,7 +17,7 @@
 
 static void put_image(const char *name, int w, int h)
 {
-    char *path = mem_printf("%s/%s", check_folder(), name);
+    char *path = check_path(name);
     uint8_t *p = mem_calloc((size_t)w * (size_t)h, 1);
     assert_int_equal(image_write(path, p, w, h, 1), 0);
     free(p);
@@ -26,7 +26,7 @@ static void put_image(const char *name, int w, int h)
 
 static void folder(const char *name)
 {
-    char *path = mem_printf("%s/%s", check_folder(), name);
+    char *path = check_path(name);
     mkdir(path, 0700);
     free(path);
 }

@@ -10,8 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char *path_of(const char *name) { return mem_printf("%s/%s", check_folder(), name); }
-
 static void holds(const char *path, const char *text)
 {
     size_t n;
@@ -23,7 +21,7 @@ static void holds(const char *path, const char *text)
 
 static char *make_folder(const char *name)
 {
-    char *path = path_of(name);
+    char *path = check_path(name);
     assert_int_equal(mkdir(path, 0777), 0);
     return path;
 }

@@ -13,7 +13,7 @@
 
 static char *make_folder(const char *name)
 {
-    char *path = mem_printf("%s/%s", check_folder(), name);
+    char *path = check_path(name);
     assert_int_equal(mkdir(path, 0777), 0);
     return path;
 }

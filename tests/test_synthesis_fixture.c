@@ -59,8 +59,6 @@ static void free_fixture(fixture *f)
     free(f->gradient);
 }
 
-static char *in_folder(const char *name) { return mem_printf("%s/%s", check_folder(), name); }
-
 /* Writes the teacher and a distillation that names it; returns the distillation's path, the caller's to free. */
 static char *write_files(const fixture *f)
 {
@@ -77,7 +75,7 @@ static char *write_files(const fixture *f)
         }
     }
     assert_int_equal(at, f->floats);
-    char *weights = in_folder("t.weights"), *teacher = in_folder("t.cfg"), *student = in_folder("s.cfg");
+    char *weights = check_path("t.weights"), *teacher = check_path("t.cfg"), *student = check_path("s.cfg");
     assert_int_equal(weights_save(net, weights, d), 0);
     check_write(teacher, teacher_cfg, strlen(teacher_cfg));
     check_write(student, student_cfg, strlen(student_cfg));

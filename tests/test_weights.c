@@ -65,11 +65,6 @@ static void fill(network *net, uint64_t stream)
     }
 }
 
-static char *path_of(const char *name)
-{
-    return mem_printf("%s/%s", check_folder(), name);
-}
-
 static void save(const network *net, const char *path)
 {
     diag *d = diag_new();
@@ -104,7 +99,7 @@ static void test_saves_every_type_as_the_host_does(void **state)
     (void)state;
     network *net = check_parse(all_cfg);
     net_shape *s = shape_of(all_types, ALL);
-    char *host = path_of("host.weights"), *ours = path_of("ours.weights");
+    char *host = check_path("host.weights"), *ours = check_path("ours.weights");
     assert_int_equal(net->n, ALL);
     fill(net, 1);
     *net->seen = ((size_t)7 << 32) + 12345;
@@ -131,7 +126,7 @@ static void test_loads_every_type(void **state)
     (void)state;
     network *a = check_parse(all_cfg), *b = check_parse(all_cfg);
     net_shape *s = shape_of(all_types, ALL);
-    char *path = path_of("all.weights");
+    char *path = check_path("all.weights");
     diag *d = diag_new();
     fill(a, 2);
     *a->seen = 640;
@@ -154,7 +149,7 @@ static void test_host_loads_ours(void **state)
     (void)state;
     static const char cfg[] = NET FIRST UP_STOCK REST(NORM);
     network *a = check_parse(cfg), *b = check_parse(cfg);
-    char *path = path_of("forhost.weights");
+    char *path = check_path("forhost.weights");
     fill(a, 3);
     *a->seen = 99;
     save(a, path);
@@ -198,7 +193,7 @@ static void test_hash(void **state)
 /* A file of `floats` floats behind a header of the given version. The caller frees the path. */
 static char *made(const char *name, int32_t major, int32_t minor, size_t header, const float *x, size_t bytes)
 {
-    char *path = path_of(name), *text = mem_calloc(1, header + bytes);
+    char *path = check_path(name), *text = mem_calloc(1, header + bytes);
     int32_t v[3] = { major, minor, 0 };
     uint64_t seen = 4321;
     memcpy(text, v, header < sizeof v ? header : sizeof v);
@@ -315,7 +310,7 @@ static void test_wrong_headers(void **state)
 static void test_unreadable(void **state)
 {
     (void)state;
-    char *gone = path_of("gone.weights"), *pipe = path_of("pipe.weights");
+    char *gone = check_path("gone.weights"), *pipe = check_path("pipe.weights");
     refused(gone, "cannot read weights: No such file or directory", NULL);
     refused(check_folder(), "cannot read weights: Is a directory", NULL);
     assert_int_equal(mkfifo(pipe, 0600), 0);

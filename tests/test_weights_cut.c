@@ -57,7 +57,7 @@ static void test_extract_encoders(void **state)
     (void)state;
     network *whole = whole_network();
     for (int n = 0; n < LAYERS; ++n) {
-        char *out = path_of("encoder"), last[12];
+        char *out = check_path("encoder"), last[12];
         snprintf(last, sizeof last, "%d", n);
         works(RUN(extract, cfg_path, weights_path, out, "-to", last));
         network *net = load_pair(out);
@@ -80,7 +80,7 @@ static void test_extract_tails(void **state)
     };
     network *whole = whole_network();
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; ++i) {
-        char *out = path_of("tail"), first[12];
+        char *out = check_path("tail"), first[12];
         int n = cuts[i].from;
         snprintf(first, sizeof first, "%d", n);
         works(RUN(extract, cfg_path, weights_path, out, "-from", first));
@@ -101,7 +101,7 @@ static void test_extract_from_a_route(void **state)
     (void)state;
     static const char branch[] = "[net]\nheight=8\nwidth=8\nchannels=3\n[maxpool]\nsize=2\nstride=2\n"
         "[convolutional]\nfilters=4\nsize=3\npad=1\nactivation=linear\n[route]\nlayers=0\n[convolutional]\nfilters=2\nsize=1\nactivation=linear\n";
-    char *c = path_of("branch.cfg"), *w = path_of("branch.weights"), *out = path_of("branch-tail");
+    char *c = check_path("branch.cfg"), *w = check_path("branch.weights"), *out = check_path("branch-tail");
     diag *d = diag_new();
     check_write(c, branch, sizeof branch - 1);
     weights_view *v = weights_view_open(c, d);
@@ -128,7 +128,7 @@ static void test_extract_from_a_route(void **state)
 static void test_extract_errors(void **state)
 {
     (void)state;
-    char *folder = path_of("empty"), *out = path_of("empty/out"), *nowhere = path_of("nowhere/out"), *in_place = path_of("net");
+    char *folder = check_path("empty"), *out = check_path("empty/out"), *nowhere = check_path("nowhere/out"), *in_place = check_path("net");
     char *sick = sick_file(), *cut = cut_file(), *encoder = encoder_file();
     size_t len;
     diag *d = diag_new();
@@ -149,7 +149,7 @@ static void test_extract_errors(void **state)
     assert_int_equal(check_files_in(folder), 0);
     works(RUN(extract, cfg_path, encoder, out, "-to", "1"));   /* all that is wanted is there */
     assert_int_equal(check_files_in(folder), 2);
-    char *target = path_of("empty/dir.cfg"), *dir = path_of("empty/dir");
+    char *target = check_path("empty/dir.cfg"), *dir = check_path("empty/dir");
     assert_int_equal(weights_make_folder(target, d), 0);
     fails(RUN(extract, cfg_path, weights_path, dir, "-to", "1"), "cannot write: Is a directory");
     assert_int_equal(check_files_in(folder), 3);
@@ -165,7 +165,7 @@ static void test_extract_errors(void **state)
 static void test_strip(void **state)
 {
     (void)state;
-    char *out = path_of("stripped"), *c = path_of("stripped.cfg");
+    char *out = check_path("stripped"), *c = check_path("stripped.cfg");
     network *whole = whole_network();
     works(RUN(strip, cfg_path, weights_path, out));
     network *net = load_pair(out);
@@ -189,7 +189,7 @@ static void test_strip_errors(void **state)
 {
     (void)state;
     static const char costly[] = "[net]\nheight=2\nwidth=2\nchannels=3\n[cost]\n[activation]\nactivation=relu\n";
-    char *c = path_of("costly.cfg"), *out = path_of("bad"), *cut = cut_file(), *file = path_of("bad.cfg");
+    char *c = check_path("costly.cfg"), *out = check_path("bad"), *cut = cut_file(), *file = check_path("bad.cfg");
     char *encoder = encoder_file();
     check_write(c, costly, sizeof costly - 1);
     fails(RUN(strip, c, weights_path, out), "layer 1 reads layer 0, which would not be there");
@@ -209,7 +209,7 @@ static void test_full_disk(void **state)
     (void)state;
     static const rlim_t limits[] = { 100, 3000 };   /* hits the cfg in the host's hands; the weights file */
     static const char *const hit[] = { "cannot hand the cfg to the host: File too large", "cannot write: File too large" };
-    char *folder = path_of("full"), *out = path_of("full/out");
+    char *folder = check_path("full"), *out = check_path("full/out");
     struct rlimit keep;
     diag *d = diag_new();
     assert_int_equal(weights_make_folder(folder, d), 0);

@@ -22,11 +22,6 @@ static void fill(network *net, uint64_t stream)
     }
 }
 
-static char *path_of(const char *name)
-{
-    return mem_printf("%s/%s", check_folder(), name);
-}
-
 static void save(const network *net, const char *path)
 {
     diag *d = diag_new();
@@ -40,7 +35,7 @@ static void test_failed_save_keeps_the_old_file(void **state)
 {
     (void)state;
     network *net = check_parse(cfg);
-    char *folder = path_of("full"), *path = path_of("full/net.weights"), *copy = path_of("copy.weights");
+    char *folder = check_path("full"), *path = check_path("full/net.weights"), *copy = check_path("copy.weights");
     struct rlimit keep, small_files;
     diag *d = diag_new();
     assert_int_equal(weights_make_folder(folder, d), 0);
@@ -84,7 +79,7 @@ static void test_save_errors(void **state)
     (void)state;
     network *net = check_parse(cfg);
     diag *d = diag_new();
-    char *nowhere = path_of("nowhere/x.weights"), *folder = path_of("taken"), *under = path_of("taken/x");
+    char *nowhere = check_path("nowhere/x.weights"), *folder = check_path("taken"), *under = check_path("taken/x");
     cannot_save(net, nowhere, "cannot write: No such file or directory");
     assert_int_equal(weights_make_folder(folder, d), 0);
     cannot_save(net, folder, "cannot write: Is a directory");
@@ -104,7 +99,7 @@ static void test_save_beside_leftovers(void **state)
 {
     (void)state;
     network *net = check_parse(cfg);
-    char *folder = path_of("left"), *path = path_of("left/x.weights");
+    char *folder = check_path("left"), *path = check_path("left/x.weights");
     char *temp = mem_printf("%s/left/.x.weights.tmp.%ld", check_folder(), (long)getpid());
     char *longest = mem_printf("%s/left/%0255d", check_folder(), 1);
     diag *d = diag_new();
@@ -132,7 +127,7 @@ static void test_make_folder(void **state)
     (void)state;
     diag *d = diag_new();
     struct stat st;
-    char *deep = path_of("a/b//c/"), *file = path_of("a/file"), *under = path_of("a/file/x");
+    char *deep = check_path("a/b//c/"), *file = check_path("a/file"), *under = check_path("a/file/x");
     assert_int_equal(weights_make_folder(deep, d), 0);
     assert_int_equal(weights_make_folder(deep, d), 0);   /* there already */
     assert_int_equal(weights_make_folder("", d), 0);     /* here */

@@ -85,7 +85,7 @@ static void test_show_of_part_of_a_file(void **state)
     outcome r = RUN(show, cfg_path, cut);
     assert_non_null(strstr(r.out, "whole layers 0 to 0 of 0 to 12"));
     fails(r, "expected");
-    char *bytes = check_read(weights_path, NULL), *longer = path_of("longer.weights");
+    char *bytes = check_read(weights_path, NULL), *longer = check_path("longer.weights");
     check_write(longer, bytes, len);
     FILE *f = fopen(longer, "ab");
     assert_true(f && fwrite("more", 4, 1, f) == 1 && !fclose(f));
@@ -101,7 +101,7 @@ static void test_show_of_part_of_a_file(void **state)
 static void test_show_errors(void **state)
 {
     (void)state;
-    char *none = path_of("none"), *tiny = path_of("tiny.weights");
+    char *none = check_path("none"), *tiny = check_path("tiny.weights");
     check_write(tiny, "abc", 3);
     fails(RUN(show, cfg_path, none), "cannot read weights");
     fails(RUN(show, cfg_path, tiny), "expected a header");
