@@ -150,7 +150,7 @@ static void check_path_gradient(network *net, network *linear, const char *what)
     if (l->scale_updates) check_alike(last_of(net)->scale_updates, l->scale_updates, (size_t)l->out_c, 1e-5, what);
 }
 
-static void check_path(const struct path *path, const struct way *way, const char *name)
+static void check_values(const struct path *path, const struct way *way, const char *name)
 {
     char *what = mem_printf("%s of %s, %s", name, path->name, way->name);
     network *net = open_path(path, way, name), *linear = open_path(path, way, "linear");
@@ -172,7 +172,7 @@ static void every_path_agrees(void **unused)
     (void)unused;
     for (int p = 0; p < PATHS; ++p)
         for (int w = 0; w < WAYS; ++w)
-            for (int n = 0; n < NAMES; ++n) check_path(&paths[p], &ways[w], names[n]);
+            for (int n = 0; n < NAMES; ++n) check_values(&paths[p], &ways[w], names[n]);
 }
 
 /* ---- against central differences of everything ---- */
