@@ -42,7 +42,7 @@ size_t check_size(const network *net, int i)
     return (size_t)net->layers[i].batch * (size_t)net->layers[i].outputs;
 }
 
-network *conv_case_net(const conv_case *k, cpu_backend backend, cpu_mode mode)
+network *conv_case_net_in(const conv_case *k, cpu_backend backend, cpu_mode mode, cpu_precision precision)
 {
     cpu_mode modes[] = { CPU_TRAINED, mode };
     char *head = mem_printf("[net]\nbatch=%d\nsubdivisions=1\nwidth=%d\nheight=%d\nchannels=%d\n[activation]\nactivation=linear\n",
@@ -52,7 +52,7 @@ network *conv_case_net(const conv_case *k, cpu_backend backend, cpu_mode mode)
                          : mem_printf("[connected]\noutput=%d\n", k->n);
     char *cfg = mem_printf("%s%sbatch_normalize=%d\nactivation=%s\n", head, tail, k->bn, k->activation);
     network *net = check_bound_as(cfg, &(cpu_options){ .backend = backend, .seed = 7, .mode = modes, .layouts = k->layouts,
-                                                  .precision = k->precision });
+                                                  .precision = precision });
     layer *l = &net->layers[1];
     check_fill(l->weights, (size_t)(k->size ? l->nweights : l->inputs * l->outputs), 11);
     check_fill(l->biases, (size_t)l->out_c, 12);
@@ -66,6 +66,11 @@ network *conv_case_net(const conv_case *k, cpu_backend backend, cpu_mode mode)
     free(tail);
     free(cfg);
     return net;
+}
+
+network *conv_case_net(const conv_case *k, cpu_backend backend, cpu_mode mode)
+{
+    return conv_case_net_in(k, backend, mode, PRECISION_FP32);
 }
 
 /* ---- the reference ---- */

@@ -24,11 +24,11 @@ typedef struct conv_case {
     int batch, c, h, w, n, size, stride, pad, groups, bn;   /* size 0: a connected layer */
     const char *activation;                                 /* one that check_activation knows */
     int layouts;                                            /* blocked maps (BACKEND_DNNL) */
-    cpu_precision precision;
 } conv_case;
 
 /* [activation] linear, then the layer. The caller releases. Parameters are random, BN's running values too. */
 network *conv_case_net(const conv_case *k, cpu_backend backend, cpu_mode mode);
+network *conv_case_net_in(const conv_case *k, cpu_backend backend, cpu_mode mode, cpu_precision precision);
 /* Forward against the double-precision reference, every gradient against its central differences; gradients must
  * add to what was there. train: batch statistics. */
 void conv_case_check(const conv_case *k, cpu_backend backend, cpu_mode mode, int train);

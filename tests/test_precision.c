@@ -68,18 +68,18 @@ static void is_off_by_a_256th(void **unused)
 /* ---- layers ---- */
 
 static const conv_case cases[] = {
-    { "connected", 4, 7, 1, 1, 5, 0, 0, 0, 0, 0, "linear", 0, 0 },
-    { "3x3 plain", 2, 3, 6, 7, 4, 3, 1, 1, 1, 0, "linear", 0, 0 },
-    { "3x3", 2, 17, 8, 8, 9, 3, 1, 1, 1, 0, "linear", LAYOUTS_BLOCKED, 0 },
-    { "3x3 in narrow blocks", 2, 8, 8, 8, 9, 3, 1, 1, 1, 0, "linear", LAYOUTS_NARROW, 0 },
-    { "3x3 of a plain input", 2, 3, 8, 8, 16, 3, 1, 1, 1, 0, "linear", LAYOUTS_BLOCKED, 0 },
-    { "stride 2", 2, 32, 7, 5, 8, 3, 2, 1, 1, 0, "linear", LAYOUTS_BLOCKED, 0 },
-    { "1x1", 2, 9, 4, 3, 11, 1, 1, 0, 1, 0, "linear", LAYOUTS_BLOCKED, 0 },
-    { "5x5", 1, 8, 5, 4, 8, 5, 1, 2, 1, 0, "linear", LAYOUTS_BLOCKED, 0 },
-    { "depthwise", 2, 16, 6, 7, 16, 3, 1, 1, 16, 0, "linear", LAYOUTS_BLOCKED, 0 },
-    { "groups", 2, 16, 5, 5, 16, 3, 1, 1, 2, 0, "linear", 0, 0 },
-    { "batch norm", 2, 16, 6, 6, 8, 3, 1, 1, 1, 1, "relu", LAYOUTS_BLOCKED, 0 },
-    { "batch norm, plain", 2, 3, 6, 6, 4, 3, 1, 1, 1, 1, "leaky", 0, 0 },
+    { "connected", 4, 7, 1, 1, 5, 0, 0, 0, 0, 0, "linear", 0 },
+    { "3x3 plain", 2, 3, 6, 7, 4, 3, 1, 1, 1, 0, "linear", 0 },
+    { "3x3", 2, 17, 8, 8, 9, 3, 1, 1, 1, 0, "linear", LAYOUTS_BLOCKED },
+    { "3x3 in narrow blocks", 2, 8, 8, 8, 9, 3, 1, 1, 1, 0, "linear", LAYOUTS_NARROW },
+    { "3x3 of a plain input", 2, 3, 8, 8, 16, 3, 1, 1, 1, 0, "linear", LAYOUTS_BLOCKED },
+    { "stride 2", 2, 32, 7, 5, 8, 3, 2, 1, 1, 0, "linear", LAYOUTS_BLOCKED },
+    { "1x1", 2, 9, 4, 3, 11, 1, 1, 0, 1, 0, "linear", LAYOUTS_BLOCKED },
+    { "5x5", 1, 8, 5, 4, 8, 5, 1, 2, 1, 0, "linear", LAYOUTS_BLOCKED },
+    { "depthwise", 2, 16, 6, 7, 16, 3, 1, 1, 16, 0, "linear", LAYOUTS_BLOCKED },
+    { "groups", 2, 16, 5, 5, 16, 3, 1, 1, 2, 0, "linear", 0 },
+    { "batch norm", 2, 16, 6, 6, 8, 3, 1, 1, 1, 1, "relu", LAYOUTS_BLOCKED },
+    { "batch norm, plain", 2, 3, 6, 6, 4, 3, 1, 1, 1, 1, "leaky", 0 },
 };
 
 static size_t weights_of(const layer *l) { return cpu_weights(l); }
@@ -87,9 +87,7 @@ static size_t weights_of(const layer *l) { return cpu_weights(l); }
 /* The layer's net; `rounded`: fp32 with operands that bf16 has, else bf16. */
 static network *net_of(const conv_case *k, cpu_backend backend, int rounded)
 {
-    conv_case of = *k;
-    of.precision = rounded ? PRECISION_FP32 : PRECISION_BF16;
-    network *net = conv_case_net(&of, backend, CPU_TRAINED);
+    network *net = conv_case_net_in(k, backend, CPU_TRAINED, rounded ? PRECISION_FP32 : PRECISION_BF16);
     layer *l = &net->layers[1];
     size_t nx = check_size(net, 0);
     check_fill(net->layers[0].output, nx, 21);
@@ -171,8 +169,8 @@ static void stays_within_its_error_bound(void **unused)
 static void rounds_weights_that_stay(void **unused)
 {
     (void)unused;
-    conv_case k = { "frozen", 2, 16, 6, 6, 8, 3, 1, 1, 1, 1, "relu", LAYOUTS_BLOCKED, PRECISION_BF16 };
-    network *net = conv_case_net(&k, BACKEND_DNNL, CPU_FROZEN);
+    conv_case k = { "frozen", 2, 16, 6, 6, 8, 3, 1, 1, 1, 1, "relu", LAYOUTS_BLOCKED };
+    network *net = conv_case_net_in(&k, BACKEND_DNNL, CPU_FROZEN, PRECISION_BF16);
     layer *l = &net->layers[1];
     size_t n = check_size(net, 1);
     float *once = mem_calloc(n, sizeof *once);
