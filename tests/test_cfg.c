@@ -59,8 +59,10 @@ static cfg_file *good(const char *text)
 static void test_sections(void **state)
 {
     (void)state;
-    says("", "t.cfg: no sections in it\n");
-    says("# nothing\n", "t.cfg: no sections in it\n");
+    says("", "t.cfg: no sections in it\n"
+             "hint: a cfg begins with [net]; a .data file is named before it\n");
+    says("# nothing\n", "t.cfg: no sections in it\n"
+             "hint: a cfg begins with [net]; a .data file is named before it\n");
     says("batch=1\n[net]\n", "t.cfg:1: 'batch' stands before any section\n");
     says("[convolutional]\n[net]\n", "t.cfg:1: the first section must be [net], not [convolutional]\n"
                                      "t.cfg:2: [net] must be the first section\n");
