@@ -1,6 +1,7 @@
 #!/bin/bash
 # Detectors end to end on drawn shapes: measured, distilled live and cached, without labels, at changing sizes, from labels.
 . tests/tap.sh "$@"
+not_quick "detectors end to end: test_detector_head.sh and test_fork_detectors.sh run theirs"
 w=$work
 same() { if cmp -s "$1" "$2"; then ok "$3"; else not_ok "$3"; fi; }
 cd "$w" && "$OLDPWD/$build/make_shapes" shapes 112 12 >/dev/null && cd "$OLDPWD" || exit 1

@@ -20,7 +20,7 @@ export_it simkd probe -verify 0 -onnx "$w/probe.onnx" >"$w/out" 2>"$w/err" || on
 status 0 "export" export_it simkd plain -json
 holds "three readers agree on 16 real images" '.verified and .images == 16 and (.images_of | endswith("few.data")) and (.readers | length == 3 and all(.ran and .max_difference <= .bound and .top1_agreement == 100))'
 holds "who reads it differently is said once each, with a remedy" '.not_read_alike | length == 2 and all(.remedy != "" and .layers == 6)'
-status 0 "-fold" export_it simkd folded -fold -json
+status 0 "-fold" export_it simkd folded.cfg -fold -json
 holds "folds six layers, and the epsilon is no matter any more" '.folded_layers == 6 and (.not_read_alike | map(.construct) == ["activation=relu"]) and (.readers | all(.top1_agreement == 100))'
 grep -q batch_normalize "$w/folded.cfg" && not_ok "no batch norm is left" || ok "no batch norm is left"
 status 1 "-merge of a bottleneck" export_it simkd never -merge

@@ -31,7 +31,7 @@ status 2 "an unknown flag" "$darknet" distill check cfg/fashion-student.cfg -jsn
 says err "did you mean '-json'?" "suggests the nearest flag"
 status 2 "a flag of another verb" "$darknet" distill check cfg/fashion-student.cfg -epochs 3
 says err "'-epochs' means nothing to 'check'" "says whose it is not"
-status 1 "a flag of another sub-verb" "$darknet" distill weights show a b -to 3
+status 2 "a flag of another sub-verb" "$darknet" distill weights show a b -to 3
 says err "'-to' means nothing to 'weights show'" "says so too"
 status 2 "-json where there is no JSON" "$darknet" distill features a b -json
 says err "'-json' means nothing to 'features'" "is refused, not passed over"

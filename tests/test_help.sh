@@ -32,10 +32,10 @@ status 2 "a verb's usage" "$own" check
 says err "usage: darknet-distill check CFG" "names the installed command, too"
 status 2 "distill is no verb of it" "$own" distill check x.cfg
 status 2 "neither is a stock command" "$own" detector train
-status 1 "a hint" "$own" weights shw
-status 1 "another hint" "$own" weights nothing
+status 2 "a hint" "$own" weights shw
+status 2 "another hint" "$own" weights nothing
 says err "'darknet-distill weights -help'" "hints name the installed command"
-status 1 "the same of the other" "$darknet" distill weights nothing
+status 2 "the same of the other" "$darknet" distill weights nothing
 says err "'darknet distill weights -help'" "which is named by its two words"
 found=$(grep -rnE --include='*.c' --include='*.cpp' '"[^"]*darknet distill ' darknet_plugin layers weights_tools | grep -v -e /passthrough.c -e /init_text.c)
 is "no message has the name written into it" "$found" ""

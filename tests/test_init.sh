@@ -49,7 +49,8 @@ status 1 "a folder" init $student $teacher -out "$w" -force
 status 1 "a folder that is not there" init $student $teacher -out "$w/no/such/x.cfg"
 
 # ---- what goes together ----
-refused() { status 1 "$1" init "${@:3}"; says err "$2" "$1: says so"; }
+refused() { status ${want:-1} "$1" init "${@:3}"; says err "$2" "$1: says so"; }
+want=2
 refused "no arguments" "expected a student's cfg and a teacher's"
 refused "a student alone" "expected a student's cfg and a teacher's" $student -out "$w/x.cfg"
 refused "no -out" "-out is missing" $student $teacher
@@ -57,6 +58,7 @@ refused "-width without -from" "make a student of -from TEACHER.cfg" $student $t
 refused "-width and -target" "not both" -from $teacher -width .5 -target 5ms -out "$w/x.cfg"
 refused "-from and no size" "how large?" -from $teacher -out "$w/x.cfg"
 refused "-from and a student" "one argument at most" -from $teacher $student $weights -width .5 -out "$w/x.cfg"
+want=1
 for value in 0 -1 2 1e9 nan inf x ''; do refused "-width '$value'" "expected a number" -from $teacher -width "$value" -out "$w/x.cfg"; done
 for value in 0 1e9 nan; do refused "-depth $value" "expected a number" -from $teacher -depth "$value" -out "$w/x.cfg"; done
 for value in '' 5 ms -5ms nanms 1e9M 5parsecs; do

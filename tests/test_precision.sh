@@ -1,6 +1,7 @@
 #!/bin/bash
 # -precision bf16 through the command: repeatable, resumable, apart from fp32 in states and caches, refused where nothing computes so.
 . tests/tap.sh "$@"
+not_quick "trainings in bf16, whose layers test_precision runs"
 w=$work
 few_of train 320
 few_of t10k 64

@@ -21,10 +21,13 @@ status 1 "show with another network's cfg" $d weights show cfg/fashion-student.c
 says err "left over after the last layer: is it the file of another cfg?" "and says so"
 status 1 "show of no file" $d weights show $cfg "$w/none"
 status 1 "show of a folder" $d weights show $cfg "$w"
-status 1 "show without a file" $d weights show $cfg
+status 2 "show without a file" $d weights show $cfg
 says err "'weights show' takes CFG WEIGHTS" "says what it takes"
-status 1 "a flag of another sub-verb" $d weights show $cfg $weights -to 3
+status 2 "a flag of another sub-verb" $d weights show $cfg $weights -to 3
 says err "'-to' means nothing to 'weights show'" "is refused"
+
+status 2 "no such sub-verb" $d weights shw $cfg
+says err "did you mean 'weights show'?" "says which is near"
 
 cp $weights "$w/other.weights"
 printf '\x01' | dd of="$w/other.weights" bs=1 seek=100003 conv=notrunc 2>/dev/null
@@ -40,6 +43,8 @@ says err "expected a number from 0 to 1" "says what was expected"
 
 status 0 "extract an encoder" $d weights extract $cfg $weights "$w/encoder" -to 7
 cmp -s "$w/encoder.weights" <(head -c "$(stat -c %s "$w/encoder.weights")" $weights) && ok "its weights are the head of the file" || not_ok "its weights are the head of the file"
+status 0 "extract to a name with its ending" $d weights extract $cfg $weights "$w/named.weights" -to 7
+cmp -s "$w/named.weights" "$w/encoder.weights" && cmp -s "$w/named.cfg" "$w/encoder.cfg" && ok "which is not added again" || not_ok "which is not added again" "$(ls "$w")"
 status 0 "which is a start for the whole" $d weights show $cfg "$w/encoder.weights"
 status 0 "extract a tail behind a residual block's input" $d weights extract $cfg $weights "$w/tail" -from 5 -json
 holds "with an entrance layer and the map's size" '.layers == 7 and .entrance == 1 and .c == 64 and .h == 7'

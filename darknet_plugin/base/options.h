@@ -30,10 +30,13 @@ typedef struct options {
     struct ranks *ranks;                  /* who does the command together, NULL = alone; borrowed */
 } options;
 
+enum { VERB_USAGE = -2 };
+
 typedef struct verb {
     const char *name, *arguments, *help;      /* what usage says of it */
     int min, max;                             /* positional arguments; a sub-verb's behind its name, which is arg[0] */
-    int (*run)(options *options, diag *d);    /* 0, or non-zero after adding to `d` what went wrong */
+    /* 0, or non-zero after adding to `d` what went wrong: VERB_USAGE where the command was put together wrongly */
+    int (*run)(options *options, diag *d);
     const char *flags[MAX_VERB_FLAGS];        /* flags' rows, then NULL; it takes those of its sub-verbs, too */
     const struct verb *const *subs;           /* its sub-verbs, then NULL; NULL: it has none */
     const char *example;                      /* what may stand behind the command's name; of a sub-verb, too */

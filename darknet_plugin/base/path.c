@@ -22,6 +22,18 @@ char *path_stem(const char *path)
     return name;
 }
 
+char *path_of_pair(const char *path)
+{
+    static const char *const endings[] = { ".cfg", ".weights" };
+    size_t n = strlen(path);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; ++i) {
+        size_t end = strlen(endings[i]);
+        if (n > end && path[n - end - 1] != '/' && !strcmp(path + n - end, endings[i]))
+            return mem_printf("%.*s", (int)(n - end), path);
+    }
+    return mem_strdup(path);
+}
+
 char *path_folder(const char *path) { return mem_printf("%.*s", (int)(path_base_name(path) - path), path); }
 
 const char *path_problem(const char *path)

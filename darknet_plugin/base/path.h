@@ -12,6 +12,9 @@ extern "C" {
 const char *path_base_name(const char *path);
 /* The same without its extension, "cfg/a.cfg" -> "a"; the caller frees. */
 char *path_stem(const char *path);
+/* What a cfg and its weights are to be called, "out/a.cfg" or "out/a.weights" -> "out/a", else as it stands; the caller
+ * frees. */
+char *path_of_pair(const char *path);
 /* The folder part with its slash, "" if there is none; the caller frees. */
 char *path_folder(const char *path);
 /* Why `path` is not a regular file that can be read, borrowed; NULL if it is one. */

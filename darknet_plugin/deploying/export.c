@@ -5,6 +5,7 @@
 #include "weights_tools/onnx/onnx_layers.h"
 #include "export.h"
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 #include "darknet_plugin/base/temp_folder.h"
 #include "readers.h"
 
@@ -13,8 +14,10 @@
 
 static void take_names(export_job *job)
 {
-    job->name[EXPORT_CFG] = mem_printf("%s.cfg", job->arg[2]);
-    job->name[EXPORT_WEIGHTS] = mem_printf("%s.weights", job->arg[2]);
+    char *pair = path_of_pair(job->arg[2]);
+    job->name[EXPORT_CFG] = mem_printf("%s.cfg", pair);
+    job->name[EXPORT_WEIGHTS] = mem_printf("%s.weights", pair);
+    free(pair);
     if (job->options->onnx) job->name[EXPORT_ONNX] = mem_strdup(job->options->onnx);
 }
 

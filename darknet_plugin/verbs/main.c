@@ -108,6 +108,7 @@ static int run_alone(const verb *verb, int argc, char **argv, ranks *ranks, diag
     if (ranks) ranks->fast = options.fast_reduce;
     signal(SIGPIPE, SIG_IGN);   /* a reader who leaves is noticed at the end and must not end a training */
     int failed = verb->run(&options, d);
+    if (failed == VERB_USAGE) return WRONG_USAGE;
     failed |= was_lost(options.out, d);
     return stop_status(failed || diag_errors(d) ? 1 : 0);
 }

@@ -143,10 +143,12 @@ static void print_next(const init_job *job, FILE *out)
                  "some); then: %s train FILE.data %s\n", job->out, command, job->teacher, command, job->out);
 }
 
+/* Checks what is asked, then lists sizes or writes the cfg. */
 static int run(options *options, diag *d)
 {
     init_job job;
-    if (check_usage(options, d) || read_job(options, &job, d) || check_out(options, d)) return -1;
+    if (check_usage(options, d)) return VERB_USAGE;
+    if (read_job(options, &job, d) || check_out(options, d)) return -1;
     parallel_set_threads(options->threads);
     if (options->from_cfg && !options->cache_out) return list_sizes(options, &job, d);
     if (options->target && choose_size(options, &job, d)) return -1;

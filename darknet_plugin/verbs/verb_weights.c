@@ -14,17 +14,17 @@ static int unknown_sub(const char *name, diag *d)
     diag_error(d, NULL, 0, NULL, "unknown: weights %s", name);
     if (near) diag_hint(d, "did you mean 'weights %s'?", near);
     else diag_hint(d, "'%s weights -help' lists what there is", command_name());
-    return -1;
+    return VERB_USAGE;
 }
 
 static int run(options *options, diag *d)
 {
     const verb *sub = verb_named(SUBS, options->arg[0]);
     if (!sub) return unknown_sub(options->arg[0], d);
-    if (options_check_sub(options, sub, d)) return -1;
+    if (options_check_sub(options, sub, d)) return VERB_USAGE;
     if (options->n - 1 >= sub->min && options->n - 1 <= sub->max) return sub->run(options, d);
     diag_error(d, NULL, 0, NULL, "'weights %s' takes %s", sub->name, sub->arguments);
-    return -1;
+    return VERB_USAGE;
 }
 
 const verb verb_weights = {

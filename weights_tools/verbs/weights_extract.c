@@ -12,6 +12,7 @@
 #include "darknet_plugin/base/command.h"
 #include "darknet_plugin/base/json.h"
 #include "darknet_plugin/base/options.h"
+#include "darknet_plugin/base/path.h"
 
 #include <stdlib.h>
 
@@ -158,11 +159,17 @@ static int extract(const weights_view *view, const options *options, diag *d)
     return failed ? -1 : 0;
 }
 
+/* OUT may have the ending of either file. */
 static int run(options *options, diag *d)
 {
+    const char *given = options->arg[3];
+    char *out = path_of_pair(given);
+    options->arg[3] = out;
     weights_view *view = weights_view_open(options->arg[1], d);
     int failed = !view || extract(view, options, d);
     weights_view_close(view);
+    options->arg[3] = given;
+    free(out);
     return failed ? -1 : 0;
 }
 
