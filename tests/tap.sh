@@ -28,6 +28,12 @@ few_images() {
     few_of t10k "$1"
     sed "s#^valid=.*#valid=$work/t10k-images-idx3-ubyte#; s#^names=#names=$PWD/#" cfg/fashion.data >"$work/few.data"
 }
+# few_sets TRAIN TEST: the same, trained on the first TRAIN training images only
+few_sets() {
+    few_of train "$1"
+    few_images "$2"
+    sed -i "s#^train=.*#train=$work/train-images-idx3-ubyte#" "$work/few.data"
+}
 # many N FEW: N, and FEW with DISTILL_QUICK, where sanitizers make everything slow
 many() { if [ -z "${DISTILL_QUICK:-}" ]; then echo "$1"; else echo "$2"; fi; }
 # not_quick WHAT: ends a script with DISTILL_QUICK, where it would only be slow

@@ -2,9 +2,7 @@
 # Choices without the test set: -holdout measures on training images that are not trained on.
 . tests/tap.sh "$@"
 w=$work
-few_of train 300
-few_of t10k 60
-sed "s#^train=.*#train=$w/train-images-idx3-ubyte#; s#^valid=.*#valid=$w/t10k-images-idx3-ubyte#; s#^names=#names=$PWD/#" cfg/fashion.data >"$w/few.data"
+few_sets 300 60
 sed "s#^cfg=.*#cfg=$PWD/cfg/fashion-teacher.cfg#; s#^weights=.*#weights=$PWD/cfg/fashion-teacher.weights#" cfg/fashion-simkd.cfg >"$w/s.cfg"
 same() { if cmp -s "$w/$1" "$w/$2"; then ok "$3"; else not_ok "$3"; fi; }
 train() { "$darknet" distill train "$w/few.data" "$w/s.cfg" -threads 1 -quiet -epochs 2 -backup "$w/$1" "${@:2}"; }

@@ -3,9 +3,7 @@
 . tests/tap.sh "$@"
 not_quick "trainings on a few labels"
 w=$work
-few_of train 200
-few_of t10k 60
-sed "s#^train=.*#train=$w/train-images-idx3-ubyte#; s#^valid=.*#valid=$w/t10k-images-idx3-ubyte#; s#^names=#names=$PWD/#" cfg/fashion.data >"$w/few.data"
+few_sets 200 60
 teacher="[teacher]\ncfg=$PWD/cfg/fashion-teacher.cfg\nweights=$PWD/cfg/fashion-teacher.weights\n\n"
 sed "s#^\[augment\]#$teacher[augment]#; s#^\[softmax\]#[kd]\n[softmax]#" cfg/fashion-student.cfg >"$w/kd.cfg"
 sed "s#^\[augment\]#$teacher[augment]#; s#^\[softmax\]#[kd]\n[softmax]\nnoloss=1#" cfg/fashion-student.cfg >"$w/pure.cfg"

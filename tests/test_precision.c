@@ -82,8 +82,6 @@ static const conv_case cases[] = {
     { "batch norm, plain", 2, 3, 6, 6, 4, 3, 1, 1, 1, 1, "leaky", 0 },
 };
 
-static size_t weights_of(const layer *l) { return cpu_weights(l); }
-
 /* The layer's net; `rounded`: fp32 with operands that bf16 has, else bf16. */
 static network *net_of(const conv_case *k, cpu_backend backend, int rounded)
 {
@@ -94,7 +92,7 @@ static network *net_of(const conv_case *k, cpu_backend backend, int rounded)
     check_fill(l->delta, check_size(net, 1), 22);
     if (!rounded) return net;
     bf16_round(net->layers[0].output, nx, net->layers[0].output);
-    bf16_round(l->weights, weights_of(l), l->weights);
+    bf16_round(l->weights, cpu_weights(l), l->weights);
     if (!k->bn) bf16_round(l->delta, check_size(net, 1), l->delta);
     return net;
 }
@@ -117,7 +115,7 @@ static void check_exact(const conv_case *k, cpu_backend backend)
     if (!k->bn) {
         check_backward(bf16, 1, 1);
         check_backward(fp32, 1, 1);
-        must_be_same(l->weight_updates, of->weight_updates, weights_of(l), k->name, "weight's gradient");
+        must_be_same(l->weight_updates, of->weight_updates, cpu_weights(l), k->name, "weight's gradient");
         must_be_same(bf16->layers[0].delta, fp32->layers[0].delta, check_size(bf16, 0), k->name, "input's gradient");
     }
     check_release(bf16);
@@ -146,7 +144,7 @@ static void stays_within_its_error_bound(void **unused)
         size_t nx = check_size(sizes, 0), ny = check_size(sizes, 1);
         check_fill(fp32->layers[0].output, nx, 21);
         for (size_t at = 0; at < nx; ++at) sizes->layers[0].output[at] = fabsf(fp32->layers[0].output[at]);
-        for (size_t at = 0; at < weights_of(l); ++at) l->weights[at] = fabsf(l->weights[at]);
+        for (size_t at = 0; at < cpu_weights(l); ++at) l->weights[at] = fabsf(l->weights[at]);
         memset(l->biases, 0, (size_t)l->out_c * sizeof *l->biases);
         check_forward(bf16, 1, 1);
         check_forward(fp32, 1, 1);

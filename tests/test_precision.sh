@@ -3,12 +3,10 @@
 . tests/tap.sh "$@"
 not_quick "trainings in bf16, whose layers test_precision runs"
 w=$work
-few_of train 320
-few_of t10k 64
-sed "s#^train=.*#train=$w/train-images-idx3-ubyte#; s#^valid=.*#valid=$w/t10k-images-idx3-ubyte#; s#^names=#names=$PWD/#" cfg/fashion.data >"$w/d.data"
+few_sets 320 64
 sed "s#^cfg=.*#cfg=$PWD/cfg/fashion-teacher.cfg#; s#^weights=.*#weights=$PWD/cfg/fashion-teacher.weights#" cfg/fashion-distilled.cfg >"$w/s.cfg"
 # train FOLDER FLAGS...
-train() { "$darknet" distill train "$w/d.data" "$w/s.cfg" -threads 1 -nogpu -backup "$w/$1" "${@:2}"; }
+train() { "$darknet" distill train "$w/few.data" "$w/s.cfg" -threads 1 -nogpu -backup "$w/$1" "${@:2}"; }
 same() { if cmp -s "$w/$1" "$w/$2"; then ok "$3"; else not_ok "$3"; fi; }
 loss() { jq -s '[.[] | select(.kind == "epoch").loss] | last' "$w/$1/s.jsonl"; }
 
@@ -29,7 +27,7 @@ says err "backend=dnnl, bf16" "and says why"
 status 0 "goes on in bf16" train half -epochs 2 -precision bf16 -quiet -resume
 same half/s_final.weights bf16/s_final.weights "to the same weights"
 
-features() { "$darknet" distill features "$w/d.data" "$w/s.cfg" -views 2 -threads 1 -nogpu -quiet "$@"; }
+features() { "$darknet" distill features "$w/few.data" "$w/s.cfg" -views 2 -threads 1 -nogpu -quiet "$@"; }
 cached=(-epochs 2 -views 2 -cache "$w/features" -quiet)
 status 0 "a cache in bf16" features -out "$w/features" -precision bf16
 grep -aq '^type=f16, computed in bf16$' "$w/features" && ok "says so in its header" || not_ok "says so in its header"
@@ -44,10 +42,10 @@ says out "640 read from the cache, 0 computed" "and reads it"
 same features before "unchanged"
 
 for flags in "-gpus 0" "-backend gpu"; do
-    status 2 "$flags" "$darknet" distill train "$w/d.data" "$w/s.cfg" -precision bf16 $flags
+    status 2 "$flags" "$darknet" distill train "$w/few.data" "$w/s.cfg" -precision bf16 $flags
     says err "'-precision bf16': a GPU computes in fp32" "is refused"
 done
-status 2 "-backend host" "$darknet" distill features "$w/d.data" "$w/s.cfg" -precision bf16 -backend host -out "$w/x"
+status 2 "-backend host" "$darknet" distill features "$w/few.data" "$w/s.cfg" -precision bf16 -backend host -out "$w/x"
 says err "'-precision bf16': '-backend host' computes in fp32" "is refused"
 status 2 "another name" train x -precision fp16
 says err "unknown precision 'fp16', expected fp32 or bf16" "is refused"

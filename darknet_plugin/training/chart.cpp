@@ -75,9 +75,9 @@ int width_of(const std::string &text, double scale)
 void write(cv::Mat &mat, const std::string &text, int x, int y, int align, double scale = SMALL,
            const cv::Scalar &colour = INK)
 {
-    int left = x - width_of(text, scale) * align / 2;
     std::string plain(text);
     utf8_plain(&plain[0]);
+    int left = x - width_of(plain.c_str(), scale) * align / 2;
     cv::putText(mat, plain.c_str(), cv::Point(left, y), FONT, scale, colour, 1, cv::LINE_AA);
 }
 

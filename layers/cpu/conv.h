@@ -107,10 +107,10 @@ typedef struct conv_plan {
 } conv_plan;
 
 /* Runs the plan's arithmetic on operands of its network's precision (conv_call.c); arguments as conv_math's. */
-void conv_forward(conv_plan *plan, cpu_shared *shared, const float *x, const float *w, const conv_after *after,
+void conv_forward(const conv_plan *plan, cpu_shared *shared, const float *x, const float *w, const conv_after *after,
                   float *y);
-void conv_backward_weights(conv_plan *plan, cpu_shared *shared, const float *x, const float *dy, float *dw);
-void conv_backward_data(conv_plan *plan, cpu_shared *shared, const float *w, const float *dy, float *dx, int add);
+void conv_backward_weights(const conv_plan *plan, cpu_shared *shared, const float *x, const float *dy, float *dw);
+void conv_backward_data(const conv_plan *plan, cpu_shared *shared, const float *w, const float *dy, float *dx, int add);
 void conv_reserve_operands(const conv_plan *plan, cpu_shared *shared);   /* their scratch, while planning */
 
 /* Room for plan->x, of so many floats. */

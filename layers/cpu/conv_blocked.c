@@ -113,7 +113,7 @@ static float *own_delta(const layer *l, const conv_plan *plan, cpu_state *state,
 }
 
 /* From d, the convolution's own, the delta of what it read: a blocked map's, or the plain call->delta. */
-static void backward_input(const layer *l, conv_plan *plan, const cpu_state *state, const layer_call *call,
+static void backward_input(const layer *l, const conv_plan *plan, const cpu_state *state, const layer_call *call,
                            const float *d)
 {
     if (cpu_blocked_at(state->shared, state->index - 1)) {

@@ -43,7 +43,7 @@ static const float *operand(cpu_shared *shared, int slot, const float *of, size_
     return shared->slot[slot];
 }
 
-void conv_forward(conv_plan *plan, cpu_shared *shared, const float *x, const float *w, const conv_after *after,
+void conv_forward(const conv_plan *plan, cpu_shared *shared, const float *x, const float *w, const conv_after *after,
                   float *y)
 {
     x = operand(shared, SLOT_ROUND_X, x, x_floats(&plan->shape, shared));
@@ -51,14 +51,14 @@ void conv_forward(conv_plan *plan, cpu_shared *shared, const float *x, const flo
     plan->math->forward(plan->impl, x, w, after, y);
 }
 
-void conv_backward_weights(conv_plan *plan, cpu_shared *shared, const float *x, const float *dy, float *dw)
+void conv_backward_weights(const conv_plan *plan, cpu_shared *shared, const float *x, const float *dy, float *dw)
 {
     x = operand(shared, SLOT_ROUND_X, x, x_floats(&plan->shape, shared));
     dy = operand(shared, SLOT_ROUND_Y, dy, y_floats(&plan->shape, shared));
     plan->math->backward_weights(plan->impl, x, dy, dw);
 }
 
-void conv_backward_data(conv_plan *plan, cpu_shared *shared, const float *w, const float *dy, float *dx, int add)
+void conv_backward_data(const conv_plan *plan, cpu_shared *shared, const float *w, const float *dy, float *dx, int add)
 {
     w = operand(shared, SLOT_ROUND_W, w, w_floats(&plan->shape));
     dy = operand(shared, SLOT_ROUND_Y, dy, y_floats(&plan->shape, shared));

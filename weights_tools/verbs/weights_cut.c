@@ -5,6 +5,7 @@
 #include "weights_cut.h"
 
 #include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/path.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -112,4 +113,18 @@ int weights_cut_build(weights_cut *cut, diag *d)
     for (int i = 0; i < n; ++i)
         if (cut->keep[i] && append_layer(cut, i, d)) return -1;
     return 0;
+}
+
+int weights_cut_run(options *options, int (*cut)(const weights_view *view, const struct options *options, diag *d),
+                    diag *d)
+{
+    const char *given = options->arg[3];
+    char *out = path_of_pair(given);
+    options->arg[3] = out;
+    weights_view *view = weights_view_open(options->arg[1], d);
+    int failed = !view || cut(view, options, d);
+    weights_view_close(view);
+    options->arg[3] = given;
+    free(out);
+    return failed ? -1 : 0;
 }

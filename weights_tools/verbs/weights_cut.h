@@ -8,6 +8,7 @@
 #ifndef DISTILL_WEIGHTS_CUT_H
 #define DISTILL_WEIGHTS_CUT_H
 #include "weights_view.h"
+#include "darknet_plugin/base/options.h"
 
 enum { CUT_NOTHING = -2, CUT_INPUT = -1 };
 
@@ -36,6 +37,11 @@ typedef struct cut_files {
 /* Gives cut->cfg the kept layers' arrays of `contents` and writes both files: under temporary names, read back as any
  * reader of ours does, compared bit for bit, and only then renamed. 0, or -1 with a message and nothing written. */
 int weights_cut_write(const weights_cut *cut, const weights_contents *contents, const cut_files *files, diag *d);
+
+/* A verb that cuts CFG WEIGHTS OUT: has `cut` work on CFG's network, OUT without the ending that it may have of either
+ * file. 0, or -1 with messages. */
+int weights_cut_run(options *options, int (*cut)(const weights_view *view, const struct options *options, diag *d),
+                    diag *d);
 
 /* The layers that layer i of a lowered cfg names, in file order, the one before it not among them unless named; returns
  * how many. *from is the caller's to free. */

@@ -12,7 +12,6 @@
 #include "darknet_plugin/base/command.h"
 #include "darknet_plugin/base/json.h"
 #include "darknet_plugin/base/options.h"
-#include "darknet_plugin/base/path.h"
 
 #include <stdlib.h>
 
@@ -159,19 +158,7 @@ static int extract(const weights_view *view, const options *options, diag *d)
     return failed ? -1 : 0;
 }
 
-/* OUT may have the ending of either file. */
-static int run(options *options, diag *d)
-{
-    const char *given = options->arg[3];
-    char *out = path_of_pair(given);
-    options->arg[3] = out;
-    weights_view *view = weights_view_open(options->arg[1], d);
-    int failed = !view || extract(view, options, d);
-    weights_view_close(view);
-    options->arg[3] = given;
-    free(out);
-    return failed ? -1 : 0;
-}
+static int run(options *options, diag *d) { return weights_cut_run(options, extract, d); }
 
 const verb weights_extract = {
     .name = "extract", .arguments = "CFG WEIGHTS OUT", .min = 3, .max = 3, .run = run,

@@ -6,7 +6,6 @@
 
 #include "darknet_plugin/base/json.h"
 #include "darknet_plugin/base/options.h"
-#include "darknet_plugin/base/path.h"
 
 /* Of a layer that goes its input stands for it, or nothing: a cost's output is no map of anything. How many go. */
 static int drop_training_layers(weights_cut *cut)
@@ -53,19 +52,7 @@ static int strip_network(const weights_view *view, const options *options, diag 
     return failed;
 }
 
-/* OUT may have the ending of either file. */
-static int run(options *options, diag *d)
-{
-    const char *given = options->arg[3];
-    char *out = path_of_pair(given);
-    options->arg[3] = out;
-    weights_view *view = weights_view_open(options->arg[1], d);
-    int failed = !view || strip_network(view, options, d);
-    weights_view_close(view);
-    options->arg[3] = given;
-    free(out);
-    return failed ? -1 : 0;
-}
+static int run(options *options, diag *d) { return weights_cut_run(options, strip_network, d); }
 
 const verb weights_strip = {
     .name = "strip", .arguments = "CFG WEIGHTS OUT", .min = 3, .max = 3, .run = run,
