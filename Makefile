@@ -143,10 +143,11 @@ else
 SRC += layers/gpu/none.c
 endif
 CPP := $(wildcard $(ROOMS:%=%/*.cpp))
-# Blocked layers, compiled twice (layers/cpu/narrow.h).
-NARROW := $(patsubst %,$(BUILD)/layers/cpu/%.narrow.o,batchnorm_blocked blocked blocked_route conv conv_blocked \
-          conv_dnnl depthwise dropout layout parts products rows)
-OBJ := $(SRC:%.c=$(BUILD)/%.o) $(NARROW) $(CPP:%.cpp=$(BUILD)/%.o) $(CU:%=$(BUILD)/%.o)
+# Blocked layers, compiled three times (layers/cpu/variant.h).
+BLOCKED := batchnorm_blocked blocked blocked_route conv conv_blocked conv_dnnl depthwise dropout layout parts products rows
+VARIANTS := $(BLOCKED:%=$(BUILD)/layers/cpu/%.narrow.o) \
+            $(patsubst %,$(BUILD)/layers/cpu/%.half.o,$(BLOCKED) winograd winograd_tiles)
+OBJ := $(SRC:%.c=$(BUILD)/%.o) $(VARIANTS) $(CPP:%.cpp=$(BUILD)/%.o) $(CU:%=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
 
@@ -196,6 +197,9 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 $(BUILD)/%.narrow.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -DNARROW -MMD -MP -c -o $@ $<
+$(BUILD)/%.half.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -DHALF -MMD -MP -c -o $@ $<
 $(BUILD)/layers/cpu/%.o: CFLAGS_ALL += $(KERNEL_FLAGS)
 $(BUILD)/tests/test_%.o: CFLAGS_ALL += $(TEST_OPT)
 $(BUILD)/%.o: %.cpp $(BUILD)/flags
@@ -217,6 +221,8 @@ $(BUILD)/%.syntax: %.c FORCE
 	$(CC) $(CFLAGS_ALL) -fsyntax-only $<
 $(BUILD)/%.narrow.syntax: %.c FORCE
 	$(CC) $(CFLAGS_ALL) -DNARROW -fsyntax-only $<
+$(BUILD)/%.half.syntax: %.c FORCE
+	$(CC) $(CFLAGS_ALL) -DHALF -fsyntax-only $<
 $(BUILD)/%.syntax: %.cpp FORCE
 	$(CXX) $(CXXFLAGS_ALL) -fsyntax-only $<
 $(TESTS): %: %.o $(HELP) $(BUILD)/libdistill.a

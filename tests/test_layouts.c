@@ -143,13 +143,15 @@ static const struct { const char *name, *cfg; } nets[] = {
 };
 enum { NETS = sizeof nets / sizeof *nets };
 
-static network *open_net(int i, cpu_backend backend, int layouts)
+static network *open_net_in(int i, cpu_backend backend, int layouts, cpu_precision precision)
 {
-    network *net = check_bound_as(nets[i].cfg, &(cpu_options){ .backend = backend, .seed = 7, .layouts = layouts });
+    network *net = check_bound_as(nets[i].cfg, &(cpu_options){ .backend = backend, .seed = 7, .layouts = layouts, .precision = precision });
     cpu_init_weights(net, 0, net->n, 11);
     check_fill(net->input, (size_t)net->batch * (size_t)net->inputs, 70);
     return net;
 }
+
+static network *open_net(int i, cpu_backend backend, int layouts) { return open_net_in(i, backend, layouts, PRECISION_FP32); }
 
 static void forward_backward(network *net)
 {
@@ -214,6 +216,41 @@ static void narrow_networks_agree_with_reference(void **unused)
 {
     (void)unused;
     agree_with_reference(LAYOUTS_NARROW);
+}
+
+/* |a - b| / |b|, of all numbers together. */
+static double apart(const float *a, const float *b, size_t n)
+{
+    double off = 0, size = 0;
+    for (size_t k = 0; k < n; ++k) {
+        assert_true(isfinite(a[k]) && isfinite(b[k]));
+        off += pow((double)a[k] - b[k], 2);
+        size += pow((double)b[k], 2);
+    }
+    return sqrt(off / (size + 1e-30));
+}
+
+/* Maps of halves, each rounded to 2^-8: a lane or a pixel out of its place would be off by all of itself. */
+static void halves_agree_with_reference(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < NETS; ++i) {
+        network *half = open_net_in(i, BACKEND_DNNL, LAYOUTS_BLOCKED, PRECISION_BF16), *plain = open_net(i, BACKEND_REFERENCE, 0);
+        for (int twice = 0; twice < 2; ++twice) {
+            forward_backward(half);
+            forward_backward(plain);
+        }
+        double y = apart(half->output, plain->output, (size_t)half->batch * (size_t)half->outputs), worst = 0;
+        for (int k = 0; k < half->n; ++k) {
+            const layer *l = &half->layers[k];
+            size_t n = l->type == CONNECTED ? (size_t)(l->inputs * l->outputs) : (size_t)l->nweights;
+            if (l->weight_updates) worst = fmax(worst, apart(l->weight_updates, plain->layers[k].weight_updates, n));
+        }
+        print_message("%s: output %.4f, weights' gradients at most %.4f apart\n", nets[i].name, y, worst);
+        if (!(y < .02) || !(worst < .3)) fail_msg("%s: output %.4f, a weight's gradient %.4f apart", nets[i].name, y, worst);
+        check_release(half);
+        check_release(plain);
+    }
 }
 
 static int lanes_of(const char *cfg)
@@ -310,9 +347,9 @@ static size_t memory_of(const network *net, int *blocks)
 {
     for (int i = 0; i < net->n; ++i) {
         const cpu_state *s = cpu_state_of(&net->layers[i]);
-        size_t floats = 0;
-        for (int k = 0; s && k < s->shared->blocks; ++k) floats += s->shared->block[k].floats;
-        if (s) return *blocks = s->shared->blocks, floats;
+        size_t bytes = 0;
+        for (int k = 0; s && k < s->shared->blocks; ++k) bytes += s->shared->block[k].bytes;
+        if (s) return *blocks = s->shared->blocks, bytes;
     }
     return 0;
 }
@@ -345,7 +382,7 @@ static void frozen_maps_share_memory(void **unused)
     }
     size_t map = 4 * 16 * 12 * 12;   /* the widest map; never more than three are alive */
     size_t used = memory_of(fast, &blocks);
-    if (used > 3 * map) fail_msg("%zu floats in %d blocks, expected at most %zu", used, blocks, 3 * map);
+    if (used > 3 * map * sizeof(float)) fail_msg("%zu bytes in %d blocks, expected at most %zu", used, blocks, 3 * map * sizeof(float));
     check_release(fast);
     check_release(plain);
 }
@@ -416,6 +453,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients), cmocka_unit_test(gradients_of_narrow_blocks), cmocka_unit_test(says_who_computes),
         cmocka_unit_test(networks_agree_with_reference), cmocka_unit_test(narrow_networks_agree_with_reference),
+        cmocka_unit_test(halves_agree_with_reference),
         cmocka_unit_test(chooses_blocks),
         cmocka_unit_test(ten_steps_agree_with_reference), cmocka_unit_test(threads_change_little),
         cmocka_unit_test(same_run_same_bits), cmocka_unit_test(frozen_maps_share_memory),

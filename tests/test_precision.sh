@@ -12,7 +12,12 @@ loss() { jq -s '[.[] | select(.kind == "epoch").loss] | last' "$w/$1/s.jsonl"; }
 
 status 0 "two epochs in fp32" train fp32 -epochs 2 -quiet
 status 0 "in bf16" train bf16 -epochs 2 -precision bf16
-says out "bf16: operands are rounded here before each convolution, which is slower than fp32" "says what it costs"
+says out "bf16: maps of 16 bits, " "says what it is"
+export ONEDNN_MAX_CPU_ISA=AVX2
+status 0 "rounded, where the processor has no such products" train rounded -epochs 1 -precision bf16
+says out "bf16: maps of 16 bits, operands of products are rounded here, which is slower than fp32" "which is said"
+for test in test_precision test_layouts; do status 0 "$test there" "$build/tests/$test"; done
+unset ONEDNN_MAX_CPU_ISA
 status 0 "and again" train again -epochs 2 -precision bf16 -quiet
 same bf16/s_final.weights again/s_final.weights "to the same weights"
 cmp -s "$w/bf16/s_final.weights" "$w/fp32/s_final.weights" && not_ok "which are not fp32's" || ok "which are not fp32's"

@@ -54,7 +54,7 @@ static float *given(const work *k, const float *plain, int input)
 {
     const conv_shape *s = &k->s;
     int c = input ? s->c : s->n, h = input ? s->h : s->out_h, w = input ? s->w : s->out_w;
-    float *map = mem_aligned(vec_floats(s->batch, c, h, w), sizeof *map);
+    float *map = mem_aligned(vec_numbers(s->batch, c, h, w), sizeof *map);
     if (s->x_blocked) cpu_to_blocked(plain, s->batch, c, (size_t)h * (size_t)w, map);
     else memcpy(map, plain, (input ? k->nx : k->ny) * sizeof *map);
     return map;

@@ -2,6 +2,7 @@
  * updates costs about half a percent of a small net's step, and less of a large one's. */
 #include "numbers.h"
 
+#include "layers/cpu/bf16.h"
 #include "layers/gpu/gpu.h"
 #include "darknet_plugin/base/mem.h"
 #include "run_state.h"
@@ -54,14 +55,19 @@ static int bad_teacher(const model *model, diag *d)
     return 0;
 }
 
+/* What is kept nowhere is. */
+static int output_finite(cpu_numbers y)
+{
+    if (y.halves) return bf16_finite(y.halves, y.n);
+    return !y.floats || numbers_finite(y.floats, y.n);
+}
+
 /* Says which layer's output is the first that is not finite; 0: all are. */
 static int bad_output(const model *model, diag *d)
 {
     for (int i = 0; i < model->low->trained; ++i) {
-        size_t n;
         gpu_pull_output(model->net, i);
-        const float *y = cpu_layer_output(model->net, i, &n);
-        if (!y || numbers_finite(y, n)) continue;
+        if (output_finite(cpu_layer_output(model->net, i))) continue;
         report(model, i, "the first whose output is not finite", d);
         return 1;
     }

@@ -74,7 +74,9 @@ int device_precision(const options *options, cpu_precision *precision, diag *d)
 void device_say_precision(const options *options, cpu_precision precision)
 {
     if (precision == PRECISION_FP32 || options->quiet) return;
-    fprintf(options->out, "bf16: operands are rounded here before each convolution, which is slower than fp32\n");
+    const char *who = cpu_bf16_products();
+    fprintf(options->out, "bf16: maps of 16 bits, %s%s\n", who ? "products by " : "operands of products are rounded here, which "
+            "is slower than fp32", who ? who : "");
 }
 
 int device_several(const options *options, const char *verb, int by_ranks, diag *d)

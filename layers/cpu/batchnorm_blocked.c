@@ -19,8 +19,10 @@ enum { RUN = 256 };
 
 typedef struct bn_job {
     const layer *l;
-    const float *x, *add, *shift;
-    float *y, *sums;
+    const map_value *x, *add;
+    const float *shift;
+    map_value *y;
+    float *sums;
     const float *mean, *factor, *bias;     /* c up to whole LANES: z = (x - mean) * factor + bias */
     const float *centre, *slope;           /* backward: dx = factor * (dz - centre - slope * (x - mean)) */
     const batchnorm_gradient *gradient;
@@ -107,14 +109,14 @@ static void measure_items(void *ctx, size_t begin, size_t end)
     const bn_job *job = ctx;
     size_t blocks = vec_blocks(job->l->out_c), n = item_floats(job->l);
     for (size_t item = begin; item < end; ++item) {
-        const float *x = job->x + item * n;
+        const map_value *x = job->x + item * n;
         vec shift = vec_load(job->shift + item % blocks * LANES);
         part_sums s = { 0 };
         for (size_t at = 0; at < n; at += RUN * LANES) {
             size_t stop = n - at < RUN * LANES ? n : at + RUN * LANES;
             vec one = vec_all(0), two = vec_all(0);
             for (size_t i = at; i < stop; i += LANES) {
-                vec d = vec_load(x + i) - shift;
+                vec d = map_load(x + i) - shift;
                 one += d;
                 two += d * d;
             }
@@ -124,7 +126,7 @@ static void measure_items(void *ctx, size_t begin, size_t end)
     }
 }
 
-void batchnorm_measure(const layer *l, const float *x, cpu_shared *shared)
+void batchnorm_measure(const layer *l, const map_value *x, cpu_shared *shared)
 {
     bn_job job = { .l = l, .x = x, .shift = batchnorm_shift(l, shared), .sums = batchnorm_sums(l, shared) };
     for_items(l, measure_items, &job);
@@ -139,23 +141,24 @@ static double total_of(const float *sums, size_t parts, size_t n, size_t c)
 }
 
 /* Mean and variance of channel c of x in doubles, straight from the definition. */
-static void measure_exactly(const layer *l, const float *x, size_t c, double *mean, double *variance)
+static void measure_exactly(const layer *l, const map_value *x, size_t c, double *mean, double *variance)
 {
     size_t blocks = vec_blocks(l->out_c), map = map_size(l);
     double n = (double)l->batch * (double)map, sum = 0, squares = 0;
     for (int pass = 0; pass < 2; ++pass)
         for (size_t b = 0; b < (size_t)l->batch; ++b) {
-            const float *at = x + (b * blocks + c / LANES) * map * LANES + c % LANES;
+            const map_value *at = x + (b * blocks + c / LANES) * map * LANES + c % LANES;
             for (size_t i = 0; i < map; ++i, at += LANES) {
-                if (pass) squares += (*at - sum / n) * (*at - sum / n);
-                else sum += *at;
+                double value = (double)map_get(*at);
+                if (pass) squares += (value - sum / n) * (value - sum / n);
+                else sum += value;
             }
         }
     *mean = sum / n;
     *variance = squares / n;
 }
 
-void batchnorm_finish(const layer *l, const float *x, size_t parts, float rate, cpu_shared *shared)
+void batchnorm_finish(const layer *l, const map_value *x, size_t parts, float rate, cpu_shared *shared)
 {
     const float *sums = batchnorm_sums(l, shared), *shift = row_of(l, shared, ROW_SHIFT);
     size_t n = wide(l->out_c);
@@ -184,14 +187,14 @@ void batchnorm_take_running(const layer *l, cpu_shared *shared)
 ACT_INLINE void apply_item(const bn_job *job, size_t item, ACTIVATION act)
 {
     size_t n = item_floats(job->l), at = item * n, c = item % vec_blocks(job->l->out_c) * LANES;
-    const float *x = job->x + at;
-    float *y = job->y + at;
+    const map_value *x = job->x + at;
+    map_value *y = job->y + at;
     vec m = vec_load(job->mean + c), f = vec_load(job->factor + c), b = vec_load(job->bias + c);
     if (job->add)
         for (size_t i = 0; i < n; i += LANES)
-            vec_store(y + i, vec_act((vec_load(x + i) - m) * f + b + vec_load(job->add + at + i), act));
+            map_store(y + i, vec_act((map_load(x + i) - m) * f + b + map_load(job->add + at + i), act));
     else
-        for (size_t i = 0; i < n; i += LANES) vec_store(y + i, vec_act((vec_load(x + i) - m) * f + b, act));
+        for (size_t i = 0; i < n; i += LANES) map_store(y + i, vec_act((map_load(x + i) - m) * f + b, act));
 }
 
 ACT_INLINE void apply_loop(const bn_job *job, size_t begin, size_t end, ACTIVATION act)
@@ -205,7 +208,7 @@ static void apply_items(void *ctx, size_t begin, size_t end)
     ACT_SWITCH(job->activation, apply_loop, job, begin, end)
 }
 
-void batchnorm_apply(const layer *l, const float *x, const float *add, ACTIVATION act, float *y, cpu_shared *shared)
+void batchnorm_apply(const layer *l, const map_value *x, const map_value *add, ACTIVATION act, map_value *y, cpu_shared *shared)
 {
     bn_job job = { .l = l, .x = x, .add = add, .y = y, .activation = act, .mean = row_of(l, shared, ROW_SHIFT),
                  .factor = row_of(l, shared, ROW_FACTOR), .bias = row_of(l, shared, ROW_BIAS) };
@@ -216,9 +219,9 @@ ACT_INLINE void add_loop(const bn_job *job, size_t begin, size_t end, ACTIVATION
 {
     size_t n = item_floats(job->l);
     for (size_t i = begin * n; i < end * n; i += LANES) {
-        vec v = vec_load(job->x + i);
-        if (job->add) v += vec_load(job->add + i);
-        vec_store(job->y + i, vec_act(v, act));
+        vec v = map_load(job->x + i);
+        if (job->add) v += map_load(job->add + i);
+        map_store(job->y + i, vec_act(v, act));
     }
 }
 
@@ -228,13 +231,13 @@ static void add_items(void *ctx, size_t begin, size_t end)
     ACT_SWITCH(job->activation, add_loop, job, begin, end)
 }
 
-void blocked_add_activate(const layer *l, const float *add, ACTIVATION act, float *y)
+void blocked_add_activate(const layer *l, const map_value *add, ACTIVATION act, map_value *y)
 {
     bn_job job = { .l = l, .x = y, .add = add, .y = y, .activation = act };
     if (add || act != LINEAR) for_items(l, add_items, &job);
 }
 
-void blocked_activate(const layer *l, const float *x, ACTIVATION act, float *y)
+void blocked_activate(const layer *l, const map_value *x, ACTIVATION act, map_value *y)
 {
     bn_job job = { .l = l, .x = x, .y = y, .activation = act };
     for_items(l, add_items, &job);
@@ -246,11 +249,11 @@ void blocked_activate(const layer *l, const float *x, ACTIVATION act, float *y)
 ACT_INLINE vec delta_before(const bn_job *job, size_t i, vec centred, vec factor, vec bias, ACTIVATION act)
 {
     const batchnorm_gradient *gradient = job->gradient;
-    vec d = vec_load(gradient->d + i);
+    vec d = map_load(gradient->d + i);
     if (act == LINEAR) return d;
-    if (gradient->y) return d * vec_slope(vec_load(gradient->y + i), act);
+    if (gradient->y) return d * vec_slope(map_load(gradient->y + i), act);
     vec v = centred * factor + bias;
-    if (gradient->add) v += vec_load(gradient->add + i);
+    if (gradient->add) v += map_load(gradient->add + i);
     return d * vec_slope(act_needs_input(act) ? v : vec_act(v, act), act);
 }
 
@@ -268,12 +271,12 @@ ACT_INLINE void sum_item(const bn_job *job, size_t item, ACTIVATION act)
         size_t stop = n - at < RUN * LANES ? n : at + RUN * LANES;
         vec one = vec_all(0), two = vec_all(0);
         for (size_t i = begin + at; i < begin + stop; i += LANES) {
-            vec x = gradient->x ? vec_load(gradient->x + i) - m : vec_all(0),
+            vec x = gradient->x ? map_load(gradient->x + i) - m : vec_all(0),
                 d = delta_before(job, i, x, factor, b, act);
             one += d;
             two += d * x;
-            if (leaves_delta(gradient)) vec_store(gradient->d + i, d);
-            if (gradient->also) vec_store(gradient->also + i, vec_load(gradient->also + i) + d);
+            if (leaves_delta(gradient)) map_store(gradient->d + i, d);
+            if (gradient->also) map_store(gradient->also + i, map_load(gradient->also + i) + d);
         }
         add_run(&s, one, two);
     }
@@ -299,9 +302,9 @@ ACT_INLINE void centre_item(const bn_job *job, size_t item, ACTIVATION act)
     vec m = vec_load(job->mean + c), factor = vec_load(job->factor + c), b = vec_load(job->bias + c);
     vec centre = vec_load(job->centre + c), slope = vec_load(job->slope + c);
     for (size_t i = begin; i < begin + n; i += LANES) {
-        vec x = gradient->x ? vec_load(gradient->x + i) - m : vec_all(0);
-        vec d = leaves_delta(gradient) ? vec_load(gradient->d + i) : delta_before(job, i, x, factor, b, act);
-        vec_store(gradient->dx + i, factor * (d - centre - slope * x));
+        vec x = gradient->x ? map_load(gradient->x + i) - m : vec_all(0);
+        vec d = leaves_delta(gradient) ? map_load(gradient->d + i) : delta_before(job, i, x, factor, b, act);
+        map_store(gradient->dx + i, factor * (d - centre - slope * x));
     }
 }
 

@@ -7,19 +7,33 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The nearest float that bfloat16 has. */
-static inline float bf16_nearest(float value)
+/* The nearest number that bfloat16 has. */
+static inline uint16_t bf16_bits(float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
     uint32_t up = bits + 0x7fff + (bits >> 16 & 1);
     bits = (bits & 0x7fffffff) > 0x7f800000 ? bits | 0x400000 : up;   /* NaN: a carry could make it infinite */
-    bits &= 0xffff0000;
+    return (uint16_t)(bits >> 16);
+}
+
+static inline float bf16_value(uint16_t half)
+{
+    uint32_t bits = (uint32_t)half << 16;
+    float value;
     memcpy(&value, &bits, sizeof value);
     return value;
 }
 
-/* n numbers, rounded, to another place. */
+/* The same as a float. */
+static inline float bf16_nearest(float value) { return bf16_value(bf16_bits(value)); }
+
+/* Is every one of n numbers finite? */
+int bf16_finite(const uint16_t *numbers, size_t n);
+
+/* n numbers to another place: rounded; rounded, half as long; as floats again. */
 void bf16_round(const float *from, size_t n, float *to);
+void bf16_pack(const float *from, size_t n, uint16_t *to);
+void bf16_unpack(const uint16_t *from, size_t n, float *to);
 
 #endif

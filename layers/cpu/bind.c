@@ -170,11 +170,17 @@ static void refresh_output(network *net)
     if (net->layers[i].type == DROPOUT) net->output = net->layers[i].output;
 }
 
+static const cpu_kernels *kernels_of(const network *net, const cpu_options *options)
+{
+    if (options->backend != BACKEND_DNNL) return &cpu_wide;
+    return cpu_choose_kernels(net, options->layouts, options->precision);
+}
+
 /* Makes what the network's layers share, as the options have it. */
 static cpu_shared *make_shared(const network *net, const cpu_options *options)
 {
     cpu_shared *shared = mem_calloc(1, sizeof *shared);
-    shared->kernels = has_layouts(options) ? cpu_choose_kernels(net, options->layouts) : &cpu_wide;
+    shared->kernels = kernels_of(net, options);
     shared->users = 1;
     shared->layers = net->layers;
     shared->precision = options->precision;
@@ -229,13 +235,14 @@ const char *cpu_layer_runs_on(const layer *l)
     return state ? state->runs_on : "host";
 }
 
-const float *cpu_layer_output(const network *net, int i, size_t *n)
+cpu_numbers cpu_layer_output(const network *net, int i)
 {
     const layer *l = &net->layers[i];
     const cpu_state *state = cpu_state_of(l);
-    int blocked = state && state->blocked;
-    *n = blocked ? state->shared->kernels->blocked_floats(l) : cpu_floats(l);
-    return blocked ? state->y : l->output;
+    if (!state || !state->blocked) return (cpu_numbers){ .floats = l->output, .n = cpu_floats(l) };
+    size_t n = state->shared->kernels->blocked_numbers(l);
+    if (state->shared->kernels->half) return (cpu_numbers){ .halves = state->y, .n = n };
+    return (cpu_numbers){ .floats = state->y, .n = n };
 }
 
 void cpu_weights_changed(network *net)

@@ -16,8 +16,10 @@
 
 typedef struct map_job {
     const layer *l;
-    const float *x, *z, *y, *d;
-    float *out, *dx, *dz;
+    const map_value *x, *z, *y, *d;
+    map_value *out, *dx, *dz;
+    float *row_out;           /* avgpool's plain rows: averages, and their deltas */
+    const float *row_d;
     int add_x, add_z;         /* dx and dz are added to, not written */
     int32_t *index;           /* maxpool: where each largest value came from, as a pixel of its map, -1 nowhere */
 } map_job;
@@ -42,14 +44,14 @@ static size_t items(const layer *l) { return (size_t)l->batch * vec_blocks(l->ou
 /* What the activation is given at i. */
 ACT_INLINE vec sum_at(const map_job *job, size_t i)
 {
-    vec v = vec_load(job->x + i);
-    if (job->z) v = job->l->alpha * v + job->l->beta * vec_load(job->z + i);
+    vec v = map_load(job->x + i);
+    if (job->z) v = job->l->alpha * v + job->l->beta * map_load(job->z + i);
     return v;
 }
 
 ACT_INLINE void sum_loop(const map_job *job, size_t begin, size_t end, ACTIVATION act)
 {
-    for (size_t i = begin; i < end; i += LANES) vec_store(job->out + i, vec_act(sum_at(job, i), act));
+    for (size_t i = begin; i < end; i += LANES) map_store(job->out + i, vec_act(sum_at(job, i), act));
 }
 
 static void sum_items(void *ctx, size_t begin, size_t end)
@@ -59,17 +61,17 @@ static void sum_items(void *ctx, size_t begin, size_t end)
     ACT_SWITCH(job->l->activation, sum_loop, job, begin * n, end * n)
 }
 
-ACT_INLINE void put(float *to, size_t i, vec value, int add)
+ACT_INLINE void put(map_value *to, size_t i, vec value, int add)
 {
-    if (to) vec_store(to + i, add ? vec_load(to + i) + value : value);
+    if (to) map_store(to + i, add ? map_load(to + i) + value : value);
 }
 
 ACT_INLINE void split_loop(const map_job *job, size_t begin, size_t end, ACTIVATION act)
 {
     float alpha = job->z ? job->l->alpha : 1, beta = job->l->beta;
     for (size_t i = begin; i < end; i += LANES) {
-        vec v = act_needs_input(act) ? sum_at(job, i) : vec_load(job->y + i);
-        vec d = vec_load(job->d + i) * vec_slope(v, act);
+        vec v = act_needs_input(act) ? sum_at(job, i) : map_load(job->y + i);
+        vec d = map_load(job->d + i) * vec_slope(v, act);
         put(job->dx, i, alpha * d, job->add_x);
         put(job->dz, i, beta * d, job->add_z);
     }
@@ -92,7 +94,7 @@ void forward_blocked_activation(const layer *l, cpu_state *state, const layer_ca
 void backward_blocked_activation(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
-    float *d = cpu_take_delta(l, state);
+    map_value *d = cpu_take_delta(l, state);
     map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .y = state->y, .d = d };
     job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
     if (job.dx) parallel_for_work(items(l), item_floats(l), split_items, &job);
@@ -113,7 +115,7 @@ void backward_blocked_shortcut(const layer *l, cpu_state *state, const layer_cal
 {
     (void)call;
     if (state->summed) return;
-    float *d = cpu_take_delta(l, state);
+    map_value *d = cpu_take_delta(l, state);
     map_job job = { .l = l, .y = state->y, .d = d, .x = cpu_blocked_at(state->shared, state->index - 1)->y,
                     .z = cpu_blocked_at(state->shared, l->index)->y };
     job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
@@ -126,13 +128,13 @@ void backward_blocked_shortcut(const layer *l, cpu_state *state, const layer_cal
 
 /* Largest values of x in the window at (top, left) and where they are; as maxpool.c has it, the first of equals and any
  * NaN. */
-ACT_INLINE void window(const layer *l, const float *x, int top, int left, vec *best, ivec *at)
+ACT_INLINE void window(const layer *l, const map_value *x, int top, int left, vec *best, ivec *at)
 {
     *best = vec_all(-FLT_MAX);
     *at = (ivec){ 0 } - 1;
     for (int r = cpu_clip(top, l->h); r < cpu_clip(top + l->size, l->h); ++r)
         for (int c = cpu_clip(left, l->w); c < cpu_clip(left + l->size, l->w); ++c) {
-            vec v = vec_load(x + ((size_t)r * (size_t)l->w + (size_t)c) * LANES);
+            vec v = map_load(x + ((size_t)r * (size_t)l->w + (size_t)c) * LANES);
             ivec better = (v > *best) | (v != v) | (*at < 0);
             *best = vec_pick(better, v, *best);
             *at = (better & (r * l->w + c)) | (~better & *at);
@@ -152,10 +154,12 @@ static void pool_items(void *ctx, size_t begin, size_t end)
             vec best;
             ivec at;
             window(l, job->x + item * in, row, col, &best, &at);
-            vec_store(job->out + item * n + i, best);
+            map_store(job->out + item * n + i, best);
             if (job->index) memcpy(job->index + item * n + i, &at, sizeof at);
         }
 }
+
+static void add_to(map_value *to, map_value d) { *to = map_of(map_get(*to) + map_get(d)); }
 
 /* Adds each delta to where the largest value came from. */
 static void unpool_items(void *ctx, size_t begin, size_t end)
@@ -164,10 +168,10 @@ static void unpool_items(void *ctx, size_t begin, size_t end)
     const layer *l = job->l;
     size_t in = (size_t)l->h * (size_t)l->w * LANES, n = item_floats(l);
     for (size_t item = begin; item < end; ++item) {
-        float *dx = job->dx + item * in;
+        map_value *dx = job->dx + item * in;
         if (!job->add_x) memset(dx, 0, in * sizeof *dx);
         for (size_t i = item * n; i < (item + 1) * n; ++i)
-            if (job->index[i] >= 0) dx[(size_t)job->index[i] * LANES + i % LANES] += job->d[i];
+            if (job->index[i] >= 0) add_to(&dx[(size_t)job->index[i] * LANES + i % LANES], job->d[i]);
     }
 }
 
@@ -176,7 +180,7 @@ void forward_blocked_maxpool(const layer *l, cpu_state *state, const layer_call 
     (void)call;
     map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = cpu_output(l, state) };
     if (state->mode != CPU_FROZEN) {
-        state->plan = mem_realloc(state->plan, cpu_blocked_floats(l), sizeof(int32_t));
+        state->plan = mem_realloc(state->plan, cpu_blocked_numbers(l), sizeof(int32_t));
         job.index = state->plan;
     }
     parallel_for_work(items(l), item_floats(l) * (size_t)(l->size * l->size), pool_items, &job);
@@ -185,7 +189,7 @@ void forward_blocked_maxpool(const layer *l, cpu_state *state, const layer_call 
 void backward_blocked_maxpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
-    float *d = cpu_take_delta(l, state);
+    map_value *d = cpu_take_delta(l, state);
     map_job job = { .l = l, .d = d, .index = state->plan };
     job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
     if (job.dx && job.index) parallel_for_work(items(l), item_floats(l), unpool_items, &job);
@@ -209,9 +213,9 @@ static void average_items(void *ctx, size_t begin, size_t end)
     for (size_t item = begin; item < end; ++item) {
         size_t first = item % blocks * LANES;
         double sum[LANES] = { 0 };
-        for (size_t i = 0; i < n * LANES; ++i) sum[i % LANES] += job->x[item * n * LANES + i];
+        for (size_t i = 0; i < n * LANES; ++i) sum[i % LANES] += map_get(job->x[item * n * LANES + i]);
         for (size_t k = 0; k < LANES && first + k < (size_t)l->c; ++k)
-            job->out[item / blocks * (size_t)l->c + first + k] = (float)(sum[k] / (double)n);
+            job->row_out[item / blocks * (size_t)l->c + first + k] = (float)(sum[k] / (double)n);
     }
 }
 
@@ -225,7 +229,7 @@ static void spread_items(void *ctx, size_t begin, size_t end)
         size_t first = item % blocks * LANES;
         vec d = vec_all(0);
         for (size_t k = 0; k < LANES && first + k < (size_t)l->c; ++k)
-            d[k] = job->d[item / blocks * (size_t)l->c + first + k] / (float)n;
+            d[k] = job->row_d[item / blocks * (size_t)l->c + first + k] / (float)n;
         for (size_t i = 0; i < n; ++i) put(job->dx, (item * n + i) * LANES, d, job->add_x);
     }
 }
@@ -233,14 +237,14 @@ static void spread_items(void *ctx, size_t begin, size_t end)
 void forward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
-    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = l->output };
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .row_out = l->output };
     parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, average_items, &job);
 }
 
 void backward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
-    map_job job = { .l = l, .d = l->delta };
+    map_job job = { .l = l, .row_d = l->delta };
     job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
     if (job.dx)
         parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, spread_items, &job);

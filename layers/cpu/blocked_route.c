@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-static size_t map_floats(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w * LANES; }
+static size_t map_numbers(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w * LANES; }
 
 int accepts_blocked_route(const layer *l, const cpu_state *state)
 {
@@ -24,9 +24,9 @@ int accepts_blocked_route(const layer *l, const cpu_state *state)
 }
 
 typedef struct part_job {
-    const float *from;
-    float *to;
-    size_t from_stride, to_stride, floats;   /* between images; copied of each */
+    const map_value *from;
+    map_value *to;
+    size_t from_stride, to_stride, numbers;  /* between images; copied of each */
     int add;
 } part_job;
 
@@ -34,11 +34,11 @@ static void move_parts(void *ctx, size_t begin, size_t end)
 {
     const part_job *job = ctx;
     for (size_t b = begin; b < end; ++b) {
-        const float *from = job->from + b * job->from_stride;
-        float *to = job->to + b * job->to_stride;
-        if (!job->add) memcpy(to, from, job->floats * sizeof *to);
-        for (size_t i = 0; job->add && i < job->floats; i += LANES)
-            vec_store(to + i, vec_load(to + i) + vec_load(from + i));
+        const map_value *from = job->from + b * job->from_stride;
+        map_value *to = job->to + b * job->to_stride;
+        if (!job->add) memcpy(to, from, job->numbers * sizeof *to);
+        for (size_t i = 0; job->add && i < job->numbers; i += LANES)
+            map_store(to + i, map_load(to + i) + map_load(from + i));
     }
 }
 
@@ -49,19 +49,19 @@ void forward_blocked_route(const layer *l, cpu_state *state, const layer_call *c
         state->y = cpu_blocked_at(state->shared, l->input_layers[0])->y;
         return;
     }
-    float *y = cpu_output(l, state);
-    size_t all = vec_blocks(l->out_c) * map_floats(l);
+    map_value *y = cpu_output(l, state);
+    size_t all = vec_blocks(l->out_c) * map_numbers(l);
     for (int k = 0; k < l->n; ++k) {
-        size_t part = vec_blocks(call->net->layers[l->input_layers[k]].out_c) * map_floats(l);
+        size_t part = vec_blocks(call->net->layers[l->input_layers[k]].out_c) * map_numbers(l);
         part_job job = { .from = cpu_blocked_at(state->shared, l->input_layers[k])->y, .to = y, .from_stride = part,
-                         .to_stride = all, .floats = part };
+                         .to_stride = all, .numbers = part };
         parallel_for_work((size_t)l->batch, part, move_parts, &job);
         y += part;
     }
 }
 
 /* A single input may have the memory d itself if it has got no delta yet. */
-static int hand_over(const layer *l, const cpu_state *state, float *d)
+static int hand_over(const layer *l, const cpu_state *state, map_value *d)
 {
     cpu_state *in = cpu_blocked_at(state->shared, l->input_layers[0]);
     if (l->n > 1 || in->mode == CPU_FROZEN || in->d) return 0;
@@ -72,12 +72,12 @@ static int hand_over(const layer *l, const cpu_state *state, float *d)
 /* Gives each input its part of the delta. */
 void backward_blocked_route(const layer *l, cpu_state *state, const layer_call *call)
 {
-    float *d = cpu_take_delta(l, state), *part_of_d = d;
-    size_t all = vec_blocks(l->out_c) * map_floats(l);
+    map_value *d = cpu_take_delta(l, state), *part_of_d = d;
+    size_t all = vec_blocks(l->out_c) * map_numbers(l);
     if (hand_over(l, state, d)) return;
     for (int k = 0; k < l->n; ++k) {
-        size_t part = vec_blocks(call->net->layers[l->input_layers[k]].out_c) * map_floats(l);
-        part_job job = { .from = part_of_d, .from_stride = all, .to_stride = part, .floats = part };
+        size_t part = vec_blocks(call->net->layers[l->input_layers[k]].out_c) * map_numbers(l);
+        part_job job = { .from = part_of_d, .from_stride = all, .to_stride = part, .numbers = part };
         part_of_d += part;
         job.to = cpu_delta_of(state, l->input_layers[k], &job.add);
         if (job.to) parallel_for_work((size_t)l->batch, part, move_parts, &job);
@@ -89,8 +89,8 @@ void backward_blocked_route(const layer *l, cpu_state *state, const layer_call *
 
 typedef struct up_job {
     const layer *l;
-    const float *x, *d;
-    float *y, *dx;
+    const map_value *x, *d;
+    map_value *y, *dx;
     int add;
 } up_job;
 
@@ -105,12 +105,12 @@ static void upsample_items(void *ctx, size_t begin, size_t end)
 {
     const up_job *job = ctx;
     const layer *l = job->l;
-    size_t in = (size_t)l->h * (size_t)l->w * LANES, out = map_floats(l);
+    size_t in = (size_t)l->h * (size_t)l->w * LANES, out = map_numbers(l);
     for (size_t item = begin; item < end; ++item)
         for (int r = 0; r < l->out_h; ++r)
             for (int c = 0; c < l->out_w; ++c) {
                 size_t from = item * in + at(r / l->stride, c / l->stride, l->w);
-                vec_store(job->y + item * out + at(r, c, l->out_w), l->scale * vec_load(job->x + from));
+                map_store(job->y + item * out + at(r, c, l->out_w), l->scale * map_load(job->x + from));
             }
 }
 
@@ -119,16 +119,16 @@ static void gather_items(void *ctx, size_t begin, size_t end)
 {
     const up_job *job = ctx;
     const layer *l = job->l;
-    size_t in = (size_t)l->h * (size_t)l->w * LANES, out = map_floats(l);
+    size_t in = (size_t)l->h * (size_t)l->w * LANES, out = map_numbers(l);
     for (size_t item = begin; item < end; ++item)
         for (int r = 0; r < l->h; ++r)
             for (int c = 0; c < l->w; ++c) {
-                float *dx = job->dx + item * in + at(r, c, l->w);
+                map_value *dx = job->dx + item * in + at(r, c, l->w);
                 vec sum = vec_all(0);
                 for (int u = 0; u < l->stride; ++u)
                     for (int v = 0; v < l->stride; ++v)
-                        sum += vec_load(job->d + item * out + at(r * l->stride + u, c * l->stride + v, l->out_w));
-                vec_store(dx, job->add ? vec_load(dx) + l->scale * sum : l->scale * sum);
+                        sum += map_load(job->d + item * out + at(r * l->stride + u, c * l->stride + v, l->out_w));
+                map_store(dx, job->add ? map_load(dx) + l->scale * sum : l->scale * sum);
             }
 }
 
@@ -136,15 +136,15 @@ void forward_blocked_upsample(const layer *l, cpu_state *state, const layer_call
 {
     (void)call;
     up_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .y = cpu_output(l, state) };
-    parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_floats(l), upsample_items, &job);
+    parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_numbers(l), upsample_items, &job);
 }
 
 void backward_blocked_upsample(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
-    float *d = cpu_take_delta(l, state);
+    map_value *d = cpu_take_delta(l, state);
     up_job job = { .l = l, .d = d };
     job.dx = cpu_delta_of(state, state->index - 1, &job.add);
-    if (job.dx) parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_floats(l), gather_items, &job);
+    if (job.dx) parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_numbers(l), gather_items, &job);
     cpu_give(state->shared, d);
 }

@@ -82,7 +82,8 @@ static void reserve_blocked(const conv_plan *plan, const cpu_state *state)
     size_t parts = plan->math->parts ? plan->math->parts(plan->impl) : 0;
     if (parts < (size_t)shape->batch) parts = (size_t)shape->batch;
     if (shape->x_blocked && state->plain_input)
-        cpu_reserve(state->shared, SLOT_INPUT, vec_floats(shape->batch, shape->c, shape->h, shape->w) * sizeof(float));
+        cpu_reserve(state->shared, SLOT_INPUT,
+                    vec_numbers(shape->batch, shape->c, shape->h, shape->w) * sizeof(map_value));
     cpu_reserve(state->shared, SLOT_SUMS, batchnorm_sums_floats(parts, shape->n) * sizeof(float));
 }
 
@@ -167,7 +168,7 @@ static void forward_inference(const layer *l, conv_plan *plan, cpu_state *state,
     }
     layer linear = *l;
     linear.activation = LINEAR;
-    forward_to(&linear, plan, state, x, conv_room_for_x(plan, state, cpu_floats(l)));
+    forward_to(&linear, plan, state, x, conv_room_for_x(plan, state, cpu_floats(l) * sizeof(float)));
     activate_forward(l, plan->x);
 }
 

@@ -28,7 +28,7 @@ static joined joined_of(const layer *l, cpu_state *state, const layer_call *call
 static size_t input_map(const layer *l) { return (size_t)l->h * (size_t)l->w; }
 
 /* The input as the plan wants it. */
-static const float *input_of(const layer *l, const conv_plan *plan, const cpu_state *state, const layer_call *call)
+static const void *input_of(const layer *l, const conv_plan *plan, const cpu_state *state, const layer_call *call)
 {
     const cpu_state *before = cpu_blocked_at(state->shared, state->index - 1);
     if (before) return before->y;
@@ -37,17 +37,17 @@ static const float *input_of(const layer *l, const conv_plan *plan, const cpu_st
     return state->shared->slot[SLOT_INPUT];
 }
 
-static float *room_for_x(const layer *l, conv_plan *plan, cpu_state *state)
+static map_value *room_for_x(const layer *l, conv_plan *plan, cpu_state *state)
 {
-    return conv_room_for_x(plan, state, cpu_blocked_floats(l));
+    return conv_room_for_x(plan, state, cpu_blocked_bytes(l));
 }
 
 /* Convolves, measures and normalises: the arithmetic sums while it is at it, where it can. `train`: by this batch's
  * statistics, which move the running ones; else by those. */
-static void forward_measuring(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z,
-                              ACTIVATION act, int train, float *y)
+static void forward_measuring(const layer *l, conv_plan *plan, cpu_state *state, const void *in, const map_value *z,
+                              ACTIVATION act, int train, map_value *y)
 {
-    float *x = room_for_x(l, plan, state);
+    map_value *x = room_for_x(l, plan, state);
     size_t parts = (size_t)l->batch;
     if (plan->math->parts) {
         conv_after after = { .sums = batchnorm_sums(l, state->shared), .shift = batchnorm_shift(l, state->shared) };
@@ -63,8 +63,8 @@ static void forward_measuring(const layer *l, conv_plan *plan, cpu_state *state,
 }
 
 /* Batch norm in the weights; the activation in the same pass, unless its slope wants what came before it. */
-static void forward_folded(const layer *l, conv_plan *plan, cpu_state *state, const float *in, const float *z,
-                           ACTIVATION act, float *y)
+static void forward_folded(const layer *l, conv_plan *plan, cpu_state *state, const void *in, const map_value *z,
+                           ACTIVATION act, map_value *y)
 {
     const float *w = conv_folded(l, plan, state);
     if (plan->splits) {
@@ -82,8 +82,9 @@ static void forward_folded(const layer *l, conv_plan *plan, cpu_state *state, co
 void forward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
     joined to = joined_of(l, state, call);
-    const float *in = input_of(l, plan, state, call), *z = to.z ? to.z->y : NULL;
-    float *y = cpu_output(to.l, to.state);
+    const void *in = input_of(l, plan, state, call);
+    const map_value *z = to.z ? to.z->y : NULL;
+    map_value *y = cpu_output(to.l, to.state);
     int train = l->batch_normalize && call->train;
     if (train || cpu_measures(l, state)) forward_measuring(l, plan, state, in, z, to.l->activation, train, y);
     else forward_folded(l, plan, state, in, z, to.l->activation, y);
@@ -94,7 +95,7 @@ void forward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, con
  * Batch norm's backward makes it from y's delta d, in whose place it can stand, and leaves in d, where a shortcut is
  * joined, the delta of the sum, which is z's share, too: z's delta grows by it or, if z has none yet, d becomes z's.
  * Then it stands elsewhere. */
-static float *own_delta(const layer *l, const conv_plan *plan, cpu_state *state, const layer_call *call)
+static map_value *own_delta(const layer *l, const conv_plan *plan, cpu_state *state, const layer_call *call)
 {
     joined to = joined_of(l, state, call);
     batchnorm_gradient gradient = { .activation = to.l->activation, .train = call->train,
@@ -106,7 +107,7 @@ static float *own_delta(const layer *l, const conv_plan *plan, cpu_state *state,
     else if (to.z || !gradient.x) gradient.y = to.state->y;   /* x alone does not tell the slope */
     int shares = to.z && to.z->mode != CPU_FROZEN, inherits = shares && !to.z->d;
     if (shares) gradient.also = to.z->d;
-    gradient.dx = inherits ? cpu_take(state->shared, cpu_blocked_floats(l)) : gradient.d;
+    gradient.dx = inherits ? cpu_take(state->shared, cpu_blocked_bytes(l)) : gradient.d;
     batchnorm_backward_blocked(l, &gradient, state->shared);
     if (inherits) to.z->d = gradient.d;
     return gradient.dx;
@@ -114,14 +115,14 @@ static float *own_delta(const layer *l, const conv_plan *plan, cpu_state *state,
 
 /* From d, the convolution's own, the delta of what it read: a blocked map's, or the plain call->delta. */
 static void backward_input(const layer *l, const conv_plan *plan, const cpu_state *state, const layer_call *call,
-                           const float *d)
+                           const map_value *d)
 {
     if (cpu_blocked_at(state->shared, state->index - 1)) {
         int add;
-        float *to = cpu_delta_of(state, state->index - 1, &add);
+        map_value *to = cpu_delta_of(state, state->index - 1, &add);
         if (to) conv_backward_data(plan, state->shared, l->weights, d, to, add);
     } else if (call->delta && plan->shape.x_blocked) {
-        float *to = state->shared->slot[SLOT_INPUT];
+        void *to = state->shared->slot[SLOT_INPUT];
         conv_backward_data(plan, state->shared, l->weights, d, to, 0);
         cpu_add_plain(to, l->batch, l->c, input_map(l), call->delta);
     } else if (call->delta) {
@@ -132,10 +133,10 @@ static void backward_input(const layer *l, const conv_plan *plan, const cpu_stat
 void backward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
     int updates = state->mode == CPU_TRAINED;
-    const float *in = updates ? input_of(l, plan, state, call) : NULL;
+    const void *in = updates ? input_of(l, plan, state, call) : NULL;
     if (updates && l->batch_normalize && !call->train)   /* folded: x was never computed */
         conv_forward(plan, state->shared, in, l->weights, NULL, room_for_x(l, plan, state));
-    float *d = own_delta(l, plan, state, call);
+    map_value *d = own_delta(l, plan, state, call);
     if (updates) conv_backward_weights(plan, state->shared, in, d, l->weight_updates);
     backward_input(l, plan, state, call, d);
     cpu_give(state->shared, d);

@@ -10,6 +10,9 @@
  * Accumulating is the reorder's work (sum post-op). Inner layouts live in scratch that the whole network shares, but
  * for x, kept from forward for the weights step, and dy, which the data step takes over from the weights step. On 1x1
  * maps (connected layers) the inner product is the same thing and faster.
+ *
+ * Compiled for halves (variant.h) it multiplies bfloat16 numbers and sums in fp32. oneDNN does that from AVX-512 on; where
+ * it refuses, its fp32 steps run on operands that conv_call.c has rounded.
  * https://oneapi-src.github.io/oneDNN/v2.6/dev_guide_convolution.html */
 #include "conv.h"
 
@@ -27,6 +30,12 @@ const conv_math *conv_dnnl(void) { return NULL; }
 #include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
 #include <string.h>
+
+#ifdef HALF
+enum { HALVES = 1 };
+#else
+enum { HALVES = 0 };
+#endif
 
 typedef enum { PORT_IN, PORT_OUT, PORT_ADD } port_way;
 
@@ -59,11 +68,13 @@ typedef struct onednn_plan {
     dnnl_stream_t stream;
     plan_step raw, fused, weights, data;
     dnnl_memory_desc_t x, y, w, b;   /* ours */
+    int half;                  /* steps multiply bfloat16 numbers */
+    int rounds;                /* they should, but cannot: all maps are floats, rounded ones */
     int any_layout;            /* maps, too: oneDNN has nothing good for ours */
     float *weights_kept;       /* needs.constant: the fused step's weights, owned */
     float *kept;               /* x in the inner layout that forward and the weights step have in common; owned */
-    const float *kept_x;       /* what it was made from, NULL = nothing */
-    const float *dy_ready;     /* what SLOT_DST was made from by the weights step */
+    const void *kept_x;        /* what it was made from, NULL = nothing */
+    const void *dy_ready;      /* what SLOT_DST was made from by the weights step */
     int own_weights;           /* the weight gradient is depthwise.c's: oneDNN has only plain loops for it */
     int shares_dy;             /* weights and data steps want dy alike */
     int fused_act;             /* the fused step applies the activation */
@@ -152,7 +163,7 @@ static int is_direct(const plan_port *port, int write)
 #define READY(port) (1u << (port))
 
 /* Runs a step on our buffers, one a port. `ready`: READY bits. `write`: a PORT_ADD replaces what was there. */
-static void run_step(onednn_plan *plan, plan_step *step, const float *const data[], unsigned ready, int write)
+static void run_step(onednn_plan *plan, plan_step *step, const void *const data[], unsigned ready, int write)
 {
     dnnl_exec_arg_t args[4];
     for (int i = 0; i < step->n; ++i) {
@@ -181,25 +192,43 @@ static int is_product(const conv_shape *shape)
         && shape->groups == 1 && shape->pad == 0;
 }
 
-static dnnl_memory_desc_t any(dnnl_memory_desc_t like)
+static dnnl_memory_desc_t any(dnnl_memory_desc_t like, dnnl_data_type_t type)
 {
     dnnl_memory_desc_t r;
-    MUST(dnnl_memory_desc_init_by_tag(&r, like.ndims, like.dims, dnnl_f32, dnnl_format_tag_any));
+    MUST(dnnl_memory_desc_init_by_tag(&r, like.ndims, like.dims, type, dnnl_format_tag_any));
     return r;
 }
 
 static const dnnl_format_tag_t blocked_tag = LANES == 16 ? dnnl_aBcd16b : dnnl_aBcd8b;
 static dnnl_format_tag_t map_tag(int blocked) { return blocked ? blocked_tag : dnnl_abcd; }
 
-/* Maps as a primitive is asked to take them. */
-static dnnl_memory_desc_t map_of_x(const onednn_plan *plan)
+/* What a primitive does with one of its arguments: multiplies it, or makes it. */
+typedef enum { OPERAND, RESULT } part;
+
+static dnnl_data_type_t type_of(const onednn_plan *plan, const dnnl_memory_desc_t *ours, part is)
 {
-    return plan->shape.x_blocked && !plan->any_layout ? plan->x : any(plan->x);
+    return is == OPERAND && plan->half ? dnnl_bf16 : ours->data_type;
 }
 
-static dnnl_memory_desc_t map_of_y(const onednn_plan *plan)
+/* Maps as a primitive is asked to take them. */
+static dnnl_memory_desc_t map_of_x(const onednn_plan *plan, part is)
 {
-    return plan->shape.y_blocked && !plan->any_layout ? plan->y : any(plan->y);
+    return plan->shape.x_blocked && !plan->any_layout ? plan->x : any(plan->x, type_of(plan, &plan->x, is));
+}
+
+static dnnl_memory_desc_t map_of_y(const onednn_plan *plan, part is)
+{
+    return plan->shape.y_blocked && !plan->any_layout ? plan->y : any(plan->y, type_of(plan, &plan->y, is));
+}
+
+static dnnl_memory_desc_t any_weights(const onednn_plan *plan, part is)
+{
+    return any(plan->w, type_of(plan, &plan->w, is));
+}
+
+static dnnl_data_type_t map_type(const onednn_plan *plan, int blocked)
+{
+    return blocked && plan->half ? dnnl_bf16 : dnnl_f32;
 }
 
 /* Describes our maps, weights and biases to oneDNN. */
@@ -216,8 +245,8 @@ static int our_descriptions(onednn_plan *plan)
             || fails(dnnl_memory_desc_init_by_tag(&plan->w, 2, w, dnnl_f32, dnnl_ab))
             || fails(dnnl_memory_desc_init_by_tag(&plan->b, 1, b, dnnl_f32, dnnl_a));
     }
-    return fails(dnnl_memory_desc_init_by_tag(&plan->x, 4, x, dnnl_f32, map_tag(shape->x_blocked)))
-        || fails(dnnl_memory_desc_init_by_tag(&plan->y, 4, y, dnnl_f32, map_tag(shape->y_blocked)))
+    return fails(dnnl_memory_desc_init_by_tag(&plan->x, 4, x, map_type(plan, shape->x_blocked), map_tag(shape->x_blocked)))
+        || fails(dnnl_memory_desc_init_by_tag(&plan->y, 4, y, map_type(plan, shape->y_blocked), map_tag(shape->y_blocked)))
         || (shape->groups > 1 ? fails(dnnl_memory_desc_init_by_tag(&plan->w, 5, g, dnnl_f32, dnnl_abcde))
                           : fails(dnnl_memory_desc_init_by_tag(&plan->w, 4, w, dnnl_f32, dnnl_abcd)))
         || fails(dnnl_memory_desc_init_by_tag(&plan->b, 1, b, dnnl_f32, dnnl_a));
@@ -230,7 +259,8 @@ _Static_assert(CONV_AXES == DNNL_MAX_NDIMS, "as many axes as oneDNN has");
 static int forward_pd(onednn_plan *plan, dnnl_prop_kind_t kind, int bias, dnnl_primitive_attr_t attr,
                       dnnl_primitive_desc_t *pd)
 {
-    dnnl_memory_desc_t x = map_of_x(plan), y = map_of_y(plan), w = any(plan->w), *b = bias ? &plan->b : NULL;
+    dnnl_memory_desc_t x = map_of_x(plan, OPERAND), y = map_of_y(plan, RESULT), w = any_weights(plan, OPERAND);
+    dnnl_memory_desc_t *b = bias ? &plan->b : NULL;
     const conv_window at = conv_window_of(&plan->shape);
     dnnl_inner_product_desc_t ip;
     dnnl_convolution_desc_t cv;
@@ -245,7 +275,7 @@ static int forward_pd(onednn_plan *plan, dnnl_prop_kind_t kind, int bias, dnnl_p
 /* Describes the weight gradient likewise. */
 static int weights_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
-    dnnl_memory_desc_t x = map_of_x(plan), y = map_of_y(plan), w = any(plan->w);
+    dnnl_memory_desc_t x = map_of_x(plan, OPERAND), y = map_of_y(plan, OPERAND), w = any_weights(plan, RESULT);
     const conv_window at = conv_window_of(&plan->shape);
     dnnl_inner_product_desc_t ip;
     dnnl_convolution_desc_t cv;
@@ -260,7 +290,7 @@ static int weights_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primit
 /* Describes the data gradient likewise. */
 static int data_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
-    dnnl_memory_desc_t x = map_of_x(plan), y = map_of_y(plan), w = any(plan->w);
+    dnnl_memory_desc_t x = map_of_x(plan, RESULT), y = map_of_y(plan, OPERAND), w = any_weights(plan, OPERAND);
     const conv_window at = conv_window_of(&plan->shape);
     dnnl_inner_product_desc_t ip;
     dnnl_convolution_desc_t cv;
@@ -300,7 +330,8 @@ static int make_weights(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_prim
 {
     plan_step *step = &plan->weights;
     const conv_shape *shape = &plan->shape;
-    int depthwise = shape->groups == shape->c && shape->groups == shape->n && conv_is_plain(shape);
+    int depthwise = shape->groups == shape->c && shape->groups == shape->n && conv_is_plain(shape)
+                 && !plan->rounds;
     if (weights_pd(plan, hint, pd)) return -1;
     plan->own_weights = depthwise && shape->x_blocked && shape->y_blocked && is_slow(*pd);
     if (plan->own_weights) return 0;
@@ -356,7 +387,7 @@ static int make_gradients(onednn_plan *plan, dnnl_primitive_desc_t forward)
     dnnl_primitive_desc_t weights = NULL, data = NULL;
     int bad = (plan->needs.weights && make_weights(plan, forward, &weights))
            || (plan->needs.data && make_data(plan, forward, &data));
-    if (!bad && weights && !plan->own_weights) share_reorders(plan, forward, weights, data);
+    if (!bad && weights && !plan->own_weights && !plan->rounds) share_reorders(plan, forward, weights, data);
     dnnl_primitive_desc_destroy(weights);
     dnnl_primitive_desc_destroy(data);
     return bad;
@@ -426,24 +457,36 @@ static void free_plan(void *impl)
     free(plan);
 }
 
-static void *make_plan(const conv_shape *shape, const conv_needs *needs, cpu_shared *shared)
+/* NULL: oneDNN cannot do this shape so. */
+static onednn_plan *try_plan(const conv_shape *shape, const conv_needs *needs, cpu_shared *shared, int half, int rounds)
 {
     onednn_plan *plan = mem_calloc(1, sizeof *plan);
     plan->shape = *shape;
     plan->needs = *needs;
     plan->shared = shared;
+    plan->half = half;
+    plan->rounds = rounds;
     if (!make_steps(plan)) return plan;
     free_plan(plan);
     return NULL;
 }
 
+static void *make_plan(const conv_shape *shape, const conv_needs *needs, cpu_shared *shared)
+{
+    onednn_plan *plan = HALVES ? try_plan(shape, needs, shared, 1, 0) : NULL;
+    return plan ? plan : try_plan(shape, needs, shared, 0, HALVES);
+}
+
 /* A layer's activation and bias pass wants a layer; this is as much of one as it reads. */
-static void activate_pass(const onednn_plan *plan, float *y)
+static void activate_pass(const onednn_plan *plan, void *y)
 {
     const conv_shape *shape = &plan->shape;
     layer l = { .batch = shape->batch, .out_c = shape->n, .out_h = shape->out_h, .out_w = shape->out_w,
                 .activation = plan->needs.activation };
-    if (shape->y_blocked) blocked_add_activate(&l, NULL, l.activation, y);
+    layer row = { .batch = 1, .out_c = 1, .out_h = 1, .activation = plan->needs.activation,
+                  .out_w = (int)vec_numbers(shape->batch, shape->n, shape->out_h, shape->out_w) };
+    if (plan->rounds && shape->y_blocked) bias_forward(&row, NULL, y);
+    else if (shape->y_blocked) blocked_add_activate(&l, NULL, l.activation, y);
     else bias_forward(&l, NULL, y);
 }
 
@@ -458,19 +501,19 @@ static const float *constant_weights(onednn_plan *plan, const float *w)
 }
 
 /* With a bias the fused step, else the raw one. */
-static void forward_plan(void *impl, const float *x, const float *w, const conv_after *after, float *y)
+static void forward_plan(void *impl, const void *x, const float *w, const conv_after *after, void *y)
 {
     onednn_plan *plan = impl;
     const float *bias = after ? after->bias : NULL;
     plan_step *step = bias ? &plan->fused : &plan->raw;
     unsigned ready = w ? 0 : READY(FORWARD_W);
     if (bias && plan->needs.constant) w = constant_weights(plan, w);
-    run_step(plan, step, (const float *[]){ x, w, y, bias }, ready, 0);
+    run_step(plan, step, (const void *[]){ x, w, y, bias }, ready, 0);
     plan->kept_x = plan->kept && step == trained_step(plan) ? x : NULL;
     if (bias && !plan->fused_act) activate_pass(plan, y);
 }
 
-static void weights_plan(void *impl, const float *x, const float *dy, float *dw)
+static void weights_plan(void *impl, const void *x, const void *dy, float *dw)
 {
     onednn_plan *plan = impl;
     if (plan->own_weights) {
@@ -478,21 +521,23 @@ static void weights_plan(void *impl, const float *x, const float *dy, float *dw)
         return;
     }
     unsigned ready = plan->kept && plan->kept_x == x ? READY(WEIGHTS_X) : 0;
-    run_step(plan, &plan->weights, (const float *[]){ x, dy, dw }, ready, 0);
+    run_step(plan, &plan->weights, (const void *[]){ x, dy, dw }, ready, 0);
     plan->dy_ready = plan->shares_dy ? dy : NULL;
 }
 
-static void data_plan(void *impl, const float *w, const float *dy, float *dx, int add)
+static void data_plan(void *impl, const float *w, const void *dy, void *dx, int add)
 {
     onednn_plan *plan = impl;
     unsigned ready = plan->dy_ready == dy ? READY(DATA_DY) : 0;
-    run_step(plan, &plan->data, (const float *[]){ w, dy, dx }, ready, !add);
+    run_step(plan, &plan->data, (const void *[]){ w, dy, dx }, ready, !add);
     plan->dy_ready = NULL;
 }
 
+static int rounds(void *impl) { return ((const onednn_plan *)impl)->rounds; }
+
 static const conv_math dnnl_math = {
     .name = "oneDNN", .biases = 1, .blocked = 1, .make = make_plan, .free = free_plan, .forward = forward_plan,
-    .backward_weights = weights_plan, .backward_data = data_plan,
+    .backward_weights = weights_plan, .backward_data = data_plan, .rounds = rounds,
 };
 
 const conv_math *conv_dnnl(void) { return &dnnl_math; }

@@ -173,27 +173,29 @@ static void *make_reference(const conv_shape *shape, const conv_needs *needs, cp
     return own;
 }
 
-static void forward_reference(void *impl, const float *x, const float *w, const conv_after *after, float *y)
+static void forward_reference(void *impl, const void *x, const float *w, const conv_after *after, void *y)
 {
     (void)after;
     conv_job job = { .shape = *(conv_shape *)impl, .x = x, .w = w, .y = y };
     parallel_for((size_t)job.shape.batch * (size_t)job.shape.n, forward_maps, &job);
 }
 
-static void weights_reference(void *impl, const float *x, const float *dy, float *dw)
+static void weights_reference(void *impl, const void *x, const void *dy, float *dw)
 {
     conv_job job = { .shape = *(conv_shape *)impl, .x = x, .dy = dy, .dw = dw };
     parallel_for((size_t)job.shape.n * (size_t)(job.shape.c / job.shape.groups), weight_filters, &job);
 }
 
-static void data_reference(void *impl, const float *w, const float *dy, float *dx, int add)
+static void data_reference(void *impl, const float *w, const void *dy, void *dx, int add)
 {
     (void)add;   /* plain deltas are zeroed beforehand */
     conv_job job = { .shape = *(conv_shape *)impl, .w = w, .dy = dy, .dx = dx };
     parallel_for((size_t)job.shape.batch * (size_t)job.shape.c, data_maps, &job);
 }
 
+static int rounds(void *impl) { return impl != NULL; }
+
 const conv_math conv_reference = {
     .name = "reference", .make = make_reference, .free = free, .forward = forward_reference,
-    .backward_weights = weights_reference, .backward_data = data_reference,
+    .backward_weights = weights_reference, .backward_data = data_reference, .rounds = rounds,
 };

@@ -40,6 +40,8 @@ typedef struct cpu_options {
     float statistics;
 } cpu_options;
 
+/* Who multiplies bfloat16 numbers here, "AMX" or "AVX512_BF16"; NULL: nobody, they are fp32 products of rounded numbers. */
+const char *cpu_bf16_products(void);
 const char *cpu_precision_name(cpu_precision precision);   /* as "-precision" has it */
 
 /* Binds layers of a freshly parsed network. Returns 0, or -1 with a message. BACKEND_HOST binds nothing
@@ -53,9 +55,14 @@ void cpu_resized(network *net);
 /* "Winograd", "oneDNN", "plugin", "reference" or "host": who computes layer l. */
 const char *cpu_layer_runs_on(const layer *l);
 
-/* Layer i's output after a forward, in whichever layout it is; *n floats, borrowed until the next run. NULL: it is kept
- * nowhere. */
-const float *cpu_layer_output(const network *net, int i, size_t *n);
+/* Layer i's output after a forward, in whichever layout it is: n numbers, borrowed until the next run, floats or
+ * bfloat16 (bf16.h). Both NULL: it is kept nowhere. */
+typedef struct cpu_numbers {
+    const float *floats;
+    const uint16_t *halves;
+    size_t n;
+} cpu_numbers;
+cpu_numbers cpu_layer_output(const network *net, int i);
 
 /* "name=value" lines that say who computes: library, kernels, processor. The same text: the same bits. Owned. */
 char *cpu_identity(void);

@@ -10,7 +10,7 @@
 
 typedef struct depthwise_job {
     const conv_shape *shape;
-    const float *x, *dy;
+    const map_value *x, *dy;
     float *dw;
 } depthwise_job;
 
@@ -24,17 +24,17 @@ static void valid_range(const conv_shape *shape, int k, int in, int out, int *be
 }
 
 /* One tap of the filter, one image's block: x and dy are (h, w, LANES). */
-static vec tap_sum(const conv_shape *shape, const float *x, const float *dy, int ky, int kx)
+static vec tap_sum(const conv_shape *shape, const map_value *x, const map_value *dy, int ky, int kx)
 {
     int y0, y1, x0, x1;
     vec sum = vec_all(0);
     valid_range(shape, ky, shape->h, shape->out_h, &y0, &y1);
     valid_range(shape, kx, shape->w, shape->out_w, &x0, &x1);
     for (int oy = y0; oy < y1; ++oy) {
-        const float *row = x + ((ptrdiff_t)(oy * shape->stride - shape->pad + ky) * shape->w + kx - shape->pad) * LANES;
-        const float *d = dy + (ptrdiff_t)oy * shape->out_w * LANES;
+        const map_value *row = x + ((ptrdiff_t)(oy * shape->stride - shape->pad + ky) * shape->w + kx - shape->pad) * LANES;
+        const map_value *d = dy + (ptrdiff_t)oy * shape->out_w * LANES;
         for (int ox = x0; ox < x1; ++ox)
-            sum += vec_load(d + (ptrdiff_t)ox * LANES) * vec_load(row + (ptrdiff_t)ox * shape->stride * LANES);
+            sum += map_load(d + (ptrdiff_t)ox * LANES) * map_load(row + (ptrdiff_t)ox * shape->stride * LANES);
     }
     return sum;
 }
@@ -61,7 +61,7 @@ static void sum_blocks(void *ctx, size_t begin, size_t end)
     for (size_t block = begin; block < end; ++block) sum_block(ctx, block);
 }
 
-void depthwise_weight_gradient(const conv_shape *shape, const float *x, const float *dy, float *dw)
+void depthwise_weight_gradient(const conv_shape *shape, const void *x, const void *dy, float *dw)
 {
     depthwise_job job = { shape, x, dy, dw };
     size_t pixels = (size_t)shape->batch * (size_t)shape->out_h * (size_t)shape->out_w;

@@ -115,8 +115,8 @@ void backward_cpu_dropout(const layer *l, cpu_state *state, const layer_call *ca
 /* An item is one block of channels of one image. */
 typedef struct blocked_dropout {
     const layer *l;
-    const float *x;
-    float *y;
+    const map_value *x;
+    map_value *y;
     uint16_t *kept;          /* a pixel's lanes, a bit each */
     rng r;
     int draw, copy, add;     /* draws `kept` first; passes x on; y is added to */
@@ -171,9 +171,9 @@ static void drop_items(void *ctx, size_t begin, size_t end)
     for (size_t item = begin; item < end; ++item) {
         if (job->draw) draw_item(job, item);
         for (size_t i = item * map; i < (item + 1) * map; ++i) {
-            vec v = vec_load(job->x + i * LANES);
+            vec v = map_load(job->x + i * LANES);
             if (!job->copy) v = keep_lanes(job->l->scale * v, job->kept[i]);
-            vec_store(job->y + i * LANES, job->add ? vec_load(job->y + i * LANES) + v : v);
+            map_store(job->y + i * LANES, job->add ? map_load(job->y + i * LANES) + v : v);
         }
     }
 }
@@ -187,16 +187,16 @@ static void drop_blocked(blocked_dropout *job)
 /* A frozen network's passes its input on; where it does not train it copies. */
 void forward_blocked_dropout(const layer *l, cpu_state *state, const layer_call *call)
 {
-    const float *x = cpu_blocked_at(state->shared, state->index - 1)->y;
+    const cpu_state *before = cpu_blocked_at(state->shared, state->index - 1);
     if (state->borrows) {
-        state->y = (float *)(uintptr_t)x;
+        state->y = before->y;
         return;
     }
-    blocked_dropout job = { .l = l, .x = x, .y = cpu_output(l, state), .copy = !call->train };
+    blocked_dropout job = { .l = l, .x = before->y, .y = cpu_output(l, state), .copy = !call->train };
     if (call->train) {
         job.draw = 1;
         job.r = draws(state, call);
-        job.kept = state->plan = mem_realloc(state->plan, cpu_blocked_floats(l) / LANES, sizeof *job.kept);
+        job.kept = state->plan = mem_realloc(state->plan, cpu_blocked_numbers(l) / LANES, sizeof *job.kept);
     }
     drop_blocked(&job);
 }
@@ -205,7 +205,7 @@ void forward_blocked_dropout(const layer *l, cpu_state *state, const layer_call 
 void backward_blocked_dropout(const layer *l, cpu_state *state, const layer_call *call)
 {
     cpu_state *before = cpu_blocked_at(state->shared, state->index - 1);
-    float *d = cpu_take_delta(l, state);
+    map_value *d = cpu_take_delta(l, state);
     blocked_dropout job = { .l = l, .x = d, .y = before->d, .kept = state->plan, .copy = !call->train, .add = 1 };
     if (before->mode != CPU_FROZEN && !before->d) {
         job.add = 0;

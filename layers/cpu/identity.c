@@ -35,6 +35,17 @@ static char *library_name(void)
 #endif
 }
 
+const char *cpu_bf16_products(void)
+{
+#ifdef DNNL
+    unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    if ((isa & dnnl_cpu_isa_avx512_core_amx) == dnnl_cpu_isa_avx512_core_amx) return "AMX";
+    if ((isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16) return "AVX512_BF16";
+    if ((isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core) return "AVX-512";
+#endif
+    return NULL;
+}
+
 char *cpu_identity(void)
 {
 #ifdef WINOGRAD

@@ -1,5 +1,5 @@
-/* Which of the two compilations of blocked layers a network gets (narrow.h): blocks of 8 channels where it is made of
- * depthwise convolutions and wider blocks would be empty for a good part.
+/* Which of the three compilations of blocked layers a network gets (variant.h): halves in bf16, else blocks of 8 channels
+ * where it is made of depthwise convolutions and wider blocks would be empty for a good part.
  *
  * Depthwise networks spend their time on moving maps; dense ones on arithmetic, which wide vectors do faster even with
  * some lanes empty. */
@@ -37,8 +37,9 @@ enum { WITH_DNNL = 0 };
 #endif
 
 /* What a test asks for, or what the maps' sizes say; alone, without oneDNN, Winograd has wide blocks only. */
-const cpu_kernels *cpu_choose_kernels(const network *net, cpu_layouts layouts)
+const cpu_kernels *cpu_choose_kernels(const network *net, cpu_layouts layouts, cpu_precision precision)
 {
+    if (precision == PRECISION_BF16) return &cpu_half;
     if (!WITH_DNNL) return &cpu_wide;
     if (layouts == LAYOUTS_NARROW) return &cpu_narrow;
     if (layouts == LAYOUTS_BLOCKED && has_depthwise(net)

@@ -22,8 +22,8 @@
 /* ---- conversions ---- */
 
 typedef struct convert_job {
-    const float *from;
-    float *to;
+    const void *from;         /* floats, plain, or map_values, blocked */
+    void *to;
     size_t c, blocks, map;
     int blocked, add;         /* `to` is the blocked side; += */
 } convert_job;
@@ -31,23 +31,23 @@ typedef struct convert_job {
 enum { PIXELS = 64 };   /* turned at a time, so that both sides stay in the nearest cache */
 
 /* n pixels: wide (n, LANES) becomes narrow (lanes, map), or is added to it. */
-static void narrow_pixels(const float *wide, float *narrow, size_t n, size_t lanes, size_t map, int add)
+static void narrow_pixels(const map_value *wide, float *narrow, size_t n, size_t lanes, size_t map, int add)
 {
     for (size_t k = 0; k < lanes; ++k)
         if (add)
-            for (size_t i = 0; i < n; ++i) narrow[k * map + i] += wide[i * LANES + k];
+            for (size_t i = 0; i < n; ++i) narrow[k * map + i] += map_get(wide[i * LANES + k]);
         else
-            for (size_t i = 0; i < n; ++i) narrow[k * map + i] = wide[i * LANES + k];
+            for (size_t i = 0; i < n; ++i) narrow[k * map + i] = map_get(wide[i * LANES + k]);
 }
 
 /* The opposite, n pixels; lanes beyond the last are 0. */
-static void widen_pixels(const float *narrow, float *wide, size_t n, size_t lanes, size_t map, int add)
+static void widen_pixels(const float *narrow, map_value *wide, size_t n, size_t lanes, size_t map, int add)
 {
     for (size_t k = 0; k < lanes; ++k)
         if (add)
-            for (size_t i = 0; i < n; ++i) wide[i * LANES + k] += narrow[k * map + i];
+            for (size_t i = 0; i < n; ++i) wide[i * LANES + k] = map_of(map_get(wide[i * LANES + k]) + narrow[k * map + i]);
         else
-            for (size_t i = 0; i < n; ++i) wide[i * LANES + k] = narrow[k * map + i];
+            for (size_t i = 0; i < n; ++i) wide[i * LANES + k] = map_of(narrow[k * map + i]);
     for (size_t k = lanes; k < LANES; ++k)
         for (size_t i = 0; i < n; ++i) wide[i * LANES + k] = 0;
 }
@@ -61,43 +61,46 @@ static void convert_items(void *ctx, size_t begin, size_t end)
         size_t wide = item * job->map * LANES, narrow = (item / job->blocks * job->c + first) * job->map;
         for (size_t i = 0; i < job->map; i += PIXELS) {
             size_t n = job->map - i < PIXELS ? job->map - i : PIXELS, w = wide + i * LANES, p = narrow + i;
-            if (job->blocked) widen_pixels(job->from + p, job->to + w, n, lanes, job->map, job->add);
-            else narrow_pixels(job->from + w, job->to + p, n, lanes, job->map, job->add);
+            if (job->blocked)
+                widen_pixels((const float *)job->from + p, (map_value *)job->to + w, n, lanes, job->map, job->add);
+            else
+                narrow_pixels((const map_value *)job->from + w, (float *)job->to + p, n, lanes, job->map, job->add);
         }
     }
 }
 
 /* Between plain (batch, c, map) and blocked (batch, blocks, map, LANES). */
-static void convert(const float *from, float *to, int batch, int c, size_t map, int blocked, int add)
+static void convert(const void *from, void *to, int batch, int c, size_t map, int blocked, int add)
 {
     convert_job job = { .from = from, .to = to, .c = (size_t)c, .blocks = vec_blocks(c), .map = map, .blocked = blocked,
                         .add = add };
     parallel_for_work((size_t)batch * job.blocks, map * LANES, convert_items, &job);
 }
 
-void cpu_to_blocked(const float *plain, int batch, int c, size_t map, float *blocked)
+void cpu_to_blocked(const float *plain, int batch, int c, size_t map, void *blocked)
 {
     convert(plain, blocked, batch, c, map, 1, 0);
 }
 
-static void add_blocked(const float *plain, int batch, int c, size_t map, float *blocked)
+static void add_blocked(const float *plain, int batch, int c, size_t map, void *blocked)
 {
     convert(plain, blocked, batch, c, map, 1, 1);
 }
 
-void cpu_to_plain(const float *blocked, int batch, int c, size_t map, float *plain)
+void cpu_to_plain(const void *blocked, int batch, int c, size_t map, float *plain)
 {
     convert(blocked, plain, batch, c, map, 0, 0);
 }
 
-void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *plain)
+void cpu_add_plain(const void *blocked, int batch, int c, size_t map, float *plain)
 {
     convert(blocked, plain, batch, c, map, 0, 1);
 }
 
 /* ---- a layer's maps ---- */
 
-size_t cpu_blocked_floats(const layer *l) { return vec_floats(l->batch, l->out_c, l->out_h, l->out_w); }
+size_t cpu_blocked_numbers(const layer *l) { return vec_numbers(l->batch, l->out_c, l->out_h, l->out_w); }
+size_t cpu_blocked_bytes(const layer *l) { return cpu_blocked_numbers(l) * sizeof(map_value); }
 
 cpu_state *cpu_blocked_at(const cpu_shared *shared, int i)
 {
@@ -105,9 +108,9 @@ cpu_state *cpu_blocked_at(const cpu_shared *shared, int i)
     return state && state->blocked ? state : NULL;
 }
 
-float *cpu_output(const layer *l, cpu_state *state)
+void *cpu_output(const layer *l, cpu_state *state)
 {
-    return state->y = cpu_refit(state->shared, state->y, &state->y_floats, cpu_blocked_floats(l));
+    return state->y = cpu_refit(state->shared, state->y, &state->y_bytes, cpu_blocked_bytes(l));
 }
 
 static void give_back(cpu_state *state)
@@ -125,24 +128,24 @@ void cpu_finish_output(const layer *l, cpu_state *state)
     }
 }
 
-float *cpu_take_delta(const layer *l, cpu_state *state)
+void *cpu_take_delta(const layer *l, cpu_state *state)
 {
-    float *d = state->d;
+    void *d = state->d;
     state->d = NULL;
     if (d && state->to_plain) add_blocked(l->delta, l->batch, l->out_c, cpu_map(l), d);
     if (d) return d;
-    d = cpu_take(state->shared, cpu_blocked_floats(l));
+    d = cpu_take(state->shared, cpu_blocked_bytes(l));
     if (state->to_plain) cpu_to_blocked(l->delta, l->batch, l->out_c, cpu_map(l), d);
-    else memset(d, 0, cpu_blocked_floats(l) * sizeof *d);
+    else memset(d, 0, cpu_blocked_bytes(l));
     return d;
 }
 
-float *cpu_delta_of(const cpu_state *reader, int i, int *add)
+void *cpu_delta_of(const cpu_state *reader, int i, int *add)
 {
     cpu_state *state = cpu_blocked_at(reader->shared, i);
     if (!state || state->mode == CPU_FROZEN) return NULL;
     *add = state->d != NULL;
-    if (!state->d) state->d = cpu_take(state->shared, cpu_blocked_floats(&reader->shared->layers[i]));
+    if (!state->d) state->d = cpu_take(state->shared, cpu_blocked_bytes(&reader->shared->layers[i]));
     return state->d;
 }
 

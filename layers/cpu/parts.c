@@ -12,8 +12,8 @@
 
 /* n channels of each image, from one map to another. */
 typedef struct part_job {
-    const float *from;
-    float *to;
+    const void *from;                /* floats, plain, or map_values, blocked */
+    void *to;
     size_t from_c, to_c;             /* channels of each map */
     size_t from_at, to_at, n, map;   /* the first channel in each, how many, pixels */
     int add;
@@ -26,8 +26,8 @@ static void move_parts(void *ctx, size_t begin, size_t end)
     const part_job *job = ctx;
     size_t floats = job->n * job->map;
     for (size_t b = begin; b < end; ++b) {
-        const float *from = job->from + (b * job->from_c + job->from_at) * job->map;
-        float *to = job->to + (b * job->to_c + job->to_at) * job->map;
+        const float *from = (const float *)job->from + (b * job->from_c + job->from_at) * job->map;
+        float *to = (float *)job->to + (b * job->to_c + job->to_at) * job->map;
         if (!job->add) memcpy(to, from, floats * sizeof *to);
         for (size_t i = 0; job->add && i < floats; ++i) to[i] += from[i];
     }
@@ -99,17 +99,18 @@ static size_t channel_at(size_t b, size_t c, size_t k, size_t map)
     return (b * blocks_of(c) + k / LANES) * map * LANES + k % LANES;
 }
 
-static void move_block(const float *from, float *to, size_t floats, int add)
+static void move_block(const map_value *from, map_value *to, size_t numbers, int add)
 {
-    if (!add) memcpy(to, from, floats * sizeof *to);
-    for (size_t i = 0; add && i < floats; i += LANES) vec_store(to + i, vec_load(to + i) + vec_load(from + i));
+    if (!add) memcpy(to, from, numbers * sizeof *to);
+    for (size_t i = 0; add && i < numbers; i += LANES) map_store(to + i, map_load(to + i) + map_load(from + i));
 }
 
 /* `lanes` channels that lie within one block on either side. */
-static void move_lanes(const float *from, float *to, size_t lanes, size_t map, int add)
+static void move_lanes(const map_value *from, map_value *to, size_t lanes, size_t map, int add)
 {
     for (size_t i = 0; i < map * LANES; i += LANES)
-        for (size_t k = 0; k < lanes; ++k) to[i + k] = add ? to[i + k] + from[i + k] : from[i + k];
+        for (size_t k = 0; k < lanes; ++k)
+            to[i + k] = add ? map_of(map_get(to[i + k]) + map_get(from[i + k])) : from[i + k];
 }
 
 /* Channels up to the next border of a block on either side, of those that are left. */
@@ -128,8 +129,8 @@ static void move_blocked(void *ctx, size_t begin, size_t end)
         for (size_t k = 0, run; k < job->n; k += run) {
             size_t from_at = job->from_at + k, to_at = job->to_at + k;
             run = run_of(from_at, to_at, job->n - k);
-            const float *from = job->from + channel_at(b, job->from_c, from_at, job->map);
-            float *to = job->to + channel_at(b, job->to_c, to_at, job->map);
+            const map_value *from = (const map_value *)job->from + channel_at(b, job->from_c, from_at, job->map);
+            map_value *to = (map_value *)job->to + channel_at(b, job->to_c, to_at, job->map);
             if (run == LANES) move_block(from, to, job->map * LANES, job->add);
             else move_lanes(from, to, run, job->map, job->add);
         }
@@ -138,7 +139,7 @@ static void move_blocked(void *ctx, size_t begin, size_t end)
 void forward_blocked_part(const layer *l, cpu_state *state, const layer_call *call)
 {
     size_t end = 0;
-    float *y = cpu_output(l, state);
+    map_value *y = cpu_output(l, state);
     for (int k = 0; k < l->n; ++k) {
         part_job job = part_of(l, call, k, &end);
         job.from = cpu_blocked_at(state->shared, l->input_layers[k])->y;
@@ -151,7 +152,7 @@ void forward_blocked_part(const layer *l, cpu_state *state, const layer_call *ca
 void backward_blocked_part(const layer *l, cpu_state *state, const layer_call *call)
 {
     size_t end = 0;
-    float *d = cpu_take_delta(l, state);
+    map_value *d = cpu_take_delta(l, state);
     for (int k = 0; k < l->n; ++k) {
         int from = l->input_layers[k], add;
         part_job job = part_of(l, call, k, &end);
@@ -160,7 +161,7 @@ void backward_blocked_part(const layer *l, cpu_state *state, const layer_call *c
         job.to = cpu_delta_of(state, from, &add);
         job.add = 1;
         if (!job.to) continue;
-        if (!add) memset(job.to, 0, cpu_blocked_floats(&call->net->layers[from]) * sizeof *job.to);
+        if (!add) memset(job.to, 0, cpu_blocked_bytes(&call->net->layers[from]));
         parallel_for_work((size_t)l->batch, job.n * job.map, move_blocked, &job);
     }
     cpu_give(state->shared, d);

@@ -15,9 +15,8 @@
 
 typedef struct product_job {
     const layer *l;
-    const float *z, *s, *y;
+    const float *z, *s;
     float *out, *d, *dz, *ds;
-    int add_z, add_s;         /* blocked dz and ds are added to, not written */
 } product_job;
 
 /* ---- plain ---- */
@@ -80,6 +79,16 @@ void backward_cpu_product(const layer *l, cpu_state *state, const layer_call *ca
 
 /* ---- blocked ---- */
 
+typedef struct blocked_product {
+    const layer *l;
+    const map_value *z, *y, *map_s;   /* map_s: s of [sam], else plain_s */
+    const float *plain_s;
+    map_value *out, *dz, *map_ds;
+    const map_value *d;
+    float *plain_ds;
+    int add_z, add_s;                 /* dz and map_ds are added to, not written */
+} blocked_product;
+
 int accepts_blocked_product(const layer *l, const cpu_state *state)
 {
     int blocked = cpu_blocked_at(state->shared, state->index - 1) != NULL;
@@ -95,33 +104,33 @@ static vec row_of(const layer *l, const float *row, size_t first)
 }
 
 /* Number i of a block's s. */
-ACT_INLINE vec factor(const product_job *job, int kind, size_t item, size_t i, vec row)
+ACT_INLINE vec factor(const blocked_product *job, int kind, size_t item, size_t i, vec row)
 {
     size_t n = cpu_map(job->l);
     if (kind == FORK_BY_CHANNEL) return row;
-    if (kind == FORK_BY_NUMBER) return vec_load(job->s + (item * n + i) * LANES);
-    return vec_all(job->s[item / vec_blocks(job->l->out_c) * n + i]);
+    if (kind == FORK_BY_NUMBER) return map_load(job->map_s + (item * n + i) * LANES);
+    return vec_all(job->plain_s[item / vec_blocks(job->l->out_c) * n + i]);
 }
 
 /* Blocks [begin, end) of y. */
-ACT_INLINE void multiply_loop(const product_job *job, size_t begin, size_t end, int kind, ACTIVATION act)
+ACT_INLINE void multiply_loop(const blocked_product *job, size_t begin, size_t end, int kind, ACTIVATION act)
 {
     const layer *l = job->l;
     size_t n = cpu_map(l), blocks = vec_blocks(l->out_c);
     vec row = vec_all(0);
     for (size_t item = begin; item < end; ++item) {
         if (kind == FORK_BY_CHANNEL)
-            row = row_of(l, job->s + item / blocks * (size_t)l->out_c, item % blocks * LANES);
+            row = row_of(l, job->plain_s + item / blocks * (size_t)l->out_c, item % blocks * LANES);
         for (size_t i = 0; i < n; ++i) {
             size_t at = (item * n + i) * LANES;
-            vec_store(job->out + at, vec_act(vec_load(job->z + at) * factor(job, kind, item, i, row), act));
+            map_store(job->out + at, vec_act(map_load(job->z + at) * factor(job, kind, item, i, row), act));
         }
     }
 }
 
 static void multiply_items(void *ctx, size_t begin, size_t end)
 {
-    const product_job *job = ctx;
+    const blocked_product *job = ctx;
     ACTIVATION act = job->l->activation;
     switch (fork_product_kind(job->l)) {
     case FORK_BY_CHANNEL: ACT_SWITCH(act, multiply_loop, job, begin, end, FORK_BY_CHANNEL) break;
@@ -130,9 +139,9 @@ static void multiply_items(void *ctx, size_t begin, size_t end)
     }
 }
 
-ACT_INLINE void put(float *to, size_t i, vec value, int add)
+ACT_INLINE void put(map_value *to, size_t i, vec value, int add)
 {
-    if (to) vec_store(to + i, add ? vec_load(to + i) + value : value);
+    if (to) map_store(to + i, add ? map_load(to + i) + value : value);
 }
 
 enum { PIXELS = 64 };   /* summed in floats before doubles take over */
@@ -157,35 +166,35 @@ static float lanes_sum(const layer *l, vec v, size_t first)
 }
 
 /* A block of channels: both shares, and the sums of FORK_BY_CHANNEL. */
-ACT_INLINE void split_block(const product_job *job, size_t item, int kind, ACTIVATION act)
+ACT_INLINE void split_block(const blocked_product *job, size_t item, int kind, ACTIVATION act)
 {
     const layer *l = job->l;
     size_t n = cpu_map(l), blocks = vec_blocks(l->out_c), first = item % blocks * LANES, image = item / blocks;
     vec part = vec_all(0);
-    vec row = kind == FORK_BY_CHANNEL ? row_of(l, job->s + image * (size_t)l->out_c, first) : part;
+    vec row = kind == FORK_BY_CHANNEL ? row_of(l, job->plain_s + image * (size_t)l->out_c, first) : part;
     double sum[LANES] = { 0 };
     for (size_t i = 0; i < n; ++i) {
         size_t at = (item * n + i) * LANES;
-        vec z = vec_load(job->z + at), d = vec_load(job->d + at) * vec_slope(vec_load(job->y + at), act);
+        vec z = map_load(job->z + at), d = map_load(job->d + at) * vec_slope(map_load(job->y + at), act);
         put(job->dz, at, d * factor(job, kind, item, i, row), job->add_z);
-        if (kind == FORK_BY_NUMBER) put(job->ds, at, d * z, job->add_s);
+        if (kind == FORK_BY_NUMBER) put(job->map_ds, at, d * z, job->add_s);
         else if (kind == FORK_BY_CHANNEL) part += d * z;
-        else if (job->ds) job->ds[image * n + i] += lanes_sum(l, d * z, first);
+        else if (job->plain_ds) job->plain_ds[image * n + i] += lanes_sum(l, d * z, first);
         if (kind != FORK_BY_CHANNEL || (i % PIXELS != PIXELS - 1 && i + 1 < n)) continue;
         add_lanes(sum, part);
         part = vec_all(0);
     }
-    if (kind == FORK_BY_CHANNEL) add_row(l, job->ds ? job->ds + image * (size_t)l->out_c : NULL, first, sum);
+    if (kind == FORK_BY_CHANNEL) add_row(l, job->plain_ds ? job->plain_ds + image * (size_t)l->out_c : NULL, first, sum);
 }
 
-ACT_INLINE void split_loop(const product_job *job, size_t begin, size_t end, int kind, ACTIVATION act)
+ACT_INLINE void split_loop(const blocked_product *job, size_t begin, size_t end, int kind, ACTIVATION act)
 {
     for (size_t item = begin; item < end; ++item) split_block(job, item, kind, act);
 }
 
 static void split_items(void *ctx, size_t begin, size_t end)
 {
-    const product_job *job = ctx;
+    const blocked_product *job = ctx;
     ACTIVATION act = job->l->activation;
     if (fork_product_kind(job->l) == FORK_BY_CHANNEL) ACT_SWITCH(act, split_loop, job, begin, end, FORK_BY_CHANNEL)
     else ACT_SWITCH(act, split_loop, job, begin, end, FORK_BY_NUMBER)
@@ -194,12 +203,12 @@ static void split_items(void *ctx, size_t begin, size_t end)
 /* All blocks of images [begin, end): their channels share the numbers of pixels. */
 static void split_pixels(void *ctx, size_t begin, size_t end)
 {
-    const product_job *job = ctx;
+    const blocked_product *job = ctx;
     size_t blocks = vec_blocks(job->l->out_c);
     ACT_SWITCH(job->l->activation, split_loop, job, begin * blocks, end * blocks, FORK_BY_PIXEL)
 }
 
-static const float *blocked_output(const cpu_state *state, int i)
+static const map_value *blocked_output(const cpu_state *state, int i)
 {
     const cpu_state *from = cpu_blocked_at(state->shared, i);
     return from ? from->y : NULL;
@@ -207,8 +216,8 @@ static const float *blocked_output(const cpu_state *state, int i)
 
 void forward_blocked_product(const layer *l, cpu_state *state, const layer_call *call)
 {
-    const float *before = blocked_output(state, state->index - 1);
-    product_job job = { .l = l, .z = blocked_output(state, l->index), .s = before ? before : call->input,
+    const map_value *before = blocked_output(state, state->index - 1);
+    blocked_product job = { .l = l, .z = blocked_output(state, l->index), .map_s = before, .plain_s = call->input,
                         .out = cpu_output(l, state) };
     parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), cpu_map(l) * LANES, multiply_items, &job);
 }
@@ -216,13 +225,13 @@ void forward_blocked_product(const layer *l, cpu_state *state, const layer_call 
 /* Both shares; s's is plain but for [sam]. */
 void backward_blocked_product(const layer *l, cpu_state *state, const layer_call *call)
 {
-    const float *before = blocked_output(state, state->index - 1);
-    float *d = cpu_take_delta(l, state);
+    const map_value *before = blocked_output(state, state->index - 1);
+    map_value *d = cpu_take_delta(l, state);
     size_t blocks = vec_blocks(l->out_c), work = cpu_map(l) * LANES;
-    product_job job = { .l = l, .z = blocked_output(state, l->index), .s = before ? before : call->input,
-                        .y = state->y, .d = d, .ds = call->delta };
+    blocked_product job = { .l = l, .z = blocked_output(state, l->index), .map_s = before, .plain_s = call->input,
+                        .y = state->y, .d = d, .plain_ds = call->delta };
     job.dz = cpu_delta_of(state, l->index, &job.add_z);
-    if (before) job.ds = cpu_delta_of(state, state->index - 1, &job.add_s);   /* dz again where both are one layer */
+    if (before) job.map_ds = cpu_delta_of(state, state->index - 1, &job.add_s);   /* dz again where both are one layer */
     if (fork_product_kind(l) == FORK_BY_PIXEL) parallel_for_work((size_t)l->batch, blocks * work, split_pixels, &job);
     else parallel_for_work((size_t)l->batch * blocks, work, split_items, &job);
     cpu_give(state->shared, d);

@@ -1,5 +1,5 @@
-/* The table of layers that the plugin computes on a CPU: a row for each type, first match first. Compiled twice, like
- * what it names: see narrow.h. */
+/* The table of layers that the plugin computes on a CPU: a row for each type, first match first. Compiled three times,
+ * like what it names: see variant.h. */
 #include "layers/fork_layers.h"
 #include "state.h"
 #include "vec.h"
@@ -52,5 +52,8 @@ static const cpu_row rows[] = {
 
 const cpu_kernels cpu_wide = {
     .rows = rows, .count = sizeof rows / sizeof *rows, .lanes = LANES, .choose_layout = cpu_choose_layout,
-    .lay_out = cpu_lay_out, .finish_output = cpu_finish_output, .blocked_floats = cpu_blocked_floats,
+    .lay_out = cpu_lay_out, .finish_output = cpu_finish_output, .blocked_numbers = cpu_blocked_numbers,
+#ifdef HALF
+    .half = 1,
+#endif
 };

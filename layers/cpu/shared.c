@@ -15,33 +15,33 @@ void cpu_reserve(cpu_shared *shared, int slot, size_t bytes)
     shared->bytes[slot] = bytes;
 }
 
-float *cpu_take(cpu_shared *shared, size_t floats)
+void *cpu_take(cpu_shared *shared, size_t bytes)
 {
     cpu_block *best = NULL;
     for (int i = 0; i < shared->blocks; ++i) {
         cpu_block *b = &shared->block[i];
-        if (!b->taken && b->floats >= floats && (!best || b->floats < best->floats)) best = b;
+        if (!b->taken && b->bytes >= bytes && (!best || b->bytes < best->bytes)) best = b;
     }
     if (!best) {
         shared->block = mem_realloc(shared->block, (size_t)shared->blocks + 1, sizeof *shared->block);
         best = &shared->block[shared->blocks++];
-        *best = (cpu_block){ .data = mem_aligned(floats, sizeof(float)), .floats = floats };
+        *best = (cpu_block){ .data = mem_aligned(bytes, 1), .bytes = bytes };
     }
     best->taken = 1;
     return best->data;
 }
 
-void cpu_give(cpu_shared *shared, float *memory)
+void cpu_give(cpu_shared *shared, const void *memory)
 {
     for (int i = 0; memory && i < shared->blocks; ++i)
         if (shared->block[i].data == memory) shared->block[i].taken = 0;
 }
 
-float *cpu_refit(cpu_shared *shared, float *have, size_t *floats, size_t want)
+void *cpu_refit(cpu_shared *shared, void *have, size_t *bytes, size_t want)
 {
-    if (have && *floats == want) return have;
+    if (have && *bytes == want) return have;
     cpu_give(shared, have);
-    *floats = want;
+    *bytes = want;
     return cpu_take(shared, want);
 }
 

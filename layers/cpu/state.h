@@ -6,13 +6,13 @@
 #ifndef DISTILL_CPU_STATE_H
 #define DISTILL_CPU_STATE_H
 #include "cpu.h"
-#include "narrow.h"
+#include "variant.h"
 
 /* A piece of memory that outlives a layer's call: blocked outputs and deltas. Free ones are used again, so that what is
  * needed at different times shares memory. */
 typedef struct cpu_block {
-    float *data;           /* owned, 64-byte aligned */
-    size_t floats;
+    void *data;            /* owned, 64-byte aligned */
+    size_t bytes;
     int taken;
 } cpu_block;
 
@@ -66,7 +66,7 @@ typedef struct cpu_row {
     int mends;                                           /* forward has the host's do the work */
 } cpu_row;
 
-/* All that knows how wide a block is (narrow.h). The functions are those of the same names below, for bind.c, which is
+/* All that knows how wide a block is (variant.h). The functions are those of the same names below, for bind.c, which is
  * compiled once. */
 struct cpu_kernels {
     const cpu_row *rows;
@@ -75,13 +75,14 @@ struct cpu_kernels {
     void (*choose_layout)(const layer *l, cpu_state *state);
     void (*lay_out)(network *net, const cpu_shared *shared, const char *keep);
     void (*finish_output)(const layer *l, cpu_state *state);
-    size_t (*blocked_floats)(const layer *l);
+    size_t (*blocked_numbers)(const layer *l);
+    int half;              /* blocked maps are bfloat16 */
 };
 extern const cpu_kernels cpu_wide;   /* rows.c */
-#ifndef NARROW
-extern const cpu_kernels cpu_narrow;
+#ifndef VARIANT
+extern const cpu_kernels cpu_narrow, cpu_half;
 #endif
-const cpu_kernels *cpu_choose_kernels(const network *net, cpu_layouts layouts);
+const cpu_kernels *cpu_choose_kernels(const network *net, cpu_layouts layouts, cpu_precision precision);
 
 struct cpu_state {
     const cpu_row *row;
@@ -105,8 +106,9 @@ struct cpu_state {
     int borrows;           /* y is the only input's: a route of one layer copies nothing, nor does frozen dropout */
     cpu_state *sum;        /* a convolution that computes this following shortcut, too; NULL = none */
     int summed;            /* this shortcut is computed by the convolution before it */
-    float *y, *d;          /* (batch, c blocks, h, w, LANES), taken from `shared`; d NULL: nothing has been added yet */
-    size_t y_floats;
+    void *y, *d;           /* map_values (batch, c blocks, h, w, LANES), vec.h, taken from `shared`; d NULL: nothing has
+                              been added yet */
+    size_t y_bytes;
     host_callback host_forward, host_backward;
     void (*host_update)(layer, update_args);
 };
@@ -124,11 +126,11 @@ enum { CPU_SETTLED = 100 };
 double cpu_statistics_rate(cpu_state *state);
 /* At least `bytes` in a slot; ends the program where there is no memory. */
 void cpu_reserve(cpu_shared *shared, int slot, size_t bytes);
-/* Memory for `floats`, to be given back, its values arbitrary but finite; ends the program where there is none. */
-float *cpu_take(cpu_shared *shared, size_t floats);
-void cpu_give(cpu_shared *shared, float *memory);   /* NULL: nothing */
-/* `have` (*floats of it; may be NULL) if it is `want` floats, else that many instead of it. */
-float *cpu_refit(cpu_shared *shared, float *have, size_t *floats, size_t want);
+/* Memory, to be given back, its numbers arbitrary but finite; ends the program where there is none. */
+void *cpu_take(cpu_shared *shared, size_t bytes);
+void cpu_give(cpu_shared *shared, const void *memory);   /* NULL: nothing */
+/* `have` (*bytes of it; may be NULL) if it is `want` bytes, else that many instead of it. */
+void *cpu_refit(cpu_shared *shared, void *have, size_t *bytes, size_t want);
 /* One user less: the last one frees all. */
 void cpu_leave_shared(cpu_shared *shared);
 /* Weights of a convolutional or connected layer. */
@@ -151,19 +153,20 @@ static inline int cpu_clip(int value, int most)
 void cpu_choose_layout(const layer *l, cpu_state *state);
 /* The rest of the plan, once all are bound; `keep` as in cpu_options. */
 void cpu_lay_out(network *net, const cpu_shared *shared, const char *keep);
-size_t cpu_blocked_floats(const layer *l);              /* of l's output */
-float *cpu_output(const layer *l, cpu_state *state);    /* room for the blocked output of l: state->y */
+size_t cpu_blocked_numbers(const layer *l);             /* of l's output, and their bytes */
+size_t cpu_blocked_bytes(const layer *l);
+void *cpu_output(const layer *l, cpu_state *state);     /* room for the blocked output of l: state->y */
 void cpu_finish_output(const layer *l, cpu_state *state);   /* l is computed: plain copy; maps nobody needs now */
 /* The blocked delta of l, plain readers' share added; zero if nobody has one. The caller's, to be given back. */
-float *cpu_take_delta(const layer *l, cpu_state *state);
+void *cpu_take_delta(const layer *l, cpu_state *state);
 /* Where to put what `reader` adds to layer i's blocked delta; *add = 0: it is to be written there, not added. NULL: i's
  * output is not blocked, or nobody wants its delta. */
-float *cpu_delta_of(const cpu_state *reader, int i, int *add);
+void *cpu_delta_of(const cpu_state *reader, int i, int *add);
 cpu_state *cpu_blocked_at(const cpu_shared *shared, int i);   /* layer i's state if its output is blocked, else NULL */
 /* From plain (batch, c, map) to blocked and back. */
-void cpu_to_blocked(const float *plain, int batch, int c, size_t map, float *blocked);
-void cpu_to_plain(const float *blocked, int batch, int c, size_t map, float *plain);
-void cpu_add_plain(const float *blocked, int batch, int c, size_t map, float *plain);   /* plain (batch, c, map) += */
+void cpu_to_blocked(const float *plain, int batch, int c, size_t map, void *blocked);
+void cpu_to_plain(const void *blocked, int batch, int c, size_t map, float *plain);
+void cpu_add_plain(const void *blocked, int batch, int c, size_t map, float *plain);   /* plain (batch, c, map) += */
 
 /* The rows' functions. */
 int make_cpu_conv(layer *l, cpu_state *state, diag *d);

@@ -1,13 +1,15 @@
 /* Vectors of LANES floats, the widest that the processor built for has registers for, and the blocked layout they read.
  *
  * A blocked map is (batch, blocks, h, w, LANES) with blocks = ceil(c / LANES): the LANES channels of one pixel stand
- * together, oneDNN's nChw16c (AVX-512) or nChw8c (narrow.h). Lanes beyond the last channel hold finite numbers nobody
- * reads.
+ * together, oneDNN's nChw16c (AVX-512) or nChw8c (variant.h). Lanes beyond the last channel hold finite numbers nobody
+ * reads. Its numbers are map_values: floats or, in the compilation for halves, bfloat16 (bf16.h), which are floats
+ * again once they are in a register.
  * Everything here is gcc's and clang's vector extension, so it compiles for any processor. */
 #ifndef DISTILL_VEC_H
 #define DISTILL_VEC_H
 #include "activate.h"
-#include "narrow.h"
+#include "bf16.h"
+#include "variant.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -22,14 +24,42 @@ typedef float vec __attribute__((vector_size(LANES * 4)));
 typedef int32_t ivec __attribute__((vector_size(LANES * 4)));
 
 static inline size_t vec_blocks(int c) { return ((size_t)c + LANES - 1) / LANES; }
-/* Floats of a blocked map. */
-static inline size_t vec_floats(int batch, int c, int h, int w)
+/* Numbers of a blocked map. */
+static inline size_t vec_numbers(int batch, int c, int h, int w)
 {
     return (size_t)batch * vec_blocks(c) * (size_t)h * (size_t)w * LANES;
 }
 
 ACT_INLINE vec vec_load(const float *at) { return *(const vec *)(const void *)at; }
 ACT_INLINE void vec_store(float *at, vec value) { *(vec *)(void *)at = value; }
+
+#ifdef HALF
+typedef uint16_t map_value;
+typedef uint16_t vec_halves __attribute__((vector_size(LANES * 2)));
+typedef uint32_t uvec __attribute__((vector_size(LANES * 4)));
+
+ACT_INLINE vec map_load(const map_value *at)
+{
+    return (vec)(__builtin_convertvector(*(const vec_halves *)(const void *)at, uvec) << 16);
+}
+/* Rounds as bf16_bits does. */
+ACT_INLINE void map_store(map_value *at, vec value)
+{
+    uvec bits = (uvec)value, up = bits + 0x7fff + (bits >> 16 & 1);
+    ivec number = value == value;
+    bits = ((uvec)number & up) | (~(uvec)number & (bits | 0x400000));
+    *(vec_halves *)(void *)at = __builtin_convertvector(bits >> 16, vec_halves);
+}
+ACT_INLINE float map_get(map_value value) { return bf16_value(value); }
+ACT_INLINE map_value map_of(float value) { return bf16_bits(value); }
+#else
+typedef float map_value;
+ACT_INLINE vec map_load(const map_value *at) { return vec_load(at); }
+ACT_INLINE void map_store(map_value *at, vec value) { vec_store(at, value); }
+ACT_INLINE float map_get(map_value value) { return value; }
+ACT_INLINE map_value map_of(float value) { return value; }
+#endif
+
 /* - 0 and not + 0, which is not nothing to -0: the compiler would add it. */
 ACT_INLINE vec vec_all(float number) { return number - (vec){ 0 }; }
 /* `yes` where the mask is set, else `no`. */

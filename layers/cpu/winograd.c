@@ -247,7 +247,7 @@ static void add_weights(void *ctx, size_t begin, size_t end)
 }
 
 /* dw += from x and dy. */
-static void backward_weights(void *impl, const float *x, const float *dy, float *dw)
+static void backward_weights(void *impl, const void *x, const void *dy, float *dw)
 {
     const wino_plan *plan = impl;
     const wino_shape *shape = &plan->grad;
@@ -261,7 +261,7 @@ static void backward_weights(void *impl, const float *x, const float *dy, float 
 /* ---- the face ---- */
 
 /* y = conv(x, w); w NULL: the weights of the last call. */
-static void forward(void *impl, const float *x, const float *w, const conv_after *after, float *y)
+static void forward(void *impl, const void *x, const float *w, const conv_after *after, void *y)
 {
     const wino_plan *plan = impl;
     float *u = plan->kept ? plan->kept : plan->shared->slot[SLOT_WEIGHTS];
@@ -271,7 +271,7 @@ static void forward(void *impl, const float *x, const float *w, const conv_after
 }
 
 /* dx = or += from dy and w. */
-static void backward_data(void *impl, const float *w, const float *dy, float *dx, int add)
+static void backward_data(void *impl, const float *w, const void *dy, void *dx, int add)
 {
     const wino_plan *plan = impl;
     float *u = plan->shared->slot[SLOT_WEIGHTS];

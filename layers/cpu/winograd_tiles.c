@@ -30,12 +30,12 @@ static wino_tile next_tile(const wino_shape *shape, wino_tile tile)
 /* Tells the processor that `side` rows and columns of a map (h, w) at (y, x) are read or written soon: its own guesses
  * fail at tiles, and waiting for memory would cost more than computing them. To the second cache, which waits for more
  * at once. */
-ACT_INLINE void fetch(const float *map, int h, int w, int y, int x, int side, int write)
+ACT_INLINE void fetch(const map_value *map, int h, int w, int y, int x, int side, int write)
 {
     int bottom = h - y < side ? h : y + side, right = w - x < side ? w : x + side;
     for (int i = y; i < bottom; ++i)
         for (int j = x; j < right; ++j) {
-            const float *at = map + ((size_t)i * (size_t)w + (size_t)j) * LANES;
+            const map_value *at = map + ((size_t)i * (size_t)w + (size_t)j) * LANES;
             if (write) __builtin_prefetch(at, 1);
             else __builtin_prefetch(at, 0, 2);
         }
@@ -68,21 +68,21 @@ ACT_INLINE void transform(wino_kind kind, const vec *d, vec *t)
 
 /* What is read: (batch, blocks, h, w, LANES), tile 0 from (-pad, -pad) on. */
 typedef struct wino_source {
-    const float *map;
+    const map_value *map;
     size_t blocks;
     int h, w, pad;
 } wino_source;
 
 /* A tile of a map: where its rows begin and which of its columns are in the map, [left, right). */
 typedef struct wino_view {
-    const float *row[WINO_MOST];
+    const map_value *row[WINO_MOST];
     int left, right;
 } wino_view;
 
-static const float nothing[WINO_MOST * LANES] __attribute__((aligned(64)));   /* a row outside the map */
+static const map_value nothing[WINO_MOST * LANES] __attribute__((aligned(64)));   /* a row outside the map */
 
 /* The `samples` rows and columns from (y, x) on. */
-ACT_INLINE wino_view view_of(const wino_source *source, const float *map, int y, int x, int samples)
+ACT_INLINE wino_view view_of(const wino_source *source, const map_value *map, int y, int x, int samples)
 {
     wino_view v = { .left = x < 0 ? -x : 0, .right = source->w - x < samples ? source->w - x : samples };
     for (int i = 0; i < samples; ++i)
@@ -98,7 +98,7 @@ ACT_INLINE void spread_tile(const wino_view *view, float *to, size_t stride, win
     for (int j = 0; j < samples; ++j) {
         vec d[WINO_MOST], t[WINO_MOST];
         int outside = j < view->left || j >= view->right;
-        for (int i = 0; i < samples; ++i) d[i] = outside ? vec_all(0) : vec_load(view->row[i] + (size_t)j * LANES);
+        for (int i = 0; i < samples; ++i) d[i] = outside ? vec_all(0) : map_load(view->row[i] + (size_t)j * LANES);
         transform(kind, d, t);
         for (int i = 0; i < products; ++i) half[i][j] = t[i];
     }
@@ -195,14 +195,14 @@ ACT_INLINE void finish_tile(const wino_job *job, vec y[MOST_OUT][MOST_OUT], size
     const conv_after *after = job->after;
     size_t w = (size_t)job->shape->out_w;
     vec bias = after && after->bias ? vec_load(after->bias + block * LANES) : vec_all(0);
-    const float *add = after ? after->add : NULL;
+    const map_value *add = after ? after->add : NULL;
     if (job->add) add = job->y;
     for (int r = 0; r < rows; ++r)
         for (int c = 0; c < cols; ++c) {
             size_t to = at + ((size_t)r * w + (size_t)c) * LANES;
             vec v = y[r][c] + bias;
-            if (add) v += vec_load(add + to);
-            vec_store(job->y + to, vec_act(v, act));
+            if (add) v += map_load(add + to);
+            map_store(job->y + to, vec_act(v, act));
         }
 }
 

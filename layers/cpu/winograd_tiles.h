@@ -6,6 +6,7 @@
 #ifndef DISTILL_WINOGRAD_TILES_H
 #define DISTILL_WINOGRAD_TILES_H
 #include "conv.h"
+#include "vec.h"
 #include "winograd_ops.h"
 
 /* Stride 1 in both directions; stride 2; its data gradient. */
@@ -24,8 +25,10 @@ typedef struct wino_shape {
 typedef struct wino_job {
     const wino_shape *shape;
     cpu_shared *shared;
-    const float *x, *u, *dy, *w;
-    float *y, *out, *dw;              /* out: transformed weights being written */
+    const map_value *x, *dy;
+    const float *u, *w;
+    map_value *y;
+    float *out, *dw;                  /* out: transformed weights being written */
     int turned, add;
     const conv_after *after;
     size_t parts;
