@@ -46,6 +46,22 @@ says err "was computed in bf16, this run computes in fp32: it is read, and what 
 says out "640 read from the cache, 0 computed" "and reads it"
 same features before "unchanged"
 
+plan() { grep -am1 '^auto=' "$w/$1/s_last.state"; }
+status 0 "-precision auto" train auto -epochs 1 -precision auto
+grep -qE '^auto: the student in (bf16, .* convolutions by oneDNN instead of Winograd|fp32, bf16 would be)' "$w/out" &&
+    ok "says what is faster for the student" || not_ok "says what is faster for the student" "$(cat "$w/out")"
+grep -qE '^auto: the teacher in (bf16|fp32), ' "$w/out" && ok "and for the teacher" || not_ok "and for the teacher"
+before=$(plan auto)
+[[ $before =~ ^auto=(fp32|bf16\ [wd]+),(fp32|bf16\ [wd]+)$ ]] && ok "which is in its state" || not_ok "which is in its state" "$before"
+cp -r "$w/auto" "$w/auto-again"
+status 0 "goes on" train auto -epochs 2 -precision auto -resume
+says out "auto: as when the run began" "as it began"
+[ "$(plan auto)" = "$before" ] && ok "and says so in its state again" || not_ok "and says so in its state again" "$(plan auto)"
+status 0 "and once more" train auto-again -epochs 2 -precision auto -resume -quiet
+same auto/s_final.weights auto-again/s_final.weights "to the same weights"
+status 1 "another precision does not go on with it" train auto-again -epochs 3 -resume
+status 0 "a cache by auto" features -out "$w/by-auto" -precision auto
+
 for flags in "-gpus 0" "-backend gpu"; do
     status 2 "$flags" "$darknet" distill train "$w/few.data" "$w/s.cfg" -precision bf16 $flags
     says err "'-precision bf16': a GPU computes in fp32" "is refused"
@@ -53,5 +69,5 @@ done
 status 2 "-backend host" "$darknet" distill features "$w/few.data" "$w/s.cfg" -precision bf16 -backend host -out "$w/x"
 says err "'-precision bf16': '-backend host' computes in fp32" "is refused"
 status 2 "another name" train x -precision fp16
-says err "unknown precision 'fp16', expected fp32 or bf16" "is refused"
+says err "unknown precision 'fp16', expected fp32, bf16 or auto" "is refused"
 finish

@@ -1,6 +1,7 @@
 /* From cfg to a network that trains (see model.h). */
 #include "layers/network.h"
 #include "model_internal.h"
+#include "precision.h"
 #include "darknet_plugin/data/augment.h"
 
 #include "layers/cpu/parallel.h"
@@ -64,9 +65,12 @@ static int bind_layers(model *model, const model_options *options, diag *d)
     for (int i = 0; i < model->low->heads; ++i)
         if (model->low->head[i].tails) keep[end_of_tail(&model->low->head[i])] = 1;
     for (int i = 0; i < model->low->outs; ++i) keep[model->low->out[i]] = 1;
-    cpu_options c = { .backend = options->backend, .precision = options->precision, .seed = options->seed, .mode = mode,
-                      .layouts = 1, .keep = keep };
-    int failed = cpu_bind(model->net, &c, d) || gpu_bind(model->net, d);
+    cpu_options c = { .backend = options->backend, .seed = options->seed, .mode = mode, .layouts = 1, .keep = keep };
+    char *products = NULL;
+    int failed = precision_of(options, 0, model->net->n, &c.precision, &products, d);
+    c.products = products;
+    failed = failed || cpu_bind(model->net, &c, d) || gpu_bind(model->net, d);
+    free(products);
     free(keep);
     free(mode);
     return failed;
@@ -131,6 +135,17 @@ static int open_network(model *model, const char *cfg, const model_options *opti
     return 0;
 }
 
+static teacher *open_teacher(const lowered *low, int i, const model_options *options, diag *d)
+{
+    char *products;
+    teacher_options how = { .c = low->shape->c, .h = low->shape->h, .w = low->shape->w, .backend = options->backend };
+    if (precision_of(options, 1 + i, low->teacher[i].shape->n, &how.precision, &products, d)) return NULL;
+    how.products = products;
+    teacher *opened = teacher_open(&low->teacher[i], &how, d);
+    free(products);
+    return opened;
+}
+
 /* Opens them all, gives the tails their weights, and lets losses see them. */
 static int open_teachers(model *model, const model_options *options, diag *d)
 {
@@ -138,8 +153,7 @@ static int open_teachers(model *model, const model_options *options, diag *d)
     model->teacher = mem_calloc((size_t)low->teachers, sizeof *model->teacher);
     model->features = mem_calloc((size_t)low->teachers, sizeof *model->features);
     for (int i = 0; i < low->teachers; ++i) {
-        teacher_options how = { low->shape->c, low->shape->h, low->shape->w, options->backend, options->precision };
-        model->teacher[i] = teacher_open(&low->teacher[i], &how, d);
+        model->teacher[i] = open_teacher(low, i, options, d);
         if (!model->teacher[i]) return -1;
     }
     for (int i = 0; i < low->losses; ++i) {

@@ -21,8 +21,8 @@ static int bind_frozen(network *net, const teacher_spec *spec, const teacher_opt
     char *keep = mem_calloc((size_t)net->n, 1);
     for (int i = 0; i < teacher_kept(spec); ++i) keep[teacher_kept_layer(spec, i)] = 1;
     for (int i = 0; i < spec->outs; ++i) keep[spec->out[i]] = 1;
-    cpu_options o = { .backend = options->backend, .precision = options->precision, .mode = mode, .layouts = 1,
-                      .keep = keep };
+    cpu_options o = { .backend = options->backend, .precision = options->precision, .products = options->products,
+                      .mode = mode, .layouts = 1, .keep = keep };
     int failed = cpu_bind(net, &o, d) || gpu_bind(net, d);
     free(keep);
     free(mode);

@@ -34,6 +34,7 @@ typedef struct teacher_options {
     int c, h, w;                 /* the student's input */
     cpu_backend backend;
     cpu_precision precision;
+    const char *products;        /* cpu_options.products */
 } teacher_options;
 
 /* Parses, binds and loads the teacher. NULL with messages in `d`; close with teacher_close. */

@@ -16,6 +16,7 @@
 
 #define CFG_LINE "cfg=%016" PRIx64 "\n"   /* the key's first */
 #define FIT_LINE "fit="
+#define PLAN_LINE "auto="
 #define BY_FLAG " by -fit"
 #define THREADS "threads="
 #define OF_RANKS " of each of %d ranks"      /* behind the threads' number, where there are several */
@@ -106,6 +107,7 @@ static void put_run(FILE *out, const checkpoint_run *run)
     put_fit(out, run->model->low);
     fprintf(out, "backend=%s%s\n", run->backend ? run->backend : "dnnl",
             run->precision == PRECISION_BF16 ? ", bf16" : "");
+    if (run->plan) fprintf(out, PLAN_LINE "%s\n", run->plan);
 }
 
 char *checkpoint_key(const checkpoint_run *run)
@@ -256,6 +258,18 @@ const char *checkpoint_fit(const char *weights, const char *cfg)
     diag_free(unsaid);
     free(state);
     return fit < 0 ? NULL : augment_fit_name((image_fit)fit);
+}
+
+char *checkpoint_plan(const char *folder, const char *name)
+{
+    char *path = path_of(&(checkpoint){ .folder = folder, .name = name }, "state");
+    char *key = access(path, F_OK) ? NULL : run_state_key(path);
+    const char *line = key ? strstr(key, "\n" PLAN_LINE) : NULL;
+    if (line) line += strlen("\n" PLAN_LINE);
+    char *plan = line ? mem_printf("%.*s", (int)strcspn(line, "\n"), line) : NULL;
+    free(key);
+    free(path);
+    return plan;
 }
 
 uint64_t checkpoint_seen(const checkpoint *checkpoint)

@@ -23,6 +23,7 @@ typedef struct checkpoint_run {
     const dataset *train, *valid;   /* valid may be NULL */
     const char *backend;            /* as the user names it */
     cpu_precision precision;
+    const char *plan;               /* of -precision auto, borrowed; NULL: none */
     int threads;
     uint64_t seed, view_seed, views;
     double rate;                    /* by -rate, 0: the cfg's */
@@ -43,6 +44,8 @@ int checkpoint_is_of(const char *folder, const char *name, const cfg_file *cfg);
 /* How -fit had images fill the input in the run of this cfg that left these weights, by the state beside them: "crop",
  * "letterbox" or "stretch"; NULL: as the cfg says, or nobody knows. */
 const char *checkpoint_fit(const char *weights, const char *cfg);
+/* The plan of -precision auto that the run in that folder began with, owned; NULL: there is none. */
+char *checkpoint_plan(const char *folder, const char *name);
 /* How many images a run of the same start had seen whose state is there, 0 = there is none. */
 uint64_t checkpoint_seen(const checkpoint *checkpoint);
 /* Saves the pair. 0, or -1 with a message: the previous pair is intact. */

@@ -26,7 +26,8 @@ typedef struct trainer_options {
     uint64_t view_seed, views;    /* views: 0 = a new one each epoch */
     const run_teacher *teachers;  /* one a [teacher], borrowed; NULL: none was measured */
     const char *backend;          /* as the user names it, NULL = the default */
-    cpu_precision precision;      /* as the model was opened with */
+    cpu_precision precision;      /* as the model was opened with, as is the plan, borrowed */
+    const char *plan;
     /* go on where NAME_last.state says; even if that run was started with something else */
     int resume, force;
     int pause;                    /* seconds between checkpoints, besides those at every epoch's end; 0: one a step */

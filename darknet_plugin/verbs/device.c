@@ -48,21 +48,29 @@ int device_backend(const options *options, cpu_backend *backend, diag *d)
 static int read_precision(const char *name, cpu_precision *precision, diag *d)
 {
     *precision = PRECISION_FP32;
+    if (name && !strcmp(name, "auto")) return 0;
     for (int i = PRECISION_FP32; name && i <= PRECISION_BF16; ++i)
         if (!strcmp(name, cpu_precision_name((cpu_precision)i))) {
             *precision = (cpu_precision)i;
             return 0;
         }
     if (!name) return 0;
-    diag_error(d, NULL, 0, NULL, "unknown precision '%s', expected fp32 or bf16", name);
+    diag_error(d, NULL, 0, NULL, "unknown precision '%s', expected fp32, bf16 or auto", name);
     return -1;
 }
+
+int device_plans(const options *options) { return options->precision && !strcmp(options->precision, "auto"); }
 
 int device_precision(const options *options, cpu_precision *precision, diag *d)
 {
     cpu_backend backend;
     if (read_precision(options->precision, precision, d)) return -1;
-    if (*precision == PRECISION_FP32) return 0;
+    if (*precision == PRECISION_FP32 && !device_plans(options)) return 0;
+    if (device_plans(options) && ranks_count(options->ranks) > 1) {
+        diag_error(d, NULL, 0, NULL, "'-precision auto': processes that work together might choose differently");
+        diag_hint(d, "'-precision bf16' or fp32 for all");
+        return -1;
+    }
     if (device_named(options, &backend, d)) return -1;
     if (backend != BACKEND_GPU && backend != BACKEND_HOST) return 0;
     diag_error(d, NULL, 0, NULL, "'-precision %s': %s computes in fp32", options->precision,

@@ -8,6 +8,7 @@
 #include "darknet_plugin/data/dataset.h"
 #include "darknet_plugin/data/loader.h"
 #include "darknet_plugin/model/model.h"
+#include "darknet_plugin/model/precision.h"
 #include "layers/cpu/parallel.h"
 
 #include <inttypes.h>
@@ -28,7 +29,13 @@ static int open_model(const options *options, filling *filling, diag *d)
     model_options how = { .ranks = options->ranks, .threads = options->threads, .seed = (uint64_t)options->seed };
     if (device_backend(options, &how.backend, d) || device_precision(options, &how.precision, d)) return -1;
     device_say_precision(options, how.precision);
+    char *plan = NULL;
+    if (device_plans(options)) {
+        how.plan = plan = precision_choose(options->arg[1], &how, options->quiet ? NULL : options->out, d);
+        if (!plan) return -1;
+    }
     filling->model = model_open(options->arg[1], &how, d);
+    free(plan);
     return filling->model ? model_fit(filling->model, options->fit, d) : -1;
 }
 

@@ -7,6 +7,7 @@
 #include "darknet_plugin/base/path.h"
 #include "darknet_plugin/data/augment.h"
 #include "darknet_plugin/model/evaluate_detect.h"
+#include "darknet_plugin/model/precision.h"
 #include "darknet_plugin/training/checkpoint.h"
 #include "darknet_plugin/training/preflight.h"
 #include "darknet_plugin/training/teacher_check.h"
@@ -24,6 +25,7 @@ typedef struct training {
     image_cache *images;     /* decoded; NULL: none is kept */
     const char *backend;     /* as the user would name it; NULL = the default */
     cpu_precision precision;
+    char *plan;              /* of -precision auto; NULL: none */
     run_lock lock;
     run_teacher teacher[MAX_TEACHERS];   /* their scores */
 } training;
@@ -316,13 +318,22 @@ static int train(const options *options, training *training, const preflight_job
         .names = training->file, .teachers = training->teacher, .measure = options->measure,
         .views = views, .epochs = options->epochs, .seed = (uint64_t)options->seed,
         .view_seed = options_view_seed(options), .resume = options->resume, .force = options->force,
-        .precision = training->precision, .rate = options->rate, .pause = options->checkpoint,
+        .precision = training->precision, .plan = training->plan, .rate = options->rate, .pause = options->checkpoint,
         .skip_nan = options->skip_nan, .quiet = options->quiet, .out = options->out,
     };
     if (look_ahead(options, training, job, d)) return -1;
     int status = trainer_run(&how, d);
     if (status >= 0) report_images(options, training);
     return status;
+}
+
+/* What its files are called; the caller frees. */
+static char *run_name(const options *options)
+{
+    char *stem = path_stem(options->arg[1]);
+    char *name = mem_printf("%s%s", stem, options->from_labels ? MODEL_FROM_LABELS : "");
+    free(stem);
+    return name;
 }
 
 /* All that a training reads; whose files it would write; then the training itself. */
@@ -334,8 +345,7 @@ static int run_training(const options *options, training *training, diag *d)
     if (model_fit(training->model, options->fit, d)) return -1;
     if (options->rate > 0) training->model->net->learning_rate = (float)options->rate;
     if (refuse_crop(low->cfg, d) || lower_check_loss(low, 0, d) || open_data(options, training, d)) return -1;
-    char *stem = path_stem(options->arg[1]);
-    char *name = mem_printf("%s%s", stem, options->from_labels ? MODEL_FROM_LABELS : "");
+    char *name = run_name(options);
     preflight_job job = {
         .model = training->model, .train = training->train, .valid = training->valid, .cfg = options->arg[1],
         .folder = options->backup ? options->backup : training->file->backup, .name = name,
@@ -349,13 +359,13 @@ static int run_training(const options *options, training *training, diag *d)
     if (!failed && !options->quiet) fprintf(options->out, "images are %s\n", augment_fit_text(low->augment.fit));
     if (!failed) failed = train(options, training, &job, views, d);
     free(name);
-    free(stem);
     return failed;
 }
 
 static void free_training(training *training)
 {
     run_lock_release(&training->lock);
+    free(training->plan);
     dataset_free(training->train);
     dataset_free(training->valid);
     image_cache_close(training->images);
@@ -381,6 +391,31 @@ static int refuse_host(diag *d)
     return -1;
 }
 
+/* The plan that the run to be resumed began with; NULL: there is none. */
+static char *plan_before(const options *options)
+{
+    diag *unsaid = diag_new();
+    data_file *file = options->backup ? NULL : data_file_read(options->arg[0], unsaid);
+    const char *folder = file ? file->backup : options->backup;
+    char *name = run_name(options), *plan = folder ? checkpoint_plan(folder, name) : NULL;
+    free(name);
+    data_file_free(file);
+    diag_free(unsaid);
+    return plan;
+}
+
+/* What -precision auto chooses, or chose when the run began. */
+static int make_plan(const options *options, training *training, model_options *how, diag *d)
+{
+    FILE *say = options->quiet ? NULL : options->out;
+    if (!device_plans(options)) return 0;
+    training->plan = options->resume ? plan_before(options) : NULL;
+    if (training->plan && say) fprintf(say, "auto: as when the run began\n");
+    if (!training->plan) training->plan = precision_choose(options->arg[1], how, say, d);
+    how->plan = training->plan;
+    return training->plan ? 0 : -1;
+}
+
 /* Opens the model on its device; the rest is run_training's. */
 static int run(options *options, diag *d)
 {
@@ -396,8 +431,9 @@ static int run(options *options, diag *d)
     training.backend = how.backend == BACKEND_GPU ? "gpu" : options->backend;
     training.precision = how.precision;
     device_say_precision(options, how.precision);
-    training.model = model_open(options->arg[1], &how, d);
-    int failed = !training.model || run_training(options, &training, d);
+    int failed = make_plan(options, &training, &how, d);
+    if (!failed) training.model = model_open(options->arg[1], &how, d);
+    failed = failed || !training.model || run_training(options, &training, d);
     free_training(&training);
     return failed;
 }

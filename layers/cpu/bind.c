@@ -9,6 +9,7 @@
 #include "cpu.h"
 #include "state.h"
 
+#include "darknet_plugin/base/clock.h"
 #include "darknet_plugin/base/mem.h"
 #include "layers/fork_layers.h"
 #include "layers/sections.h"
@@ -26,11 +27,19 @@ static layer_call call_of(const network *net)
     return (layer_call){ .net = net, .train = net->train, .input = net->input, .delta = net->delta };
 }
 
+static double clock_of(const cpu_state *state) { return state->shared->seconds ? clock_now() : 0; }
+
+static void add_time(const cpu_state *state, double since)
+{
+    if (state->shared->seconds) state->shared->seconds[state->index] += clock_now() - since;
+}
+
 /* Runs the row's forward, blocked or plain, or the host's; then what its output's readers want. */
 static void bound_forward(layer l, network net)
 {
     cpu_state *state = (cpu_state *)l.self_layer;
     const cpu_row *row = state->row;
+    double began = clock_of(state);
     if (state->mode == CPU_FROZEN && net.train) return;   /* nothing trained reads it */
     if (state->mode != CPU_TRAINED) net.train = 0;
     if (state->d) cpu_give(state->shared, state->d);      /* left by a backward that stopped above this layer */
@@ -40,6 +49,7 @@ static void bound_forward(layer l, network net)
     else if (row->forward) row->forward(&l, state, &call);
     else state->host_forward(l, net);
     state->shared->kernels->finish_output(&l, state);
+    add_time(state, began);
 }
 
 static void bound_backward(layer l, network net)
@@ -48,10 +58,12 @@ static void bound_backward(layer l, network net)
     const cpu_row *row = state->row;
     if (state->mode == CPU_FROZEN) return;
     if (state->mode != CPU_TRAINED) net.train = 0;
+    double began = clock_of(state);
     layer_call call = call_of(&net);
     if (state->fast) row->backward_blocked(&l, state, &call);
     else if (row->backward) row->backward(&l, state, &call);
     else state->host_backward(l, net);
+    add_time(state, began);
 }
 
 static void bound_update(layer l, update_args args)
@@ -184,6 +196,10 @@ static cpu_shared *make_shared(const network *net, const cpu_options *options)
     shared->users = 1;
     shared->layers = net->layers;
     shared->precision = options->precision;
+    if (options->products) {
+        shared->products = mem_calloc((size_t)net->n, 1);
+        memcpy(shared->products, options->products, (size_t)net->n);
+    }
     shared->input_delta = options->input_delta;
     shared->statistics = options->statistics;
     shared->state = mem_calloc((size_t)net->n, sizeof *shared->state);
@@ -225,6 +241,14 @@ void cpu_unbind(network *net)
     if (!net) return;
     for (int i = 0; i < net->n; ++i) unbind_layer(&net->layers[i]);
     refresh_output(net);
+}
+
+void cpu_time_layers(const network *net, double *seconds)
+{
+    for (int i = 0; i < net->n; ++i) {
+        const cpu_state *state = cpu_state_of(&net->layers[i]);
+        if (state) state->shared->seconds = seconds;
+    }
 }
 
 const char *cpu_precision_name(cpu_precision precision) { return precision == PRECISION_BF16 ? "bf16" : "fp32"; }

@@ -87,12 +87,22 @@ static void reserve_blocked(const conv_plan *plan, const cpu_state *state)
     cpu_reserve(state->shared, SLOT_SUMS, batchnorm_sums_floats(parts, shape->n) * sizeof(float));
 }
 
+/* Is oneDNN to be asked before Winograd? Of halves AMX makes eight times as many products as fp32 units do, which is more
+ * than Winograd saves. */
+static int products_first(const cpu_state *state)
+{
+    const char *chosen = state->shared->products, *who = cpu_bf16_products();
+    if (!state->shared->kernels->half) return 0;
+    return chosen ? chosen[state->index] == CPU_PRODUCTS_DNNL : who && !strcmp(who, "AMX");
+}
+
 /* Plans with the fastest arithmetic that can do it; the plain loops always can. */
 static const char *plan_make(conv_plan *plan, const cpu_state *state)
 {
-    const conv_math *fast[] = { conv_winograd(), conv_dnnl() };
+    int turned = products_first(state);
+    const conv_math *fast[] = { turned ? conv_dnnl() : conv_winograd(), turned ? conv_winograd() : conv_dnnl() };
     for (size_t i = 0; state->backend == BACKEND_DNNL && i < sizeof fast / sizeof *fast; ++i) {
-        int slow = conv_dnnl() && fast[i] && fast[i]->pays && !fast[i]->pays(&plan->shape);
+        int slow = !turned && conv_dnnl() && fast[i] && fast[i]->pays && !fast[i]->pays(&plan->shape);
         const char *name = slow ? NULL : plan_with(plan, fast[i], state->shared);
         if (!name) continue;
         if (plan->shape.y_blocked) reserve_blocked(plan, state);

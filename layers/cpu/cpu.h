@@ -17,6 +17,8 @@ typedef enum { BACKEND_DNNL, BACKEND_REFERENCE, BACKEND_HOST, BACKEND_GPU } cpu_
 
 /* What convolutions and connected layers multiply: operands as they are, or rounded to bfloat16 and summed in fp32. */
 typedef enum { PRECISION_FP32, PRECISION_BF16 } cpu_precision;
+/* In bf16: which of two that can do a convolution does. */
+enum { CPU_PRODUCTS_WINOGRAD = 'w', CPU_PRODUCTS_DNNL = 'd' };
 
 typedef enum {
     CPU_TRAINED,          /* forward, backward, update */
@@ -30,6 +32,7 @@ typedef enum { LAYOUTS_PLAIN, LAYOUTS_BLOCKED, LAYOUTS_WIDE, LAYOUTS_NARROW } cp
 typedef struct cpu_options {
     cpu_backend backend;
     cpu_precision precision;  /* BACKEND_DNNL and BACKEND_REFERENCE */
+    const char *products;     /* in bf16 net->n letters of those above; NULL: what is faster on such a processor */
     uint64_t seed;            /* for dropout */
     const cpu_mode *mode;     /* net->n modes, or NULL = all trained */
     cpu_layouts layouts;      /* blocked maps from layer to layer where that is faster (BACKEND_DNNL only) */
@@ -43,6 +46,10 @@ typedef struct cpu_options {
 /* Who multiplies bfloat16 numbers here, "AMX" or "AVX512_BF16"; NULL: nobody, they are fp32 products of rounded numbers. */
 const char *cpu_bf16_products(void);
 const char *cpu_precision_name(cpu_precision precision);   /* as "-precision" has it */
+
+/* From now on each bound layer's forward and backward add what they take to seconds[its number], borrowed; NULL: no
+ * more. */
+void cpu_time_layers(const network *net, double *seconds);
 
 /* Binds layers of a freshly parsed network. Returns 0, or -1 with a message. BACKEND_HOST binds nothing
  * but the frozen modes. Call cpu_unbind before host_free. */

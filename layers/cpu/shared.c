@@ -51,6 +51,7 @@ void cpu_leave_shared(cpu_shared *shared)
     for (int i = 0; i < SLOTS; ++i) free(shared->slot[i]);
     for (int i = 0; i < shared->blocks; ++i) free(shared->block[i].data);
     free(shared->block);
+    free(shared->products);
     free(shared->state);
     free(shared);
 }

@@ -33,7 +33,9 @@ typedef struct cpu_shared {
     size_t bytes[SLOTS];
     cpu_block *block;      /* owned */
     int blocks;
-    cpu_precision precision;   /* of cpu_options, as what follows */
+    double *seconds;       /* of each layer (cpu_time_layers), borrowed; NULL: not measured */
+    char *products;        /* of cpu_options, owned, as what follows */
+    cpu_precision precision;
     int input_delta;
     float statistics;
 } cpu_shared;

@@ -2,6 +2,7 @@
  * stock Darknet.
  *
  *   bench TEACHER.cfg STUDENT.cfg SIMKD.cfg [-backend dnnl|reference|host|gpu] [-threads N] [-batch N] [-seconds S] [-only WORK]
+ *         [-precision fp32|bf16|auto]
  *
  *   teacher   the teacher up to its tap, in inference mode
  *   student   one training step of the student alone: forward, backward, update
@@ -21,6 +22,7 @@
 #include "layers/network.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/model/model.h"
+#include "darknet_plugin/model/precision.h"
 #include "darknet_plugin/base/rng.h"
 #include "layers/gpu/gpu.h"
 
@@ -34,6 +36,7 @@ typedef struct bench {
     const char *teacher, *student, *simkd, *only;
     model_options how;
     double seconds;
+    int chooses;             /* -precision auto */
     int batch;               /* 0: the cfg's */
     float *x, *boxes;        /* boxes: of a detector that is trained alone, NULL of others */
     int *label;
@@ -50,7 +53,11 @@ static _Noreturn void die(diag *d)
 
 static model *open_model(const char *cfg, const bench *b, diag *d)
 {
-    model *m = model_open(cfg, &b->how, d);
+    model_options how = b->how;
+    char *plan = NULL;
+    if (b->chooses) how.plan = plan = precision_choose(cfg, &b->how, stdout, d);
+    model *m = b->chooses && !plan ? NULL : model_open(cfg, &how, d);
+    free(plan);
     if (!m) die(d);
     return m;
 }
@@ -157,6 +164,7 @@ static void make_teacher(const bench *b, const char *cfg, const char *weights, d
     if (child) exit(1);
     bench own = *b;
     own.how.backend = BACKEND_DNNL;
+    own.chooses = 0;
     own.x = NULL;
     own.label = NULL;
     own.image = own.view = NULL;
@@ -288,7 +296,7 @@ int main(int argc, char **argv)
     diag *d = diag_new();
     int alone = argc == 2 || (argc > 2 && argv[2][0] == '-');
     if (argc < 2 || (argc < 4 && !alone)) {
-        fprintf(stderr, "usage: bench TEACHER.cfg STUDENT.cfg SIMKD.cfg | NET.cfg [-backend B] [-threads N] [-batch N] [-seconds S] [-only WORK]\n");
+        fprintf(stderr, "usage: bench TEACHER.cfg STUDENT.cfg SIMKD.cfg | NET.cfg [-backend B] [-threads N] [-batch N] [-seconds S] [-only WORK] [-precision P]\n");
         return 2;
     }
     b.teacher = alone ? NULL : argv[1];
@@ -302,6 +310,8 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i], "-batch")) b.batch = atoi(value), ++i;
         else if (!strcmp(argv[i], "-seconds")) b.seconds = atof(value), ++i;
         else if (!strcmp(argv[i], "-only")) b.only = value, ++i;
+        else if (!strcmp(argv[i], "-precision")) b.how.precision = strcmp(value, "bf16") ? PRECISION_FP32 : PRECISION_BF16,
+                                                 b.chooses = !strcmp(value, "auto"), ++i;
         else die(d);
     }
     run(&b, d);

@@ -1,0 +1,213 @@
+/* The timing behind -precision auto (see precision.h).
+ *
+ * Three ways: fp32, bf16 with every convolution by Winograd that can be, bf16 with all by oneDNN. A layer's time is the
+ * shortest of TIMED_STEPS steps, forward and backward; bf16's best is each layer's better way, and a network takes it where it
+ * is faster than fp32 by more than the clock is wrong. */
+#include "precision.h"
+
+#include "darknet_plugin/base/mem.h"
+#include "darknet_plugin/base/rng.h"
+#include "model.h"
+
+#include <float.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BY_FP32, BY_WINOGRAD, BY_DNNL, WAYS, TIMED_STEPS = 4 };
+static const char letter_of[WAYS] = { 0, CPU_PRODUCTS_WINOGRAD, CPU_PRODUCTS_DNNL };
+/* Of fp32's time: more is not surely less. */
+static const double WORTH = .97;
+
+typedef struct network_times {
+    double *layer[WAYS];      /* seconds, owned; NULL: there is no such network */
+    const char **who[WAYS];   /* computes it, the array owned */
+    int n;
+} network_times;
+
+typedef struct timing {
+    network_times network[1 + MAX_TEACHERS];   /* the student, the teachers */
+    int networks;
+} timing;
+
+static network *network_at(const model *model, int i) { return i ? model->teacher[i - 1]->net : model->net; }
+
+static int networks_of(const model *model) { return 1 + (model->teacher ? model->low->teachers : 0); }
+
+/* A batch to train on, random. */
+typedef struct images {
+    float *x, *boxes;         /* boxes: none, of a detector; else NULL */
+    int *label;
+} images;
+
+static images make_images(const model *model)
+{
+    const network *net = model->net;
+    size_t batch = (size_t)net->batch, inputs = batch * (size_t)net->inputs;
+    images it = { .x = mem_calloc(inputs, sizeof(float)), .label = mem_calloc(batch, sizeof(int)) };
+    rng r = rng_make(1, 0, 0, RNG_AUGMENT);
+    for (size_t i = 0; i < inputs; ++i) it.x[i] = (float)rng_uniform(&r, 0, 1);
+    for (size_t i = 0; i < batch; ++i) it.label[i] = (int)(rng_uniform(&r, 0, 1) * model->classes);
+    if (model_is_detector(model)) it.boxes = mem_calloc((size_t)net->truths * batch, sizeof(float));
+    return it;
+}
+
+static void free_images(images *it)
+{
+    free(it->x);
+    free(it->boxes);
+    free(it->label);
+}
+
+/* Room for the layers' times of one network, and who computes them. */
+static void begin_network(const network *net, network_times *times, int way)
+{
+    times->n = net->n;
+    times->layer[way] = mem_calloc((size_t)net->n, sizeof **times->layer);
+    times->who[way] = mem_calloc((size_t)net->n, sizeof **times->who);
+    for (int k = 0; k < net->n; ++k) times->who[way][k] = cpu_layer_runs_on(&net->layers[k]);
+}
+
+/* A step's seconds so far where they are fewer than any before; the next step counts from nothing. */
+static void keep_shortest(double *now, double *shortest, int n, int first)
+{
+    for (int k = 0; k < n; ++k) {
+        if (first || now[k] < shortest[k]) shortest[k] = now[k];
+        now[k] = 0;
+    }
+}
+
+/* Trains a few steps, teachers as they do live: the shortest times of all layers to `times`. */
+static void time_steps(model *model, timing *times, int way)
+{
+    images batch = make_images(model);
+    double *now[1 + MAX_TEACHERS];
+    times->networks = networks_of(model);
+    for (int i = 0; i < times->networks; ++i) {
+        begin_network(network_at(model, i), &times->network[i], way);
+        now[i] = mem_calloc((size_t)times->network[i].n, sizeof **now);
+        cpu_time_layers(network_at(model, i), now[i]);
+    }
+    for (int s = 0; s < TIMED_STEPS; ++s) {
+        model_train_step(model, batch.x, batch.label, batch.boxes);
+        for (int i = 0; i < times->networks; ++i)
+            keep_shortest(now[i], times->network[i].layer[way], times->network[i].n, s == 0);
+    }
+    for (int i = 0; i < times->networks; ++i) free(now[i]);   /* the model is closed next */
+    free_images(&batch);
+}
+
+static int time_way(const char *cfg, const model_options *options, timing *times, int way, diag *d)
+{
+    model_options how = *options;
+    how.precision = way == BY_FP32 ? PRECISION_FP32 : PRECISION_BF16;
+    how.products = letter_of[way];
+    model *model = model_open(cfg, &how, d);
+    if (!model) return -1;
+    time_steps(model, times, way);
+    model_close(model);
+    return 0;
+}
+
+static double total(const network_times *times, int way)
+{
+    double sum = 0;
+    for (int k = 0; k < times->n; ++k) sum += times->layer[way][k];
+    return sum;
+}
+
+/* bf16's better way of each layer to letters[0 .. n), and what all together take. */
+static double best_of(const network_times *times, char *letters)
+{
+    double sum = 0;
+    for (int k = 0; k < times->n; ++k) {
+        int faster = times->layer[BY_DNNL][k] < times->layer[BY_WINOGRAD][k] ? BY_DNNL : BY_WINOGRAD;
+        int same = times->who[BY_DNNL][k] == times->who[BY_WINOGRAD][k];
+        letters[k] = letter_of[same ? BY_WINOGRAD : faster];
+        sum += times->layer[faster][k];
+    }
+    return sum;
+}
+
+/* One network's entry, and what is said of it. */
+static void choose(const network_times *times, const char *name, FILE *plan, FILE *out)
+{
+    char *letters = mem_calloc((size_t)times->n + 1, 1);
+    double fp32 = total(times, BY_FP32), bf16 = best_of(times, letters);
+    int chosen = bf16 < WORTH * fp32, dnnl = 0, either = 0;
+    for (int k = 0; k < times->n; ++k) {
+        dnnl += letters[k] == CPU_PRODUCTS_DNNL;
+        either += times->who[BY_DNNL][k] != times->who[BY_WINOGRAD][k];
+    }
+    if (chosen) fprintf(plan, "bf16 %s", letters);
+    else fprintf(plan, "fp32");
+    if (out && chosen)
+        fprintf(out, "auto: %s in bf16, %.2f times as fast as in fp32, %d of %d convolutions by oneDNN instead of "
+                "Winograd\n", name, fp32 / bf16, dnnl, either);
+    else if (out)
+        fprintf(out, "auto: %s in fp32, bf16 would be %.2f times as fast\n", name, fp32 / bf16);
+    free(letters);
+}
+
+char *precision_choose(const char *cfg, const model_options *options, FILE *out, diag *d)
+{
+    timing times = { 0 };
+    char *text = NULL;
+    size_t len;
+    int bad = 0;
+    for (int way = 0; way < WAYS && !bad; ++way) bad = time_way(cfg, options, &times, way, d);
+    if (!bad) {
+        FILE *plan = mem_stream(&text, &len);
+        for (int i = 0; i < times.networks; ++i) {
+            if (i) fputc(',', plan);
+            choose(&times.network[i], i ? "the teacher" : "the student", plan, out);
+        }
+        mem_stream_end(plan);
+    }
+    for (int i = 0; i < 1 + MAX_TEACHERS; ++i)
+        for (int way = 0; way < WAYS; ++way) {
+            free(times.network[i].layer[way]);
+            free(times.network[i].who[way]);
+        }
+    return text;
+}
+
+/* ---- the plan ---- */
+
+/* The entry's text, *length of it; NULL: there is none. */
+static const char *entry_of(const char *plan, int network, size_t *length)
+{
+    for (int i = 0; plan && i < network; ++i) {
+        plan = strchr(plan, ',');
+        if (plan) ++plan;
+    }
+    if (plan) *length = strcspn(plan, ",\n");
+    return plan;
+}
+
+static int bad_plan(int network, diag *d)
+{
+    diag_error(d, NULL, 0, NULL, "what '-precision auto' chose when the run began is not for network %d of this cfg", network);
+    return -1;
+}
+
+int precision_of(const model_options *options, int network, int layers, cpu_precision *precision, char **products, diag *d)
+{
+    size_t length = 0, begin = strlen("bf16 ");
+    const char *entry = entry_of(options->plan, network, &length);
+    *precision = options->precision;
+    *products = NULL;
+    if (!options->plan) {
+        if (!options->products) return 0;
+        *products = mem_calloc((size_t)layers + 1, 1);
+        memset(*products, options->products, (size_t)layers);
+        return 0;
+    }
+    if (!entry) return bad_plan(network, d);
+    *precision = strncmp(entry, "bf16 ", begin) ? PRECISION_FP32 : PRECISION_BF16;
+    if (*precision == PRECISION_FP32) return length == strlen("fp32") ? 0 : bad_plan(network, d);
+    if (length != begin + (size_t)layers) return bad_plan(network, d);
+    *products = mem_printf("%.*s", layers, entry + begin);
+    return 0;
+}
+
+int precision_plan_rounds(const char *plan) { return plan && strstr(plan, "bf16"); }
