@@ -74,9 +74,9 @@ static void show_host(network *net, int b, int begin)
     }
 }
 
-static int likelier(const void *x, const void *y)
+static int likelier(const void *one, const void *other)
 {
-    const detect_box *a = x, *b = y;
+    const detect_box *a = one, *b = other;
     return (a->probability < b->probability) - (a->probability > b->probability);
 }
 

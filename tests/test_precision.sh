@@ -15,7 +15,7 @@ status 0 "in bf16" train bf16 -epochs 2 -precision bf16
 says out "bf16: maps of 16 bits, " "says what it is"
 export ONEDNN_MAX_CPU_ISA=AVX2
 status 0 "rounded, where the processor has no such products" train rounded -epochs 1 -precision bf16
-says out "bf16: maps of 16 bits, operands of products are rounded here, which is slower than fp32" "which is said"
+says out "bf16: maps of 16 bits, operands are rounded here, which is slower than fp32" "which is said"
 for test in test_precision test_layouts; do status 0 "$test there" "$build/tests/$test"; done
 unset ONEDNN_MAX_CPU_ISA
 status 0 "and again" train again -epochs 2 -precision bf16 -quiet

@@ -28,7 +28,7 @@ static const flag_row FLAGS[] = {
     { "backend",      FLAG_STR,   AT(backend),      0, 0, "dnnl|reference|host|gpu",
       "who computes (default: dnnl; where the program was built with GPU=1, gpu)" },
     { "precision",    FLAG_STR,   AT(precision),    0, 0, "fp32|bf16|auto",
-      "what maps are made of and convolutions multiply: floats (default), bfloat16, summed in fp32, or what is faster here" },
+      "what maps are made of and convolutions multiply: floats (default), bfloat16, or what is faster here" },
     { "epochs",       FLAG_INT,   AT(epochs),       1, 1000000, "N",
       "end after N passes over the training images, whatever max_batches says" },
     { "cache",        FLAG_STR,   AT(cache),        0, 0, "FILE",

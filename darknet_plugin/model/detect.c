@@ -271,17 +271,17 @@ static int earlier(const ranked *one, const ranked *other)
     return (one->order > other->order) - (one->order < other->order);
 }
 
-static int by_class(const void *x, const void *y)
+static int by_class(const void *one, const void *other)
 {
-    const ranked *a = x, *b = y;
+    const ranked *a = one, *b = other;
     int k = (a->box.label > b->box.label) - (a->box.label < b->box.label), p = likelier(a, b);
     if (k) return k;
     return p ? p : earlier(a, b);
 }
 
-static int by_probability(const void *x, const void *y)
+static int by_probability(const void *one, const void *other)
 {
-    const ranked *a = x, *b = y;
+    const ranked *a = one, *b = other;
     int k = (a->box.label > b->box.label) - (a->box.label < b->box.label), p = likelier(a, b);
     if (p) return p;
     return k ? k : earlier(a, b);

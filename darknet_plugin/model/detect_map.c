@@ -123,27 +123,27 @@ static int compare_places(const detect_box *box, const detect_box *place)
 }
 
 /* By class, image, probability downwards, order given. */
-static int by_image(const void *x, const void *y)
+static int by_image(const void *one, const void *other)
 {
-    const found *a = x, *b = y;
+    const found *a = one, *b = other;
     int place = compare_places(a->box, b->box), p = COMPARE(b->box->probability, a->box->probability);
     if (place) return place;
     return p ? p : COMPARE(a->order, b->order);
 }
 
 /* By class, probability downwards, image, order given. */
-static int by_probability(const void *x, const void *y)
+static int by_probability(const void *one, const void *other)
 {
-    const found *a = x, *b = y;
+    const found *a = one, *b = other;
     int label = COMPARE(a->box->label, b->box->label), p = COMPARE(b->box->probability, a->box->probability);
     if (label) return label;
-    return p ? p : by_image(x, y);
+    return p ? p : by_image(one, other);
 }
 
 /* By class, image, crowds last, order given. */
-static int by_place(const void *x, const void *y)
+static int by_place(const void *one, const void *other)
 {
-    const wanted *a = x, *b = y;
+    const wanted *a = one, *b = other;
     int label = COMPARE(a->truth->label, b->truth->label), image = COMPARE(a->truth->image, b->truth->image);
     int crowd = COMPARE(!!a->truth->crowd, !!b->truth->crowd);
     if (label) return label;

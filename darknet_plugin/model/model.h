@@ -16,7 +16,7 @@ typedef struct model_options {
     cpu_backend backend;
     cpu_precision precision;     /* of student and teachers */
     const char *plan;            /* of precision_choose, borrowed, instead of it; NULL: none */
-    char products;               /* in bf16 who multiplies (cpu_options.products); 0: who is faster on such a processor */
+    char products;               /* in bf16 who multiplies, a letter of cpu_options.products; 0: as it is there */
     int threads;                 /* 0: one a core */
     int batch;                   /* 0: as the cfg says */
     uint64_t seed;

@@ -56,10 +56,10 @@ static int bad_teacher(const model *model, diag *d)
 }
 
 /* What is kept nowhere is. */
-static int output_finite(cpu_numbers y)
+static int output_finite(cpu_numbers output)
 {
-    if (y.halves) return bf16_finite(y.halves, y.n);
-    return !y.floats || numbers_finite(y.floats, y.n);
+    if (output.halves) return bf16_finite(output.halves, output.n);
+    return !output.floats || numbers_finite(output.floats, output.n);
 }
 
 /* Says which layer's output is the first that is not finite; 0: all are. */

@@ -1,8 +1,8 @@
 /* The timing behind -precision auto (see precision.h).
  *
  * Three ways: fp32, bf16 with every convolution by Winograd that can be, bf16 with all by oneDNN. A layer's time is the
- * shortest of TIMED_STEPS steps, forward and backward; bf16's best is each layer's better way, and a network takes it where it
- * is faster than fp32 by more than the clock is wrong. */
+ * shortest of TIMED_STEPS steps, forward and backward; bf16's best is each layer's better way, and a network takes it
+ * where it is faster than fp32 by more than the clock is wrong. */
 #include "precision.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -186,11 +186,13 @@ static const char *entry_of(const char *plan, int network, size_t *length)
 
 static int bad_plan(int network, diag *d)
 {
-    diag_error(d, NULL, 0, NULL, "what '-precision auto' chose when the run began is not for network %d of this cfg", network);
+    diag_error(d, NULL, 0, NULL, "what '-precision auto' chose when the run began is not for network %d of this cfg",
+               network);
     return -1;
 }
 
-int precision_of(const model_options *options, int network, int layers, cpu_precision *precision, char **products, diag *d)
+int precision_of(const model_options *options, int network, int layers, cpu_precision *precision, char **products,
+                 diag *d)
 {
     size_t length = 0, begin = strlen("bf16 ");
     const char *entry = entry_of(options->plan, network, &length);
@@ -209,5 +211,3 @@ int precision_of(const model_options *options, int network, int layers, cpu_prec
     *products = mem_printf("%.*s", layers, entry + begin);
     return 0;
 }
-
-int precision_plan_rounds(const char *plan) { return plan && strstr(plan, "bf16"); }

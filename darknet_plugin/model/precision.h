@@ -1,5 +1,5 @@
-/* -precision auto: each of a model's networks in fp32 or bf16, and in bf16 each convolution by Winograd or oneDNN, as it is
- * faster here, by a timing before the run. */
+/* -precision auto: each of a model's networks in fp32 or bf16, and in bf16 each convolution by Winograd or oneDNN, as
+ * it is faster here, by a timing before the run. */
 #ifndef DISTILL_PRECISION_H
 #define DISTILL_PRECISION_H
 #include "darknet_plugin/base/diag.h"
@@ -9,17 +9,15 @@
 
 struct model_options;
 
-/* Opens `cfg` three times as `options` say but for the precision, takes some training steps of random images each time, and
- * returns the plan, which model_options.plan takes: an entry a network, the student's, then each teacher's, with commas
- * between: "fp32" or "bf16 " and a letter a layer (cpu_options.products). Says to `out` what it found; NULL: nothing. NULL
- * with a message in `d`. The caller frees. */
+/* Opens `cfg` three times as `options` say but for the precision, takes some training steps of random images each time,
+ * and returns the plan, which model_options.plan takes: an entry a network, the student's, then each teacher's, with
+ * commas between: "fp32" or "bf16 " and a letter a layer (cpu_options.products). Says to `out` what it found; NULL:
+ * nothing. NULL with a message in `d`. The caller frees. */
 char *precision_choose(const char *cfg, const struct model_options *options, FILE *out, diag *d);
 
 /* What the options say of network number `network`, of so many layers: its precision and its products, which the caller
- * frees; NULL: as the processor has it. -1 with a message where the plan, `from` a file, is not for such a network. */
-int precision_of(const struct model_options *options, int network, int layers, cpu_precision *precision, char **products,
-                 diag *d);
-/* Does anything of this plan compute in bf16? */
-int precision_plan_rounds(const char *plan);
+ * frees; NULL: as the processor has it. -1 with a message where the plan is not for such a network. */
+int precision_of(const struct model_options *options, int network, int layers, cpu_precision *precision,
+                 char **products, diag *d);
 
 #endif

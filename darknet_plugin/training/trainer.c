@@ -370,7 +370,8 @@ static int start_on_disk(run *run, diag *d)
 {
     const trainer_options *o = run->options;
     checkpoint_run c = { .model = run->model, .train = o->train, .valid = o->valid, .backend = o->backend,
-                         .precision = o->precision, .plan = o->plan, .threads = o->threads, .seed = o->seed, .view_seed = o->view_seed,
+                         .precision = o->precision, .plan = o->plan, .threads = o->threads, .seed = o->seed,
+                         .view_seed = o->view_seed,
                          .views = o->views, .rate = o->rate };
     run->disk = checkpoint_open(o->folder, o->name, &c);
     run->resumed = o->resume ? checkpoint_resume(run->disk, run->model, &run->progress, &run->sums, o->force, d) : 0;

@@ -83,8 +83,8 @@ void device_say_precision(const options *options, cpu_precision precision)
 {
     if (precision == PRECISION_FP32 || options->quiet) return;
     const char *who = cpu_bf16_products();
-    fprintf(options->out, "bf16: maps of 16 bits, %s%s\n", who ? "products by " : "operands of products are rounded here, which "
-            "is slower than fp32", who ? who : "");
+    if (who) fprintf(options->out, "bf16: maps of 16 bits, products by %s\n", who);
+    else fprintf(options->out, "bf16: maps of 16 bits, operands are rounded here, which is slower than fp32\n");
 }
 
 int device_several(const options *options, const char *verb, int by_ranks, diag *d)

@@ -9,8 +9,8 @@
  * flags that contradict each other, no device. */
 int device_named(const options *options, cpu_backend *backend, diag *d);   /* the backend alone: what it would be */
 int device_backend(const options *options, cpu_backend *backend, diag *d);
-/* What -precision names; of auto, which device_plans tells, fp32. -1 with a message where it is unknown, or the backend,
- * which device_named would choose, has none but fp32; else 0. */
+/* What -precision names; of auto, which device_plans tells, fp32. -1 with a message where it is unknown, or the
+ * backend, which device_named would choose, has none but fp32; else 0. */
 int device_precision(const options *options, cpu_precision *precision, diag *d);
 int device_plans(const options *options);
 /* Tells who watches what another precision than fp32 costs. */

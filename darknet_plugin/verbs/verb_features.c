@@ -24,6 +24,7 @@ typedef struct filling {
     uint64_t left_out;       /* images that cannot be read: they have no records */
 } filling;
 
+/* On its device, in its precision. */
 static int open_model(const options *options, filling *filling, diag *d)
 {
     model_options how = { .ranks = options->ranks, .threads = options->threads, .seed = (uint64_t)options->seed };

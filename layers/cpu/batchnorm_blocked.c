@@ -208,7 +208,8 @@ static void apply_items(void *ctx, size_t begin, size_t end)
     ACT_SWITCH(job->activation, apply_loop, job, begin, end)
 }
 
-void batchnorm_apply(const layer *l, const map_value *x, const map_value *add, ACTIVATION act, map_value *y, cpu_shared *shared)
+void batchnorm_apply(const layer *l, const map_value *x, const map_value *add, ACTIVATION act, map_value *y,
+                     cpu_shared *shared)
 {
     bn_job job = { .l = l, .x = x, .add = add, .y = y, .activation = act, .mean = row_of(l, shared, ROW_SHIFT),
                  .factor = row_of(l, shared, ROW_FACTOR), .bias = row_of(l, shared, ROW_BIAS) };

@@ -20,24 +20,25 @@ void batchnorm_finish(const layer *l, const map_value *x, size_t parts, float ra
 void batchnorm_take_running(const layer *l, cpu_shared *shared);
 
 /* y = act(BN(x) + add) with the batch's statistics; add may be NULL. */
-void batchnorm_apply(const layer *l, const map_value *x, const map_value *add, ACTIVATION act, map_value *y, cpu_shared *shared);
+void batchnorm_apply(const layer *l, const map_value *x, const map_value *add, ACTIVATION act, map_value *y,
+                     cpu_shared *shared);
 /* y = act(y + add) */
 void blocked_add_activate(const layer *l, const map_value *add, ACTIVATION act, map_value *y);
 /* y = act(x) */
 void blocked_activate(const layer *l, const map_value *x, ACTIVATION act, map_value *y);
 
 typedef struct batchnorm_gradient {
-    const map_value *x;         /* what was normalised; NULL: there is no batch norm, or its gradients are not wanted */
-    const map_value *y;         /* output of the activation or, where that does not tell its slope (act_needs_input), its
+    const map_value *x;     /* what was normalised; NULL: there is no batch norm, or its gradients are not wanted */
+    const map_value *y;     /* output of the activation or, where that does not tell its slope (act_needs_input), its
                                input; NULL: they are known from x */
-    const map_value *add;       /* what was added to BN(x) before such an activation, with `y` NULL; NULL: nothing */
+    const map_value *add;   /* what was added to BN(x) before such an activation, with `y` NULL; NULL: nothing */
     ACTIVATION activation;
     int train, updates;
     float pull;             /* not 0, without `train`: adds that much of the loss of statistics (batchnorm.h) */
-    map_value *d;               /* delta of y; afterwards that of what the activation was given, unless `y` and `add` are
+    map_value *d;           /* delta of y; afterwards that of what the activation was given, unless `y` and `add` are
                                NULL */
-    map_value *also;            /* this delta is added here, too; NULL = nowhere */
-    map_value *dx;              /* delta of x (or of the convolution, where there is no batch norm); may be d */
+    map_value *also;        /* this delta is added here, too; NULL = nowhere */
+    map_value *dx;          /* delta of x (or of the convolution, where there is no batch norm); may be d */
 } batchnorm_gradient;
 /* Fills dx; l.scale_updates and l.bias_updates grow where `updates`. */
 void batchnorm_backward_blocked(const layer *l, const batchnorm_gradient *gradient, cpu_shared *shared);

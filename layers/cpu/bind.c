@@ -52,6 +52,7 @@ static void bound_forward(layer l, network net)
     add_time(state, began);
 }
 
+/* The same of backward; frozen layers have none. */
 static void bound_backward(layer l, network net)
 {
     cpu_state *state = (cpu_state *)l.self_layer;
@@ -265,8 +266,8 @@ cpu_numbers cpu_layer_output(const network *net, int i)
     const cpu_state *state = cpu_state_of(l);
     if (!state || !state->blocked) return (cpu_numbers){ .floats = l->output, .n = cpu_floats(l) };
     size_t n = state->shared->kernels->blocked_numbers(l);
-    if (state->shared->kernels->half) return (cpu_numbers){ .halves = state->y, .n = n };
-    return (cpu_numbers){ .floats = state->y, .n = n };
+    if (state->shared->kernels->half) return (cpu_numbers){ .halves = state->out, .n = n };
+    return (cpu_numbers){ .floats = state->out, .n = n };
 }
 
 void cpu_weights_changed(network *net)

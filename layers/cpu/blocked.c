@@ -87,7 +87,7 @@ static void split_items(void *ctx, size_t begin, size_t end)
 void forward_blocked_activation(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
-    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = cpu_output(l, state) };
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->out, .out = cpu_output(l, state) };
     parallel_for_work(items(l), item_floats(l), sum_items, &job);
 }
 
@@ -95,7 +95,7 @@ void backward_blocked_activation(const layer *l, cpu_state *state, const layer_c
 {
     (void)call;
     map_value *d = cpu_take_delta(l, state);
-    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .y = state->y, .d = d };
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->out, .y = state->out, .d = d };
     job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
     if (job.dx) parallel_for_work(items(l), item_floats(l), split_items, &job);
     cpu_give(state->shared, d);
@@ -105,8 +105,8 @@ void forward_blocked_shortcut(const layer *l, cpu_state *state, const layer_call
 {
     (void)call;
     if (state->summed) return;
-    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y,
-                    .z = cpu_blocked_at(state->shared, l->index)->y, .out = cpu_output(l, state) };
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->out,
+                    .z = cpu_blocked_at(state->shared, l->index)->out, .out = cpu_output(l, state) };
     parallel_for_work(items(l), item_floats(l), sum_items, &job);
 }
 
@@ -116,8 +116,8 @@ void backward_blocked_shortcut(const layer *l, cpu_state *state, const layer_cal
     (void)call;
     if (state->summed) return;
     map_value *d = cpu_take_delta(l, state);
-    map_job job = { .l = l, .y = state->y, .d = d, .x = cpu_blocked_at(state->shared, state->index - 1)->y,
-                    .z = cpu_blocked_at(state->shared, l->index)->y };
+    map_job job = { .l = l, .y = state->out, .d = d, .x = cpu_blocked_at(state->shared, state->index - 1)->out,
+                    .z = cpu_blocked_at(state->shared, l->index)->out };
     job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
     job.dz = cpu_delta_of(state, l->index, &job.add_z);   /* dx again, added to, where both operands are one layer */
     if (job.dx || job.dz) parallel_for_work(items(l), item_floats(l), split_items, &job);
@@ -178,7 +178,7 @@ static void unpool_items(void *ctx, size_t begin, size_t end)
 void forward_blocked_maxpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
-    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .out = cpu_output(l, state) };
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->out, .out = cpu_output(l, state) };
     if (state->mode != CPU_FROZEN) {
         state->plan = mem_realloc(state->plan, cpu_blocked_numbers(l), sizeof(int32_t));
         job.index = state->plan;
@@ -237,7 +237,7 @@ static void spread_items(void *ctx, size_t begin, size_t end)
 void forward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
-    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .row_out = l->output };
+    map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->out, .row_out = l->output };
     parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, average_items, &job);
 }
 

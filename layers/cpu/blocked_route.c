@@ -46,14 +46,14 @@ static void move_parts(void *ctx, size_t begin, size_t end)
 void forward_blocked_route(const layer *l, cpu_state *state, const layer_call *call)
 {
     if (state->borrows) {
-        state->y = cpu_blocked_at(state->shared, l->input_layers[0])->y;
+        state->out = cpu_blocked_at(state->shared, l->input_layers[0])->out;
         return;
     }
     map_value *y = cpu_output(l, state);
     size_t all = vec_blocks(l->out_c) * map_numbers(l);
     for (int k = 0; k < l->n; ++k) {
         size_t part = vec_blocks(call->net->layers[l->input_layers[k]].out_c) * map_numbers(l);
-        part_job job = { .from = cpu_blocked_at(state->shared, l->input_layers[k])->y, .to = y, .from_stride = part,
+        part_job job = { .from = cpu_blocked_at(state->shared, l->input_layers[k])->out, .to = y, .from_stride = part,
                          .to_stride = all, .numbers = part };
         parallel_for_work((size_t)l->batch, part, move_parts, &job);
         y += part;
@@ -135,7 +135,7 @@ static void gather_items(void *ctx, size_t begin, size_t end)
 void forward_blocked_upsample(const layer *l, cpu_state *state, const layer_call *call)
 {
     (void)call;
-    up_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->y, .y = cpu_output(l, state) };
+    up_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->out, .y = cpu_output(l, state) };
     parallel_for_work((size_t)l->batch * vec_blocks(l->out_c), map_numbers(l), upsample_items, &job);
 }
 

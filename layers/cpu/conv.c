@@ -87,8 +87,8 @@ static void reserve_blocked(const conv_plan *plan, const cpu_state *state)
     cpu_reserve(state->shared, SLOT_SUMS, batchnorm_sums_floats(parts, shape->n) * sizeof(float));
 }
 
-/* Is oneDNN to be asked before Winograd? Of halves AMX makes eight times as many products as fp32 units do, which is more
- * than Winograd saves. */
+/* Is oneDNN to be asked before Winograd? Of halves AMX makes eight times as many products as fp32 units do, which is
+ * more than Winograd saves. */
 static int products_first(const cpu_state *state)
 {
     const char *chosen = state->shared->products, *who = cpu_bf16_products();
@@ -178,8 +178,8 @@ static void forward_inference(const layer *l, conv_plan *plan, cpu_state *state,
     }
     layer linear = *l;
     linear.activation = LINEAR;
-    forward_to(&linear, plan, state, x, conv_room_for_x(plan, state, cpu_floats(l) * sizeof(float)));
-    activate_forward(l, plan->x);
+    forward_to(&linear, plan, state, x, conv_room_before(plan, state, cpu_floats(l) * sizeof(float)));
+    activate_forward(l, plan->before);
 }
 
 /* Measured, in inference or in training. */
@@ -202,7 +202,7 @@ static void forward_plain(const layer *l, conv_plan *plan, cpu_state *state, con
 static void backward_plain(const layer *l, conv_plan *plan, cpu_state *state, const layer_call *call)
 {
     int updates = state->mode == CPU_TRAINED;
-    const float *before = plan->splits ? plan->x : NULL;
+    const float *before = plan->splits ? plan->before : NULL;
     if (!l->batch_normalize) {
         bias_backward(l, before, updates);
     } else {

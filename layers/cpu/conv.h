@@ -1,6 +1,7 @@
 /* The arithmetic of a convolution behind one small face, so that Winograd, oneDNN and the plain loops can take each
- * other's place. x is (batch, c, h, w), y (batch, n, out_h, out_w), each floats, plain, or map_values, blocked
- * (vec.h), as the shape says; weights are floats (n, c/groups, size, size), plain. A connected layer is a 1x1 convolution on 1x1 maps. */
+ * other's place. What comes in is (batch, c, h, w), what goes out (batch, n, out_h, out_w), each floats, plain, or
+ * map_values, blocked (vec.h), as the shape says; weights are floats (n, c/groups, size, size), plain. A connected
+ * layer is a 1x1 convolution on 1x1 maps. */
 #ifndef DISTILL_CPU_CONV_H
 #define DISTILL_CPU_CONV_H
 #include "state.h"
@@ -59,7 +60,7 @@ typedef struct conv_after {
 
 typedef struct conv_math {
     const char *name;
-    /* What forward does beyond y = conv(x, w). */
+    /* What forward does beyond out = conv(in, w). */
     int biases;              /* bias and activation */
     int adds;                /* also `add` */
     int blocked;             /* takes blocked maps */
@@ -69,8 +70,8 @@ typedef struct conv_math {
     void *(*make)(const conv_shape *shape, const conv_needs *needs, cpu_shared *shared);
     void (*free)(void *impl);
     /* w NULL: the weights of the last call (needs.constant). after NULL: nothing follows. */
-    void (*forward)(void *impl, const void *x, const float *w, const conv_after *after, void *y);
-    void (*backward_weights)(void *impl, const void *x, const void *dy, float *dw);   /* dw += */
+    void (*forward)(void *impl, const void *in, const float *w, const conv_after *after, void *out);
+    void (*backward_weights)(void *impl, const void *in, const void *dy, float *dw);   /* dw += */
     void (*backward_data)(void *impl, const float *w, const void *dy, void *dx, int add);   /* dx = or dx += */
     /* In bf16 it wants all maps and weights as floats, rounded beforehand; NULL: it rounds by itself. */
     int (*rounds)(void *impl);
@@ -91,7 +92,7 @@ static inline int conv_winograd_knows(int size, int stride, int pad)
 const conv_math *conv_dnnl(void);       /* NULL in a build without oneDNN */
 
 /* dw += of a depthwise convolution (groups = c = n) on blocked maps (depthwise.c). */
-void depthwise_weight_gradient(const conv_shape *shape, const void *x, const void *dy, float *dw);
+void depthwise_weight_gradient(const conv_shape *shape, const void *in, const void *dy, float *dw);
 
 /* A convolutional or connected layer's plan; hangs on its state. */
 typedef struct conv_plan {
@@ -103,20 +104,20 @@ typedef struct conv_plan {
     int splits;              /* the slope is known from nothing but the activation's input, which is kept in x */
     int folded;              /* needs.constant: impl has seen the weights */
     float *bias;             /* n up to whole LANES: biases with batch norm folded in; owned */
-    void *x;                 /* a map like y, taken from cpu_shared: `splits`: what the activation was given, else for
+    void *before;            /* a map like y, taken from cpu_shared: `splits`: what the activation was given, else for
                                 blocked y what batch norm normalised in training */
-    size_t x_bytes;
+    size_t before_bytes;
 } conv_plan;
 
 /* Runs the plan's arithmetic on operands of its network's precision (conv_call.c); arguments as conv_math's. */
-void conv_forward(const conv_plan *plan, cpu_shared *shared, const void *x, const float *w, const conv_after *after,
-                  void *y);
-void conv_backward_weights(const conv_plan *plan, cpu_shared *shared, const void *x, const void *dy, float *dw);
+void conv_forward(const conv_plan *plan, cpu_shared *shared, const void *in, const float *w, const conv_after *after,
+                  void *out);
+void conv_backward_weights(const conv_plan *plan, cpu_shared *shared, const void *in, const void *dy, float *dw);
 void conv_backward_data(const conv_plan *plan, cpu_shared *shared, const float *w, const void *dy, void *dx, int add);
 void conv_reserve_operands(const conv_plan *plan, cpu_shared *shared);   /* their scratch, while planning */
 
-/* Room for plan->x. */
-void *conv_room_for_x(conv_plan *plan, cpu_state *state, size_t bytes);
+/* Room for plan->before. */
+void *conv_room_before(conv_plan *plan, cpu_state *state, size_t bytes);
 /* Weights to give to forward in inference, batch norm folded in and the biases in p->bias; NULL: the last call's. */
 const float *conv_folded(const layer *l, conv_plan *plan, cpu_state *state);
 

@@ -31,7 +31,7 @@ static size_t input_map(const layer *l) { return (size_t)l->h * (size_t)l->w; }
 static const void *input_of(const layer *l, const conv_plan *plan, const cpu_state *state, const layer_call *call)
 {
     const cpu_state *before = cpu_blocked_at(state->shared, state->index - 1);
-    if (before) return before->y;
+    if (before) return before->out;
     if (!plan->shape.x_blocked) return call->input;
     cpu_to_blocked(call->input, l->batch, l->c, input_map(l), state->shared->slot[SLOT_INPUT]);
     return state->shared->slot[SLOT_INPUT];
@@ -39,7 +39,7 @@ static const void *input_of(const layer *l, const conv_plan *plan, const cpu_sta
 
 static map_value *room_for_x(const layer *l, conv_plan *plan, cpu_state *state)
 {
-    return conv_room_for_x(plan, state, cpu_blocked_bytes(l));
+    return conv_room_before(plan, state, cpu_blocked_bytes(l));
 }
 
 /* Convolves, measures and normalises: the arithmetic sums while it is at it, where it can. `train`: by this batch's
@@ -70,7 +70,7 @@ static void forward_folded(const layer *l, conv_plan *plan, cpu_state *state, co
     if (plan->splits) {
         conv_after linear = { .bias = plan->bias, .activation = LINEAR };
         conv_forward(plan, state->shared, in, w, &linear, room_for_x(l, plan, state));
-        blocked_activate(l, plan->x, act, y);
+        blocked_activate(l, plan->before, act, y);
         return;
     }
     int adds = plan->math->adds;
@@ -83,7 +83,7 @@ void forward_conv_blocked(const layer *l, conv_plan *plan, cpu_state *state, con
 {
     joined to = joined_of(l, state, call);
     const void *in = input_of(l, plan, state, call);
-    const map_value *z = to.z ? to.z->y : NULL;
+    const map_value *z = to.z ? to.z->out : NULL;
     map_value *y = cpu_output(to.l, to.state);
     int train = l->batch_normalize && call->train;
     if (train || cpu_measures(l, state)) forward_measuring(l, plan, state, in, z, to.l->activation, train, y);
@@ -101,10 +101,10 @@ static map_value *own_delta(const layer *l, const conv_plan *plan, cpu_state *st
     batchnorm_gradient gradient = { .activation = to.l->activation, .train = call->train,
                                     .updates = state->mode == CPU_TRAINED, .d = cpu_take_delta(to.l, to.state) };
     if (cpu_measures(l, state)) gradient.pull = state->shared->statistics;
-    if (l->batch_normalize && (gradient.updates || gradient.pull != 0)) gradient.x = plan->x;
-    if (plan->splits) gradient.y = plan->x;
-    else if (act_needs_input(gradient.activation)) gradient.add = to.z ? to.z->y : NULL;
-    else if (to.z || !gradient.x) gradient.y = to.state->y;   /* x alone does not tell the slope */
+    if (l->batch_normalize && (gradient.updates || gradient.pull != 0)) gradient.x = plan->before;
+    if (plan->splits) gradient.y = plan->before;
+    else if (act_needs_input(gradient.activation)) gradient.add = to.z ? to.z->out : NULL;
+    else if (to.z || !gradient.x) gradient.y = to.state->out;   /* x alone does not tell the slope */
     int shares = to.z && to.z->mode != CPU_FROZEN, inherits = shares && !to.z->d;
     if (shares) gradient.also = to.z->d;
     gradient.dx = inherits ? cpu_take(state->shared, cpu_blocked_bytes(l)) : gradient.d;

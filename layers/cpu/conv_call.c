@@ -1,8 +1,9 @@
 /* What a convolution's arithmetic is given: the layer's own maps and weights.
  *
- * With bf16, arithmetic that cannot multiply bfloat16 numbers itself is given copies as floats, rounded, and what it makes
- * for a blocked map is rounded behind it: products of two such numbers are exact in fp32, where they are summed, so that
- * this is what a processor with such instructions computes, but for the order of the sums. Slow, but it runs anywhere. */
+ * With bf16, arithmetic that cannot multiply bfloat16 numbers itself is given copies as floats, rounded, and what it
+ * makes for a blocked map is rounded behind it: products of two such numbers are exact in fp32, where they are summed,
+ * so that this is what a processor with such instructions computes, but for the order of the sums. Slow, but it runs
+ * anywhere. */
 #include "bf16.h"
 #include "conv.h"
 
@@ -49,9 +50,9 @@ static const void *operand(cpu_shared *shared, int slot, const void *of, int blo
     return shared->slot[slot];
 }
 
-static const void *operand_x(const conv_plan *plan, cpu_shared *shared, const void *x)
+static const void *operand_in(const conv_plan *plan, cpu_shared *shared, const void *in)
 {
-    return operand(shared, SLOT_ROUND_X, x, plan->shape.x_blocked, x_numbers(plan, shared));
+    return operand(shared, SLOT_ROUND_X, in, plan->shape.x_blocked, x_numbers(plan, shared));
 }
 
 static const void *operand_dy(const conv_plan *plan, cpu_shared *shared, const void *dy)
@@ -64,28 +65,30 @@ static const float *operand_w(const conv_plan *plan, cpu_shared *shared, const f
     return operand(shared, SLOT_ROUND_W, w, 0, w_numbers(plan));
 }
 
-void conv_forward(const conv_plan *plan, cpu_shared *shared, const void *x, const float *w, const conv_after *after,
-                  void *y)
+/* Numbers of a blocked map are rounded behind it, a plain one's stay as they are. */
+void conv_forward(const conv_plan *plan, cpu_shared *shared, const void *in, const float *w, const conv_after *after,
+                  void *out)
 {
     if (!rounds(plan, shared)) {
-        plan->math->forward(plan->impl, x, w, after, y);
+        plan->math->forward(plan->impl, in, w, after, out);
         return;
     }
     int blocked = plan->shape.y_blocked;
-    void *to = blocked ? shared->slot[SLOT_ROUND_Y] : y;
-    plan->math->forward(plan->impl, operand_x(plan, shared, x), operand_w(plan, shared, w), after, to);
-    if (blocked) bf16_pack(to, y_numbers(plan, shared), y);
+    void *to = blocked ? shared->slot[SLOT_ROUND_Y] : out;
+    plan->math->forward(plan->impl, operand_in(plan, shared, in), operand_w(plan, shared, w), after, to);
+    if (blocked) bf16_pack(to, y_numbers(plan, shared), out);
 }
 
-void conv_backward_weights(const conv_plan *plan, cpu_shared *shared, const void *x, const void *dy, float *dw)
+void conv_backward_weights(const conv_plan *plan, cpu_shared *shared, const void *in, const void *dy, float *dw)
 {
     if (rounds(plan, shared)) {
-        x = operand_x(plan, shared, x);
+        in = operand_in(plan, shared, in);
         dy = operand_dy(plan, shared, dy);
     }
-    plan->math->backward_weights(plan->impl, x, dy, dw);
+    plan->math->backward_weights(plan->impl, in, dy, dw);
 }
 
+/* To a blocked map, rounded behind it, that it may be added to. */
 void conv_backward_data(const conv_plan *plan, cpu_shared *shared, const float *w, const void *dy, void *dx, int add)
 {
     if (!rounds(plan, shared)) {

@@ -28,9 +28,9 @@ const float *conv_folded(const layer *l, conv_plan *plan, cpu_state *state)
     return l->weights;
 }
 
-void *conv_room_for_x(conv_plan *plan, cpu_state *state, size_t bytes)
+void *conv_room_before(conv_plan *plan, cpu_state *state, size_t bytes)
 {
-    return plan->x = cpu_refit(state->shared, plan->x, &plan->x_bytes, bytes);
+    return plan->before = cpu_refit(state->shared, plan->before, &plan->before_bytes, bytes);
 }
 
 double cpu_statistics_rate(cpu_state *state)

@@ -173,16 +173,16 @@ static void *make_reference(const conv_shape *shape, const conv_needs *needs, cp
     return own;
 }
 
-static void forward_reference(void *impl, const void *x, const float *w, const conv_after *after, void *y)
+static void forward_reference(void *impl, const void *in, const float *w, const conv_after *after, void *out)
 {
     (void)after;
-    conv_job job = { .shape = *(conv_shape *)impl, .x = x, .w = w, .y = y };
+    conv_job job = { .shape = *(conv_shape *)impl, .x = in, .w = w, .y = out };
     parallel_for((size_t)job.shape.batch * (size_t)job.shape.n, forward_maps, &job);
 }
 
-static void weights_reference(void *impl, const void *x, const void *dy, float *dw)
+static void weights_reference(void *impl, const void *in, const void *dy, float *dw)
 {
-    conv_job job = { .shape = *(conv_shape *)impl, .x = x, .dy = dy, .dw = dw };
+    conv_job job = { .shape = *(conv_shape *)impl, .x = in, .dy = dy, .dw = dw };
     parallel_for((size_t)job.shape.n * (size_t)(job.shape.c / job.shape.groups), weight_filters, &job);
 }
 

@@ -43,7 +43,8 @@ typedef struct cpu_options {
     float statistics;
 } cpu_options;
 
-/* Who multiplies bfloat16 numbers here, "AMX" or "AVX512_BF16"; NULL: nobody, they are fp32 products of rounded numbers. */
+/* Who multiplies bfloat16 numbers here: "AMX", "AVX512_BF16" or "AVX-512", which makes two products of one; NULL:
+ * nobody, they are fp32 products of rounded numbers. */
 const char *cpu_bf16_products(void);
 const char *cpu_precision_name(cpu_precision precision);   /* as "-precision" has it */
 

@@ -31,7 +31,8 @@ static vec tap_sum(const conv_shape *shape, const map_value *x, const map_value 
     valid_range(shape, ky, shape->h, shape->out_h, &y0, &y1);
     valid_range(shape, kx, shape->w, shape->out_w, &x0, &x1);
     for (int oy = y0; oy < y1; ++oy) {
-        const map_value *row = x + ((ptrdiff_t)(oy * shape->stride - shape->pad + ky) * shape->w + kx - shape->pad) * LANES;
+        ptrdiff_t iy = oy * shape->stride - shape->pad + ky;
+        const map_value *row = x + (iy * shape->w + kx - shape->pad) * LANES;
         const map_value *d = dy + (ptrdiff_t)oy * shape->out_w * LANES;
         for (int ox = x0; ox < x1; ++ox)
             sum += map_load(d + (ptrdiff_t)ox * LANES) * map_load(row + (ptrdiff_t)ox * shape->stride * LANES);
@@ -61,9 +62,9 @@ static void sum_blocks(void *ctx, size_t begin, size_t end)
     for (size_t block = begin; block < end; ++block) sum_block(ctx, block);
 }
 
-void depthwise_weight_gradient(const conv_shape *shape, const void *x, const void *dy, float *dw)
+void depthwise_weight_gradient(const conv_shape *shape, const void *in, const void *dy, float *dw)
 {
-    depthwise_job job = { shape, x, dy, dw };
+    depthwise_job job = { shape, in, dy, dw };
     size_t pixels = (size_t)shape->batch * (size_t)shape->out_h * (size_t)shape->out_w;
     size_t work = pixels * LANES * (size_t)(shape->size * shape->size);
     parallel_for_work(vec_blocks(shape->n), work, sum_blocks, &job);

@@ -189,10 +189,10 @@ void forward_blocked_dropout(const layer *l, cpu_state *state, const layer_call 
 {
     const cpu_state *before = cpu_blocked_at(state->shared, state->index - 1);
     if (state->borrows) {
-        state->y = before->y;
+        state->out = before->out;
         return;
     }
-    blocked_dropout job = { .l = l, .x = before->y, .y = cpu_output(l, state), .copy = !call->train };
+    blocked_dropout job = { .l = l, .x = before->out, .y = cpu_output(l, state), .copy = !call->train };
     if (call->train) {
         job.draw = 1;
         job.r = draws(state, call);

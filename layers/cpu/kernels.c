@@ -1,5 +1,5 @@
-/* Which of the three compilations of blocked layers a network gets (variant.h): halves in bf16, else blocks of 8 channels
- * where it is made of depthwise convolutions and wider blocks would be empty for a good part.
+/* Which of the three compilations of blocked layers a network gets (variant.h): halves in bf16, else blocks of 8
+ * channels where it is made of depthwise convolutions and wider blocks would be empty for a good part.
  *
  * Depthwise networks spend their time on moving maps; dense ones on arithmetic, which wide vectors do faster even with
  * some lanes empty. */

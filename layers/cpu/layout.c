@@ -45,7 +45,8 @@ static void widen_pixels(const float *narrow, map_value *wide, size_t n, size_t 
 {
     for (size_t k = 0; k < lanes; ++k)
         if (add)
-            for (size_t i = 0; i < n; ++i) wide[i * LANES + k] = map_of(map_get(wide[i * LANES + k]) + narrow[k * map + i]);
+            for (size_t i = 0; i < n; ++i)
+                wide[i * LANES + k] = map_of(map_get(wide[i * LANES + k]) + narrow[k * map + i]);
         else
             for (size_t i = 0; i < n; ++i) wide[i * LANES + k] = map_of(narrow[k * map + i]);
     for (size_t k = lanes; k < LANES; ++k)
@@ -110,18 +111,18 @@ cpu_state *cpu_blocked_at(const cpu_shared *shared, int i)
 
 void *cpu_output(const layer *l, cpu_state *state)
 {
-    return state->y = cpu_refit(state->shared, state->y, &state->y_bytes, cpu_blocked_bytes(l));
+    return state->out = cpu_refit(state->shared, state->out, &state->out_bytes, cpu_blocked_bytes(l));
 }
 
 static void give_back(cpu_state *state)
 {
-    if (!state->borrows) cpu_give(state->shared, state->y);
-    state->y = NULL;
+    if (!state->borrows) cpu_give(state->shared, state->out);
+    state->out = NULL;
 }
 
 void cpu_finish_output(const layer *l, cpu_state *state)
 {
-    if (state->blocked && state->to_plain) cpu_to_plain(state->y, l->batch, l->out_c, cpu_map(l), l->output);
+    if (state->blocked && state->to_plain) cpu_to_plain(state->out, l->batch, l->out_c, cpu_map(l), l->output);
     for (int i = 0; i <= state->index; ++i) {
         cpu_state *old = cpu_blocked_at(state->shared, i);
         if (old && old->last_use <= state->index && old->mode == CPU_FROZEN) give_back(old);

@@ -142,7 +142,7 @@ void forward_blocked_part(const layer *l, cpu_state *state, const layer_call *ca
     map_value *y = cpu_output(l, state);
     for (int k = 0; k < l->n; ++k) {
         part_job job = part_of(l, call, k, &end);
-        job.from = cpu_blocked_at(state->shared, l->input_layers[k])->y;
+        job.from = cpu_blocked_at(state->shared, l->input_layers[k])->out;
         job.to = y;
         parallel_for_work((size_t)l->batch, job.n * job.map, move_blocked, &job);
     }

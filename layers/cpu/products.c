@@ -184,7 +184,8 @@ ACT_INLINE void split_block(const blocked_product *job, size_t item, int kind, A
         add_lanes(sum, part);
         part = vec_all(0);
     }
-    if (kind == FORK_BY_CHANNEL) add_row(l, job->plain_ds ? job->plain_ds + image * (size_t)l->out_c : NULL, first, sum);
+    float *ds = job->plain_ds ? job->plain_ds + image * (size_t)l->out_c : NULL;
+    if (kind == FORK_BY_CHANNEL) add_row(l, ds, first, sum);
 }
 
 ACT_INLINE void split_loop(const blocked_product *job, size_t begin, size_t end, int kind, ACTIVATION act)
@@ -211,7 +212,7 @@ static void split_pixels(void *ctx, size_t begin, size_t end)
 static const map_value *blocked_output(const cpu_state *state, int i)
 {
     const cpu_state *from = cpu_blocked_at(state->shared, i);
-    return from ? from->y : NULL;
+    return from ? from->out : NULL;
 }
 
 void forward_blocked_product(const layer *l, cpu_state *state, const layer_call *call)
@@ -229,9 +230,10 @@ void backward_blocked_product(const layer *l, cpu_state *state, const layer_call
     map_value *d = cpu_take_delta(l, state);
     size_t blocks = vec_blocks(l->out_c), work = cpu_map(l) * LANES;
     blocked_product job = { .l = l, .z = blocked_output(state, l->index), .map_s = before, .plain_s = call->input,
-                        .y = state->y, .d = d, .plain_ds = call->delta };
+                        .y = state->out, .d = d, .plain_ds = call->delta };
     job.dz = cpu_delta_of(state, l->index, &job.add_z);
-    if (before) job.map_ds = cpu_delta_of(state, state->index - 1, &job.add_s);   /* dz again where both are one layer */
+    /* dz again where both are one layer */
+    if (before) job.map_ds = cpu_delta_of(state, state->index - 1, &job.add_s);
     if (fork_product_kind(l) == FORK_BY_PIXEL) parallel_for_work((size_t)l->batch, blocks * work, split_pixels, &job);
     else parallel_for_work((size_t)l->batch * blocks, work, split_items, &job);
     cpu_give(state->shared, d);

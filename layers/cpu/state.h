@@ -101,16 +101,16 @@ struct cpu_state {
     float *host_output, *host_delta;   /* in l.output and l.delta before this layer was bound; NULL = they still are */
     int hides_delta;       /* host_delta is what hide_delta (layout.c) took out of l.delta */
     int fast;              /* the row's blocked functions run; set by layout.c like the fields that follow */
-    int blocked;           /* the output is a blocked map, y */
+    int blocked;           /* the output is a blocked map, out */
     int to_plain;          /* and goes to l.output as well: something reads it there, and adds to l.delta */
-    int last_use;          /* number of the last layer that reads y, after which a frozen network gives it back */
+    int last_use;          /* number of the last layer that reads out, after which a frozen network gives it back */
     int plain_input;       /* of a convolution with a blocked output: its input is plain */
-    int borrows;           /* y is the only input's: a route of one layer copies nothing, nor does frozen dropout */
+    int borrows;           /* out is the only input's: a route of one layer copies nothing, nor does frozen dropout */
     cpu_state *sum;        /* a convolution that computes this following shortcut, too; NULL = none */
     int summed;            /* this shortcut is computed by the convolution before it */
-    void *y, *d;           /* map_values (batch, c blocks, h, w, LANES), vec.h, taken from `shared`; d NULL: nothing has
+    void *out, *d;         /* map_values (batch, c blocks, h, w, LANES), vec.h, taken from `shared`; d NULL: nothing has
                               been added yet */
-    size_t y_bytes;
+    size_t out_bytes;
     host_callback host_forward, host_backward;
     void (*host_update)(layer, update_args);
 };
@@ -157,7 +157,7 @@ void cpu_choose_layout(const layer *l, cpu_state *state);
 void cpu_lay_out(network *net, const cpu_shared *shared, const char *keep);
 size_t cpu_blocked_numbers(const layer *l);             /* of l's output, and their bytes */
 size_t cpu_blocked_bytes(const layer *l);
-void *cpu_output(const layer *l, cpu_state *state);     /* room for the blocked output of l: state->y */
+void *cpu_output(const layer *l, cpu_state *state);     /* room for the blocked output of l: state->out */
 void cpu_finish_output(const layer *l, cpu_state *state);   /* l is computed: plain copy; maps nobody needs now */
 /* The blocked delta of l, plain readers' share added; zero if nobody has one. The caller's, to be given back. */
 void *cpu_take_delta(const layer *l, cpu_state *state);

@@ -1,5 +1,5 @@
-/* Blocked layers are compiled three times: for blocks of as many channels as the processor's vectors hold, with -DNARROW
- * for blocks of 8, with -DHALF for wide blocks of bfloat16 numbers (vec.h).
+/* Blocked layers are compiled three times: for blocks of as many channels as the processor's vectors hold, with
+ * -DNARROW for blocks of 8, with -DHALF for wide blocks of bfloat16 numbers (vec.h).
  *
  * A network of few channels would carry mostly empty lanes through memory: 8 channels in a block of 16 take twice the
  * room and time. Halves of floats take half of both, and processors have products of them that are faster.

@@ -246,13 +246,13 @@ static void add_weights(void *ctx, size_t begin, size_t end)
     }
 }
 
-/* dw += from x and dy. */
-static void backward_weights(void *impl, const void *x, const void *dy, float *dw)
+/* dw += from what came in and dy. */
+static void backward_weights(void *impl, const void *in, const void *dy, float *dw)
 {
     const wino_plan *plan = impl;
     const wino_shape *shape = &plan->grad;
     size_t threads = (size_t)parallel_threads();
-    wino_job job = { .shape = shape, .shared = plan->shared, .x = x, .dy = dy, .dw = dw,
+    wino_job job = { .shape = shape, .shared = plan->shared, .x = in, .dy = dy, .dw = dw,
                      .parts = threads < shape->chunks ? threads : shape->chunks };
     parallel_for(shape->chunks, weigh_chunks, &job);
     parallel_for_work(shape->nb * shape->cp, 36 * LANES, add_weights, &job);
@@ -260,14 +260,14 @@ static void backward_weights(void *impl, const void *x, const void *dy, float *d
 
 /* ---- the face ---- */
 
-/* y = conv(x, w); w NULL: the weights of the last call. */
-static void forward(void *impl, const void *x, const float *w, const conv_after *after, void *y)
+/* out = conv(in, w); w NULL: the weights of the last call. */
+static void forward(void *impl, const void *in, const float *w, const conv_after *after, void *out)
 {
     const wino_plan *plan = impl;
     float *u = plan->kept ? plan->kept : plan->shared->slot[SLOT_WEIGHTS];
     if (w) fill_weights(plan, &plan->fwd, w, 0, u);
-    wino_job job = { .shape = &plan->fwd, .shared = plan->shared, .x = x, .u = u, .y = y, .after = after };
-    parallel_for(plan->fwd.chunks, convolve_chunks, &job);
+    wino_job job = { .shape = &plan->fwd, .shared = plan->shared, .x = in, .u = u, .y = out, .after = after };
+    parallel_pieces(plan->fwd.chunks, convolve_chunks, &job);
 }
 
 /* dx = or += from dy and w. */
@@ -277,7 +277,7 @@ static void backward_data(void *impl, const float *w, const void *dy, void *dx, 
     float *u = plan->shared->slot[SLOT_WEIGHTS];
     fill_weights(plan, &plan->back, w, 1, u);
     wino_job job = { .shape = &plan->back, .shared = plan->shared, .x = dy, .u = u, .y = dx, .add = add };
-    parallel_for(plan->back.chunks, convolve_chunks, &job);
+    parallel_pieces(plan->back.chunks, convolve_chunks, &job);
 }
 
 static size_t parts(void *impl) { return ((const wino_plan *)impl)->fwd.chunks; }

@@ -103,35 +103,35 @@ static cudnnStatus_t checked(cudnnStatus_t status, const char *call)
     return status;
 }
 
-cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t x_shape,
-                                      const void *x, cudnnFilterDescriptor_t w_shape, const void *w,
+cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t in_desc,
+                                      const void *in, cudnnFilterDescriptor_t w_desc, const void *w,
                                       cudnnConvolutionDescriptor_t conv, cudnnConvolutionFwdAlgo_t algo, void *space,
-                                      size_t bytes, const void *beta, cudnnTensorDescriptor_t y_shape, void *y)
+                                      size_t bytes, const void *beta, cudnnTensorDescriptor_t out_desc, void *out)
 {
     static __typeof__(&cudnnConvolutionForward) fn;
     if (!fn) fn = behind(__func__);
-    return checked(fn(handle, alpha, x_shape, x, w_shape, w, conv, algo, space, bytes, beta, y_shape, y), __func__);
+    return checked(fn(handle, alpha, in_desc, in, w_desc, w, conv, algo, space, bytes, beta, out_desc, out), __func__);
 }
 
-cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alpha, cudnnFilterDescriptor_t w_shape,
-                                           const void *w, cudnnTensorDescriptor_t y_shape, const void *y,
+cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alpha, cudnnFilterDescriptor_t w_desc,
+                                           const void *w, cudnnTensorDescriptor_t out_desc, const void *out,
                                            cudnnConvolutionDescriptor_t conv, cudnnConvolutionBwdDataAlgo_t algo,
-                                           void *space, size_t bytes, const void *beta, cudnnTensorDescriptor_t x_shape,
-                                           void *x)
+                                           void *space, size_t bytes, const void *beta, cudnnTensorDescriptor_t in_desc,
+                                           void *in)
 {
     static __typeof__(&cudnnConvolutionBackwardData) fn;
     if (!fn) fn = behind(__func__);
-    return checked(fn(handle, alpha, w_shape, w, y_shape, y, conv, algo, space, bytes, beta, x_shape, x), __func__);
+    return checked(fn(handle, alpha, w_desc, w, out_desc, out, conv, algo, space, bytes, beta, in_desc, in), __func__);
 }
 
-cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t x_shape,
-                                             const void *x, cudnnTensorDescriptor_t y_shape, const void *y,
+cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *alpha, cudnnTensorDescriptor_t in_desc,
+                                             const void *in, cudnnTensorDescriptor_t out_desc, const void *out,
                                              cudnnConvolutionDescriptor_t conv, cudnnConvolutionBwdFilterAlgo_t algo,
                                              void *space, size_t bytes, const void *beta,
-                                             cudnnFilterDescriptor_t w_shape, void *w)
+                                             cudnnFilterDescriptor_t w_desc, void *w)
 {
     static __typeof__(&cudnnConvolutionBackwardFilter) fn;
     if (!fn) fn = behind(__func__);
-    return checked(fn(handle, alpha, x_shape, x, y_shape, y, conv, algo, space, bytes, beta, w_shape, w), __func__);
+    return checked(fn(handle, alpha, in_desc, in, out_desc, out, conv, algo, space, bytes, beta, w_desc, w), __func__);
 }
 #endif

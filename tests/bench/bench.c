@@ -2,7 +2,7 @@
  * stock Darknet.
  *
  *   bench TEACHER.cfg STUDENT.cfg SIMKD.cfg [-backend dnnl|reference|host|gpu] [-threads N] [-batch N] [-seconds S] [-only WORK]
- *         [-precision fp32|bf16|auto]
+ *         [-precision fp32|bf16|auto] [-mean]
  *
  *   teacher   the teacher up to its tap, in inference mode
  *   student   one training step of the student alone: forward, backward, update
@@ -12,7 +12,7 @@
  *   products  multiplications that Winograd leaves of a live step, over those of a cached one: what the cache would bring if
  *             each took as long in the teacher as in the student
  *
- * Prints "WORK IMAGES/S" lines, each the fastest step of those that fit into S seconds (other programs share the machine),
+ * Prints "WORK IMAGES/S" lines, each the fastest step of those that fit into S seconds (other programs share the machine; -mean: all),
  * and "peak MB" of the process. -backend host is Darknet's own code: it cannot do SimKD by itself, so its steps run our
  * loss and nothing else of ours. -backend gpu: the first CUDA device, in a build with GPU=1.
  *
@@ -37,6 +37,7 @@ typedef struct bench {
     model_options how;
     double seconds;
     int chooses;             /* -precision auto */
+    int mean;                /* of all steps, not the fastest */
     int batch;               /* 0: the cfg's */
     float *x, *boxes;        /* boxes: of a detector that is trained alone, NULL of others */
     int *label;
@@ -114,28 +115,30 @@ static void run_reading(model *m, const bench *b)
     features_done(m->features[0]);
 }
 
-static double fastest_of(model *m, const bench *b, work_fn work)
+static double seconds_of(model *m, const bench *b, work_fn work)
 {
-    double fastest = 1e9, end;
+    double fastest = 1e9, begin, now;
+    int steps = 0;
     work(m, b);
-    end = clock_now() + b->seconds;
+    begin = now = clock_now();
     do {
-        double t = clock_now();
+        double t = now;
         work(m, b);
         gpu_wait();
-        t = clock_now() - t;
-        if (t < fastest) fastest = t;
-    } while (clock_now() < end);
-    return fastest;
+        now = clock_now();
+        if (now - t < fastest) fastest = now - t;
+        ++steps;
+    } while (now < begin + b->seconds);
+    return b->mean ? (now - begin) / steps : fastest;
 }
 
 static double measure(const char *name, model *m, const bench *b, work_fn work)
 {
     if (b->only && strcmp(b->only, name)) return 0;
-    double fastest = fastest_of(m, b, work);
-    printf("%s %.2f\n", name, m->net->batch / fastest);
+    double seconds = seconds_of(m, b, work);
+    printf("%s %.2f\n", name, m->net->batch / seconds);
     fflush(stdout);
-    return fastest;
+    return seconds;
 }
 
 static void measure_cache(model *m, const bench *b, const char *folder, diag *d)
@@ -149,7 +152,7 @@ static void measure_cache(model *m, const bench *b, const char *folder, diag *d)
     if (features_counts(m->features[0]).read) printf("filled up\n");   /* its number is too good, then */
     for (int i = 0; i < m->net->batch; ++i) b->view[i] = 1;
     double step = measure("cached", m, b, run_cached);
-    if (step > 0) printf("reading %.2f\n", 100 * fastest_of(m, b, run_reading) / step);
+    if (step > 0) printf("reading %.2f\n", 100 * seconds_of(m, b, run_reading) / step);
     unlink(path);
     free(path);
 }
@@ -296,7 +299,7 @@ int main(int argc, char **argv)
     diag *d = diag_new();
     int alone = argc == 2 || (argc > 2 && argv[2][0] == '-');
     if (argc < 2 || (argc < 4 && !alone)) {
-        fprintf(stderr, "usage: bench TEACHER.cfg STUDENT.cfg SIMKD.cfg | NET.cfg [-backend B] [-threads N] [-batch N] [-seconds S] [-only WORK] [-precision P]\n");
+        fprintf(stderr, "usage: bench TEACHER.cfg STUDENT.cfg SIMKD.cfg | NET.cfg [-backend B] [-threads N] [-batch N] [-seconds S] [-only WORK] [-precision P] [-mean]\n");
         return 2;
     }
     b.teacher = alone ? NULL : argv[1];
@@ -309,6 +312,7 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i], "-threads")) b.how.threads = atoi(value), ++i;
         else if (!strcmp(argv[i], "-batch")) b.batch = atoi(value), ++i;
         else if (!strcmp(argv[i], "-seconds")) b.seconds = atof(value), ++i;
+        else if (!strcmp(argv[i], "-mean")) b.mean = 1;
         else if (!strcmp(argv[i], "-only")) b.only = value, ++i;
         else if (!strcmp(argv[i], "-precision")) b.how.precision = strcmp(value, "bf16") ? PRECISION_FP32 : PRECISION_BF16,
                                                  b.chooses = !strcmp(value, "auto"), ++i;

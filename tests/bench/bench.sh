@@ -3,6 +3,7 @@
 #
 # The sides take turns for ROUNDS rounds, SECONDS for each kind of work; a side's number in a round is its fastest step, as
 # the PyTorch script has it, and the table shows medians over rounds. Peaks are those of a process that only distils.
+# The plugin runs in fp32 and, in columns of its own, as -precision auto chooses on this processor, and in bf16.
 # Two more rows: SimKD without Winograd (DIRECT, a bench of a build with WINOGRAD=0), and on one thread.
 # PyTorch runs where the script (PYTORCH_SIMKD, else ../shared/bench/pytorch_simkd.py) is there, and PyTorch for PYTHON: Debian's
 # python3-torch, eager only, or PyTorch 2 in a virtual environment (python3 -m venv v && v/bin/pip install torch numpy;
@@ -50,13 +51,17 @@ for pair in "$@"; do
     rm -f "$work"/*
     for ((i = 0; i < rounds; ++i)); do
         ours dnnl "$pair" "$seconds" >>"$work/plugin"
+        ours dnnl "$pair" "$seconds" -precision auto >>"$work/auto"
+        ours dnnl "$pair" "$seconds" -precision bf16 >>"$work/bf16"
         [ -z "$torch" ] || pytorch "$pair" --seconds $((seconds * 2)) >>"$work/torch"
         [ -z "${DIRECT:-}" ] || bench=$DIRECT ours dnnl "$pair" "$seconds" >>"$work/direct"
         ours dnnl "$pair" "$seconds" -threads 1 >>"$work/one"
         [ $i -gt 0 ] || ours host "$pair" 1 -batch 4 >>"$work/stock"     # image after image: slow, whatever the batch
     done
     ours dnnl "$pair" 1 -only simkd | grep peak >"$work/alone"
-    printf '\n%-38s %10s %10s %10s %12s %12s %12s %12s\n' "$pair" plugin PyTorch stock 'x PyTorch' 'x stock' 'best mode' 'x best mode'
+    ours dnnl "$pair" 1 -only simkd -precision bf16 | grep peak >"$work/alone-bf16"
+    sed -n 's/^auto: //p' "$work/auto" | sort | uniq -c
+    printf '\n%-34s %8s %8s %8s %9s %9s %8s %9s %8s %12s\n' "$pair" fp32 PyTorch stock 'x PyTorch' 'x stock' auto bf16 'best mode' 'auto x best'
     for kind in teacher student simkd cached; do
         case $kind in
             teacher) label='teacher forward (inference)' ;;
@@ -65,9 +70,9 @@ for pair in "$@"; do
             cached) label='SimKD step from the cache' ;;
         esac
         p=$(of plugin $kind) t=$(of torch $kind) s=$(of stock $kind)
-        any=$(of torch $kind-any)
-        printf '%-38s %10.1f %10s %10s %12s %12s %12s %12s\n' "$label" "$p" "$t" "$s" "$(ratio "$p" "$t")" "$(ratio "$p" "$s")" "$any" \
-            "$(ratio "$p" "$any")"
+        any=$(of torch $kind-any) auto=$(of auto $kind)
+        printf '%-34s %8.1f %8s %8s %9s %9s %8.1f %9.1f %8s %12s\n' "$label" "$p" "$t" "$s" "$(ratio "$p" "$t")" "$(ratio "$p" "$s")" "$auto" \
+            "$(of bf16 $kind)" "$any" "$(ratio "$auto" "$any")"
     done
     for kind in teacher student simkd; do
         printf '%-38s %10.1f %34s %.2f' "$kind, -threads 1" "$(of one $kind)" 'all threads over one:' "$(ratio "$(of plugin $kind)" "$(of one $kind)")"
@@ -78,5 +83,5 @@ for pair in "$@"; do
     printf '%-38s %10.1f   of a live teacher: %.2f; reading takes %s %% of a step\n' 'SimKD step from the cache' "$(of plugin cached)" \
         "$(ratio "$(of plugin cached)" "$(of plugin simkd)")" "$(of plugin reading)"
     printf '%-49s   of a live teacher: %.2f, if every product took as long in the teacher as in the student\n' '' "$(of plugin products)"
-    printf '%-38s %10s %10s %10s\n' 'peak memory, MB' "$(of alone peak)" "$(of torch peak)" -
+    printf '%-34s %8s %8s, in bf16 %s\n' 'peak memory, MB' "$(of alone peak)" "$(of torch peak)" "$(of alone-bf16 peak)"
 done
