@@ -193,6 +193,8 @@ status 1 "and two ranks" two nan.1 nan -skip-nan 1
 says out "left out, it was not finite (1 of 1)" "both left one out"
 says err "step 3 is not finite" "say so once more"
 same "$w/nan/nan.2_nan.list" "$m/nan/nan.1_nan.list" "and list the same images"
+status 2 "-precision auto" $run -n 2 "$program" distill train "$w/d.data" "$w/sgd.1.cfg" -precision auto
+says err "processes that work together might choose differently" "is refused"
 status 2 "what one process does" $run -n 2 "$program" distill check "$w/sgd.1.cfg"
 says err "'check' is for one process, mpirun started 2" "several are told"
 finish

@@ -1,7 +1,7 @@
 /* From cfg to a network that trains (see model.h). */
 #include "layers/network.h"
 #include "model_internal.h"
-#include "precision.h"
+#include "precision_plan.h"
 #include "darknet_plugin/data/augment.h"
 
 #include "layers/cpu/parallel.h"

@@ -15,9 +15,4 @@ struct model_options;
  * nothing. NULL with a message in `d`. The caller frees. */
 char *precision_choose(const char *cfg, const struct model_options *options, FILE *out, diag *d);
 
-/* What the options say of network number `network`, of so many layers: its precision and its products, which the caller
- * frees; NULL: as the processor has it. -1 with a message where the plan is not for such a network. */
-int precision_of(const struct model_options *options, int network, int layers, cpu_precision *precision,
-                 char **products, diag *d);
-
 #endif
