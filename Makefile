@@ -154,7 +154,8 @@ HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wi
 
 # What no fuzz target needs is not built for them.
 UNREAD := $(addprefix darknet_plugin/,verbs/% deploying/% init/% synthesis/% model/evaluate% model/detect% \
-          model/model% model/features.c model/teacher.c training/trainer.c base/options.c data/loader% data/augment%) \
+          model/model% model/precision% \
+          model/features.c model/teacher.c training/trainer.c base/options.c data/loader% data/augment%) \
           layers/network.c layers/reused_classifier.c $(filter-out %/parallel.c,$(wildcard layers/cpu/*.c)) \
           $(filter-out %/report_log.c,$(wildcard darknet_plugin/reporting/*.c)) \
           $(addprefix weights_tools/,verbs/weights_cut.c verbs/weights_show.c onnx/onnx_write.cpp)

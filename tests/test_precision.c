@@ -73,6 +73,7 @@ static const conv_case cases[] = {
     { "3x3 plain", 2, 3, 6, 7, 4, 3, 1, 1, 1, 0, "linear", 0 },
     { "3x3", 2, 17, 8, 8, 9, 3, 1, 1, 1, 0, "linear", LAYOUTS_BLOCKED },
     { "3x3 of a plain input", 2, 3, 8, 8, 16, 3, 1, 1, 1, 0, "linear", LAYOUTS_BLOCKED },
+    { "12 filters of a plain input", 2, 3, 8, 8, 12, 3, 2, 1, 1, 0, "linear", LAYOUTS_BLOCKED },
     { "stride 2", 2, 32, 7, 5, 8, 3, 2, 1, 1, 0, "linear", LAYOUTS_BLOCKED },
     { "1x1", 2, 9, 4, 3, 11, 1, 1, 0, 1, 0, "linear", LAYOUTS_BLOCKED },
     { "5x5", 1, 8, 5, 4, 8, 5, 1, 2, 1, 0, "linear", LAYOUTS_BLOCKED },

@@ -9,9 +9,7 @@
 #include "darknet_plugin/base/rng.h"
 #include "model.h"
 
-#include <float.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { BY_FP32, BY_WINOGRAD, BY_DNNL, WAYS, TIMED_STEPS = 4 };
 static const char letter_of[WAYS] = { 0, CPU_PRODUCTS_WINOGRAD, CPU_PRODUCTS_DNNL };

@@ -184,23 +184,27 @@ static const dnnl_memory_desc_t *inner_of(dnnl_primitive_desc_t pd, dnnl_query_t
     return dnnl_primitive_desc_query_md(pd, what, 0);
 }
 
-static int make_forward(onednn_plan *plan, onednn_step *step, dnnl_prop_kind_t kind, int bias,
-                        dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd)
-{
-    return forward_pd(plan, kind, bias, attr, pd) || fails(dnnl_primitive_create(&step->prim, *pd))
-        || onednn_add_port(step, DNNL_ARG_SRC, SLOT_SRC, PORT_IN, &plan->x, inner_of(*pd, dnnl_query_src_md))
-        || onednn_add_port(step, DNNL_ARG_WEIGHTS, SLOT_WEIGHTS, PORT_IN, &plan->w,
-                           inner_of(*pd, dnnl_query_weights_md))
-        || onednn_add_port(step, DNNL_ARG_DST, SLOT_DST, PORT_OUT, &plan->y, inner_of(*pd, dnnl_query_dst_md))
-        || (bias && onednn_add_port(step, DNNL_ARG_BIAS, SLOT_SRC, PORT_IN, &plan->b, NULL));
-}
-
 /* Has oneDNN nothing better than plain loops? */
 static int is_slow(dnnl_primitive_desc_t pd)
 {
     const char *name = "ref";
     ONEDNN_MUST(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name));
     return !strncmp(name, "ref", 3);
+}
+
+/* Its plain loops of bfloat16 numbers take hundreds of times as long as fp32 steps of rounded ones. */
+static int refuses_half(const onednn_plan *plan, dnnl_primitive_desc_t pd) { return plan->half && is_slow(pd); }
+
+static int make_forward(onednn_plan *plan, onednn_step *step, dnnl_prop_kind_t kind, int bias,
+                        dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd)
+{
+    return forward_pd(plan, kind, bias, attr, pd) || refuses_half(plan, *pd)
+        || fails(dnnl_primitive_create(&step->prim, *pd))
+        || onednn_add_port(step, DNNL_ARG_SRC, SLOT_SRC, PORT_IN, &plan->x, inner_of(*pd, dnnl_query_src_md))
+        || onednn_add_port(step, DNNL_ARG_WEIGHTS, SLOT_WEIGHTS, PORT_IN, &plan->w,
+                           inner_of(*pd, dnnl_query_weights_md))
+        || onednn_add_port(step, DNNL_ARG_DST, SLOT_DST, PORT_OUT, &plan->y, inner_of(*pd, dnnl_query_dst_md))
+        || (bias && onednn_add_port(step, DNNL_ARG_BIAS, SLOT_SRC, PORT_IN, &plan->b, NULL));
 }
 
 /* The step for dw, or the decision that depthwise.c makes it. */
@@ -213,7 +217,7 @@ static int make_weights(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_prim
     if (weights_pd(plan, hint, pd)) return -1;
     plan->own_weights = depthwise && shape->x_blocked && shape->y_blocked && is_slow(*pd);
     if (plan->own_weights) return 0;
-    return fails(dnnl_primitive_create(&step->prim, *pd))
+    return refuses_half(plan, *pd) || fails(dnnl_primitive_create(&step->prim, *pd))
         || onednn_add_port(step, DNNL_ARG_SRC, SLOT_SRC, PORT_IN, &plan->x, inner_of(*pd, dnnl_query_src_md))
         || onednn_add_port(step, DNNL_ARG_DIFF_DST, SLOT_DST, PORT_IN, &plan->y, inner_of(*pd, dnnl_query_diff_dst_md))
         || onednn_add_port(step, DNNL_ARG_DIFF_WEIGHTS, SLOT_WEIGHTS, PORT_ADD, &plan->w,
@@ -223,7 +227,7 @@ static int make_weights(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_prim
 static int make_data(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
     onednn_step *step = &plan->data;
-    return data_pd(plan, hint, pd) || fails(dnnl_primitive_create(&step->prim, *pd))
+    return data_pd(plan, hint, pd) || refuses_half(plan, *pd) || fails(dnnl_primitive_create(&step->prim, *pd))
         || onednn_add_port(step, DNNL_ARG_WEIGHTS, SLOT_WEIGHTS, PORT_IN, &plan->w,
                            inner_of(*pd, dnnl_query_weights_md))
         || onednn_add_port(step, DNNL_ARG_DIFF_DST, SLOT_DST, PORT_IN, &plan->y, inner_of(*pd, dnnl_query_diff_dst_md))
