@@ -10,6 +10,8 @@
 #include "model.h"
 
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { BY_FP32, BY_WINOGRAD, BY_DNNL, WAYS, TIMED_STEPS = 4 };
 static const char letter_of[WAYS] = { 0, CPU_PRODUCTS_WINOGRAD, CPU_PRODUCTS_DNNL };
@@ -106,6 +108,53 @@ static int time_way(const char *cfg, const model_options *options, timing *times
     return 0;
 }
 
+/* Moves n bytes through a pipe, `way_out`: into it. 0, or -1 where the other end is gone. */
+static int move(int pipe_end, void *bytes, size_t n, int way_out)
+{
+    for (char *at = bytes; n;) {
+        ssize_t moved = way_out ? write(pipe_end, at, n) : read(pipe_end, at, n);
+        if (moved <= 0) return -1;
+        at += moved;
+        n -= (size_t)moved;
+    }
+    return 0;
+}
+
+/* One way's times between child and parent; names of who computes are constants of the program, the same in both. */
+static int move_times(int pipe_end, timing *times, int way, int way_out)
+{
+    int bad = move(pipe_end, &times->networks, sizeof times->networks, way_out);
+    for (int i = 0; !bad && i < times->networks; ++i) {
+        network_times *of = &times->network[i];
+        bad = move(pipe_end, &of->n, sizeof of->n, way_out);
+        if (!bad && !way_out) of->layer[way] = mem_calloc((size_t)of->n, sizeof **of->layer);
+        if (!bad && !way_out) of->who[way] = mem_calloc((size_t)of->n, sizeof **of->who);
+        bad = bad || move(pipe_end, of->layer[way], (size_t)of->n * sizeof **of->layer, way_out)
+           || move(pipe_end, of->who[way], (size_t)of->n * sizeof **of->who, way_out);
+    }
+    return bad;
+}
+
+/* In a child, as the host keeps some memory of every network that it frees. */
+static int time_apart(const char *cfg, const model_options *options, timing *times, int way, diag *d)
+{
+    int ends[2], status = 0;
+    if (pipe(ends)) return time_way(cfg, options, times, way, d);
+    fflush(NULL);
+    pid_t child = fork();
+    if (!child) {
+        int bad = time_way(cfg, options, times, way, d);
+        if (bad) diag_print(d, stderr);
+        _exit(bad || move_times(ends[1], times, way, 1));
+    }
+    close(ends[1]);
+    int bad = child < 0 || move_times(ends[0], times, way, 0);
+    close(ends[0]);
+    if (child > 0 && waitpid(child, &status, 0) == child && status == 0 && !bad) return 0;
+    diag_error(d, NULL, 0, NULL, "'-precision auto' could not time this cfg in %s", cpu_precision_name(way != BY_FP32));
+    return -1;
+}
+
 static double total(const network_times *times, int way)
 {
     double sum = 0;
@@ -152,7 +201,7 @@ char *precision_choose(const char *cfg, const model_options *options, FILE *out,
     char *text = NULL;
     size_t len;
     int bad = 0;
-    for (int way = 0; way < WAYS && !bad; ++way) bad = time_way(cfg, options, &times, way, d);
+    for (int way = 0; way < WAYS && !bad; ++way) bad = time_apart(cfg, options, &times, way, d);
     if (!bad) {
         FILE *plan = mem_stream(&text, &len);
         for (int i = 0; i < times.networks; ++i) {

@@ -1,9 +1,8 @@
 /* Threads for computing (see parallel.h).
  *
  * [0, n) is cut into `shares` equal runs, share i being [n*i/shares, n*(i+1)/shares): where an element is computed
- * never depends on which thread was free; of pieces, smaller runs, any thread may take any. gcc's OpenMP runs them,
- * since oneDNN lives in the same runtime; a build without OpenMP has one share. Worker threads flush denormals like the
- * main thread does. */
+ * never depends on which thread was free. gcc's OpenMP runs the shares, since oneDNN lives in the same runtime; a build
+ * without OpenMP has one share. Worker threads flush denormals like the main thread does. */
 #include "parallel.h"
 
 #include "darknet_plugin/host/host.h"
@@ -31,23 +30,6 @@ void parallel_for(size_t n, void (*fn)(void *ctx, size_t begin, size_t end), voi
 #pragma omp parallel for num_threads((int)shares) schedule(static, 1)
 #endif
     for (size_t i = 0; i < shares; ++i) run_share(n, i, shares, fn, ctx);
-}
-
-enum { PIECES_OF_A_SHARE = 8 };
-
-void parallel_pieces(size_t n, void (*fn)(void *ctx, size_t begin, size_t end), void *ctx)
-{
-    size_t shares = (size_t)parallel_threads();
-    if (shares > n) shares = n;
-    if (shares <= 1) {
-        if (n) fn(ctx, 0, n);
-        return;
-    }
-    size_t pieces = shares * PIECES_OF_A_SHARE < n ? shares * PIECES_OF_A_SHARE : n;
-#ifdef _OPENMP
-#pragma omp parallel for num_threads((int)shares) schedule(dynamic, 1)
-#endif
-    for (size_t i = 0; i < pieces; ++i) run_share(n, i, pieces, fn, ctx);
 }
 
 /* Waking threads costs some ten microseconds, and much more where other programs use the cores. */

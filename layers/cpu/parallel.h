@@ -1,4 +1,4 @@
-/* The one place where threads are started for computing. Work is cut into fixed shares or pieces, so results
+/* The one place where threads are started for computing. Work is cut into fixed shares, so results
  * do not depend on scheduling; kernels that reduce do so per channel, so not on the number of threads either. */
 #ifndef DISTILL_PARALLEL_H
 #define DISTILL_PARALLEL_H
@@ -6,10 +6,7 @@
 
 /* Calls fn(ctx, begin, end) over [0, n) cut into at most parallel_threads() shares. */
 void parallel_for(size_t n, void (*fn)(void *ctx, size_t begin, size_t end), void *ctx);
-/* The same, where it does not matter which thread computes what: cut into more pieces, each taken by whoever is free,
- * so that a thread whose core has another program beside it computes less. */
-void parallel_pieces(size_t n, void (*fn)(void *ctx, size_t begin, size_t end), void *ctx);
-/* parallel_for where one of the n takes about `work` floating-point steps: too little altogether is done by the caller
+/* The same where one of the n takes about `work` floating-point steps: too little altogether is done by the caller
  * alone. */
 void parallel_for_work(size_t n, size_t work, void (*fn)(void *ctx, size_t begin, size_t end), void *ctx);
 void parallel_set_threads(int n);   /* n < 1: number of cores. Also sets oneDNN's */

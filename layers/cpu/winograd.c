@@ -267,7 +267,7 @@ static void forward(void *impl, const void *in, const float *w, const conv_after
     float *u = plan->kept ? plan->kept : plan->shared->slot[SLOT_WEIGHTS];
     if (w) fill_weights(plan, &plan->fwd, w, 0, u);
     wino_job job = { .shape = &plan->fwd, .shared = plan->shared, .x = in, .u = u, .y = out, .after = after };
-    parallel_pieces(plan->fwd.chunks, convolve_chunks, &job);
+    parallel_for(plan->fwd.chunks, convolve_chunks, &job);
 }
 
 /* dx = or += from dy and w. */
@@ -277,7 +277,7 @@ static void backward_data(void *impl, const float *w, const void *dy, void *dx, 
     float *u = plan->shared->slot[SLOT_WEIGHTS];
     fill_weights(plan, &plan->back, w, 1, u);
     wino_job job = { .shape = &plan->back, .shared = plan->shared, .x = dy, .u = u, .y = dx, .add = add };
-    parallel_pieces(plan->back.chunks, convolve_chunks, &job);
+    parallel_for(plan->back.chunks, convolve_chunks, &job);
 }
 
 static size_t parts(void *impl) { return ((const wino_plan *)impl)->fwd.chunks; }
