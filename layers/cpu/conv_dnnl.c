@@ -292,16 +292,29 @@ static int fused_attr(onednn_plan *plan, dnnl_primitive_attr_t *attr)
     return bad;
 }
 
-/* Maps in our layout unless oneDNN has only its plain loops or a matrix product for it. */
-static void choose_layout(onednn_plan *plan)
+/* How oneDNN would compute forward of maps in our layout or, any_layout, in its own. */
+typedef enum { SLOW, FAST, BY_AMX } forward_speed;
+
+static forward_speed speed_of(onednn_plan *plan)
 {
     dnnl_primitive_desc_t pd = NULL;
     const char *name = "ref";
-    if (!plan->shape.y_blocked) return;
     if (!forward_pd(plan, dnnl_forward_training, 0, NULL, &pd))
         ONEDNN_MUST(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name));
-    plan->any_layout = !strncmp(name, "ref", 3) || !strncmp(name, "gemm", 4);
+    forward_speed speed = !strncmp(name, "ref", 3) || !strncmp(name, "gemm", 4) ? SLOW : FAST;
+    if (strstr(name, "amx")) speed = BY_AMX;
     dnnl_primitive_desc_destroy(pd);
+    return speed;
+}
+
+/* Maps in our layout unless oneDNN has only its plain loops or a matrix product for it, or AMX for its own alone, which
+ * is NHWC: worth two passes over the maps. */
+static void choose_layout(onednn_plan *plan)
+{
+    if (!plan->shape.y_blocked) return;
+    forward_speed ours = speed_of(plan);
+    plan->any_layout = 1;
+    plan->any_layout = ours == SLOW || (plan->half && ours != BY_AMX && speed_of(plan) == BY_AMX);
 }
 
 /* Makes all that the layer needs. Other than 0: oneDNN cannot do this shape. */
