@@ -2,13 +2,15 @@
  *
  * Three ways: fp32, bf16 with every convolution by Winograd that can be, bf16 with all by oneDNN. A layer's time is the
  * shortest of TIMED_STEPS steps, forward and backward; bf16's best is each layer's better way, and a network takes it
- * where it is faster than fp32 by more than the clock is wrong. */
+ * where it is faster than fp32 by more than the clock is wrong. A way whose first step has another loss than fp32's is
+ * left out: kernels for a new processor may be wrong. */
 #include "precision.h"
 
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/rng.h"
 #include "model.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +19,8 @@ enum { BY_FP32, BY_WINOGRAD, BY_DNNL, WAYS, TIMED_STEPS = 4 };
 static const char letter_of[WAYS] = { 0, CPU_PRODUCTS_WINOGRAD, CPU_PRODUCTS_DNNL };
 /* Of fp32's time: more is not surely less. */
 static const double WORTH = .97;
+/* What rounding may change of a first step's loss. */
+static const double SAME_LOSS = .02;
 
 typedef struct network_times {
     double *layer[WAYS];      /* seconds, owned; NULL: there is no such network */
@@ -27,6 +31,7 @@ typedef struct network_times {
 typedef struct timing {
     network_times network[1 + MAX_TEACHERS];   /* the student, the teachers */
     int networks;
+    double loss[WAYS];        /* of the first step */
 } timing;
 
 static network *network_at(const model *model, int i) { return i ? model->teacher[i - 1]->net : model->net; }
@@ -88,7 +93,8 @@ static void time_steps(model *model, timing *times, int way)
         cpu_time_layers(network_at(model, i), now[i]);
     }
     for (int s = 0; s < TIMED_STEPS; ++s) {
-        model_train_step(model, batch.x, batch.label, batch.boxes);
+        double loss = model_train_step(model, batch.x, batch.label, batch.boxes);
+        if (s == 0) times->loss[way] = loss;
         for (int i = 0; i < times->networks; ++i)
             keep_shortest(now[i], times->network[i].layer[way], times->network[i].n, s == 0);
     }
@@ -123,7 +129,8 @@ static int move(int pipe_end, void *bytes, size_t n, int way_out)
 /* One way's times between child and parent; names of who computes are constants of the program, the same in both. */
 static int move_times(int pipe_end, timing *times, int way, int way_out)
 {
-    int bad = move(pipe_end, &times->networks, sizeof times->networks, way_out);
+    int bad = move(pipe_end, &times->networks, sizeof times->networks, way_out)
+           || move(pipe_end, &times->loss[way], sizeof *times->loss, way_out);
     for (int i = 0; !bad && i < times->networks; ++i) {
         network_times *of = &times->network[i];
         bad = move(pipe_end, &of->n, sizeof of->n, way_out);
@@ -175,6 +182,18 @@ static double best_of(const network_times *times, char *letters)
     return sum;
 }
 
+/* One that computes something else is no way at all. */
+static void leave_out_wrong(timing *times, int way, FILE *out)
+{
+    double loss = times->loss[way], right = times->loss[BY_FP32];
+    if (fabs(loss - right) <= SAME_LOSS * fabs(right)) return;
+    if (out)
+        fprintf(out, "auto: bf16 by %s is left out, its loss is %g instead of %g\n",
+                way == BY_DNNL ? "oneDNN" : "Winograd", loss, right);
+    for (int i = 0; i < times->networks; ++i)
+        for (int k = 0; k < times->network[i].n; ++k) times->network[i].layer[way][k] = INFINITY;
+}
+
 /* One network's entry, and what is said of it. */
 static void choose(const network_times *times, const char *name, FILE *plan, FILE *out)
 {
@@ -202,6 +221,7 @@ char *precision_choose(const char *cfg, const model_options *options, FILE *out,
     size_t len;
     int bad = 0;
     for (int way = 0; way < WAYS && !bad; ++way) bad = time_apart(cfg, options, &times, way, d);
+    for (int way = BY_WINOGRAD; way < WAYS && !bad; ++way) leave_out_wrong(&times, way, out);
     if (!bad) {
         FILE *plan = mem_stream(&text, &len);
         for (int i = 0; i < times.networks; ++i) {
