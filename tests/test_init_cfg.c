@@ -170,7 +170,7 @@ static void classifier(void **unused)
     (void)unused;
     init_cfg *m = made(NET(3) CONV(16, 3, 2) CONV(16, 3, 2) "[dropout]\n" ANSWER(5), NET(3) CONV(16, 3, 2) CONV(32, 3, 2)
                        CONV(64, 3, 1) CONV(64, 3, 1) ANSWER(5));
-    check_key(m, 2, "projector", "reduction", "8");        /* with less it would be larger than this student */
+    check_key(m, 2, "projector", "stack", "1x1");          /* a bottleneck would be larger than this student */
     check_key(m, 4, "reused_classifier", "labels", "1");
     check_key(m, 5, "kd", "temperature", "4");
     assert_null(cfg_layer(m->cfg, 6));
@@ -181,7 +181,7 @@ static void classifier(void **unused)
     init_free(m);
     m = made(NET(3) CONV(64, 3, 2) CONV(64, 3, 2) CONV(64, 3, 1) CONV(64, 3, 1) ANSWER(5), NET(3) CONV(96, 3, 2) CONV(96, 3, 2)
              CONV(96, 3, 1) CONV(96, 3, 1) CONV(64, 3, 1) ANSWER(5));
-    check_key(m, 4, "projector", "reduction", "2");
+    check_key(m, 4, "projector", "stack", "1x1");
     init_free(m);
 }
 
