@@ -15,7 +15,7 @@ for kind in narrow half; do
     none "what they want is theirs or knows no blocks" "$(comm -12 <(wants "$objects"/*."$kind".o) <(defines $also))"
     none "what they define has names of its own" \
         "$(comm -12 <(defines "$objects"/*."$kind".o) <(defines $(ls "$objects"/*.o | grep -v "\.$kind\.o")))"
-    none "every file that knows what a block is, is among them" "$(grep -lE 'LANES|\bvec_[a-z]+\(|\bmap_(load|store|get|of)\(' layers/cpu/*.c |
+    none "every file that knows what a block is, is among them" "$(grep -lE 'LANES|\bvec_[a-z]+\(|\bmap_(load|store|put|get|of)\(' layers/cpu/*.c |
         grep -v -e /gemm_tile -e "$([ $kind = half ] && echo nothing || echo /winograd)" |
         while read -r file; do [ -f "$build/${file%.c}.$kind.o" ] || echo "$file"; done)"
 done

@@ -102,10 +102,12 @@ static void time_steps(model *model, timing *times, int way)
     free_images(&batch);
 }
 
+static cpu_precision precision_in(int way) { return way == BY_FP32 ? PRECISION_FP32 : PRECISION_BF16; }
+
 static int time_way(const char *cfg, const model_options *options, timing *times, int way, diag *d)
 {
     model_options how = *options;
-    how.precision = way == BY_FP32 ? PRECISION_FP32 : PRECISION_BF16;
+    how.precision = precision_in(way);
     how.products = letter_of[way];
     model *model = model_open(cfg, &how, d);
     if (!model) return -1;
@@ -158,7 +160,8 @@ static int time_apart(const char *cfg, const model_options *options, timing *tim
     int bad = child < 0 || move_times(ends[0], times, way, 0);
     close(ends[0]);
     if (child > 0 && waitpid(child, &status, 0) == child && status == 0 && !bad) return 0;
-    diag_error(d, NULL, 0, NULL, "'-precision auto' could not time this cfg in %s", cpu_precision_name(way != BY_FP32));
+    diag_error(d, NULL, 0, NULL, "'-precision auto' could not time this cfg in %s",
+               cpu_precision_name(precision_in(way)));
     return -1;
 }
 

@@ -13,7 +13,7 @@ static const char *entry_of(const char *plan, int network, size_t *length)
         plan = strchr(plan, ',');
         if (plan) ++plan;
     }
-    if (plan) *length = strcspn(plan, ",\n");
+    if (plan) *length = strcspn(plan, ",");
     return plan;
 }
 

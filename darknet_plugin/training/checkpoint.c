@@ -232,12 +232,18 @@ static char *state_beside(const char *weights)
     return NULL;
 }
 
+/* What stands behind `name`, "\nNAME=", in a key; NULL: it has no such line. */
+static const char *value_in(const char *key, const char *name)
+{
+    const char *line = strstr(key, name);
+    return line ? line + strlen(name) : NULL;
+}
+
 /* What a key says that -fit was; -1: nothing. */
 static int fit_in_key(const char *key)
 {
-    const char *line = strstr(key, "\n" FIT_LINE);
+    const char *line = value_in(key, "\n" FIT_LINE);
     if (!line) return -1;
-    line += strlen("\n" FIT_LINE);
     for (int fit = FIT_CROP; fit <= FIT_STRETCH; ++fit) {
         const char *name = augment_fit_name((image_fit)fit);
         size_t n = strlen(name);
@@ -264,8 +270,7 @@ char *checkpoint_plan(const char *folder, const char *name)
 {
     char *path = path_of(&(checkpoint){ .folder = folder, .name = name }, "state");
     char *key = access(path, F_OK) ? NULL : run_state_key(path);
-    const char *line = key ? strstr(key, "\n" PLAN_LINE) : NULL;
-    if (line) line += strlen("\n" PLAN_LINE);
+    const char *line = key ? value_in(key, "\n" PLAN_LINE) : NULL;
     char *plan = line ? mem_printf("%.*s", (int)strcspn(line, "\n"), line) : NULL;
     free(key);
     free(path);

@@ -61,19 +61,14 @@ static void sum_items(void *ctx, size_t begin, size_t end)
     ACT_SWITCH(job->l->activation, sum_loop, job, begin * n, end * n)
 }
 
-ACT_INLINE void put(map_value *to, size_t i, vec value, int add)
-{
-    if (to) map_store(to + i, add ? map_load(to + i) + value : value);
-}
-
 ACT_INLINE void split_loop(const map_job *job, size_t begin, size_t end, ACTIVATION act)
 {
     float alpha = job->z ? job->l->alpha : 1, beta = job->l->beta;
     for (size_t i = begin; i < end; i += LANES) {
         vec v = act_needs_input(act) ? sum_at(job, i) : map_load(job->y + i);
         vec d = map_load(job->d + i) * vec_slope(v, act);
-        put(job->dx, i, alpha * d, job->add_x);
-        put(job->dz, i, beta * d, job->add_z);
+        map_put(job->dx, i, alpha * d, job->add_x);
+        map_put(job->dz, i, beta * d, job->add_z);
     }
 }
 
@@ -230,7 +225,7 @@ static void spread_items(void *ctx, size_t begin, size_t end)
         vec d = vec_all(0);
         for (size_t k = 0; k < LANES && first + k < (size_t)l->c; ++k)
             d[k] = job->row_d[item / blocks * (size_t)l->c + first + k] / (float)n;
-        for (size_t i = 0; i < n; ++i) put(job->dx, (item * n + i) * LANES, d, job->add_x);
+        for (size_t i = 0; i < n; ++i) map_put(job->dx, (item * n + i) * LANES, d, job->add_x);
     }
 }
 

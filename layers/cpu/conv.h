@@ -101,7 +101,7 @@ typedef struct conv_plan {
     int threads;
     const conv_math *math;
     void *impl;
-    int splits;              /* the slope is known from nothing but the activation's input, which is kept in x */
+    int splits;              /* the slope is known from nothing but the activation's input, kept in `before` */
     int folded;              /* needs.constant: impl has seen the weights */
     float *bias;             /* n up to whole LANES: biases with batch norm folded in; owned */
     void *before;            /* a map like y, taken from cpu_shared: `splits`: what the activation was given, else for

@@ -184,13 +184,16 @@ static const dnnl_memory_desc_t *inner_of(dnnl_primitive_desc_t pd, dnnl_query_t
     return dnnl_primitive_desc_query_md(pd, what, 0);
 }
 
-/* Has oneDNN nothing better than plain loops? */
-static int is_slow(dnnl_primitive_desc_t pd)
+/* What oneDNN calls the kernel that it has for it. */
+static const char *kernel_of(dnnl_primitive_desc_t pd)
 {
     const char *name = "ref";
     ONEDNN_MUST(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name));
-    return !strncmp(name, "ref", 3);
+    return name;
 }
+
+/* Has it nothing better than plain loops? */
+static int is_slow(dnnl_primitive_desc_t pd) { return !strncmp(kernel_of(pd), "ref", 3); }
 
 /* Its plain loops of bfloat16 numbers take hundreds of times as long as fp32 steps of rounded ones. */
 static int refuses_half(const onednn_plan *plan, dnnl_primitive_desc_t pd) { return plan->half && is_slow(pd); }
@@ -298,11 +301,9 @@ typedef enum { SLOW, FAST, BY_AMX } forward_speed;
 static forward_speed speed_of(onednn_plan *plan)
 {
     dnnl_primitive_desc_t pd = NULL;
-    const char *name = "ref";
-    if (!forward_pd(plan, dnnl_forward_training, 0, NULL, &pd))
-        ONEDNN_MUST(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name));
-    forward_speed speed = !strncmp(name, "ref", 3) || !strncmp(name, "gemm", 4) ? SLOW : FAST;
-    if (strstr(name, "amx")) speed = BY_AMX;
+    if (forward_pd(plan, dnnl_forward_training, 0, NULL, &pd)) return SLOW;
+    forward_speed speed = is_slow(pd) || !strncmp(kernel_of(pd), "gemm", 4) ? SLOW : FAST;
+    if (strstr(kernel_of(pd), "amx")) speed = BY_AMX;
     dnnl_primitive_desc_destroy(pd);
     return speed;
 }

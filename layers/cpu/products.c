@@ -139,11 +139,6 @@ static void multiply_items(void *ctx, size_t begin, size_t end)
     }
 }
 
-ACT_INLINE void put(map_value *to, size_t i, vec value, int add)
-{
-    if (to) map_store(to + i, add ? map_load(to + i) + value : value);
-}
-
 enum { PIXELS = 64 };   /* summed in floats before doubles take over */
 
 /* Adds what the pixels of a block sum to to the plain numbers of its channels. */
@@ -176,8 +171,8 @@ ACT_INLINE void split_block(const blocked_product *job, size_t item, int kind, A
     for (size_t i = 0; i < n; ++i) {
         size_t at = (item * n + i) * LANES;
         vec z = map_load(job->z + at), d = map_load(job->d + at) * vec_slope(map_load(job->y + at), act);
-        put(job->dz, at, d * factor(job, kind, item, i, row), job->add_z);
-        if (kind == FORK_BY_NUMBER) put(job->map_ds, at, d * z, job->add_s);
+        map_put(job->dz, at, d * factor(job, kind, item, i, row), job->add_z);
+        if (kind == FORK_BY_NUMBER) map_put(job->map_ds, at, d * z, job->add_s);
         else if (kind == FORK_BY_CHANNEL) part += d * z;
         else if (job->plain_ds) job->plain_ds[image * n + i] += lanes_sum(l, d * z, first);
         if (kind != FORK_BY_CHANNEL || (i % PIXELS != PIXELS - 1 && i + 1 < n)) continue;

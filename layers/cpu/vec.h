@@ -68,6 +68,12 @@ ACT_INLINE float map_get(map_value value) { return value; }
 ACT_INLINE map_value map_of(float value) { return value; }
 #endif
 
+/* Writes to to + i, or adds to what is there; NULL: nowhere. */
+ACT_INLINE void map_put(map_value *to, size_t i, vec value, int add)
+{
+    if (to) map_store(to + i, add ? map_load(to + i) + value : value);
+}
+
 /* - 0 and not + 0, which is not nothing to -0: the compiler would add it. */
 ACT_INLINE vec vec_all(float number) { return number - (vec){ 0 }; }
 /* `yes` where the mask is set, else `no`. */

@@ -8,7 +8,6 @@ rounds=${1:-3} seconds=${2:-5} pair=${3:-resnet56-resnet20}
 bench=${BENCH:-build/bench} cores=$(nproc) work=$(mktemp -d) busy=
 trap '[ -z "$busy" ] || kill $busy; rm -rf "$work"' EXIT
 export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-10000}   # as the program itself sets it
-# One group of the scheduler for both, as of one user's programs on a server, or the neighbour would be given a session's share
 step() {
     "$bench" "cfg/cifar100/${pair%%-*}.cfg" "cfg/cifar100/${pair##*-}.cfg" "cfg/cifar100/$pair.cfg" -seconds "$seconds" -mean -only simkd |
         awk '$1 == "simkd" { print $2 }'
