@@ -143,11 +143,12 @@ else
 SRC += layers/gpu/none.c
 endif
 CPP := $(wildcard $(ROOMS:%=%/*.cpp))
-# Blocked layers, compiled three times (layers/cpu/variant.h).
+# Blocked layers, compiled four times (layers/cpu/variant.h).
 BLOCKED := batchnorm_blocked blocked blocked_route conv conv_blocked conv_dnnl depthwise dropout layout parts products \
            rows
 VARIANTS := $(BLOCKED:%=$(BUILD)/layers/cpu/%.narrow.o) \
-            $(patsubst %,$(BUILD)/layers/cpu/%.half.o,$(BLOCKED) winograd winograd_tiles)
+            $(patsubst %,$(BUILD)/layers/cpu/%.half.o,$(BLOCKED) winograd winograd_tiles) \
+            $(BLOCKED:%=$(BUILD)/layers/cpu/%.last.o)
 OBJ := $(SRC:%.c=$(BUILD)/%.o) $(VARIANTS) $(CPP:%.cpp=$(BUILD)/%.o) $(CU:%=$(BUILD)/%.o)
 TESTS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c),$(wildcard tests/*.c)))
@@ -202,6 +203,9 @@ $(BUILD)/%.narrow.o: %.c $(BUILD)/flags
 $(BUILD)/%.half.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -DHALF -MMD -MP -c -o $@ $<
+$(BUILD)/%.last.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -DHALF -DLAST -MMD -MP -c -o $@ $<
 $(BUILD)/layers/cpu/%.o: CFLAGS_ALL += $(KERNEL_FLAGS)
 $(BUILD)/tests/test_%.o: CFLAGS_ALL += $(TEST_OPT)
 $(BUILD)/%.o: %.cpp $(BUILD)/flags
@@ -225,6 +229,8 @@ $(BUILD)/%.narrow.syntax: %.c FORCE
 	$(CC) $(CFLAGS_ALL) -DNARROW -fsyntax-only $<
 $(BUILD)/%.half.syntax: %.c FORCE
 	$(CC) $(CFLAGS_ALL) -DHALF -fsyntax-only $<
+$(BUILD)/%.last.syntax: %.c FORCE
+	$(CC) $(CFLAGS_ALL) -DHALF -DLAST -fsyntax-only $<
 $(BUILD)/%.syntax: %.cpp FORCE
 	$(CXX) $(CXXFLAGS_ALL) -fsyntax-only $<
 $(TESTS): %: %.o $(HELP) $(BUILD)/libdistill.a

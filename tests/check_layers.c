@@ -42,17 +42,20 @@ size_t check_size(const network *net, int i)
     return (size_t)net->layers[i].batch * (size_t)net->layers[i].outputs;
 }
 
-network *conv_case_net_in(const conv_case *k, cpu_backend backend, cpu_mode mode, cpu_precision precision)
+network *conv_case_net_as(const conv_case *k, cpu_mode mode, const cpu_options *options)
 {
     cpu_mode modes[] = { CPU_TRAINED, mode };
+    cpu_options how = *options;
+    how.seed = 7;
+    how.mode = modes;
+    how.layouts = k->layouts;
     char *head = mem_printf("[net]\nbatch=%d\nsubdivisions=1\nwidth=%d\nheight=%d\nchannels=%d\n[activation]\nactivation=linear\n",
                             k->batch, k->w, k->h, k->c);
     char *tail = k->size ? mem_printf("[convolutional]\nfilters=%d\nsize=%d\nstride=%d\npadding=%d\ngroups=%d\n", k->n, k->size,
                                       k->stride, k->pad, k->groups)
                          : mem_printf("[connected]\noutput=%d\n", k->n);
     char *cfg = mem_printf("%s%sbatch_normalize=%d\nactivation=%s\n", head, tail, k->bn, k->activation);
-    network *net = check_bound_as(cfg, &(cpu_options){ .backend = backend, .seed = 7, .mode = modes, .layouts = k->layouts,
-                                                  .precision = precision });
+    network *net = check_bound_as(cfg, &how);
     layer *l = &net->layers[1];
     check_fill(l->weights, (size_t)(k->size ? l->nweights : l->inputs * l->outputs), 11);
     check_fill(l->biases, (size_t)l->out_c, 12);
@@ -70,7 +73,7 @@ network *conv_case_net_in(const conv_case *k, cpu_backend backend, cpu_mode mode
 
 network *conv_case_net(const conv_case *k, cpu_backend backend, cpu_mode mode)
 {
-    return conv_case_net_in(k, backend, mode, PRECISION_FP32);
+    return conv_case_net_as(k, mode, &(cpu_options){ .backend = backend });
 }
 
 /* ---- the reference ---- */

@@ -28,7 +28,8 @@ typedef struct conv_case {
 
 /* [activation] linear, then the layer. The caller releases. Parameters are random, BN's running values too. */
 network *conv_case_net(const conv_case *k, cpu_backend backend, cpu_mode mode);
-network *conv_case_net_in(const conv_case *k, cpu_backend backend, cpu_mode mode, cpu_precision precision);
+/* Backend, precision and products as `options` say. */
+network *conv_case_net_as(const conv_case *k, cpu_mode mode, const cpu_options *options);
 /* Forward against the double-precision reference, every gradient against its central differences; gradients must
  * add to what was there. train: batch statistics. */
 void conv_case_check(const conv_case *k, cpu_backend backend, cpu_mode mode, int train);

@@ -83,22 +83,41 @@ static const conv_case cases[] = {
     { "batch norm, plain", 2, 3, 6, 6, 4, 3, 1, 1, 1, 1, "leaky", 0 },
 };
 
+/* By Winograd, by oneDNN, by oneDNN with channels last: a letter a layer. */
+static const char *const ways[] = { "ww", "dd", "ll" };
+
 /* Winograd computes in fp32 from maps of halves; it has no use for rounded weights. */
 static int by_winograd(const network *net) { return !strcmp(cpu_layer_runs_on(&net->layers[1]), "Winograd"); }
 
-/* The layer's net; `rounded`: fp32 with operands that bf16 has, else bf16. */
-static network *net_of(const conv_case *k, cpu_backend backend, int rounded)
+/* In bf16, `products` a letter a layer or NULL. */
+static network *bf16_net(const conv_case *k, cpu_backend backend, cpu_mode mode, const char *products)
 {
-    network *net = conv_case_net_in(k, backend, CPU_TRAINED, rounded ? PRECISION_FP32 : PRECISION_BF16);
+    return conv_case_net_as(k, mode, &(cpu_options){ .backend = backend, .precision = PRECISION_BF16, .products = products });
+}
+
+static network *filled(network *net)
+{
+    check_fill(net->layers[0].output, check_size(net, 0), 21);
+    check_fill(net->layers[1].delta, check_size(net, 1), 22);
+    return net;
+}
+
+/* The same layer in fp32, of operands as the one in bf16 has them. */
+static network *fp32_net(const conv_case *k, cpu_backend backend, const network *bf16)
+{
+    network *net = filled(conv_case_net(k, backend, CPU_TRAINED));
     layer *l = &net->layers[1];
-    size_t nx = check_size(net, 0);
-    check_fill(net->layers[0].output, nx, 21);
-    check_fill(l->delta, check_size(net, 1), 22);
-    if (!rounded) return net;
-    bf16_round(net->layers[0].output, nx, net->layers[0].output);
-    if (!by_winograd(net)) bf16_round(l->weights, cpu_weights(l), l->weights);
+    bf16_round(net->layers[0].output, check_size(net, 0), net->layers[0].output);
+    if (!by_winograd(bf16)) bf16_round(l->weights, cpu_weights(l), l->weights);
     if (!k->bn) bf16_round(l->delta, check_size(net, 1), l->delta);
     return net;
+}
+
+/* Are sums in the same order? */
+static int run_alike(const network *bf16, const network *fp32, const char *by)
+{
+    if (by && *by == CPU_PRODUCTS_LAST) return 0;
+    return !strcmp(cpu_layer_runs_on(&bf16->layers[1]), cpu_layer_runs_on(&fp32->layers[1]));
 }
 
 /* Within a step of bfloat16, and that much of the largest. */
@@ -140,11 +159,11 @@ static void round_if(int blocked, float *numbers, size_t n)
 static const conv_shape *shape_of(const layer *l) { return &((const conv_plan *)cpu_state_of(l)->plan)->shape; }
 
 /* Batch norm's own delta is rounded behind it, where no test can reach: forward only. */
-static void check_products(const conv_case *k, cpu_backend backend)
+static void check_products(const conv_case *k, cpu_backend backend, const char *by)
 {
-    network *bf16 = net_of(k, backend, 0), *fp32 = net_of(k, backend, 1);
+    network *bf16 = filled(bf16_net(k, backend, CPU_TRAINED, by)), *fp32 = fp32_net(k, backend, bf16);
     int products = backend == BACKEND_DNNL && cpu_bf16_products() && !by_winograd(bf16);
-    void (*check)(const float *, const float *, size_t, const char *, const char *) = products ? must_be_near : must_be_same;
+    void (*check)(const float *, const float *, size_t, const char *, const char *) = products || !run_alike(bf16, fp32, by) ? must_be_near : must_be_same;
     layer *l = &bf16->layers[1], *of = &fp32->layers[1];
     check_forward(bf16, 1, 1);
     check_forward(fp32, 1, 1);
@@ -166,19 +185,18 @@ static void computes_rounded_operands(void **unused)
 {
     (void)unused;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
-        check_products(&cases[i], BACKEND_DNNL);
-        if (!cases[i].layouts) check_products(&cases[i], BACKEND_REFERENCE);
+        for (size_t by = 0; by < sizeof ways / sizeof *ways; ++by) check_products(&cases[i], BACKEND_DNNL, ways[by]);
+        if (!cases[i].layouts) check_products(&cases[i], BACKEND_REFERENCE, NULL);
     }
 }
 
 /* |y - y'| <= (2 * 2^-8 + 2^-16) * sum |x w| by the rounding of both factors, a blocked map's own, and fp32's error. */
-static void stays_within_its_error_bound(void **unused)
+static void stays_within(const char *by)
 {
-    (void)unused;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
         conv_case k = cases[i];
         if (k.bn) continue;
-        network *bf16 = net_of(&k, BACKEND_DNNL, 0), *fp32 = conv_case_net(&k, BACKEND_REFERENCE, CPU_TRAINED);
+        network *bf16 = filled(bf16_net(&k, BACKEND_DNNL, CPU_TRAINED, by)), *fp32 = conv_case_net(&k, BACKEND_REFERENCE, CPU_TRAINED);
         network *sizes = conv_case_net(&k, BACKEND_REFERENCE, CPU_TRAINED);
         layer *l = &sizes->layers[1];
         size_t nx = check_size(sizes, 0), ny = check_size(sizes, 1);
@@ -204,12 +222,17 @@ static void stays_within_its_error_bound(void **unused)
     }
 }
 
-/* In inference batch norm is folded into the weights, which are rounded then: where they stay, once. */
-static void rounds_weights_that_stay(void **unused)
+static void stays_within_its_error_bound(void **unused)
 {
     (void)unused;
+    for (size_t by = 0; by < sizeof ways / sizeof *ways; ++by) stays_within(ways[by]);
+}
+
+/* In inference batch norm is folded into the weights, which are rounded then: where they stay, once. */
+static void rounds_once(const char *by)
+{
     conv_case k = { "frozen", 2, 16, 6, 6, 8, 3, 1, 1, 1, 1, "relu", LAYOUTS_BLOCKED };
-    network *net = conv_case_net_in(&k, BACKEND_DNNL, CPU_FROZEN, PRECISION_BF16);
+    network *net = bf16_net(&k, BACKEND_DNNL, CPU_FROZEN, by);
     layer *l = &net->layers[1];
     size_t n = check_size(net, 1);
     float *once = mem_calloc(n, sizeof *once);
@@ -220,6 +243,12 @@ static void rounds_weights_that_stay(void **unused)
     must_be_same(l->output, once, n, k.name, "output again");
     free(once);
     check_release(net);
+}
+
+static void rounds_weights_that_stay(void **unused)
+{
+    (void)unused;
+    for (size_t by = 0; by < sizeof ways / sizeof *ways; ++by) rounds_once(ways[by]);
 }
 
 int main(void)

@@ -48,11 +48,11 @@ same features before "unchanged"
 
 plan() { grep -am1 '^auto=' "$w/$1/s_last.state"; }
 status 0 "-precision auto" train auto -epochs 1 -precision auto
-grep -qE '^auto: the student in (bf16, .* convolutions by oneDNN instead of Winograd|fp32, bf16 would be)' "$w/out" &&
+grep -qE '^auto: the student in (bf16, (channels last, .* times as fast|.* convolutions by oneDNN instead of Winograd)|fp32, bf16 would be)' "$w/out" &&
     ok "says what is faster for the student" || not_ok "says what is faster for the student" "$(cat "$w/out")"
 grep -qE '^auto: the teacher in (bf16|fp32), ' "$w/out" && ok "and for the teacher" || not_ok "and for the teacher"
 before=$(plan auto)
-[[ $before =~ ^auto=(fp32|bf16\ [wd]+),(fp32|bf16\ [wd]+)$ ]] && ok "which is in its state" || not_ok "which is in its state" "$before"
+[[ $before =~ ^auto=(fp32|bf16\ [wd]+|bf16\ l+),(fp32|bf16\ [wd]+|bf16\ l+)$ ]] && ok "which is in its state" || not_ok "which is in its state" "$before"
 cp -r "$w/auto" "$w/auto-again"
 status 0 "goes on" train auto -epochs 2 -precision auto -resume
 says out "auto: as when the run began" "as it began"

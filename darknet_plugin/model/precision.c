@@ -1,9 +1,11 @@
 /* The timing behind -precision auto (see precision.h).
  *
- * Three ways: fp32, bf16 with every convolution by Winograd that can be, bf16 with all by oneDNN. A layer's time is the
- * shortest of TIMED_STEPS steps, forward and backward; bf16's best is each layer's better way, and a network takes it
- * where it is faster than fp32 by more than the clock is wrong. A way whose first step has another loss than fp32's is
- * left out: kernels for a new processor may be wrong. */
+ * Four ways: fp32, bf16 with every convolution by Winograd that can be, bf16 with all by oneDNN, and the last once more
+ * with the channels of a pixel side by side, which a network has from its first layer to its last or not at all. A
+ * layer's time is the shortest of TIMED_STEPS steps, forward and backward; bf16's best is each layer's better way of
+ * the first two, or the third where all its layers take less, and a network takes it where it is faster than fp32 by
+ * more than the clock is wrong. A way whose first step has another loss than fp32's is left out: kernels for a new
+ * processor may be wrong. */
 #include "precision.h"
 
 #include "darknet_plugin/base/mem.h"
@@ -11,12 +13,15 @@
 #include "model.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { BY_FP32, BY_WINOGRAD, BY_DNNL, WAYS, TIMED_STEPS = 4 };
-static const char letter_of[WAYS] = { 0, CPU_PRODUCTS_WINOGRAD, CPU_PRODUCTS_DNNL };
+enum { BY_FP32, BY_WINOGRAD, BY_DNNL, BY_LAST, WAYS, TIMED_STEPS = 4 };
+static const char letter_of[WAYS] = { 0, CPU_PRODUCTS_WINOGRAD, CPU_PRODUCTS_DNNL, CPU_PRODUCTS_LAST };
+static const char *const name_of[WAYS] = { "fp32", "Winograd", "oneDNN", "oneDNN, channels last" };
 /* Of fp32's time: more is not surely less. */
 static const double WORTH = .97;
 /* What rounding may change of a first step's loss. */
@@ -144,12 +149,14 @@ static int move_times(int pipe_end, timing *times, int way, int way_out)
     return bad;
 }
 
-/* In a child, as the host keeps some memory of every network that it frees. */
+/* In a child, as the host keeps some memory of every network that it frees. Threads do not come along through fork():
+ * the child would wait for ever for those that have worked before, so these are ended first. */
 static int time_apart(const char *cfg, const model_options *options, timing *times, int way, diag *d)
 {
     int ends[2], status = 0;
     if (pipe(ends)) return time_way(cfg, options, times, way, d);
     fflush(NULL);
+    omp_pause_resource_all(omp_pause_soft);
     pid_t child = fork();
     if (!child) {
         int bad = time_way(cfg, options, times, way, d);
@@ -173,7 +180,7 @@ static double total(const network_times *times, int way)
 }
 
 /* bf16's better way of each layer to letters[0 .. n), and what all together take. */
-static double best_of(const network_times *times, char *letters)
+static double best_mixed(const network_times *times, char *letters)
 {
     double sum = 0;
     for (int k = 0; k < times->n; ++k) {
@@ -185,6 +192,15 @@ static double best_of(const network_times *times, char *letters)
     return sum;
 }
 
+/* The same of all ways. */
+static double best_of(const network_times *times, char *letters)
+{
+    double mixed = best_mixed(times, letters), last = total(times, BY_LAST);
+    if (last >= mixed) return mixed;
+    memset(letters, CPU_PRODUCTS_LAST, (size_t)times->n);
+    return last;
+}
+
 /* One that computes something else is no way at all. */
 static void leave_out_wrong(timing *times, int way, FILE *out)
 {
@@ -192,7 +208,7 @@ static void leave_out_wrong(timing *times, int way, FILE *out)
     if (fabs(loss - right) <= SAME_LOSS * fabs(right)) return;
     if (out)
         fprintf(out, "auto: bf16 by %s is left out, its loss is %g instead of %g\n",
-                way == BY_DNNL ? "oneDNN" : "Winograd", loss, right);
+                name_of[way], loss, right);
     for (int i = 0; i < times->networks; ++i)
         for (int k = 0; k < times->network[i].n; ++k) times->network[i].layer[way][k] = INFINITY;
 }
@@ -202,14 +218,16 @@ static void choose(const network_times *times, const char *name, FILE *plan, FIL
 {
     char *letters = mem_calloc((size_t)times->n + 1, 1);
     double fp32 = total(times, BY_FP32), bf16 = best_of(times, letters);
-    int chosen = bf16 < WORTH * fp32, dnnl = 0, either = 0;
+    int chosen = bf16 < WORTH * fp32, last = *letters == CPU_PRODUCTS_LAST, dnnl = 0, either = 0;
     for (int k = 0; k < times->n; ++k) {
         dnnl += letters[k] == CPU_PRODUCTS_DNNL;
         either += times->who[BY_DNNL][k] != times->who[BY_WINOGRAD][k];
     }
     if (chosen) fprintf(plan, "bf16 %s", letters);
     else fprintf(plan, "fp32");
-    if (out && chosen)
+    if (out && chosen && last)
+        fprintf(out, "auto: %s in bf16, channels last, %.2f times as fast as in fp32\n", name, fp32 / bf16);
+    else if (out && chosen)
         fprintf(out, "auto: %s in bf16, %.2f times as fast as in fp32, %d of %d convolutions by oneDNN instead of "
                 "Winograd\n", name, fp32 / bf16, dnnl, either);
     else if (out)

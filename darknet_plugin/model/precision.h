@@ -9,7 +9,7 @@
 
 struct model_options;
 
-/* Opens `cfg` three times as `options` say but for the precision, takes some training steps of random images each time,
+/* Opens `cfg` four times as `options` say but for the precision, takes some training steps of random images each time,
  * and returns the plan, which model_options.plan takes: an entry a network, the student's, then each teacher's, with
  * commas between: "fp32" or "bf16 " and a letter a layer (cpu_options.products). Says to `out` what it found; NULL:
  * nothing. NULL with a message in `d`. The caller frees. */

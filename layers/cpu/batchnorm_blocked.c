@@ -70,9 +70,25 @@ static float factor_of(const layer *l, size_t c, int train)
 
 /* ---- items ---- */
 
-static size_t map_size(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w; }
 static size_t items(const layer *l) { return (size_t)l->batch * vec_blocks(l->out_c); }
-static size_t item_floats(const layer *l) { return map_size(l) * LANES; }
+static size_t item_floats(const layer *l) { return cpu_map(l) * LANES; }
+
+/* Where an item's pixels are: at, at + step ... below end. */
+typedef struct item_span {
+    size_t at, step, end;
+} item_span;
+
+static item_span span_of(const layer *l, size_t item)
+{
+    size_t blocks = vec_blocks(l->out_c), at = vec_block_at(item, blocks, cpu_map(l)), step = vec_step(blocks);
+    return (item_span){ at, step, at + cpu_map(l) * step };
+}
+
+/* The end of the run of pixels that begins at `at`. */
+static size_t run_end(const item_span *span, size_t at)
+{
+    return span->end - at < RUN * span->step ? span->end : at + RUN * span->step;
+}
 
 static void for_items(const layer *l, void (*fn)(void *, size_t, size_t), bn_job *job)
 {
@@ -107,16 +123,16 @@ static void store_part(const bn_job *job, size_t item, const part_sums *sums)
 static void measure_items(void *ctx, size_t begin, size_t end)
 {
     const bn_job *job = ctx;
-    size_t blocks = vec_blocks(job->l->out_c), n = item_floats(job->l);
+    size_t blocks = vec_blocks(job->l->out_c);
     for (size_t item = begin; item < end; ++item) {
-        const map_value *x = job->x + item * n;
+        item_span span = span_of(job->l, item);
         vec shift = vec_load(job->shift + item % blocks * LANES);
         part_sums s = { 0 };
-        for (size_t at = 0; at < n; at += RUN * LANES) {
-            size_t stop = n - at < RUN * LANES ? n : at + RUN * LANES;
+        for (size_t at = span.at, stop; at < span.end; at = stop) {
+            stop = run_end(&span, at);
             vec one = vec_all(0), two = vec_all(0);
-            for (size_t i = at; i < stop; i += LANES) {
-                vec d = map_load(x + i) - shift;
+            for (size_t i = at; i < stop; i += span.step) {
+                vec d = map_load(job->x + i) - shift;
                 one += d;
                 two += d * d;
             }
@@ -143,12 +159,12 @@ static double total_of(const float *sums, size_t parts, size_t n, size_t c)
 /* Mean and variance of channel c of x in doubles, straight from the definition. */
 static void measure_exactly(const layer *l, const map_value *x, size_t c, double *mean, double *variance)
 {
-    size_t blocks = vec_blocks(l->out_c), map = map_size(l);
+    size_t blocks = vec_blocks(l->out_c), map = cpu_map(l);
     double n = (double)l->batch * (double)map, sum = 0, squares = 0;
     for (int pass = 0; pass < 2; ++pass)
         for (size_t b = 0; b < (size_t)l->batch; ++b) {
-            const map_value *at = x + (b * blocks + c / LANES) * map * LANES + c % LANES;
-            for (size_t i = 0; i < map; ++i, at += LANES) {
+            const map_value *at = x + vec_block_at(b * blocks + c / LANES, blocks, map) + c % LANES;
+            for (size_t i = 0; i < map; ++i, at += vec_step(blocks)) {
                 double value = (double)map_get(*at);
                 if (pass) squares += (value - sum / n) * (value - sum / n);
                 else sum += value;
@@ -162,7 +178,7 @@ void batchnorm_finish(const layer *l, const map_value *x, size_t parts, float ra
 {
     const float *sums = batchnorm_sums(l, shared), *shift = row_of(l, shared, ROW_SHIFT);
     size_t n = wide(l->out_c);
-    double count = (double)l->batch * (double)map_size(l);
+    double count = (double)l->batch * (double)cpu_map(l);
     float *factor = row_of(l, shared, ROW_FACTOR);
     fill_row(l, shared, ROW_BIAS, l->biases);
     memset(factor, 0, n * sizeof *factor);
@@ -186,15 +202,16 @@ void batchnorm_take_running(const layer *l, cpu_shared *shared)
 /* Normalises one item, adds the other map, activates. */
 ACT_INLINE void apply_item(const bn_job *job, size_t item, ACTIVATION act)
 {
-    size_t n = item_floats(job->l), at = item * n, c = item % vec_blocks(job->l->out_c) * LANES;
-    const map_value *x = job->x + at;
-    map_value *y = job->y + at;
+    item_span span = span_of(job->l, item);
+    size_t c = item % vec_blocks(job->l->out_c) * LANES;
+    const map_value *x = job->x;
     vec m = vec_load(job->mean + c), f = vec_load(job->factor + c), b = vec_load(job->bias + c);
     if (job->add)
-        for (size_t i = 0; i < n; i += LANES)
-            map_store(y + i, vec_act((map_load(x + i) - m) * f + b + map_load(job->add + at + i), act));
+        for (size_t i = span.at; i < span.end; i += span.step)
+            map_store(job->y + i, vec_act((map_load(x + i) - m) * f + b + map_load(job->add + i), act));
     else
-        for (size_t i = 0; i < n; i += LANES) map_store(y + i, vec_act((map_load(x + i) - m) * f + b, act));
+        for (size_t i = span.at; i < span.end; i += span.step)
+            map_store(job->y + i, vec_act((map_load(x + i) - m) * f + b, act));
 }
 
 ACT_INLINE void apply_loop(const bn_job *job, size_t begin, size_t end, ACTIVATION act)
@@ -265,13 +282,14 @@ ACT_INLINE int leaves_delta(const batchnorm_gradient *gradient) { return gradien
 ACT_INLINE void sum_item(const bn_job *job, size_t item, ACTIVATION act)
 {
     const batchnorm_gradient *gradient = job->gradient;
-    size_t n = item_floats(job->l), begin = item * n, c = item % vec_blocks(job->l->out_c) * LANES;
+    item_span span = span_of(job->l, item);
+    size_t c = item % vec_blocks(job->l->out_c) * LANES;
     vec m = vec_load(job->mean + c), factor = vec_load(job->factor + c), b = vec_load(job->bias + c);
     part_sums s = { 0 };
-    for (size_t at = 0; at < n; at += RUN * LANES) {
-        size_t stop = n - at < RUN * LANES ? n : at + RUN * LANES;
+    for (size_t at = span.at, stop; at < span.end; at = stop) {
+        stop = run_end(&span, at);
         vec one = vec_all(0), two = vec_all(0);
-        for (size_t i = begin + at; i < begin + stop; i += LANES) {
+        for (size_t i = at; i < stop; i += span.step) {
             vec x = gradient->x ? map_load(gradient->x + i) - m : vec_all(0),
                 d = delta_before(job, i, x, factor, b, act);
             one += d;
@@ -299,10 +317,11 @@ static void sum_items(void *ctx, size_t begin, size_t end)
 ACT_INLINE void centre_item(const bn_job *job, size_t item, ACTIVATION act)
 {
     const batchnorm_gradient *gradient = job->gradient;
-    size_t n = item_floats(job->l), begin = item * n, c = item % vec_blocks(job->l->out_c) * LANES;
+    item_span span = span_of(job->l, item);
+    size_t c = item % vec_blocks(job->l->out_c) * LANES;
     vec m = vec_load(job->mean + c), factor = vec_load(job->factor + c), b = vec_load(job->bias + c);
     vec centre = vec_load(job->centre + c), slope = vec_load(job->slope + c);
-    for (size_t i = begin; i < begin + n; i += LANES) {
+    for (size_t i = span.at; i < span.end; i += span.step) {
         vec x = gradient->x ? map_load(gradient->x + i) - m : vec_all(0);
         vec d = leaves_delta(gradient) ? map_load(gradient->d + i) : delta_before(job, i, x, factor, b, act);
         map_store(gradient->dx + i, factor * (d - centre - slope * x));
@@ -353,7 +372,7 @@ static void finish_sums(const layer *l, bn_job *job, cpu_shared *shared)
 {
     const batchnorm_gradient *gradient = job->gradient;
     size_t n = wide(l->out_c), parts = (size_t)l->batch;
-    double count = (double)l->batch * (double)map_size(l);
+    double count = (double)l->batch * (double)cpu_map(l);
     float *centre = row_of(l, shared, ROW_CENTRE), *slope = row_of(l, shared, ROW_SLOPE);
     memset(centre, 0, n * sizeof *centre);
     memset(slope, 0, n * sizeof *slope);

@@ -186,7 +186,7 @@ static void refresh_output(network *net)
 static const cpu_kernels *kernels_of(const network *net, const cpu_options *options)
 {
     if (options->backend != BACKEND_DNNL) return &cpu_wide;
-    return cpu_choose_kernels(net, options->layouts, options->precision);
+    return cpu_choose_kernels(net, options);
 }
 
 /* Makes what the network's layers share, as the options have it. */

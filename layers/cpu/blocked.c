@@ -36,8 +36,9 @@ int accepts_blocked_shortcut(const layer *l, const cpu_state *state)
         && cpu_blocked_at(state->shared, l->index);
 }
 
-static size_t item_floats(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w * LANES; }
+static size_t item_floats(const layer *l) { return cpu_map(l) * LANES; }
 static size_t items(const layer *l) { return (size_t)l->batch * vec_blocks(l->out_c); }
+static size_t input_map(const layer *l) { return (size_t)l->h * (size_t)l->w; }
 
 /* ---- shortcut and activation ---- */
 
@@ -125,11 +126,12 @@ void backward_blocked_shortcut(const layer *l, cpu_state *state, const layer_cal
  * NaN. */
 ACT_INLINE void window(const layer *l, const map_value *x, int top, int left, vec *best, ivec *at)
 {
+    size_t step = vec_step(vec_blocks(l->out_c));
     *best = vec_all(-FLT_MAX);
     *at = (ivec){ 0 } - 1;
     for (int r = cpu_clip(top, l->h); r < cpu_clip(top + l->size, l->h); ++r)
         for (int c = cpu_clip(left, l->w); c < cpu_clip(left + l->size, l->w); ++c) {
-            vec v = map_load(x + ((size_t)r * (size_t)l->w + (size_t)c) * LANES);
+            vec v = map_load(x + ((size_t)r * (size_t)l->w + (size_t)c) * step);
             ivec better = (v > *best) | (v != v) | (*at < 0);
             *best = vec_pick(better, v, *best);
             *at = (better & (r * l->w + c)) | (~better & *at);
@@ -141,17 +143,20 @@ static void pool_items(void *ctx, size_t begin, size_t end)
 {
     const map_job *job = ctx;
     const layer *l = job->l;
-    size_t in = (size_t)l->h * (size_t)l->w * LANES, n = item_floats(l);
-    for (size_t item = begin; item < end; ++item)
-        for (size_t i = 0; i < n; i += LANES) {
-            int row = (int)(i / LANES) / l->out_w * fork_stride_y(l) - l->pad / 2,
-                col = (int)(i / LANES) % l->out_w * fork_stride_x(l) - l->pad / 2;
+    size_t blocks = vec_blocks(l->out_c), n = cpu_map(l);
+    for (size_t item = begin; item < end; ++item) {
+        const map_value *x = job->x + vec_block_at(item, blocks, input_map(l));
+        size_t y = vec_block_at(item, blocks, n);
+        for (size_t i = 0; i < n; ++i, y += vec_step(blocks)) {
+            int row = (int)i / l->out_w * fork_stride_y(l) - l->pad / 2,
+                col = (int)i % l->out_w * fork_stride_x(l) - l->pad / 2;
             vec best;
             ivec at;
-            window(l, job->x + item * in, row, col, &best, &at);
-            map_store(job->out + item * n + i, best);
-            if (job->index) memcpy(job->index + item * n + i, &at, sizeof at);
+            window(l, x, row, col, &best, &at);
+            map_store(job->out + y, best);
+            if (job->index) memcpy(job->index + y, &at, sizeof at);
         }
+    }
 }
 
 static void add_to(map_value *to, map_value d) { *to = map_of(map_get(*to) + map_get(d)); }
@@ -161,12 +166,14 @@ static void unpool_items(void *ctx, size_t begin, size_t end)
 {
     const map_job *job = ctx;
     const layer *l = job->l;
-    size_t in = (size_t)l->h * (size_t)l->w * LANES, n = item_floats(l);
+    size_t blocks = vec_blocks(l->out_c), step = vec_step(blocks), n = cpu_map(l);
     for (size_t item = begin; item < end; ++item) {
-        map_value *dx = job->dx + item * in;
-        if (!job->add_x) memset(dx, 0, in * sizeof *dx);
-        for (size_t i = item * n; i < (item + 1) * n; ++i)
-            if (job->index[i] >= 0) add_to(&dx[(size_t)job->index[i] * LANES + i % LANES], job->d[i]);
+        map_value *dx = job->dx + vec_block_at(item, blocks, input_map(l));
+        for (size_t i = 0; !job->add_x && i < input_map(l); ++i) map_store(dx + i * step, vec_all(0));
+        size_t y = vec_block_at(item, blocks, n);
+        for (size_t i = 0; i < n; ++i, y += step)
+            for (size_t k = 0; k < LANES; ++k)
+                if (job->index[y + k] >= 0) add_to(&dx[(size_t)job->index[y + k] * step + k], job->d[y + k]);
     }
 }
 
@@ -204,11 +211,12 @@ static void average_items(void *ctx, size_t begin, size_t end)
 {
     const map_job *job = ctx;
     const layer *l = job->l;
-    size_t blocks = vec_blocks(l->c), n = (size_t)l->h * (size_t)l->w;
+    size_t blocks = vec_blocks(l->c), n = input_map(l);
     for (size_t item = begin; item < end; ++item) {
         size_t first = item % blocks * LANES;
+        const map_value *x = job->x + vec_block_at(item, blocks, n);
         double sum[LANES] = { 0 };
-        for (size_t i = 0; i < n * LANES; ++i) sum[i % LANES] += map_get(job->x[item * n * LANES + i]);
+        for (size_t i = 0; i < n * LANES; ++i) sum[i % LANES] += map_get(x[i / LANES * vec_step(blocks) + i % LANES]);
         for (size_t k = 0; k < LANES && first + k < (size_t)l->c; ++k)
             job->row_out[item / blocks * (size_t)l->c + first + k] = (float)(sum[k] / (double)n);
     }
@@ -219,13 +227,13 @@ static void spread_items(void *ctx, size_t begin, size_t end)
 {
     const map_job *job = ctx;
     const layer *l = job->l;
-    size_t blocks = vec_blocks(l->c), n = (size_t)l->h * (size_t)l->w;
+    size_t blocks = vec_blocks(l->c), n = input_map(l);
     for (size_t item = begin; item < end; ++item) {
-        size_t first = item % blocks * LANES;
+        size_t first = item % blocks * LANES, dx = vec_block_at(item, blocks, n);
         vec d = vec_all(0);
         for (size_t k = 0; k < LANES && first + k < (size_t)l->c; ++k)
             d[k] = job->row_d[item / blocks * (size_t)l->c + first + k] / (float)n;
-        for (size_t i = 0; i < n; ++i) map_put(job->dx, (item * n + i) * LANES, d, job->add_x);
+        for (size_t i = 0; i < n; ++i) map_put(job->dx, dx + i * vec_step(blocks), d, job->add_x);
     }
 }
 
@@ -233,7 +241,7 @@ void forward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call 
 {
     (void)call;
     map_job job = { .l = l, .x = cpu_blocked_at(state->shared, state->index - 1)->out, .row_out = l->output };
-    parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, average_items, &job);
+    parallel_for_work((size_t)l->batch * vec_blocks(l->c), input_map(l) * LANES, average_items, &job);
 }
 
 void backward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call *call)
@@ -242,5 +250,5 @@ void backward_blocked_avgpool(const layer *l, cpu_state *state, const layer_call
     map_job job = { .l = l, .row_d = l->delta };
     job.dx = cpu_delta_of(state, state->index - 1, &job.add_x);
     if (job.dx)
-        parallel_for_work((size_t)l->batch * vec_blocks(l->c), (size_t)l->h * (size_t)l->w * LANES, spread_items, &job);
+        parallel_for_work((size_t)l->batch * vec_blocks(l->c), input_map(l) * LANES, spread_items, &job);
 }

@@ -3,15 +3,20 @@
  *   route      y = the inputs, one behind the other in channels;      dx_k += their part of dy
  *   upsample   y[i,j] = scale * x[i/stride,j/stride];                 dx += scale * sum of dy over the square
  *
- * A route of one layer is that layer's map itself. Of several, blocks of channels are copied whole, so only the last
- * input of a route may end within a block; other routes, and those of unlike maps, stay plain and are the host's. */
+ * A route of one layer is that layer's map itself. Of several, blocks of channels are copied whole, in pieces of what
+ * stands together, so only the last input of a route may end within a block; other routes, and those of unlike maps,
+ * stay plain and are the host's. */
 #include "parallel.h"
 #include "state.h"
 #include "vec.h"
 
 #include <string.h>
 
-static size_t map_numbers(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w * LANES; }
+static size_t map_numbers(const layer *l) { return cpu_map(l) * LANES; }
+
+/* Pieces of a map, and numbers of one of them of so many channels. */
+static size_t pieces(const layer *l) { return (size_t)l->batch * vec_pieces(cpu_map(l)); }
+static size_t piece_numbers(const layer *l, int c) { return vec_blocks(c) * map_numbers(l) / vec_pieces(cpu_map(l)); }
 
 int accepts_blocked_route(const layer *l, const cpu_state *state)
 {
@@ -26,7 +31,7 @@ int accepts_blocked_route(const layer *l, const cpu_state *state)
 typedef struct part_job {
     const map_value *from;
     map_value *to;
-    size_t from_stride, to_stride, numbers;  /* between images; copied of each */
+    size_t from_stride, to_stride, numbers;  /* between pieces; copied of each */
     int add;
 } part_job;
 
@@ -50,12 +55,12 @@ void forward_blocked_route(const layer *l, cpu_state *state, const layer_call *c
         return;
     }
     map_value *y = cpu_output(l, state);
-    size_t all = vec_blocks(l->out_c) * map_numbers(l);
+    size_t all = piece_numbers(l, l->out_c);
     for (int k = 0; k < l->n; ++k) {
-        size_t part = vec_blocks(call->net->layers[l->input_layers[k]].out_c) * map_numbers(l);
+        size_t part = piece_numbers(l, call->net->layers[l->input_layers[k]].out_c);
         part_job job = { .from = cpu_blocked_at(state->shared, l->input_layers[k])->out, .to = y, .from_stride = part,
                          .to_stride = all, .numbers = part };
-        parallel_for_work((size_t)l->batch, part, move_parts, &job);
+        parallel_for_work(pieces(l), part, move_parts, &job);
         y += part;
     }
 }
@@ -73,14 +78,14 @@ static int hand_over(const layer *l, const cpu_state *state, map_value *d)
 void backward_blocked_route(const layer *l, cpu_state *state, const layer_call *call)
 {
     map_value *d = cpu_take_delta(l, state), *part_of_d = d;
-    size_t all = vec_blocks(l->out_c) * map_numbers(l);
+    size_t all = piece_numbers(l, l->out_c);
     if (hand_over(l, state, d)) return;
     for (int k = 0; k < l->n; ++k) {
-        size_t part = vec_blocks(call->net->layers[l->input_layers[k]].out_c) * map_numbers(l);
+        size_t part = piece_numbers(l, call->net->layers[l->input_layers[k]].out_c);
         part_job job = { .from = part_of_d, .from_stride = all, .to_stride = part, .numbers = part };
         part_of_d += part;
         job.to = cpu_delta_of(state, l->input_layers[k], &job.add);
-        if (job.to) parallel_for_work((size_t)l->batch, part, move_parts, &job);
+        if (job.to) parallel_for_work(pieces(l), part, move_parts, &job);
     }
     cpu_give(state->shared, d);
 }
@@ -98,20 +103,32 @@ typedef struct up_job {
 int accepts_cpu_upsample(const layer *l) { return !l->self_layer && !l->reverse && l->stride > 0; }
 
 /* Where pixel (row, col) of a block is. */
-static size_t at(int row, int col, int width) { return ((size_t)row * (size_t)width + (size_t)col) * LANES; }
+static size_t at(const layer *l, int row, int col, int width)
+{
+    return ((size_t)row * (size_t)width + (size_t)col) * vec_step(vec_blocks(l->out_c));
+}
+
+/* Where a block of the input and of the output begins. */
+static size_t input_at(const layer *l, size_t item)
+{
+    return vec_block_at(item, vec_blocks(l->out_c), (size_t)l->h * (size_t)l->w);
+}
+
+static size_t output_at(const layer *l, size_t item) { return vec_block_at(item, vec_blocks(l->out_c), cpu_map(l)); }
 
 /* Repeats each pixel over its square. */
 static void upsample_items(void *ctx, size_t begin, size_t end)
 {
     const up_job *job = ctx;
     const layer *l = job->l;
-    size_t in = (size_t)l->h * (size_t)l->w * LANES, out = map_numbers(l);
-    for (size_t item = begin; item < end; ++item)
+    for (size_t item = begin; item < end; ++item) {
+        size_t x = input_at(l, item), y = output_at(l, item);
         for (int r = 0; r < l->out_h; ++r)
             for (int c = 0; c < l->out_w; ++c) {
-                size_t from = item * in + at(r / l->stride, c / l->stride, l->w);
-                map_store(job->y + item * out + at(r, c, l->out_w), l->scale * map_load(job->x + from));
+                size_t from = x + at(l, r / l->stride, c / l->stride, l->w);
+                map_store(job->y + y + at(l, r, c, l->out_w), l->scale * map_load(job->x + from));
             }
+    }
 }
 
 /* Sums each square's delta into its pixel. */
@@ -119,17 +136,17 @@ static void gather_items(void *ctx, size_t begin, size_t end)
 {
     const up_job *job = ctx;
     const layer *l = job->l;
-    size_t in = (size_t)l->h * (size_t)l->w * LANES, out = map_numbers(l);
-    for (size_t item = begin; item < end; ++item)
+    for (size_t item = begin; item < end; ++item) {
+        size_t x = input_at(l, item), y = output_at(l, item);
         for (int r = 0; r < l->h; ++r)
             for (int c = 0; c < l->w; ++c) {
-                map_value *dx = job->dx + item * in + at(r, c, l->w);
                 vec sum = vec_all(0);
                 for (int u = 0; u < l->stride; ++u)
                     for (int v = 0; v < l->stride; ++v)
-                        sum += map_load(job->d + item * out + at(r * l->stride + u, c * l->stride + v, l->out_w));
-                map_store(dx, job->add ? map_load(dx) + l->scale * sum : l->scale * sum);
+                        sum += map_load(job->d + y + at(l, r * l->stride + u, c * l->stride + v, l->out_w));
+                map_put(job->dx, x + at(l, r, c, l->w), l->scale * sum, job->add);
             }
+    }
 }
 
 void forward_blocked_upsample(const layer *l, cpu_state *state, const layer_call *call)

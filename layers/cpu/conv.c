@@ -87,15 +87,11 @@ static void reserve_blocked(const conv_plan *plan, const cpu_state *state)
     cpu_reserve(state->shared, SLOT_SUMS, batchnorm_sums_floats(parts, shape->n) * sizeof(float));
 }
 
-/* Is oneDNN to be asked before Winograd? Of halves AMX makes sixteen times as many products as fp32 units do, which
- * is more than Winograd saves. */
+/* Is oneDNN to be asked before Winograd? */
 static int products_first(const cpu_state *state)
 {
     const char *chosen = state->shared->products;
-    if (!state->shared->kernels->half) return 0;
-    if (chosen) return chosen[state->index] == CPU_PRODUCTS_DNNL;
-    const char *who = cpu_bf16_products();
-    return who && !strcmp(who, "AMX");
+    return state->shared->kernels->half && chosen && chosen[state->index] == CPU_PRODUCTS_DNNL;
 }
 
 /* Plans with the fastest arithmetic that can do it; the plain loops always can. */

@@ -79,7 +79,7 @@ typedef struct conv_math {
 } conv_math;
 
 extern const conv_math conv_reference;
-#ifdef NARROW   /* its tiles are of wide blocks */
+#if defined NARROW || defined LAST   /* its tiles are of wide blocks */
 static inline const conv_math *conv_winograd(void) { return NULL; }
 #else
 const conv_math *conv_winograd(void);   /* NULL in a build without it */

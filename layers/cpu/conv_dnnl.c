@@ -75,8 +75,18 @@ static dnnl_memory_desc_t any(dnnl_memory_desc_t like, dnnl_data_type_t type)
     return r;
 }
 
-static const dnnl_format_tag_t blocked_tag = LANES == 16 ? dnnl_aBcd16b : dnnl_aBcd8b;
-static dnnl_format_tag_t map_tag(int blocked) { return blocked ? blocked_tag : dnnl_abcd; }
+/* A map's numbers as ours stand. */
+static int describe_map(dnnl_memory_desc_t *map, const dnnl_dims_t dims, dnnl_data_type_t type, int blocked)
+{
+    if (!blocked) return fails(dnnl_memory_desc_init_by_tag(map, 4, dims, type, dnnl_abcd));
+#ifdef LAST
+    const dnnl_dim_t pixel = (dnnl_dim_t)vec_step(vec_blocks((int)dims[1])), row = dims[3] * pixel;
+    const dnnl_dims_t strides = { dims[2] * row, 1, row, pixel };
+    return fails(dnnl_memory_desc_init_by_strides(map, 4, dims, type, strides));
+#else
+    return fails(dnnl_memory_desc_init_by_tag(map, 4, dims, type, LANES == 16 ? dnnl_aBcd16b : dnnl_aBcd8b));
+#endif
+}
 
 /* What a primitive does with one of its arguments: multiplies it, or makes it. */
 typedef enum { OPERAND, RESULT } part;
@@ -122,8 +132,7 @@ static int our_descriptions(onednn_plan *plan)
             || fails(dnnl_memory_desc_init_by_tag(&plan->b, 1, b, dnnl_f32, dnnl_a));
     }
     const dnnl_data_type_t type_x = map_type(plan, shape->x_blocked), type_y = map_type(plan, shape->y_blocked);
-    return fails(dnnl_memory_desc_init_by_tag(&plan->x, 4, x, type_x, map_tag(shape->x_blocked)))
-        || fails(dnnl_memory_desc_init_by_tag(&plan->y, 4, y, type_y, map_tag(shape->y_blocked)))
+    return describe_map(&plan->x, x, type_x, shape->x_blocked) || describe_map(&plan->y, y, type_y, shape->y_blocked)
         || (shape->groups > 1 ? fails(dnnl_memory_desc_init_by_tag(&plan->w, 5, g, dnnl_f32, dnnl_abcde))
                           : fails(dnnl_memory_desc_init_by_tag(&plan->w, 4, w, dnnl_f32, dnnl_abcd)))
         || fails(dnnl_memory_desc_init_by_tag(&plan->b, 1, b, dnnl_f32, dnnl_a));

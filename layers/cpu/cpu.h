@@ -17,8 +17,9 @@ typedef enum { BACKEND_DNNL, BACKEND_REFERENCE, BACKEND_HOST, BACKEND_GPU } cpu_
 
 /* What convolutions and connected layers multiply: operands as they are, or rounded to bfloat16 and summed in fp32. */
 typedef enum { PRECISION_FP32, PRECISION_BF16 } cpu_precision;
-/* In bf16: which of two that can do a convolution does. */
-enum { CPU_PRODUCTS_WINOGRAD = 'w', CPU_PRODUCTS_DNNL = 'd' };
+/* In bf16: which of two that can do a convolution does, or, for all layers of a network alike, oneDNN on maps that
+ * are NHWC ("channels last"), as AMX likes them. */
+enum { CPU_PRODUCTS_WINOGRAD = 'w', CPU_PRODUCTS_DNNL = 'd', CPU_PRODUCTS_LAST = 'l' };
 
 typedef enum {
     CPU_TRAINED,          /* forward, backward, update */

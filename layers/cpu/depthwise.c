@@ -23,19 +23,20 @@ static void valid_range(const conv_shape *shape, int k, int in, int out, int *be
     if (*end > out) *end = out;
 }
 
-/* One tap of the filter, one image's block: x and dy are (h, w, LANES). */
+/* One tap of the filter, one image's block: x and dy are (h, w), pixels of LANES. */
 static vec tap_sum(const conv_shape *shape, const map_value *x, const map_value *dy, int ky, int kx)
 {
     int y0, y1, x0, x1;
+    const ptrdiff_t step = (ptrdiff_t)vec_step(vec_blocks(shape->n));
     vec sum = vec_all(0);
     valid_range(shape, ky, shape->h, shape->out_h, &y0, &y1);
     valid_range(shape, kx, shape->w, shape->out_w, &x0, &x1);
     for (int oy = y0; oy < y1; ++oy) {
         ptrdiff_t iy = oy * shape->stride - shape->pad + ky;
-        const map_value *row = x + (iy * shape->w + kx - shape->pad) * LANES;
-        const map_value *d = dy + (ptrdiff_t)oy * shape->out_w * LANES;
+        const map_value *row = x + (iy * shape->w + kx - shape->pad) * step;
+        const map_value *d = dy + (ptrdiff_t)oy * shape->out_w * step;
         for (int ox = x0; ox < x1; ++ox)
-            sum += map_load(d + (ptrdiff_t)ox * LANES) * map_load(row + (ptrdiff_t)ox * shape->stride * LANES);
+            sum += map_load(d + (ptrdiff_t)ox * step) * map_load(row + (ptrdiff_t)ox * shape->stride * step);
     }
     return sum;
 }
@@ -44,15 +45,15 @@ static vec tap_sum(const conv_shape *shape, const map_value *x, const map_value 
 static void sum_block(const depthwise_job *job, size_t block)
 {
     const conv_shape *shape = job->shape;
-    size_t in = (size_t)shape->h * (size_t)shape->w * LANES, out = (size_t)shape->out_h * (size_t)shape->out_w * LANES;
+    size_t in = (size_t)shape->h * (size_t)shape->w, out = (size_t)shape->out_h * (size_t)shape->out_w;
     size_t blocks = vec_blocks(shape->n);
     int lanes = shape->n - (int)block * LANES, taps = shape->size * shape->size;
     float *dw = job->dw + block * LANES * (size_t)taps;
     for (int t = 0; t < taps; ++t) {
         vec sum = vec_all(0);
         for (size_t b = 0; b < (size_t)shape->batch; ++b)
-            sum += tap_sum(shape, job->x + (b * blocks + block) * in, job->dy + (b * blocks + block) * out,
-                           t / shape->size, t % shape->size);
+            sum += tap_sum(shape, job->x + vec_block_at(b * blocks + block, blocks, in),
+                           job->dy + vec_block_at(b * blocks + block, blocks, out), t / shape->size, t % shape->size);
         for (int k = 0; k < LANES && k < lanes; ++k) dw[k * taps + t] += sum[k];
     }
 }

@@ -167,13 +167,14 @@ ACT_INLINE vec keep_lanes(vec v, uint16_t bits)
 static void drop_items(void *ctx, size_t begin, size_t end)
 {
     const blocked_dropout *job = ctx;
-    size_t map = cpu_map(job->l);
+    size_t map = cpu_map(job->l), blocks = vec_blocks(job->l->out_c);
     for (size_t item = begin; item < end; ++item) {
+        size_t at = vec_block_at(item, blocks, map);
         if (job->draw) draw_item(job, item);
-        for (size_t i = item * map; i < (item + 1) * map; ++i) {
-            vec v = map_load(job->x + i * LANES);
+        for (size_t i = item * map; i < (item + 1) * map; ++i, at += vec_step(blocks)) {
+            vec v = map_load(job->x + at);
             if (!job->copy) v = keep_lanes(job->l->scale * v, job->kept[i]);
-            map_store(job->y + i * LANES, job->add ? map_load(job->y + i * LANES) + v : v);
+            map_put(job->y, at, v, job->add);
         }
     }
 }

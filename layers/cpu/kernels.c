@@ -1,9 +1,12 @@
-/* Which of the three compilations of blocked layers a network gets (variant.h): halves in bf16, else blocks of 8
- * channels where it is made of depthwise convolutions and wider blocks would be empty for a good part.
+/* Which of the four compilations of blocked layers a network gets (variant.h): halves in bf16, channels last where AMX
+ * multiplies them; else blocks of 8 channels where it is made of depthwise convolutions and wider blocks would be empty
+ * for a good part.
  *
  * Depthwise networks spend their time on moving maps; dense ones on arithmetic, which wide vectors do faster even with
  * some lanes empty. */
 #include "state.h"
+
+#include <string.h>
 
 /* Narrow blocks pay where wide ones move this many tenths of what they move. */
 enum { WORTH_IN_TENTHS = 11 };
@@ -36,13 +39,21 @@ enum { WITH_DNNL = 1 };
 enum { WITH_DNNL = 0 };
 #endif
 
-/* What a test asks for, or what the maps' sizes say; alone, without oneDNN, Winograd has wide blocks only. */
-const cpu_kernels *cpu_choose_kernels(const network *net, cpu_layouts layouts, cpu_precision precision)
+/* Channels last? What `products` say, or as AMX wants it. */
+static int has_channels_last(const char *products)
 {
-    if (precision == PRECISION_BF16) return &cpu_half;
+    const char *who = cpu_bf16_products();
+    return products ? *products == CPU_PRODUCTS_LAST : who && !strcmp(who, "AMX");
+}
+
+/* What a test asks for, or what the maps' sizes say; alone, without oneDNN, Winograd has wide blocks only. */
+const cpu_kernels *cpu_choose_kernels(const network *net, const cpu_options *options)
+{
+    if (options->precision == PRECISION_BF16)
+        return WITH_DNNL && has_channels_last(options->products) ? &cpu_last : &cpu_half;
     if (!WITH_DNNL) return &cpu_wide;
-    if (layouts == LAYOUTS_NARROW) return &cpu_narrow;
-    if (layouts == LAYOUTS_BLOCKED && has_depthwise(net)
+    if (options->layouts == LAYOUTS_NARROW) return &cpu_narrow;
+    if (options->layouts == LAYOUTS_BLOCKED && has_depthwise(net)
         && 10 * moved(net, cpu_wide.lanes) > WORTH_IN_TENTHS * moved(net, cpu_narrow.lanes)) return &cpu_narrow;
     return &cpu_wide;
 }

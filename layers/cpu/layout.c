@@ -30,27 +30,29 @@ typedef struct convert_job {
 
 enum { PIXELS = 64 };   /* turned at a time, so that both sides stay in the nearest cache */
 
-/* n pixels: wide (n, LANES) becomes narrow (lanes, map), or is added to it. */
-static void narrow_pixels(const map_value *wide, float *narrow, size_t n, size_t lanes, size_t map, int add)
+/* n pixels: wide, a block's, becomes narrow (lanes, map), or is added to it. */
+static void narrow_pixels(const convert_job *job, const map_value *wide, float *narrow, size_t n, size_t lanes)
 {
+    size_t map = job->map, step = vec_step(job->blocks);
     for (size_t k = 0; k < lanes; ++k)
-        if (add)
-            for (size_t i = 0; i < n; ++i) narrow[k * map + i] += map_get(wide[i * LANES + k]);
+        if (job->add)
+            for (size_t i = 0; i < n; ++i) narrow[k * map + i] += map_get(wide[i * step + k]);
         else
-            for (size_t i = 0; i < n; ++i) narrow[k * map + i] = map_get(wide[i * LANES + k]);
+            for (size_t i = 0; i < n; ++i) narrow[k * map + i] = map_get(wide[i * step + k]);
 }
 
 /* The opposite, n pixels; lanes beyond the last are 0. */
-static void widen_pixels(const float *narrow, map_value *wide, size_t n, size_t lanes, size_t map, int add)
+static void widen_pixels(const convert_job *job, const float *narrow, map_value *wide, size_t n, size_t lanes)
 {
+    size_t map = job->map, step = vec_step(job->blocks);
     for (size_t k = 0; k < lanes; ++k)
-        if (add)
+        if (job->add)
             for (size_t i = 0; i < n; ++i)
-                wide[i * LANES + k] = map_of(map_get(wide[i * LANES + k]) + narrow[k * map + i]);
+                wide[i * step + k] = map_of(map_get(wide[i * step + k]) + narrow[k * map + i]);
         else
-            for (size_t i = 0; i < n; ++i) wide[i * LANES + k] = map_of(narrow[k * map + i]);
+            for (size_t i = 0; i < n; ++i) wide[i * step + k] = map_of(narrow[k * map + i]);
     for (size_t k = lanes; k < LANES; ++k)
-        for (size_t i = 0; i < n; ++i) wide[i * LANES + k] = 0;
+        for (size_t i = 0; i < n; ++i) wide[i * step + k] = 0;
 }
 
 /* One image's block of channels an item. */
@@ -59,13 +61,13 @@ static void convert_items(void *ctx, size_t begin, size_t end)
     const convert_job *job = ctx;
     for (size_t item = begin; item < end; ++item) {
         size_t first = item % job->blocks * LANES, lanes = job->c - first < LANES ? job->c - first : LANES;
-        size_t wide = item * job->map * LANES, narrow = (item / job->blocks * job->c + first) * job->map;
+        size_t wide = vec_block_at(item, job->blocks, job->map);
+        size_t narrow = (item / job->blocks * job->c + first) * job->map;
         for (size_t i = 0; i < job->map; i += PIXELS) {
-            size_t n = job->map - i < PIXELS ? job->map - i : PIXELS, w = wide + i * LANES, p = narrow + i;
-            if (job->blocked)
-                widen_pixels((const float *)job->from + p, (map_value *)job->to + w, n, lanes, job->map, job->add);
-            else
-                narrow_pixels((const map_value *)job->from + w, (float *)job->to + p, n, lanes, job->map, job->add);
+            size_t n = job->map - i < PIXELS ? job->map - i : PIXELS, p = narrow + i;
+            size_t w = wide + i * vec_step(job->blocks);
+            if (job->blocked) widen_pixels(job, (const float *)job->from + p, (map_value *)job->to + w, n, lanes);
+            else narrow_pixels(job, (const map_value *)job->from + w, (float *)job->to + p, n, lanes);
         }
     }
 }

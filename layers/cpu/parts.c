@@ -91,26 +91,27 @@ int accepts_blocked_part(const layer *l, const cpu_state *state)
     return 1;
 }
 
-static size_t blocks_of(size_t channels) { return (channels + LANES - 1) / LANES; }
+/* From channel k of image b on: where that is in a blocked map of c channels, and how far apart pixels are. */
+typedef struct channels {
+    size_t at, step;
+} channels;
 
-/* Where channel k of image b begins in a blocked map of c channels. */
-static size_t channel_at(size_t b, size_t c, size_t k, size_t map)
+static channels channels_of(size_t b, size_t c, size_t k, size_t map)
 {
-    return (b * blocks_of(c) + k / LANES) * map * LANES + k % LANES;
+    size_t blocks = vec_blocks((int)c);
+    return (channels){ vec_block_at(b * blocks + k / LANES, blocks, map) + k % LANES, vec_step(blocks) };
 }
 
-static void move_block(const map_value *from, map_value *to, size_t numbers, int add)
+/* `lanes` channels that lie within one block on either side, of so many pixels. */
+static void move_lanes(const map_value *from, size_t from_step, map_value *to, size_t to_step, size_t lanes,
+                       size_t pixels, int add)
 {
-    if (!add) memcpy(to, from, numbers * sizeof *to);
-    for (size_t i = 0; add && i < numbers; i += LANES) map_store(to + i, map_load(to + i) + map_load(from + i));
-}
-
-/* `lanes` channels that lie within one block on either side. */
-static void move_lanes(const map_value *from, map_value *to, size_t lanes, size_t map, int add)
-{
-    for (size_t i = 0; i < map * LANES; i += LANES)
-        for (size_t k = 0; k < lanes; ++k)
-            to[i + k] = add ? map_of(map_get(to[i + k]) + map_get(from[i + k])) : from[i + k];
+    for (size_t i = 0; i < pixels; ++i, from += from_step, to += to_step) {
+        if (lanes == LANES && !add) memcpy(to, from, LANES * sizeof *to);
+        else if (lanes == LANES) map_store(to, map_load(to) + map_load(from));
+        else if (!add) memcpy(to, from, lanes * sizeof *to);
+        else for (size_t k = 0; k < lanes; ++k) to[k] = map_of(map_get(to[k]) + map_get(from[k]));
+    }
 }
 
 /* Channels up to the next border of a block on either side, of those that are left. */
@@ -129,10 +130,10 @@ static void move_blocked(void *ctx, size_t begin, size_t end)
         for (size_t k = 0, run; k < job->n; k += run) {
             size_t from_at = job->from_at + k, to_at = job->to_at + k;
             run = run_of(from_at, to_at, job->n - k);
-            const map_value *from = (const map_value *)job->from + channel_at(b, job->from_c, from_at, job->map);
-            map_value *to = (map_value *)job->to + channel_at(b, job->to_c, to_at, job->map);
-            if (run == LANES) move_block(from, to, job->map * LANES, job->add);
-            else move_lanes(from, to, run, job->map, job->add);
+            channels from = channels_of(b, job->from_c, from_at, job->map);
+            channels to = channels_of(b, job->to_c, to_at, job->map);
+            move_lanes((const map_value *)job->from + from.at, from.step, (map_value *)job->to + to.at, to.step, run,
+                       job->map, job->add);
         }
 }
 

@@ -103,13 +103,19 @@ static vec row_of(const layer *l, const float *row, size_t first)
     return v;
 }
 
+/* Where pixel i of a block is. */
+static size_t pixel_at(const layer *l, size_t item, size_t i)
+{
+    size_t blocks = vec_blocks(l->out_c);
+    return vec_block_at(item, blocks, cpu_map(l)) + i * vec_step(blocks);
+}
+
 /* Number i of a block's s. */
 ACT_INLINE vec factor(const blocked_product *job, int kind, size_t item, size_t i, vec row)
 {
-    size_t n = cpu_map(job->l);
     if (kind == FORK_BY_CHANNEL) return row;
-    if (kind == FORK_BY_NUMBER) return map_load(job->map_s + (item * n + i) * LANES);
-    return vec_all(job->plain_s[item / vec_blocks(job->l->out_c) * n + i]);
+    if (kind == FORK_BY_NUMBER) return map_load(job->map_s + pixel_at(job->l, item, i));
+    return vec_all(job->plain_s[item / vec_blocks(job->l->out_c) * cpu_map(job->l) + i]);
 }
 
 /* Blocks [begin, end) of y. */
@@ -122,7 +128,7 @@ ACT_INLINE void multiply_loop(const blocked_product *job, size_t begin, size_t e
         if (kind == FORK_BY_CHANNEL)
             row = row_of(l, job->plain_s + item / blocks * (size_t)l->out_c, item % blocks * LANES);
         for (size_t i = 0; i < n; ++i) {
-            size_t at = (item * n + i) * LANES;
+            size_t at = pixel_at(l, item, i);
             map_store(job->out + at, vec_act(map_load(job->z + at) * factor(job, kind, item, i, row), act));
         }
     }
@@ -169,7 +175,7 @@ ACT_INLINE void split_block(const blocked_product *job, size_t item, int kind, A
     vec row = kind == FORK_BY_CHANNEL ? row_of(l, job->plain_s + image * (size_t)l->out_c, first) : part;
     double sum[LANES] = { 0 };
     for (size_t i = 0; i < n; ++i) {
-        size_t at = (item * n + i) * LANES;
+        size_t at = pixel_at(l, item, i);
         vec z = map_load(job->z + at), d = map_load(job->d + at) * vec_slope(map_load(job->y + at), act);
         map_put(job->dz, at, d * factor(job, kind, item, i, row), job->add_z);
         if (kind == FORK_BY_NUMBER) map_put(job->map_ds, at, d * z, job->add_s);

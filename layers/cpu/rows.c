@@ -1,4 +1,4 @@
-/* The table of layers that the plugin computes on a CPU: a row for each type, first match first. Compiled three times,
+/* The table of layers that the plugin computes on a CPU: a row for each type, first match first. Compiled four times,
  * like what it names: see variant.h. */
 #include "layers/fork_layers.h"
 #include "state.h"

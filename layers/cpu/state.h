@@ -82,9 +82,9 @@ struct cpu_kernels {
 };
 extern const cpu_kernels cpu_wide;   /* rows.c */
 #ifndef VARIANT
-extern const cpu_kernels cpu_narrow, cpu_half;
+extern const cpu_kernels cpu_narrow, cpu_half, cpu_last;
 #endif
-const cpu_kernels *cpu_choose_kernels(const network *net, cpu_layouts layouts, cpu_precision precision);
+const cpu_kernels *cpu_choose_kernels(const network *net, const cpu_options *options);
 
 struct cpu_state {
     const cpu_row *row;
@@ -108,7 +108,7 @@ struct cpu_state {
     int borrows;           /* out is the only input's: a route of one layer copies nothing, nor does frozen dropout */
     cpu_state *sum;        /* a convolution that computes this following shortcut, too; NULL = none */
     int summed;            /* this shortcut is computed by the convolution before it */
-    void *out, *d;         /* map_values (batch, c blocks, h, w, LANES), vec.h, taken from `shared`; d NULL: nothing has
+    void *out, *d;         /* map_values, ordered as vec.h has it, taken from `shared`; d NULL: nothing has
                               been added yet */
     size_t out_bytes;
     host_callback host_forward, host_backward;

@@ -1,8 +1,10 @@
-/* Blocked layers are compiled three times: for blocks of as many channels as the processor's vectors hold, with
- * -DNARROW for blocks of 8, with -DHALF for wide blocks of bfloat16 numbers (vec.h).
+/* Blocked layers are compiled four times: for blocks of as many channels as the processor's vectors hold, with
+ * -DNARROW for blocks of 8, with -DHALF for wide blocks of bfloat16 numbers, and for the same with -DLAST in the order
+ * of channels last (vec.h).
  *
  * A network of few channels would carry mostly empty lanes through memory: 8 channels in a block of 16 take twice the
- * room and time. Halves of floats take half of both, and processors have products of them that are faster.
+ * room and time. Halves of floats take half of both, and processors have products of them that are faster; AMX's tiles
+ * are loaded from pixels whose channels all stand together, which Winograd's tiles are not written for.
  * cpu_choose_kernels (kernels.c) chooses for a whole network.
  *
  * Which files that are stands in the Makefile. Here are the other compilations' names for what they define; where
@@ -12,8 +14,11 @@
 #ifdef NARROW
 #define VARIANT(name) name##_narrow
 #endif
-#ifdef HALF
+#if defined HALF && !defined LAST
 #define VARIANT(name) name##_half
+#endif
+#ifdef LAST
+#define VARIANT(name) name##_last
 #endif
 #ifdef VARIANT
 #define cpu_wide VARIANT(cpu)

@@ -3,7 +3,8 @@
  * A blocked map is (batch, blocks, h, w, LANES) with blocks = ceil(c / LANES): the LANES channels of one pixel stand
  * together, oneDNN's nChw16c (AVX-512) or nChw8c (variant.h). Lanes beyond the last channel hold finite numbers nobody
  * reads. Its numbers are map_values: floats or, in the compilation for halves, bfloat16 (bf16.h), which are floats
- * again once they are in a register.
+ * again once they are in a register. Compiled for channels last (LAST), what else is the same stands as
+ * (batch, h, w, blocks, LANES), NHWC with c up to whole blocks.
  * Everything here is gcc's and clang's vector extension, so it compiles for any processor. */
 #ifndef DISTILL_VEC_H
 #define DISTILL_VEC_H
@@ -32,6 +33,33 @@ static inline size_t vec_numbers(int batch, int c, int h, int w)
 {
     return (size_t)batch * vec_blocks(c) * (size_t)h * (size_t)w * LANES;
 }
+
+/* Where a map's block of channels begins, blocks counted through all images (an item of work as a rule), how far apart
+ * its pixels are, and in how many pieces the numbers of an image's channels side by side stand together. */
+#ifdef LAST
+static inline size_t vec_block_at(size_t item, size_t blocks, size_t pixels)
+{
+    return (item / blocks * pixels * blocks + item % blocks) * LANES;
+}
+static inline size_t vec_step(size_t blocks) { return blocks * LANES; }
+static inline size_t vec_pieces(size_t pixels) { return pixels; }
+#else
+static inline size_t vec_block_at(size_t item, size_t blocks, size_t pixels)
+{
+    (void)blocks;
+    return item * pixels * LANES;
+}
+static inline size_t vec_step(size_t blocks)
+{
+    (void)blocks;
+    return LANES;
+}
+static inline size_t vec_pieces(size_t pixels)
+{
+    (void)pixels;
+    return 1;
+}
+#endif
 
 ACT_INLINE vec vec_load(const float *at) { return *(const vec *)(const void *)at; }
 ACT_INLINE void vec_store(float *at, vec value) { *(vec *)(void *)at = value; }
