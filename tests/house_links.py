@@ -1,7 +1,9 @@
 """What tests/house.py reads in object files, by nm, and circles in graphs."""
 import os
+import re
 import subprocess
 
+VARIANT = re.compile(r'\.(narrow|half|last)\.o$')
 DEFINED = 'TDBRGSCA'   # of external linkage and not weak: what templates and inline functions leave is nobody's
 
 
@@ -18,11 +20,19 @@ class Objects:
         for source, path in objects_of(root, build):
             if os.path.getmtime(path) < os.path.getmtime(os.path.join(root, source)):
                 raise Unusable('%s has changed since' % source)
-            self.sources[source] = symbols_of(path)
+            self.add(source, path)
         if not self.sources:
             raise Unusable('no objects of these sources')
         self.home = {symbol: source for source, (_, defined, _) in self.sources.items() if not beside(source)
                      for symbol in defined}
+
+    def add(self, source, path):
+        """A source's other compilations (layers/cpu/variant.h) count for what they want, not for their own names."""
+        functions, defined, undefined = symbols_of(path)
+        had = self.sources.get(source, (set(), set(), set()))
+        if VARIANT.search(path):
+            functions, defined = set(), set()
+        self.sources[source] = (had[0] | functions, had[1] | defined, had[2] | undefined)
 
     def links(self):
         """links[a][b]: the symbols that a wants and b defines."""
@@ -45,7 +55,7 @@ def objects_of(root, build):
     top = os.path.join(root, build)
     for folder, _, names in sorted(os.walk(top)):
         for name in sorted(names):
-            stem, end = os.path.splitext(os.path.relpath(os.path.join(folder, name), top))
+            stem, end = os.path.splitext(VARIANT.sub('.o', os.path.relpath(os.path.join(folder, name), top)))
             for source in (stem, stem + '.c', stem + '.cpp') if end == '.o' else ():
                 kept = source.endswith(('.c', '.cpp', '.cu')) and not source.startswith('tests/')
                 if kept and os.path.isfile(os.path.join(root, source)):

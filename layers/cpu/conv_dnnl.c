@@ -18,6 +18,7 @@
 #ifndef DNNL
 const conv_math *conv_dnnl(void) { return NULL; }
 #else
+#include "amx_weights.h"
 #include "batchnorm.h"
 #include "batchnorm_blocked.h"
 #include "conv_fused.h"
@@ -56,6 +57,7 @@ typedef struct onednn_plan {
     const void *kept_x;        /* what it was made from, NULL = nothing */
     const void *dy_ready;      /* what SLOT_DST was made from by the weights step */
     int own_weights;           /* the weight gradient is depthwise.c's: oneDNN has only plain loops for it */
+    amx_weights *amx;          /* or this, owned; NULL: it is not */
     int shares_dy;             /* weights and data steps want dy alike */
     int fused_act;             /* the fused step applies the activation */
 } onednn_plan;
@@ -219,13 +221,24 @@ static int make_forward(onednn_plan *plan, onednn_step *step, dnnl_prop_kind_t k
         || (bias && onednn_add_port(step, DNNL_ARG_BIAS, SLOT_SRC, PORT_IN, &plan->b, NULL));
 }
 
-/* The step for dw, or the decision that depthwise.c makes it. */
+/* Tiles of our own for dw of maps that are channels last. */
+static int plan_amx(onednn_plan *plan)
+{
+#ifdef LAST
+    if (plan->half && plan->shape.x_blocked && plan->shape.y_blocked)
+        plan->amx = amx_weights_make(&plan->shape, plan->room.shared);
+#endif
+    return plan->amx != NULL;
+}
+
+/* The step for dw, or the decision that depthwise.c or AMX makes it. */
 static int make_weights(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
     onednn_step *step = &plan->weights;
     const conv_shape *shape = &plan->shape;
     int depthwise = shape->groups == shape->c && shape->groups == shape->n && conv_is_plain(shape)
                  && !plan->rounds;
+    if (plan_amx(plan)) return 0;
     if (weights_pd(plan, hint, pd)) return -1;
     plan->own_weights = depthwise && shape->x_blocked && shape->y_blocked && is_slow(*pd);
     if (plan->own_weights) return 0;
@@ -360,6 +373,7 @@ static void free_plan(void *impl)
     onednn_free_step(&plan->data);
     dnnl_stream_destroy(plan->room.stream);
     dnnl_engine_destroy(plan->room.engine);
+    amx_weights_free(plan->amx);
     free(plan->weights_kept);
     free(plan->kept);
     free(plan);
@@ -421,9 +435,14 @@ static void forward_plan(void *impl, const void *in, const float *w, const conv_
     if (bias && !plan->fused_act) activate_pass(plan, out);
 }
 
+/* By whoever the plan has chosen. */
 static void weights_plan(void *impl, const void *in, const void *dy, float *dw)
 {
     onednn_plan *plan = impl;
+    if (plan->amx) {
+        amx_weight_gradient(plan->amx, in, dy, dw);
+        return;
+    }
     if (plan->own_weights) {
         depthwise_weight_gradient(&plan->shape, in, dy, dw);
         return;
