@@ -2,9 +2,14 @@
  *
  * [0, n) is cut into `shares` equal runs, share i being [n*i/shares, n*(i+1)/shares): where an element is computed
  * never depends on which thread was free. gcc's OpenMP runs the shares, since oneDNN lives in the same runtime; a build
- * without OpenMP has one share. Worker threads flush denormals like the main thread does. */
+ * without OpenMP has one share. Worker threads flush denormals like the main thread does.
+ *
+ * Where another program keeps a core busy, a thread of ours waits its turn there, and all others for it, some hundred
+ * times in a step. The caller's waiting tells: where it would sooner have computed all shares itself, it does so for a
+ * while, then looks again. Shares stay what they are, and so do results. */
 #include "parallel.h"
 
+#include "darknet_plugin/base/clock.h"
 #include "darknet_plugin/host/host.h"
 
 #ifdef _OPENMP
@@ -18,6 +23,50 @@ static void run_share(size_t n, size_t i, size_t shares, void (*fn)(void *, size
     fn(ctx, n * i / shares, n * (i + 1) / shares);
 }
 
+#ifdef _OPENMP
+/* Seconds: for how long a look sums what shares take, and how long the caller goes on alone. */
+static const double LOOK = .002, ALONE = .02;
+
+/* Of a thread that calls. */
+static _Thread_local struct {
+    double together, by_one;   /* since the look began: what regions took, and would take with all shares one by one */
+    double until;              /* alone, until then */
+    int alone, index;          /* it computes share `index` by itself now */
+} caller;
+
+static void run_alone(size_t n, size_t shares, void (*fn)(void *, size_t, size_t), void *ctx)
+{
+    caller.alone = 1;
+    for (size_t i = 0; i < shares; ++i) {
+        caller.index = (int)i;
+        run_share(n, i, shares, fn, ctx);
+    }
+    caller.alone = caller.index = 0;
+}
+
+/* What a region took, and what the caller's own share did. */
+static void look(size_t shares, double took, double share, double now)
+{
+    caller.together += took;
+    caller.by_one += share * (double)shares;
+    if (caller.together < LOOK) return;
+    if (caller.by_one < caller.together) caller.until = now + ALONE;
+    caller.together = caller.by_one = 0;
+}
+
+static void run_together(size_t n, size_t shares, void (*fn)(void *, size_t, size_t), void *ctx)
+{
+    double begin = clock_now(), first = begin;
+#pragma omp parallel for num_threads((int)shares) schedule(static, 1)
+    for (size_t i = 0; i < shares; ++i) {
+        run_share(n, i, shares, fn, ctx);
+        if (i == 0) first = clock_now();   /* the caller's */
+    }
+    double end = clock_now();
+    look(shares, end - begin, first - begin, end);
+}
+#endif
+
 void parallel_for(size_t n, void (*fn)(void *ctx, size_t begin, size_t end), void *ctx)
 {
     size_t shares = (size_t)parallel_threads();
@@ -27,9 +76,9 @@ void parallel_for(size_t n, void (*fn)(void *ctx, size_t begin, size_t end), voi
         return;
     }
 #ifdef _OPENMP
-#pragma omp parallel for num_threads((int)shares) schedule(static, 1)
+    if (caller.until > 0 && clock_now() < caller.until) run_alone(n, shares, fn, ctx);
+    else run_together(n, shares, fn, ctx);
 #endif
-    for (size_t i = 0; i < shares; ++i) run_share(n, i, shares, fn, ctx);
 }
 
 /* Waking threads costs some ten microseconds, and much more where other programs use the cores. */
@@ -53,7 +102,7 @@ void parallel_set_threads(int n)
 int parallel_threads(void)
 {
 #ifdef _OPENMP
-    return omp_in_parallel() ? 1 : omp_get_max_threads();
+    return omp_in_parallel() || caller.alone ? 1 : omp_get_max_threads();
 #else
     return 1;
 #endif
@@ -62,7 +111,7 @@ int parallel_threads(void)
 int parallel_index(void)
 {
 #ifdef _OPENMP
-    return omp_get_thread_num();
+    return caller.alone ? caller.index : omp_get_thread_num();
 #else
     return 0;
 #endif
