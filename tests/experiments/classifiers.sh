@@ -9,6 +9,7 @@
 #   choices     one change away from another each, on 5,000 training images held out, 10 epochs, seed 0
 #   compare     all images and the test set, 20 epochs, seeds 0 to 2: the same network and the student alone from labels, SimKD as in
 #               the paper, the recipe without labels and with them
+#   stack       compare's rows of the recipe and of labels, with the projector that was best on held-out images
 #   methods     those that the paper compares with, 20 epochs, seed 0
 #   fractions   labels for 1, 10 and 100 % of the images, as many steps each; a distillation sees all images, by a teacher that has
 #               seen all labels or (own) by one that has seen the same tenth only, which must have been trained before
@@ -89,19 +90,26 @@ choices() {
 }
 
 all="-cache experiments/all.feat -views 20"
+# rows SUFFIX PROJECTOR-KEYS: a network with that projector from labels, and by the recipe with labels and without
+rows() {
+    local n seed
+    n=$(steps 20 50000)
+    cfg "labels$1" "$n" $labels_rate "" "" - "$2"
+    cfg "kd$1" "$n" "${recipe[@]}" "" "" "$2"
+    cfg "both$1" "$n" "${recipe[@]}" labels=1 "" "$2"
+    for seed in 0 1 2; do
+        job "labels$1" "$seed" 20 "labels$1" -from-labels
+        job "both$1" "$seed" 20 "both$1" "$all"
+        job "kd$1" "$seed" 20 "kd$1" "$all"
+    done
+}
+stack() { rows -1x1 stack=1x1; }
 compare() {
     local n seed
     n=$(steps 20 50000)
-    cfg labels "$n" $labels_rate "" "" -
+    rows "" ""
     cfg simkd "$n" .05 scale=1 "" -
-    cfg kd "$n" "${recipe[@]}" "" ""
-    cfg both "$n" "${recipe[@]}" labels=1 ""
     retimed alone cfg/cifar100/resnet20.cfg "$n"
-    for seed in 0 1 2; do
-        job labels "$seed" 20 labels -from-labels
-        job both "$seed" 20 both "$all"
-        job kd "$seed" 20 kd "$all"
-    done
     for seed in 0 1 2; do
         job simkd "$seed" 20 simkd "$all"
         job alone "$seed" 20 alone ""
@@ -155,6 +163,6 @@ long() {
     job labels-long 0 240 labels-long -from-labels
 }
 for group in "$@"; do
-    case $group in choices|compare|methods|fractions|projectors|long) "$group" ;; *) echo "error: no group $group" >&2; exit 2 ;; esac
+    case $group in choices|compare|stack|methods|fractions|projectors|long) "$group" ;; *) echo "error: no group $group" >&2; exit 2 ;; esac
 done
 echo "$(wc -l <"$jobs") jobs in $jobs"
