@@ -5,7 +5,7 @@
 #include "layers/cpu/parallel.h"
 
 #include <pthread.h>
-#include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { N = 10, SHARES = 2 };
@@ -75,6 +75,26 @@ static void each_once(void **unused)
     check_shares(&r);
 }
 
+/* fork() takes no threads along, and a child would wait for them for ever. */
+static void works_in_a_child(void **unused)
+{
+    (void)unused;
+    if (parallel_threads() < SHARES) skip();
+    run(0);
+    parallel_end_threads();
+    pid_t child = fork();
+    int status = 1;
+    if (!child) {
+        alarm(60);
+        record r = run(0);
+        _exit(r.times[0] != 1 || r.times[N - 1] != 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    record r = run(0);
+    check_shares(&r);
+}
+
 static void goes_on_alone_and_looks_again(void **unused)
 {
     (void)unused;
@@ -99,7 +119,7 @@ static void goes_on_alone_and_looks_again(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(each_once, set_up),
+    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(each_once, set_up), cmocka_unit_test_setup(works_in_a_child, set_up),
                                         cmocka_unit_test_setup(goes_on_alone_and_looks_again, set_up) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,10 +10,10 @@
 
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/base/rng.h"
+#include "layers/cpu/parallel.h"
 #include "model.h"
 
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -156,7 +156,7 @@ static int time_apart(const char *cfg, const model_options *options, timing *tim
     int ends[2], status = 0;
     if (pipe(ends)) return time_way(cfg, options, times, way, d);
     fflush(NULL);
-    omp_pause_resource_all(omp_pause_soft);
+    parallel_end_threads();
     pid_t child = fork();
     if (!child) {
         int bad = time_way(cfg, options, times, way, d);

@@ -16,6 +16,7 @@
 #include <omp.h>
 #endif
 
+#ifdef _OPENMP
 /* Share i of [0, n). */
 static void run_share(size_t n, size_t i, size_t shares, void (*fn)(void *, size_t, size_t), void *ctx)
 {
@@ -23,7 +24,6 @@ static void run_share(size_t n, size_t i, size_t shares, void (*fn)(void *, size
     fn(ctx, n * i / shares, n * (i + 1) / shares);
 }
 
-#ifdef _OPENMP
 /* Seconds: for how long a look sums what shares take, and how long the caller goes on alone. */
 static const double LOOK = .002, ALONE = .02;
 
@@ -96,6 +96,13 @@ void parallel_set_threads(int n)
     omp_set_num_threads(n < 1 ? omp_get_num_procs() : n);
 #else
     (void)n;
+#endif
+}
+
+void parallel_end_threads(void)
+{
+#ifdef _OPENMP
+    omp_pause_resource_all(omp_pause_soft);
 #endif
 }
 

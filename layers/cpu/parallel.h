@@ -11,6 +11,7 @@ void parallel_for(size_t n, void (*fn)(void *ctx, size_t begin, size_t end), voi
 void parallel_for_work(size_t n, size_t work, void (*fn)(void *ctx, size_t begin, size_t end), void *ctx);
 void parallel_set_threads(int n);   /* n < 1: number of cores. Also sets oneDNN's */
 int parallel_threads(void);
+void parallel_end_threads(void);    /* before fork(), which takes none along: the next call starts others */
 int parallel_index(void);           /* of the calling share, from 0: for scratch that shares must not have in common */
 
 #endif
