@@ -46,7 +46,6 @@ typedef struct weights_job {
 
 /* ---- planning ---- */
 
-static size_t whole(size_t n, size_t of) { return (n + of - 1) / of * of; }
 static size_t y_pixels(const amx_weights *plan) { return (size_t)plan->shape.out_h * (size_t)plan->shape.out_w; }
 static size_t x_pixels(const amx_weights *plan) { return (size_t)plan->shape.h * (size_t)plan->shape.w; }
 
@@ -91,12 +90,12 @@ amx_weights *amx_weights_make(const conv_shape *shape, cpu_shared *shared)
     size_t size = (size_t)shape->size, stride = (size_t)shape->stride;
     plan->shape = *shape;
     plan->shared = shared;
-    plan->cb = whole((size_t)shape->c, SIDE) / SIDE;
-    plan->nb = whole((size_t)shape->n, SIDE) / SIDE;
+    plan->cb = cpu_whole((size_t)shape->c, SIDE) / SIDE;
+    plan->nb = cpu_whole((size_t)shape->n, SIDE) / SIDE;
     plan->taps = size * size;
     plan->copies = size * stride;
-    plan->depth = whole(y_pixels(plan), DEPTH);
-    plan->row = whole((size - 1) / stride * (size_t)shape->out_w + plan->depth, DEPTH);
+    plan->depth = cpu_whole(y_pixels(plan), DEPTH);
+    plan->row = cpu_whole((size - 1) / stride * (size_t)shape->out_w + plan->depth, DEPTH);
     plan->group = 1;
     size_t bytes = group_numbers(plan) * sizeof(uint16_t), most = RUN / plan->depth;
     if (most > GROUP_BYTES / bytes) most = GROUP_BYTES / bytes;

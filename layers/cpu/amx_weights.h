@@ -1,6 +1,6 @@
 /* The weight gradient of a convolution by AMX, on channels-last maps of bfloat16 numbers (vec.h, LAST).
  *
- * oneDNN 2.6 has kernels for that, too, which come to a tenth of what the tiles can do on small maps. */
+ * oneDNN 2.6 has kernels for that, too, which take several times as long on small maps. */
 #ifndef DISTILL_AMX_WEIGHTS_H
 #define DISTILL_AMX_WEIGHTS_H
 #include "state.h"

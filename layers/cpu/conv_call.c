@@ -10,8 +10,8 @@
 /* Numbers of a map, plain or blocked. */
 static size_t map_numbers(const cpu_shared *shared, int blocked, int batch, int c, size_t pixels)
 {
-    int lanes = blocked ? shared->kernels->lanes : 1;
-    return (size_t)batch * (size_t)((c + lanes - 1) / lanes * lanes) * pixels;
+    size_t lanes = blocked ? (size_t)shared->kernels->lanes : 1;
+    return (size_t)batch * cpu_whole((size_t)c, lanes) * pixels;
 }
 
 static size_t x_numbers(const conv_plan *plan, const cpu_shared *shared)

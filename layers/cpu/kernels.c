@@ -11,15 +11,13 @@
 /* Narrow blocks pay where wide ones move this many tenths of what they move. */
 enum { WORTH_IN_TENTHS = 11 };
 
-static size_t whole(int channels, int lanes) { return (size_t)((channels + lanes - 1) / lanes * lanes); }
-
 /* Numbers of all convolutions' maps in blocks of so many lanes, of one image. */
 static size_t moved(const network *net, int lanes)
 {
     size_t floats = 0;
     for (int i = 0; i < net->n; ++i) {
         const layer *l = &net->layers[i];
-        if (l->type == CONVOLUTIONAL) floats += whole(l->out_c, lanes) * cpu_map(l);
+        if (l->type == CONVOLUTIONAL) floats += cpu_whole((size_t)l->out_c, (size_t)lanes) * cpu_map(l);
     }
     return floats;
 }

@@ -14,9 +14,7 @@
 
 #ifdef _OPENMP
 #include <omp.h>
-#endif
 
-#ifdef _OPENMP
 /* Share i of [0, n). */
 static void run_share(size_t n, size_t i, size_t shares, void (*fn)(void *, size_t, size_t), void *ctx)
 {

@@ -140,6 +140,8 @@ static inline size_t cpu_weights(const layer *l)
 {
     return l->type == CONNECTED ? (size_t)l->inputs * (size_t)l->outputs : (size_t)l->nweights;
 }
+/* n up to whole `of`. */
+static inline size_t cpu_whole(size_t n, size_t of) { return (n + of - 1) / of * of; }
 static inline size_t cpu_floats(const layer *l) { return (size_t)l->batch * (size_t)l->outputs; }
 /* Pixels of an output map. */
 static inline size_t cpu_map(const layer *l) { return (size_t)l->out_h * (size_t)l->out_w; }
