@@ -1,7 +1,7 @@
 #!/bin/bash
 # A whole training beside its bare step, in one run: tests/bench/detect_train.sh DATA CFG [ROUNDS] [EPOCHS] [SECONDS]
 #
-#   step     one training step of CFG on images that lie in memory (build/bench), for SECONDS
+#   step     training steps of CFG on images that lie in memory (build/bench): their mean over SECONDS, as a training's speed is one
 #   train    `distill train` on the images of DATA, EPOCHS passes without measuring, checkpoints at each epoch's end included
 #   cached   the same with image_cache=, which a training before has filled
 #   decode   the same images as binary PNM of the network's size, made by Debian's `convert` (imagemagick): what decoding and
@@ -46,7 +46,7 @@ whole() {
 echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, load $(cut -d" " -f1 /proc/loadavg); $cfg, medians of $rounds rounds"
 epochs=1 whole cached >/dev/null
 for ((i = 0; i < rounds; ++i)); do
-    "$bench" "$cfg" -seconds "$seconds" 2>/dev/null | sed -n 's/^student //p' >>"$work/step"
+    "$bench" "$cfg" -mean -seconds "$seconds" 2>/dev/null | sed -n 's/^student //p' >>"$work/step"
     whole jpeg >>"$work/train"
     whole cached >>"$work/cached"
     [ ! -e "$work/small.data" ] || whole small >>"$work/decode"
