@@ -7,7 +7,8 @@
 #
 # GROUP, in the order in which they make sense (default: all but the last):
 #   teachers    the public xl, fine-tuned, of each set's fold 0 by rates of .001 to .03, on training images held out
-#   choices     on those held out, fold 0: labels by rate and loss of boxes; distillation, one change at a time
+#   choices     on those held out, fold 0: labels by rate and loss of boxes; distillation, one change at a time, by the teacher of
+#               TEACHER_RATE (.01) of the first group
 #   folds       teachers of all folds, by the rate chosen
 #   compare     all folds: the same network from labels, the paper's form, distilled without labels and with them
 #
@@ -33,8 +34,8 @@ lists() {
     for fold in 0 1 2; do
         cat "$1"/{train,valid}.list | sort -u | shuf --random-source=<(yes) | awk -v fold=$fold -v folder="$(realpath "$1")" -v to="experiments/$set-$fold" '
             { print folder "/" $0 >(to (NR % 3 == fold ? ".valid" : ".train")) }'
-        printf 'classes=%s\nnames=%s\ntrain=%s\nvalid=%s\nbackup=experiments/backup\n' "$classes" "$(realpath "$1/$set.names")" \
-            "experiments/$set-$fold.train" "experiments/$set-$fold.valid" >"experiments/$set-$fold.data"
+        printf 'classes=%s\nnames=%s\ntrain=%s\nvalid=%s\nbackup=experiments/backup\nimage_cache=experiments/%s.images\n' "$classes" \
+            "$(realpath "$1/$set.names")" "experiments/$set-$fold.train" "experiments/$set-$fold.valid" "$set" >"experiments/$set-$fold.data"
     done
 }
 # net RATE: a [net] of those steps
@@ -56,12 +57,12 @@ plain() {
             /^\[yolo\]/ { n = split(keys, key, " "); for (i = 1; i <= n; ++i) print key[i] }'
     } >"experiments/cfg/$1.cfg"
 }
-# distilled NAME SET-FOLD RATE L2 TAIL KD [TEACHER]: cfg/detect's student, whose teacher is the fold's, or has a cfg of its own; keys as
-# in recipe.sh, "-": no [kd]
+# distilled NAME TEACHER RATE L2 TAIL KD [TEACHER-CFG]: cfg/detect's student, whose teacher has weights, and a cfg if no other is named, of
+# that name; keys as in recipe.sh, "-": no [kd]
 distilled() {
     {
         net "$3"
-        printf '[teacher]\ncfg=experiments/cfg/%s.cfg\nweights=experiments/%s-teacher.weights\n\n%s\n' "${7:-$2-teacher}" "$2" "$augment"
+        printf '[teacher]\ncfg=experiments/cfg/%s.cfg\nweights=experiments/%s.weights\n\n%s\n' "${7:-$2}" "$2" "$augment"
         awk -v l2="$4" -v tail="$5" -v kd="$6" '
             function keys(text,  n, i, key) { n = split(text, key, " "); for (i = 1; i <= n; ++i) print key[i] }
             /^# 160x160/ { body = 1 }
@@ -77,7 +78,7 @@ job() {
         "-quiet${6:-}" >>"$jobs"
 }
 each_set() { local folder; for folder in $sets; do "$@" "${folder##*/}" "$(wc -l <"$folder/${folder##*/}.names")"; done; }
-held="-holdout 30"
+held="-holdout 50 -measure 10"
 
 teacher_of() {   # FOLD RATE NAME SET CLASSES FLAGS COPY
     plain "$3" "$2" "$5" "$public/yolo-fastest-1.1-xl.cfg"
@@ -85,37 +86,40 @@ teacher_of() {   # FOLD RATE NAME SET CLASSES FLAGS COPY
 }
 teachers() {   # SET CLASSES
     local rate
-    for rate in .001 .003 .01 .03; do teacher_of 0 $rate "$1-teacher$rate" "$1" "$2" "$held"; done
+    for rate in .01 .03 .003 .001; do
+        teacher_of 0 $rate "$1-teacher$rate" "$1" "$2" "$held" \
+            " && cp \"\$out\"/$1-teacher${rate}_final.weights experiments/$1-teacher$rate.weights"
+    done
 }
 # labels NAME SET-FOLD RATE CLASSES KEYS: the network that is deployed, whose heads have KEYS
 labels() {
     plain "$1-heads" "$3" "$4" "$public/yolo-fastest-1.1-xl.cfg" "$5"
-    distilled "$1" "$2" "$3" "" "" - "$1-heads"
+    distilled "$1" "$2-teacher" "$3" "" "" - "$1-heads"
 }
 labels_choice() {   # NAME RATE SET CLASSES KEYS
     labels "$3-labels-$1" "$3-0" "$2" "$4" "${5:-}"
     job "$3-choice-labels-$1" "$3-0" "$3-labels-$1" fastest "-from-labels $held"
 }
 choice() {   # NAME RATE L2 TAIL KD SET
-    distilled "$6-choice-$1" "$6-0" "${@:2:4}"
+    distilled "$6-choice-$1" "$6-teacher$teacher_rate" "${@:2:4}"   # has not seen what is held out
     job "$6-choice-$1" "$6-0" "$6-choice-$1" fastest "$held"
 }
 choices() {   # SET CLASSES
     local r
-    for r in .001 .003 .01 .03; do labels_choice "mse$r" $r "$@"; done
-    for r in .003 .01 .03; do labels_choice "ciou$r" $r "$@" "iou_loss=ciou iou_normalizer=.07"; done
-    choice simkd .01 "" "" - "$1"
-    choice simkd.1 .1 "" "" - "$1"
+    for r in .01 .03 .003 .001; do labels_choice "mse$r" $r "$@"; done
+    for r in .01 .03 .003; do labels_choice "ciou$r" $r "$@" "iou_loss=ciou iou_normalizer=.07"; done
+    choice kd-auto .01 scale=auto "" "" "$1"
+    choice both-auto .01 scale=auto labels=1 "" "$1"
     choice kd .01 "" "" "" "$1"
     choice both .01 "" labels=1 "" "$1"
-    choice kd-auto .01 scale=auto "" "" "$1"
-    choice kd-weighed .01 "scale=auto weight=teacher" "" "" "$1"
-    choice kd-channel .01 "scale=auto normalise=channel" "" "" "$1"
-    choice kd-head .01 "scale=auto metric=head" "" "" "$1"
-    choice kd-focal .01 scale=auto "" focal=1 "$1"
-    choice kd-alone .01 scale=0 "" "" "$1"
-    choice both-auto .01 scale=auto labels=1 "" "$1"
     choice both-auto.03 .03 scale=auto labels=1 "" "$1"
+    choice kd-weighed .01 "scale=auto weight=teacher" "" "" "$1"
+    choice kd-head .01 "scale=auto metric=head" "" "" "$1"
+    choice kd-channel .01 "scale=auto normalise=channel" "" "" "$1"
+    choice simkd.1 .1 "" "" - "$1"
+    choice kd-alone .01 scale=0 "" "" "$1"
+    choice kd-focal .01 scale=auto "" focal=1 "$1"
+    choice simkd .01 "" "" - "$1"
 }
 folds() {   # SET CLASSES
     local fold
@@ -131,11 +135,11 @@ compare() {   # SET CLASSES
         job "$1-labels" "$1-$fold" "$1-$fold-labels" fastest -from-labels
         plain "$1-$fold-alone" "$labels_rate" "$2" "$public/yolo-fastest-1.1.cfg" "${LABELS_KEYS:-}"
         job "$1-alone" "$1-$fold" "$1-$fold-alone" fastest
-        distilled "$1-$fold-simkd" "$1-$fold" .1 "" "" -
+        distilled "$1-$fold-simkd" "$1-$fold-teacher" .1 "" "" -
         job "$1-simkd" "$1-$fold" "$1-$fold-simkd" fastest
-        distilled "$1-$fold-kd" "$1-$fold" "$rate" "${L2:-scale=auto}" "" "${KD:-}"
+        distilled "$1-$fold-kd" "$1-$fold-teacher" "$rate" "${L2:-scale=auto}" "" "${KD:-}"
         job "$1-kd" "$1-$fold" "$1-$fold-kd" fastest
-        distilled "$1-$fold-both" "$1-$fold" "$rate" "${L2:-scale=auto}" labels=1 "${KD:-}"
+        distilled "$1-$fold-both" "$1-$fold-teacher" "$rate" "${L2:-scale=auto}" labels=1 "${KD:-}"
         job "$1-both" "$1-$fold" "$1-$fold-both" fastest
     done
 }
