@@ -5,12 +5,16 @@
 #   for lane in 1 2; do setsid tests/experiments/queue.sh experiments/detectors.jobs </dev/null >/dev/null 2>&1 & done
 #   tests/experiments/table.sh 'fruit-*'
 #
-# GROUP, in the order in which they make sense (default: all but the last):
+# GROUP, in the order in which they make sense (default: the first three):
 #   teachers    the public xl, fine-tuned, of each set's fold 0 by rates of .001 to .03, on training images held out
 #   choices     on those held out, fold 0: labels by rate and loss of boxes; distillation, one change at a time, by the teacher of
 #               TEACHER_RATE (.01) of the first group
 #   folds       teachers of all folds, by the rate chosen
 #   compare     all folds: the same network from labels, the paper's form, distilled without labels and with them
+#   shapes      the same four on drawn shapes, three seeds, by the teacher that is part of this project
+#   coco        and once on 128 photographs of COCO by the public xl as it is, measured on 128 others
+#   half        and once on fold 0 of each set, by a student half as wide as its teacher, from nothing
+#   converged   folds of what compare has trained from labels, then as many steps again: from labels, or distilled
 #
 # A set's images (DATA: a folder with images/, labels/, train.list, valid.list, NAME.names; default ../shared/data/fruit and raccoon)
 # are joined, shuffled (always alike) and dealt out to three folds in turn; a fold's teacher never sees its images. 1,000 steps of 16
@@ -19,6 +23,7 @@
 # which it extracts where ../shared/data/detect is there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/experiments/recipe.sh
 public=${PUBLIC:-../shared/data/detect}
 sets=${DATA:-../shared/data/fruit ../shared/data/raccoon}
 steps=${STEPS:-1000} jobs=experiments/detectors.jobs
@@ -72,10 +77,10 @@ distilled() {
             /^\[reused_classifier\]/ { keys(tail); if (kd != "-") { print "\n[kd]"; keys(kd) } }' cfg/detect/yolo-fastest-1.1-simkd.cfg
     } >"experiments/cfg/$1.cfg"
 }
-# job NAME SET-FOLD CFG START FLAGS
+# job NAME SET-FOLD CFG START FLAGS AND, of $seed (0); START may be empty
 job() {
-    echo "$1 ./darknet distill train experiments/$2.data experiments/cfg/$3.cfg experiments/$4.weights ${5:+$5 }-seed 0 -threads 1" \
-        "-quiet${6:-}" >>"$jobs"
+    echo "$1 ./darknet distill train experiments/$2.data experiments/cfg/$3.cfg${4:+ experiments/$4.weights} ${5:+$5 }-seed ${seed:-0}" \
+        "-threads 1 -quiet${6:-}" >>"$jobs"
 }
 each_set() { local folder; for folder in $sets; do "$@" "${folder##*/}" "$(wc -l <"$folder/${folder##*/}.names")"; done; }
 held="-holdout 50 -measure 10"
@@ -132,7 +137,8 @@ compare() {   # SET CLASSES
     local fold
     for fold in 0 1 2; do
         labels "$1-$fold-labels" "$1-$fold" "$labels_rate" "$2" "${LABELS_KEYS:-}"
-        job "$1-labels" "$1-$fold" "$1-$fold-labels" fastest -from-labels
+        job "$1-labels" "$1-$fold" "$1-$fold-labels" fastest -from-labels \
+            " && cp \"\$out\"/$1-$fold-labels-labels_final.weights experiments/$1-$fold-labels.weights"
         plain "$1-$fold-alone" "$labels_rate" "$2" "$public/yolo-fastest-1.1.cfg" "${LABELS_KEYS:-}"
         job "$1-alone" "$1-$fold" "$1-$fold-alone" fastest
         distilled "$1-$fold-simkd" "$1-$fold-teacher" .1 "" "" -
@@ -144,6 +150,58 @@ compare() {   # SET CLASSES
     done
 }
 
+# four NAME SET-FOLD CFG START: a row of each of CFG-labels, CFG-simkd, CFG-kd, CFG-both
+four() {
+    job "$1-labels" "$2" "$3-labels" "$4" -from-labels
+    job "$1-simkd" "$2" "$3-simkd" "$4"
+    job "$1-kd" "$2" "$3-kd" "$4"
+    job "$1-both" "$2" "$3-both" "$4"
+}
+# forms NAME FROM LABELS-RATE SIMKD-RATE: cfgs of the four, of a distillation's cfg FROM
+forms() {
+    with_keys "$3" "" "" - <"$2" >"experiments/cfg/$1-labels.cfg"
+    with_keys "$4" "" "" - <"$2" >"experiments/cfg/$1-simkd.cfg"
+    with_keys "$rate" "${L2:-scale=auto}" "" "${KD:-}" <"$2" >"experiments/cfg/$1-kd.cfg"
+    with_keys "$rate" "${L2:-scale=auto}" labels=1 "${KD:-}" <"$2" >"experiments/cfg/$1-both.cfg"
+}
+shapes() {
+    local seed r
+    [ -s experiments/shapes/shapes.data ] || build/make_shapes experiments/shapes
+    ln -sf shapes/shapes.data experiments/shapes.data
+    sed 's/^max_batches=.*/max_batches=3000/' cfg/shapes/simkd.cfg >experiments/cfg/shapes.from
+    for r in .01 .03 .1; do
+        with_keys $r "" "" - <experiments/cfg/shapes.from >"experiments/cfg/shapes-choice$r.cfg"
+        job "shapes-choice-labels$r" shapes "shapes-choice$r" "" "-from-labels -holdout 400 -measure 10"
+    done
+    forms shapes experiments/cfg/shapes.from "${SHAPES_LABELS_RATE:-.03}" .05
+    for seed in 0 1 2; do four shapes shapes shapes ""; done
+}
+coco() {
+    local from=experiments/cfg/coco.from part
+    for part in train val; do realpath "$public/images/${part}2017"/*.jpg >"experiments/coco.$part"; done
+    printf 'classes=80\nnames=%s\ntrain=experiments/coco.train\nvalid=experiments/coco.val\nimage_cache=experiments/coco.images\n' \
+        "$(realpath "$public/coco.names")" >experiments/coco.data
+    distilled coco "$rate" "$rate" "" "" - >/dev/null
+    sed -e "s#^cfg=.*#cfg=$public/yolo-fastest-1.1-xl.cfg#; s#^weights=.*#weights=$public/yolo-fastest-1.1-xl.weights\neps=.00001#" \
+        experiments/cfg/coco.cfg >"$from"
+    forms coco "$from" "$labels_rate" .1
+    four coco coco coco fastest
+}
+half() {   # SET CLASSES
+    local from=experiments/cfg/$1-half.from
+    ./darknet distill init -from "experiments/cfg/$1-0-teacher.cfg" -width .5 -force -out "$from" >/dev/null 2>&1
+    sed -i "s#^cfg=.*#&\nweights=experiments/$1-0-teacher.weights#" "$from"
+    forms "$1-half" "$from" "$labels_rate" .1
+    four "$1-half" "$1-0" "$1-half" ""
+}
+converged() {   # SET CLASSES
+    local fold
+    for fold in 0 1 2; do
+        job "$1-more-labels" "$1-$fold" "$1-$fold-labels" "$1-$fold-labels" "-from-labels -clear"
+        job "$1-more-both" "$1-$fold" "$1-$fold-both" "$1-$fold-labels" -clear
+    done
+}
+
 for folder in $sets; do lists "$folder"; done
 for pair in xl:yolo-fastest-1.1-xl fastest:yolo-fastest-1.1; do
     name=${pair%%:*}
@@ -151,6 +209,10 @@ for pair in xl:yolo-fastest-1.1-xl fastest:yolo-fastest-1.1; do
         "experiments/$name" -to 119
 done
 for group in "$@"; do
-    case $group in teachers|choices|folds|compare) each_set "$group" ;; *) echo "error: no group $group" >&2; exit 2 ;; esac
+    case $group in
+        teachers|choices|folds|compare|half|converged) each_set "$group" ;;
+        shapes|coco) "$group" ;;
+        *) echo "error: no group $group" >&2; exit 2 ;;
+    esac
 done
 echo "$(wc -l <"$jobs") jobs in $jobs"
