@@ -15,6 +15,7 @@
 #define WHOLE(key, least) { .name = key, .type = KEY_INT, .min = least, .max = 2147483647. }
 #define NUMBER(key, least, most) { .name = key, .type = KEY_FLOAT, .min = least, .max = most }
 #define SCALE { .name = "scale", .type = KEY_FLOAT, .min = 0, .max = 1e30, .choices = "auto" }
+#define FADE NUMBER("fade", 0, 1)
 #define CHOICE(key, words) { .name = key, .type = KEY_CHOICE, .choices = words }
 #define TEXT(key) { .name = key, .type = KEY_STR }
 #define END { .name = NULL }
@@ -34,22 +35,22 @@ static const key_row projector_keys[] = {
     CHOICE("activation", "auto|" CFG_ACTIVATIONS), WHOLE("tap", 0), TEXT("teacher"), END
 };
 static const key_row feature_l2_keys[] = {
-    SCALE, CHOICE("reduction", "mean|sum"), CHOICE("normalise", "none|channel"), CHOICE("metric", "map|head"),
+    SCALE, FADE, CHOICE("reduction", "mean|sum"), CHOICE("normalise", "none|channel"), CHOICE("metric", "map|head"),
     CHOICE("weight", "none|teacher"), NUMBER("floor", 0, 1),
     { .name = "pooled", .type = KEY_INT, .min = 0, .max = 1 }, LEARNS, END
 };
-static const key_row map_loss_keys[] = { NUMBER("scale", 0, 1e30), LEARNS, END };
+static const key_row map_loss_keys[] = { NUMBER("scale", 0, 1e30), FADE, LEARNS, END };
 static const key_row reused_classifier_keys[] = {
     { .name = "layers", .type = KEY_INTS, .min = 0, .max = 2147483647. }, NUMBER("labels", 0, 1e30), WHOLE("tap", 0),
     TEXT("teacher"), { .name = "deploy", .type = KEY_INT, .min = 0, .max = 1 }, END
 };
 static const key_row kd_keys[] = {
-    NUMBER("temperature", 1e-3, 1e3), SCALE, { .name = "standardise", .type = KEY_INT, .max = 1 },
+    NUMBER("temperature", 1e-3, 1e3), SCALE, FADE, { .name = "standardise", .type = KEY_INT, .max = 1 },
     NUMBER("decouple", 0, 1e3), NUMBER("focal", 0, 5), CHOICE("iou_loss", "mse|iou|giou|diou|ciou"),
     NUMBER("iou_normalizer", 0, 1e30), TEXT("teacher"), END
 };
-static const key_row cross_entropy_keys[] = { NUMBER("scale", 0, 1e30), END };
-static const key_row logits_l2_keys[] = { NUMBER("scale", 0, 1e30), TEXT("teacher"), END };
+static const key_row cross_entropy_keys[] = { NUMBER("scale", 0, 1e30), FADE, END };
+static const key_row logits_l2_keys[] = { NUMBER("scale", 0, 1e30), FADE, TEXT("teacher"), END };
 
 /* A loss of feature maps takes the place of [feature_l2] in a triple, or says teacher_layer= and stands anywhere. */
 #define MAP_LOSS(section, fits)                                                                                     \

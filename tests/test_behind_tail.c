@@ -1,7 +1,7 @@
 /* Losses behind the frozen classifier: [kd], labels= and [cross_entropy]. The gradient that reaches the encoder against
  * central differences of the whole loss, through batch norm with running statistics, a shortcut and pooling; the tail stays
  * the teacher's to the bit; images without a label; where stand-ins are put, what deploying leaves, what is refused;
- * scale=auto and its way through a run's state. */
+ * scale=auto and its way through a run's state; fade=. */
 #include "layers/network.h"
 #include "check_nets.h"
 
@@ -277,6 +277,43 @@ static void test_auto(void **state)
     model_close(m);
 }
 
+/* ---- fade= ---- */
+
+/* One part of the loss at update u, and its scale between steps. */
+static double part_at(model *m, const float *x, const int *labels, int loss, int u, double scale)
+{
+    layer *l = &m->net->layers[m->low->loss[loss].layer];
+    *m->net->seen = (size_t)u * B;
+    model_train_step(m, x, labels, NULL);
+    assert_true(*m->low->loss[loss].type->scale(l) == scale);
+    return (double)*l->cost;
+}
+
+/* [feature_l2] is gone after half of 10 updates, [kd] after all of them, and without fade= nothing changes. */
+static void test_fade(void **state)
+{
+    (void)state;
+    static const double fade[2] = { .5, 1 }, scale[2] = { 2, 3 };
+    model *m = open_text(STUDENT TRIPLE("scale=2\nfade=.5\n", "labels=1\n[kd]\nscale=3\nfade=1\n"), BACKEND_REFERENCE);
+    model *same = open_text(STUDENT TRIPLE("scale=2\n", "labels=1\n[kd]\nscale=3\nfade=0\n"), BACKEND_REFERENCE);
+    int labels[B] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+    float *x = images(21);
+    for (int i = 0; i < 2; ++i) {
+        double first = part_at(m, x, labels, i, 0, scale[i]);
+        assert_true(first > 0);
+        for (int u = 0; u < 12; ++u) {
+            check_close(part_at(m, x, labels, i, u, scale[i]), first * fmax(0, 1 - u / (10 * fade[i])), 1e-5 * first, "fade", (size_t)u);
+            check_close(part_at(same, x, labels, i, u, scale[i]), first, 1e-5 * first, "no fade", (size_t)u);
+        }
+    }
+    free(x);
+    model_close(m);
+    model_close(same);
+    check_not_lowered("[net]\nbatch=8\nheight=8\nwidth=8\nchannels=3\n" TEACHER CONV(6, 3, 2, tanh) TRIPLE("fade=.5\n", ""), LOWER_TRAIN,
+                      "19: [feature_l2] fade= is a part of [net] max_batches, which is not set");
+    check_not_lowered(STUDENT TRIPLE("fade=2\n", ""), LOWER_TRAIN, "24: [feature_l2] 'fade' is 2, expected 0 to 1");
+}
+
 int main(void)
 {
     network_init();
@@ -285,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_formula), cmocka_unit_test(test_gradient), cmocka_unit_test(test_unlabelled),
         cmocka_unit_test(test_lowering), cmocka_unit_test(test_refusals), cmocka_unit_test(test_auto),
+        cmocka_unit_test(test_fade),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,7 @@ typedef struct taught_loss {
     int tap_index;                   /* its place in teacher_spec.tap, behind the last of them for the answer */
     int head;                        /* the triple that it belongs to, or whose tail it stands behind; -1: none */
     loss_place place;
+    double fade;                     /* over this part of [net] max_batches its scale falls to 0; 0: it does not */
 } taught_loss;
 
 typedef struct lowered {

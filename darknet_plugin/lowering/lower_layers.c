@@ -273,6 +273,7 @@ static taught_loss taught_by(const lower_build *build, const cfg_section *sectio
     const lowered *low = build->low;
     lower_head *head = &low->head[build->head];
     taught_loss loss = { .type = type, .section = section, .layer = build->lowered_layers - 1, .teacher = -1,
+                         .fade = cfg_float(section, "fade", 0),
                          .head = kind == LOSS_OWN && type->asks != TEACH_MAP ? -1 : build->head };
     if (type->asks == TEACH_ANSWER) {
         loss.teacher = kind == LOSS_OWN ? lower_answering_teacher(build, section->index) : head->teacher;
@@ -373,6 +374,15 @@ static char only_means(const lowered *low, int t, int tap)
     return readers > 0;
 }
 
+/* A part of what? 0, or -1 after reporting. */
+static int check_fade(const lowered *low, const taught_loss *loss, diag *d)
+{
+    if (!(loss->fade > 0) || cfg_int(cfg_net(low->source), "max_batches", 0) > 0) return 0;
+    diag_error(d, loss->section->file, cfg_line(loss->section, "fade"), loss->section->name,
+               "fade= is a part of [net] max_batches, which is not set");
+    return -1;
+}
+
 int lower_place_losses(lower_build *build)
 {
     lowered *low = build->low;
@@ -380,6 +390,7 @@ int lower_place_losses(lower_build *build)
     for (int i = 0; i < low->losses; ++i) {
         taught_loss *loss = &low->loss[i];
         place_loss(low, loss);
+        bad |= check_fade(low, loss, build->d);
         if (loss->type->check) bad |= loss->type->check(loss->section, &loss->place, build->d);
     }
     for (int t = 0; t < low->teachers; ++t) {

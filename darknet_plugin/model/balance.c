@@ -97,8 +97,7 @@ void model_measure_losses(model *model, const float *x, double *sum)
     const lowered *low = model->low;
     network *net = model->net;
     int *label = mem_calloc((size_t)net->batch, sizeof *label);
-    double *kept = mem_calloc((size_t)low->losses, sizeof *kept);
-    for (int i = 0; i < low->losses; ++i) kept[i] = *scale_at(model, &low->loss[i]);
+    double *kept = model_scales(model);
     model_ask_teachers(model, x, NULL);
     net->input = (float *)x;
     for (int head = 0; head < low->heads; ++head) {
@@ -110,8 +109,7 @@ void model_measure_losses(model *model, const float *x, double *sum)
         measure_triple(model, head, sum);
     }
     model_taught(model);
-    for (int i = 0; i < low->losses; ++i) *scale_at(model, &low->loss[i]) = kept[i];
-    free(kept);
+    model_put_scales(model, kept);
     free(label);
 }
 

@@ -387,6 +387,7 @@ static void ask_and_time(model *model, const float *x, const mixed_labels *label
 double model_train_mixed(model *model, const float *x, const mixed_labels *labels, const float *boxes)
 {
     network *net = model->net;
+    double *scales = model_fade_losses(model);
     ask_and_time(model, x, labels);
     if (boxes && model->low->labels)
         memcpy(net->truth, boxes, (size_t)net->truths * (size_t)net->batch * sizeof *boxes);
@@ -399,6 +400,7 @@ double model_train_mixed(model *model, const float *x, const mixed_labels *label
     double cost = total_cost(net, model->low->trained);
     if (isfinite(cost)) network_backward(net, model->low->trained);
     model_taught(model);
+    model_put_scales(model, scales);
     return cost;
 }
 

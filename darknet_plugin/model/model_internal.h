@@ -29,5 +29,10 @@ void model_weigh_boxes(model *model, const float *boxes, float share);
 int model_has_auto_scales(const model *model);
 void model_measure_losses(model *model, const float *x, double *sum);
 void model_set_auto_scales(model *model, const double *sum, FILE *out);
+/* The losses' scales (model_fade.c), low->losses of them, which model_put_scales puts back and frees. */
+double *model_scales(const model *model);
+void model_put_scales(const model *model, double *scale);
+/* fade=: sets the scales of the next step, by the updates behind *net->seen. Returns what they were. */
+double *model_fade_losses(const model *model);
 
 #endif
