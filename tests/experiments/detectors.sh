@@ -113,6 +113,9 @@ choices() {   # SET CLASSES
     local r
     for r in .01 .03 .003 .001; do labels_choice "mse$r" $r "$@"; done
     for r in .01 .03 .003; do labels_choice "ciou$r" $r "$@" "iou_loss=ciou iou_normalizer=.07"; done
+    choice both-fade .01 "scale=auto fade=1" labels=1 "" "$1"
+    choice kd-fade .01 "scale=auto fade=1" "" "" "$1"
+    choice both-fade.003 .003 "scale=auto fade=1" labels=1 "" "$1"
     choice kd-auto .01 scale=auto "" "" "$1"
     choice both-auto .01 scale=auto labels=1 "" "$1"
     choice kd .01 "" "" "" "$1"
@@ -143,38 +146,49 @@ compare() {   # SET CLASSES
         job "$1-alone" "$1-$fold" "$1-$fold-alone" fastest
         distilled "$1-$fold-simkd" "$1-$fold-teacher" .1 "" "" -
         job "$1-simkd" "$1-$fold" "$1-$fold-simkd" fastest
-        distilled "$1-$fold-kd" "$1-$fold-teacher" "$rate" "${L2:-scale=auto}" "" "${KD:-}"
+        distilled "$1-$fold-kd" "$1-$fold-teacher" "$rate" "${L2:-scale=auto fade=1}" "" "${KD:-}"
         job "$1-kd" "$1-$fold" "$1-$fold-kd" fastest
-        distilled "$1-$fold-both" "$1-$fold-teacher" "$rate" "${L2:-scale=auto}" labels=1 "${KD:-}"
+        distilled "$1-$fold-both" "$1-$fold-teacher" "$rate" "${L2:-scale=auto fade=1}" labels=1 "${KD:-}"
         job "$1-both" "$1-$fold" "$1-$fold-both" fastest
     done
 }
 
-# four NAME SET-FOLD CFG START: a row of each of CFG-labels, CFG-simkd, CFG-kd, CFG-both
+# four NAME SET-FOLD CFG START [FLAGS]: a row of each of CFG-labels, CFG-simkd, CFG-kd, CFG-both
 four() {
-    job "$1-labels" "$2" "$3-labels" "$4" -from-labels
-    job "$1-simkd" "$2" "$3-simkd" "$4"
-    job "$1-kd" "$2" "$3-kd" "$4"
-    job "$1-both" "$2" "$3-both" "$4"
+    job "$1-labels" "$2" "$3-labels" "$4" "-from-labels${5:+ $5}"
+    job "$1-both" "$2" "$3-both" "$4" "${5:-}"
+    job "$1-kd" "$2" "$3-kd" "$4" "${5:-}"
+    job "$1-simkd" "$2" "$3-simkd" "$4" "${5:-}"
 }
 # forms NAME FROM LABELS-RATE SIMKD-RATE: cfgs of the four, of a distillation's cfg FROM
 forms() {
     with_keys "$3" "" "" - <"$2" >"experiments/cfg/$1-labels.cfg"
     with_keys "$4" "" "" - <"$2" >"experiments/cfg/$1-simkd.cfg"
-    with_keys "$rate" "${L2:-scale=auto}" "" "${KD:-}" <"$2" >"experiments/cfg/$1-kd.cfg"
-    with_keys "$rate" "${L2:-scale=auto}" labels=1 "${KD:-}" <"$2" >"experiments/cfg/$1-both.cfg"
+    with_keys "$rate" "${L2:-scale=auto fade=1}" "" "${KD:-}" <"$2" >"experiments/cfg/$1-kd.cfg"
+    with_keys "$rate" "${L2:-scale=auto fade=1}" labels=1 "${KD:-}" <"$2" >"experiments/cfg/$1-both.cfg"
+}
+shapes_choice() {   # NAME RATE L2 TAIL
+    with_keys "${@:2:3}" "" <experiments/cfg/shapes.from >"experiments/cfg/shapes-choice-$1.cfg"
+    job "shapes-choice-$1" shapes "shapes-choice-$1" "" "-holdout 400 -measure 20"
 }
 shapes() {
     local seed r
     [ -s experiments/shapes/shapes.data ] || build/make_shapes experiments/shapes
     ln -sf shapes/shapes.data experiments/shapes.data
     sed 's/^max_batches=.*/max_batches=3000/' cfg/shapes/simkd.cfg >experiments/cfg/shapes.from
-    for r in .01 .03 .1; do
+    for r in .01 .02 .03 .05 .1; do
         with_keys $r "" "" - <experiments/cfg/shapes.from >"experiments/cfg/shapes-choice$r.cfg"
         job "shapes-choice-labels$r" shapes "shapes-choice$r" "" "-from-labels -holdout 400 -measure 10"
     done
+    shapes_choice both-auto.01 .01 scale=auto labels=1
+    shapes_choice both-auto.03 .03 scale=auto labels=1
+    shapes_choice both-auto.1 .1 scale=auto labels=1
+    shapes_choice both30.01 .01 scale=30 labels=1
+    shapes_choice both1.03 .03 scale=1 labels=1
+    shapes_choice both-fade.01 .01 "scale=auto fade=1" labels=1
+    shapes_choice kd-fade.01 .01 "scale=auto fade=1" ""
     forms shapes experiments/cfg/shapes.from "${SHAPES_LABELS_RATE:-.03}" .05
-    for seed in 0 1 2; do four shapes shapes shapes ""; done
+    for seed in 0 1 2; do four shapes shapes shapes "" "-measure 20"; done
 }
 coco() {
     local from=experiments/cfg/coco.from part
