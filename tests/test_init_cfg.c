@@ -84,14 +84,29 @@ static void heads_in_any_order(void **unused)
     const cfg_section *teacher = cfg_first(m->cfg, "teacher");
     assert_string_equal(cfg_str(teacher, "tap", ""), "7,4");
     check_key(m, 4, "projector", "stack", "1x1");
-    check_key(m, 6, "reused_classifier", NULL, NULL);
-    check_key(m, 7, "route", "layers", "3");       /* counted over a head: written as a number from the front */
-    check_key(m, 9, "route", "layers", "8");
-    check_key(m, 10, "projector", NULL, NULL);
-    check_key(m, 12, "reused_classifier", NULL, NULL);
-    assert_null(cfg_layer(m->cfg, 13));
+    check_key(m, 5, "feature_l2", "scale", "auto");
+    check_key(m, 5, "feature_l2", "fade", "1");
+    check_key(m, 6, "reused_classifier", "labels", "1");
+    check_key(m, 7, "kd", NULL, NULL);
+    check_key(m, 8, "route", "layers", "3");       /* counted over a head: written as a number from the front */
+    check_key(m, 10, "route", "layers", "9");
+    check_key(m, 11, "projector", NULL, NULL);
+    check_key(m, 14, "kd", NULL, NULL);
+    assert_null(cfg_layer(m->cfg, 15));
     const cfg_section *augment = cfg_first(m->cfg, "augment");
     assert_string_equal(cfg_str(augment, "jitter", ""), ".1");
+    init_free(m);
+}
+
+/* Boxes that no loss compares are left to the map. */
+static void odd_boxes(void **unused)
+{
+    (void)unused;
+    const char teacher[] = NET(3) CONV(8, 3, 2) CONV(8, 3, 2) LAST(21) YOLO("0,1,2", 2) "new_coords=1\n";
+    init_cfg *m = made(teacher, teacher);
+    assert_null(cfg_first(m->cfg, "kd"));
+    check_key(m, 3, "feature_l2", "fade", "");
+    check_key(m, 4, "reused_classifier", "labels", "");
     init_free(m);
 }
 
@@ -124,11 +139,11 @@ static void numbers(void **unused)
         ROUTE(4) CONV(8, 1, 1) "[upsample]\nstride=2\n" "[route]\nlayers=-1,3\n" CONV(8, 3, 1) CONV(8, 3, 1) SHORTCUT(-2)
         "[shortcut]\nfrom=3\n" LAST(7) YOLO("1", 2);
     init_cfg *m = made(student, TEACHER_HEADS(2, 2, 2));
-    check_key(m, 8, "route", "layers", "4");
-    check_key(m, 11, "route", "layers", "-1,3");
-    check_key(m, 14, "shortcut", "from", "-2");
-    check_key(m, 15, "shortcut", "from", "3");
-    check_key(m, 16, "projector", NULL, NULL);
+    check_key(m, 9, "route", "layers", "4");
+    check_key(m, 12, "route", "layers", "-1,3");
+    check_key(m, 15, "shortcut", "from", "-2");
+    check_key(m, 16, "shortcut", "from", "3");
+    check_key(m, 17, "projector", NULL, NULL);
     init_free(m);
 }
 
@@ -312,7 +327,8 @@ int main(void)
     network_init();
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(heads_in_any_order), cmocka_unit_test(heads_in_order), cmocka_unit_test(heads_by_classes),
+        cmocka_unit_test(heads_in_any_order), cmocka_unit_test(odd_boxes), cmocka_unit_test(heads_in_order),
+        cmocka_unit_test(heads_by_classes),
         cmocka_unit_test(numbers), cmocka_unit_test(reads_of_a_head), cmocka_unit_test(refusals),
         cmocka_unit_test(classifier), cmocka_unit_test(encoders_and_crops), cmocka_unit_test(connected), cmocka_unit_test(parted_scores),
         cmocka_unit_test(narrower), cmocka_unit_test(shallower), cmocka_unit_test(sizes),

@@ -9,12 +9,14 @@
 #include "init_internal.h"
 
 #include "darknet_plugin/base/mem.h"
+#include "layers/box_head.h"
 #include "layers/projector.h"
 
 #include <stdlib.h>
 
-/* What answers are: one score a class; other scores, a map of them or those of a tree of classes; boxes. */
-enum { CLASSES = 1, SCORES = 2, BOXES = 4 };
+/* What answers are: one score a class; other scores, a map of them or those of a tree of classes; boxes; boxes that no
+ * [kd] compares. */
+enum { CLASSES = 1, SCORES = 2, BOXES = 4, ODD_BOXES = 8 };
 
 /* ---- [projector] ---- */
 
@@ -111,21 +113,45 @@ static void append_projector(init_cfg *made, const init_parts *parts, int head, 
 /* key NULL: the section alone. A section begins where its name is another than the line's before. */
 static const struct { unsigned kinds; const char *section, *key, *value, *why; } TRIPLE[] = {
     { CLASSES | SCORES, "projector", NULL, NULL, NULL },
-    { BOXES, "projector", "stack", "1x1",
+    { BOXES | ODD_BOXES, "projector", "stack", "1x1",
       "a bottleneck squeezes a detector's narrow maps, and loses what boxes need" },
-    { CLASSES | SCORES | BOXES, "feature_l2", NULL, NULL, NULL },
+    { CLASSES | SCORES | ODD_BOXES, "feature_l2", NULL, NULL, NULL },
+    { BOXES, "feature_l2", "scale", "auto", "as large as the loss of answers when training begins" },
+    { BOXES, "feature_l2", "fade", "1", "and nothing at its end: more exact boxes than with a map to the last (docs/guide.md)" },
     { CLASSES, "reused_classifier", "labels", "1",
       "labels teach through the teacher's frozen classifier; without labels leave it out" },
-    { SCORES | BOXES, "reused_classifier", NULL, NULL, NULL },
+    { BOXES, "reused_classifier", "labels", "1",
+      "boxes teach through the teacher's frozen head; without labels leave it out" },
+    { SCORES | ODD_BOXES, "reused_classifier", NULL, NULL, NULL },
     { CLASSES, "kd", "temperature", "4",
       "so do the teacher's answers; both together did best on images held out" },
+    { BOXES, "kd", NULL, NULL, NULL },
 };
 enum { TRIPLE_LINES = sizeof TRIPLE / sizeof *TRIPLE };
+
+/* Can a loss compare the boxes of this head with the student's, place by place? */
+static int compares_boxes(const init_parts *parts, int head)
+{
+    const tap_head *theirs = &parts->teacher->head[parts->taught[head]];
+    int tail[2] = { theirs->classifier, theirs->out };
+    loss_place place = { .teacher = parts->teacher->cfg, .tail_of = tail, .tails = 2 };
+    init_maps maps = maps_of(parts, head);
+    box_head found;
+    diag *quiet = diag_new();
+    int same = maps.student->h == maps.teacher->h && maps.student->w == maps.teacher->w;
+    int refused = box_head_find(cfg_layer(parts->teacher->cfg, theirs->out), NULL, &place, &found, quiet);
+    diag_free(quiet);
+    return same && !refused && theirs->out == theirs->classifier + 1;
+}
 
 static unsigned kind_of(const init_parts *parts)
 {
     const init_net *teacher = parts->teacher;
-    if (init_is_detector(teacher)) return BOXES;
+    if (init_is_detector(teacher)) {
+        for (int i = 0; i < parts->student->heads; ++i)
+            if (!compares_boxes(parts, i)) return ODD_BOXES;
+        return BOXES;
+    }
     const cfg_section *out = cfg_layer(teacher->cfg, teacher->head->out);
     const layer_shape *scores = &parts->taught_shape->layer[out->index - 1];
     int parted = cfg_find(out, "tree") || cfg_int(out, "groups", 1) > 1;
