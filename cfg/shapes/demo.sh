@@ -1,5 +1,5 @@
 #!/bin/bash
-# Detectors of shapes: a small one distilled from a big one, with labels and without, beside the very same network from labels.
+# Detectors of shapes: a small one distilled from a big one, with labels and without, beside that network from labels.
 # SEED=1 OUT=demo-out/shapes; TEACHER=1 also trains the teacher anew, as cfg/shapes/teacher.weights was.
 set -euo pipefail
 SEED=${SEED:-1} OUT=${OUT:-demo-out/shapes} MAKE_SHAPES=${MAKE_SHAPES:-build/make_shapes}
@@ -36,7 +36,8 @@ for c in teacher distilled; do ./darknet distill summary cfg/shapes/$c.cfg -json
 # row NAME CFG-OF-SIZE CFG WEIGHTS FLAGS...
 row() {
     ./darknet distill valid "$data" "$3" "$4" "${@:5}" -json >"$OUT/row.json"
-    printf '%-30s %7.2f %13.2f %11d %13.3f\n' "$1" "$(jq .student.map50 "$OUT/row.json")" "$(jq .student.map "$OUT/row.json")" \
+    printf '%-30s %7.2f %13.2f %11d %13.3f\n' "$1" \
+        "$(jq .student.map50 "$OUT/row.json")" "$(jq .student.map "$OUT/row.json")" \
         "$(jq .parameters "$OUT/$2-size.json")" "$(jq '.multiply_adds / 1e6' "$OUT/$2-size.json")"
 }
 printf '%-30s %7s %13s %11s %13s\n' '' 'mAP@0.5' 'mAP@[.5:.95]' parameters 'M mult-adds'

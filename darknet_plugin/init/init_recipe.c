@@ -117,7 +117,8 @@ static const struct { unsigned kinds; const char *section, *key, *value, *why; }
       "a bottleneck squeezes a detector's narrow maps, and loses what boxes need" },
     { CLASSES | SCORES | ODD_BOXES, "feature_l2", NULL, NULL, NULL },
     { BOXES, "feature_l2", "scale", "auto", "as large as the loss of answers when training begins" },
-    { BOXES, "feature_l2", "fade", "1", "and nothing at its end: more exact boxes than with a map to the last (docs/guide.md)" },
+    { BOXES, "feature_l2", "fade", "1",
+      "and nothing at its end: more exact boxes than with a map to the last (docs/guide.md)" },
     { CLASSES, "reused_classifier", "labels", "1",
       "labels teach through the teacher's frozen classifier; without labels leave it out" },
     { BOXES, "reused_classifier", "labels", "1",
@@ -144,6 +145,7 @@ static int compares_boxes(const init_parts *parts, int head)
     return same && !refused && theirs->out == theirs->classifier + 1;
 }
 
+/* What the teacher's answers are; all of a detector's heads alike. */
 static unsigned kind_of(const init_parts *parts)
 {
     const init_net *teacher = parts->teacher;
