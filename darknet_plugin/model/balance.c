@@ -23,11 +23,6 @@
 
 static int is_auto(const taught_loss *loss) { return section_scale_is_auto(loss->section); }
 
-static double *scale_at(const model *model, const taught_loss *loss)
-{
-    return loss->type->scale(&model->net->layers[loss->layer]);
-}
-
 /* Is the loss what the others of its triple are measured by? */
 static int is_yardstick(const taught_loss *loss)
 {
@@ -86,7 +81,7 @@ static void measure_triple(model *model, int head, double *sum)
     const lowered *low = model->low;
     for (int i = 0; i < low->losses; ++i) {
         if (low->loss[i].head != head) continue;
-        for (int k = 0; k < low->losses; ++k) *scale_at(model, &low->loss[k]) = k == i;
+        for (int k = 0; k < low->losses; ++k) *model_scale_of(model, &low->loss[k]) = k == i;
         sum[i] += mean_square(model, low->head[head].loss);
     }
 }
@@ -129,7 +124,7 @@ void model_set_auto_scales(model *model, const double *sum, FILE *out)
         const taught_loss *loss = &low->loss[i];
         if (!is_auto(loss)) continue;
         double scale = sum[i] > 0 ? sqrt(yardstick_of(low, loss->head, sum) / sum[i]) : 1;
-        *scale_at(model, loss) = scale;
+        *model_scale_of(model, loss) = scale;
         fprintf(out, "%s:%d: [%s] scale=auto is %.4g\n", loss->section->file, cfg_line(loss->section, "scale"),
                 loss->section->name, scale);
     }

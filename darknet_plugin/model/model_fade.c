@@ -10,22 +10,17 @@
 #include <math.h>
 #include <stdlib.h>
 
-static double *scale_at(const model *model, const taught_loss *loss)
-{
-    return loss->type->scale(&model->net->layers[loss->layer]);
-}
-
 double *model_scales(const model *model)
 {
     const lowered *low = model->low;
     double *scale = mem_calloc((size_t)low->losses + 1, sizeof *scale);   /* a plain net has none */
-    for (int i = 0; i < low->losses; ++i) scale[i] = *scale_at(model, &low->loss[i]);
+    for (int i = 0; i < low->losses; ++i) scale[i] = *model_scale_of(model, &low->loss[i]);
     return scale;
 }
 
 void model_put_scales(const model *model, double *scale)
 {
-    for (int i = 0; i < model->low->losses; ++i) *scale_at(model, &model->low->loss[i]) = scale[i];
+    for (int i = 0; i < model->low->losses; ++i) *model_scale_of(model, &model->low->loss[i]) = scale[i];
     free(scale);
 }
 
@@ -37,7 +32,7 @@ double *model_fade_losses(const model *model)
     for (int i = 0; i < model->low->losses; ++i) {
         const taught_loss *loss = &model->low->loss[i];
         if (loss->fade > 0)
-            *scale_at(model, loss) *= fmax(0, 1 - (double)updates / (loss->fade * (double)net->max_batches));
+            *model_scale_of(model, loss) *= fmax(0, 1 - (double)updates / (loss->fade * (double)net->max_batches));
     }
     return full;
 }

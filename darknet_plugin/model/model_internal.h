@@ -29,6 +29,11 @@ void model_weigh_boxes(model *model, const float *boxes, float share);
 int model_has_auto_scales(const model *model);
 void model_measure_losses(model *model, const float *x, double *sum);
 void model_set_auto_scales(model *model, const double *sum, FILE *out);
+/* A loss's scale, in its layer. */
+static inline double *model_scale_of(const model *model, const taught_loss *loss)
+{
+    return loss->type->scale(&model->net->layers[loss->layer]);
+}
 /* The losses' scales (model_fade.c), low->losses of them, which model_put_scales puts back and frees. */
 double *model_scales(const model *model);
 void model_put_scales(const model *model, double *scale);
