@@ -167,6 +167,10 @@ forms() {
     with_keys "$rate" "${L2:-scale=auto fade=1}" "" "${KD:-}" <"$2" >"experiments/cfg/$1-kd.cfg"
     with_keys "$rate" "${L2:-scale=auto fade=1}" labels=1 "${KD:-}" <"$2" >"experiments/cfg/$1-both.cfg"
 }
+shapes_labels_choice() {   # RATE
+    with_keys "$1" "" "" - <experiments/cfg/shapes.from >"experiments/cfg/shapes-choice$1.cfg"
+    job "shapes-choice-labels$1" shapes "shapes-choice$1" "" "-from-labels -holdout 400 -measure 10"
+}
 shapes_choice() {   # NAME RATE L2 TAIL
     with_keys "${@:2:3}" "" <experiments/cfg/shapes.from >"experiments/cfg/shapes-choice-$1.cfg"
     job "shapes-choice-$1" shapes "shapes-choice-$1" "" "-holdout 400 -measure 20"
@@ -176,10 +180,11 @@ shapes() {
     [ -s experiments/shapes/shapes.data ] || build/make_shapes experiments/shapes
     ln -sf shapes/shapes.data experiments/shapes.data
     sed 's/^max_batches=.*/max_batches=3000/' cfg/shapes/simkd.cfg >experiments/cfg/shapes.from
-    for r in .01 .02 .03 .05 .1; do
-        with_keys $r "" "" - <experiments/cfg/shapes.from >"experiments/cfg/shapes-choice$r.cfg"
-        job "shapes-choice-labels$r" shapes "shapes-choice$r" "" "-from-labels -holdout 400 -measure 10"
+    for seed in 0 1 2; do
+        for r in .01 .02 .03; do shapes_labels_choice $r; done   # labels alone: seeds lie ten points apart
     done
+    seed=0
+    for r in .05 .1; do shapes_labels_choice $r; done
     shapes_choice both-auto.01 .01 scale=auto labels=1
     shapes_choice both-auto.03 .03 scale=auto labels=1
     shapes_choice both-auto.1 .1 scale=auto labels=1
