@@ -3,7 +3,7 @@
 # SEED=1 OUT=demo-out/shapes; TEACHER=1 also trains the teacher anew, as cfg/shapes/teacher.weights was.
 set -euo pipefail
 SEED=${SEED:-1} OUT=${OUT:-demo-out/shapes} MAKE_SHAPES=${MAKE_SHAPES:-build/make_shapes}
-labels_rate=.03              # of five the best for labels on images held out, tests/experiments/detectors.sh
+labels_rate=.02              # of five the best for labels on images held out, tests/experiments/detectors.sh
 student=cfg/shapes/distilled none=$OUT/none
 run() { printf '\n$ ./darknet %s\n' "$*"; ./darknet "$@"; }
 mkdir -p "$OUT"
