@@ -18,6 +18,7 @@ head -c $((images * 3074)) "$from" >"$work/train.bin"
 [ "$(stat -c %s "$work/train.bin")" -eq $((images * 3074)) ] || { echo "error: $from has fewer than $images images of CIFAR-100" >&2; exit 1; }
 printf 'classes=100\ntrain=%s\n' "$work/train.bin" >"$work/part.data"
 teacher=$(sed -n '/^\[teacher\]/,/^$/s/^cfg=//p' "$cfg")
+median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 step() {
     "$bench" "$teacher" "$cfg" "$cfg" -mean -only simkd -precision "$precision" -seconds "$seconds" 2>/dev/null |
         sed -n 's/^simkd //p'
@@ -32,7 +33,5 @@ for ((i = 0; i < rounds; ++i)); do
     train=$(whole) after=$(step)
     echo "$before $train $after"
     before=$after
-done | awk '{ r = 2 * $2 / ($1 + $3); printf "step %.1f  train %.1f  step %.1f images/s, %.3f of it\n", $1, $2, $3, r; v[NR] = r }
-    END {
-        for (i = 2; i <= NR; ++i) for (j = i; j > 1 && v[j - 1] > v[j]; --j) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t }
-        printf "median %.3f\n", NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+done | awk '{ printf "step %.1f  train %.1f  step %.1f images/s, %.3f of it\n", $1, $2, $3, 2 * $2 / ($1 + $3) }' | tee "$work/rows"
+echo "median $(sed 's/.*, \([0-9.]*\) of it/\1/' "$work/rows" | median)"

@@ -28,6 +28,7 @@ public=${PUBLIC:-../shared/data/detect}
 sets=${DATA:-../shared/data/fruit ../shared/data/raccoon}
 steps=${STEPS:-1000} jobs=experiments/detectors.jobs
 teacher_rate=${TEACHER_RATE:-.01} labels_rate=${LABELS_RATE:-.01} rate=${RATE:-.01}   # chosen by the first two groups
+l2=${L2:-scale=auto fade=1}
 [ $# -gt 0 ] || set -- teachers choices folds
 mkdir -p experiments/cfg
 : >"$jobs"
@@ -146,9 +147,9 @@ compare() {   # SET CLASSES
         job "$1-alone" "$1-$fold" "$1-$fold-alone" fastest
         distilled "$1-$fold-simkd" "$1-$fold-teacher" .1 "" "" -
         job "$1-simkd" "$1-$fold" "$1-$fold-simkd" fastest
-        distilled "$1-$fold-kd" "$1-$fold-teacher" "$rate" "${L2:-scale=auto fade=1}" "" "${KD:-}"
+        distilled "$1-$fold-kd" "$1-$fold-teacher" "$rate" "$l2" "" "${KD:-}"
         job "$1-kd" "$1-$fold" "$1-$fold-kd" fastest
-        distilled "$1-$fold-both" "$1-$fold-teacher" "$rate" "${L2:-scale=auto fade=1}" labels=1 "${KD:-}"
+        distilled "$1-$fold-both" "$1-$fold-teacher" "$rate" "$l2" labels=1 "${KD:-}"
         job "$1-both" "$1-$fold" "$1-$fold-both" fastest
     done
 }
@@ -164,8 +165,8 @@ four() {
 forms() {
     with_keys "$3" "" "" - <"$2" >"experiments/cfg/$1-labels.cfg"
     with_keys "$4" "" "" - <"$2" >"experiments/cfg/$1-simkd.cfg"
-    with_keys "$rate" "${L2:-scale=auto fade=1}" "" "${KD:-}" <"$2" >"experiments/cfg/$1-kd.cfg"
-    with_keys "$rate" "${L2:-scale=auto fade=1}" labels=1 "${KD:-}" <"$2" >"experiments/cfg/$1-both.cfg"
+    with_keys "$rate" "$l2" "" "${KD:-}" <"$2" >"experiments/cfg/$1-kd.cfg"
+    with_keys "$rate" "$l2" labels=1 "${KD:-}" <"$2" >"experiments/cfg/$1-both.cfg"
 }
 shapes_labels_choice() {   # RATE
     with_keys "$1" "" "" - <experiments/cfg/shapes.from >"experiments/cfg/shapes-choice$1.cfg"
@@ -205,7 +206,7 @@ coco() {
     for part in train val; do realpath "$public/images/${part}2017"/*.jpg >"experiments/coco.$part"; done
     printf 'classes=80\nnames=%s\ntrain=experiments/coco.train\nvalid=experiments/coco.val\nimage_cache=experiments/coco.images\n' \
         "$(realpath "$public/coco.names")" >experiments/coco.data
-    distilled coco "$rate" "$rate" "" "" - >/dev/null
+    distilled coco coco "$rate" "" "" -
     sed -e "s#^cfg=.*#cfg=$public/yolo-fastest-1.1-xl.cfg#; s#^weights=.*#weights=$public/yolo-fastest-1.1-xl.weights\neps=.00001#" \
         experiments/cfg/coco.cfg >"$from"
     forms coco "$from" "$labels_rate" .1
@@ -214,7 +215,8 @@ coco() {
 half() {   # SET CLASSES
     local from=experiments/cfg/$1-half.from
     ./darknet distill init -from "experiments/cfg/$1-0-teacher.cfg" -width .5 -force -out "$from" >/dev/null 2>&1
-    sed -i "s#^cfg=.*#&\nweights=experiments/$1-0-teacher.weights#" "$from"
+    # the plain form of what init writes: forms add the rest
+    sed -i -e "s#^cfg=.*#&\nweights=experiments/$1-0-teacher.weights#" -e '/^fade=/d; /^labels=/d; /^\[kd\]$/d' "$from"
     forms "$1-half" "$from" "$labels_rate" .1
     four "$1-half" "$1-0" "$1-half" ""
 }
