@@ -13,6 +13,13 @@ X
     cat >>"$w/program" <<'X'
 echo "$(sed -n 2p "$0") $*" >>"$FAKE/calls"
 folder=$(sed 's/.*-backup \([^ ]*\) .*/\1/' <<<"$*")
+case "$*" in *boxes*)
+    echo 'teacher teacher.cfg: mAP@0.5 98.54 %, mAP@[.5:.95] 72.28 % of 500 images'
+    for epoch in 1 2 3; do
+        echo "epoch $epoch  loss 2.0  rate 0.1  25 images/s  mAP@0.5 5$epoch.00 %  mAP 2$epoch.50 %"
+    done
+    exit;;
+esac
 case "$*" in *broken*) echo "error: this one is broken"; [ -e "$FAKE/mended" ] || exit 1;; esac
 if [ -e "$folder/state" ]; then echo "resumed after 60 images"
 else
@@ -75,6 +82,10 @@ grep -q "seed=1 .*behind it" "$w/r/four.txt" && cat "$w"/e/four-*/copy >/dev/nul
 touch "$w/mended"
 status 0 "and is tried again by the next start" queue
 grep -q 'seed=0 epochs=3' "$w/r/five.txt" && ok "to its end" || not_ok "to its end"
+echo 'six ./darknet distill train my.data boxes.cfg' >>"$w/jobs"
+status 0 "a detector" queue
+[ "$(cut -d' ' -f1-6 "$w/r/six.txt")" = 'seed=0 epochs=3 last=53.00 best=- map=23.50 curve=1:21.50,2:22.50,3:23.50' ] &&
+    ok "has its mAP over epochs" || not_ok "has its mAP over epochs" "$(cat "$w/r/six.txt")"
 echo 'a/b ./darknet' >>"$w/jobs"
 status 1 "a name that is none" queue
 says out "not a job: a/b ./darknet" "is said"

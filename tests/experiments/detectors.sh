@@ -3,14 +3,15 @@
 #
 #   tests/experiments/detectors.sh [GROUP...]
 #   for lane in 1 2; do setsid tests/experiments/queue.sh experiments/detectors.jobs </dev/null >/dev/null 2>&1 & done
-#   tests/experiments/table.sh 'fruit-*'
+#   tests/experiments/table.sh 'fruit-choice-*'; tests/experiments/detectors_table.sh fruit raccoon
 #
 # GROUP, in the order in which they make sense (default: the first three):
 #   teachers    the public xl, fine-tuned, of each set's fold 0 by rates of .001 to .03, on training images held out
 #   choices     on those held out, fold 0: labels by rate and loss of boxes; distillation, one change at a time, by the teacher of
 #               TEACHER_RATE (.01) of the first group
 #   folds       teachers of all folds, by the rate chosen
-#   compare     all folds: the same network from labels, the paper's form, distilled without labels and with them
+#   compare     all folds: the same network from labels, the paper's form, distilled without labels and with them, measured
+#               every five epochs (to see how soon; nothing is chosen by it)
 #   shapes      the same four on drawn shapes, three seeds, by the teacher that is part of this project
 #   coco        and once on 128 photographs of COCO by the public xl as it is, measured on 128 others
 #   half        and once on fold 0 of each set, by a student half as wide as its teacher, from nothing
@@ -141,16 +142,16 @@ compare() {   # SET CLASSES
     local fold
     for fold in 0 1 2; do
         labels "$1-$fold-labels" "$1-$fold" "$labels_rate" "$2" "${LABELS_KEYS:-}"
-        job "$1-labels" "$1-$fold" "$1-$fold-labels" fastest -from-labels \
+        job "$1-labels" "$1-$fold" "$1-$fold-labels" fastest "-from-labels -measure 5" \
             " && cp \"\$out\"/$1-$fold-labels-labels_final.weights experiments/$1-$fold-labels.weights"
         plain "$1-$fold-alone" "$labels_rate" "$2" "$public/yolo-fastest-1.1.cfg" "${LABELS_KEYS:-}"
-        job "$1-alone" "$1-$fold" "$1-$fold-alone" fastest
+        job "$1-alone" "$1-$fold" "$1-$fold-alone" fastest "-measure 5"
         distilled "$1-$fold-simkd" "$1-$fold-teacher" .1 "" "" -
-        job "$1-simkd" "$1-$fold" "$1-$fold-simkd" fastest
+        job "$1-simkd" "$1-$fold" "$1-$fold-simkd" fastest "-measure 5"
         distilled "$1-$fold-kd" "$1-$fold-teacher" "$rate" "$l2" "" "${KD:-}"
-        job "$1-kd" "$1-$fold" "$1-$fold-kd" fastest
+        job "$1-kd" "$1-$fold" "$1-$fold-kd" fastest "-measure 5"
         distilled "$1-$fold-both" "$1-$fold-teacher" "$rate" "$l2" labels=1 "${KD:-}"
-        job "$1-both" "$1-$fold" "$1-$fold-both" fastest
+        job "$1-both" "$1-$fold" "$1-$fold-both" fastest "-measure 5"
     done
 }
 

@@ -55,14 +55,16 @@ take_program() {
     ln "$work/bin/$sum" "$out/darknet"
 }
 
-# "KEY=VALUE ..." of the job's log
+# "KEY=VALUE ..." of the job's log; a detector measured more than once has its mAP over epochs, too
 result() {
-    local line best seed
+    local line best seed curve
     line=$(last_epoch "$out")
     best=$(sed -n 's/^best [^ ]* \([0-9.]*\) %.*/\1/p' "$out/log" | tail -1)
     seed=$(sed -n 's/.* -seed \([0-9]*\).*/\1/p' <<<"$2 ")
-    sed -n "s/^epoch \([0-9]*\)  .*  \([0-9]*\) images\/s\(  \(top-1\|mAP@0.5\) \([0-9.]*\) %\(  mAP \([0-9.]*\) %\)\?\)\?.*/seed=${seed:-0} epochs=\1 last=\5 best=$best map=\7 images\/s=\2/p" <<<"$line" |
-        sed 's/ map= / /; s/=\( \|$\)/=-\1/g'
+    curve=$(sed -n 's/^epoch \([0-9]*\)  .* %  mAP \([0-9.]*\) %.*/\1:\2/p' "$out/log" | paste -sd,)
+    [[ $curve == *,* ]] || curve=
+    sed -n "s/^epoch \([0-9]*\)  .*  \([0-9]*\) images\/s\(  \(top-1\|mAP@0.5\) \([0-9.]*\) %\(  mAP \([0-9.]*\) %\)\?\)\?.*/seed=${seed:-0} epochs=\1 last=\5 best=$best map=\7 curve=$curve images\/s=\2/p" <<<"$line" |
+        sed 's/ map= / /; s/ curve= / /; s/=\( \|$\)/=-\1/g'
 }
 
 # name, command: 0 where it came to its end
