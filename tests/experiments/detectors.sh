@@ -192,8 +192,10 @@ shapes() {
     shapes_choice both-auto.1 .1 scale=auto labels=1
     shapes_choice both30.01 .01 scale=30 labels=1
     shapes_choice both1.03 .03 scale=1 labels=1
-    shapes_choice both-fade.01 .01 "scale=auto fade=1" labels=1
-    shapes_choice kd-fade.01 .01 "scale=auto fade=1" ""
+    for r in .01 .02 .03; do
+        shapes_choice both-fade$r $r "scale=auto fade=1" labels=1
+        shapes_choice kd-fade$r $r "scale=auto fade=1" ""
+    done
     forms shapes experiments/cfg/shapes.from "${SHAPES_LABELS_RATE:-.03}" .05
     # held out, three seeds: .02 as good as .03, and steadier
     with_keys .02 "" "" - <experiments/cfg/shapes.from >experiments/cfg/shapes-labels.02.cfg
