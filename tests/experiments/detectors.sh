@@ -111,6 +111,17 @@ choice() {   # NAME RATE L2 TAIL KD SET
     distilled "$6-choice-$1" "$6-teacher$teacher_rate" "${@:2:4}"   # has not seen what is held out
     job "$6-choice-$1" "$6-0" "$6-choice-$1" fastest "$held"
 }
+# labels on heads of the student's own, which are not deployed, instead of through the frozen ones
+own_heads() {   # NAME RATE L2 SET CLASSES
+    choice "$1" "$2" "$3" "" "" "$4"
+    awk -v classes="$5" '
+        /^\[projector\]/ {
+            print "[convolutional]\nfilters=" 3 * (classes + 5) "\nsize=1\nactivation=linear\n\n[yolo]\nmask=" (n++ ? "0,1,2" : "3,4,5")
+            print "anchors=12,18, 37,49, 52,132, 115,73, 119,199, 242,238\nclasses=" classes "\nnum=6\ndeploy=0\n\n[route]\nlayers=-3\n"
+        }
+        { print }' "experiments/cfg/$4-choice-$1.cfg" >"experiments/cfg/$4.new"
+    mv "experiments/cfg/$4.new" "experiments/cfg/$4-choice-$1.cfg"
+}
 choices() {   # SET CLASSES
     local r
     for r in .01 .03 .003 .001; do labels_choice "mse$r" $r "$@"; done
@@ -118,6 +129,7 @@ choices() {   # SET CLASSES
     choice both-fade .01 "scale=auto fade=1" labels=1 "" "$1"
     choice kd-fade .01 "scale=auto fade=1" "" "" "$1"
     choice both-fade.003 .003 "scale=auto fade=1" labels=1 "" "$1"
+    own_heads own-fade .01 "scale=auto fade=1" "$@"
     choice kd-auto .01 scale=auto "" "" "$1"
     choice both-auto .01 scale=auto labels=1 "" "$1"
     choice kd .01 "" "" "" "$1"
