@@ -6,9 +6,10 @@
 #   tests/experiments/table.sh 'fruit-choice-*'; tests/experiments/detectors_table.sh fruit raccoon
 #
 # GROUP, in the order in which they make sense (default: the first three):
-#   teachers    the public xl, fine-tuned, of each set's fold 0 by rates of .001 to .03, on training images held out
-#   choices     on those held out, fold 0: labels by rate and loss of boxes; distillation, one change at a time, by the teacher of
-#               TEACHER_RATE (.01) of the first group
+#   teachers    the public xl, fine-tuned, of each set's fold 0 by rates of .001 to .03, on training images held out; two of them for
+#               three times as long, too
+#   choices     on those held out, fold 0: labels by rate and loss of boxes; distillation, one change at a time, by the teacher TEACHER
+#               (.01) of the first group
 #   folds       teachers of all folds, by the rate chosen
 #   compare     all folds: the same network from labels, the paper's form, distilled without labels and with them, measured
 #               every five epochs (to see how soon; nothing is chosen by it)
@@ -28,7 +29,8 @@ cd "$(dirname "$0")/../.."
 public=${PUBLIC:-../shared/data/detect}
 sets=${DATA:-../shared/data/fruit ../shared/data/raccoon}
 steps=${STEPS:-1000} jobs=experiments/detectors.jobs
-teacher_rate=${TEACHER_RATE:-.01} labels_rate=${LABELS_RATE:-.01} rate=${RATE:-.01}   # chosen by the first two groups
+teacher=${TEACHER:-.01}                 # its rate; .003x3: for three times as many steps
+labels_rate=${LABELS_RATE:-.01} rate=${RATE:-.01}   # chosen by the first two groups
 l2=${L2:-scale=auto fade=1}
 [ $# -gt 0 ] || set -- teachers choices folds
 mkdir -p experiments/cfg
@@ -87,15 +89,17 @@ job() {
 each_set() { local folder; for folder in $sets; do "$@" "${folder##*/}" "$(wc -l <"$folder/${folder##*/}.names")"; done; }
 held="-holdout 50 -measure 10"
 
-teacher_of() {   # FOLD RATE NAME SET CLASSES FLAGS COPY
-    plain "$3" "$2" "$5" "$public/yolo-fastest-1.1-xl.cfg"
+teacher_of() {   # FOLD TEACHER NAME SET CLASSES FLAGS COPY
+    local times=1
+    [[ $2 != *x* ]] || times=${2#*x}
+    steps=$((steps * times)) plain "$3" "${2%x*}" "$5" "$public/yolo-fastest-1.1-xl.cfg"
     job "$3" "$4-$1" "$3" xl "${6:-}" "${7:-}"
 }
 teachers() {   # SET CLASSES
-    local rate
-    for rate in .01 .03 .003 .001; do
-        teacher_of 0 $rate "$1-teacher$rate" "$1" "$2" "$held" \
-            " && cp \"\$out\"/$1-teacher${rate}_final.weights experiments/$1-teacher$rate.weights"
+    local one
+    for one in .01 .03 .003 .001 .003x3 .001x3; do
+        teacher_of 0 $one "$1-teacher$one" "$1" "$2" "$held" \
+            " && cp \"\$out\"/$1-teacher${one}_final.weights experiments/$1-teacher$one.weights"
     done
 }
 # labels NAME SET-FOLD RATE CLASSES KEYS: the network that is deployed, whose heads have KEYS
@@ -108,7 +112,7 @@ labels_choice() {   # NAME RATE SET CLASSES KEYS
     job "$3-choice-labels-$1" "$3-0" "$3-labels-$1" fastest "-from-labels $held"
 }
 choice() {   # NAME RATE L2 TAIL KD SET
-    distilled "$6-choice-$1" "$6-teacher$teacher_rate" "${@:2:4}"   # has not seen what is held out
+    distilled "$6-choice-$1" "$6-teacher$teacher" "${@:2:4}"   # has not seen what is held out
     job "$6-choice-$1" "$6-0" "$6-choice-$1" fastest "$held"
 }
 # labels on heads of the student's own, which are not deployed, instead of through the frozen ones
@@ -146,7 +150,7 @@ choices() {   # SET CLASSES
 folds() {   # SET CLASSES
     local fold
     for fold in 0 1 2; do
-        teacher_of $fold "$teacher_rate" "$1-$fold-teacher" "$1" "$2" "" \
+        teacher_of $fold "$teacher" "$1-$fold-teacher" "$1" "$2" "" \
             " && cp \"\$out\"/$1-$fold-teacher_final.weights experiments/$1-$fold-teacher.weights"
     done
 }
