@@ -97,7 +97,7 @@ teacher_of() {   # FOLD TEACHER NAME SET CLASSES FLAGS COPY
 }
 teachers() {   # SET CLASSES
     local one
-    for one in .01 .03 .003 .001 .003x3 .001x3; do
+    for one in .01 .03 .003 .001 .01x3 .003x3; do
         teacher_of 0 $one "$1-teacher$one" "$1" "$2" "$held" \
             " && cp \"\$out\"/$1-teacher${one}_final.weights experiments/$1-teacher$one.weights"
     done
