@@ -189,8 +189,8 @@ shapes_labels_choice() {   # RATE
     with_keys "$1" "" "" - <experiments/cfg/shapes.from >"experiments/cfg/shapes-choice$1.cfg"
     job "shapes-choice-labels$1" shapes "shapes-choice$1" "" "-from-labels -holdout 400 -measure 10"
 }
-shapes_choice() {   # NAME RATE L2 TAIL
-    with_keys "${@:2:3}" "" <experiments/cfg/shapes.from >"experiments/cfg/shapes-choice-$1.cfg"
+shapes_choice() {   # NAME RATE L2 TAIL KD
+    with_keys "${@:2:3}" "${5:-}" <experiments/cfg/shapes.from >"experiments/cfg/shapes-choice-$1.cfg"
     job "shapes-choice-$1" shapes "shapes-choice-$1" "" "-holdout 400 -measure 20"
 }
 shapes() {
@@ -212,6 +212,10 @@ shapes() {
         shapes_choice both-fade$r $r "scale=auto fade=1" labels=1
         shapes_choice kd-fade$r $r "scale=auto fade=1" ""
     done
+    shapes_choice both-fade.5 .01 "scale=auto fade=.5" labels=1
+    shapes_choice both-kd3 .01 "scale=auto fade=1" labels=1 scale=3
+    shapes_choice both-ciou .01 "scale=auto fade=1" labels=1 iou_loss=ciou
+    shapes_choice both-labels.3 .01 "scale=auto fade=1" labels=.3
     forms shapes experiments/cfg/shapes.from "${SHAPES_LABELS_RATE:-.03}" .05
     # held out, three seeds: .02 as good as .03, and steadier
     with_keys .02 "" "" - <experiments/cfg/shapes.from >experiments/cfg/shapes-labels.02.cfg
