@@ -91,8 +91,8 @@ says out "format      list, a detector's" "is known by its label files"
 says out "boxes       394" "how many boxes"
 says out "a class     0 (dog) to 197 (cat) boxes" "boxes of a class"
 says out "an image    0 to 2 boxes, 1.99 on average" "boxes of an image"
-says out "left out    1: no label file" "missing label files"
-says out "left out    1: not there or not readable" "missing images"
+says out "left out    1: no label file: $work/road/images/9.ppm" "missing label files"
+says out "left out    1: not there or not readable: $work/road/images/11.ppm" "missing images"
 status 0 "the same as JSON" "$darknet" distill data "$work/road.data" -json
 holds "boxes" '.train | .detector and .boxes == 394 and .fewest_boxes == 0 and .most_boxes == 2'
 holds "boxes of every class" '[.train.per_class[].boxes] == [197, 0, 197]'

@@ -57,6 +57,23 @@ static void check_key(const init_cfg *made, int layer, const char *name, const c
     if (key) assert_string_equal(cfg_str(section, key, ""), value);
 }
 
+/* What batch norm wants together divides the batch; images are stretched where the teacher's were, unless [augment]
+ * says how. */
+static void batches_and_fit(void **unused)
+{
+    (void)unused;
+    const char *odd = "[net]\nbatch=17\nsubdivisions=17\nwidth=64\nheight=64\nchannels=3\nlearning_rate=.1\nmax_batches=9\n"
+                      "[augment]\nflip=0\n" CONV(8, 3, 2) LAST(6) YOLO("0", 1);
+    const char *stretched = NET(3) CONV(8, 3, 2) CONV(8, 1, 1) LAST(6) YOLO("0", 1) "scale_x_y=1.1\n";
+    init_cfg *of = made(odd, stretched);
+    assert_int_equal(cfg_int(cfg_net(of->cfg), "batch", 0), 17);
+    assert_int_equal(cfg_int(cfg_net(of->cfg), "subdivisions", 0), 1);
+    const cfg_section *augment = cfg_first(of->cfg, "augment");
+    assert_string_equal(cfg_str(augment, "fit", ""), "stretch");
+    assert_string_equal(cfg_str(augment, "flip", ""), "0");
+    init_free(of);
+}
+
 static void refused(const char *student, const char *teacher, const char *expected)
 {
     diag *d = diag_new();
@@ -328,7 +345,7 @@ int main(void)
     if (chdir(check_folder())) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heads_in_any_order), cmocka_unit_test(odd_boxes), cmocka_unit_test(heads_in_order),
-        cmocka_unit_test(heads_by_classes),
+        cmocka_unit_test(heads_by_classes), cmocka_unit_test(batches_and_fit),
         cmocka_unit_test(numbers), cmocka_unit_test(reads_of_a_head), cmocka_unit_test(refusals),
         cmocka_unit_test(classifier), cmocka_unit_test(encoders_and_crops), cmocka_unit_test(connected), cmocka_unit_test(parted_scores),
         cmocka_unit_test(narrower), cmocka_unit_test(shallower), cmocka_unit_test(sizes),

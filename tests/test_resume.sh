@@ -121,6 +121,18 @@ status 1 "another cfg" train other int -resume
 says err "started with cfg=" "neither"
 status 0 "-force goes on all the same" train other int -resume -force
 says err "the result will not be that of an uninterrupted run" "with a warning"
+sed 's/^\[feature_l2\]/&\nscale=3/' "$w/s.cfg" >"$w/larger.cfg"
+for f in last.state last.weights; do cp "$w/forgot/s_$f" "$w/int/again_$f"; cp "$w/forgot/s_$f" "$w/int/larger_$f"; done
+cp "$w/s.cfg" "$w/again.cfg"
+for c in again larger; do status 0 "-force with the $c cfg" "$darknet" distill train "$w/d.data" "$w/$c.cfg" -epochs 41 -backup "$w/int" -threads 1 -quiet -resume -force; done
+cmp -s "$w/int/again_final.weights" "$w/int/larger_final.weights" && not_ok "a scale that was changed counts" || ok "a scale that was changed counts"
+sed 's/^max_batches=.*/&\nburn_in=30/; s/^\[feature_l2\]/&\nfade=.01/' "$w/s.cfg" >"$w/odd.cfg"
+status 0 "a rise that is longer than the run" "$darknet" distill train "$w/d.data" "$w/odd.cfg" -epochs 1 -backup "$w/odd" -threads 1 -quiet
+says err "[net] burn_in=30, of 25 steps in all: the learning rate is small for most of them" "is warned of"
+says err "[feature_l2] all losses have faded after step 10 of 25: nothing is learnt from then on" "so are losses that are gone before its end"
+sed 's/^\[feature_l2\]/&\nscale=0/' "$w/s.cfg" >"$w/none.cfg"
+status 1 "no loss at all" train none none
+says err "[feature_l2] scale=0, and nothing else has a loss: training would change nothing" "is refused"
 status 1 "-resume and -clear" train s int -resume -clear
 says err "contradict" "contradict each other"
 head -c 100 "$w/int/s_last.state" >"$w/cut" && cp "$w/cut" "$w/int/s_last.state"

@@ -19,6 +19,8 @@ says out "whole layers 0 to 0 of 0 to 10" "shows what it holds"
 says err "5000 bytes, expected 431484" "and says both sizes"
 status 1 "show with another network's cfg" $d weights show cfg/fashion-student.cfg $weights
 says err "left over after the last layer: is it the file of another cfg?" "and says so"
+status 1 "show of a cfg as weights" $d weights show $cfg $cfg
+says err "$cfg: a text, not a weights file" "says what it is"
 status 1 "show of no file" $d weights show $cfg "$w/none"
 status 1 "show of a folder" $d weights show $cfg "$w"
 status 2 "show without a file" $d weights show $cfg

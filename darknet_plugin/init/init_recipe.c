@@ -208,8 +208,10 @@ static void set_batch(init_cfg *made, cfg_section *net)
 {
     int batch = cfg_int(net, "batch", 1), parts = cfg_int(net, "subdivisions", 1);
     if (batch / parts >= AT_A_TIME) return;
-    cfg_set(net, "batch", "%d", batch < AT_A_TIME ? BATCH : batch);
-    cfg_set(net, "subdivisions", "%d", (batch < AT_A_TIME ? BATCH : batch) / AT_A_TIME);
+    int whole = batch < AT_A_TIME ? BATCH : batch, cut = whole / AT_A_TIME;
+    while (whole % cut) --cut;
+    cfg_set(net, "batch", "%d", whole);
+    cfg_set(net, "subdivisions", "%d", cut);
     init_remark(made, "subdivisions", "batch norm wants %d images or more at a time; this was %d of %d", AT_A_TIME,
                 batch, parts);
 }
@@ -225,8 +227,9 @@ static void set_recipe(init_cfg *made, cfg_section *net)
     else init_remark(made, "learning_rate", "the student's own");
     int steps = cfg_int(net, "max_batches", 0) < 1;
     if (steps) cfg_set(net, "max_batches", "%d", LENGTH);
-    init_remark(made, "max_batches", "epochs * images / batch: fit it to your data%s",
-                cfg_find(net, "steps") && !steps ? ", steps= alike" : "");
+    init_remark(made, "max_batches", "epochs * images / batch: fit it to your data%s%s",
+                cfg_find(net, "steps") && !steps ? ", steps= alike" : "",
+                cfg_find(net, "burn_in") && !steps ? ", burn_in= to a tenth of it" : "");
 }
 
 void init_append_net(init_cfg *made, const init_parts *parts)
@@ -284,20 +287,27 @@ static int has_any(const cfg_section *section, const char *const *key)
     return 0;
 }
 
+/* Images as the teacher's author showed them, where its cfg tells and [augment] does not say otherwise. */
+static void fit_as_teacher(init_cfg *made, const init_parts *parts, cfg_section *augment)
+{
+    const char *what;
+    if (cfg_find(augment, "fit") || cfg_find(cfg_net(parts->teacher->cfg), "letter_box") ||
+        !cfg_fork_sign(parts->teacher->cfg, &what)) return;
+    cfg_set(augment, "fit", "stretch");
+    init_remark(made, "fit", "as AlexeyAB's Darknet showed the teacher its images");
+}
+
 /* Boxes: moved and stretched as their head's cfg says, which goes with the head. */
 static void augment_boxes(init_cfg *made, const init_parts *parts)
 {
     const init_net *from = parts->student->head->out < 0 ? parts->teacher : parts->student;
     const cfg_section *head = cfg_layer(from->cfg, from->head->out);
-    const char *what;
     cfg_section *augment = cfg_append(made->cfg, "augment", head->file, head->line);
     cfg_set(augment, "flip", "1");
     cfg_set(augment, "jitter", "%s", cfg_str(head, "jitter", "0.2"));
     cfg_set(augment, "random", "%s", cfg_str(head, "random", "0"));
     if (cfg_float(head, "random", 0) > 0) init_remark(made, "random", "changing sizes; 0 is faster, and fits a cache");
-    if (cfg_find(cfg_net(parts->teacher->cfg), "letter_box") || !cfg_fork_sign(parts->teacher->cfg, &what)) return;
-    cfg_set(augment, "fit", "stretch");
-    init_remark(made, "fit", "as AlexeyAB's Darknet showed the teacher its images");
+    fit_as_teacher(made, parts, augment);
 }
 
 /* Small images: moved by an eighth, mirrored. */
@@ -318,7 +328,9 @@ static void augment_small(init_cfg *made, const init_parts *parts)
 void init_append_augment(init_cfg *made, const init_parts *parts)
 {
     const cfg_section *own = cfg_first(parts->student->cfg, "augment");
-    if (own) cfg_append_copy(made->cfg, own);
-    else if (init_is_detector(parts->teacher)) augment_boxes(made, parts);
-    else augment_small(made, parts);
+    cfg_section *copy = own ? cfg_append_copy(made->cfg, own) : NULL;
+    int boxes = init_is_detector(parts->teacher);
+    if (copy && boxes) fit_as_teacher(made, parts, copy);
+    else if (!copy && boxes) augment_boxes(made, parts);
+    else if (!copy) augment_small(made, parts);
 }

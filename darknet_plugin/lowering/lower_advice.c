@@ -53,10 +53,26 @@ static int check_heads(const lowered *low, int warn, diag *d)
     return warn ? 0 : -1;
 }
 
+/* A distillation whose losses are there and of no weight. */
+static int check_scales(const lowered *low, int warn, diag *d)
+{
+    for (int i = 0; i < low->losses; ++i) {
+        const cfg_section *section = low->loss[i].section;
+        if (section_scale_is_auto(section) || cfg_float(section, "scale", 1) != 0) return 0;
+    }
+    for (int i = 0; i < low->heads; ++i)
+        if (low->head[i].labels > 0) return 0;
+    const cfg_section *first = low->loss->section;
+    (warn ? diag_warn : diag_error)(d, first->file, cfg_line(first, "scale"), first->name,
+                                    "scale=0, and nothing else has a loss: training would change nothing");
+    return warn ? 0 : -1;
+}
+
 int lower_check_loss(const lowered *low, int warn, diag *d)
 {
     if (check_heads(low, warn, d)) return -1;
-    if (low->losses || lower_label_loss(low->cfg)) return 0;
+    if (low->losses) return check_scales(low, warn, d);
+    if (lower_label_loss(low->cfg)) return 0;
     const cfg_section *last = lossless(low->cfg);
     int off = cfg_int(last, "noloss", 0);
     (warn ? diag_warn : diag_error)(d, last->file, cfg_line(last, "noloss"), last->name,

@@ -13,6 +13,7 @@
 #include "layers/network.h"
 #include "model_internal.h"
 #include "model_truth.h"
+#include "run_state.h"
 
 #include "darknet_plugin/base/argmax.h"
 #include "darknet_plugin/base/mem.h"
@@ -128,4 +129,15 @@ void model_set_auto_scales(model *model, const double *sum, FILE *out)
         fprintf(out, "%s:%d: [%s] scale=auto is %.4g\n", loss->section->file, cfg_line(loss->section, "scale"),
                 loss->section->name, scale);
     }
+}
+
+int model_apply_state(model *model, run_state *state, const char *path, diag *d)
+{
+    const lowered *low = model->low;
+    double *scale = model_scales(model);
+    int failed = run_state_apply(state, model->net, low->trained, path, d);
+    for (int i = 0; i < low->losses; ++i)
+        if (is_auto(&low->loss[i])) scale[i] = *model_scale_of(model, &low->loss[i]);
+    model_put_scales(model, scale);
+    return failed;
 }

@@ -12,6 +12,8 @@
 
 #include <stdio.h>
 
+struct run_state;
+
 typedef struct model_options {
     cpu_backend backend;
     cpu_precision precision;     /* of student and teachers */
@@ -124,6 +126,10 @@ void model_set_epsilon(model *model, double epsilon);
 /* Warns of variances, of teachers or of a network of its own (`weights` its file, or NULL), at which epsilon
  * matters. */
 void model_notice_epsilon(const model *model, const char *weights, diag *d);
+
+/* run_state_apply to the layers that training runs; but of the losses' scales the state's count only where they were
+ * measured, scale=auto: a number is what the cfg says it is. */
+int model_apply_state(model *model, struct run_state *state, const char *path, diag *d);
 
 /* Does it end on [yolo] or [region]? */
 int model_is_detector(const model *model);

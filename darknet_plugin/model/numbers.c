@@ -7,6 +7,7 @@
 #include "darknet_plugin/base/mem.h"
 #include "run_state.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,12 +75,22 @@ static int bad_output(const model *model, diag *d)
     return 0;
 }
 
+/* The first layer whose loss is not finite; the last where it is their sum. */
+static int bad_loss(const model *model)
+{
+    for (int i = 0; i < model->low->trained; ++i) {
+        const layer *l = &model->net->layers[i];
+        if (l->cost && !isfinite(*l->cost)) return i;
+    }
+    return model->low->trained - 1;
+}
+
 void numbers_explain_loss(const model *model, const float *x, double loss, diag *d)
 {
     size_t n = (size_t)model->net->batch * (size_t)model->net->inputs;
     if (!numbers_finite(x, n)) diag_error(d, NULL, 0, NULL, "an image's values are not finite");
     else if (!bad_teacher(model, d) && !bad_output(model, d))
-        report(model, model->low->trained - 1, "its outputs are finite, their loss is not", d);
+        report(model, bad_loss(model), "its outputs are finite, their loss is not", d);
     diag_hint(d, "the loss is %g", loss);
 }
 

@@ -421,7 +421,7 @@ static int resume(const checkpoint *checkpoint, model *model, run_progress *prog
     run_state *s = run_state_read(state, d);
     int failed = !s || same_run(checkpoint, s, state, force, d) || same_images(checkpoint, s, state, force, d)
                  || load_pair(model, s, weights, fresh, d)
-                 || run_state_apply(s, model->net, model->low->trained, state, d);
+                 || model_apply_state(model, s, state, d);
     if (!failed) {
         *progress = s->progress;
         *sums = s->sums;

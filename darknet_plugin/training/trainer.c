@@ -9,6 +9,7 @@
  * end. */
 #include "layers/network.h"
 #include "trainer.h"
+#include "trainer_length.h"
 
 #include "layers/gpu/gpu.h"
 #include "checkpoint.h"
@@ -89,6 +90,9 @@ static int find_end(run *run, diag *d)
         diag_hint(d, "-clear starts counting from 0 again");
         return -1;
     }
+    if (!leads(run)) return 0;
+    trainer_look_at_length(run->model, run->end / step, d);
+    diag_flush(d, stderr);   /* now, not hours later */
     return 0;
 }
 
@@ -442,15 +446,19 @@ static void print_stopped(const run *run)
             (unsigned long long)(*run->net->seen / step), (unsigned long long)(run->end / step));
 }
 
+/* The best score, and where its weights and the last epoch's are. */
 static void print_end(const run *run)
 {
     const trainer_options *o = run->options;
     char took[32];
-    if (run->progress.best >= 0)
+    int best = run->progress.best >= 0, last = run->progress.best_epoch == epoch_of(run, *run->net->seen);
+    if (best)
         fprintf(o->out, "best %s %.2f %% after epoch %llu; ", model_is_detector(run->model) ? "mAP@0.5" : "top-1",
                 run->progress.best, (unsigned long long)run->progress.best_epoch);
+    if (best && !last) fprintf(o->out, "weights in %s/%s_best.weights, the last epoch's in ", o->folder, o->name);
+    else fprintf(o->out, "weights in ");
     progress_time(clock_now() - run->began, took, sizeof took);
-    fprintf(o->out, "weights in %s/%s_final.weights, %s\n", o->folder, o->name, took);
+    fprintf(o->out, "%s/%s_final.weights, %s\n", o->folder, o->name, took);
 }
 
 /* The last words: to the record, too. */

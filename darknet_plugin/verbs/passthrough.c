@@ -85,24 +85,24 @@ static int is_inference(int argc, char **argv)
     return 0;
 }
 
+/* The verb for what was asked; NULL: there is none. */
+static const char *own_verb(int argc, char **argv)
+{
+    const char *sub = argc > 2 ? argv[2] : "";
+    for (size_t i = 0; i < sizeof OWN / sizeof *OWN; ++i)
+        if (!strcmp(OWN[i].command, argv[1]) || !strcmp(OWN[i].command, sub)) return OWN[i].sub;
+    return NULL;
+}
+
 static void refuse(char **argv, int argc, const char *cfg, diag *d)
 {
-    const char *verb = "train";
+    const char *own = own_verb(argc, argv), *verb = own ? own : "train";
     int has_sub = argc > 2 && argv[2][0] != '-' && !strchr(argv[2], '.');
     for (size_t i = 0; i < sizeof REFUSED / sizeof *REFUSED; ++i)
         if (!strcmp(REFUSED[i].command, argv[1])) verb = REFUSED[i].verb;
     diag_error(d, cfg, 0, NULL, "'darknet %s%s%s' would lose the teacher of a distillation cfg", argv[1],
                has_sub ? " " : "", has_sub ? argv[2] : "");
     diag_hint(d, "use 'darknet distill %s'", verb);
-}
-
-/* The verb for what was asked. */
-static const char *own_verb(const handover *handover)
-{
-    const char *sub = handover->argc > 2 ? handover->argv[2] : "";
-    for (size_t i = 0; i < sizeof OWN / sizeof *OWN; ++i)
-        if (!strcmp(OWN[i].command, handover->argv[1]) || !strcmp(OWN[i].command, sub)) return OWN[i].sub;
-    return "export";
 }
 
 /* 0, or -1 with a message where the stock program would read something else. */
@@ -114,7 +114,8 @@ static int refuse_misread(const handover *handover, const char *path, const cfg_
     if (!first) return 0;
     const cfg_section *section = cfg_layer(cfg, first->layer);
     diag_error(d, path, section->line, section->name, "%s: %s", first->row->construct, first->row->readers);
-    diag_hint(d, "use 'darknet distill %s'", own_verb(handover));
+    const char *verb = own_verb(handover->argc, handover->argv);
+    diag_hint(d, "use 'darknet distill %s'", verb ? verb : "export");
     return -1;
 }
 

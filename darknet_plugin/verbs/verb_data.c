@@ -39,8 +39,18 @@ static void take_anchors(data_input *input, const cfg_file *cfg)
     free(number);
 }
 
+/* Warns where a detector's cfg is not for so many. */
+static void check_classes(const cfg_file *cfg, int classes, diag *d)
+{
+    const cfg_section *section = find_anchors(cfg);
+    int has = section ? cfg_int(section, "classes", 20) : classes;
+    if (has == classes) return;
+    diag_warn(d, section->file, cfg_line(section, "classes"), section->name, "is for %d class%s, the .data file has %d",
+              has, has == 1 ? "" : "es", classes);
+}
+
 /* What CFG says of its input, then what flags do. */
-static int read_input(const options *options, data_input *input, diag *d)
+static int read_input(const options *options, int classes, data_input *input, diag *d)
 {
     int fit = options->fit ? augment_fit_named(options->fit) : -1;
     *input = (data_input){ .c = 3, .w = 416, .h = 416, .anchors = options->anchors,
@@ -53,6 +63,7 @@ static int read_input(const options *options, data_input *input, diag *d)
     lowered *low = options->n > 1 ? lower_read(options->arg[1], LOWER_TRAIN, d) : NULL;
     if (options->n > 1 && !low) return -1;
     if (low) {
+        check_classes(low->cfg, classes, d);
         input->cfg = options->arg[1];
         input->c = low->shape->c;
         input->w = low->shape->w;
@@ -87,6 +98,8 @@ static int tell_split(telling *telling, data_split which, int detector, contents
     if (failed) return -1;
     if (which == DATA_VALID && !told) verb_data_twins(split, &telling->train);
     if (!told) verb_data_report(telling->file, split, telling->d);
+    else diag_warn(telling->d, telling->file->path, 0, NULL, "train= and valid= are the same images: what is measured "
+                   "on them says how well they are remembered");
     if (telling->object) cJSON_AddItemToObject(telling->object, split->split, verb_data_json(telling->file, split));
     else verb_data_print(telling->file, split, telling->out);
     return 0;
@@ -148,7 +161,7 @@ static int run(options *options, diag *d)
 {
     data_input input = { 0 };
     data_file *file = data_file_read(options->arg[0], d);
-    int failed = !file || read_input(options, &input, d) ||
+    int failed = !file || read_input(options, file->classes, &input, d) ||
                  (options->sheet && out_file_check(&options->sheet, 1, d));
     if (!failed && !file->train && !file->valid) {
         diag_error(d, file->path, 0, NULL, "names no images: neither train= nor valid= is there");

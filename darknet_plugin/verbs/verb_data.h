@@ -21,6 +21,8 @@ typedef struct dims {
 typedef struct reason {
     const char *why;             /* borrowed */
     size_t images;
+    char *names;                 /* of the first of them, owned */
+    int named;
 } reason;
 
 /* One split. */

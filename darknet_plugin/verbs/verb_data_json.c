@@ -48,6 +48,7 @@ static void add_boxes(cJSON *object, const contents *split)
         cJSON *one = cJSON_CreateObject();
         cJSON_AddStringToObject(one, "why", split->left_out[i].why);
         cJSON_AddNumberToObject(one, "images", (double)split->left_out[i].images);
+        cJSON_AddStringToObject(one, "names", split->left_out[i].names);
         cJSON_AddItemToArray(list, one);
     }
 }

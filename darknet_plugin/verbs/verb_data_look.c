@@ -41,12 +41,14 @@ static dataset *open_detector(const data_file *file, data_split split, diag *d)
     return set;
 }
 
-static void count_left_out(contents *split, const char *why)
+static void count_left_out(contents *split, size_t image, const char *why)
 {
-    int i = 0;
-    while (i < DATA_REASONS - 1 && split->left_out[i].why && strcmp(split->left_out[i].why, why)) ++i;
-    split->left_out[i].why = why;
-    ++split->left_out[i].images;
+    char name[4096];
+    reason *reason = split->left_out;
+    while (reason < split->left_out + DATA_REASONS - 1 && reason->why && strcmp(reason->why, why)) ++reason;
+    reason->why = why;
+    ++reason->images;
+    words_list(&reason->names, &reason->named, SHOWN, dataset_name(split->set, image, name, sizeof name));
 }
 
 static void count_boxes(contents *split, size_t image)
@@ -112,7 +114,7 @@ static void look(contents *split)
     for (size_t i = 0; i < count; ++i) {
         const char *why = dataset_left_out(split->set, i);
         if (why) {
-            count_left_out(split, why);
+            count_left_out(split, i, why);
             split->mute += (size_t)dataset_lacks_labels(split->set, i);
             continue;
         }
@@ -150,16 +152,19 @@ void verb_data_free(contents *split)
     free(split->of_class);
     free(split->size);
     free(split->bad_names);
+    for (int i = 0; i < DATA_REASONS; ++i) free(split->left_out[i].names);
     free(split->twin_names);
 }
 
 void verb_data_report(const data_file *file, const contents *split, diag *d)
 {
-    size_t count = dataset_count(split->set), left_out = count - split->used;
+    size_t count = dataset_count(split->set), left_out = count - split->used + split->unreadable;
+    int too_many = dataset_too_many_left_out(split->set, left_out - split->mute, split->mute);
     if (split->unreadable)
-        diag_error(d, file->path, 0, NULL, "%s: %zu of %zu images are not images that can be read: %s", split->split,
-                   split->unreadable, count, split->bad_names);
-    if (split->detector && dataset_too_many_left_out(split->set, left_out - split->mute, split->mute))
+        (split->detector && !too_many ? diag_warn : diag_error)(
+            d, file->path, 0, NULL, "%s: %zu of %zu images are not images that can be read: %s", split->split,
+            split->unreadable, count, split->bad_names);
+    if (split->detector && too_many)
         diag_error(d, file->path, 0, NULL, "%s: %zu of %zu images cannot be used; up to 1 %% are left out",
                    split->split, left_out, count);
     if (!split->twins) return;

@@ -75,5 +75,6 @@ void verb_data_print(const data_file *file, const contents *split, FILE *out)
     if (split->twins) fprintf(out, "  in train=   %zu of these images\n", split->twins);
     if (split->unreadable) fprintf(out, "  unreadable  %zu\n", split->unreadable);
     for (int i = 0; i < DATA_REASONS && split->left_out[i].why; ++i)
-        fprintf(out, "  left out    %zu: %s\n", split->left_out[i].images, split->left_out[i].why);
+        fprintf(out, "  left out    %zu: %s: %s\n", split->left_out[i].images, split->left_out[i].why,
+                split->left_out[i].names);
 }

@@ -347,7 +347,7 @@ void cpu_statistics_loaded(network *net, int begin, int end)
 {
     for (int i = begin; i < end && i < net->n; ++i) {
         layer *l = &net->layers[i];
-        if (l->batch_normalize && l->rolling_mean) cpu_set_statistics_count(l, any_statistics(l) ? CPU_SETTLED : 0);
+        if (l->batch_normalize && l->rolling_mean) cpu_set_statistics_count(l, any_statistics(l) ? CPU_LOADED : 0);
     }
     cpu_weights_changed(net);
 }

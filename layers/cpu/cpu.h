@@ -85,8 +85,8 @@ void cpu_init_weights(network *net, int begin, int end, uint64_t seed);
 void cpu_weights_changed(network *net);
 
 /* Batch norm's running statistics are a true average of the first hundred batches, then move by 1 %.
- * Sets the count of batches already averaged: 0 = fresh. cpu_statistics_loaded() sets it to "settled" (100) for
- * layers whose loaded statistics are not all zero, 0 otherwise; call it after loading weights. */
+ * Sets the count of batches already averaged: 0 = fresh. cpu_statistics_loaded() sets it to 10 for layers whose loaded
+ * statistics are not all zero, so that training soon has its own, 0 otherwise; call it after loading weights. */
 void cpu_statistics_loaded(network *net, int begin, int end);
 int cpu_statistics_count(const layer *l);
 void cpu_set_statistics_count(layer *l, int count);

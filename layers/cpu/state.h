@@ -123,8 +123,9 @@ static inline int cpu_measures(const layer *l, const cpu_state *state)
     return l->batch_normalize && state->mode == CPU_FROZEN_WEIGHTS && state->shared->statistics != 0;
 }
 /* By how much this batch moves the layer's running statistics: a true average of the first CPU_SETTLED, 1 % then.
- * Counts it. */
-enum { CPU_SETTLED = 100 };
+ * Counts it. Those of a file count as CPU_LOADED batches: training changes what they are of faster than 1 % a step
+ * would follow. */
+enum { CPU_SETTLED = 100, CPU_LOADED = 10 };
 double cpu_statistics_rate(cpu_state *state);
 /* At least `bytes` in a slot; ends the program where there is no memory. */
 void cpu_reserve(cpu_shared *shared, int slot, size_t bytes);

@@ -9,6 +9,7 @@
 #include "darknet_plugin/base/in_file.h"
 #include "darknet_plugin/base/mem.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -38,6 +39,17 @@ static int read_seen(FILE *file, weights_info *info)
     return 0;
 }
 
+/* Are the first bytes, read as a version, those of a text? */
+static int is_text(const weights_info *info)
+{
+    const int32_t version[] = { info->major, info->minor, info->revision };
+    const char *byte = (const char *)version;
+    for (size_t i = 0; i < sizeof version; ++i)
+        if (!isprint((unsigned char)byte[i]) && !isspace((unsigned char)byte[i])) return 0;
+    return 1;
+}
+
+/* 0, or -1 with a message: no version that is read here. */
 static int check_version(const weights_info *info, const char *path, diag *d)
 {
     int major = info->major, minor = info->minor, revision = info->revision;
@@ -46,6 +58,10 @@ static int check_version(const weights_info *info, const char *path, diag *d)
         return -1;
     }
     if (major < VERSION_TRANSPOSED && minor < VERSION_TRANSPOSED) return 0;
+    if (is_text(info)) {
+        diag_error(d, path, 0, NULL, "a text, not a weights file");
+        return -1;
+    }
     diag_error(d, path, 0, NULL, "version %d.%d.%d (transposed weights) is not supported", major, minor, revision);
     return -1;
 }
@@ -115,8 +131,8 @@ static void report_size(const char *path, const net_shape *shape, size_t bytes, 
     if (bytes > whole)
         diag_hint(d, "%zu bytes are left over after the last layer: is it the file of another cfg?", bytes - whole);
     else if (end.layers)
-        diag_hint(d, "it ends inside layer %d; layers 0 to %d end at byte %zu", end.inside, end.layers - 1,
-                  bytes_of(header, end.floats));
+        diag_hint(d, "it ends inside layer %d; layers 0 to %d end at byte %zu: is it cut short, or another cfg's file?",
+                  end.inside, end.layers - 1, bytes_of(header, end.floats));
     else
         diag_hint(d, "it ends before the first layer with weights does, which is layer %d", end.inside);
 }
