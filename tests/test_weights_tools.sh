@@ -59,6 +59,45 @@ ls "$w" | grep -q broken && not_ok "nothing is left behind" || ok "nothing is le
 status 1 "extract over what is read" $d weights extract "$w/encoder.cfg" "$w/encoder.weights" "$w/encoder" -to 3
 says err "would be overwritten" "is refused"
 
+# Other classes: the same ones are the same file, turned around twice, too; new ones are all alike.
+n10='a b c d e f g h i j'
+names() { printf '%s\n' $2 >"$w/$1.names"; printf 'classes=%s\nnames=%s\n' "$(wc -w <<<"$2")" "$1.names" >"$w/$1.data"; }
+body() { tail -c +21 "$1"; }
+names ten "$n10"
+names turned "$(rev <<<"$n10")"
+status 0 "the same classes" $d weights classes $cfg $weights "$w/same" "$w/ten.data" "$w/ten.names"
+says out "10 classes were 10, 10 of them known: a, b, c" "are known"
+cmp -s <(body "$w/same.weights") <(body $weights) && ok "and nothing changes" || not_ok "and nothing changes"
+status 0 "turned around" $d weights classes $cfg $weights "$w/turned" "$w/turned.data" "$w/ten.names"
+status 0 "and back" $d weights classes "$w/turned.cfg" "$w/turned.weights" "$w/back" "$w/ten.data" "$w/turned.names"
+cmp -s <(body "$w/turned.weights") <(body $weights) && not_ok "rows change places" || ok "rows change places"
+cmp -s "$w/same.weights" "$w/back.weights" && ok "and find back" || not_ok "and find back"
+names three "A x y"
+status 0 "other classes" $d weights classes $cfg $weights "$w/three" "$w/three.data" "$w/ten.names" -json
+holds "one of them known, whatever its case" '.classes == 3 and .classes_before == 10 and .known == ["A"] and .heads[0].filters == 3'
+status 0 "as a network" $d weights show "$w/three.cfg" "$w/three.weights" -json
+holds "three filters, two of them new" '.layers[-1].arrays[] | select(.name == "biases") | .n == 3 and .min < .max'
+status 0 "without NAMES" $d weights classes $cfg $weights "$w/new" "$w/three.data"
+status 0 "as a network" $d weights show "$w/new.cfg" "$w/new.weights" -json
+holds "all are new and alike" '.layers[-1].arrays[] | select(.name == "biases") | .n == 3 and .min == .max'
+shapes=cfg/shapes/teacher.cfg shapes_weights=cfg/shapes/teacher.weights
+names boxes "circle square triangle"
+names others "triangle cross circle square"
+status 0 "a detector's" $d weights classes $shapes $shapes_weights "$w/boxes" "$w/others.data" "$w/boxes.names"
+says out "4 classes were 3, 3 of them known: triangle, circle, square" "all its heads"
+status 0 "and back" $d weights classes "$w/boxes.cfg" "$w/boxes.weights" "$w/again" "$w/boxes.data" "$w/others.names"
+cmp -s <(body "$w/again.weights") <(body $shapes_weights) && ok "the box stays with its classes" || not_ok "the box stays with its classes"
+diff <($d summary $shapes -json 2>/dev/null) <($d summary "$w/again.cfg" -json 2>/dev/null) >/dev/null && ok "the cfg is the same network" || not_ok "the cfg is the same network"
+status 1 "as many names as classes" $d weights classes $cfg $weights "$w/x" "$w/three.data" "$w/others.names"
+says err "4 names, but classes=10 in $cfg" "says so"
+status 1 "of a distillation" $d weights classes cfg/fashion-simkd.cfg $weights "$w/x" "$w/three.data"
+says err "change the teacher's classes" "says what to do"
+status 1 "of part of a network" $d weights classes $cfg "$w/short.weights" "$w/x" "$w/three.data"
+printf 'classes=3\n' >"$w/nameless.data"
+status 1 "NAMES for classes without" $d weights classes $cfg $weights "$w/x" "$w/nameless.data" "$w/ten.names"
+says err "nameless.data: names= is missing" "says what is missing"
+ls "$w"/x.* >/dev/null 2>&1 && not_ok "nothing is written" || ok "nothing is written"
+
 # A distillation cfg is cut as it deploys: student 0 to 2, projector 3 to 5, classifier 6 to 8.
 net() { printf '[net]\nbatch=4\nheight=28\nwidth=28\nchannels=1\n\n'; }
 status 0 "summary of a distillation" $d summary cfg/fashion-simkd.cfg -json

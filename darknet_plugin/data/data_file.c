@@ -231,6 +231,13 @@ static char **read_names(const char *path, const char *from, int classes, int su
     return NULL;
 }
 
+char **data_names_read(const char *path, const char *from, int classes, diag *d)
+{
+    return read_names(path, from, classes, 0, d);
+}
+
+void data_names_free(char **name, int classes) { data_free_strings(name, name ? (size_t)classes : 0); }
+
 /* The names of classes, and the labels where they are others. */
 static void load_names(data_lines *lines, diag *d)
 {

@@ -45,6 +45,9 @@ typedef struct data_file {
 
 data_file *data_file_read(const char *path, diag *d);   /* NULL after reporting; the caller frees with data_file_free */
 void data_file_free(data_file *file);
+/* The lines of a file of names, which `from` says are so many; NULL after reporting, else to be freed by the other. */
+char **data_names_read(const char *path, const char *from, int classes, diag *d);
+void data_names_free(char **name, int classes);
 /* Do train= and valid= name the same? */
 int data_file_one_list(const data_file *file);
 /* The name of class i, or its number, written to buf, where it has none; borrowed. */

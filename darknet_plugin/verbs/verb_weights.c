@@ -2,10 +2,12 @@
 #include "darknet_plugin/base/command.h"
 #include "darknet_plugin/base/options.h"
 
-extern const verb weights_import, weights_show, weights_compare, weights_extract, weights_fold, weights_strip;
+extern const verb weights_import, weights_show, weights_compare, weights_extract, weights_classes, weights_fold,
+    weights_strip;
 
 static const verb *const SUBS[] = {
-    &weights_import, &weights_show, &weights_compare, &weights_extract, &weights_fold, &weights_strip, NULL,
+    &weights_import, &weights_show, &weights_compare, &weights_extract, &weights_classes, &weights_fold,
+    &weights_strip, NULL,
 };
 
 static int unknown_sub(const char *name, diag *d)
@@ -28,7 +30,7 @@ static int run(options *options, diag *d)
 }
 
 const verb verb_weights = {
-    .name = "weights", .arguments = "SUB ...", .min = 1, .max = 5, .run = run,
+    .name = "weights", .arguments = "SUB ...", .min = 1, .max = 6, .run = run,
     .help = "show, compare, convert weights files",
     .example = "weights show deployed.cfg deployed.weights",
     .subs = SUBS,

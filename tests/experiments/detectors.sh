@@ -21,8 +21,8 @@
 # A set's images (DATA: a folder with images/, labels/, train.list, valid.list, NAME.names; default ../shared/data/fruit and raccoon)
 # are joined, shuffled (always alike) and dealt out to three folds in turn; a fold's teacher never sees its images. 1,000 steps of 16
 # at 256x256. "labels" is the network that the distillation deploys, trained -from-labels.
-# Wanted: experiments/xl.weights and experiments/fastest.weights, the public networks up to layer 119 (see the end of this script),
-# which it extracts where ../shared/data/detect is there.
+# The public networks are in PUBLIC (../shared/data/detect). Teachers, and the student alone, start from all of them, their heads made
+# for the set's classes (`weights classes`); the deployed network and its distillation from the student's layers up to its first head.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/experiments/recipe.sh
@@ -93,7 +93,7 @@ teacher_of() {   # FOLD TEACHER NAME SET CLASSES FLAGS COPY
     local times=1
     [[ $2 != *x* ]] || times=${2#*x}
     steps=$((steps * times)) plain "$3" "${2%x*}" "$5" "$public/yolo-fastest-1.1-xl.cfg"
-    job "$3" "$4-$1" "$3" xl "${6:-}" "${7:-}"
+    job "$3" "$4-$1" "$3" "$4-xl" "${6:-}" "${7:-}"
 }
 teachers() {   # SET CLASSES
     local one
@@ -161,7 +161,7 @@ compare() {   # SET CLASSES
         job "$1-labels" "$1-$fold" "$1-$fold-labels" fastest "-from-labels -measure 5" \
             " && cp \"\$out\"/$1-$fold-labels-labels_final.weights experiments/$1-$fold-labels.weights"
         plain "$1-$fold-alone" "$labels_rate" "$2" "$public/yolo-fastest-1.1.cfg" "${LABELS_KEYS:-}"
-        job "$1-alone" "$1-$fold" "$1-$fold-alone" fastest "-measure 5"
+        job "$1-alone" "$1-$fold" "$1-$fold-alone" "$1-fastest" "-measure 5"
         distilled "$1-$fold-simkd" "$1-$fold-teacher" .1 "" "" -
         job "$1-simkd" "$1-$fold" "$1-$fold-simkd" fastest "-measure 5"
         distilled "$1-$fold-kd" "$1-$fold-teacher" "$rate" "$l2" "" "${KD:-}"
@@ -252,10 +252,15 @@ converged() {   # SET CLASSES
 }
 
 for folder in $sets; do lists "$folder"; done
-for pair in xl:yolo-fastest-1.1-xl fastest:yolo-fastest-1.1; do
-    name=${pair%%:*}
-    [ -f "experiments/$name.weights" ] || ./darknet distill weights extract "$public/${pair#*:}.cfg" "$public/${pair#*:}.weights" \
-        "experiments/$name" -to 119
+# where trainings start: the student's encoder; whole networks, made for the set's classes
+[ -f experiments/fastest.weights ] || ./darknet distill weights extract "$public/yolo-fastest-1.1.cfg" \
+    "$public/yolo-fastest-1.1.weights" experiments/fastest -to 119
+for folder in $sets; do
+    for pair in xl:yolo-fastest-1.1-xl fastest:yolo-fastest-1.1; do
+        to=experiments/${folder##*/}-${pair%%:*}
+        [ -f "$to.weights" ] || ./darknet distill weights classes "$public/${pair#*:}.cfg" "$public/${pair#*:}.weights" "$to" \
+            "experiments/${folder##*/}-0.data" "$public/coco.names"
+    done
 done
 for group in "$@"; do
     case $group in

@@ -129,7 +129,8 @@ static void report_size(const char *path, const net_shape *shape, size_t bytes, 
                layers_with_weights(shape), or_trained);
     free(or_trained);
     if (bytes > whole)
-        diag_hint(d, "%zu bytes are left over after the last layer: is it the file of another cfg?", bytes - whole);
+        diag_hint(d, "%zu bytes are left over after the last layer: is it the file of another cfg? For "
+                  "other classes there is 'weights classes'", bytes - whole);
     else if (end.layers)
         diag_hint(d, "it ends inside layer %d; layers 0 to %d end at byte %zu: is it cut short, or another cfg's file?",
                   end.inside, end.layers - 1, bytes_of(header, end.floats));

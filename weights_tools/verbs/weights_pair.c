@@ -1,7 +1,8 @@
-/* Writing OUT.cfg and OUT.weights, both or neither (see weights_cut_write). What was written is read back under its
+/* Writing OUT.cfg and OUT.weights, both or neither (see weights_pair.h). What was written is read back under its
  * temporary name: the cfg by the cfg reader, the weights by the loader that refuses whatever does not fit, and every
  * array is compared with what was meant. Only then do both get their names. */
 #include "weights_cut.h"
+#include "weights_pair.h"
 
 #include "darknet_plugin/deploying/net_pair.h"
 
@@ -12,7 +13,8 @@
 
 typedef struct pair {
     net_pair files;
-    network *net;            /* what is to be written, owned */
+    const network *net;      /* what is to be written, borrowed */
+    lower_mode mode;         /* how its cfg is read back */
 } pair;
 
 /* A target may not be there, or be an ordinary file that is not read here. */
@@ -97,7 +99,7 @@ static const char *last_error(const diag *d)
 /* NULL if all is well, else what is not; `quiet` takes the readers' messages. */
 static const char *read_back_with(const pair *pair, diag *quiet)
 {
-    lowered *low = lower_read(pair->files.file[PAIR_CFG].temp, LOWER_DEPLOY, quiet);
+    lowered *low = lower_read(pair->files.file[PAIR_CFG].temp, pair->mode, quiet);
     network *net = low ? weights_view_parse(low->cfg, pair->files.cfg, quiet) : NULL;
     const char *why = NULL;
     const char *weights = pair->files.file[PAIR_WEIGHTS].temp;
@@ -117,22 +119,27 @@ static int read_back(const pair *pair, diag *d)
     return why ? -1 : 0;
 }
 
-static int write_pair(const weights_cut *cut, const weights_contents *contents, const cut_files *files, pair *pair,
-                      diag *d)
+static int write_pair(pair *pair, const cfg_file *cfg, network *net, diag *d)
 {
     if (check_targets(&pair->files, d)) return -1;
-    pair->net = weights_view_parse(cut->cfg, pair->files.cfg, d);
-    if (!pair->net || fill(cut, contents, files, pair->net, d)) return -1;
-    if (net_pair_write(&pair->files, cut->cfg, pair->net, d) || read_back(pair, d)) return -1;
+    if (net_pair_write(&pair->files, cfg, net, d) || read_back(pair, d)) return -1;
     return net_pair_keep(&pair->files, d);
+}
+
+int weights_pair_write(const cfg_file *cfg, network *net, lower_mode mode, const char *out, diag *d)
+{
+    pair pair = { .net = net, .mode = mode };
+    if (net_pair_begin(&pair.files, out, d)) return -1;
+    int failed = write_pair(&pair, cfg, net, d);
+    net_pair_end(&pair.files);
+    return failed;
 }
 
 int weights_cut_write(const weights_cut *cut, const weights_contents *contents, const cut_files *files, diag *d)
 {
-    pair pair = { .net = NULL };
-    if (net_pair_begin(&pair.files, files->out, d)) return -1;
-    int failed = write_pair(cut, contents, files, &pair, d);
-    host_free(pair.net);
-    net_pair_end(&pair.files);
-    return failed;
+    network *net = weights_view_parse(cut->cfg, files->out, d);
+    int failed = !net || fill(cut, contents, files, net, d) ||
+                 weights_pair_write(cut->cfg, net, LOWER_DEPLOY, files->out, d);
+    host_free(net);
+    return failed ? -1 : 0;
 }
