@@ -27,6 +27,7 @@ struct progress {
     FILE *out;               /* borrowed */
     int live, quiet, shown;
     double printed;          /* when, seconds */
+    int width[PIECES];       /* a piece's widest so far: it keeps its place when its number is shorter */
 };
 
 typedef struct piece {
@@ -127,6 +128,16 @@ static void make_pieces(const progress_view *view, piece *piece)
     put_shares(&piece[SHARES], view);
 }
 
+/* Blanks behind what has been wider, so that the others stay where they are. */
+static void widen(progress *progress, piece *piece)
+{
+    for (int i = 0; i < PIECES; ++i) {
+        int n = (int)strlen(piece[i].text), *width = &progress->width[i];
+        if (n > *width) *width = n;
+        if (n) put(&piece[i], "%*s", *width - n, "");
+    }
+}
+
 /* Those that fit, by their ranks. */
 static void choose(const piece *piece, int room, int *chosen)
 {
@@ -146,6 +157,7 @@ static void show_live(progress *progress, const progress_view *view)
     piece piece[PIECES] = { 0 };
     int chosen[PIECES] = { 0 }, before = 0;
     make_pieces(view, piece);
+    widen(progress, piece);
     choose(piece, columns(progress->out) - 1, chosen);
     fprintf(progress->out, ERASE);
     for (int i = 0; i < PIECES; ++i) {
