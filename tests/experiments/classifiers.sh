@@ -62,6 +62,15 @@ labels_choice() {   # RATE
     cfg "h-labels$1" "$(steps 10 45000)" "$1" "" "" -
     job "choice-labels$1" 0 10 "h-labels$1" "-from-labels -holdout 5000"
 }
+# the student's stem and nine blocks from the teacher's: of each group of nine the first three. Floats: 496 of the stem, a block's
+# 4736, 18688 and 74240, 14720 and 58112 where a group begins with a stride
+start_of_blocks() {
+    local teacher=experiments/resnet56.weights
+    { head -c 20 "$teacher"
+      for part in 0:14704 43120:52096 207344:206592; do
+          tail -c +$((21 + 4 * ${part%:*})) "$teacher" | head -c $((4 * ${part#*:})) || true   # tail's pipe ends early
+      done; } >experiments/start.weights
+}
 choices() {
     labels_choice .05
     labels_choice .1
@@ -86,6 +95,10 @@ choices() {
     choice pooled .05 "pooled=1" labels=1 ""
     choice standardised .05 scale=1 labels=1 "standardise=1 temperature=2 scale=9"
     choice decoupled .05 scale=1 labels=1 "decouple=2"
+    start_of_blocks
+    cfg h-stack-1x1 "$(steps 10 45000)" .05 scale=10 labels=1 "" stack=1x1
+    echo "choice-start ./darknet distill train $data experiments/cfg/h-stack-1x1.cfg experiments/start.weights -holdout 5000" \
+        "-views 10 -epochs 10 -seed 0 -view-seed 0 -threads 1 -quiet" >>"$jobs"
     choice deeper .05 scale=1 labels=1 "" "" tap=84   # before the teacher's last block
 }
 
