@@ -64,7 +64,8 @@ static const section_type types[] = {
       .hint = "[feature_l2] is the loss that trains it" },
     { .name = "feature_l2", .before = "projector", .after = "reused_classifier", .role = ROLE_LOSS,
       .keys = feature_l2_keys, .asks = TEACH_MAP, .check = check_feature_l2_section,
-      .hint = "without [reused_classifier] nothing could predict; without a projector write [projector] stack=none",
+      .hint = "a triple is [projector], [feature_l2], [reused_classifier]; without layers of its own the first is "
+              "[projector] stack=none",
       .make = make_feature_l2_section, .free = free_feature_l2_layer,
       .forward = forward_feature_l2_layer, .set_target = teach_feature_l2_layer, .scale = scale_of_feature_l2_layer,
       .weighs = feature_l2_weighs,

@@ -55,10 +55,10 @@ static void triples_out_of_order(void **state)
                   "hint: [feature_l2] is the loss that trains it\n");
     check_refused(NET TEACHER STUDENT "[feature_l2]\n[reused_classifier]\n", teacher,
                   "s.cfg:20: [feature_l2] expected [projector] before it, not [convolutional]\n"
-                  "hint: without [reused_classifier] nothing could predict; without a projector write [projector] stack=none\n");
+                  "hint: a triple is [projector], [feature_l2], [reused_classifier]; without layers of its own the first is [projector] stack=none\n");
     check_refused(NET TEACHER STUDENT "[projector]\n[feature_l2]\n[softmax]\n", teacher,
                   "s.cfg:21: [feature_l2] expected [reused_classifier] after it, not [softmax]\n"
-                  "hint: without [reused_classifier] nothing could predict; without a projector write [projector] stack=none\n");
+                  "hint: a triple is [projector], [feature_l2], [reused_classifier]; without layers of its own the first is [projector] stack=none\n");
     check_refused(NET TEACHER STUDENT "[projector]\n[reused_classifier]\n", teacher,
                   "s.cfg:20: [projector] expected [feature_l2] after it, not [reused_classifier]\n"
                   "hint: [feature_l2] is the loss that trains it\n"
@@ -184,7 +184,7 @@ static void maps_that_do_not_divide(void **state)
     check_refused(NET TEACHER CONV(4, 3) TRIPLE, teacher, expected);
     free(expected);
     check_refused(NET TEACHER STUDENT "[softmax]\n" TRIPLE, teacher,
-                  "s.cfg:20: warning: [softmax] the student's own output is trained by nothing: [feature_l2] is the only loss\n"
+                  "s.cfg:20: warning: [softmax] the student's own output is trained by nothing: losses of a triple do not reach it\n"
                   "hint: leave out the student's classifier, the teacher's is reused\n"
                   "s.cfg:21: [projector] the layer before, [softmax], has no feature map\n");
 }
@@ -470,9 +470,9 @@ static void own_head_is_warned_of(void **state)
 {
     (void)state;
     char *got = lower_messages(NET TEACHER STUDENT "[connected]\noutput=3\n[softmax]\n[cost]\n[route]\nlayers=1\n" TRIPLE, teacher, LOWER_TRAIN, 0);
-    assert_string_equal(got, "s.cfg:22: warning: [softmax] the student's own output is trained by nothing: [feature_l2] is the only loss\n"
+    assert_string_equal(got, "s.cfg:22: warning: [softmax] the student's own output is trained by nothing: losses of a triple do not reach it\n"
                              "hint: leave out the student's classifier, the teacher's is reused\n"
-                             "s.cfg:23: warning: [cost] the student's own output is trained by nothing: [feature_l2] is the only loss\n"
+                             "s.cfg:23: warning: [cost] the student's own output is trained by nothing: losses of a triple do not reach it\n"
                              "hint: leave out the student's classifier, the teacher's is reused\n");
     free(got);
 }
@@ -602,7 +602,7 @@ static void all_mistakes_at_once(void **state)
                   "s.cfg:8: [teacher] cannot read the teacher's weights gone.weights: No such file or directory\n"
                   "s.cfg:9: [teacher] tap=9 is out of range: t.cfg has 6 layers, 0 to 5\n"
                   "s.cfg:23: [feature_l2] expected [reused_classifier] after it, not nothing\n"
-                  "hint: without [reused_classifier] nothing could predict; without a projector write [projector] stack=none\n");
+                  "hint: a triple is [projector], [feature_l2], [reused_classifier]; without layers of its own the first is [projector] stack=none\n");
     check_refused(NET "[teacher]\ncfg=gone.cfg\n" STUDENT "[projector]\nstak=1x1\n[feature_l2]\n[reused_classifier]\n", teacher,
                   "s.cfg:7: [teacher] cannot read the teacher's cfg gone.cfg: No such file or directory\n"
                   "s.cfg:21: [projector] unknown key 'stak'\nhint: did you mean 'stack'?\n");

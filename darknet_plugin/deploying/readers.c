@@ -103,8 +103,7 @@ static const reader_row rows[] = {
     { "activation=relu", uses_relu, 0, "several ncnn and TensorRT converters lack it",
       "train with activation=leaky, or give them -onnx" },
     { "groups= (depthwise convolution or pooling)", has_groups, 0, "ncnn, TensorRT converters and tkDNN want groups=1",
-      "stack=bottleneck or linear in place of depthwise; a student map of the teacher's size needs no pooling; "
-      "or -onnx" },
+      "-onnx; where a projector or a pooling before it has them, stack=1x1 or a student's map of the teacher's size" },
     { "[connected]", is_connected, 0, "ncnn, TensorRT converters and tkDNN lack it",
       "[avgpool] and a 1x1 [convolutional] with the same weights compute the same; or -onnx" },
     { "[connected] batch_normalize=1", normalises_connected, READER_OPENCV, "OpenCV answers NaN", "-fold" },

@@ -95,7 +95,7 @@ static int check_student(const lower_build *build, const cfg_section *section)
     if (!build->low->teacher) return 0;
     if (is_own_output(build, section) && build->mode != LOWER_LABELS) {
         diag_warn(build->d, section->file, section->line, section->name,
-                  "the student's own output is trained by nothing: [feature_l2] is the only loss");
+                  "the student's own output is trained by nothing: losses of a triple do not reach it");
         diag_hint(build->d, "%s", cfg_is_boxes(section)
                       ? "leave it out; or write deploy=0: it learns from labels then, and is not deployed"
                       : "leave out the student's classifier, the teacher's is reused");
