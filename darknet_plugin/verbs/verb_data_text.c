@@ -37,6 +37,17 @@ static void print_sizes(const contents *split, FILE *out)
 
 const char *verb_data_counted(const contents *split) { return split->detector ? "boxes" : "images"; }
 
+/* Few classes one by one. */
+static void print_each(const data_file *file, const contents *split, FILE *out)
+{
+    enum { FEW = 10 };
+    if (!file->name || file->classes < 3 || file->classes > FEW) return;
+    fprintf(out, "  of each    ");
+    for (int i = 0; i < file->classes; ++i)
+        fprintf(out, "%s %s %zu", i ? "," : "", file->name[i], split->of_class[i]);
+    fprintf(out, "\n");
+}
+
 /* Who has the fewest and the most, by name. */
 static void print_classes(const data_file *file, const contents *split, FILE *out)
 {
@@ -48,6 +59,7 @@ static void print_classes(const data_file *file, const contents *split, FILE *ou
     else
         fprintf(out, "  a class     %zu (%s) to %zu (%s) %s\n", fewest, data_file_class(file, low, buf, sizeof buf),
                 most, data_file_class(file, high, other, sizeof other), verb_data_counted(split));
+    if (fewest != most) print_each(file, split, out);
     if (!split->detector) return;
     if (split->fewest == split->most)
         fprintf(out, "  an image    %zu box%s\n", split->most, split->most == 1 ? "" : "es");
