@@ -99,4 +99,26 @@ says err "'-from-labels' has no teacher whose features '-cache' could hold" "of 
 student | sed 's/^\[reused_classifier\]/&\nlayers=2,4/' >"$w/open.cfg"
 status 1 "a network without an output that learns" "$darknet" distill train "$w/d.data" "$w/open.cfg" -from-labels
 says err "nothing in the deployed network learns from labels" "is refused"
+# what the student was before: a plain network, whose layers start it, its answer left out
+{ net; echo "$augment"; conv 6 2; conv 8 2; echo "$head"; } >"$w/plain.cfg"
+status 0 "the student alone" "$darknet" distill train "$w/d.data" "$w/plain.cfg" -epochs 2 -threads 1 -quiet
+"$darknet" distill weights extract "$w/plain.cfg" "$w/b/plain_final.weights" "$w/enc" -to 1 >/dev/null
+for how in "" -from-labels; do
+    status 0 "from its encoder $how" train "$w/enc.weights" $how -epochs 2 -backup "$w/enc$how"
+    status 0 "from all of it $how" train "$w/b/plain_final.weights" -weights-of "$w/plain.cfg" $how -epochs 2 -backup "$w/of$how"
+    says out "2 layers of $w/plain.cfg start the student, the rest is new" "which is said"
+    same "enc$how/s${how:+-labels}_final.weights" "of$how/s${how:+-labels}_final.weights" "is the same, bit for bit"
+done
+status 1 "a plain network without its weights" train -weights-of "$w/plain.cfg"
+says err "says what WEIGHTS are of, which is missing" "says what is missing"
+status 1 "another network" train "$w/t/teacher_final.weights" -weights-of "$w/teacher.cfg"
+says err "[convolutional] layer 0 is not [convolutional] layer 0 of $w/teacher.cfg" "is not the student"
+status 1 "weights of another" train "$w/t/teacher_final.weights" -weights-of "$w/plain.cfg"
+says err "bytes, expected" "are refused"
+status 1 "a distillation" train "$w/b/plain_final.weights" -weights-of "$w/s.cfg"
+says err "expected a plain network, this is a distillation" "is no plain network"
+{ net; conv 6 2; conv 8 2; conv 9 1; echo "$head"; } >"$w/longer.cfg"
+"$darknet" distill train "$w/d.data" "$w/longer.cfg" -epochs 1 -threads 1 -quiet >/dev/null 2>&1
+status 1 "a network with a layer more" train "$w/b/longer_final.weights" -weights-of "$w/longer.cfg"
+says err "[convolutional] layer 2 has none in $w/s.cfg to start" "says which"
 finish

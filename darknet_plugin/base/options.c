@@ -55,6 +55,8 @@ static const flag_row FLAGS[] = {
       "only the first N training images have labels; a teacher teaches on all of them" },
     { "from-labels",  FLAG_SET,   AT(from_labels),  0, 0, "",
       "the network that this distillation deploys, trained from labels and without its teacher" },
+    { "weights-of",   FLAG_STR,   AT(weights_of),   0, 0, "CFG",
+      "WEIGHTS are this plain network's: its layers, without its answers, start the student" },
     { "clear",        FLAG_SET,   AT(clear),        0, 0, "", "count images from 0 again" },
     { "force",        FLAG_SET,   AT(force),        0, 0, "",
       "train even with a teacher that looks untrained, resume even what was started otherwise, read a cache of another "

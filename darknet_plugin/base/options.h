@@ -23,7 +23,7 @@ typedef struct options {
     double width, depth;
     int anchors, input_width, input_height;
     double rate, bn, ce, tv;
-    const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *fit, *onnx;
+    const char *backend, *gpus, *data, *backup, *cache, *type, *cache_out, *map, *fit, *weights_of, *onnx;
     const char *from_cfg, *target, *sheet, *method, *precision;
     uint64_t given;                       /* bit i: the flag of row i was given */
     FILE *out;                            /* where results go; everything else is stderr */

@@ -55,6 +55,10 @@ int model_load(model *model, const char *weights, weights_info *info, diag *d);
 /* The same, but anything less than a whole network is an error. */
 int model_load_whole(model *model, const char *weights, diag *d);
 
+/* Starts the student from a plain network, `cfg` and its weights file, whose layers without its answers are the
+ * student's: *layers of them are loaded, as many as the file holds. 0, or -1 with a message where they are others. */
+int model_start_from(model *model, const char *cfg, const char *weights, int *layers, diag *d);
+
 /* What the user asked of the caches: 0 or NULL where a flag was not given, then each [teacher]'s keys count. */
 typedef struct model_cache {
     const char *path, *type;       /* several teachers have path.NAME each */

@@ -8,8 +8,8 @@
 enum { MOST_OF_A_GROUP = 16, OTHERS = HELP_GROUPS - 1 };
 
 static const struct { const char *heading, *flag[MOST_OF_A_GROUP]; } GROUPS[HELP_GROUPS] = {
-    { "length, start and end", { "epochs", "rate", "from-labels", "clear", "resume", "checkpoint", "measure",
-                                 "skip-nan", "force" } },
+    { "length, start and end", { "epochs", "rate", "from-labels", "weights-of", "clear", "resume", "checkpoint",
+                                 "measure", "skip-nan", "force" } },
     { "images and chance", { "data", "fit", "limit", "holdout", "labelled", "seed", "view-seed" } },
     { "the teacher's features, kept", { "cache", "views", "type" } },
     { "answers", { "t", "thresh", "side-by-side" } },

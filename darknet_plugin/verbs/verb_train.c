@@ -91,11 +91,28 @@ static void warn_of_student(const model *model, const char *weights, diag *d)
     diag_hint(d, "'%s weights extract' makes an encoder of it; -resume or no -clear goes on with it", command_name());
 }
 
+/* The layers of a plain network, heads or not, start the student. */
+static int load_start_of(const options *options, training *training, diag *d)
+{
+    int layers;
+    if (options->n < 3) {
+        diag_error(d, NULL, 0, NULL, "'-weights-of %s' says what WEIGHTS are of, which is missing",
+                   options->weights_of);
+        return -1;
+    }
+    if (model_start_from(training->model, options->weights_of, options->arg[2], &layers, d)) return -1;
+    fprintf(options->out, "%s: %d layers of %s start the student, the rest is new\n", options->arg[2], layers,
+            options->weights_of);
+    *training->model->net->seen = 0;
+    return 0;
+}
+
 /* An encoder starts a new training; a whole network goes on where it was. */
 static int load_start(const options *options, training *training, diag *d)
 {
     weights_info info;
     network *net = training->model->net;
+    if (options->weights_of) return load_start_of(options, training, d);
     if (options->n < 3) return 0;
     if (model_load(training->model, options->arg[2], &info, d)) return -1;
     if (info.layers < net->n) {
@@ -443,8 +460,8 @@ const verb verb_train = {
     .help = "train a distillation, or a plain classifier cfg",
     .example = "train my.data student.cfg -epochs 30 -cache features",
     .flags = { "threads", "backend", "precision", "epochs", "rate", "cache", "views", "type", "seed", "view-seed",
-               "limit", "holdout", "labelled", "from-labels", "clear", "force", "resume", "checkpoint", "skip-nan",
-               "fast-reduce", "quiet", "backup", "gpus", "nogpu", "fit", "measure" },
+               "limit", "holdout", "labelled", "from-labels", "weights-of", "clear", "force", "resume", "checkpoint",
+               "skip-nan", "fast-reduce", "quiet", "backup", "gpus", "nogpu", "fit", "measure" },
     .notes = "learning_rate= that did best on images held out, SGD with momentum: Fashion-MNIST .1 distilled, .05\n"
              "from labels; CIFAR-100 .05 distilled (.1 and .02 were worse), .1 from labels. For detectors none\n"
              "has been chosen so.\n",

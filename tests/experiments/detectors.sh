@@ -22,7 +22,7 @@
 # are joined, shuffled (always alike) and dealt out to three folds in turn; a fold's teacher never sees its images. 1,000 steps of 16
 # at 256x256. "labels" is the network that the distillation deploys, trained -from-labels.
 # The public networks are in PUBLIC (../shared/data/detect). Teachers, and the student alone, start from all of them, their heads made
-# for the set's classes (`weights classes`); the deployed network and its distillation from the student's layers up to its first head.
+# for the set's classes (`weights classes`); the deployed network and its distillation from the student's layers without its heads.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/experiments/recipe.sh
@@ -81,9 +81,11 @@ distilled() {
             /^\[reused_classifier\]/ { keys(tail); if (kd != "-") { print "\n[kd]"; keys(kd) } }' cfg/detect/yolo-fastest-1.1-simkd.cfg
     } >"experiments/cfg/$1.cfg"
 }
-# job NAME SET-FOLD CFG START FLAGS AND, of $seed (0); START may be empty
+# job NAME SET-FOLD CFG START FLAGS AND, of $seed (0); START may be empty, or "fastest": the public network's layers without its heads
 job() {
-    echo "$1 ./darknet distill train experiments/$2.data experiments/cfg/$3.cfg${4:+ experiments/$4.weights} ${5:+$5 }-seed ${seed:-0}" \
+    local start=${4:+ experiments/$4.weights} of=$public/yolo-fastest-1.1
+    [ "${4:-}" != fastest ] || start=" $of.weights -weights-of $of.cfg"
+    echo "$1 ./darknet distill train experiments/$2.data experiments/cfg/$3.cfg$start ${5:+$5 }-seed ${seed:-0}" \
         "-threads 1 -quiet${6:-}" >>"$jobs"
 }
 each_set() { local folder; for folder in $sets; do "$@" "${folder##*/}" "$(wc -l <"$folder/${folder##*/}.names")"; done; }
@@ -252,9 +254,7 @@ converged() {   # SET CLASSES
 }
 
 for folder in $sets; do lists "$folder"; done
-# where trainings start: the student's encoder; whole networks, made for the set's classes
-[ -f experiments/fastest.weights ] || ./darknet distill weights extract "$public/yolo-fastest-1.1.cfg" \
-    "$public/yolo-fastest-1.1.weights" experiments/fastest -to 119
+# where teachers start, and the student alone
 for folder in $sets; do
     for pair in xl:yolo-fastest-1.1-xl fastest:yolo-fastest-1.1; do
         to=experiments/${folder##*/}-${pair%%:*}
