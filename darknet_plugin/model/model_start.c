@@ -80,8 +80,9 @@ static int copy_layer(const network *from, int j, network *to, int i)
 
 static int differs(const cfg_section *ours, int i, const cfg_section *theirs, int j, diag *d)
 {
-    diag_error(d, ours->file, ours->line, ours->name, "layer %d is not [%s] layer %d of %s:%d, in whose place it stands",
-               i, theirs->name, j, theirs->file, theirs->line);
+    diag_error(d, ours->file, ours->line, ours->name,
+               "layer %d is not [%s] layer %d of %s:%d, in whose place it stands", i, theirs->name, j, theirs->file,
+               theirs->line);
     diag_hint(d, "-weights-of is for the network whose layers, without its answers, are the student's");
     return -1;
 }
