@@ -42,6 +42,7 @@ LOG = '{"kind":"start","batch":4,"images":8,"seed":0,"epochs":2,"teachers":[{"na
 CFGS = {
     'teacher.cfg': NET + conv(8) + conv(12, 3, 2) + END,
     'plain.cfg': NET + AUGMENT + conv(4) + conv(4, 3, 1, 1, 'linear') + '[shortcut]\nfrom=-2\nactivation=leaky\n\n' + END,
+    'alone.cfg': NET + conv(4, 3, 2) + END,
     'student.cfg': NET + TEACHER + AUGMENT + conv(4, 3, 2) + '[projector]\nreduction=2\n\n[feature_l2]\nscale=auto\n\n'
                    '[reused_classifier]\nlabels=1\n\n[kd]\n',
     'metric.cfg': NET + TEACHER + conv(4, 3, 2) + '[attention_transfer]\nteacher_layer=1\n\n[projector]\nstack=linear\n\n'
@@ -122,6 +123,8 @@ def commands(rng):
         (['weights', 'extract', cfg, weights, 'out', '-to', '1'], common + [weights],
          [('cfg', 'out.cfg'), ('weights', 'out.weights')]),
         (['weights', 'strip', cfg, weights, 'out'], common + [weights], [('cfg', 'out.cfg'), ('weights', 'out.weights')]),
+        (['weights', 'classes', cfg, weights, 'out', data, 'c.names', *js], common + [weights, data, 'c.names'],
+         [('cfg', 'out.cfg'), ('weights', 'out.weights')]),
         (['weights', 'import', 'made.cfg', 'made.onnx', 'out.weights', *js], ['made.cfg', 'made.onnx'], [('weights', 'out.weights')]),
         (['weights', 'import', 'plain.cfg', 'made.onnx', 'out.weights', '-map', 'tensors.map'], ['plain.cfg', 'made.onnx', 'tensors.map'],
          [('weights', 'out.weights')]),
@@ -141,7 +144,9 @@ def commands(rng):
     ]
     if name == 'student.cfg':
         cached = ['-cache', 'seed.feat', '-views', '1', '-quiet', '-force', *TAIL]
-        choices += [(['train', 'list.data', cfg, *cached], ['seed.feat', 'train.list', 'images/4_dog.png', *common], final),
+        choices += [(['train', data, cfg, 'alone.weights', '-weights-of', 'alone.cfg', '-quiet', '-force', *TAIL],
+                     ['alone.weights', 'alone.cfg', *common], final),
+                    (['train', 'list.data', cfg, *cached], ['seed.feat', 'train.list', 'images/4_dog.png', *common], final),
                     (['features', data, cfg, '-out', 'new.feat', '-views', '1', *TAIL], common + files, [('file', 'new.feat')])]
     return rng.choice(choices)
 
