@@ -116,7 +116,7 @@ static const struct { unsigned kinds; const char *section, *key, *value, *why; }
     { BOXES | ODD_BOXES, "projector", "stack", "1x1",
       "a bottleneck squeezes a detector's narrow maps, and loses what boxes need" },
     { CLASSES | SCORES | ODD_BOXES, "feature_l2", NULL, NULL, NULL },
-    { BOXES, "feature_l2", "scale", "auto", "as large as the loss of answers when training begins" },
+    { BOXES, "feature_l2", "scale", "auto", "when training begins its gradient is as large as that of [kd]" },
     { BOXES, "feature_l2", "fade", "1",
       "and nothing at its end: more exact boxes than with a map to the last (docs/guide.md)" },
     { CLASSES, "reused_classifier", "labels", "1",
