@@ -133,6 +133,8 @@ choices() {   # SET CLASSES
     for r in .01 .03 .003 .001; do labels_choice "mse$r" $r "$@"; done
     for r in .01 .03 .003; do labels_choice "ciou$r" $r "$@" "iou_loss=ciou iou_normalizer=.07"; done
     choice both-fade .01 "scale=auto fade=1" labels=1 "" "$1"
+    choice both60-fade .01 "scale=60 fade=1" labels=1 "" "$1"
+    choice both8-fade .01 "scale=8 fade=1" labels=1 "" "$1"
     choice kd-fade .01 "scale=auto fade=1" "" "" "$1"
     choice both-fade.003 .003 "scale=auto fade=1" labels=1 "" "$1"
     own_heads own-fade .01 "scale=auto fade=1" "$@"
