@@ -270,6 +270,9 @@ static void refused_file(char *path, const char *text, const char *hint)
     free(path);
 }
 
+#define CUT ": is it cut short, or another cfg's file?"
+#define OTHERS " For other classes there is 'weights classes'"
+
 static void test_wrong_sizes(void **state)
 {
     (void)state;
@@ -277,19 +280,19 @@ static void test_wrong_sizes(void **state)
     check_fill(x, 40, 8);
     for (int i = 6; i < 8; ++i) x[i] = 1;
     refused_file(made("short", 0, 2, 20, x, 29 * 4), "136 bytes, expected 140 for the cfg's 2 layers with weights",
-                 "it ends inside layer 2; layers 0 to 0 end at byte 68");
+                 "it ends inside layer 2; layers 0 to 0 end at byte 68" CUT);
     refused_file(made("torn", 0, 2, 20, x, 30 * 4 - 1), "139 bytes, expected 140 for the cfg's 2 layers with weights",
-                 "it ends inside layer 2; layers 0 to 0 end at byte 68");
+                 "it ends inside layer 2; layers 0 to 0 end at byte 68" CUT);
     refused_file(made("shorter", 0, 2, 20, x, 11 * 4), "64 bytes, expected 140 for the cfg's 2 layers with weights",
                  "it ends before the first layer with weights does, which is layer 0");
     refused_file(made("border+", 0, 2, 20, x, 12 * 4 + 2), "70 bytes, expected 140 for the cfg's 2 layers with weights",
-                 "it ends inside layer 2; layers 0 to 0 end at byte 68");
+                 "it ends inside layer 2; layers 0 to 0 end at byte 68" CUT);
     refused_file(made("long", 0, 2, 20, x, 31 * 4), "144 bytes, expected 140 for the cfg's 2 layers with weights",
-                 "4 bytes are left over after the last layer: is it the file of another cfg?");
+                 "4 bytes are left over after the last layer: is it the file of another cfg?" OTHERS);
     refused_file(made("long+", 0, 2, 20, x, 30 * 4 + 1), "141 bytes, expected 140 for the cfg's 2 layers with weights",
-                 "1 bytes are left over after the last layer: is it the file of another cfg?");
+                 "1 bytes are left over after the last layer: is it the file of another cfg?" OTHERS);
     refused_file(made("long old", 0, 1, 16, x, 31 * 4), "140 bytes, expected 136 for the cfg's 2 layers with weights",
-                 "4 bytes are left over after the last layer: is it the file of another cfg?");
+                 "4 bytes are left over after the last layer: is it the file of another cfg?" OTHERS);
     refused_file(made("header only", 0, 2, 20, x, 0), "20 bytes, expected 140 for the cfg's 2 layers with weights",
                  "it ends before the first layer with weights does, which is layer 0");
 }
@@ -340,7 +343,7 @@ static void test_values_that_cannot_be(void **state)
     x[29] = 0;
     x[7] = -0.5f;
     refused_file(made("variance", 0, 2, 20, x, 120), "layer 0: variance[1] is -0.5",
-                 "a variance is never negative: is it the file of another cfg?");
+                 "a variance is never negative: is it the file of another cfg?" OTHERS);
 }
 
 static void test_keys_that_load_only_half(void **state)
