@@ -217,6 +217,8 @@ shapes() {
         shapes_choice kd-fade$r $r "scale=auto fade=1" ""
     done
     shapes_choice both-fade.5 .01 "scale=auto fade=.5" labels=1
+    shapes_choice both1.01 .01 scale=1 labels=1
+    shapes_choice both8-fade .01 "scale=8 fade=1" labels=1
     shapes_choice both80-fade .01 "scale=80 fade=1" labels=1
     shapes_choice both-kd3 .01 "scale=auto fade=1" labels=1 scale=3
     shapes_choice both-ciou .01 "scale=auto fade=1" labels=1 iou_loss=ciou
