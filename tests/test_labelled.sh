@@ -5,7 +5,7 @@ not_quick "trainings on a few labels"
 w=$work
 few_sets 200 60
 teacher="[teacher]\ncfg=$PWD/cfg/fashion-teacher.cfg\nweights=$PWD/cfg/fashion-teacher.weights\n\n"
-sed "s#^\[augment\]#$teacher[augment]#; s#^\[softmax\]#[kd]\n[softmax]#" cfg/fashion-student.cfg >"$w/kd.cfg"
+sed "s#^\[augment\]#$teacher[augment]#; s#^\[softmax\]#[kd]\n[softmax]#; /^burn_in=/d" cfg/fashion-student.cfg >"$w/kd.cfg"
 sed "s#^\[augment\]#$teacher[augment]#; s#^\[softmax\]#[kd]\n[softmax]\nnoloss=1#" cfg/fashion-student.cfg >"$w/pure.cfg"
 same() { if cmp -s "$w/$1" "$w/$2"; then ok "$3"; else not_ok "$3"; fi; }
 other() { if cmp -s "$w/$1" "$w/$2"; then not_ok "$3"; else ok "$3"; fi; }
