@@ -101,7 +101,7 @@ static void heads_in_any_order(void **unused)
     const cfg_section *teacher = cfg_first(m->cfg, "teacher");
     assert_string_equal(cfg_str(teacher, "tap", ""), "7,4");
     check_key(m, 4, "projector", "stack", "1x1");
-    check_key(m, 5, "feature_l2", "scale", "auto");
+    check_key(m, 5, "feature_l2", "scale", "8");
     check_key(m, 5, "feature_l2", "fade", "1");
     check_key(m, 6, "reused_classifier", "labels", "1");
     check_key(m, 7, "kd", NULL, NULL);

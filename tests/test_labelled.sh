@@ -6,7 +6,7 @@ w=$work
 few_sets 200 60
 teacher="[teacher]\ncfg=$PWD/cfg/fashion-teacher.cfg\nweights=$PWD/cfg/fashion-teacher.weights\n\n"
 sed "s#^\[augment\]#$teacher[augment]#; s#^\[softmax\]#[kd]\n[softmax]#; /^burn_in=/d" cfg/fashion-student.cfg >"$w/kd.cfg"
-sed "s#^\[augment\]#$teacher[augment]#; s#^\[softmax\]#[kd]\n[softmax]\nnoloss=1#" cfg/fashion-student.cfg >"$w/pure.cfg"
+sed "s#^\[augment\]#$teacher[augment]#; s#^\[softmax\]#[kd]\n[softmax]\nnoloss=1#; /^burn_in=/d" cfg/fashion-student.cfg >"$w/pure.cfg"
 same() { if cmp -s "$w/$1" "$w/$2"; then ok "$3"; else not_ok "$3"; fi; }
 other() { if cmp -s "$w/$1" "$w/$2"; then not_ok "$3"; else ok "$3"; fi; }
 train() { "$darknet" distill train "$w/few.data" "$w/$1.cfg" -threads 1 -quiet -epochs 2 -backup "$w/$2" "${@:3}"; }
