@@ -131,6 +131,8 @@ status 0 "a rise that is longer than the run" "$darknet" distill train "$w/d.dat
 says err "[net] burn_in=30, of 25 steps in all: the learning rate is small for most of them" "is warned of"
 says err "[feature_l2] all losses have faded after step 10 of 25: nothing is learnt from then on" "so are losses that are gone before its end"
 sed 's/^\[feature_l2\]/&\nscale=0/' "$w/s.cfg" >"$w/none.cfg"
+{ sed '/^\[projector\]/,$d' "$w/s.cfg"; printf '[avgpool]\n[convolutional]\nfilters=4\nsize=1\nactivation=linear\n[kd]\nscale=0\n[softmax]\n'; } >"$w/labels.cfg"
+status 0 "a distillation whose own output learns from labels" train labels labels
 status 1 "no loss at all" train none none
 says err "[feature_l2] scale=0, and nothing else has a loss: training would change nothing" "is refused"
 status 1 "-resume and -clear" train s int -resume -clear

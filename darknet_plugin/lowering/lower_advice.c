@@ -53,15 +53,14 @@ static int check_heads(const lowered *low, int warn, diag *d)
     return warn ? 0 : -1;
 }
 
-/* A distillation whose losses are there and of no weight. */
+/* A distillation whose losses are there and of no weight, and that learns from no labels either. */
 static int check_scales(const lowered *low, int warn, diag *d)
 {
+    if (low->labels) return 0;
     for (int i = 0; i < low->losses; ++i) {
         const cfg_section *section = low->loss[i].section;
         if (section_scale_is_auto(section) || cfg_float(section, "scale", 1) != 0) return 0;
     }
-    for (int i = 0; i < low->heads; ++i)
-        if (low->head[i].labels > 0) return 0;
     const cfg_section *first = low->loss->section;
     (warn ? diag_warn : diag_error)(d, first->file, cfg_line(first, "scale"), first->name,
                                     "scale=0, and nothing else has a loss: training would change nothing");

@@ -19,8 +19,7 @@ static void look_at_fade(const model *model, uint64_t steps, diag *d)
 {
     const lowered *low = model->low;
     double last = 0;
-    for (int i = 0; i < low->heads; ++i)
-        if (low->head[i].labels > 0) return;
+    if (low->labels) return;
     for (int i = 0; i < low->losses; ++i) {
         if (low->loss[i].fade <= 0) return;
         last = fmax(last, low->loss[i].fade * model->net->max_batches);
