@@ -22,20 +22,12 @@ static network *parse(const lowered *low, diag *d)
     return net;
 }
 
-static void copy_layer(layer *to, const layer *from)
+/* -1 where the arrays are not as large. */
+static int copy_layer(layer *to, const layer *from)
 {
     weights_tensor a[WEIGHTS_MAX_TENSORS], b[WEIGHTS_MAX_TENSORS];
-    int n = weights_tensors(to, a);
-    weights_tensors(from, b);
-    for (int k = 0; k < n; ++k) memcpy(a[k].data, b[k].data, a[k].n * sizeof *a[k].data);
-}
-
-static int same_arrays(const layer *one, const layer *other)
-{
-    weights_tensor a[WEIGHTS_MAX_TENSORS], b[WEIGHTS_MAX_TENSORS];
-    int n = weights_tensors(one, a), same = n == weights_tensors(other, b);
-    for (int k = 0; k < n && same; ++k) same = a[k].n == b[k].n;
-    return same;
+    int n = weights_tensors(from, b);
+    return weights_copy(b, n, a, weights_tensors(to, a));
 }
 
 /* The layer of the model that has this number where it is lowered for distilling; -1 if there is none. */
@@ -72,8 +64,7 @@ static int copy_weights(deployed *deployed, const model *model, diag *d)
     for (; k < to->n; ++k) {
         int pair = deployed->from[k];
         if (!weights_tensors(&to->layers[k], t)) continue;
-        if (pair < 0 || pair >= from->n || !same_arrays(&to->layers[k], &from->layers[pair])) break;
-        copy_layer(&to->layers[k], &from->layers[pair]);
+        if (pair < 0 || pair >= from->n || copy_layer(&to->layers[k], &from->layers[pair])) break;
     }
     if (k == to->n && all_is_deployed(deployed, model)) return 0;
     diag_error(d, deployed->low->cfg->path, 0, NULL, "layer %d does not deploy as it was trained", k);
@@ -207,7 +198,7 @@ static void move_layers(deployed *deployed, network *net, const char *drop, cons
     for (int i = 0; i < deployed->net->n; ++i) {
         if (drop[i]) continue;
         deployed->from[index[i]] = deployed->from[i];
-        if (!changed[i]) copy_layer(&net->layers[index[i]], &deployed->net->layers[i]);
+        if (!changed[i]) (void)copy_layer(&net->layers[index[i]], &deployed->net->layers[i]);
     }
     for (int i = 0; i < deployed->low->heads; ++i)
         if (deployed->feature[i] >= 0) deployed->feature[i] = index[deployed->feature[i]];

@@ -54,10 +54,7 @@ static int open_plain(plain *plain, const char *cfg, const char *weights, diag *
 /* Is layer i the student's own, with weights? From labels a tail is trained, too, and yet is none. */
 static int is_students(const lowered *low, int i)
 {
-    if (low->role[i] != ROLE_STUDENT || !low->shape->layer[i].stored) return 0;
-    for (int h = 0; h < low->heads; ++h)
-        if (i >= low->head[h].tail && i < low->head[h].tail + low->head[h].tails) return 0;
-    return 1;
+    return low->role[i] == ROLE_STUDENT && low->shape->layer[i].stored && !lower_head_of(low, i);
 }
 
 /* The next layer with weights from j on that belongs to no answer; the number of layers if there is none. */
@@ -71,11 +68,12 @@ static int next_layer(const plain *plain, int j)
 static int copy_layer(const network *from, int j, network *to, int i)
 {
     weights_tensor x[WEIGHTS_MAX_TENSORS], y[WEIGHTS_MAX_TENSORS];
-    int n = weights_stored(&from->layers[j], x), same = n == weights_stored(&to->layers[i], y);
-    for (int k = 0; same && k < n; ++k) same = x[k].n == y[k].n && !strcmp(x[k].name, y[k].name);
-    for (int k = 0; same && k < n; ++k) memcpy(y[k].data, x[k].data, x[k].n * sizeof *x[k].data);
-    if (same) cpu_statistics_loaded(to, i, i + 1);
-    return same ? 0 : -1;
+    int n = weights_stored(&from->layers[j], x), m = weights_stored(&to->layers[i], y);
+    for (int k = 0; k < n && k < m; ++k)
+        if (strcmp(x[k].name, y[k].name)) return -1;
+    if (weights_copy(x, n, y, m)) return -1;
+    cpu_statistics_loaded(to, i, i + 1);
+    return 0;
 }
 
 static int differs(const cfg_section *ours, int i, const cfg_section *theirs, int j, diag *d)

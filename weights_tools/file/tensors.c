@@ -162,6 +162,14 @@ int weights_stored(const layer *l, weights_tensor *out)
     return l->dontsave && l->dontload ? 0 : weights_tensors(l, out);
 }
 
+int weights_copy(const weights_tensor *from, int n, const weights_tensor *to, int m)
+{
+    int same = n == m;
+    for (int j = 0; same && j < n; ++j) same = from[j].n == to[j].n;
+    for (int j = 0; same && j < n; ++j) memcpy(to[j].data, from[j].data, from[j].n * sizeof *from[j].data);
+    return same ? 0 : -1;
+}
+
 uint64_t weights_hash(const network *net, int begin, int end)
 {
     weights_tensor t[WEIGHTS_MAX_TENSORS];

@@ -43,6 +43,9 @@ int weights_tensors(const layer *l, weights_tensor *out);
 /* The same, but none of a layer that is in no file: dontsave=1 and dontload=1. */
 int weights_stored(const layer *l, weights_tensor *out);
 
+/* The arrays of one layer, n of them, become another's m. -1, and nothing is changed, where those are not as large. */
+int weights_copy(const weights_tensor *from, int n, const weights_tensor *to, int m);
+
 /* Is this an array that may not be negative? */
 int weights_is_variance(const char *name);
 

@@ -27,8 +27,9 @@ typedef struct rows {
 } rows;
 
 typedef struct change {
-    weights_view before, after;  /* networks and cfgs, for training; owned */
+    weights_view *before, *after;    /* for training; owned */
     cfg_file *cfg;               /* what is written, owned */
+    char *out;                   /* OUT of OUT.cfg and OUT.weights, owned */
     rows *head;                  /* owned */
     int heads, had, has;         /* classes before and now */
     char **old;                  /* names of the old ones, owned; NULL: not known */
@@ -55,10 +56,10 @@ static int box_filters(const cfg_section *section)
 /* Fills in what the filters before one answer are. */
 static int read_rows(const change *change, rows *rows, diag *d)
 {
-    const cfg_section *section = cfg_layer(change->before.low->source, rows->out);
-    int filters = change->before.net->layers[rows->classifier].out_c;
-    if (change->before.net->layers[rows->classifier].type == CONNECTED)
-        filters = change->before.net->layers[rows->classifier].outputs;
+    const cfg_section *section = cfg_layer(change->before->low->source, rows->out);
+    int filters = change->before->net->layers[rows->classifier].out_c;
+    if (change->before->net->layers[rows->classifier].type == CONNECTED)
+        filters = change->before->net->layers[rows->classifier].outputs;
     if (cfg_find(section, "tree")) return refuse(section, "tree=: its classes are no list", d);
     if (cfg_int(section, "background", 0)) return refuse(section, "background=1: its filters are others", d);
     rows->box = box_filters(section);
@@ -71,7 +72,7 @@ static int read_rows(const change *change, rows *rows, diag *d)
 /* All answers have the same classes. */
 static int find_heads(change *change, diag *d)
 {
-    const lowered *low = change->before.low;
+    const lowered *low = change->before->low;
     tap_problem problem;
     tap_head *head;
     change->heads = tap_heads(low->cfg, low->shape, &head, &problem);
@@ -120,17 +121,11 @@ static int match_names(change *change, const char *names, const char *cfg, diag 
 
 /* ---- the new network ---- */
 
-static int open_view(weights_view *view, lowered *low, const char *path, diag *d)
-{
-    view->low = low;
-    view->net = low ? weights_view_parse(low->cfg, path, d) : NULL;
-    return view->net && !weights_check_layers(view->net, low->shape, path, d) ? 0 : -1;
-}
-
 static int open_before(change *change, const char *cfg, diag *d)
 {
-    if (open_view(&change->before, lower_read(cfg, LOWER_TRAIN, d), cfg, d)) return -1;
-    if (!change->before.low->teachers) return 0;
+    change->before = weights_view_of(lower_read(cfg, LOWER_TRAIN, d), cfg, d);
+    if (!change->before) return -1;
+    if (!change->before->low->teachers) return 0;
     diag_error(d, cfg, 0, NULL,
                "a distillation answers through its teacher's classifier: change the teacher's classes");
     return -1;
@@ -143,9 +138,9 @@ static cfg_section *layer_of(cfg_file *cfg, int layer)
 }
 
 /* The cfg with other numbers, and its network. */
-static int build_after(change *change, const char *out, diag *d)
+static int build_after(change *change, diag *d)
 {
-    change->cfg = cfg_copy(change->before.low->source);
+    change->cfg = cfg_copy(change->before->low->source);
     for (int i = 0; i < change->heads; ++i) {
         const rows *rows = &change->head[i];
         cfg_section *classifier = layer_of(change->cfg, rows->classifier), *answer = layer_of(change->cfg, rows->out);
@@ -153,7 +148,8 @@ static int build_after(change *change, const char *out, diag *d)
                 rows->anchors * (rows->box + change->has));
         if (cfg_is_boxes(answer)) cfg_set(answer, "classes", "%d", change->has);
     }
-    return open_view(&change->after, lower_cfg(cfg_copy(change->cfg), LOWER_TRAIN, d), out, d);
+    change->after = weights_view_of(lower_cfg(cfg_copy(change->cfg), LOWER_TRAIN, d), change->out, d);
+    return change->after ? 0 : -1;
 }
 
 /* ---- the weights ---- */
@@ -195,21 +191,21 @@ static const rows *rows_of(const change *change, int layer)
 static int fill(const change *change, const weights_contents *contents, const char *path, diag *d)
 {
     weights_tensor from[WEIGHTS_MAX_TENSORS], to[WEIGHTS_MAX_TENSORS];
-    for (int i = 0; i < change->after.net->n; ++i) {
+    for (int i = 0; i < change->after->net->n; ++i) {
         const rows *rows = rows_of(change, i);
-        int n = weights_stored(&change->after.net->layers[i], to);
+        int n = weights_stored(&change->after->net->layers[i], to);
         if (!n) continue;
-        if (weights_view_arrays(&change->before, contents, i, from) != n) {
+        if (weights_view_arrays(change->before, contents, i, from) != n) {
             diag_error(d, path, 0, NULL, "holds layers 0 to %d only, all are wanted", contents->info.layers - 1);
             return -1;
         }
         for (int j = 0; j < n; ++j) {
             if (weights_check_values(&from[j], i, path, d)) return -1;
             if (rows) fill_rows(change, rows, &from[j], &to[j]);
-            else memcpy(to[j].data, from[j].data, to[j].n * sizeof *to[j].data);
         }
+        if (!rows) (void)weights_copy(from, n, to, n);   /* of one cfg, so as large */
     }
-    *change->after.net->seen = 0;
+    *change->after->net->seen = 0;
     return 0;
 }
 
@@ -238,10 +234,10 @@ static cJSON *json_of(const change *change)
 static int report(const change *change, const options *options, diag *d)
 {
     if (options->json) return json_print(json_of(change), options->out, d);
-    const char *out = options->arg[3], *between = ": ";
+    const char *between = ": ";
     int known = 0;
     for (int i = 0; i < change->has; ++i) known += change->from[i] >= 0;
-    fprintf(options->out, "%s.cfg: %d classes were %d, %d of them known", out, change->has, change->had, known);
+    fprintf(options->out, "%s.cfg: %d classes were %d, %d of them known", change->out, change->has, change->had, known);
     for (int i = 0; i < change->has; ++i) {
         if (change->from[i] < 0) continue;
         fprintf(options->out, "%s%s", between, change->data->name[i]);
@@ -253,20 +249,21 @@ static int report(const change *change, const options *options, diag *d)
         fprintf(options->out, "  layer %d: %d filters were %d\n", rows->classifier,
                 rows->anchors * (rows->box + change->has), rows->anchors * (rows->box + change->had));
     }
-    fprintf(options->out, "%s.weights\n", out);
+    fprintf(options->out, "%s.weights\n", change->out);
     return 0;
 }
 
 /* One thing after another; nothing is written unless all of it works. */
 static int change_classes(change *change, const options *options, diag *d)
 {
-    const char *cfg = options->arg[1], *weights = options->arg[2], *out = options->arg[3];
+    const char *cfg = options->arg[1], *weights = options->arg[2];
     weights_contents contents = { .x = NULL };
     int failed = open_before(change, cfg, d) || find_heads(change, d) ||
                  match_names(change, options->n > 5 ? options->arg[5] : NULL, cfg, d) ||
-                 weights_read(weights, change->before.low->shape, &contents, d) || build_after(change, out, d) ||
+                 weights_read(weights, change->before->low->shape, &contents, d) || build_after(change, d) ||
                  fill(change, &contents, weights, d) ||
-                 weights_pair_write(change->cfg, change->after.net, LOWER_TRAIN, out, d) || report(change, options, d);
+                 weights_pair_write(change->cfg, change->after->net, LOWER_TRAIN, change->out, d) ||
+                 report(change, options, d);
     weights_drop(&contents);
     return failed ? -1 : 0;
 }
@@ -274,28 +271,21 @@ static int change_classes(change *change, const options *options, diag *d)
 static void free_change(change *change)
 {
     data_names_free(change->old, change->had);
-    host_free(change->before.net);
-    host_free(change->after.net);
-    lower_free(change->before.low);
-    lower_free(change->after.low);
+    weights_view_close(change->before);
+    weights_view_close(change->after);
     cfg_free(change->cfg);
+    free(change->out);
     free(change->head);
     free(change->from);
 }
 
-/* OUT may have either file's ending. */
 static int run(options *options, diag *d)
 {
-    const char *given = options->arg[3];
-    char *out = path_of_pair(given);
     data_file *data = data_file_read(options->arg[4], d);
-    change change = { .data = data };
-    options->arg[3] = out;
+    change change = { .data = data, .out = path_of_pair(options->arg[3]) };   /* it may have either file's ending */
     int failed = !data || change_classes(&change, options, d);
-    options->arg[3] = given;
     free_change(&change);
     data_file_free(data);
-    free(out);
     return failed ? -1 : 0;
 }
 

@@ -30,19 +30,6 @@ static int check_targets(const net_pair *files, diag *d)
     return out_file_check(path, 2, d);
 }
 
-/* n arrays of layer i become m; -1 where they are not as large. */
-static int copy_arrays(const weights_tensor *from, int n, const weights_tensor *to, int m, int i, diag *d)
-{
-    int same = n == m;
-    for (int j = 0; same && j < n; ++j) {
-        same = from[j].n == to[j].n;
-        if (same) memcpy(to[j].data, from[j].data, from[j].n * sizeof *from[j].data);
-    }
-    if (same) return 0;
-    diag_error(d, NULL, 0, NULL, "layer %d would have other weights than in the whole network", i);
-    return -1;
-}
-
 /* The weights of the whole network's layer i for the layer that it becomes. */
 static int fill_layer(const weights_cut *cut, const weights_contents *contents, int i, const char *path,
                       const layer *become, diag *d)
@@ -55,7 +42,9 @@ static int fill_layer(const weights_cut *cut, const weights_contents *contents, 
     }
     for (int j = 0; j < n; ++j)
         if (weights_check_values(&from[j], i, path, d)) return -1;
-    return copy_arrays(from, n, to, m, i, d);
+    if (!weights_copy(from, n, to, m)) return 0;
+    diag_error(d, NULL, 0, NULL, "layer %d would have other weights than in the whole network", i);
+    return -1;
 }
 
 static int fill(const weights_cut *cut, const weights_contents *contents, const cut_files *files, network *net, diag *d)

@@ -15,15 +15,19 @@ network *weights_view_parse(const cfg_file *cfg, const char *path, diag *d)
     return net;
 }
 
-weights_view *weights_view_open(const char *cfg, diag *d)
+weights_view *weights_view_of(lowered *low, const char *path, diag *d)
 {
-    lowered *low = lower_read(cfg, LOWER_DEPLOY, d);
     if (!low) return NULL;
     weights_view *view = mem_calloc(1, sizeof *view);
-    *view = (weights_view){ .low = low, .net = weights_view_parse(low->cfg, cfg, d) };
-    if (view->net && !weights_check_layers(view->net, low->shape, cfg, d)) return view;
+    *view = (weights_view){ .low = low, .net = weights_view_parse(low->cfg, path, d) };
+    if (view->net && !weights_check_layers(view->net, low->shape, path, d)) return view;
     weights_view_close(view);
     return NULL;
+}
+
+weights_view *weights_view_open(const char *cfg, diag *d)
+{
+    return weights_view_of(lower_read(cfg, LOWER_DEPLOY, d), cfg, d);
 }
 
 void weights_view_close(weights_view *view)

@@ -23,6 +23,8 @@ typedef struct weights_view {
 
 /* Reads and checks a cfg. NULL with messages; close with weights_view_close. */
 weights_view *weights_view_open(const char *cfg, diag *d);
+/* The same of one that has been lowered, which goes to the view, or is freed; NULL: NULL. `path` in messages. */
+weights_view *weights_view_of(lowered *low, const char *path, diag *d);
 void weights_view_close(weights_view *view);
 
 /* The arrays of layer i in file order, `data` pointing into contents->x. Returns how many, 0 for a layer without
