@@ -32,7 +32,8 @@ same() { if cmp -s "$w/$1" "$w/$2"; then ok "$3"; else not_ok "$3"; fi; }
 status 0 "from labels, no weights of the teacher on disk" train -from-labels -epochs 40
 says out "$w/b/s-labels_final.weights, " "says where its weights are"
 best=$(sed -n 's/^best top-1 .* after epoch \([0-9]*\);.*/\1/p' "$w/out")
-[ "$best" -lt 40 ] && says out "after epoch $best; weights in $w/b/s-labels_best.weights, the last epoch's in " "the best ones, too"
+[ "$best" = 40 ] && where=final || where=best
+says out "after epoch $best; weights in $w/b/s-labels_$where.weights" "and the best ones"
 [ "$(ls "$w/b" | grep '_.*\.[ws]')" = "$(printf 's-labels_%s\n' best.weights final.weights last.state last.weights)" ] && [ "$(ls "$w/b" | wc -l)" = 6 ] && ok "and these alone" || not_ok "and these alone" "$(ls "$w/b")"
 status 0 "measured" "$darknet" distill valid "$w/d.data" "$w/s.cfg" "$w/b/s-labels_final.weights" -from-labels -json
 holds "it has learnt" '.images == 40 and .student.top1 > 90 and (has("teacher") | not)'
