@@ -144,8 +144,8 @@ SRC += layers/gpu/none.c
 endif
 CPP := $(wildcard $(ROOMS:%=%/*.cpp))
 # Blocked layers, compiled four times (layers/cpu/variant.h).
-BLOCKED := batchnorm_blocked blocked blocked_route conv conv_blocked conv_dnnl depthwise dropout layout parts products \
-           rows
+BLOCKED := batchnorm_blocked blocked blocked_route conv conv_blocked conv_dnnl conv_shares depthwise dropout layout \
+           parts products rows
 VARIANTS := $(BLOCKED:%=$(BUILD)/layers/cpu/%.narrow.o) \
             $(patsubst %,$(BUILD)/layers/cpu/%.half.o,$(BLOCKED) winograd winograd_tiles) \
             $(BLOCKED:%=$(BUILD)/layers/cpu/%.last.o)

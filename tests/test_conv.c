@@ -4,6 +4,9 @@
 
 #include "layers/cpu/parallel.h"
 
+#include <pthread.h>
+#include <unistd.h>
+
 int resize_network(network *net, int w, int h);
 
 static const cpu_backend backends[] = { BACKEND_DNNL, BACKEND_REFERENCE };
@@ -118,6 +121,7 @@ static const conv_case larger[] = {
     { "depthwise", 4, 32, 14, 14, 32, 3, 1, 1, 32, 1, "relu", 0 },
     { "depthwise 5x5", 4, 32, 14, 14, 32, 5, 1, 2, 32, 1, "leaky", 0 },
     { "grouped", 4, 32, 14, 14, 32, 3, 1, 1, 4, 0, "logistic", 0 },
+    { "odd, whole", 3, 40, 5, 5, 48, 3, 1, 1, 1, 0, "leaky", 0 },
     { "connected", 16, 7, 3, 3, 50, 0, 0, 0, 0, 0, "linear", 0 },
 };
 #define LARGER (sizeof larger / sizeof *larger)
@@ -134,20 +138,48 @@ static float *copied(const float *x, size_t n)
     return y;
 }
 
-static run run_case(const conv_case *k, cpu_backend backend, int threads)
+/* A share for each of two threads: how many of them the caller has, and what the other one waits for, in microseconds. */
+typedef struct shares { pthread_t caller; useconds_t waits; int mine[2]; } shares;
+
+static void take_share(void *ctx, size_t begin, size_t end)
 {
+    shares *all = ctx;
+    int mine = pthread_equal(pthread_self(), all->caller);
+    if (!mine && all->waits) usleep(all->waits);
+    for (size_t i = begin; i < end; ++i) all->mine[i] = mine;
+}
+
+static int caller_alone(useconds_t waits)
+{
+    shares all = { .caller = pthread_self(), .waits = waits };
+    parallel_for(2, take_share, &all);
+    return all.mine[0] && all.mine[1];
+}
+
+/* From here on the caller computes everything itself, for a fiftieth of a second: the other thread has kept it waiting. */
+static void go_alone(void)
+{
+    for (int i = 0; i < 200 && !caller_alone(0); ++i) caller_alone(5000);
+}
+
+/* `alone`, in and out: that the other thread keeps the caller waiting before each pass, and that it was alone after each. */
+static run run_case(const conv_case *k, cpu_backend backend, int threads, int *alone)
+{
+    int wanted = alone && *alone;
     parallel_set_threads(threads);
     network *net = conv_case_net(k, backend, CPU_TRAINED);
     layer *l = &net->layers[1];
     run r = { .ny = check_size(net, 1), .nx = check_size(net, 0), .nc = (size_t)l->out_c,
               .nw = (size_t)(k->size ? l->nweights : l->inputs * l->outputs) };
     check_fill(net->layers[0].output, r.nx, 40);
-    check_forward(net, 1, 0);
-    r.inference = copied(l->output, r.ny);
-    check_forward(net, 1, 1);
-    r.y = copied(l->output, r.ny);
-    check_fill(l->delta, r.ny, 41);
-    check_backward(net, 1, 1);
+    for (int pass = 0; pass < 3; ++pass) {
+        if (pass == 2) check_fill(l->delta, r.ny, 41);
+        if (wanted) go_alone();
+        if (pass < 2) check_forward(net, 1, pass);
+        else check_backward(net, 1, 1);
+        if (wanted) *alone = *alone && caller_alone(0);
+        if (pass < 2) *(pass ? &r.y : &r.inference) = copied(l->output, r.ny);
+    }
     r.dx = copied(net->layers[0].delta, r.nx);
     r.dw = copied(l->weight_updates, r.nw);
     r.db = copied(l->bias_updates, r.nc);
@@ -188,7 +220,7 @@ static void dnnl_agrees_with_reference(void **unused)
 {
     (void)unused;
     for (size_t i = 0; i < LARGER; ++i) {
-        run a = run_case(&larger[i], BACKEND_DNNL, 0), b = run_case(&larger[i], BACKEND_REFERENCE, 0);
+        run a = run_case(&larger[i], BACKEND_DNNL, 0, NULL), b = run_case(&larger[i], BACKEND_REFERENCE, 0, NULL);
         check_runs(&a, &b, 5e-6, larger[i].name);
         free_run(&a);
         free_run(&b);
@@ -200,8 +232,30 @@ static void threads_change_nothing(void **unused)
     (void)unused;
     for (size_t i = 0; i < LARGER; ++i)
         for (size_t b = 0; b < 2; ++b) {
-            run one = run_case(&larger[i], backends[b], 1), two = run_case(&larger[i], backends[b], 2);
+            run one = run_case(&larger[i], backends[b], 1, NULL), two = run_case(&larger[i], backends[b], 2, NULL);
             check_runs(&one, &two, backends[b] == BACKEND_REFERENCE ? 0 : 2e-6, larger[i].name);
+            free_run(&one);
+            free_run(&two);
+        }
+}
+
+/* Beside a busy program one thread computes what two would have, oneDNN's part included: not a bit is another. */
+static void alone_to_the_same_bits(void **unused)
+{
+    (void)unused;
+    parallel_set_threads(2);
+    if (parallel_threads() < 2) skip();   /* built without OpenMP */
+    for (size_t i = 0; i < LARGER; ++i)
+        for (size_t b = 0; b < 2; ++b) {
+            run two = run_case(&larger[i], backends[b], 2, NULL), one = { 0 };
+            int alone = 0;
+            for (int tries = 0; tries < 200 && !alone; ++tries) {
+                free_run(&one);
+                alone = 1;
+                one = run_case(&larger[i], backends[b], 2, &alone);
+            }
+            assert_true(alone);
+            check_runs(&one, &two, 0, larger[i].name);
             free_run(&one);
             free_run(&two);
         }
@@ -327,6 +381,7 @@ int main(void)
         cmocka_unit_test(golden), cmocka_unit_test(strided_1x1_golden), cmocka_unit_test(gradients),
         cmocka_unit_test(frozen_weights_pass_gradients), cmocka_unit_test(two_readers),
         cmocka_unit_test(dnnl_agrees_with_reference), cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(alone_to_the_same_bits),
         cmocka_unit_test(inference_agrees_with_host), cmocka_unit_test(follows_resize_and_batch),
         cmocka_unit_test(frozen_stays), cmocka_unit_test(says_who_computes),
     };

@@ -98,8 +98,10 @@ static int products_first(const cpu_state *state)
 static const char *plan_make(conv_plan *plan, const cpu_state *state)
 {
     int turned = products_first(state);
-    const conv_math *fast[] = { turned ? conv_dnnl() : conv_winograd(), turned ? conv_winograd() : conv_dnnl() };
-    for (size_t i = 0; state->backend == BACKEND_DNNL && i < sizeof fast / sizeof *fast; ++i) {
+    const conv_math *usual[] = { conv_winograd(), conv_shares(), conv_dnnl() };
+    const conv_math *other[] = { conv_shares(), conv_dnnl(), conv_winograd() };
+    const conv_math **fast = turned ? other : usual;
+    for (size_t i = 0; state->backend == BACKEND_DNNL && i < sizeof usual / sizeof *usual; ++i) {
         int slow = !turned && conv_dnnl() && fast[i] && fast[i]->pays && !fast[i]->pays(&plan->shape);
         const char *name = slow ? NULL : plan_with(plan, fast[i], state->shared);
         if (!name) continue;

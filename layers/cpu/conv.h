@@ -90,6 +90,7 @@ static inline int conv_winograd_knows(int size, int stride, int pad)
     return size == 3 && ((stride == 1 && pad <= 2) || (stride == 2 && pad == 1));
 }
 const conv_math *conv_dnnl(void);       /* NULL in a build without oneDNN */
+const conv_math *conv_shares(void);     /* the same, each thread for some of the images (conv_shares.c) */
 
 /* dw += of a depthwise convolution (groups = c = n) on blocked maps (depthwise.c). */
 void depthwise_weight_gradient(const conv_shape *shape, const void *in, const void *dy, float *dw);

@@ -47,6 +47,7 @@ typedef struct onednn_plan {
     conv_shape shape;
     conv_needs needs;
     onednn_room room;
+    dnnl_primitive_attr_t attr;   /* of all steps but the fused one */
     onednn_step raw, fused, weights, data;
     dnnl_memory_desc_t x, y, w, b;   /* ours */
     int half;                  /* steps multiply bfloat16 numbers */
@@ -169,10 +170,10 @@ static int weights_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primit
     dnnl_convolution_desc_t cv;
     if (is_product(&plan->shape))
         return fails(dnnl_inner_product_backward_weights_desc_init(&ip, &x, &w, NULL, &y))
-            || fails(dnnl_primitive_desc_create(pd, &ip, NULL, plan->room.engine, hint));
+            || fails(dnnl_primitive_desc_create(pd, &ip, plan->attr, plan->room.engine, hint));
     return fails(dnnl_dilated_convolution_backward_weights_desc_init(&cv, direct, &x, &w, NULL, &y, at.stride,
                                                                  at.dilate, at.pad, at.pad))
-        || fails(dnnl_primitive_desc_create(pd, &cv, NULL, plan->room.engine, hint));
+        || fails(dnnl_primitive_desc_create(pd, &cv, plan->attr, plan->room.engine, hint));
 }
 
 /* Describes the data gradient likewise. */
@@ -184,10 +185,10 @@ static int data_pd(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive
     dnnl_convolution_desc_t cv;
     if (is_product(&plan->shape))
         return fails(dnnl_inner_product_backward_data_desc_init(&ip, &x, &w, &y))
-            || fails(dnnl_primitive_desc_create(pd, &ip, NULL, plan->room.engine, hint));
+            || fails(dnnl_primitive_desc_create(pd, &ip, plan->attr, plan->room.engine, hint));
     return fails(dnnl_dilated_convolution_backward_data_desc_init(&cv, direct, &x, &w, &y, at.stride, at.dilate, at.pad,
                                                               at.pad))
-        || fails(dnnl_primitive_desc_create(pd, &cv, NULL, plan->room.engine, hint));
+        || fails(dnnl_primitive_desc_create(pd, &cv, plan->attr, plan->room.engine, hint));
 }
 
 static const dnnl_memory_desc_t *inner_of(dnnl_primitive_desc_t pd, dnnl_query_t what)
@@ -213,7 +214,7 @@ static int make_forward(onednn_plan *plan, onednn_step *step, dnnl_prop_kind_t k
                         dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd)
 {
     return forward_pd(plan, kind, bias, attr, pd) || refuses_half(plan, *pd)
-        || fails(dnnl_primitive_create(&step->prim, *pd))
+        || onednn_make(step, *pd)
         || onednn_add_port(step, DNNL_ARG_SRC, SLOT_SRC, PORT_IN, &plan->x, inner_of(*pd, dnnl_query_src_md))
         || onednn_add_port(step, DNNL_ARG_WEIGHTS, SLOT_WEIGHTS, PORT_IN, &plan->w,
                            inner_of(*pd, dnnl_query_weights_md))
@@ -242,7 +243,7 @@ static int make_weights(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_prim
     if (weights_pd(plan, hint, pd)) return -1;
     plan->own_weights = depthwise && shape->x_blocked && shape->y_blocked && is_slow(*pd);
     if (plan->own_weights) return 0;
-    return refuses_half(plan, *pd) || fails(dnnl_primitive_create(&step->prim, *pd))
+    return refuses_half(plan, *pd) || onednn_make(step, *pd)
         || onednn_add_port(step, DNNL_ARG_SRC, SLOT_SRC, PORT_IN, &plan->x, inner_of(*pd, dnnl_query_src_md))
         || onednn_add_port(step, DNNL_ARG_DIFF_DST, SLOT_DST, PORT_IN, &plan->y, inner_of(*pd, dnnl_query_diff_dst_md))
         || onednn_add_port(step, DNNL_ARG_DIFF_WEIGHTS, SLOT_WEIGHTS, PORT_ADD, &plan->w,
@@ -252,7 +253,7 @@ static int make_weights(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_prim
 static int make_data(onednn_plan *plan, dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd)
 {
     onednn_step *step = &plan->data;
-    return data_pd(plan, hint, pd) || refuses_half(plan, *pd) || fails(dnnl_primitive_create(&step->prim, *pd))
+    return data_pd(plan, hint, pd) || refuses_half(plan, *pd) || onednn_make(step, *pd)
         || onednn_add_port(step, DNNL_ARG_WEIGHTS, SLOT_WEIGHTS, PORT_IN, &plan->w,
                            inner_of(*pd, dnnl_query_weights_md))
         || onednn_add_port(step, DNNL_ARG_DIFF_DST, SLOT_DST, PORT_IN, &plan->y, inner_of(*pd, dnnl_query_diff_dst_md))
@@ -310,7 +311,7 @@ static int fused_attr(onednn_plan *plan, dnnl_primitive_attr_t *attr)
     dnnl_post_ops_t ops = NULL;
     const struct fused_row *row = fused_row(plan->needs.activation);
     plan->fused_act = row || plan->needs.activation == LINEAR;
-    int bad = fails(dnnl_primitive_attr_create(attr)) || fails(dnnl_post_ops_create(&ops))
+    int bad = onednn_attr(attr) || fails(dnnl_post_ops_create(&ops))
            || (row && fails(dnnl_post_ops_append_eltwise(ops, 1.0f, row->kind, row->alpha, row->beta)))
            || fails(dnnl_primitive_attr_set_post_ops(*attr, ops));
     dnnl_post_ops_destroy(ops);
@@ -323,7 +324,7 @@ typedef enum { SLOW, FAST, BY_AMX } forward_speed;
 static forward_speed speed_of(onednn_plan *plan)
 {
     dnnl_primitive_desc_t pd = NULL;
-    if (forward_pd(plan, dnnl_forward_training, 0, NULL, &pd)) return SLOW;
+    if (forward_pd(plan, dnnl_forward_training, 0, plan->attr, &pd)) return SLOW;
     forward_speed speed = is_slow(pd) || !strncmp(kernel_of(pd), "gemm", 4) ? SLOW : FAST;
     if (strstr(kernel_of(pd), "amx")) speed = BY_AMX;
     dnnl_primitive_desc_destroy(pd);
@@ -348,10 +349,10 @@ static int make_steps(onednn_plan *plan)
     dnnl_primitive_desc_t raw = NULL, fused = NULL;
     int bad = fails(dnnl_engine_create(&plan->room.engine, dnnl_cpu, 0))
            || fails(dnnl_stream_create(&plan->room.stream, plan->room.engine, dnnl_stream_default_flags))
-           || our_descriptions(plan) || fused_attr(plan, &attr);
+           || our_descriptions(plan) || onednn_attr(&plan->attr) || fused_attr(plan, &attr);
     plan->raw.room = plan->fused.room = plan->weights.room = plan->data.room = &plan->room;
     if (!bad) choose_layout(plan);
-    bad = bad || (plan->needs.raw && make_forward(plan, &plan->raw, dnnl_forward_training, 0, NULL, &raw))
+    bad = bad || (plan->needs.raw && make_forward(plan, &plan->raw, dnnl_forward_training, 0, plan->attr, &raw))
        || make_forward(plan, &plan->fused, fused_kind, 1, attr, &fused);
     if (!bad) keep_weights(plan, fused);
     bad = bad || make_gradients(plan, raw ? raw : fused);
@@ -371,6 +372,7 @@ static void free_plan(void *impl)
     onednn_free_step(&plan->fused);
     onednn_free_step(&plan->weights);
     onednn_free_step(&plan->data);
+    dnnl_primitive_attr_destroy(plan->attr);
     dnnl_stream_destroy(plan->room.stream);
     dnnl_engine_destroy(plan->room.engine);
     amx_weights_free(plan->amx);

@@ -12,6 +12,10 @@ void parallel_for_work(size_t n, size_t work, void (*fn)(void *ctx, size_t begin
 void parallel_set_threads(int n);   /* n < 1: number of cores. Also sets oneDNN's */
 int parallel_threads(void);
 void parallel_end_threads(void);    /* before fork(), which takes none along: the next call starts others */
-int parallel_index(void);           /* of the calling share, from 0: for scratch that shares must not have in common */
+int parallel_index(void);           /* of the calling share, from 0: for scratch that shares must not have in common.
+                                       Within a share that calls parallel_for again it is 0 */
+/* Around the planning of what runs within a share: parallel_threads() is 1 there, and oneDNN plans for one. */
+void parallel_begin_one(void);
+void parallel_end_one(void);
 
 #endif

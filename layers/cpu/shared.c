@@ -15,6 +15,17 @@ void cpu_reserve(cpu_shared *shared, int slot, size_t bytes)
     shared->bytes[slot] = bytes;
 }
 
+cpu_shared *cpu_part_of(cpu_shared *shared, int i)
+{
+    while (shared->parts <= i) {
+        shared->part = mem_realloc(shared->part, (size_t)shared->parts + 1, sizeof *shared->part);
+        cpu_shared *part = shared->part[shared->parts++] = mem_calloc(1, sizeof *part);
+        part->kernels = shared->kernels;
+        part->precision = shared->precision;
+    }
+    return shared->part[i];
+}
+
 void *cpu_take(cpu_shared *shared, size_t bytes)
 {
     cpu_block *best = NULL;
@@ -48,7 +59,9 @@ void *cpu_refit(cpu_shared *shared, void *have, size_t *bytes, size_t want)
 void cpu_leave_shared(cpu_shared *shared)
 {
     if (--shared->users > 0) return;
+    for (int i = 0; i < shared->parts; ++i) cpu_leave_shared(shared->part[i]);
     for (int i = 0; i < SLOTS; ++i) free(shared->slot[i]);
+    free(shared->part);
     for (int i = 0; i < shared->blocks; ++i) free(shared->block[i].data);
     free(shared->block);
     free(shared->products);

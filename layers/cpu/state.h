@@ -20,9 +20,10 @@ typedef struct cpu_state cpu_state;
 
 /* What all layers of one network share. Slots are scratch that no layer expects to find again, grown while layers plan:
  * oneDNN's source, destination and weights in its own layouts (Winograd's weights, too), weights with batch norm folded
- * in, Winograd's tiles and weight gradients, sums for batch norm, a plain input made blocked, operands in bf16. */
+ * in, Winograd's tiles and weight gradients, sums for batch norm, a plain input made blocked, operands in bf16, what
+ * oneDNN's primitives ask for. */
 enum { SLOT_SRC, SLOT_DST, SLOT_WEIGHTS, SLOT_FOLD, SLOT_TILES, SLOT_PARTIAL, SLOT_SUMS, SLOT_INPUT, SLOT_ROUND_X,
-       SLOT_ROUND_Y, SLOT_ROUND_W, SLOTS };
+       SLOT_ROUND_Y, SLOT_ROUND_W, SLOT_SCRATCH, SLOTS };
 typedef struct cpu_kernels cpu_kernels;
 typedef struct cpu_shared {
     const cpu_kernels *kernels;
@@ -31,6 +32,8 @@ typedef struct cpu_shared {
     cpu_state **state;     /* a state for each of them, borrowed, NULL where it is not bound; the array is owned */
     float *slot[SLOTS];    /* owned, 64-byte aligned */
     size_t bytes[SLOTS];
+    struct cpu_shared **part;   /* scratch alone, of threads that each compute some of the images; owned */
+    int parts;
     cpu_block *block;      /* owned */
     int blocks;
     double *seconds;       /* of each layer (cpu_time_layers), borrowed; NULL: not measured */
@@ -129,6 +132,8 @@ enum { CPU_SETTLED = 100, CPU_LOADED = 10 };
 double cpu_statistics_rate(cpu_state *state);
 /* At least `bytes` in a slot; ends the program where there is no memory. */
 void cpu_reserve(cpu_shared *shared, int slot, size_t bytes);
+/* The i-th thread's part of the scratch, made where there is none; borrowed. */
+cpu_shared *cpu_part_of(cpu_shared *shared, int i);
 /* Memory, to be given back, its numbers arbitrary but finite; ends the program where there is none. */
 void *cpu_take(cpu_shared *shared, size_t bytes);
 void cpu_give(cpu_shared *shared, const void *memory);   /* NULL: nothing */

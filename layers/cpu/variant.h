@@ -57,6 +57,7 @@
 #define blocked_activate VARIANT(blocked_activate)
 #define blocked_add_activate VARIANT(blocked_add_activate)
 #define conv_dnnl VARIANT(conv_dnnl)
+#define conv_shares VARIANT(conv_shares)
 #define conv_winograd VARIANT(conv_winograd)
 #define cpu_add_plain VARIANT(cpu_add_plain)
 #define cpu_blocked_at VARIANT(cpu_blocked_at)

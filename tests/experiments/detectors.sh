@@ -53,6 +53,8 @@ net() {
     printf 'burn_in=200\npolicy=poly\npower=1\nmax_batches=%s\nhue=0.1\nsaturation=1.5\nexposure=1.5\n\n' "$steps"
 }
 augment=$'[augment]\njitter=0.15\nflip=1\nfit=stretch\n'
+# augmented KEY=VALUE COMMAND...: by another [augment]
+augmented() { local augment="$(sed "/^${1%=*}=/d; /^.augment/a $1" <<<"$augment")"$'\n\n'; "${@:2}"; }
 # plain NAME RATE CLASSES FROM [KEYS]: FROM's network for that many classes; KEYS go to its [yolo] sections
 plain() {
     {
@@ -144,6 +146,12 @@ choices() {   # SET CLASSES
     choice kd.003 .003 "" "" "" "$1"
     choice both .01 "" labels=1 "" "$1"
     choice both8-fade.003 .003 "scale=8 fade=1" labels=1 "" "$1"
+    choice both.3-fade .01 "scale=2.4 fade=1" labels=.3 scale=.3 "$1"
+    for r in jitter=0.3 mosaic=1; do
+        augmented $r labels_choice "mse-${r%=*}.01" .01 "$@"
+        augmented $r choice "both8-${r%=*}.003" .003 "scale=8 fade=1" labels=1 "" "$1"
+        augmented $r choice "kd-${r%=*}.003" .003 "" "" "" "$1"
+    done
     choice both-auto.03 .03 scale=auto labels=1 "" "$1"
     choice kd-weighed .01 "scale=auto weight=teacher" "" "" "$1"
     choice kd-head .01 "scale=auto metric=head" "" "" "$1"
