@@ -42,6 +42,10 @@ for c in s adam adamw; do
 done
 status 0 "saving at every step changes nothing" train s often -checkpoint 0
 same whole often s "bit for bit"
+status 0 "the same again" train s often -checkpoint 0
+says out "replaces $w/often/s_final.weights of an earlier run; another -backup would keep it" "is told what it replaces"
+status 0 "measured" "$darknet" distill valid "$w/d.data" "$w/s.cfg" "$w/whole/s_final.weights"
+if grep -q top-1 "$work/out" && ! grep -q top-5 "$work/out"; then ok "no top-5 of four classes"; else not_ok "no top-5 of four classes"; fi
 
 # One run after another, each killed again and again until all kills are spent: at a random instant after it has saved for the
 # first time since it was started. Every one that comes to its end is compared.

@@ -50,6 +50,7 @@ static score finish_tally(tally *tally, int classes, size_t labelled)
     score s = { 0 };
     if (labelled) s = (score){ .top1 = 100. * (double)tally->top1 / (double)labelled,
                                .top5 = 100. * (double)tally->top5 / (double)labelled };
+    if (classes <= 5) s.top5 = NAN;
     for (int i = 0; i < classes; ++i) s.spread = fmax(s.spread, tally->high[i] - tally->low[i]);
     free(tally->low);
     free(tally->high);

@@ -5,7 +5,7 @@
 #include "model.h"
 
 typedef struct score {
-    double top1, top5;       /* percent of the labelled images */
+    double top1, top5;       /* percent of the labelled images; top5 NAN: of so few classes that it says nothing */
     double spread;           /* largest difference that one class's probability showed between two images */
 } score;
 

@@ -4,6 +4,7 @@
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/model/evaluate_detect.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 uint64_t measure_every(const model *model, const dataset *train, const dataset *valid)
@@ -22,8 +23,9 @@ static int measure_classifier(model *model, const dataset *valid, int threads, m
     if (!e.labelled || !c->rated) return 0;
     measured->score = measured->top1 = c->student.top1;
     measured->top5 = c->student.top5;
-    snprintf(measured->text, sizeof measured->text, "  top-1 %.2f %%  top-5 %.2f %%", c->student.top1,
-             c->student.top5);
+    int n = snprintf(measured->text, sizeof measured->text, "  top-1 %.2f %%", c->student.top1);
+    if (!isnan(c->student.top5))
+        snprintf(measured->text + n, sizeof measured->text - (size_t)n, "  top-5 %.2f %%", c->student.top5);
     return 0;
 }
 

@@ -27,6 +27,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct run {
     const trainer_options *options;
@@ -341,16 +342,19 @@ static int report_features(const run *run, diag *d)
     return 0;
 }
 
-/* Who forgets -resume should know before the old run's state is overwritten. */
-static void mention_unfinished(const run *run)
+/* Who forgets -resume, or another -backup, should know before an old run's files are overwritten. */
+static void mention_old_run(const run *run)
 {
+    const trainer_options *o = run->options;
     uint64_t seen = run->resumed ? 0 : checkpoint_seen(run->disk);
-    if (!seen || seen >= run->end) return;
-    fprintf(run->options->out,
-            "starts anew, although %s/%s_last.state is of the same run after %llu of %llu images: -resume would go on "
-            "with it\n",
-            run->options->folder, run->options->name, (unsigned long long)seen, (unsigned long long)run->end);
-    fflush(run->options->out);
+    char *final = mem_printf("%s/%s_final.weights", o->folder, o->name);
+    if (seen && seen < run->end)
+        fprintf(o->out, "starts anew, although %s/%s_last.state is of the same run after %llu of %llu images: -resume "
+                "would go on with it\n", o->folder, o->name, (unsigned long long)seen, (unsigned long long)run->end);
+    else if (!run->resumed && !access(final, F_OK))
+        fprintf(o->out, "replaces %s of an earlier run; another -backup would keep it\n", final);
+    fflush(o->out);
+    free(final);
 }
 
 /* What losses have to know first: of whole batches, as one process reads them. */
@@ -386,7 +390,7 @@ static int start_on_disk(run *run, diag *d)
     run->started_at = *run->net->seen;
     if (!run->resumed) run->progress.measured_at = run->started_at;
     if (find_end(run, d)) return -1;
-    mention_unfinished(run);
+    mention_old_run(run);
     plan_measuring(run);
     return prepare(run, d);
 }

@@ -1,6 +1,7 @@
 /* JSON objects of the verbs, written with cJSON (see results.h; the keys are documented in docs/reference.md). */
 #include "results.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static void add_score(cJSON *to, const char *name, const score *score, int labelled)
@@ -8,7 +9,7 @@ static void add_score(cJSON *to, const char *name, const score *score, int label
     cJSON *object = cJSON_AddObjectToObject(to, name);
     if (!labelled) return;
     cJSON_AddNumberToObject(object, "top1", score->top1);
-    cJSON_AddNumberToObject(object, "top5", score->top5);
+    if (!isnan(score->top5)) cJSON_AddNumberToObject(object, "top5", score->top5);
 }
 
 static void add_comparison(cJSON *object, const evaluation *evaluation, const top_comparison *comparison)

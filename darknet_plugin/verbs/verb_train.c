@@ -40,8 +40,9 @@ static int judge_teacher(const options *options, training *training, const evalu
     if (rated) {
         training->teacher[i].top1 = scores->teacher.top1;
         training->teacher[i].top5 = scores->teacher.top5;
-        fprintf(options->out, "teacher %s: top-1 %.2f %%, top-5 %.2f %% of %zu images\n", spec->cfg_path,
-                scores->teacher.top1, scores->teacher.top5, rated);
+        fprintf(options->out, "teacher %s: top-1 %.2f %%", spec->cfg_path, scores->teacher.top1);
+        if (!isnan(scores->teacher.top5)) fprintf(options->out, ", top-5 %.2f %%", scores->teacher.top5);
+        fprintf(options->out, " of %zu images\n", rated);
     }
     return teacher_refuse(spec, evaluate_suspicious(&scores->teacher, rated, classes), options->force, d);
 }

@@ -8,6 +8,7 @@
 #include "darknet_plugin/data/augment.h"
 #include "layers/cpu/parallel.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,9 @@ enum { WIDTH = 20 };
 static void print_score(const char *who, const char *name, const score *score, FILE *out)
 {
     int room = WIDTH - (int)strlen(who) - !!*name;
-    fprintf(out, "%s%s%-*s %8.2f %8.2f\n", who, *name ? " " : "", room > 0 ? room : 0, name, score->top1, score->top5);
+    fprintf(out, "%s%s%-*s %8.2f", who, *name ? " " : "", room > 0 ? room : 0, name, score->top1);
+    if (isnan(score->top5)) fputc('\n', out);
+    else fprintf(out, " %8.2f\n", score->top5);
 }
 
 /* What the student's line begins with: with several teachers their names follow. */
@@ -36,7 +39,9 @@ static void print_combined(const evaluation *evaluation, const top_comparison *o
 /* Both networks in each comparison. */
 static void print_accuracy(const evaluation *evaluation, FILE *out)
 {
-    fprintf(out, "%-*s %8s %8s\n", WIDTH, "", "top-1 %", "top-5 %");
+    const score *answer = &evaluation->of[evaluation->last].student, *other = &evaluation->of[evaluation->last].teacher;
+    int finer = !isnan(evaluation->has_student ? answer->top5 : other->top5);
+    fprintf(out, "%-*s %8s%s\n", WIDTH, "", "top-1 %", finer ? "  top-5 %" : "");
     for (int i = 0; i < evaluation->n; ++i) {
         const top_comparison *of = &evaluation->of[i];
         if (!of->rated) continue;

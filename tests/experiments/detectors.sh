@@ -31,7 +31,8 @@ sets=${DATA:-../shared/data/fruit ../shared/data/raccoon}
 steps=${STEPS:-1000} jobs=experiments/detectors.jobs
 teacher=${TEACHER:-.01}                 # its rate; .003x3: for three times as many steps
 labels_rate=${LABELS_RATE:-.01} rate=${RATE:-.01}   # chosen by the first two groups
-l2=${L2:-scale=auto fade=1}
+l2=${L2:-scale=auto fade=1} tail=${TAIL:-labels=1} kd=${KD:-}   # of the distillation compared; a third of the labels' losses, at
+                                                               # the labels' rate: L2='scale=2.4 fade=1' TAIL=labels=.3 KD=scale=.3
 [ $# -gt 0 ] || set -- teachers choices folds
 mkdir -p experiments/cfg
 : >"$jobs"
@@ -178,9 +179,9 @@ compare() {   # SET CLASSES
         job "$1-alone" "$1-$fold" "$1-$fold-alone" "$1-fastest" "-measure 5"
         distilled "$1-$fold-simkd" "$1-$fold-teacher" .1 "" "" -
         job "$1-simkd" "$1-$fold" "$1-$fold-simkd" fastest "-measure 5"
-        distilled "$1-$fold-kd" "$1-$fold-teacher" "$rate" "$l2" "" "${KD:-}"
+        distilled "$1-$fold-kd" "$1-$fold-teacher" "$rate" "$l2" "" "$kd"
         job "$1-kd" "$1-$fold" "$1-$fold-kd" fastest "-measure 5"
-        distilled "$1-$fold-both" "$1-$fold-teacher" "$rate" "$l2" labels=1 "${KD:-}"
+        distilled "$1-$fold-both" "$1-$fold-teacher" "$rate" "$l2" "$tail" "$kd"
         job "$1-both" "$1-$fold" "$1-$fold-both" fastest "-measure 5"
     done
 }
@@ -196,8 +197,8 @@ four() {
 forms() {
     with_keys "$3" "" "" - <"$2" >"experiments/cfg/$1-labels.cfg"
     with_keys "$4" "" "" - <"$2" >"experiments/cfg/$1-simkd.cfg"
-    with_keys "$rate" "$l2" "" "${KD:-}" <"$2" >"experiments/cfg/$1-kd.cfg"
-    with_keys "$rate" "$l2" labels=1 "${KD:-}" <"$2" >"experiments/cfg/$1-both.cfg"
+    with_keys "$rate" "$l2" "" "$kd" <"$2" >"experiments/cfg/$1-kd.cfg"
+    with_keys "$rate" "$l2" "$tail" "$kd" <"$2" >"experiments/cfg/$1-both.cfg"
 }
 shapes_labels_choice() {   # RATE
     with_keys "$1" "" "" - <experiments/cfg/shapes.from >"experiments/cfg/shapes-choice$1.cfg"
