@@ -135,6 +135,7 @@ says err "sea.json:1: not JSON, or cut short (byte 13)" "is named with its place
 if [ -x "$build/make_shapes" ] && "$build/make_shapes" "$work/shapes" >/dev/null 2>&1; then
     data=$work/shapes/shapes.data
     status 0 "anchors of a cfg's number" "$darknet" distill data "$data" cfg/shapes/student.cfg -sheet "$work/sheet.png"
+    says out "$work/sheet.png: images of train= as they are trained on" "and says what it has drawn"
     says out "5935 of train=, at 96 x 96, letterbox" "for its input"
     says out "; of those in cfg/shapes/student.cfg 0." "beside its own"
     grep '^  anchors=' "$work/out" | sed 's/^ *//' >"$work/anchors"

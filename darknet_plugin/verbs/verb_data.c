@@ -133,6 +133,8 @@ static int make(telling *telling, const options *options, const data_input *inpu
     }
     if (input->anchors) failed = verb_data_anchors(train, input, telling->object, telling->out, telling->d);
     if (!failed && options->sheet) failed = verb_data_sheet(telling->file, train, input, options->sheet, telling->d);
+    if (!failed && options->sheet && !telling->object)
+        fprintf(telling->out, "%s: images of train= as they are trained on\n", options->sheet);
     return failed;
 }
 
