@@ -54,8 +54,10 @@ net() {
     printf 'burn_in=200\npolicy=poly\npower=1\nmax_batches=%s\nhue=0.1\nsaturation=1.5\nexposure=1.5\n\n' "$steps"
 }
 augment=$'[augment]\njitter=0.15\nflip=1\nfit=stretch\n'
+with_augment() { sed "/^${1%=*}=/d; /^.augment/a $1" <<<"$augment"; }
 # augmented KEY=VALUE COMMAND...: by another [augment]
-augmented() { local augment="$(sed "/^${1%=*}=/d; /^.augment/a $1" <<<"$augment")"$'\n\n'; "${@:2}"; }
+augmented() { local augment="$(with_augment "$1")"$'\n\n'; "${@:2}"; }
+[ -z "${AUGMENT:-}" ] || augment=$(with_augment "$AUGMENT")$'\n\n'   # of all that is written, KEY=VALUE
 # plain NAME RATE CLASSES FROM [KEYS]: FROM's network for that many classes; KEYS go to its [yolo] sections
 plain() {
     {
