@@ -84,15 +84,6 @@ static void make_small(cfg_file *cfg, int size)
     }
 }
 
-static network *parse(const cfg_file *cfg, const char *path, diag *d)
-{
-    size_t len;
-    char *text = cfg_text(cfg, &len);
-    network *net = host_parse(text, len, path, d);
-    free(text);
-    return net;
-}
-
 /* The network of a cfg with two images of at most SIZE x SIZE, half of that for one with many products; NULL: why not. */
 static network *small(const char *path, diag *d, const char **why)
 {
@@ -104,7 +95,7 @@ static network *small(const char *path, diag *d, const char **why)
         net_shape *shape = shapes_infer(cfg, d);
         if (shape && shape->macs > MOST_PRODUCTS) make_small(cfg, cfg_int(&cfg->section[0], "width", 0) / 2);
         if (shape && shape->params > largest()) *why = "it has too many weights for a test";
-        else if (shape) net = parse(cfg, path, d);
+        else if (shape) net = host_parse_cfg(cfg, path, d);
         shapes_free(shape);
     }
     cfg_free(cfg);

@@ -13,15 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static network *parse(const lowered *low, diag *d)
-{
-    size_t len;
-    char *text = cfg_text(low->cfg, &len);
-    network *net = host_parse(text, len, low->cfg->path, d);
-    free(text);
-    return net;
-}
-
 /* -1 where the arrays are not as large. */
 static int copy_layer(layer *to, const layer *from)
 {
@@ -109,7 +100,7 @@ deployed *deploy_open(const model *model, const char *cfg, diag *d)
     if (!low) return NULL;
     deployed *deployed = mem_calloc(1, sizeof *deployed);
     deployed->low = low;
-    deployed->net = parse(low, d);
+    deployed->net = host_parse_cfg(low->cfg, low->cfg->path, d);
     if (deployed->net) pair_layers(deployed, model);
     if (!deployed->net || copy_weights(deployed, model, d)) {
         deploy_close(deployed);
@@ -211,7 +202,7 @@ int deploy_drop(deployed *deployed, const char *drop, const char *changed, int *
     cfg_file *kept = without(deployed->low->cfg, drop, index);
     cfg_free(deployed->low->cfg);
     deployed->low->cfg = kept;
-    network *net = infer_again(deployed, d) ? NULL : parse(deployed->low, d);
+    network *net = infer_again(deployed, d) ? NULL : host_parse_cfg(deployed->low->cfg, deployed->low->cfg->path, d);
     if (!net) return -1;
     move_layers(deployed, net, drop, changed, index);
     host_free(deployed->net);

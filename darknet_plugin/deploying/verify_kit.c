@@ -30,10 +30,7 @@ network *verify_open_host(const verify_job *job, diag *d)
 {
     cfg_file *cfg = cfg_read(job->cfg, d);
     if (!cfg) return NULL;
-    size_t len;
-    char *text = cfg_text(cfg, &len);
-    network *net = host_parse(text, len, job->cfg, d);
-    free(text);
+    network *net = host_parse_cfg(cfg, job->cfg, d);
     cfg_free(cfg);
     if (!net) return NULL;
     host_load_weights(net, job->weights);

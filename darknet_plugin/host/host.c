@@ -340,6 +340,15 @@ network *host_parse(const char *text, size_t len, const char *name, diag *d)
     return net;
 }
 
+network *host_parse_cfg(const cfg_file *cfg, const char *name, diag *d)
+{
+    size_t len;
+    char *text = cfg_text(cfg, &len);
+    network *net = host_parse(text, len, name, d);
+    free(text);
+    return net;
+}
+
 void host_load_weights(network *net, const char *path)
 {
     host_doing("loading weights");

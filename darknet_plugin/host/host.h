@@ -45,6 +45,8 @@ void host_doing(const char *what);
 /* Parses a stock cfg text with parse_network_cfg (through a memfd), the host's chatter silenced, trees and maps
  * checked. NULL with a message in `d` if the host refused. The caller frees with host_free. */
 network *host_parse(const char *text, size_t len, const char *name, diag *d);
+/* The same of a cfg that has been read; `name` in messages. */
+network *host_parse_cfg(const cfg_file *cfg, const char *name, diag *d);
 void host_free(network *net);
 /* All layers for an input of w x h, as resize_network does; dropout, which that does not know, too. Call network_resize
  * (layers/network.h), which tells what is bound of it. 0, or -1 with a message where a layer's size is fixed. */

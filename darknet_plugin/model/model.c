@@ -121,10 +121,7 @@ static int copy_tails(model *model, diag *d)
 /* Parses and binds the lowered cfg, with first weights. */
 static int open_network(model *model, const char *cfg, const model_options *options, diag *d)
 {
-    size_t len;
-    char *text = cfg_text(model->low->cfg, &len);
-    model->net = host_parse(text, len, cfg, d);
-    free(text);
+    model->net = host_parse_cfg(model->low->cfg, cfg, d);
     if (!model->net) return -1;
     model->net->adam = model->low->optimiser;
     model->host_input = model->net->input;

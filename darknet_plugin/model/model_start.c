@@ -42,10 +42,7 @@ static int open_plain(plain *plain, const char *cfg, const char *weights, diag *
         diag_error(d, cfg, 0, NULL, "'-weights-of': expected a plain network, this is a distillation");
         return -1;
     }
-    size_t len;
-    char *text = cfg_text(plain->low->cfg, &len);
-    plain->net = host_parse(text, len, cfg, d);
-    free(text);
+    plain->net = host_parse_cfg(plain->low->cfg, cfg, d);
     if (!plain->net || weights_load(plain->net, plain->low->shape, weights, &plain->info, d)) return -1;
     mark_answers(plain);
     return 0;

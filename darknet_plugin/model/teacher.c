@@ -93,10 +93,7 @@ static void make_room(teacher *teacher)
 
 teacher *teacher_open(const teacher_spec *spec, const teacher_options *options, diag *d)
 {
-    size_t len;
-    char *text = cfg_text(spec->cfg, &len);
-    network *net = host_parse(text, len, spec->cfg_path, d);
-    free(text);
+    network *net = host_parse_cfg(spec->cfg, spec->cfg_path, d);
     if (!net) return NULL;
     teacher *t = mem_calloc(1, sizeof *t);
     *t = (teacher){ .net = net, .spec = spec, .host_input = net->input, .c = options->c, .h = options->h,

@@ -117,12 +117,9 @@ static void close_generator(void *state)
 /* Parses, binds and draws its network. */
 static int open_network(generator *maker, const making *making, diag *d)
 {
-    size_t len;
     maker->shape = shapes_infer(maker->cfg, d);
     if (!maker->shape) return -1;
-    char *text = cfg_text(maker->cfg, &len);
-    maker->net = host_parse(text, len, "the generator", d);
-    free(text);
+    maker->net = host_parse_cfg(maker->cfg, "the generator", d);
     if (!maker->net) return -1;
     maker->host_input = maker->net->input;
     cpu_options how = { .backend = making->job->backend, .seed = making->job->seed, .layouts = 1, .input_delta = 1 };

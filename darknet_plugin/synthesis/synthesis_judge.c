@@ -132,12 +132,9 @@ static int load_teacher(judge *judge, diag *d)
 /* Parses it for that many images and binds it. */
 static int open_network(judge *judge, const synthesis_job *job, diag *d)
 {
-    size_t len;
     cfg_file *cfg = cfg_copy(judge->spec->cfg);
     cfg_set(&cfg->section[0], "batch", "%d", job->batch);
-    char *text = cfg_text(cfg, &len);
-    judge->net = host_parse(text, len, judge->spec->cfg_path, d);
-    free(text);
+    judge->net = host_parse_cfg(cfg, judge->spec->cfg_path, d);
     cfg_free(cfg);
     if (!judge->net) return -1;
     judge->host_input = judge->net->input;

@@ -24,6 +24,7 @@
 #include "stop.h"
 #include "together.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,8 +87,7 @@ static int find_end(run *run, diag *d)
         return -1;
     }
     if (run->started_at >= run->end && !run->resumed) {
-        diag_error(d, cfg, 0, NULL, "already trained on %llu of %llu images", (unsigned long long)run->started_at,
-                   (unsigned long long)run->end);
+        diag_error(d, cfg, 0, NULL, "already trained on %" PRIu64 " of %" PRIu64 " images", run->started_at, run->end);
         diag_hint(d, "-clear starts counting from 0 again");
         return -1;
     }
@@ -337,8 +337,7 @@ static int report_features(const run *run, diag *d)
     fprintf(run->options->out, "features: %llu read from the cache, %llu computed\n", (unsigned long long)c.read,
             (unsigned long long)c.computed);
     if (c.damaged)
-        diag_warn(d, NULL, 0, NULL, "%llu records of the feature cache were damaged and have been computed again",
-                  (unsigned long long)c.damaged);
+        diag_warn(d, NULL, 0, NULL, "%" PRIu64 " damaged records of the feature cache were computed again", c.damaged);
     return 0;
 }
 
@@ -349,8 +348,8 @@ static void mention_old_run(const run *run)
     uint64_t seen = run->resumed ? 0 : checkpoint_seen(run->disk);
     char *final = mem_printf("%s/%s_final.weights", o->folder, o->name);
     if (seen && seen < run->end)
-        fprintf(o->out, "starts anew, although %s/%s_last.state is of the same run after %llu of %llu images: -resume "
-                "would go on with it\n", o->folder, o->name, (unsigned long long)seen, (unsigned long long)run->end);
+        fprintf(o->out, "starts anew, although %s/%s_last.state is of the same run after %" PRIu64 " of %" PRIu64
+                " images: -resume would go on with it\n", o->folder, o->name, seen, run->end);
     else if (!run->resumed && !access(final, F_OK))
         fprintf(o->out, "replaces %s of an earlier run; another -backup would keep it\n", final);
     fflush(o->out);

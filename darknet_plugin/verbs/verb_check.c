@@ -14,15 +14,12 @@
 /* Reads all of a teacher's weights. */
 static void check_epsilon(const teacher_spec *spec, diag *d)
 {
-    size_t len;
-    cfg_set(&spec->cfg->section[0], "batch", "1");
-    char *text = cfg_text(spec->cfg, &len);
-    network *net = spec->epsilon > 0 ? NULL : host_parse(text, len, spec->cfg_path, d);
     weights_info info;
+    cfg_set(&spec->cfg->section[0], "batch", "1");
+    network *net = spec->epsilon > 0 ? NULL : host_parse_cfg(spec->cfg, spec->cfg_path, d);
     if (net && !weights_load(net, spec->shape, spec->weights_path, &info, d))
         fold_notice_epsilon(net, spec->weights_path, TEACHER_EPSILON_REMEDY, d);
     if (net) host_free(net);
-    free(text);
 }
 
 /* Are they there, whole, and of this Darknet's epsilon? Without them everything else is checked. */

@@ -138,13 +138,10 @@ static void print_summary(const lowered *low, const network *net, cpu_backend ba
 static network *bound_network(const char *path, lowered *low, cpu_backend backend, diag *d)
 {
     cpu_options how = { .layouts = 1, .backend = backend };
-    size_t len;
     cfg_section *section = &low->cfg->section[0];
     cfg_set(section, "batch", "1");
     cfg_set(section, "subdivisions", "1");
-    char *text = cfg_text(low->cfg, &len);
-    network *net = host_parse(text, len, path, d);
-    free(text);
+    network *net = host_parse_cfg(low->cfg, path, d);
     if (!net || !cpu_bind(net, &how, d)) return net;
     host_free(net);
     return NULL;

@@ -66,7 +66,7 @@ static int open_network(import_job *job, diag *d)
 {
     cfg_set(&job->low->cfg->section[0], "batch", "1");
     cfg_set(&job->low->cfg->section[0], "subdivisions", "1");
-    job->net = weights_view_parse(job->low->cfg, job->cfg, d);
+    job->net = host_parse_cfg(job->low->cfg, job->cfg, d);
     if (!job->net) return -1;
     if (job->low->shape->stored) return 0;
     const char *where = job->encoder ? " before its first [projector]" : "";

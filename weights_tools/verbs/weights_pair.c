@@ -89,7 +89,7 @@ static const char *last_error(const diag *d)
 static const char *read_back_with(const pair *pair, diag *quiet)
 {
     lowered *low = lower_read(pair->files.file[PAIR_CFG].temp, pair->mode, quiet);
-    network *net = low ? weights_view_parse(low->cfg, pair->files.cfg, quiet) : NULL;
+    network *net = low ? host_parse_cfg(low->cfg, pair->files.cfg, quiet) : NULL;
     const char *why = NULL;
     const char *weights = pair->files.file[PAIR_WEIGHTS].temp;
     if (!net || weights_load(net, low->shape, weights, NULL, quiet)) why = last_error(quiet);
@@ -126,7 +126,7 @@ int weights_pair_write(const cfg_file *cfg, network *net, lower_mode mode, const
 
 int weights_cut_write(const weights_cut *cut, const weights_contents *contents, const cut_files *files, diag *d)
 {
-    network *net = weights_view_parse(cut->cfg, files->out, d);
+    network *net = host_parse_cfg(cut->cfg, files->out, d);
     int failed = !net || fill(cut, contents, files, net, d) ||
                  weights_pair_write(cut->cfg, net, LOWER_DEPLOY, files->out, d);
     host_free(net);

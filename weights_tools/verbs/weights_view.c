@@ -6,20 +6,11 @@
 
 #include <stdlib.h>
 
-network *weights_view_parse(const cfg_file *cfg, const char *path, diag *d)
-{
-    size_t len;
-    char *text = cfg_text(cfg, &len);
-    network *net = host_parse(text, len, path, d);
-    free(text);
-    return net;
-}
-
 weights_view *weights_view_of(lowered *low, const char *path, diag *d)
 {
     if (!low) return NULL;
     weights_view *view = mem_calloc(1, sizeof *view);
-    *view = (weights_view){ .low = low, .net = weights_view_parse(low->cfg, path, d) };
+    *view = (weights_view){ .low = low, .net = host_parse_cfg(low->cfg, path, d) };
     if (view->net && !weights_check_layers(view->net, low->shape, path, d)) return view;
     weights_view_close(view);
     return NULL;

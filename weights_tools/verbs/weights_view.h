@@ -30,8 +30,6 @@ void weights_view_close(weights_view *view);
 /* The arrays of layer i in file order, `data` pointing into contents->x. Returns how many, 0 for a layer without
  * weights and one that the file does not hold whole. `out` has room for WEIGHTS_MAX_TENSORS. */
 int weights_view_arrays(const weights_view *view, const weights_contents *contents, int i, weights_tensor *out);
-/* The host's network of a stock cfg, `path` in messages; NULL with a message. End it with host_free. */
-network *weights_view_parse(const cfg_file *cfg, const char *path, diag *d);
 /* Adds what the header of the file `path` says: file, version, seen. */
 void weights_view_header(cJSON *object, const weights_info *info, const char *path);
 /* The section name of layer i, borrowed. */
