@@ -67,7 +67,7 @@ static box_form form_of(const cfg_section *boxes)
 {
     int region = cfg_is(boxes, "region");
     return (box_form){ .anchors = (size_t)(region ? cfg_int(boxes, "num", 1) : masks(boxes)),
-                       .classes = (size_t)cfg_int(boxes, "classes", 20),
+                       .classes = (size_t)cfg_classes(boxes),
                        .softmax = region && cfg_int(boxes, "softmax", 0) };
 }
 

@@ -18,7 +18,7 @@ int fork_head_needs_stand_in(const cfg_section *section) { return fork_head_of(s
 void fork_head_stand_in(cfg_section *copy)
 {
     cfg_rename(copy, "yolo");
-    cfg_set(copy, "classes", "%d", cfg_int(copy, "classes", 20) + GAUSSIAN_ENTRIES - 5);
+    cfg_set(copy, "classes", "%d", cfg_classes(copy) + GAUSSIAN_ENTRIES - 5);
 }
 
 /* Maps first..last of an anchor become probabilities. */

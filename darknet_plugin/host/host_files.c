@@ -58,7 +58,7 @@ static int check_map_line(const named_file *file, const char *text, diag *d)
 {
     long class;
     if (last_number(text, &class)) return wrong(file, d, "expected a whole number");
-    if (class >= 0 && class < cfg_int(file->section, "classes", 20)) return 0;
+    if (class >= 0 && class < cfg_classes(file->section)) return 0;
     return wrong(file, d, "the section has no such class");
 }
 

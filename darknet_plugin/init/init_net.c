@@ -158,8 +158,7 @@ int init_is_detector(const init_net *net)
 
 int init_classes(const init_net *net, const tap_head *head)
 {
-    enum { DARKNETS = 20 };          /* what the host takes where a [yolo] does not say */
     if (head->out < 0) return 0;
     const cfg_section *out = cfg_layer(net->cfg, head->out);
-    return cfg_is_boxes(out) ? cfg_int(out, "classes", DARKNETS) : net->shape->layer[head->out].outputs;
+    return cfg_is_boxes(out) ? cfg_classes(out) : net->shape->layer[head->out].outputs;
 }

@@ -309,7 +309,7 @@ int model_fits_classes(const model *model, const data_file *file, diag *d)
     for (int i = 0; i < model->low->shape->n; ++i) {
         const cfg_section *s = cfg_layer(model->low->cfg, i);
         if (!cfg_is_boxes(s)) continue;
-        int classes = cfg_int(s, "classes", 20);
+        int classes = cfg_classes(s);
         if (classes == file->classes) continue;
         diag_error(d, s->file, cfg_line(s, "classes"), s->name, "%d classes, %s has %d", classes, file->path,
                    file->classes);

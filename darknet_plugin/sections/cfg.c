@@ -167,6 +167,8 @@ int cfg_is_boxes(const cfg_section *section)
     return cfg_is(section, "yolo") || cfg_is(section, "Gaussian_yolo") || cfg_is(section, "region");
 }
 
+int cfg_classes(const cfg_section *boxes) { return cfg_int(boxes, "classes", CFG_CLASSES); }
+
 static int is_fork_pair(const section_row *row, const cfg_pair *pair)
 {
     const key_row *key = cfg_key_row(row, pair->key);

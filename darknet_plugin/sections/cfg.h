@@ -65,6 +65,8 @@ double cfg_float(const cfg_section *section, const char *key, double def);
 int cfg_line(const cfg_section *section, const char *key);   /* the key's, else the section's */
 int cfg_is(const cfg_section *section, const char *name);
 int cfg_is_boxes(const cfg_section *section);   /* [yolo], [Gaussian_yolo] or [region]: a detector's output */
+enum { CFG_CLASSES = 20 };                      /* the host's of such an output that does not say */
+int cfg_classes(const cfg_section *boxes);
 /* A [convolutional]'s or [maxpool]'s two strides: stride_x and stride_y, each `stride` where it is absent or below 1.
  * 1 where they differ. */
 int cfg_strides(const cfg_section *section, int *x, int *y);

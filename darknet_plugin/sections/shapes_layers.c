@@ -253,7 +253,7 @@ static int64_t masks(shape_run *run, int64_t num)
 /* An anchor has a number a class and `more`. */
 static int anchored(shape_run *run, int64_t more)
 {
-    int64_t classes = positive(run, "classes", 20), num = positive(run, "num", 1), n = masks(run, num);
+    int64_t classes = positive(run, "classes", CFG_CLASSES), num = positive(run, "num", 1), n = masks(run, num);
     int64_t want = times(n, classes + more);
     check_anchors(run, num);
     if (!has_image(run)) return 0;
@@ -269,7 +269,8 @@ static int gaussian_yolo(shape_run *run) { return anchored(run, 9); }
 
 static int region(shape_run *run)
 {
-    int64_t coords = number(run, "coords", 4), classes = positive(run, "classes", 20), n = positive(run, "num", 1);
+    int64_t coords = number(run, "coords", 4), classes = positive(run, "classes", CFG_CLASSES);
+    int64_t n = positive(run, "num", 1);
     int64_t want = times(n, classes + coords + 1);
     check_anchors(run, n);
     if (!has_image(run)) return 0;
@@ -281,7 +282,7 @@ static int region(shape_run *run)
 
 static int iseg(shape_run *run)
 {
-    int64_t classes = positive(run, "classes", 20), ids = number(run, "ids", 32);
+    int64_t classes = positive(run, "classes", CFG_CLASSES), ids = number(run, "ids", 32);
     if (!has_image(run)) return 0;
     if (classes + ids != run->l->in_c)
         shape_error(run, NULL, "needs %lld input channels (%lld classes + %lld ids), not %d",

@@ -43,7 +43,7 @@ static void take_anchors(data_input *input, const cfg_file *cfg)
 static void check_classes(const cfg_file *cfg, int classes, diag *d)
 {
     const cfg_section *section = find_anchors(cfg);
-    int has = section ? cfg_int(section, "classes", 20) : classes;
+    int has = section ? cfg_classes(section) : classes;
     if (has == classes) return;
     diag_warn(d, section->file, cfg_line(section, "classes"), section->name, "is for %d class%s, the .data file has %d",
               has, has == 1 ? "" : "es", classes);

@@ -63,7 +63,7 @@ static int read_rows(const change *change, rows *rows, diag *d)
     if (cfg_find(section, "tree")) return refuse(section, "tree=: its classes are no list", d);
     if (cfg_int(section, "background", 0)) return refuse(section, "background=1: its filters are others", d);
     rows->box = box_filters(section);
-    rows->had = cfg_is_boxes(section) ? cfg_int(section, "classes", 20) : filters;
+    rows->had = cfg_is_boxes(section) ? cfg_classes(section) : filters;
     rows->anchors = filters / (rows->box + rows->had);
     if (rows->anchors * (rows->box + rows->had) == filters) return 0;
     return refuse(section, "the filters before it are not those of its classes", d);
