@@ -155,6 +155,10 @@ choices() {   # SET CLASSES
         augmented $r choice "both8-${r%=*}.003" .003 "scale=8 fade=1" labels=1 "" "$1"
         augmented $r choice "kd-${r%=*}.003" .003 "" "" "" "$1"
     done
+    for r in 3 10; do
+        augmented mosaic=1 labels_choice "mse-mosaic-box$r.01" .01 "$@" "iou_normalizer=$r"
+        augmented mosaic=1 choice "both.3-mosaic-box$r" .01 "scale=2.4 fade=1" labels=.3 "scale=.3 iou_normalizer=$r" "$1"
+    done
     choice both-auto.03 .03 scale=auto labels=1 "" "$1"
     choice kd-weighed .01 "scale=auto weight=teacher" "" "" "$1"
     choice kd-head .01 "scale=auto metric=head" "" "" "$1"
