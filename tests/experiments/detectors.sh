@@ -158,7 +158,9 @@ choices() {   # SET CLASSES
     for r in 3 10; do
         augmented mosaic=1 labels_choice "mse-mosaic-box$r.01" .01 "$@" "iou_normalizer=$r"
         augmented mosaic=1 choice "both.3-mosaic-box$r" .01 "scale=2.4 fade=1" labels=.3 "scale=.3 iou_normalizer=$r" "$1"
+        augmented mosaic=1 choice "kd.3-mosaic-box$r" .01 "scale=2.4 fade=1" "" "scale=.3 iou_normalizer=$r" "$1"
     done
+    for r in .01 .003; do augmented mosaic=1 labels_choice "ciou-mosaic$r" $r "$@" "iou_loss=ciou iou_normalizer=.07"; done
     choice both-auto.03 .03 scale=auto labels=1 "" "$1"
     choice kd-weighed .01 "scale=auto weight=teacher" "" "" "$1"
     choice kd-head .01 "scale=auto metric=head" "" "" "$1"
@@ -240,6 +242,10 @@ shapes() {
     shapes_choice both-kd3 .01 "scale=auto fade=1" labels=1 scale=3
     shapes_choice both-ciou .01 "scale=auto fade=1" labels=1 iou_loss=ciou
     shapes_choice both-labels.3 .01 "scale=auto fade=1" labels=.3
+    shapes_choice both-box3 .01 "scale=auto fade=1" labels=1 iou_normalizer=3
+    shapes_choice both8-box3 .01 "scale=8 fade=1" labels=1 iou_normalizer=3
+    shapes_choice both8-box10 .01 "scale=8 fade=1" labels=1 iou_normalizer=10
+    shapes_choice kd8-box3 .01 "scale=8 fade=1" "" iou_normalizer=3
     forms shapes experiments/cfg/shapes.from "${SHAPES_LABELS_RATE:-.03}" .05
     # held out, three seeds: .02 as good as .03, and steadier
     with_keys .02 "" "" - <experiments/cfg/shapes.from >experiments/cfg/shapes-labels.02.cfg
