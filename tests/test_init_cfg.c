@@ -101,10 +101,11 @@ static void heads_in_any_order(void **unused)
     const cfg_section *teacher = cfg_first(m->cfg, "teacher");
     assert_string_equal(cfg_str(teacher, "tap", ""), "7,4");
     check_key(m, 4, "projector", "stack", "1x1");
-    check_key(m, 5, "feature_l2", "scale", "8");
+    check_key(m, 5, "feature_l2", "scale", "2.4");
     check_key(m, 5, "feature_l2", "fade", "1");
-    check_key(m, 6, "reused_classifier", "labels", "1");
-    check_key(m, 7, "kd", NULL, NULL);
+    check_key(m, 6, "reused_classifier", "labels", ".3");
+    check_key(m, 7, "kd", "scale", ".3");
+    check_key(m, 7, "kd", "iou_normalizer", "10");
     check_key(m, 8, "route", "layers", "3");       /* counted over a head: written as a number from the front */
     check_key(m, 10, "route", "layers", "9");
     check_key(m, 11, "projector", NULL, NULL);

@@ -245,6 +245,10 @@ shapes() {
     shapes_choice both-box3 .01 "scale=auto fade=1" labels=1 iou_normalizer=3
     shapes_choice both8-box3 .01 "scale=8 fade=1" labels=1 iou_normalizer=3
     shapes_choice both8-box10 .01 "scale=8 fade=1" labels=1 iou_normalizer=10
+    for r in .02 .03; do
+        shapes_choice both-third-box10$r $r "scale=2.4 fade=1" labels=.3 "scale=.3 iou_normalizer=10"
+        shapes_choice kd-third-box10$r $r "scale=2.4 fade=1" "" "scale=.3 iou_normalizer=10"
+    done
     shapes_choice kd8-box3 .01 "scale=8 fade=1" "" iou_normalizer=3
     forms shapes experiments/cfg/shapes.from "${SHAPES_LABELS_RATE:-.03}" .05
     # held out, three seeds: .02 as good as .03, and steadier
