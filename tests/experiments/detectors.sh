@@ -160,6 +160,7 @@ choices() {   # SET CLASSES
         augmented mosaic=1 choice "both.3-mosaic-box$r" .01 "scale=2.4 fade=1" labels=.3 "scale=.3 iou_normalizer=$r" "$1"
         augmented mosaic=1 choice "kd.3-mosaic-box$r" .01 "scale=2.4 fade=1" "" "scale=.3 iou_normalizer=$r" "$1"
     done
+    augmented mosaic=1 labels_choice mse-mosaic-box10.003 .003 "$@" iou_normalizer=10
     for r in .01 .003; do augmented mosaic=1 labels_choice "ciou-mosaic$r" $r "$@" "iou_loss=ciou iou_normalizer=.07"; done
     choice both-auto.03 .03 scale=auto labels=1 "" "$1"
     choice kd-weighed .01 "scale=auto weight=teacher" "" "" "$1"
