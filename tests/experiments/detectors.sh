@@ -13,6 +13,7 @@
 #   folds       teachers of all folds, by the rate chosen
 #   compare     all folds: the same network from labels, the paper's form, distilled without labels and with them, measured
 #               every five epochs (to see how soon; nothing is chosen by it)
+#   unweighed   compare's row from labels without LABELS_KEYS, of FOLDS
 #   shapes      the same four on drawn shapes, three seeds, by the teacher that is part of this project
 #   coco        and once on 128 photographs of COCO by the public xl as it is, measured on 128 others
 #   half        and once on fold 0 of each set, by a student half as wide as its teacher, from nothing
@@ -195,6 +196,14 @@ compare() {   # SET CLASSES
     done
 }
 
+# compare's row from labels by the stock weight of boxes, of the folds FOLDS: where LABELS_KEYS diverges
+unweighed() {   # SET CLASSES
+    local fold
+    for fold in ${FOLDS:-0 1 2}; do
+        labels "$1-$fold-labels-unweighed" "$1-$fold" "$labels_rate" "$2" ""
+        job "$1-labels" "$1-$fold" "$1-$fold-labels-unweighed" fastest "-from-labels -measure 5"
+    done
+}
 # four NAME SET-FOLD CFG START [FLAGS]: a row of each of CFG-labels, CFG-simkd, CFG-kd, CFG-both
 four() {
     job "$1-labels" "$2" "$3-labels" "$4" "-from-labels${5:+ $5}"
@@ -254,6 +263,13 @@ shapes() {
     forms shapes experiments/cfg/shapes.from "${SHAPES_LABELS_RATE:-.03}" .05
     # held out, three seeds: .02 as good as .03, and steadier
     with_keys .02 "" "" - <experiments/cfg/shapes.from >experiments/cfg/shapes-labels.02.cfg
+    # and the recipe of both sets, held out, at that rate
+    with_keys .02 "scale=2.4 fade=1" labels=.3 "scale=.3 iou_normalizer=10" <experiments/cfg/shapes.from >experiments/cfg/shapes-weighed-both.cfg
+    with_keys .02 "scale=2.4 fade=1" "" "scale=.3 iou_normalizer=10" <experiments/cfg/shapes.from >experiments/cfg/shapes-weighed-kd.cfg
+    for seed in 0 1 2; do
+        job shapes-weighed-both shapes shapes-weighed-both "" "-measure 20"
+        job shapes-weighed-kd shapes shapes-weighed-kd "" "-measure 20"
+    done
     for seed in 0 1 2; do
         job shapes-labels.02 shapes shapes-labels.02 "" "-from-labels -measure 20"
         four shapes shapes shapes "" "-measure 20"
@@ -297,7 +313,7 @@ for folder in $sets; do
 done
 for group in "$@"; do
     case $group in
-        teachers|choices|folds|compare|half|converged) each_set "$group" ;;
+        teachers|choices|folds|compare|unweighed|half|converged) each_set "$group" ;;
         shapes|coco) "$group" ;;
         *) echo "error: no group $group" >&2; exit 2 ;;
     esac
