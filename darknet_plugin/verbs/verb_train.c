@@ -464,6 +464,6 @@ const verb verb_train = {
                "limit", "holdout", "labelled", "from-labels", "weights-of", "clear", "force", "resume", "checkpoint",
                "skip-nan", "fast-reduce", "quiet", "backup", "gpus", "nogpu", "fit", "measure" },
     .notes = "learning_rate= that did best on images held out, SGD with momentum: Fashion-MNIST .1 distilled, .05\n"
-             "from labels; CIFAR-100 .05 distilled (.1 and .02 were worse), .1 from labels; drawn shapes .01\n"
-             "distilled, .02 from labels; photographs of fruit .01 from labels.\n",
+             "from labels; CIFAR-100 .05 distilled (.1 and .02 were worse), .1 from labels. A detector as init\n"
+             "writes it wants the rate that labels like: drawn shapes .02, photographs of fruit .01.\n",
 };
