@@ -64,7 +64,7 @@ fi
 
 printf 'x' | dd of="$w/a.feat" bs=1 seek=160000 conv=notrunc status=none
 status 0 "a damaged record is computed again" train damaged -views 2 -cache "$w/a.feat" -type f32
-says err "damaged and have been computed again" "with a warning"
+says err "damaged records of the feature cache were computed again" "with a warning"
 same "$w/live/$final" "$w/damaged/$final" "and nothing else changes"
 status 0 "it is whole again" train damaged -views 2 -cache "$w/a.feat" -type f32
 says out " 0 computed" "all of it"
