@@ -222,6 +222,13 @@ shapes_labels_choice() {   # RATE
     with_keys "$1" "" "" - <experiments/cfg/shapes.from >"experiments/cfg/shapes-choice$1.cfg"
     job "shapes-choice-labels$1" shapes "shapes-choice$1" "" "-from-labels -holdout 400 -measure 10"
 }
+# boxes of labels weighed: a -from-labels network has its teacher's heads
+shapes_labels_boxes() {   # RATE WEIGHT
+    sed "/^\[yolo\]/a iou_normalizer=$2" cfg/shapes/teacher.cfg >"experiments/cfg/shapes-heads$2.cfg"
+    with_keys "$1" "" "" - <experiments/cfg/shapes.from | sed "s#^cfg=.*#cfg=experiments/cfg/shapes-heads$2.cfg#" \
+        >"experiments/cfg/shapes-choice-box$2$1.cfg"
+    job "shapes-choice-labels-box$2$1" shapes "shapes-choice-box$2$1" "" "-from-labels -holdout 400 -measure 10"
+}
 shapes_choice() {   # NAME RATE L2 TAIL KD
     with_keys "${@:2:3}" "${5:-}" <experiments/cfg/shapes.from >"experiments/cfg/shapes-choice-$1.cfg"
     job "shapes-choice-$1" shapes "shapes-choice-$1" "" "-holdout 400 -measure 20"
@@ -236,6 +243,8 @@ shapes() {
     done
     seed=0
     for r in .05 .1; do shapes_labels_choice $r; done
+    for r in 3 10; do shapes_labels_boxes .02 $r; done
+    shapes_labels_boxes .01 3
     shapes_choice both-auto.01 .01 scale=auto labels=1
     shapes_choice both-auto.03 .03 scale=auto labels=1
     shapes_choice both-auto.1 .1 scale=auto labels=1
