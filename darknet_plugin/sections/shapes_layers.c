@@ -267,6 +267,7 @@ static int yolo(shape_run *run) { return anchored(run, 5); }
 /* With an uncertainty for each number of a box. */
 static int gaussian_yolo(shape_run *run) { return anchored(run, 9); }
 
+/* YOLOv2's, with as many numbers of a box as it says. */
 static int region(shape_run *run)
 {
     int64_t coords = number(run, "coords", 4), classes = positive(run, "classes", CFG_CLASSES);
