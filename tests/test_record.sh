@@ -44,7 +44,7 @@ record whole "the time" '.[0].time | fromdateiso8601 > 1700000000'
 record whole "the teacher and its accuracy" '.[0].teachers | length == 1 and .[0].name == "teacher" and .[0].top1 >= 50 and .[0].top1 <= 100'
 record whole "parts make the loss" '[.[] | select(.loss)] | length == 262 and all((.parts | keys == ["cross_entropy", "feature_l2", "kd"]) and ((.parts | add) / .loss - 1 | fabs) < 1e-5)'
 record whole "an epoch is the mean of its steps" '([.[] | select(.kind == "step" and .epoch == 1).loss] | add / 25) as $mean | ([.[] | select(.kind == "epoch")][0].loss / $mean - 1 | fabs) < 1e-6'
-record whole "epochs have accuracies" '[.[] | select(.kind == "epoch")] | all(.top1 >= 0 and .top5 == 100 and .rate > 0 and .images_per_s > 0)'
+record whole "epochs have accuracies, no top-5 of four classes" '[.[] | select(.kind == "epoch")] | all(.top1 >= 0 and .top5 == null and .rate > 0 and .images_per_s > 0)'
 record whole "the best are the best" '[.[] | select(.kind == "epoch")] | . as $all | all(.best == (. as $me | [$all[] | select(.epoch < $me.epoch).top1] | all(. < $me.top1)))'
 record whole "shares of time" '[.[] | select(.kind == "epoch").wait] | all((keys == ["data", "student", "teacher"]) and ((add - 1) | fabs) < 1e-6 and all(.[]; . >= 0))'
 record whole "the end" '.[-1] | .step == 300 and .epoch == 12 and .stopped == false and .seconds > 0 and (.weights | endswith("s_final.weights"))'
@@ -122,7 +122,7 @@ for columns in 14 40 80 200; do
     terminal $columns
     longest=$(drawn | awk '{ if (length($0) > n) n = length($0) } END { print n + 0 }')
     [ "$longest" -gt 0 ] && [ "$longest" -lt $columns ] && ok "a terminal of $columns columns: no line wraps" || not_ok "a terminal of $columns columns" "$longest columns: $(drawn | tail -1)"
-    left | grep -vE '^(teacher .*: top-1|images are |epoch [0-9]+  loss |best top-1 |features: |$)' >"$w/rest"
+    left | grep -vE '^(replaces .*/s_final.weights of an earlier run|teacher .*: top-1|images are |epoch [0-9]+  loss |best top-1 |features: |$)' >"$w/rest"
     [ ! -s "$w/rest" ] && ok "and nothing of it stays" || not_ok "and nothing of it stays" "$(cat -v "$w/rest")"
 done
 [ "$(left | grep -c '^epoch')" = 4 ] && ok "a row an epoch stays" || not_ok "a row an epoch stays" "$(left)"
