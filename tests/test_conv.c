@@ -156,7 +156,7 @@ static int caller_alone(useconds_t waits)
     return all.mine[0] && all.mine[1];
 }
 
-/* From here on the caller computes everything itself, for a fiftieth of a second: the other thread has kept it waiting. */
+/* From here on the caller computes everything itself, for some milliseconds: the other thread has kept it waiting. */
 static void go_alone(void)
 {
     for (int i = 0; i < 200 && !caller_alone(0); ++i) caller_alone(5000);

@@ -33,7 +33,7 @@ static void run_share(size_t n, size_t i, size_t shares, void (*fn)(void *, size
 #ifdef _OPENMP
 /* Seconds: for how long a look sums what shares take, and how long the caller goes on alone: at first, and at most,
  * after looks that each doubled it. A look has the caller wait for a turn of the other program's. */
-static const double LOOK = .002, ALONE = .02, ALONE_LONG = .32;
+static const double LOOK = .002, ALONE = .005, ALONE_LONG = .32;
 
 /* Of a thread that calls. */
 static _Thread_local struct {
