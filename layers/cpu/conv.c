@@ -97,13 +97,12 @@ static int products_first(const cpu_state *state)
 /* Plans with the fastest arithmetic that can do it; the plain loops always can. */
 static const char *plan_make(conv_plan *plan, const cpu_state *state)
 {
-    int turned = products_first(state);
-    const conv_math *usual[] = { conv_winograd(), conv_shares(), conv_dnnl() };
-    const conv_math *other[] = { conv_shares(), conv_dnnl(), conv_winograd() };
-    const conv_math **fast = turned ? other : usual;
-    for (size_t i = 0; state->backend == BACKEND_DNNL && i < sizeof usual / sizeof *usual; ++i) {
-        int slow = !turned && conv_dnnl() && fast[i] && fast[i]->pays && !fast[i]->pays(&plan->shape);
-        const char *name = slow ? NULL : plan_with(plan, fast[i], state->shared);
+    const conv_math *all[] = { conv_winograd(), conv_shares(), conv_dnnl() };
+    size_t n = sizeof all / sizeof *all, first = products_first(state) ? 1 : 0;   /* Winograd first, or last */
+    for (size_t i = 0; state->backend == BACKEND_DNNL && i < n; ++i) {
+        const conv_math *fast = all[(first + i) % n];
+        int slow = !first && conv_dnnl() && fast && fast->pays && !fast->pays(&plan->shape);
+        const char *name = slow ? NULL : plan_with(plan, fast, state->shared);
         if (!name) continue;
         if (plan->shape.y_blocked) reserve_blocked(plan, state);
         return name;

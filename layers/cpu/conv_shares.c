@@ -95,7 +95,7 @@ static void *make_shares(const conv_shape *shape, const conv_needs *needs, cpu_s
 /* What a call is about; maps whole. */
 typedef struct shares_job {
     const shares_plan *plan;
-    const char *in;
+    const char *in, *dy;
     const float *w;
     const conv_after *after;
     char *out;
@@ -131,7 +131,7 @@ static void weigh_some(void *ctx, size_t begin, size_t end)
         const share_plan *share = &job->plan->share[i];
         float *dw = i ? partial_of(job->plan, i) : job->dw;
         if (i) memset(dw, 0, job->plan->weights * sizeof *dw);
-        conv_dnnl()->backward_weights(share->impl, job->in + share->x, job->out + share->y, dw);
+        conv_dnnl()->backward_weights(share->impl, job->in + share->x, job->dy + share->y, dw);
     }
 }
 
@@ -144,10 +144,9 @@ static void add_partials(void *ctx, size_t begin, size_t end)
     }
 }
 
-/* dy, which is read only, stands in job.out. */
 static void weights_shares(void *impl, const void *in, const void *dy, float *dw)
 {
-    shares_job job = { .plan = impl, .in = in, .out = (char *)(uintptr_t)dy, .dw = dw };
+    shares_job job = { .plan = impl, .in = in, .dy = dy, .dw = dw };
     parallel_for((size_t)job.plan->n, weigh_some, &job);
     parallel_for_work(job.plan->weights, (size_t)job.plan->n, add_partials, &job);
 }
@@ -157,14 +156,13 @@ static void data_some(void *ctx, size_t begin, size_t end)
     const shares_job *job = ctx;
     for (size_t i = begin; i < end; ++i) {
         const share_plan *share = &job->plan->share[i];
-        conv_dnnl()->backward_data(share->impl, job->w, job->in + share->y, job->out + share->x, job->add);
+        conv_dnnl()->backward_data(share->impl, job->w, job->dy + share->y, job->out + share->x, job->add);
     }
 }
 
-/* dy stands in job.in. */
 static void data_shares(void *impl, const float *w, const void *dy, void *dx, int add)
 {
-    shares_job job = { .plan = impl, .in = dy, .w = w, .out = dx, .add = add };
+    shares_job job = { .plan = impl, .dy = dy, .w = w, .out = dx, .add = add };
     parallel_for((size_t)job.plan->n, data_some, &job);
 }
 

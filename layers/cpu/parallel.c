@@ -70,7 +70,7 @@ static void look(size_t shares, double took, double share, double now)
     if (caller.together < LOOK) return;
     int alone = caller.by_one < caller.together;
     caller.span = alone && caller.span > 0 ? fmin(2 * caller.span, ALONE_LONG) : ALONE * alone;
-    caller.until = now + caller.span;
+    caller.until = alone ? now + caller.span : 0;
     caller.together = caller.by_one = 0;
 }
 

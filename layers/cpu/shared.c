@@ -20,6 +20,7 @@ cpu_shared *cpu_part_of(cpu_shared *shared, int i)
     while (shared->parts <= i) {
         shared->part = mem_realloc(shared->part, (size_t)shared->parts + 1, sizeof *shared->part);
         cpu_shared *part = shared->part[shared->parts++] = mem_calloc(1, sizeof *part);
+        part->users = 1;
         part->kernels = shared->kernels;
         part->precision = shared->precision;
     }

@@ -33,7 +33,7 @@ steps=${STEPS:-1000} jobs=experiments/detectors.jobs
 teacher=${TEACHER:-.01}                 # its rate; .003x3: for three times as many steps
 labels_rate=${LABELS_RATE:-.01} rate=${RATE:-.01}   # chosen by the first two groups
 l2=${L2:-scale=auto fade=1} tail=${TAIL:-labels=1} kd=${KD:-}   # of the distillation compared; a third of the labels' losses, at
-                                                               # the labels' rate: L2='scale=2.4 fade=1' TAIL=labels=.3 KD=scale=.3
+                                                               # the labels' rate: L2='scale=2.4 fade=1' TAIL=labels=.3 KD='scale=.3 iou_normalizer=10'
 [ $# -gt 0 ] || set -- teachers choices folds
 mkdir -p experiments/cfg
 : >"$jobs"
