@@ -2,7 +2,8 @@
 # Speed beside PyTorch and stock Darknet, in one run: tests/bench/bench.sh [ROUNDS] [SECONDS] [PAIR...]
 #
 # The sides take turns for ROUNDS rounds, SECONDS for each kind of work; a side's number in a round is its fastest step, as
-# the PyTorch script has it, and the table shows medians over rounds. Peaks are those of a process that only distils.
+# the PyTorch script has it, and the table shows medians over rounds; its last column, the fastest round of
+# our modes over that of PyTorch's, is for a machine whose speed others halve for minutes. Peaks are those of a process that only distils.
 # The plugin runs in fp32 and, in columns of its own, as -precision auto chooses on this processor, and in bf16.
 # Two more rows: SimKD without Winograd (DIRECT, a bench of a build with WINOGRAD=0), and on one thread.
 # PyTorch runs where the script (PYTORCH_SIMKD, else ../shared/bench/pytorch_simkd.py) is there, and PyTorch for PYTHON: Debian's
@@ -43,6 +44,8 @@ pytorch() {
 }
 median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2; else print "-" }'; }
 of() { awk -v w="$2" '$1 == w { print $2 }' "$work/$1" 2>/dev/null | median; }
+# fastest FILE... WORK
+fastest() { (cd "$work" && cat "${@:1:$#-1}") 2>/dev/null | awk -v w="${*: -1}" '$1 == w && $2 + 0 > v { v = $2 + 0 } END { print v ? v : "-" }'; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b + 0 > 0) printf "%.2f", a / b; else printf "-" }'; }
 
 echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores; batch 64, 32x32; images/s, medians of $rounds rounds"
@@ -61,7 +64,8 @@ for pair in "$@"; do
     ours dnnl "$pair" 1 -only simkd | grep peak >"$work/alone"
     ours dnnl "$pair" 1 -only simkd -precision bf16 | grep peak >"$work/alone-bf16"
     sed -n 's/^auto: //p' "$work/auto" | sort | uniq -c
-    printf '\n%-34s %8s %8s %8s %9s %9s %8s %9s %8s %12s\n' "$pair" fp32 PyTorch stock 'x PyTorch' 'x stock' auto bf16 'best mode' 'auto x best'
+    printf '\n%-34s %8s %8s %8s %9s %9s %8s %9s %8s %12s %15s\n' "$pair" fp32 PyTorch stock 'x PyTorch' 'x stock' auto bf16 'best mode' \
+        'auto x best' 'fastest rounds'
     for kind in teacher student simkd cached; do
         case $kind in
             teacher) label='teacher forward (inference)' ;;
@@ -71,8 +75,9 @@ for pair in "$@"; do
         esac
         p=$(of plugin $kind) t=$(of torch $kind) s=$(of stock $kind)
         any=$(of torch $kind-any) auto=$(of auto $kind)
-        printf '%-34s %8.1f %8s %8s %9s %9s %8.1f %9.1f %8s %12s\n' "$label" "$p" "$t" "$s" "$(ratio "$p" "$t")" "$(ratio "$p" "$s")" "$auto" \
-            "$(of bf16 $kind)" "$any" "$(ratio "$auto" "$any")"
+        printf '%-34s %8.1f %8s %8s %9s %9s %8.1f %9.1f %8s %12s %15s\n' "$label" "$p" "$t" "$s" "$(ratio "$p" "$t")" "$(ratio "$p" "$s")" "$auto" \
+            "$(of bf16 $kind)" "$any" "$(ratio "$auto" "$any")" \
+            "$(ratio "$(fastest auto bf16 $kind)" "$(fastest torch $kind-any)")"
     done
     for kind in teacher student simkd; do
         printf '%-38s %10.1f %34s %.2f' "$kind, -threads 1" "$(of one $kind)" 'all threads over one:' "$(ratio "$(of plugin $kind)" "$(of one $kind)")"
