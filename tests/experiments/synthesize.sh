@@ -7,7 +7,7 @@
 #
 # All students of a part see as many images (steps times batch), no labels, and are measured on real test images: what differs is
 # what they see. COUNT and PIXELS are how many images the generator and the pixels make (5000 and 1000), STEPS the student's (3000),
-# SYNTHESIZE more flags for both.
+# SYNTHESIZE more flags for both, PRECISION (bf16) of cifar100's students.
 #
 # cifar100 wants experiments/cifar100.data and experiments/resnet56.weights, as classifiers.sh does, and beside them, where COCO's
 # photographs are to be compared, a folder of them in COCO (crops of 32x32 are cut from them).
@@ -136,7 +136,7 @@ cifar100() {
     for data in $work/cifar100-*/synthetic.data $work/fashion.data $work/crops.data; do
         [ ! -f "$data" ] || grep -q '^valid=' "$data" || echo "valid=$(realpath "$valid")" >>"$data"
     done
-    job() { echo "synthesize-$1 ./darknet distill train $2 experiments/cfg/synthesize.cfg $3-seed 0 -threads 1 -quiet" >>experiments/synthesize.jobs; }
+    job() { echo "synthesize-$1 ./darknet distill train $2 experiments/cfg/synthesize.cfg $3-seed 0 -threads 1 ${PRECISION:+-precision $PRECISION }-quiet" >>experiments/synthesize.jobs; }
     : >experiments/synthesize.jobs
     job real-5000 experiments/cifar100.data "-limit 5000 "
     job real experiments/cifar100.data ""
