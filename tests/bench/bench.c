@@ -2,7 +2,7 @@
  * stock Darknet.
  *
  *   bench TEACHER.cfg STUDENT.cfg SIMKD.cfg [-backend dnnl|reference|host|gpu] [-threads N] [-batch N] [-seconds S] [-only WORK]
- *         [-precision fp32|bf16|auto] [-mean]
+ *         [-precision fp32|bf16|auto] [-mean] [-layers]
  *
  *   teacher   the teacher up to its tap, in inference mode
  *   student   one training step of the student alone: forward, backward, update
@@ -17,6 +17,8 @@
  * loss and nothing else of ours. -backend gpu: the first CUDA device, in a build with GPU=1.
  *
  *   bench NET.cfg [...]        that network's training step alone; a detector's images have no boxes
+ *   bench NET.cfg -layers      each convolution's part of it, too: forward and backward, what belongs to it included, beside what
+ *                              AMX's tiles multiply at most here, measured on registers
  *   bench -peak COMMAND...     runs the command, then prints its "peak MB" */
 #include "darknet_plugin/base/clock.h"
 #include "layers/network.h"
@@ -32,12 +34,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#if defined __AMX_TILE__ && defined __AMX_BF16__
+#include <immintrin.h>
+#include <sys/syscall.h>
+#endif
+
 typedef struct bench {
     const char *teacher, *student, *simkd, *only;
     model_options how;
     double seconds;
     int chooses;             /* -precision auto */
     int mean;                /* of all steps, not the fastest */
+    int layers;              /* tell their times */
     int batch;               /* 0: the cfg's */
     float *x, *boxes;        /* boxes: of a detector that is trained alone, NULL of others */
     int *label;
@@ -219,6 +227,67 @@ static void measure_products(const model *m)
     printf("products %.2f\n", (taught + step) / step);
 }
 
+#if defined __AMX_TILE__ && defined __AMX_BF16__
+/* Operations a second of one thread's tiles: products of what is loaded, the fastest of many trials. 0: the processor or Linux gives none. */
+static double tiles_peak(void)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18, TRIALS = 1000, PRODUCTS = 10000, OPERATIONS = 2 * 16 * 16 * 32 };
+    const struct { uint8_t palette, begin, none[14]; uint16_t bytes[16]; uint8_t rows[16]; } tiles = {
+        .palette = 1, .bytes = { 64, 64, 64, 64, 64, 64 }, .rows = { 16, 16, 16, 16, 16, 16 } };
+    const char *who = cpu_bf16_products();
+    if (!who || strcmp(who, "AMX") || syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA)) return 0;
+    _tile_loadconfig(&tiles);
+    _tile_zero(4);
+    _tile_zero(5);
+    double shortest = 1e9;
+    for (int trial = 0; trial < TRIALS; ++trial) {
+        double begin = clock_now();
+        for (int i = 0; i < PRODUCTS / 4; ++i) {
+            _tile_dpbf16ps(0, 4, 5);
+            _tile_dpbf16ps(1, 4, 5);
+            _tile_dpbf16ps(2, 4, 5);
+            _tile_dpbf16ps(3, 4, 5);
+        }
+        double seconds = clock_now() - begin;
+        if (seconds < shortest) shortest = seconds;
+    }
+    _tile_release();
+    return (double)PRODUCTS * OPERATIONS / shortest;
+}
+#else
+static double tiles_peak(void) { return 0; }
+#endif
+
+/* Forward and both gradients; the first layer's input wants none. */
+static void print_layer(const model *m, int i, double seconds, double peak)
+{
+    const layer *l = &m->net->layers[i];
+    double each = 2. * l->out_h * l->out_w * l->n * l->size * l->size * l->c / l->groups * m->net->batch, all = (i ? 3 : 2) * each;
+    printf("layer %-2d  %4dx%dx%d -> %dx%dx%d, %dx%d / %d  %8.3f ms  %8.1f GFLOP/s", i, l->c, l->h, l->w, l->out_c, l->out_h, l->out_w,
+           l->size, l->size, l->stride, seconds * 1e3, all / seconds / 1e9);
+    if (peak > 0) printf("  %.1f %% of the tiles' peak", 100 * all / seconds / peak);
+    putchar('\n');
+}
+
+static void measure_layers(model *m, const bench *b)
+{
+    double *now = mem_calloc((size_t)m->net->n, sizeof *now), *shortest = mem_calloc((size_t)m->net->n, sizeof *shortest);
+    cpu_time_layers(m->net, now);
+    for (double begin = clock_now(); clock_now() < begin + b->seconds;) {
+        memset(now, 0, (size_t)m->net->n * sizeof *now);
+        run_step(m, b);
+        for (int i = 0; i < m->net->n; ++i)
+            if (shortest[i] <= 0 || now[i] < shortest[i]) shortest[i] = now[i];
+    }
+    cpu_time_layers(m->net, NULL);
+    double peak = tiles_peak() * (b->how.threads > 0 ? b->how.threads : (double)sysconf(_SC_NPROCESSORS_ONLN));
+    if (peak > 0) printf("tiles' peak %.1f GFLOP/s\n", peak / 1e9);
+    for (int i = 0; i < m->net->n; ++i)
+        if (m->net->layers[i].type == CONVOLUTIONAL) print_layer(m, i, shortest[i], peak);
+    free(shortest);
+    free(now);
+}
+
 static void run_distillation(bench *b, const char *cfg, const char *folder, diag *d)
 {
     model *m = open_model(cfg, b, d);
@@ -237,6 +306,7 @@ static void run_student(bench *b, const char *cfg, diag *d)
     fill(b, m);
     if (model_is_detector(m)) b->boxes = mem_calloc((size_t)m->net->truths * (size_t)m->net->batch, sizeof *b->boxes);
     measure("student", m, b, run_step);
+    if (b->layers) measure_layers(m, b);
     model_close(m);
     free(b->boxes);
     b->boxes = NULL;
@@ -299,7 +369,7 @@ int main(int argc, char **argv)
     diag *d = diag_new();
     int alone = argc == 2 || (argc > 2 && argv[2][0] == '-');
     if (argc < 2 || (argc < 4 && !alone)) {
-        fprintf(stderr, "usage: bench TEACHER.cfg STUDENT.cfg SIMKD.cfg | NET.cfg [-backend B] [-threads N] [-batch N] [-seconds S] [-only WORK] [-precision P] [-mean]\n");
+        fprintf(stderr, "usage: bench TEACHER.cfg STUDENT.cfg SIMKD.cfg | NET.cfg [-backend B] [-threads N] [-batch N] [-seconds S] [-only WORK] [-precision P] [-mean] [-layers]\n");
         return 2;
     }
     b.teacher = alone ? NULL : argv[1];
@@ -313,10 +383,14 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i], "-batch")) b.batch = atoi(value), ++i;
         else if (!strcmp(argv[i], "-seconds")) b.seconds = atof(value), ++i;
         else if (!strcmp(argv[i], "-mean")) b.mean = 1;
+        else if (!strcmp(argv[i], "-layers")) b.layers = 1;
         else if (!strcmp(argv[i], "-only")) b.only = value, ++i;
-        else if (!strcmp(argv[i], "-precision")) b.how.precision = strcmp(value, "bf16") ? PRECISION_FP32 : PRECISION_BF16,
-                                                 b.chooses = !strcmp(value, "auto"), ++i;
-        else die(d);
+        else if (!strcmp(argv[i], "-precision") && (!strcmp(value, "fp32") || !strcmp(value, "bf16") || !strcmp(value, "auto")))
+            b.how.precision = strcmp(value, "bf16") ? PRECISION_FP32 : PRECISION_BF16, b.chooses = !strcmp(value, "auto"), ++i;
+        else {
+            fprintf(stderr, "error: %s %s is no option of bench\n", argv[i], value);
+            return 2;
+        }
     }
     run(&b, d);
     free(b.x);
