@@ -9,11 +9,11 @@
 #   teachers    the public xl, fine-tuned, of each set's fold 0 by rates of .001 to .03, on training images held out; two of them for
 #               three times as long, too
 #   choices     on those held out, fold 0: labels by rate and loss of boxes; distillation, one change at a time, by the teacher TEACHER
-#               (.01) of the first group
+#               (.003) of the first group
 #   folds       teachers of all folds, by the rate chosen
-#   compare     all folds: the same network from labels, the paper's form, distilled without labels and with them, measured
-#               every five epochs (to see how soon; nothing is chosen by it)
-#   unweighed   compare's row from labels without LABELS_KEYS, of FOLDS
+#   compare     the folds FOLDS (all): the same network from labels, the student alone, the paper's form, distilled without labels and
+#               with them, measured every five epochs (to see how soon; nothing is chosen by it)
+#   unweighed   compare's row from labels without LABELS_KEYS, where they diverge
 #   shapes      the same four on drawn shapes, three seeds, by the teacher that is part of this project
 #   coco        and once on 128 photographs of COCO by the public xl as it is, measured on 128 others
 #   half        and once on fold 0 of each set, by a student half as wide as its teacher, from nothing
@@ -30,10 +30,12 @@ cd "$(dirname "$0")/../.."
 public=${PUBLIC:-../shared/data/detect}
 sets=${DATA:-../shared/data/fruit ../shared/data/raccoon}
 steps=${STEPS:-1000} jobs=experiments/detectors.jobs
-teacher=${TEACHER:-.01}                 # its rate; .003x3: for three times as many steps
-labels_rate=${LABELS_RATE:-.01} rate=${RATE:-.01}   # chosen by the first two groups
-l2=${L2:-scale=auto fade=1} tail=${TAIL:-labels=1} kd=${KD:-}   # of the distillation compared; a third of the labels' losses, at
-                                                               # the labels' rate: L2='scale=2.4 fade=1' TAIL=labels=.3 KD='scale=.3 iou_normalizer=10'
+teacher=${TEACHER:-.003}                # its rate; .003x3: for three times as many steps
+# Chosen by the first two groups, for fruit: rates, the labels' [yolo] keys, [augment] of both, and the distillation's losses, a third of
+# the labels' so that the labels' rate suits
+labels_rate=${LABELS_RATE:-.01} rate=${RATE:-.01} labels_keys=${LABELS_KEYS-iou_normalizer=3} compared=${AUGMENT-mosaic=1}
+l2=${L2:-scale=2.4 fade=1} tail=${TAIL:-labels=.3} kd=${KD:-scale=.3 iou_normalizer=10}
+folds=${FOLDS:-0 1 2}
 [ $# -gt 0 ] || set -- teachers choices folds
 mkdir -p experiments/cfg
 : >"$jobs"
@@ -58,7 +60,6 @@ augment=$'[augment]\njitter=0.15\nflip=1\nfit=stretch\n'
 with_augment() { sed "/^${1%=*}=/d; /^.augment/a $1" <<<"$augment"; }
 # augmented KEY=VALUE COMMAND...: by another [augment]
 augmented() { local augment="$(with_augment "$1")"$'\n\n'; "${@:2}"; }
-[ -z "${AUGMENT:-}" ] || augment=$(with_augment "$AUGMENT")$'\n\n'   # of all that is written, KEY=VALUE
 # plain NAME RATE CLASSES FROM [KEYS]: FROM's network for that many classes; KEYS go to its [yolo] sections
 plain() {
     {
@@ -174,18 +175,18 @@ choices() {   # SET CLASSES
 }
 folds() {   # SET CLASSES
     local fold
-    for fold in 0 1 2; do
+    for fold in $folds; do
         teacher_of $fold "$teacher" "$1-$fold-teacher" "$1" "$2" "" \
             " && cp \"\$out\"/$1-$fold-teacher_final.weights experiments/$1-$fold-teacher.weights"
     done
 }
 compare() {   # SET CLASSES
     local fold
-    for fold in 0 1 2; do
-        labels "$1-$fold-labels" "$1-$fold" "$labels_rate" "$2" "${LABELS_KEYS:-}"
+    for fold in $folds; do
+        labels "$1-$fold-labels" "$1-$fold" "$labels_rate" "$2" "$labels_keys"
         job "$1-labels" "$1-$fold" "$1-$fold-labels" fastest "-from-labels -measure 5" \
             " && cp \"\$out\"/$1-$fold-labels-labels_final.weights experiments/$1-$fold-labels.weights"
-        plain "$1-$fold-alone" "$labels_rate" "$2" "$public/yolo-fastest-1.1.cfg" "${LABELS_KEYS:-}"
+        plain "$1-$fold-alone" "$labels_rate" "$2" "$public/yolo-fastest-1.1.cfg" "$labels_keys"
         job "$1-alone" "$1-$fold" "$1-$fold-alone" "$1-fastest" "-measure 5"
         distilled "$1-$fold-simkd" "$1-$fold-teacher" .1 "" "" -
         job "$1-simkd" "$1-$fold" "$1-$fold-simkd" fastest "-measure 5"
@@ -196,10 +197,10 @@ compare() {   # SET CLASSES
     done
 }
 
-# compare's row from labels by the stock weight of boxes, of the folds FOLDS: where LABELS_KEYS diverges
+# compare's row from labels by the stock weight of boxes
 unweighed() {   # SET CLASSES
     local fold
-    for fold in ${FOLDS:-0 1 2}; do
+    for fold in $folds; do
         labels "$1-$fold-labels-unweighed" "$1-$fold" "$labels_rate" "$2" ""
         job "$1-labels" "$1-$fold" "$1-$fold-labels-unweighed" fastest "-from-labels -measure 5"
     done
@@ -269,12 +270,13 @@ shapes() {
         shapes_choice kd-third-box10$r $r "scale=2.4 fade=1" "" "scale=.3 iou_normalizer=10"
     done
     shapes_choice kd8-box3 .01 "scale=8 fade=1" "" iou_normalizer=3
-    forms shapes experiments/cfg/shapes.from "${SHAPES_LABELS_RATE:-.03}" .05
     # held out, three seeds: .02 as good as .03, and steadier
     with_keys .02 "" "" - <experiments/cfg/shapes.from >experiments/cfg/shapes-labels.02.cfg
     # and the recipe of both sets, held out, at that rate
-    with_keys .02 "scale=2.4 fade=1" labels=.3 "scale=.3 iou_normalizer=10" <experiments/cfg/shapes.from >experiments/cfg/shapes-weighed-both.cfg
-    with_keys .02 "scale=2.4 fade=1" "" "scale=.3 iou_normalizer=10" <experiments/cfg/shapes.from >experiments/cfg/shapes-weighed-kd.cfg
+    with_keys .02 "$l2" "$tail" "$kd" <experiments/cfg/shapes.from >experiments/cfg/shapes-weighed-both.cfg
+    with_keys .02 "$l2" "" "$kd" <experiments/cfg/shapes.from >experiments/cfg/shapes-weighed-kd.cfg
+    local l2="scale=auto fade=1" tail=labels=1 kd=   # the former recipe
+    forms shapes experiments/cfg/shapes.from "${SHAPES_LABELS_RATE:-.03}" .05
     for seed in 0 1 2; do
         job shapes-weighed-both shapes shapes-weighed-both "" "-measure 20"
         job shapes-weighed-kd shapes shapes-weighed-kd "" "-measure 20"
@@ -305,7 +307,7 @@ half() {   # SET CLASSES
 }
 converged() {   # SET CLASSES
     local fold
-    for fold in 0 1 2; do
+    for fold in $folds; do
         job "$1-more-labels" "$1-$fold" "$1-$fold-labels" "$1-$fold-labels" "-from-labels -clear"
         job "$1-more-both" "$1-$fold" "$1-$fold-both" "$1-$fold-labels" -clear
     done
@@ -322,7 +324,8 @@ for folder in $sets; do
 done
 for group in "$@"; do
     case $group in
-        teachers|choices|folds|compare|unweighed|half|converged) each_set "$group" ;;
+        compare|unweighed) ${compared:+augmented "$compared"} each_set "$group" ;;
+        teachers|choices|folds|half|converged) each_set "$group" ;;
         shapes|coco) "$group" ;;
         *) echo "error: no group $group" >&2; exit 2 ;;
     esac
