@@ -325,8 +325,9 @@ done
 for group in "$@"; do
     case $group in
         compare|unweighed) ${compared:+augmented "$compared"} each_set "$group" ;;
+        coco) ${compared:+augmented "$compared"} coco ;;
         teachers|choices|folds|half|converged) each_set "$group" ;;
-        shapes|coco) "$group" ;;
+        shapes) shapes ;;
         *) echo "error: no group $group" >&2; exit 2 ;;
     esac
 done
