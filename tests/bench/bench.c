@@ -21,6 +21,7 @@
  *                              AMX's tiles multiply at most here, measured on registers
  *   bench -peak COMMAND...     runs the command, then prints its "peak MB" */
 #include "darknet_plugin/base/clock.h"
+#include "layers/cpu/parallel.h"
 #include "layers/network.h"
 #include "darknet_plugin/base/mem.h"
 #include "darknet_plugin/model/model.h"
@@ -280,7 +281,7 @@ static void measure_layers(model *m, const bench *b)
             if (shortest[i] <= 0 || now[i] < shortest[i]) shortest[i] = now[i];
     }
     cpu_time_layers(m->net, NULL);
-    double peak = tiles_peak() * (b->how.threads > 0 ? b->how.threads : (double)sysconf(_SC_NPROCESSORS_ONLN));
+    double peak = tiles_peak() * parallel_threads();
     if (peak > 0) printf("tiles' peak %.1f GFLOP/s\n", peak / 1e9);
     for (int i = 0; i < m->net->n; ++i)
         if (m->net->layers[i].type == CONVOLUTIONAL) print_layer(m, i, shortest[i], peak);

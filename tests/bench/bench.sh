@@ -2,8 +2,8 @@
 # Speed beside PyTorch and stock Darknet, in one run: tests/bench/bench.sh [ROUNDS] [SECONDS] [PAIR...]
 #
 # The sides take turns for ROUNDS rounds, SECONDS for each kind of work; a side's number in a round is its fastest step, as
-# the PyTorch script has it, and the table shows medians over rounds; its last column, the fastest round of
-# our modes over that of PyTorch's, is for a machine whose speed others halve for minutes. Peaks are those of a process that only distils.
+# the PyTorch script has it, and the table shows medians over rounds; its last column, the fastest round of our modes over
+# that of PyTorch's, is for a machine whose speed others halve for minutes. Peaks are those of a process that only distils.
 # The plugin runs in fp32 and, in columns of its own, as -precision auto chooses on this processor, and in bf16.
 # Two more rows: SimKD without Winograd (DIRECT, a bench of a build with WINOGRAD=0), and on one thread.
 # PyTorch runs where the script (PYTORCH_SIMKD, else ../shared/bench/pytorch_simkd.py) is there, and PyTorch for PYTHON: Debian's
